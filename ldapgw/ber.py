@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""The Basic Encoding Rules that LDAP uses (RFC 4511 5.1): definite lengths, primitive strings.
+
+Writing is joining ready pieces.  Reading is a cursor over one octet string which never looks beyond its element and
+names what it reads, so that an error says which field is wrong.
+"""
+
+from __future__ import annotations
+
+from ldapgw.errors import ProtocolViolation
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+OCTET_STRING = 0x04
+ENUMERATED = 0x0A
+SEQUENCE = 0x30
+SET = 0x31
+
+# RFC 4511 4.1.1 has no larger INTEGER than 2147483647; a longer one is an attack on naive decoders.
+LONGEST_INTEGER = 4
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    """One element: tag, definite length in its shortest form, content."""
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def octets(value: bytes) -> bytes:
+    """An OCTET STRING."""
+    return tlv(OCTET_STRING, value)
+
+
+def integer(value: int, tag: int = INTEGER) -> bytes:
+    """An INTEGER or ENUMERATED in its shortest form."""
+    return tlv(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+class Reader:
+    """A cursor over the content of one constructed element.
+
+    :param data: the octets that the element lies in; never copied.
+    :param start: where its content begins.
+    :param end: where its content ends.
+    """
+
+    __slots__ = ("_data", "_end", "_position")
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._data = data
+        self._position = start
+        self._end = end
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to read."""
+        return self._position < self._end
+
+    def peek(self) -> int:
+        """The next tag; 0 at the end (LDAP has no element with tag 0)."""
+        return self._data[self._position] if self._position < self._end else 0
+
+    def element(self, field: str) -> tuple[int, int, int]:
+        """The next element whatever its tag: tag, and where its content begins and ends.
+
+        :raises ProtocolViolation: when it does not lie within its parent, or its length is not definite.
+        """
+        data, position, end = self._data, self._position, self._end
+        if end - position < 2:
+            raise ProtocolViolation(f"{field}: element is missing or cut off")
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if tag & 0x1F == 0x1F:
+            raise ProtocolViolation(f"{field}: multi-octet tag")
+        if length >= 0x80:
+            count = length & 0x7F
+            if not 1 <= count <= 4 or end - position < count:
+                raise ProtocolViolation(f"{field}: length is not definite or cut off")
+            length = int.from_bytes(data[position : position + count], "big")
+            position += count
+        if length > end - position:
+            raise ProtocolViolation(f"{field}: element is longer than its parent")
+        self._position = position + length
+        return tag, position, position + length
+
+    def expect(self, tag: int, field: str) -> tuple[int, int]:
+        """Where the content of the next element begins and ends, which must have this tag."""
+        found, start, end = self.element(field)
+        if found != tag:
+            raise ProtocolViolation(f"{field}: unexpected tag")
+        return start, end
+
+    def enter(self, tag: int, field: str) -> Reader:
+        """A reader over the content of the next element, which must have this tag."""
+        start, end = self.expect(tag, field)
+        return Reader(self._data, start, end)
+
+    def octets(self, field: str, tag: int = OCTET_STRING) -> bytes:
+        """The next OCTET STRING."""
+        start, end = self.expect(tag, field)
+        return self._data[start:end]
+
+    def integer(self, field: str, tag: int = INTEGER) -> int:
+        """The next INTEGER or ENUMERATED, of at most `LONGEST_INTEGER` octets."""
+        start, end = self.expect(tag, field)
+        if not 1 <= end - start <= LONGEST_INTEGER:
+            raise ProtocolViolation(f"{field}: integer of a wrong length")
+        return int.from_bytes(self._data[start:end], "big", signed=True)
+
+    def boolean(self, field: str, tag: int = BOOLEAN) -> bool:
+        """The next BOOLEAN; any octet but zero is true, as BER (not RFC 4511 5.1) has it."""
+        start, end = self.expect(tag, field)
+        if end - start != 1:
+            raise ProtocolViolation(f"{field}: boolean of a wrong length")
+        return self._data[start] != 0
+
+    def finish(self, field: str) -> None:
+        """Check that nothing is left.
+
+        :raises ProtocolViolation: when octets follow the last element; an assertion could hide in them.
+        """
+        if self._position != self._end:
+            raise ProtocolViolation(f"{field}: octets behind the last element")

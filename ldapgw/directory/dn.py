@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""Distinguished names as text (RFC 4514): read, compare, escape.
+
+Ours and not ldaptor's, because every search carries one, and ldaptor reads hex pairs as ISO 8859-1, takes any sign for
+an escaped one and keeps the blanks around a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+# Far beyond any DN of ours; what is longer is refused before it is read (reliability of the wire).
+LONGEST = 8192
+MOST_RDNS = 64
+
+_ALIASES = {
+    "commonname": "cn",
+    "2.5.4.3": "cn",
+    "organizationalunitname": "ou",
+    "2.5.4.11": "ou",
+    "organizationname": "o",
+    "2.5.4.10": "o",
+    "countryname": "c",
+    "2.5.4.6": "c",
+    "domaincomponent": "dc",
+    "0.9.2342.19200300.100.1.25": "dc",
+    "userid": "uid",
+    "0.9.2342.19200300.100.1.1": "uid",
+}
+_SPECIAL = frozenset('"+,;<>\\')
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+Assertion = tuple[str, str]
+
+
+class InvalidDn(ValueError):
+    """Raised when a text is not a distinguished name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dn:
+    """A distinguished name, leaf first.
+
+    :ivar rdns: each RDN as its (type, value) pairs in the order of the text; types in lower case, aliases resolved.
+    """
+
+    rdns: tuple[tuple[Assertion, ...], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a DN.
+
+        :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be one of ours.
+        """
+        if len(text) > LONGEST:
+            raise InvalidDn("longer than a DN of ours can be")
+        if not text.strip(" "):
+            return cls()
+        rdns: list[tuple[Assertion, ...]] = []
+        rdn: list[Assertion] = []
+        position = 0
+        while True:
+            assertion, position = _assertion(text, position)
+            rdn.append(assertion)
+            separator = text[position] if position < len(text) else ","
+            if separator != "+":
+                rdns.append(tuple(rdn))
+                rdn = []
+            if position >= len(text):
+                break
+            position += 1
+        if len(rdns) > MOST_RDNS:
+            raise InvalidDn("more parts than a DN of ours can have")
+        return cls(tuple(rdns))
+
+    @property
+    def key(self) -> tuple[frozenset[Assertion], ...]:
+        """What two writings of one name share: case and runs of blanks do not matter (caseIgnoreMatch)."""
+        return tuple(frozenset((kind, " ".join(value.casefold().split())) for kind, value in rdn) for rdn in self.rdns)
+
+    def child(self, kind: str, value: str) -> Dn:
+        """The name of an entry below this one."""
+        return Dn((((kind, value),), *self.rdns))
+
+    def __str__(self) -> str:
+        """The string form, fit for any client (RFC 4514 2)."""
+        return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
+
+
+def escape(value: str) -> str:
+    """A value as it stands in a DN's string form (RFC 4514 2.4)."""
+    escaped = "".join(
+        f"\\{ord(sign):02x}" if sign < " " or sign == "\x7f" else "\\" + sign if sign in _SPECIAL else sign
+        for sign in value
+    )
+    if escaped.startswith(("#", " ")):
+        escaped = "\\" + escaped
+    if escaped.endswith(" ") and not escaped.endswith("\\ "):
+        escaped = escaped[:-1] + "\\ "
+    return escaped
+
+
+def _assertion(text: str, position: int) -> tuple[Assertion, int]:
+    """One ``type=value``, and where the text goes on."""
+    equals = text.find("=", position)
+    if equals < 0:
+        raise InvalidDn("a part has no '='")
+    kind = text[position:equals].strip(" ").lower().removeprefix("oid.")
+    if not kind or not all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in kind):
+        raise InvalidDn("a part has no attribute type")
+    value, position = _value(text, equals + 1)
+    return (_ALIASES.get(kind, kind), value), position
+
+
+def _value(text: str, position: int) -> tuple[str, int]:
+    """An attribute value, unescaped, and the position of the separator behind it."""
+    while position < len(text) and text[position] == " ":
+        position += 1
+    if position < len(text) and text[position] == "#":
+        return _hex_string(text, position + 1)
+    if position < len(text) and text[position] == '"':
+        return _quoted(text, position + 1)
+    octets = bytearray()
+    kept = 0  # up to where blanks were escaped or followed by something
+    while position < len(text) and text[position] not in ",+;":
+        sign = text[position]
+        if sign == "\\":
+            piece, position = _escaped(text, position + 1)
+            octets += piece
+            kept = len(octets)
+            continue
+        if sign in '"<>\x00':
+            raise InvalidDn("a special character is not escaped")
+        octets += sign.encode("utf-8", "surrogatepass")
+        kept = kept if sign == " " else len(octets)
+        position += 1
+    return _text(octets[:kept]), position
+
+
+def _quoted(text: str, position: int) -> tuple[str, int]:
+    """A value in quotation marks, as LDAPv2 wrote them (RFC 2253 4)."""
+    octets = bytearray()
+    while position < len(text) and text[position] != '"':
+        if text[position] == "\\":
+            piece, position = _escaped(text, position + 1)
+            octets += piece
+        else:
+            octets += text[position].encode("utf-8", "surrogatepass")
+            position += 1
+    return _text(octets), _separator(text, position + 1)
+
+
+def _hex_string(text: str, position: int) -> tuple[str, int]:
+    """A value as the hex of its BER (``#0402…``); only strings can name an entry of ours."""
+    start = position
+    while position < len(text) and text[position] in _HEX:
+        position += 1
+    octets = bytes.fromhex(text[start:position]) if (position - start) % 2 == 0 else b""
+    if len(octets) < 2 or octets[1] != len(octets) - 2:
+        raise InvalidDn("a hex string is not the encoding of a string")
+    return _text(octets[2:]), _separator(text, position)
+
+
+def _separator(text: str, position: int) -> int:
+    while position < len(text) and text[position] == " ":
+        position += 1
+    if position > len(text) or (position < len(text) and text[position] not in ",+;"):
+        raise InvalidDn("a value goes on behind its end")
+    return position
+
+
+def _escaped(text: str, position: int) -> tuple[bytes, int]:
+    """What stands behind a backslash: a special character, or the two hex digits of an octet."""
+    if position < len(text) and (text[position] in _SPECIAL or text[position] in " #="):
+        return text[position].encode(), position + 1
+    pair = text[position : position + 2]
+    if len(pair) == 2 and set(pair) <= _HEX:
+        return bytes.fromhex(pair), position + 2
+    raise InvalidDn("a backslash escapes nothing")
+
+
+def _text(octets: bytes | bytearray) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidDn("a value is not UTF-8") from None
