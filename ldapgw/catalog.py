@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What phones are served now: the one thing that the writing half replaces and the reading half reads.
+
+Mutable: `Catalog.served`, replaced by one assignment.  A search keeps the directories that it started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ldapgw import credential
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.viewer import NOBODY, Access, Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A phone that may bind."""
+
+    dn: Dn
+    password: str
+    viewer: Viewer
+
+    def __repr__(self) -> str:
+        """Without the hash."""
+        return f"<Login {self.viewer.login}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One consistent picture.
+
+    :ivar logins: by the phone's name in lower case.
+    :ivar loaded: whether the stored contacts are in it; false until the first picture is complete.
+    """
+
+    dit: Dit
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    loaded: bool = False
+
+
+class Catalog:
+    """Holds what is served.
+
+    :param served: the picture to begin with.
+    :param open_to: by tenant: whether an address may search without a login.
+    """
+
+    def __init__(self, served: Served, open_to: Mapping[str, Callable[[str], bool]]) -> None:
+        self.served = served
+        self._open_to = open_to
+        self._seen: dict[str, str] = {}
+
+    def dit(self) -> Dit:
+        """The directories as they are now."""
+        return self.served.dit
+
+    def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
+        """Who binds with a name and a password; None when either is wrong, in the same time.
+
+        :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
+        """
+        login = self._login(name)
+        right = credential.verify(password, login.password if login else credential.NOBODY)
+        if not right or login is None:
+            return None
+        self._seen[login.viewer.login] = address
+        return login.viewer
+
+    def anonymous(self, address: str) -> Viewer:
+        """Who a connection is that has not bound: somebody in the networks that a tenant has opened, or nobody."""
+        access = tuple(Access(tenant) for tenant, holds in self._open_to.items() if holds(address))
+        return Viewer(access=access) if access else NOBODY
+
+    def take_seen(self) -> Mapping[str, str]:
+        """The phones that have bound since the last call: bind DN to address."""
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def _login(self, name: str) -> Login | None:
+        bare = self.served.logins.get(name.strip().lower())
+        if bare is not None or "=" not in name:
+            return bare
+        try:
+            dn = Dn.parse(name)
+        except InvalidDn:
+            return None
+        leaf = dn.rdns[0][0][1] if dn.rdns else ""
+        found = self.served.logins.get(leaf.strip().lower())
+        return found if found is not None and found.dn.key == dn.key else None

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: MIT
+"""Accounts: whose consent we hold, how their syncs went, and what a person wishes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, func, insert, select, true, update
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.store.tables import account, contact, label, source
+from ldapgw.store.vault import Vault
+
+
+class SourceState(StrEnum):
+    """Whether a source takes part in an account's sync."""
+
+    ON = "on"
+    OFF = "off"
+    NOT_GRANTED = "not granted"
+    UNAVAILABLE = "unavailable"
+
+
+class Wish(StrEnum):
+    """A sync that a person asks for."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an account's last sync failed: the contract's error code, since when, and where to mend it."""
+
+    code: str
+    since: float
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch."""
+
+    id: int
+    tenant: str
+    sub: str
+    address: str
+    sharing: Sharing
+    connected_at: float | None
+    scopes: frozenset[str]
+    refresh_expires_at: float | None
+    syncing: bool
+    last_sync: float | None
+    next_sync: float | None
+    trouble: Trouble | None
+    failures: int
+    attempts: int
+    wish: Wish | None
+    accept_shrink: bool
+    generation: int
+    sources: Mapping[Source, SourceState]
+    contacts: int
+    numbers: int
+    skipped: Mapping[str, int]
+
+    @property
+    def connected(self) -> bool:
+        """Whether we hold a grant."""
+        return self.connected_at is not None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tokens:
+    """What we hold of a grant; times in seconds since the epoch."""
+
+    refresh_token: str
+    access_token: str
+    access_expires_at: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NewGrant:
+    """What a consent gave; `refresh_token` None keeps the one that is stored."""
+
+    sub: str
+    address: str
+    scopes: frozenset[str]
+    access_token: str
+    access_expires_at: float
+    refresh_token: str | None
+    refresh_expires_at: float | None
+
+
+def read(connection: Connection, account_id: int) -> Account | None:
+    """One account, None once it is gone."""
+    return next(iter(_accounts(connection, account.c.id == account_id)), None)
+
+
+def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
+    """All accounts, of one tenant or of all, by tenant and address."""
+    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant)
+
+
+def find(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
+    """The accounts with an address, in whichever case it is written."""
+    where = func.lower(account.c.address) == address.lower()
+    return _accounts(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
+
+
+def of_user(connection: Connection, tenant: str, sub: str) -> Account | None:
+    """The account of a Google user in a tenant."""
+    return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
+
+
+def connect(
+    connection: Connection, vault: Vault, tenant: str, grant: NewGrant, sharing: Sharing, now: float
+) -> int | None:
+    """Store what a consent gave; the account of the same `sub` continues.  A full sync is due.
+
+    :param sharing: of a new account; one that we know keeps its own.
+    :returns: the account's id; None, and nothing is stored, when there is no refresh token, neither new nor known.
+    """
+    known = of_user(connection, tenant, grant.sub)
+    if grant.refresh_token is None and (known is None or not known.connected):
+        return None
+    values: dict[str, object] = {
+        "address": grant.address,
+        "connected_at": now,
+        "scopes": " ".join(sorted(grant.scopes)),
+        "access_token": vault.seal(grant.access_token),
+        "access_expires_at": grant.access_expires_at,
+        "refresh_expires_at": grant.refresh_expires_at,
+        "next_sync": now,
+        "error_code": None,
+        "error_since": None,
+        "error_link": None,
+        "failures": 0,
+        "wish": Wish.FULL,
+    }
+    if grant.refresh_token is not None:
+        values["refresh_token"] = vault.seal(grant.refresh_token)
+    if known is None:
+        new = insert(account).values(tenant=tenant, sub=grant.sub, sharing=sharing, **values).returning(account.c.id)
+        new_id: int = connection.execute(new).scalar_one()
+        return new_id
+    connection.execute(update(account).where(account.c.id == known.id).values(**values))
+    connection.execute(delete(source).where(source.c.account_id == known.id))
+    return known.id
+
+
+def tokens(connection: Connection, vault: Vault, account_id: int) -> Tokens | None:
+    """The tokens of a connected account.
+
+    :raises StoreError: when the key does not fit.
+    """
+    row = connection.execute(
+        select(account.c.refresh_token, account.c.access_token, account.c.access_expires_at).where(
+            account.c.id == account_id, account.c.connected_at.is_not(None)
+        )
+    ).first()
+    if row is None:
+        return None
+    return Tokens(
+        refresh_token=vault.unseal(row.refresh_token),
+        access_token=vault.unseal(row.access_token),
+        access_expires_at=row.access_expires_at,
+    )
+
+
+def refreshed(
+    connection: Connection,
+    vault: Vault,
+    account_id: int,
+    access_token: str,
+    expires_at: float,
+    refresh_token: str | None,
+) -> None:
+    """Store a new access token, and a new refresh token where Google sent one."""
+    values: dict[str, object] = {"access_token": vault.seal(access_token), "access_expires_at": expires_at}
+    if refresh_token is not None:
+        values["refresh_token"] = vault.seal(refresh_token)
+    connection.execute(
+        update(account).where(account.c.id == account_id, account.c.connected_at.is_not(None)).values(**values)
+    )
+
+
+def disconnect(connection: Connection, account_id: int) -> None:
+    """Forget tokens and contacts.  The row stays, so that its phones and its sharing are there at the next consent."""
+    for table in (contact, label, source):
+        connection.execute(delete(table).where(table.c.account_id == account_id))
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            dict.fromkeys(_FORGOTTEN)
+            | {"scopes": "", "syncing": False, "failures": 0, "generation": account.c.generation + 1}
+        )
+    )
+
+
+def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
+    """Set who sees the account's book."""
+    connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
+
+
+def ask(connection: Connection, account_id: int, wish: Wish, *, accept_shrink: bool = False) -> None:
+    """Note that a person wants a sync now."""
+    connection.execute(update(account).where(account.c.id == account_id).values(wish=wish, accept_shrink=accept_shrink))
+
+
+def begin_sync(connection: Connection, account_id: int) -> Account | None:
+    """Take note that a sync begins, which fulfils the wish for one.
+
+    :returns: the account as it was before; None when it is not connected.
+    """
+    found = read(connection, account_id)
+    if found is None or not found.connected:
+        return None
+    values = {"syncing": True, "wish": None, "accept_shrink": False}
+    connection.execute(update(account).where(account.c.id == account_id).values(values))
+    return found
+
+
+def end_sync(connection: Connection, account_id: int, now: float, next_sync: float) -> None:
+    """Take note that a sync ended well."""
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            syncing=False,
+            last_sync=now,
+            next_sync=next_sync,
+            attempts=account.c.attempts + 1,
+            failures=0,
+            error_code=None,
+            error_since=None,
+            error_link=None,
+        )
+    )
+
+
+def fail_sync(
+    connection: Connection, account_id: int, code: str, now: float, next_sync: float | None, link: str = ""
+) -> None:
+    """Take note that a sync failed; `next_sync` None: none until a person acts."""
+    since = select(func.coalesce(account.c.error_since, now)).where(
+        account.c.id == account_id, account.c.error_code == code
+    )
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            syncing=False,
+            next_sync=next_sync,
+            attempts=account.c.attempts + 1,
+            failures=account.c.failures + 1,
+            error_since=func.coalesce(since.scalar_subquery(), now),
+            error_code=code,
+            error_link=link or None,
+        )
+    )
+
+
+def forget_running(connection: Connection) -> None:
+    """At a start: no sync is running, whatever a killed process has left."""
+    connection.execute(update(account).where(account.c.syncing).values(syncing=False))
+
+
+def bump_generation(connection: Connection, account_id: int) -> None:
+    """Take note that the account's contacts have changed, so that its book is built anew."""
+    connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
+
+
+def set_sources(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
+    """Store the states of the sources, those that are not on without a sync token."""
+    known = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
+    for name, state in states.items():
+        where = and_(source.c.account_id == account_id, source.c.source == name)
+        values: dict[str, object] = {"state": state}
+        if state is not SourceState.ON:
+            values |= {"sync_token": None, "fingerprint": ""}
+        if name in known:
+            connection.execute(update(source).where(where).values(values))
+        else:
+            connection.execute(insert(source).values(account_id=account_id, source=name, **values))
+
+
+_FORGOTTEN = (
+    "connected_at",
+    "refresh_token",
+    "refresh_expires_at",
+    "access_token",
+    "access_expires_at",
+    "last_sync",
+    "next_sync",
+    "error_code",
+    "error_since",
+    "error_link",
+    "wish",
+)
+
+
+def _accounts(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
+    rows = connection.execute(select(account).where(where).order_by(account.c.tenant, account.c.address)).all()
+    ids = select(account.c.id).where(where).scalar_subquery()
+    states: dict[int, dict[Source, SourceState]] = {}
+    for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
+        states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
+    counts = _counts(connection, ids)
+    return tuple(_account(row, states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
+
+
+def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[str | None, tuple[int, int, int]]]:
+    """By account and reason (None: served): persons, numbers, unreadable numbers."""
+    query = (
+        select(
+            contact.c.account_id,
+            contact.c.skipped,
+            func.count(),
+            func.sum(contact.c.numbers),
+            func.sum(contact.c.unreadable),
+        )
+        .where(contact.c.account_id.in_(ids))
+        .group_by(contact.c.account_id, contact.c.skipped)
+    )
+    found: dict[int, dict[str | None, tuple[int, int, int]]] = {}
+    for account_id, skipped, persons, numbers, unreadable in connection.execute(query):
+        found.setdefault(account_id, {})[skipped] = (persons, numbers, unreadable)
+    return found
+
+
+def _account(
+    row: Row[tuple[object, ...]],
+    states: Mapping[Source, SourceState],
+    counts: Mapping[str | None, tuple[int, int, int]],
+) -> Account:
+    contacts, numbers, unreadable = counts.get(None, (0, 0, 0))
+    skipped = {reason: persons for reason, (persons, _, _) in sorted(counts.items(), key=str) if reason is not None}
+    return Account(
+        id=row.id,
+        tenant=row.tenant,
+        sub=row.sub,
+        address=row.address,
+        sharing=Sharing(row.sharing),
+        connected_at=row.connected_at,
+        scopes=frozenset(row.scopes.split()),
+        refresh_expires_at=row.refresh_expires_at,
+        syncing=row.syncing,
+        last_sync=row.last_sync,
+        next_sync=row.next_sync,
+        trouble=Trouble(row.error_code, row.error_since, row.error_link or "") if row.error_code else None,
+        failures=row.failures,
+        attempts=row.attempts,
+        wish=Wish(row.wish) if row.wish else None,
+        accept_shrink=row.accept_shrink,
+        generation=row.generation,
+        sources=states,
+        contacts=contacts,
+        numbers=numbers,
+        skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
+    )

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""The database: opened, brought up to date, and the one place where transactions begin and end.
+
+SQLite by default: WAL, so that readers never wait for the writer, and ``synchronous=FULL``, so that a grant that was
+acknowledged survives a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from ldapgw.errors import StoreError
+
+# A command and the gateway may want to write at the same time; each writes for milliseconds.
+BUSY_SECONDS = 10
+
+
+class Database:
+    """An open database.
+
+    :param url: SQLAlchemy's; ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = _engine(url)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+            raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet') from None
+        self._path = Path(self._engine.url.database) if self._engine.url.database else None
+        self._file: tuple[int, int] | None = None
+        self._name = str(self._path or "the database")
+
+    def open(self) -> None:
+        """Create the database or bring it up to date; a copy is kept of one that is upgraded.
+
+        :raises StoreError: when it cannot be opened, is damaged, or was made by a newer ldapgw.
+        """
+        try:
+            if self._path:
+                self._path.touch(mode=0o600)
+            with self._engine.connect() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+            config = AlembicConfig()
+            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+            scripts = ScriptDirectory.from_config(config)
+            newest = scripts.get_current_head()
+            if found not in {None, *(script.revision for script in scripts.walk_revisions())}:
+                raise StoreError(f"{self._name}: was made by a newer ldapgw; install that version, nothing was changed")
+            if found != newest:
+                self._keep_copy(found)
+                with self._engine.begin() as connection:
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+            self._file = self.identity()
+        except (DBAPIError, OSError) as error:
+            raise self._trouble(error) from None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end of the block, rolled back when an exception leaves it.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        try:
+            self._check_file()
+            with self._engine.begin() as connection:
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise self._trouble(error) from None
+
+    def close(self) -> None:
+        """Let go of the database; it can be opened again."""
+        self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """For `ldapgw.store.watch` alone: transactions go through `begin`."""
+        return self._engine
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which file it is; another one once it was replaced.  None in memory.
+
+        :raises OSError: when the file is gone.
+        """
+        if not self._path:
+            return None
+        status = self._path.stat()
+        return status.st_dev, status.st_ino
+
+    def _check_file(self) -> None:
+        """SQLite would go on writing into a file that was deleted, and all of it would be lost."""
+        if self._file and self.identity() != self._file:
+            self._engine.dispose()
+            self.open()
+
+    def _keep_copy(self, revision: str | None) -> None:
+        if revision is None or not self._path:
+            return
+        with (
+            sqlite3.connect(self._path) as old,
+            sqlite3.connect(self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")) as copy,
+        ):
+            old.backup(copy)
+
+    def _trouble(self, error: Exception) -> StoreError:
+        if isinstance(error, OSError):
+            return StoreError(f"{self._name}: cannot be used: {error.strerror}")
+        reason = str(getattr(error, "orig", "")).partition("\n")[0]
+        return StoreError(f"{self._name}: cannot be used: {reason}")
+
+
+def prepare_state_dir(path: Path) -> None:
+    """Create the folder for the database and the key, for our eyes only.
+
+    :raises StoreError: when that is not possible, or others may look into it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StoreError(f"state_dir = {path}: cannot be created: {error.strerror}") from None
+    if mode & 0o007:
+        raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StoreError(f"state_dir = {path}: cannot be written to by this user")
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        raise StoreError('database: expected "sqlite:///PATH"; other databases are not supported yet')
+    memory: dict[str, Any] = {} if parsed.database else {"poolclass": StaticPool}
+    engine = create_engine(
+        parsed,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,  # an error's text must not hold what was to be stored
+        **memory,
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin`, not guessed by the driver
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that reads first and then writes could not wait for it."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Who is signed in on the page, and the consents under way.
+
+Cookies and OAuth states are stored as SHA-256 alone: a copy of the database lets nobody in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ldapgw.store.tables import consent_flow, sign_in
+from ldapgw.store.vault import Vault
+
+# A consent takes a minute; ten are enough for one with a password to look up (contract, section 4).
+FLOW_SECONDS = 600
+# Signed in: twelve hours of silence end it, a week does in any case.
+IDLE_SECONDS = 12 * 3600
+ABSOLUTE_SECONDS = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A person who is signed in to a tenant's page."""
+
+    tenant: str
+    sub: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Flow:
+    """A consent under way: what has to come back with it."""
+
+    tenant: str
+    purpose: str
+    nonce: str
+    verifier: str
+
+
+def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
+    """Remember a consent that a browser begins; those that were never ended are forgotten."""
+    connection.execute(delete(consent_flow).where(consent_flow.c.created_at < now - FLOW_SECONDS))
+    connection.execute(
+        insert(consent_flow).values(
+            state=_digest(state),
+            browser=_digest(browser),
+            tenant=flow.tenant,
+            purpose=flow.purpose,
+            nonce=vault.seal(flow.nonce),
+            verifier=vault.seal(flow.verifier),
+            created_at=now,
+        )
+    )
+
+
+def take_flow(connection: Connection, vault: Vault, state: str, browser: str, now: float) -> Flow | None:
+    """The consent that a state belongs to, once: None for one used, expired, unknown, or begun by another browser."""
+    taken = (
+        delete(consent_flow)
+        .where(
+            consent_flow.c.state == _digest(state),
+            consent_flow.c.browser == _digest(browser),
+            consent_flow.c.created_at >= now - FLOW_SECONDS,
+        )
+        .returning(consent_flow.c.tenant, consent_flow.c.purpose, consent_flow.c.nonce, consent_flow.c.verifier)
+    )
+    row = connection.execute(taken).first()
+    return row and Flow(row.tenant, row.purpose, vault.unseal(row.nonce), vault.unseal(row.verifier))
+
+
+def sign_in_person(connection: Connection, token: str, person: SignIn, now: float) -> None:
+    """Remember that a person has signed in with a new cookie."""
+    connection.execute(
+        delete(sign_in).where(
+            (sign_in.c.seen_at < now - IDLE_SECONDS) | (sign_in.c.created_at < now - ABSOLUTE_SECONDS)
+        )
+    )
+    connection.execute(
+        insert(sign_in).values(
+            token=_digest(token),
+            tenant=person.tenant,
+            sub=person.sub,
+            address=person.address,
+            created_at=now,
+            seen_at=now,
+        )
+    )
+
+
+def signed_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:
+    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old."""
+    row = connection.execute(
+        select(sign_in).where(
+            sign_in.c.token == _digest(token),
+            sign_in.c.tenant == tenant,
+            sign_in.c.seen_at >= now - IDLE_SECONDS,
+            sign_in.c.created_at >= now - ABSOLUTE_SECONDS,
+        )
+    ).first()
+    if row is None:
+        return None
+    if now - row.seen_at > 60:  # once a minute is enough, and spares the disk
+        connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(seen_at=now))
+    return SignIn(row.tenant, row.sub, row.address)
+
+
+def sign_out(connection: Connection, token: str) -> None:
+    """Forget a cookie."""
+    connection.execute(delete(sign_in).where(sign_in.c.token == _digest(token)))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

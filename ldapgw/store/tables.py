@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""The tables, a comment on every column.  Changes come with a migration (``migrations/versions``).
+
+Times are seconds since the epoch, UTC.  Columns that hold secrets hold them sealed (`ldapgw.store.vault`) or hashed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData()
+
+
+def _account_key(*, primary: bool = True) -> Column[int]:
+    return Column(
+        "account_id",
+        Integer,
+        ForeignKey("account.id", ondelete="CASCADE"),
+        primary_key=primary,
+        nullable=not primary,
+        comment="the account that it belongs to",
+    )
+
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="ours; never shown"),
+    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
+    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
+    Column("address", String, nullable=False, comment="the e-mail address, to show; may change"),
+    Column("sharing", String, nullable=False, comment="private, callers or shared"),
+    Column("connected_at", Float, comment="when consent was given; null: disconnected"),
+    Column("scopes", String, nullable=False, server_default="", comment="granted scopes, space-separated"),
+    Column("refresh_token", LargeBinary, comment="sealed"),
+    Column("refresh_expires_at", Float, comment="when consent ends by itself; null: it does not"),
+    Column("access_token", LargeBinary, comment="sealed"),
+    Column("access_expires_at", Float, comment="when the access token ends"),
+    Column("syncing", Boolean, nullable=False, server_default=false(), comment="a sync is running"),
+    Column("last_sync", Float, comment="when the last good sync ended"),
+    Column("next_sync", Float, comment="when the next one is planned; null: none is"),
+    Column("error_code", String, comment="the contract's error code; null: all is well"),
+    Column("error_since", Float, comment="when that error came first"),
+    Column("error_link", String, comment="where to mend it, if Google said so"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),
+    Column("wish", String, comment="a sync that a person asks for: incremental or full; null: none"),
+    Column("accept_shrink", Boolean, nullable=False, server_default=false(), comment="the wish accepts a shrunk book"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
+    Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
+    UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
+)
+
+source = Table(
+    "source",
+    metadata,
+    _account_key(),
+    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+    Column("state", String, nullable=False, comment="on, off, not granted or unavailable"),
+    Column("sync_token", String, comment="Google's, for the next incremental sync; null: a full one is due"),
+    Column("fingerprint", String, nullable=False, server_default="", comment="of what the token is bound to"),
+    Column("full_sync_at", Float, comment="when the last full sync ended"),
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    _account_key(),
+    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
+    Column("source_id", String, nullable=False, comment="Google's stable key of the person"),
+    Column("content", LargeBinary, comment="the contact as JSON; null: the person was left out"),
+    Column("skipped", String, comment="why the person was left out; null: it was not"),
+    Column("numbers", Integer, nullable=False, comment="telephone numbers of the contact"),
+    Column("unreadable", Integer, nullable=False, comment="its numbers that cannot be dialled"),
+)
+
+label = Table(
+    "label",
+    metadata,
+    _account_key(),
+    Column("resource_name", String, primary_key=True, comment="contactGroups/ID"),
+    Column("name", String, nullable=False, comment="as the user named it"),
+)
+
+phone = Table(
+    "phone",
+    metadata,
+    Column("name", String, primary_key=True, comment="the login; unique on the gateway"),
+    Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
+    _account_key(primary=False),
+    Column("numbers", String, nullable=False, comment="values or entries: how several numbers are shown"),
+    Column("password", String, nullable=False, comment="hashed (ldapgw.credential)"),
+    Column("created_at", Float, nullable=False, comment="when it was added"),
+    Column("last_seen", Float, comment="its last good bind; null: none yet"),
+    Column("last_address", String, comment="where that came from"),
+)
+
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("token", String, primary_key=True, comment="SHA-256 of the cookie, in hex"),
+    Column("tenant", String, nullable=False, comment="where the person signed in"),
+    Column("sub", String, nullable=False, comment="who it is (id_token claim sub)"),
+    Column("address", String, nullable=False, comment="the e-mail address, to show"),
+    Column("created_at", Float, nullable=False, comment="when; it ends after a fixed time"),
+    Column("seen_at", Float, nullable=False, comment="the last request; it ends after a time of silence"),
+)
+
+consent_flow = Table(
+    "consent_flow",
+    metadata,
+    Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter, in hex; single use"),
+    Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began it"),
+    Column("tenant", String, nullable=False, comment="the tenant that it is for"),
+    Column("purpose", String, nullable=False, comment="connect or signin"),
+    Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
+    Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
+    Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),
+)

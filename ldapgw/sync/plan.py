@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""What a sync of one source will change, as a value: decided here, done elsewhere, in one transaction.
+
+A full sync marks and sweeps: what was not seen is gone.  An incremental one changes what it was told of, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from ldapgw.contact import Source
+from ldapgw.google.person import Reading
+from ldapgw.store.contacts import Record
+
+# A book that loses more than half of this many contacts or more is likelier a fault than a wish (contract, section 6).
+GUARDED_FROM = 20
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """The change of one source.
+
+    :ivar stored: persons that are new or different.
+    :ivar gone: uids to delete.
+    :ivar before: contacts that were served.
+    :ivar lost: how many of these are gone.
+    """
+
+    source: Source
+    stored: tuple[Record, ...] = ()
+    gone: tuple[str, ...] = ()
+    before: int = 0
+    lost: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes."""
+        return not self.stored and not self.gone
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether so much would vanish that a person has to accept it first."""
+        return self.before >= GUARDED_FROM and self.lost * 2 > self.before
+
+
+def make_plan(
+    source: Source,
+    stored: Mapping[str, Record],
+    readings: Iterable[Reading],
+    *,
+    full: bool,
+    labels: Collection[str] | None = None,
+) -> Plan:
+    """Compare what is stored with what Google said.
+
+    :param stored: by uid; for an incremental sync, at least the persons that `readings` speak of.
+    :param readings: in Google's order; of a person that comes twice, the last counts.
+    :param labels: resource names, one of which a contact needs to be served; None: all are.
+    """
+    found: dict[str, Record] = {}
+    gone: dict[str, None] = {}
+    for reading in readings:
+        for uid in (*reading.previous_uids, *([reading.uid] if reading.deleted else [])):
+            found.pop(uid, None)
+            gone[uid] = None
+        if not reading.deleted:
+            found[reading.uid] = _record(reading, labels)
+            gone.pop(reading.uid, None)
+    moved = {record.source_id: record.uid for record in found.values() if record.source_id}
+    for uid, record in stored.items():
+        if uid not in found and (full or moved.get(record.source_id)):
+            gone[uid] = None
+    removed = [uid for uid in gone if uid in stored]
+    kept_ids = moved.keys()
+    return Plan(
+        source,
+        stored=tuple(record for uid, record in found.items() if stored.get(uid) != record),
+        gone=tuple(removed),
+        before=sum(record.contact is not None for record in stored.values()),
+        lost=sum(stored[uid].contact is not None and stored[uid].source_id not in kept_ids for uid in removed),
+    )
+
+
+def _record(reading: Reading, labels: Collection[str] | None) -> Record:
+    contact, skipped = reading.contact, reading.skipped
+    if contact is not None and labels is not None and not set(contact.labels) & set(labels):
+        contact, skipped = None, "label"
+    return Record(reading.uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
