@@ -19,13 +19,14 @@ from ldapgw.directory.viewer import NOBODY, Access, Viewer
 class Login:
     """A phone that may bind."""
 
+    name: str
     dn: Dn
     password: str
     viewer: Viewer
 
     def __repr__(self) -> str:
         """Without the hash."""
-        return f"<Login {self.viewer.login}>"
+        return f"<Login {self.name}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Catalog:
         right = credential.verify(password, login.password if login else credential.NOBODY)
         if not right or login is None:
             return None
-        self._seen[login.viewer.login] = address
+        self._seen[login.name] = address
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
@@ -75,7 +76,7 @@ class Catalog:
         return Viewer(access=access) if access else NOBODY
 
     def take_seen(self) -> Mapping[str, str]:
-        """The phones that have bound since the last call: bind DN to address."""
+        """The phones that have bound since the last call: name to address."""
         seen, self._seen = self._seen, {}
         return seen
 

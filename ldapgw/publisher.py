@@ -151,4 +151,4 @@ def _login(login: PhoneLogin, context: NamingContext, connected: Iterable[Accoun
     own = next((account.sub for account in connected if account.id == login.account_id), "")
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own),), per_number=login.numbers is Numbers.ENTRIES)
-    return Login(dn, login.password, viewer)
+    return Login(login.name, dn, login.password, viewer)

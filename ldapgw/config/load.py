@@ -65,7 +65,7 @@ class _Decoder:
     def table(self, kind: type[_T], found: object, where: str) -> _T | None:
         """One table; None where a required key is missing or wrong."""
         if not isinstance(found, Mapping):
-            self.problems.append(f"{where}: expected a table")
+            self.problems.append(f"{where.rstrip('.')}: expected a table")
             return None
         hints = get_type_hints(kind, include_extras=True)
         values: dict[str, Any] = {}

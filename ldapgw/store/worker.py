@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The thread that the database is used on, so that the reactor's never waits for a disk."""
+"""The database as sync and web use it: a transaction a call, on a thread of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorThreads
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from ldapgw.store.database import Database
 
@@ -29,13 +25,15 @@ class Store(Protocol):
         """
 
 
-class StoreWorker(Service):
-    """A `Store` with one thread; what it was given before it started waits."""
+class StoreWorker:
+    """A `Store` on an open database.
 
-    def __init__(self, database: Database, reactor: IReactorThreads) -> None:
+    :param off_thread: calls a function on one thread, the same each time.
+    """
+
+    def __init__(self, database: Database, off_thread: Callable[..., Deferred[Any]]) -> None:
         self._database = database
-        self._reactor = reactor
-        self._pool = ThreadPool(1, 1, "store")
+        self._off_thread = off_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """See `Store`."""
@@ -44,15 +42,4 @@ class StoreWorker(Service):
             with self._database.begin() as connection:
                 return function(connection, *args, **kw)
 
-        return deferToThreadPool(self._reactor, self._pool, in_transaction)
-
-    def startService(self) -> None:
-        """Start the thread."""
-        super().startService()
-        self._pool.start()
-
-    def stopService(self) -> None:
-        """Finish what was begun, then let go of the database."""
-        super().stopService()
-        self._pool.stop()
-        self._database.close()
+        return self._off_thread(in_transaction)

@@ -65,8 +65,9 @@ def make_plan(
             found.pop(uid, None)
             gone[uid] = None
         if not reading.deleted:
-            found[reading.uid] = _record(reading, labels)
-            gone.pop(reading.uid, None)
+            uid = reading.uid or f"?{len(found)}"  # a person without an id is counted all the same
+            found[uid] = _record(reading, uid, labels)
+            gone.pop(uid, None)
     moved = {record.source_id: record.uid for record in found.values() if record.source_id}
     for uid, record in stored.items():
         if uid not in found and (full or moved.get(record.source_id)):
@@ -82,8 +83,8 @@ def make_plan(
     )
 
 
-def _record(reading: Reading, labels: Collection[str] | None) -> Record:
+def _record(reading: Reading, uid: str, labels: Collection[str] | None) -> Record:
     contact, skipped = reading.contact, reading.skipped
     if contact is not None and labels is not None and not set(contact.labels) & set(labels):
         contact, skipped = None, "label"
-    return Record(reading.uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
+    return Record(uid, reading.source_id, contact, skipped, reading.unreadable_numbers)

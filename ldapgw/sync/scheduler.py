@@ -111,7 +111,7 @@ class SyncScheduler(Service):
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
         return loop.run.addBoth(self._ended, loop)
 
-    def _ended(self, result: object, loop: _Loop) -> None:
+    def _ended(self, _result: object, loop: _Loop) -> None:
         loop.run = None
 
     async def _run(self, account_id: int, loop: _Loop) -> None:

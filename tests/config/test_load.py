@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+"""The configuration file: what it gives, and how it says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ldapgw.config import Config, load
+from ldapgw.errors import UserError
+
+SMALLEST = """
+state_dir = "state"
+[web]
+public_url = "https://phonebook.example.com"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+"""
+
+WHOLE = """
+state_dir = "/var/lib/ldapgw"
+database = "sqlite:////var/lib/ldapgw/other.db"
+log_format = "json"
+
+[ldap]
+listen = ["tcp:389", "tcp:389:interface=\\\\:\\\\:1"]
+listen_tls = ["tcp:636"]
+require_tls = true
+size_limit = 50
+time_limit = "5s"
+idle_timeout = "2h"
+max_message = "1MiB"
+max_connections = 10
+max_connections_per_address = 5
+
+[tls]
+certificate = "fullchain.pem"
+private_key = "/etc/privkey.pem"
+minimum = "1.3"
+
+[web]
+listen = ["tcp:8081"]
+public_url = "http://localhost:8081/"
+trusted_proxies = ["10.0.0.1"]
+metrics_networks = []
+
+[sync]
+interval = "1s"
+
+[google]
+authorization_endpoint = "http://127.0.0.1:8090/o/oauth2/v2/auth"
+token_endpoint = "http://127.0.0.1:8090/token"
+revocation_endpoint = "http://127.0.0.1:8090/revoke"
+people_api = "http://127.0.0.1:8090"
+issuer = "http://[::1]:8090"
+
+[[tenant]]
+name = "acme"
+title = "Acme GmbH"
+base_dn = "dc=acme,dc=example"
+client_id = "id"
+client_secret = "hush"
+allowed_users = ["@acme.example", "*", "guest@else.example"]
+admins = ["root@acme.example"]
+region = "CH"
+outside_line = "0"
+sources = ["contacts", "other_contacts", "directory"]
+labels = ["Kunden"]
+sharing = "callers"
+anonymous_networks = ["192.168.0.0/16"]
+number_format = "dial"
+matching = "strict"
+"""
+
+
+def read(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "ldapgw.toml"
+    file.write_text(text)
+    return load(str(file))
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, text)
+    prefix = f"{tmp_path / 'ldapgw.toml'}: "
+    assert all(problem.startswith(prefix) for problem in caught.value.problems)
+    return [problem.removeprefix(prefix) for problem in caught.value.problems]
+
+
+def test_the_smallest_file_has_all_defaults_of_the_contract(tmp_path: Path) -> None:
+    """Only the marked keys are needed."""
+    config = read(tmp_path, SMALLEST)
+    assert config.state_dir == str(tmp_path / "state")
+    assert config.ldap.listen == ("tcp:389",)
+    assert (config.ldap.size_limit, config.ldap.time_limit, config.ldap.idle_timeout) == (1000, 10, 900)
+    assert (config.ldap.max_message, config.ldap.max_connections) == (65536, 10000)
+    assert config.ldap.max_connections_per_address == 500
+    assert config.web.listen == ("tcp:8080",)
+    assert config.web.trusted_proxies.hold("127.0.0.1")
+    assert config.web.metrics_networks.hold("::1")
+    assert config.sync.interval == 600
+    assert config.google.token_endpoint == "https://oauth2.googleapis.com/token"
+    assert config.redirect_uri == "https://phonebook.example.com/oauth/callback"
+    (tenant,) = config.tenant
+    assert (tenant.region, tenant.sources, tenant.sharing, tenant.number_format, tenant.matching) == (
+        "DE",
+        ("contacts",),
+        "private",
+        "e164",
+        "lenient",
+    )
+
+
+def test_every_key_of_the_contract_is_read(tmp_path: Path) -> None:
+    """The whole file of the contract, each value other than its default."""
+    config = read(tmp_path, WHOLE)
+    assert config.ldap.idle_timeout == 7200
+    assert config.ldap.max_message == 1 << 20
+    assert config.tls is not None
+    assert config.tls.certificate == str(tmp_path / "fullchain.pem")
+    assert config.tls.private_key == "/etc/privkey.pem"
+    assert config.redirect_uri == "http://localhost:8081/oauth/callback"
+    assert config.sync.interval == 1
+    (tenant,) = config.tenant
+    assert tenant.anonymous_networks.hold("192.168.3.4")
+    assert tenant.anonymous_networks.hold("::ffff:192.168.3.4")
+    assert not tenant.anonymous_networks.hold("10.0.0.1")
+    assert not tenant.anonymous_networks.hold("not an address")
+    assert tenant.client_secret == "hush"
+
+
+def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
+    """A configuration can be logged by accident without harm."""
+    config = read(tmp_path, WHOLE)
+    assert "hush" not in repr(config)
+    assert "other.db" not in repr(config)
+
+
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
+    """One start tells everything that has to be mended."""
+    text = """
+    database = 3
+    stat_dir = "s"
+    log_format = "xml"
+    [ldap]
+    listen = ["tpc:389"]
+    size_limit = 0
+    time_limit = 10
+    require_tls = 1
+    max_message = "64KB"
+    [web]
+    public_url = "http://phonebook.example.com"
+    metrics_networks = ["a"]
+    [tls]
+    certificate = ""
+    [[tenant]]
+    name = "Ac me"
+    base_dn = "acme"
+    region = "XX"
+    sources = ["contacts", "calendar"]
+    sharing = "all"
+    admins = ["root"]
+    outside_line = "zero"
+    client_secret = 5
+    """
+    assert sorted(problems(tmp_path, text)) == sorted(
+        [
+            "state_dir: is missing; expected a path",
+            "stat_dir: is no key of this table; there are: "
+            "database, google, ldap, log_format, state_dir, sync, tenant, tls, web",
+            "database: expected text",
+            'log_format = "xml": expected one of "text", "json"',
+            'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
+            '["tcp:389:interface=127.0.0.1"]',
+            "ldap.size_limit = 0: expected a whole number from 1 to 10000000",
+            'ldap.time_limit = 10: expected a duration such as "90s", "10m", "2h" or "7d"',
+            "ldap.require_tls = 1: expected true or false",
+            'ldap.max_message = "64KB": expected a size such as "64KiB" or "1MiB"',
+            'web.public_url = "http://phonebook.example.com": expected an https:// address without query (http:// for '
+            "localhost and loopback addresses alone)",
+            'web.metrics_networks = ["a"]: expected a list of networks such as ["192.168.0.0/16", "::1"]',
+            'tls.certificate = "": expected a path',
+            "tls.private_key: is missing; expected a path",
+            'tenant[1].name = "Ac me": expected a name of a-z, 0-9 and -, such as "acme"',
+            'tenant[1].base_dn = "acme": expected a distinguished name such as "dc=acme,dc=example"',
+            'tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
+            'tenant[1].sources = ["contacts", "calendar"]: expected a list, each of it one of "contacts", '
+            '"other_contacts", "directory"',
+            'tenant[1].sharing = "all": expected one of "private", "callers", "shared"',
+            'tenant[1].admins = ["root"]: expected a list, each of it an e-mail address',
+            'tenant[1].outside_line = "zero": expected up to five digits, such as "0", or ""',
+            "tenant[1].client_secret: expected text",
+        ]
+    )
+
+
+CONTRADICTIONS = {
+    "tls listener without a certificate": (
+        '[ldap]\nlisten_tls = ["tcp:636"]',
+        "ldap.listen_tls: needs the table [tls] with certificate and private_key",
+    ),
+    "tls required without a certificate": (
+        "[ldap]\nrequire_tls = true",
+        "ldap.require_tls = true: needs the table [tls], or no phone could log in",
+    ),
+    "too often for Google": ('[sync]\ninterval = "59s"', "sync.interval: expected at least 1m"),
+    "two listeners on one endpoint": (
+        '[ldap]\nlisten = ["tcp:8080"]',
+        'web.listen: "tcp:8080" is listened on by ldap.listen already',
+    ),
+    "same tenant twice": (
+        '[[tenant]]\nname = "acme"\nbase_dn = "dc=other"',
+        'tenant "acme": name is used twice',
+    ),
+    "base within another": (
+        '[[tenant]]\nname = "b"\nbase_dn = "OU=x,DC=Acme, dc=example"',
+        'tenant "b": base_dn lies within that of tenant "acme", or the other way round',
+    ),
+    "id without secret": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nclient_id = "x"',
+        'tenant "b": client_id and client_secret go together',
+    ),
+    "no tenant table": ("tenant_ = 1", None),
+}
+
+
+@pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expected: str | None) -> None:
+    """Each value is fine alone."""
+    found = problems(tmp_path, SMALLEST + extra)
+    if expected is None:
+        assert len(found) == 1
+        assert found[0].startswith("tenant[1].tenant_: is no key of this table")
+    else:
+        assert found == [expected]
+
+
+def test_tenants_must_be_there(tmp_path: Path) -> None:
+    """A gateway for nobody is a mistake."""
+    text = 'state_dir = "s"\ntenant = []\n[web]\npublic_url = "https://p.example"\n'
+    assert problems(tmp_path, text) == ["tenant: expected at least one [[tenant]] table"]
+    assert problems(tmp_path, text.replace("tenant = []", "web = 3").partition("[web]")[0]) == [
+        "web: expected a table",
+        "tenant: is missing; expected a table array",
+    ]
+
+
+def client_file(tmp_path: Path, content: str) -> str:
+    (tmp_path / "client.json").write_text(content)
+    return SMALLEST + 'client_secret_file = "client.json"\n'
+
+
+def test_the_file_from_the_google_console_gives_the_client(tmp_path: Path) -> None:
+    """Relative to the configuration file."""
+    text = client_file(tmp_path, json.dumps({"web": {"client_id": "id", "client_secret": "hush"}}))
+    (tenant,) = read(tmp_path, text).tenant
+    assert (tenant.client_id, tenant.client_secret) == ("id", "hush")
+
+
+BAD_CLIENT_FILES = {
+    "desktop": (
+        '{"installed": {"client_id": "a", "client_secret": "b"}}',
+        "is for a Desktop client; create one of the type Web application in the Google console",
+    ),
+    "not JSON": ("{", "expected the JSON file of a Web application client, as downloaded from the Google console"),
+    "a list": ("[]", "expected the JSON file of a Web application client, as downloaded from the Google console"),
+    "no secret": (
+        '{"web": {"client_id": "a"}}',
+        "expected the JSON file of a Web application client, as downloaded from the Google console",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), BAD_CLIENT_FILES.values(), ids=BAD_CLIENT_FILES)
+def test_a_client_file_that_is_none(tmp_path: Path, content: str, expected: str) -> None:
+    """The line says what to do in the console."""
+    assert problems(tmp_path, client_file(tmp_path, content)) == [
+        f'tenant "acme": client_secret_file: {expected}',
+    ]
+
+
+def test_a_client_file_that_is_missing_or_given_twice(tmp_path: Path) -> None:
+    """Both are told, the path as it was looked for."""
+    text = SMALLEST + 'client_secret_file = "none.json"\nclient_id = "a"\nclient_secret = "b"\n'
+    assert problems(tmp_path, text) == [
+        'tenant "acme": expected client_secret_file, or client_id with client_secret, not both',
+        f'tenant "acme": client_secret_file = {tmp_path / "none.json"}: cannot be read: No such file or directory',
+    ]
+
+
+def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
+    """One line each."""
+    with pytest.raises(UserError, match="cannot be read: No such file or directory"):
+        load(str(tmp_path / "nothing.toml"))
+    assert problems(tmp_path, "a = = 1")[0].startswith("is not TOML: ")
+    (tmp_path / "ldapgw.toml").write_bytes(b"a = '\xff'")
+    with pytest.raises(UserError, match="is not TOML"):
+        load(str(tmp_path / "ldapgw.toml"))

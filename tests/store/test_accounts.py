@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""Accounts: consent, syncs that end well and badly, wishes, disconnecting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.store import accounts, contacts, tables
+from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
+from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store.vault import Vault
+
+NOW = 1_800_000_000.0
+
+GRANT = NewGrant(
+    sub="sub-1",
+    address="Alice@acme.example",
+    scopes=frozenset({"openid", "email"}),
+    access_token="access-1",
+    access_expires_at=NOW + 3600,
+    refresh_token="refresh-1",
+    refresh_expires_at=None,
+)
+
+
+def connect(connection: Connection, vault: Vault, grant: NewGrant = GRANT, now: float = NOW) -> Account:
+    account_id = accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, now)
+    assert account_id is not None
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    return account
+
+
+def test_a_consent_makes_an_account(connection: Connection, vault: Vault) -> None:
+    """It is connected, waits for its first, full sync, and nothing else is known of it."""
+    account = connect(connection, vault)
+    assert account == Account(
+        id=account.id,
+        tenant="acme",
+        sub="sub-1",
+        address="Alice@acme.example",
+        sharing=Sharing.PRIVATE,
+        connected_at=NOW,
+        scopes=frozenset({"openid", "email"}),
+        refresh_expires_at=None,
+        syncing=False,
+        last_sync=None,
+        next_sync=NOW,
+        trouble=None,
+        failures=0,
+        attempts=0,
+        wish=Wish.FULL,
+        accept_shrink=False,
+        generation=0,
+        sources={},
+        contacts=0,
+        numbers=0,
+        skipped={},
+    )
+    assert account.connected
+
+
+def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, vault: Vault) -> None:
+    """What lies in the table is sealed."""
+    account = connect(connection, vault)
+    held = accounts.tokens(connection, vault, account.id)
+    assert held is not None
+    assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-1", NOW + 3600)
+    row = connection.execute(select(tables.account)).one()
+    assert b"refresh-1" not in row.refresh_token
+    assert b"access-1" not in row.access_token
+    assert "refresh-1" not in repr(held)
+
+
+def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, vault: Vault) -> None:
+    """Half an account would die within the hour."""
+    grant = replace(GRANT, refresh_token=None)
+    assert accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, NOW) is None
+    assert accounts.read_all(connection) == ()
+
+
+def test_a_second_consent_continues_the_account(connection: Connection, vault: Vault) -> None:
+    """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
+    account = connect(connection, vault)
+    accounts.share(connection, account.id, Sharing.SHARED)
+    accounts.fail_sync(connection, account.id, "consent_revoked", NOW + 5, None)
+    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    again = connect(
+        connection,
+        vault,
+        replace(GRANT, address="alice@new.example", access_token="access-2", refresh_token=None),
+        NOW + 9,
+    )
+    assert again.id == account.id
+    assert (again.address, again.sharing, again.trouble, again.failures) == ("alice@new.example", "shared", None, 0)
+    assert (again.wish, again.next_sync, again.sources) == (Wish.FULL, NOW + 9, {})
+    held = accounts.tokens(connection, vault, account.id)
+    assert held is not None
+    assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
+
+
+def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, vault: Vault) -> None:
+    """And each is found where it is."""
+    account = connect(connection, vault)
+    accounts.connect(connection, vault, "other", GRANT, Sharing.SHARED, NOW)
+    assert [found.tenant for found in accounts.read_all(connection)] == ["acme", "other"]
+    assert accounts.read_all(connection, "acme") == (account,)
+    assert [found.tenant for found in accounts.find(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
+    assert accounts.find(connection, "alice@acme.example", "acme") == (account,)
+    assert accounts.of_user(connection, "acme", "sub-1") == account
+    assert accounts.of_user(connection, "acme", "sub-2") is None
+
+
+def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, vault: Vault) -> None:
+    """Google sends a new refresh token rarely, and then it counts."""
+    account = connect(connection, vault)
+    accounts.refreshed(connection, vault, account.id, "access-2", NOW + 7200, None)
+    held = accounts.tokens(connection, vault, account.id)
+    assert held is not None
+    assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
+    accounts.refreshed(connection, vault, account.id, "access-3", NOW + 9999, "refresh-2")
+    held = accounts.tokens(connection, vault, account.id)
+    assert held is not None
+    assert held.refresh_token == "refresh-2"
+
+
+def test_a_sync_that_ends_well(connection: Connection, vault: Vault) -> None:
+    """The wish is fulfilled when it begins; trouble ends with it."""
+    account = connect(connection, vault)
+    accounts.fail_sync(connection, account.id, "network", NOW, NOW + 30)
+    accounts.ask(connection, account.id, Wish.FULL, accept_shrink=True)
+    begun = accounts.begin_sync(connection, account.id)
+    assert begun is not None
+    assert (begun.wish, begun.accept_shrink, begun.failures) == (Wish.FULL, True, 1)
+    running = accounts.read(connection, account.id)
+    assert running is not None
+    assert (running.syncing, running.wish, running.accept_shrink) == (True, None, False)
+    accounts.end_sync(connection, account.id, NOW + 60, NOW + 660)
+    ended = accounts.read(connection, account.id)
+    assert ended is not None
+    assert (ended.syncing, ended.last_sync, ended.next_sync) == (False, NOW + 60, NOW + 660)
+    assert (ended.trouble, ended.failures, ended.attempts) == (None, 0, 2)
+
+
+def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault: Vault) -> None:
+    """Another trouble has its own."""
+    account = connect(connection, vault)
+    seen = []
+    for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
+        accounts.fail_sync(connection, account.id, code, when, when + 1, link="https://x.example")
+        found = accounts.read(connection, account.id)
+        assert found is not None
+        seen.append((found.trouble, found.failures, found.next_sync))
+    assert seen == [
+        (Trouble("network", 10.0, "https://x.example"), 1, 11.0),
+        (Trouble("network", 10.0, "https://x.example"), 2, 21.0),
+        (Trouble("quota", 30.0, "https://x.example"), 3, 31.0),
+        (Trouble("quota", 30.0, "https://x.example"), 4, 41.0),
+    ]
+
+
+def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault: Vault) -> None:
+    """The account itself and its sharing stay for the next consent; its book is built anew."""
+    account = connect(connection, vault)
+    accounts.share(connection, account.id, Sharing.CALLERS)
+    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
+    contacts.apply(connection, account.id, Source.CONTACTS, [Record("c1", "s1", Contact("c1", name="A"))], [])
+    accounts.disconnect(connection, account.id)
+    left = accounts.read(connection, account.id)
+    assert left is not None
+    assert (left.connected, left.sharing, left.contacts, left.sources, left.generation) == (False, "callers", 0, {}, 1)
+    assert (left.scopes, left.wish, left.next_sync) == (frozenset(), None, None)
+    assert accounts.tokens(connection, vault, account.id) is None
+    assert accounts.begin_sync(connection, account.id) is None
+    assert contacts.read_labels(connection, account.id) == {}
+    row = connection.execute(select(tables.account)).one()
+    assert (row.refresh_token, row.access_token) == (None, None)
+
+
+def test_states_of_sources(connection: Connection, vault: Vault) -> None:
+    """A source that is not on loses its sync token, so that it begins anew once it is."""
+    account = connect(connection, vault)
+    accounts.set_sources(
+        connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
+    )
+    state = SyncState("token", "fingerprint", NOW)
+    contacts.set_sync_state(connection, account.id, Source.CONTACTS, state)
+    assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == state
+    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
+    assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
+    found = accounts.read(connection, account.id)
+    assert found is not None
+    assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}
+
+
+def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: Vault) -> None:
+    """The next start says so."""
+    account = connect(connection, vault)
+    accounts.begin_sync(connection, account.id)
+    accounts.forget_running(connection)
+    found = accounts.read(connection, account.id)
+    assert found is not None
+    assert not found.syncing
+
+
+def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> None:
+    """Nothing is found, nothing is raised."""
+    assert accounts.read(connection, 99) is None
+    assert accounts.tokens(connection, vault, 99) is None
+    assert accounts.begin_sync(connection, 99) is None

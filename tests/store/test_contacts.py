@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Contacts and the sync tokens that belong to them."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection
+
+from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
+from ldapgw.number import parse
+from ldapgw.store import accounts, contacts
+from ldapgw.store.contacts import Record
+from ldapgw.store.vault import Vault
+from tests.store.test_accounts import GRANT, NOW
+
+NUMBER = parse("+49 30 1234567 x9", "DE")
+assert NUMBER is not None
+ADA = Contact(
+    uid="c1",
+    source=Source.CONTACTS,
+    source_id="s1",
+    name="Ada Ünal 🦄",
+    given_name="Ada",
+    family_name="Ünal",
+    also=("Adi",),
+    organization="ACME",
+    department="R&D",
+    title="CTO",
+    phones=(Phone(Kind.WORK, NUMBER), Phone(Kind.MOBILE, NUMBER)),
+    emails=("ada@acme.example",),
+    addresses=(Address(("Weg 1", "Berlin"), "Weg 1", "Berlin", "BE", "10115", "DE"),),
+    urls=("https://acme.example",),
+    labels=("contactGroups/1",),
+    updated=NOW,
+)
+
+
+@pytest.fixture
+def account_id(connection: Connection, vault: Vault) -> int:
+    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    assert account_id is not None
+    return account_id
+
+
+def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
+    """Every field, numbers and their forms included: nothing is worked out again at a start."""
+    contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA, unreadable=1)], [])
+    assert contacts.read(connection, account_id) == (ADA,)
+    assert contacts.records(connection, account_id, Source.CONTACTS) == {"c1": Record("c1", "s1", ADA, unreadable=1)}
+
+
+def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, account_id: int) -> None:
+    """And is not served."""
+    left_out = [Record("c2", "s2", None, "empty"), Record("c3", "s3", None, "empty"), Record("c4", "s4", None, "label")]
+    stored = [Record("c1", "s1", ADA, unreadable=2), *left_out]
+    contacts.apply(connection, account_id, Source.CONTACTS, stored, [])
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    assert (account.contacts, account.numbers) == (1, 2)
+    assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
+    assert contacts.read(connection, account_id) == (ADA,)
+
+
+def test_changed_and_gone(connection: Connection, account_id: int) -> None:
+    """A change replaces; other sources are not touched."""
+    other = Record("c1", "o1", Contact("other-c1", Source.OTHER_CONTACTS, emails=("x@y.example",)))
+    contacts.apply(connection, account_id, Source.OTHER_CONTACTS, [other], [])
+    many = [Record(f"c{number}", f"s{number}", Contact(f"c{number}", name="N")) for number in range(1200)]
+    contacts.apply(connection, account_id, Source.CONTACTS, many, [])
+    changed = Record("c7", "s7", Contact("c7", name="Seven"))
+    contacts.apply(connection, account_id, Source.CONTACTS, [changed], [f"c{number}" for number in range(100, 1200)])
+    stored = contacts.records(connection, account_id, Source.CONTACTS)
+    assert stored.keys() == {f"c{number}" for number in range(100)}
+    assert stored["c7"] == changed
+    assert contacts.records(connection, account_id, Source.OTHER_CONTACTS) == {"c1": other}
+
+
+def test_records_of_some_persons(connection: Connection, account_id: int) -> None:
+    """Found by uid, or by Google's stable key where the uid has changed."""
+    many = [Record(f"c{number}", f"s{number}", None, "empty") for number in range(9)]
+    contacts.apply(connection, account_id, Source.CONTACTS, many, [])
+    found = contacts.records(connection, account_id, Source.CONTACTS, (frozenset({"c1", "c99"}), frozenset({"s2"})))
+    assert found.keys() == {"c1", "c2"}
+
+
+def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
+    """It says whether there was anything."""
+    contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA)], [])
+    assert contacts.forget_source(connection, account_id, Source.CONTACTS)
+    assert not contacts.forget_source(connection, account_id, Source.CONTACTS)
+    assert contacts.read(connection, account_id) == ()
+
+
+def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
+    """One that is gone at Google is gone here."""
+    contacts.set_labels(connection, account_id, {"contactGroups/1": "Kunden", "contactGroups/2": "Haus"})
+    contacts.set_labels(connection, account_id, {"contactGroups/2": "Haus 🏠"})
+    assert contacts.read_labels(connection, account_id) == {"contactGroups/2": "Haus 🏠"}
+    contacts.set_labels(connection, account_id, {})
+    assert contacts.read_labels(connection, account_id) == {}

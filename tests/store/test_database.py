@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""The database file: made, upgraded, refused, gone and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, insert, text
+
+from ldapgw.errors import StoreError
+from ldapgw.store import phones, tables
+from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.watch import Watch
+from tests.store.test_phones import DESK
+
+
+def opened(path: Path) -> Database:
+    database = Database(f"sqlite:///{path}")
+    database.open()
+    return database
+
+
+def test_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+    """A column added without its migration is noticed here."""
+    with database.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+        assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+
+
+def test_the_file_is_ours_alone_and_durable(tmp_path: Path) -> None:
+    """Mode 0600; WAL; FULL; foreign keys."""
+    database = opened(tmp_path / "ldapgw.db")
+    assert (tmp_path / "ldapgw.db").stat().st_mode & 0o777 == 0o600
+    with database.begin() as connection:
+        found = [
+            connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert found == ["wal", 2, 1]
+    database.close()
+
+
+def test_an_exception_takes_back_the_whole_transaction(database: Database) -> None:
+    """Nothing of it is left."""
+
+    def add_and_fail() -> None:
+        with database.begin() as connection:
+            phones.add(connection, DESK)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        add_and_fail()
+    with database.begin() as connection:
+        assert phones.read_all(connection) == ()
+
+
+def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
+    """Opening an up-to-date database changes nothing."""
+    database = opened(tmp_path / "ldapgw.db")
+    with database.begin() as connection:
+        phones.add(connection, DESK)
+    database.close()
+    database = opened(tmp_path / "ldapgw.db")
+    with database.begin() as connection:
+        assert phones.read_all(connection) == (DESK,)
+    database.close()
+
+
+def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    """A downgrade loses nothing."""
+    path = tmp_path / "ldapgw.db"
+    opened(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"ldapgw\.db: was made by a newer ldapgw"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+def test_a_copy_is_kept_of_a_database_that_is_upgraded(tmp_path: Path) -> None:
+    """Named after the version it came from."""
+    path = tmp_path / "ldapgw.db"
+    database = opened(path)
+    database._keep_copy("0001")
+    database.close()
+    with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    """It names the file and the trouble."""
+    path = tmp_path / "ldapgw.db"
+    path.write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(StoreError) as caught:
+        opened(path)
+    assert caught.value.problems == (f"{path}: cannot be used: file is not a database",)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """One line, from the system's own words."""
+    with pytest.raises(StoreError, match="cannot be used: No such file or directory"):
+        opened(tmp_path / "none" / "ldapgw.db")
+
+
+def test_a_database_that_goes_and_comes_back(tmp_path: Path) -> None:
+    """While it is gone nothing is written into the void; once it is back, all works again."""
+    path = tmp_path / "ldapgw.db"
+    database = opened(path)
+    with database.begin() as connection:
+        phones.add(connection, DESK)
+    with database.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    away = tmp_path / "away"
+    away.mkdir()
+    for file in tmp_path.glob("ldapgw.db*"):
+        file.rename(away / file.name)
+    with pytest.raises(StoreError, match="No such file"), database.begin():
+        pass
+    assert not path.exists()
+    for file in away.iterdir():
+        file.rename(tmp_path / file.name)
+    with database.begin() as connection:
+        assert phones.read_all(connection) == (DESK,)
+    database.close()
+
+
+def test_a_database_that_is_replaced_is_used(tmp_path: Path) -> None:
+    """As after a restored backup."""
+    path = tmp_path / "ldapgw.db"
+    other = opened(tmp_path / "other.db")
+    with other.begin() as connection:
+        phones.add(connection, DESK)
+    other.close()
+    database = opened(path)
+    for file in tmp_path.glob("ldapgw.db*"):
+        file.unlink()
+    (tmp_path / "other.db").rename(path)
+    with database.begin() as connection:
+        assert phones.read_all(connection) == (DESK,)
+    database.close()
+
+
+def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the wait, which is shortened here."""
+    monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.01)
+    database = opened(tmp_path / "ldapgw.db")
+    with sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="cannot be used: database is locked"), database.begin():
+            pass
+        other.execute("ROLLBACK")
+    other.close()
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://x/y", "nonsense", "oracle://x", "sqlite+none:///x"])
+def test_other_databases_are_refused_plainly(url: str) -> None:
+    """Until they are supported."""
+    with pytest.raises(StoreError) as caught:
+        Database(url)
+    assert caught.value.problems == ('database: expected "sqlite:///PATH"; other databases are not supported yet',)
+
+
+def test_an_error_holds_nothing_of_what_was_to_be_stored(database: Database) -> None:
+    """Parameters are hidden: they may be secrets."""
+    row = {"name": "secret", "tenant": "secret", "numbers": "values", "password": "secret", "created_at": 1.0}
+    with pytest.raises(StoreError) as caught, database.begin() as connection:
+        connection.execute(insert(tables.phone), [row, row])
+    assert caught.value.problems == ("the database: cannot be used: UNIQUE constraint failed: phone.name",)
+
+
+def test_the_state_dir_is_made_for_us_alone(tmp_path: Path) -> None:
+    """And one that everybody may look into is refused."""
+    prepare_state_dir(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "a" / "b").chmod(0o755)
+    with pytest.raises(StoreError, match="chmod 700"):
+        prepare_state_dir(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be created: File exists"):
+        prepare_state_dir(tmp_path / "file")
+
+
+def test_the_watch_sees_what_others_commit(tmp_path: Path) -> None:
+    """Once each, whoever it was; a file that is gone has not changed, one that came back has."""
+    path = tmp_path / "ldapgw.db"
+    ours, theirs = opened(path), opened(path)
+    watch = Watch(ours)
+    assert [watch.changed(), watch.changed()] == [True, False]
+
+    def add(connection: Connection) -> None:
+        phones.add(connection, DESK)
+
+    with theirs.begin() as connection:
+        add(connection)
+    assert [watch.changed(), watch.changed()] == [True, False]
+    path.rename(tmp_path / "away.db")
+    assert not watch.changed()
+    (tmp_path / "new.db").write_bytes((tmp_path / "away.db").read_bytes())
+    (tmp_path / "new.db").rename(path)
+    assert [watch.changed(), watch.changed()] == [True, False]
+    watch.close()
+    ours.close()
+    theirs.close()

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Phones: added once, found, seen, reset, removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from ldapgw.contact import Sharing
+from ldapgw.store import accounts, phones
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.vault import Vault
+from tests.store.test_accounts import GRANT, NOW
+
+DESK = PhoneLogin("desk1", "acme", None, Numbers.VALUES, "sha256$00$00", NOW)
+
+
+def test_a_phone_comes_back_as_it_was(connection: Connection, vault: Vault) -> None:
+    """With and without an account, in the order of their names."""
+    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    hall = PhoneLogin("Hall", "acme", account_id, Numbers.ENTRIES, "sha256$11$11", NOW)
+    assert phones.add(connection, DESK)
+    assert phones.add(connection, hall)
+    assert phones.read_all(connection) == (hall, DESK)
+    assert "sha256" not in repr(DESK)
+
+
+def test_a_name_is_unique_on_the_gateway_in_whichever_case(connection: Connection) -> None:
+    """A phone binds with the bare name: it must not be two."""
+    assert phones.add(connection, DESK)
+    assert not phones.add(connection, replace(DESK, name="DESK1", tenant="other"))
+    assert phones.read_all(connection) == (DESK,)
+
+
+def test_seen_reset_and_remove(connection: Connection) -> None:
+    """Each of one phone alone; one that is not there is told apart."""
+    phones.add(connection, DESK)
+    phones.add(connection, replace(DESK, name="desk2"))
+    phones.seen(connection, {"desk1": (NOW + 5, "192.0.2.1"), "gone": (NOW, "192.0.2.2")})
+    assert phones.set_password(connection, "desk1", "sha256$22$22")
+    assert phones.remove(connection, "desk2")
+    assert phones.read_all(connection) == (
+        replace(DESK, password="sha256$22$22", last_seen=NOW + 5, last_address="192.0.2.1"),
+    )
+    assert not phones.set_password(connection, "desk2", "x")
+    assert not phones.remove(connection, "desk2")

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Sign-ins and consents under way: single use, bound to the browser, ended by time."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from ldapgw.store import sign_ins, tables
+from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, Flow, SignIn
+from ldapgw.store.vault import Vault
+
+NOW = 1_800_000_000.0
+FLOW = Flow("acme", "connect", "nonce-1", "verifier-1")
+ALICE = SignIn("acme", "sub-1", "alice@acme.example")
+
+
+def test_a_state_is_good_once(connection: Connection, vault: Vault) -> None:
+    """A reloaded callback is refused."""
+    sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) == FLOW
+    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) is None
+
+
+def test_a_state_is_good_for_its_browser_alone(connection: Connection, vault: Vault) -> None:
+    """Another browser does not use it up either."""
+    sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, vault, "state", "other", NOW) is None
+    assert sign_ins.take_flow(connection, vault, "other", "browser", NOW) is None
+    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
+
+
+def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: Vault) -> None:
+    """And is forgotten when the next one begins."""
+    sign_ins.begin_flow(connection, vault, "late", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, vault, "late", "browser", NOW + FLOW_SECONDS + 1) is None
+    sign_ins.begin_flow(connection, vault, "new", "browser", FLOW, NOW + FLOW_SECONDS + 1)
+    assert len(connection.execute(select(tables.consent_flow)).all()) == 1
+
+
+def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: Vault) -> None:
+    """Neither states nor cookies nor verifiers are stored in clear."""
+    sign_ins.begin_flow(connection, vault, "state-x", "browser-x", FLOW, NOW)
+    sign_ins.sign_in_person(connection, "token-x", ALICE, NOW)
+    stored = repr(
+        connection.execute(select(tables.consent_flow)).all() + connection.execute(select(tables.sign_in)).all()
+    )
+    assert not [secret for secret in ("state-x", "browser-x", "token-x", "nonce-1", "verifier-1") if secret in stored]
+
+
+def test_who_is_signed_in(connection: Connection) -> None:
+    """In the tenant where it was done, and nowhere else."""
+    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
+    assert sign_ins.signed_in(connection, "token", "acme", NOW + 1) == ALICE
+    assert sign_ins.signed_in(connection, "token", "other", NOW + 1) is None
+    assert sign_ins.signed_in(connection, "nekot", "acme", NOW + 1) is None
+    sign_ins.sign_out(connection, "token")
+    assert sign_ins.signed_in(connection, "token", "acme", NOW + 1) is None
+
+
+def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> None:
+    """Each request begins the silence anew, not the week."""
+    sign_ins.sign_in_person(connection, "silent", ALICE, NOW)
+    assert sign_ins.signed_in(connection, "silent", "acme", NOW + IDLE_SECONDS + 1) is None
+    sign_ins.sign_in_person(connection, "busy", ALICE, NOW)
+    last = 0.0
+    while sign_ins.signed_in(connection, "busy", "acme", NOW + last + IDLE_SECONDS / 2) is not None:
+        last += IDLE_SECONDS / 2
+    assert ABSOLUTE_SECONDS - IDLE_SECONDS / 2 <= last <= ABSOLUTE_SECONDS
+    sign_ins.sign_in_person(connection, "new", ALICE, NOW + ABSOLUTE_SECONDS * 2)
+    assert len(connection.execute(select(tables.sign_in)).all()) == 1

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""When to sync next, after each way that a sync can end."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.errors import (
+    ApiDisabled,
+    BadResponse,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleUnavailable,
+    NetworkTrouble,
+    QuotaExceeded,
+    ScopeMissing,
+    SuspiciousShrink,
+)
+from ldapgw.sync.retry import after_failure, after_success
+
+TEN_MINUTES = 600.0
+
+
+@pytest.mark.parametrize(("jitter", "wait"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
+def test_after_a_good_sync(jitter: float, wait: float) -> None:
+    """The interval, a tenth more or less."""
+    assert after_success(TEN_MINUTES, jitter) == pytest.approx(wait)
+
+
+# error, failures in a row, interval, seconds without and with full jitter
+CASES = {
+    "consent gone: not before a person acts": (ConsentRevoked(), 1, TEN_MINUTES, None, None),
+    "box not ticked: not before a person acts": (ScopeMissing(), 1, TEN_MINUTES, None, None),
+    "the client is wrong: hourly": (ClientRejected(), 9, TEN_MINUTES, 3240.0, 3960.0),
+    "the API is off: hourly": (ApiDisabled(), 1, TEN_MINUTES, 3240.0, 3960.0),
+    "a shrunk book: as usual, it may come back": (SuspiciousShrink(), 3, TEN_MINUTES, 540.0, 660.0),
+    "first network trouble: soon": (NetworkTrouble(), 1, TEN_MINUTES, 15.0, 30.0),
+    "second": (NetworkTrouble(), 2, TEN_MINUTES, 30.0, 60.0),
+    "fourth": (GoogleUnavailable(), 4, TEN_MINUTES, 120.0, 240.0),
+    "at most the interval": (BadResponse(), 60, TEN_MINUTES, 300.0, 600.0),
+    "at most an hour": (BadResponse(), 60, 86400.0, 1800.0, 3600.0),
+    "an interval of a second does not hammer": (GoogleUnavailable(), 5, 1.0, 15.0, 30.0),
+    "quota: five minutes": (QuotaExceeded(), 1, TEN_MINUTES, 150.0, 300.0),
+    "quota again: a quarter": (QuotaExceeded(), 2, TEN_MINUTES, 450.0, 900.0),
+    "quota still: an hour": (QuotaExceeded(), 7, TEN_MINUTES, 1800.0, 3600.0),
+    "Google's own wish counts": (QuotaExceeded(retry_after=1000.0), 1, TEN_MINUTES, 1000.0, 1000.0),
+    "a shorter wish does not": (GoogleUnavailable(retry_after=1.0), 1, TEN_MINUTES, 15.0, 30.0),
+    "a fault of ours": (ZeroDivisionError(), 1, TEN_MINUTES, 15.0, 30.0),
+}
+
+
+@pytest.mark.parametrize(("error", "failures", "interval", "least", "most"), CASES.values(), ids=CASES)
+def test_after_a_sync_that_failed(
+    error: Exception, failures: int, interval: float, least: float | None, most: float | None
+) -> None:
+    """Seconds until the next try."""
+    assert after_failure(error, failures, interval, 0.0) == (None if least is None else pytest.approx(least))
+    assert after_failure(error, failures, interval, 1.0) == (None if most is None else pytest.approx(most))
