@@ -20,23 +20,33 @@ SET = 0x31
 LONGEST_INTEGER = 4
 
 
-def tlv(tag: int, content: bytes) -> bytes:
-    """One element: tag, definite length in its shortest form, content."""
-    length = len(content)
+def head(tag: int, length: int) -> bytes:
+    """What stands before the content of an element: its tag and definite length, in the shortest form."""
     if length < 0x80:
-        return bytes((tag, length)) + content
+        return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + content
+    return bytes((tag, 0x80 | len(octets))) + octets
 
 
-def octets(value: bytes) -> bytes:
+def tlv(tag: int, content: bytes) -> bytes:
+    """One element: tag, length, content."""
+    return head(tag, len(content)) + content
+
+
+def octets(value: bytes, tag: int = OCTET_STRING) -> bytes:
     """An OCTET STRING."""
-    return tlv(OCTET_STRING, value)
+    return tlv(tag, value)
 
 
 def integer(value: int, tag: int = INTEGER) -> bytes:
     """An INTEGER or ENUMERATED in its shortest form."""
-    return tlv(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    magnitude = value if value >= 0 else ~value
+    return tlv(tag, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
+
+
+def boolean(value: bool, tag: int = BOOLEAN) -> bytes:  # noqa: FBT001 - the boolean is what is written
+    """A BOOLEAN; true is 0xFF (RFC 4511 5.1)."""
+    return bytes((tag, 1, 0xFF if value else 0))
 
 
 class Reader:
@@ -53,6 +63,11 @@ class Reader:
         self._data = data
         self._position = start
         self._end = end
+
+    @classmethod
+    def over(cls, data: bytes) -> Reader:
+        """A reader over a whole octet string."""
+        return cls(data, 0, len(data))
 
     def __bool__(self) -> bool:
         """Whether anything is left to read."""
@@ -85,6 +100,16 @@ class Reader:
         self._position = position + length
         return tag, position, position + length
 
+    def inside(self, field: str) -> tuple[int, Reader]:
+        """The next element whatever its tag: its tag, and a reader over its content."""
+        tag, start, end = self.element(field)
+        return tag, Reader(self._data, start, end)
+
+    def rest(self) -> bytes:
+        """All octets that are left, read or not as elements."""
+        start, self._position = self._position, self._end
+        return self._data[start : self._end]
+
     def expect(self, tag: int, field: str) -> tuple[int, int]:
         """Where the content of the next element begins and ends, which must have this tag."""
         found, start, end = self.element(field)
@@ -101,6 +126,14 @@ class Reader:
         """The next OCTET STRING."""
         start, end = self.expect(tag, field)
         return self._data[start:end]
+
+    def text(self, field: str, tag: int = OCTET_STRING) -> str:
+        """The next LDAPString (RFC 4511 4.1.2); one that is not UTF-8 is read as ISO 8859-1, as old phones send it."""
+        value = self.octets(field, tag)
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
 
     def integer(self, field: str, tag: int = INTEGER) -> int:
         """The next INTEGER or ENUMERATED, of at most `LONGEST_INTEGER` octets."""

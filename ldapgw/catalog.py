@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What phones are served now: the one thing that the writing half replaces and the reading half reads.
 
-Mutable: `Catalog.served`, replaced by one assignment.  A search keeps the directories that it started with.
+Mutable: `Catalog.served`, replaced by one assignment, and which phones were seen.  A search keeps the directories that
+it started with.
 """
 
 from __future__ import annotations
@@ -53,6 +54,18 @@ class Catalog:
         self.served = served
         self._open_to = open_to
         self._seen: dict[str, str] = {}
+        self._end_sessions: Callable[[str], None] = lambda _: None
+
+    def tell_sessions(self, end_sessions: Callable[[str], None]) -> None:
+        """Who is to be told of a login that no longer holds: its bind DN."""
+        self._end_sessions = end_sessions
+
+    def publish(self, served: Served) -> None:
+        """Serve another picture from now on; sessions of logins that are gone or changed end."""
+        before, self.served = self.served, served
+        for name, login in before.logins.items():
+            if served.logins.get(name) != login:
+                self._end_sessions(login.viewer.login)
 
     def dit(self) -> Dit:
         """The directories as they are now."""

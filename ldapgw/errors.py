@@ -57,6 +57,12 @@ class ConsentRevoked(GoogleError):
     code = "consent_revoked"
 
 
+class AccessTokenRejected(GoogleError):
+    """Raised when an API answers 401: the access token is to be renewed once; a second time means consent is gone."""
+
+    code = "consent_revoked"
+
+
 class ScopeMissing(GoogleError):
     """Raised when the grant lacks a scope that the call needs (a box that was not ticked)."""
 

@@ -133,6 +133,11 @@ def same(stored: Number, asked: Number) -> bool:
     return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
 
 
+def tails(asked: Number) -> tuple[str, ...]:
+    """Ends of which any number that is the same as this one has one in its writings: a quick way to rule others out."""
+    return tuple(dict.fromkeys(form[-SHORTEST_PUBLIC:] for form in (_significant(asked), asked.digits) if form))
+
+
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """The forms that a stored number's writing may begin with to match ``(telephoneNumber=text*)``.
 

@@ -90,7 +90,7 @@ class Publisher:
                 for login in logins
                 if login.tenant in self._contexts
             }
-            self._catalog.served = Served(Dit(directories, self._features), served, loaded=True)
+            self._catalog.publish(Served(Dit(directories, self._features), served, loaded=True))
         finally:
             self._lock.release()
 

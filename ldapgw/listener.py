@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Endpoints that are listened on, and the sessions behind them.
+
+A port that cannot be had ends the start with a plain line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import UserError
+
+log = Logger()
+
+
+class Listener(Service):
+    """Listens from the privileged start on, so that twistd can drop its rights afterwards.
+
+    :param setting: where the endpoint stands in the file, for messages.
+    :param endpoint: Twisted's server endpoint string.
+    """
+
+    def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
+        self._endpoint = serverFromString(reactor, endpoint)
+        self._name = f'{setting} "{endpoint}"'
+        self._factory = factory
+        self._port: IListeningPort | None = None
+        self._problem = ""
+
+    def privilegedStartService(self) -> None:
+        """Listen.
+
+        :raises UserError: when that is not possible.
+        """
+        super().privilegedStartService()
+        # Twisted's own endpoints listen at once; one that does not is heard of in the log.
+        self._endpoint.listen(self._factory).addCallbacks(self._listening, self._refused)
+        if self._problem:
+            raise UserError(self._problem)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Listen no more; connections that are there stay."""
+        super().stopService()
+        port, self._port = self._port, None
+        return port.stopListening() if port is not None else None
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def _refused(self, failure: Failure) -> None:
+        error = failure.value
+        reason = error.socketError if isinstance(error, CannotListenError) else error
+        text = getattr(reason, "strerror", None) or "is no address of this machine"
+        self._problem = f"{self._name}: cannot be listened on: {text}"
+        log.error("{problem}", problem=self._problem)
+
+
+class Sessions(Service):
+    """Ends what goes on behind listeners when the gateway stops.
+
+    :param end_all: ends all sessions; its Deferred fires when the last is gone.
+    """
+
+    def __init__(self, end_all: Callable[[], Deferred[None]]) -> None:
+        self._end_all = end_all
+
+    def stopService(self) -> Deferred[None]:
+        """End them."""
+        super().stopService()
+        return self._end_all()

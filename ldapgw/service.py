@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""The composition root: the parts of the gateway, put together.  No logic lives here but the order of their end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from ldapgw.catalog import Catalog, Served
+from ldapgw.config import Config, Tenant
+from ldapgw.directory.dit import Dit, NamingContext
+from ldapgw.directory.dn import Dn
+from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.http import http_client
+from ldapgw.google.oauth import OAuth
+from ldapgw.google.people import People
+from ldapgw.ldap.features import features
+from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.limits import Limits
+from ldapgw.ldap.protocol import LdapFactory
+from ldapgw.listener import Listener, Sessions
+from ldapgw.offthread import OffThread
+from ldapgw.publisher import Publisher
+from ldapgw.refresh import Refresher
+from ldapgw.state import State
+from ldapgw.store.watch import Watch
+from ldapgw.store.worker import StoreWorker
+from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.scheduler import SyncScheduler
+from ldapgw.tls import ServerContext
+from ldapgw.web.app import web_resource
+from ldapgw.web.gate import WebGate
+from ldapgw.web.site import web_site
+from ldapgw.web.tenant import WebTenant
+
+
+class Gateway(MultiService):
+    """All services of one gateway.  The last that ends is the state: until then, something may want to be written."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    def startService(self) -> None:
+        """Name our process in the lock file: only now is it the one that serves, twistd may have forked."""
+        self._state.lock.name_process()
+        super().startService()
+
+    def stopService(self) -> Deferred[object]:
+        """End all services, then let go of the state."""
+        return maybeDeferred(super().stopService).addBoth(self._closed)
+
+    def _closed(self, result: object) -> object:
+        self._state.close()
+        return result
+
+
+def makeService(config: Config, reactor: Any) -> Gateway:
+    """A gateway by its configuration, with the stored contacts loaded: they are served from the start.
+
+    :raises UserError: when the state, the certificate or an endpoint cannot be used.
+    """
+    state = State(Path(config.state_dir), config.database)
+    try:
+        return _assemble(config, reactor, state)
+    except BaseException:
+        state.close()
+        raise
+
+
+def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
+    tls = ServerContext(config.tls) if config.tls else None
+    store_thread = OffThread(reactor, "store", 1)
+    work_thread = OffThread(reactor, "work", 1)
+    store = StoreWorker(state.database, store_thread)
+    endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
+    http = http_client(reactor)
+    oauth = OAuth(http, endpoints, reactor)
+
+    offered = features(tls=tls is not None)
+    catalog = Catalog(Served(Dit((), offered)), {each.name: each.anonymous_networks.hold for each in config.tenant})
+    publisher = Publisher(
+        store=store,
+        catalog=catalog,
+        contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
+        features=offered,
+        run_off_thread=work_thread,
+    )
+    job = SyncJob(
+        store=store,
+        vault=state.vault,
+        oauth=oauth,
+        people=People(http, endpoints, reactor, work_thread),
+        tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
+        run_off_thread=work_thread,
+        now=reactor.seconds,
+    )
+    scheduler = SyncScheduler(
+        clock=reactor,
+        store=store,
+        job=job,
+        publish=publisher.refresh,
+        interval=config.sync.interval,
+        random=SystemRandom().random,
+    )
+    refresher = Refresher(
+        clock=reactor,
+        store=store,
+        watch=Watch(state.database),
+        publisher=publisher,
+        scheduler=scheduler,
+        take_seen=catalog.take_seen,
+    )
+    gateway = Gateway(state)
+    gate = WebGate(
+        public_url=config.web.public_url,
+        tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
+        store=store,
+        vault=state.vault,
+        oauth=oauth,
+        endpoints=endpoints,
+        clock=reactor,
+        random=os.urandom,
+        trusts=config.web.trusted_proxies.hold,
+        ready=lambda: bool(gateway.running) and catalog.served.loaded,
+        changed=refresher.refresh,
+    )
+    listeners = _listeners(config, reactor, catalog, gate, tls)
+    # What is ended last stands first.
+    for part in (store_thread, work_thread, refresher, scheduler, *listeners):
+        part.setServiceParent(gateway)
+    _load(publisher)
+    state.database.close()  # twistd may fork now, and SQLite's connections must not be taken along
+    return gateway
+
+
+def _listeners(
+    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None
+) -> Iterable[IService]:
+    """Everything that the outside can talk to."""
+    ldap = LdapFactory(
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous),
+        Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
+        reactor,
+        tls,
+        require_tls=config.ldap.require_tls,
+    )
+    catalog.tell_sessions(ldap.disconnect)
+    yield Sessions(ldap.disconnect_all)
+    for endpoint in config.ldap.listen:
+        yield Listener(reactor, "ldap.listen", endpoint, ldap)
+    for endpoint in config.ldap.listen_tls:
+        yield Listener(reactor, "ldap.listen_tls", endpoint, ldap.over_tls())
+    web = web_site(web_resource(gate), reactor)
+    for endpoint in config.web.listen:
+        yield Listener(reactor, "web.listen", endpoint, web)
+
+
+def _load(publisher: Publisher) -> None:
+    """Publish what is stored; before the threads are started, all of it happens here and now.
+
+    :raises StoreError: when the database cannot be used.
+    """
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(publisher.refresh()).addErrback(failures.append)
+    if failures:
+        failures[0].raiseException()
+
+
+_LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
+
+
+def naming_context(tenant: Tenant) -> NamingContext:
+    """What the directory must know of a tenant."""
+    return NamingContext(
+        name=tenant.name,
+        title=tenant.title or tenant.name,
+        base=Dn.parse(tenant.base_dn),
+        region=tenant.region,
+        outside_line=tenant.outside_line,
+        number_format=tenant.number_format,
+        lenient=tenant.matching == "lenient",
+    )
+
+
+def _client(tenant: Tenant) -> Client:
+    return Client(tenant.client_id, tenant.client_secret)
+
+
+def _synced_tenant(tenant: Tenant) -> SyncedTenant:
+    return SyncedTenant(_client(tenant), tenant.sources, tenant.labels, tenant.region)
+
+
+def _web_tenant(tenant: Tenant) -> WebTenant:
+    return WebTenant(
+        name=tenant.name,
+        title=tenant.title,
+        client=_client(tenant) if tenant.client_id else None,
+        allowed_users=tenant.allowed_users,
+        admins=tenant.admins,
+        sources=tenant.sources,
+        sharing=tenant.sharing,
+    )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What a gateway keeps on disk, opened for it alone: the lock, the database, the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from ldapgw.lock import Lock
+from ldapgw.store import accounts
+from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.vault import Vault
+
+DATABASE = "ldapgw.db"
+KEY = "ldapgw.key"
+
+
+def database_url(state_dir: Path, configured: str) -> str:
+    """SQLAlchemy's address of the database."""
+    return configured or f"sqlite:///{state_dir / DATABASE}"
+
+
+class State:
+    """An opened state_dir.
+
+    :param configured: the setting ``database``; empty: SQLite in `state_dir`.
+    :raises StoreError: when something of it cannot be used, or another gateway uses it.
+    """
+
+    def __init__(self, state_dir: Path, configured: str) -> None:
+        prepare_state_dir(state_dir)
+        self.lock = Lock(state_dir)
+        try:
+            self.database = Database(database_url(state_dir, configured))
+            self.database.open()
+            with self.database.begin() as connection:
+                accounts.forget_running(connection)
+                self.vault = _vault(connection, state_dir / KEY)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def close(self) -> None:
+        """Let go of all of it; what was committed stays."""
+        self.database.close()
+        self.lock.release()
+
+
+def _vault(connection: Connection, key: Path) -> Vault:
+    """The vault, tried on a secret that is stored: a wrong key is told at the start, not at the next sync."""
+    connected = next((account for account in accounts.read_all(connection) if account.connected), None)
+    vault = Vault.open(key, create=connected is None)
+    if connected is not None:
+        accounts.tokens(connection, vault, connected.id)
+    return vault
