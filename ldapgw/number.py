@@ -62,11 +62,6 @@ class Number:
         """Without the number: a log must not hold one."""
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
-    @property
-    def writings(self) -> tuple[str, ...]:
-        """The forms whose beginning, middle or end a substring filter may hold."""
-        return tuple(dict.fromkeys(filter(None, (self.e164, self.national, self.digits))))
-
 
 def parse(text: str, region: str, canonical: str = "") -> Number | None:
     """Read a telephone number.
@@ -87,9 +82,8 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     if parsed is not None and not _has_country(core, digits, parsed):
         parsed = None
     if _E164.fullmatch(canonical):
-        try:
-            parsed = phonenumbers.parse(canonical)
-        except NumberParseException:
+        parsed = _read(canonical, region)
+        if parsed is None:
             return Number(typed, e164=canonical, digits=digits, extension=extension)
     if parsed is None:
         return Number(typed, digits=digits, extension=extension)
@@ -105,13 +99,22 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
     """What a phone or a PBX may have meant by a number: as it stands, without the outside line, with its "+" back.
 
+    A word in front of the digits makes it a text and no number: it has no readings.
+
     :param outside_line: digits dialled for an outside line, which some PBX leave in front of a caller's number.
     """
-    found = dict.fromkeys([parse(text, region)])
-    digits = _dialled(_strip_scheme(clean(text[:LONGEST])))
-    if outside_line and digits.startswith(outside_line) and len(digits) - len(outside_line) >= SHORTEST_PUBLIC:
-        found[parse(digits.removeprefix(outside_line), region)] = None
-    if len(digits) > SHORTEST_PUBLIC and digits[0] in "123456789":
+    core = _strip_scheme(clean(text))
+    first = next(filter(str.isalnum, core), "")
+    plain = parse(text, region) if first.isdigit() else None
+    if plain is None:
+        return ()
+    found: dict[Number | None, None] = {plain: None}
+    digits = plain.digits
+    dialled = not core.lstrip("( ").startswith("+")
+    if dialled and outside_line and digits.startswith(outside_line):
+        behind = digits.removeprefix(outside_line)
+        found[parse(behind, region) if len(behind) >= SHORTEST_PUBLIC else None] = None
+    if dialled and len(digits) > SHORTEST_PUBLIC and digits[0] in "123456789":
         plus = parse("+" + digits, region)
         if plus is not None and plus.e164 and phonenumbers.is_valid_number(phonenumbers.parse(plus.e164)):
             found[plus] = None
@@ -143,9 +146,10 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
 
     The international prefix of the region ("00") is read as "+"; the outside line in front may be left out.
     """
-    if any(map(str.isalpha, text[:LONGEST])):
+    core = _strip_scheme(clean(text[:LONGEST]))
+    if any(map(str.isalpha, core)):
         return ()
-    digits = dial_text(text)
+    digits = dial_text(core)
     forms = [digits]
     if outside_line and digits.startswith(outside_line):
         forms.append(digits.removeprefix(outside_line))
@@ -158,7 +162,7 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
 def dial_text(text: str) -> str:
     """A part of a number as typed, reduced to ``+0-9*#``; empty where nothing of it can be dialled."""
     cleaned = clean(text[:LONGEST])
-    return ("+" if cleaned.startswith("+") else "") + _dialled(cleaned)
+    return ("+" if cleaned.lstrip("( ").startswith("+") else "") + _dialled(cleaned)
 
 
 def write(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
@@ -204,13 +208,25 @@ def _ascii_digit(sign: str) -> str:
 def _parsed(typed: str, region: str) -> tuple[str, phonenumbers.PhoneNumber | None]:
     """The text without scheme, service code and extension, and what `phonenumbers` reads in it."""
     core = _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", _strip_scheme(typed), count=1))
+    parsed = _read(core, region)
+    if parsed is not None and parsed.extension:
+        return core[: core.rindex(parsed.extension)].rstrip(_BEFORE_EXTENSION), parsed
+    bare = _without_remark(core)
+    return bare, parsed if bare == core else _read(bare, region)
+
+
+def _read(core: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
-        parsed = phonenumbers.parse(core, region)
+        return phonenumbers.parse(core, region)
     except NumberParseException:
-        return core, None
-    if parsed.extension:
-        core = core[: core.rindex(parsed.extension)].rstrip(_BEFORE_EXTENSION)
-    return core, parsed
+        return None
+
+
+def _without_remark(text: str) -> str:
+    """What stands before the first letter, if that is a whole number by itself: "0171 2345678 (private)"."""
+    letter = next((at for at, sign in enumerate(text) if sign.isalpha() and any(map(str.isdigit, text[:at]))), None)
+    before = text[:letter]
+    return before.rstrip("( ") if sum(map(str.isdigit, before)) >= SHORTEST_PUBLIC else text
 
 
 def _strip_scheme(text: str) -> str:

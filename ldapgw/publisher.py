@@ -16,17 +16,15 @@ from twisted.internet.defer import DeferredLock
 
 from ldapgw.catalog import Catalog, Login, Served
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import Book, build_book
-from ldapgw.directory.dit import Directory, Dit, Features, NamingContext
+from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.worker import Store
-
-# The key and the name of the book that holds a Workspace directory (contract, section 5).
-DIRECTORY = "directory"
 
 # A group that nearly every contact is in makes no useful label branch.
 _EVERYBODY = "contactGroups/myContacts"

@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
-from ldapgw.directory.dit import Dit, NamingContext
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming import NamingContext
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""The writing half before the sandbox Google, all in memory: real parts, a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.fernet import Fernet
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from ldapgw.catalog import Catalog, Served
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming import NamingContext
+from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.oauth import OAuth
+from ldapgw.google.people import People
+from ldapgw.number import NumberFormat
+from ldapgw.offthread import OffThread
+from ldapgw.publisher import Publisher
+from ldapgw.sandbox.app import sandbox
+from ldapgw.sandbox.grants import Grantee
+from ldapgw.sandbox.world import Client as RegisteredClient
+from ldapgw.sandbox.world import World
+from ldapgw.store import accounts, contacts
+from ldapgw.store.accounts import Account, NewGrant
+from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store.database import Database
+from ldapgw.store.vault import Vault
+from ldapgw.store.worker import StoreWorker
+from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.scheduler import SyncScheduler
+
+NOW = 1_800_000_000.0
+ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
+CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
+GOOGLE = "https://accounts.google.com"
+SCOPE = "https://www.googleapis.com/auth/"
+ALL_SCOPES = (
+    "openid",
+    "email",
+    SCOPE + "contacts.readonly",
+    SCOPE + "contacts.other.readonly",
+    SCOPE + "directory.readonly",
+)
+ALL_SOURCES = (Source.CONTACTS, Source.OTHER_CONTACTS, Source.DIRECTORY)
+ENDPOINTS = Endpoints(GOOGLE + "/o/oauth2/v2/auth", GOOGLE + "/token", GOOGLE + "/revoke", GOOGLE, GOOGLE)
+INTERVAL = 600.0
+
+CONTEXT = NamingContext(
+    name="acme",
+    title="Acme",
+    base=Dn.parse("dc=acme,dc=example"),
+    region="DE",
+    outside_line="0",
+    number_format=NumberFormat.E164,
+    lenient=True,
+)
+
+
+def person(name: str, *numbers: str) -> dict[str, Any]:
+    """What Google would hold of somebody."""
+    given, _, family = name.rpartition(" ")
+    return {
+        "names": [{"displayName": name, "givenName": given, "familyName": family, "unstructuredName": name}],
+        "phoneNumbers": [{"value": number, "type": "work"} for number in numbers],
+    }
+
+
+def result_of(coroutine: Any) -> Any:
+    """The result of a coroutine that needs no waiting; raises what it raises."""
+    results: list[Any] = []
+    failures: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
+    assert results or failures, "still waiting"
+    if failures:
+        failures[0].raiseException()
+    return results[0]
+
+
+class Line:
+    """The line to Google, which can be told to find trouble there at a certain call."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._http = StubTreq(sandbox(world))
+        self.fail_in = 0
+
+    def request(self, *args: Any, **kw: Any) -> Any:
+        self.fail_in -= 1
+        if self.fail_in == 0:
+            self._world.faults.inject("error_internal_500", times=1, path="/" + args[1].split("/", 3)[3].split("?")[0])
+        return self._http.request(*args, **kw)
+
+
+@dataclass
+class Stage:
+    """Everything that a test of the writing half needs."""
+
+    sources: tuple[Source, ...] = (Source.CONTACTS,)
+    labels: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        self.clock.advance(NOW)
+        self.world = World(now=self.clock.seconds, random=self.random, issuer=GOOGLE)
+        self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, ("https://x.example/cb",)))
+        self.world.add_account(ALICE, "Alice", "A", hd="acme.example")
+        self.world.add_account(BOB, "Bob", "B", hd="acme.example")
+        self.world.add_account(CAROL, "Carol", "C")
+        self.database = Database("sqlite://")
+        self.database.open()
+        self.vault = Vault([Fernet.generate_key()])
+        at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
+        self.store = StoreWorker(self.database, at_once)
+        features = Features("0", (), (), (), ())
+        self.catalog = Catalog(Served(Dit((), features)), {})
+        self.publisher = Publisher(
+            store=self.store,
+            catalog=self.catalog,
+            contexts={"acme": CONTEXT},
+            features=features,
+            run_off_thread=at_once,
+        )
+        self.line = Line(self.world)
+        http: Any = self.line
+        self.job = SyncJob(
+            store=self.store,
+            vault=self.vault,
+            oauth=OAuth(http, ENDPOINTS, self.clock),
+            people=People(http, ENDPOINTS, self.clock, at_once),
+            tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
+            run_off_thread=at_once,
+            now=self.clock.seconds,
+        )
+        self.scheduler = self.new_scheduler()
+
+    def new_scheduler(self) -> SyncScheduler:
+        return SyncScheduler(
+            clock=self.clock,
+            store=self.store,
+            job=self.job,
+            publish=self.publisher.refresh,
+            interval=INTERVAL,
+            random=lambda: 0.5,
+        )
+
+    def random(self, count: int) -> bytes:
+        self.drawn += 1
+        return hashlib.shake_256(b"%d" % self.drawn).digest(count)
+
+    def connect(
+        self, address: str = ALICE, scopes: tuple[str, ...] = ALL_SCOPES, sharing: Sharing = Sharing.PRIVATE
+    ) -> Account:
+        """A consent as the page would store it."""
+        grantee = Grantee(self.world.account(address).sub, CLIENT.client_id)
+        grant = NewGrant(
+            sub=grantee.sub,
+            address=address,
+            scopes=frozenset(scopes),
+            access_token=self.world.grants.issue_access(grantee, scopes),
+            access_expires_at=self.clock.seconds() + 3599,
+            refresh_token=self.world.grants.issue_refresh(grantee, scopes, None),
+            refresh_expires_at=None,
+        )
+        with self.database.begin() as connection:
+            account_id = accounts.connect(connection, self.vault, "acme", grant, sharing, self.clock.seconds())
+        assert account_id is not None
+        return self.account(address)
+
+    def account(self, address: str = ALICE) -> Account:
+        with self.database.begin() as connection:
+            (found,) = accounts.find(connection, address)
+        return found
+
+    def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
+        """The sync tokens and what they are bound to."""
+        account = self.account(address)
+        with self.database.begin() as connection:
+            return contacts.sync_states(connection, account.id)
+
+    def records(self, address: str = ALICE) -> dict[str, Record]:
+        """All persons of the account's contacts, as stored."""
+        account = self.account(address)
+        with self.database.begin() as connection:
+            return contacts.records(connection, account.id, Source.CONTACTS)
+
+    def labels_of(self, address: str = ALICE) -> dict[str, str]:
+        """The account's labels."""
+        account = self.account(address)
+        with self.database.begin() as connection:
+            return contacts.read_labels(connection, account.id)
+
+    def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
+        """One sync, without the scheduler."""
+        changed: bool = result_of(self.job.sync(self.account(address), full=full, accept_shrink=accept_shrink))
+        return changed
+
+    def names(self, book: str = ALICE) -> list[str]:
+        """What phones are served of a book, by name."""
+        result_of(self.publisher.refresh())
+        return self.served(book)
+
+    def served(self, book: str = ALICE) -> list[str]:
+        """The same, without looking at the database again."""
+        return [
+            entry.attribute("cn")[0].decode()
+            for directory in self.catalog.dit().directories
+            for found in directory.books
+            if found.name == book
+            for entry in found.shelves.contacts.entries
+        ]
+
+    def calls(self) -> dict[str, int]:
+        """The calls to Google since the last time."""
+        calls = dict(self.world.calls)
+        self.world.calls.clear()
+        return calls

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: MIT
+"""One account's sync against the sandbox Google: everything, deltas, sources, tokens; whole or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import (
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    ScopeMissing,
+    SuspiciousShrink,
+)
+from ldapgw.store import accounts, contacts
+from ldapgw.store.accounts import SourceState
+from ldapgw.store.contacts import SyncState
+from tests.sync.stage import ALICE, ALL_SOURCES, CAROL, SCOPE, Stage, person, result_of
+
+CONNECTIONS = "/v1/people/me/connections"
+OTHERS = "/v1/otherContacts"
+COLLEAGUES = "/v1/people:listDirectoryPeople"
+GROUPS = "/v1/contactGroups"
+TOKEN = "/token"
+
+
+def connected(**kw: Any) -> Stage:
+    stage = Stage(**kw)
+    stage.connect()
+    return stage
+
+
+def test_a_first_sync_brings_everything() -> None:
+    """One call a source and one for the labels; the book is there in the order of names."""
+    stage = connected()
+    for name in ("Zoë Young", "Ådne Berg", "Adam Riese"):
+        stage.world.add_person(ALICE, person(name, "030 23125 100"))
+    assert stage.sync()
+    assert stage.names() == ["Adam Riese", "Ådne Berg", "Zoë Young"]
+    account = stage.account()
+    assert (account.contacts, account.numbers, account.sources) == (3, 3, {Source.CONTACTS: SourceState.ON})
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+
+
+def test_a_quiet_round_costs_one_call_and_writes_nothing() -> None:
+    """The generation stays, so no book is built anew."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    before = stage.account()
+    stage.calls()
+    assert not stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1}
+    assert stage.account().generation == before.generation
+
+
+def test_a_delta_brings_what_changed() -> None:
+    """Added, changed, deleted, moved to another resource name."""
+    stage = connected()
+    kept, changed, moved, deleted = (stage.world.add_person(ALICE, person(f"Person {name}")) for name in "ABCD")
+    stage.sync()
+    stage.world.change_person(ALICE, changed, person("Person Bee"))
+    stage.world.delete_person(ALICE, deleted)
+    new_name = stage.world.move_person(ALICE, moved)
+    stage.world.add_person(ALICE, person("Person E"))
+    assert stage.sync()
+    assert stage.names() == ["Person A", "Person Bee", "Person C", "Person E"]
+    uids = stage.records().keys()
+    assert {f"people/{uid}" for uid in uids} >= {kept, changed, new_name}
+    assert f"{moved.removeprefix('people/')}" not in uids
+
+
+def test_several_pages_are_one_sync() -> None:
+    """2,500 contacts are three calls."""
+    stage = connected()
+    for number in range(2500):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
+    stage.sync()
+    assert stage.account().contacts == 2500
+    assert stage.calls() == {CONNECTIONS: 3, GROUPS: 1}
+
+
+def test_persons_that_are_left_out_are_counted() -> None:
+    """With their reason, and numbers that cannot be dialled too."""
+    stage = connected()
+    stage.world.add_person(ALICE, {})
+    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "ask at reception"))
+    stage.sync()
+    account = stage.account()
+    assert (account.contacts, account.numbers, account.skipped) == (1, 1, {"empty": 1, "unreadable_number": 1})
+
+
+def test_every_source_has_its_place() -> None:
+    """Other contacts are in the account's book, colleagues in the directory's."""
+    stage = connected(sources=ALL_SOURCES)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.world.add_person(ALICE, {"emailAddresses": [{"value": "x@y.example"}]}, "other_contacts")
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    stage.sync()
+    assert stage.names() == ["Ada Riese", "x@y.example"]
+    assert stage.served("directory") == ["Dora Dienst"]
+    assert stage.account().sources == dict.fromkeys(ALL_SOURCES, SourceState.ON)
+    stage.calls()
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, OTHERS: 1, COLLEAGUES: 1}
+
+
+def test_a_source_that_google_does_not_offer_hurts_nothing_else() -> None:
+    """A directory for a consumer's account."""
+    stage = Stage(sources=ALL_SOURCES)
+    stage.connect(CAROL)
+    stage.world.add_person(CAROL, person("Ada Riese"))
+    stage.sync(CAROL)
+    assert stage.names(CAROL) == ["Ada Riese"]
+    assert stage.account(CAROL).sources == {
+        Source.CONTACTS: SourceState.ON,
+        Source.OTHER_CONTACTS: SourceState.ON,
+        Source.DIRECTORY: SourceState.UNAVAILABLE,
+    }
+
+
+def test_a_source_that_was_not_granted_is_not_asked_for() -> None:
+    """And what it brought before is forgotten."""
+    stage = connected(sources=ALL_SOURCES)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.world.add_person(ALICE, {"emailAddresses": [{"value": "x@y.example"}]}, "other_contacts")
+    stage.sync()
+    stage.connect(scopes=("openid", "email", SCOPE + "contacts.readonly"))
+    stage.calls()
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    assert stage.names() == ["Ada Riese"]
+    assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.NOT_GRANTED
+
+
+def test_no_source_at_all_is_an_error() -> None:
+    """The boxes were not ticked."""
+    stage = Stage()
+    stage.connect(scopes=("openid", "email"))
+    with pytest.raises(ScopeMissing):
+        stage.sync()
+    assert stage.calls() == {}
+
+
+def test_a_scope_that_google_misses_turns_the_source_off() -> None:
+    """Whatever the token answer had said."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.world.faults.inject("error_scope_insufficient_403", path=OTHERS)
+    stage.sync()
+    assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.NOT_GRANTED
+
+
+EXPIRED = (
+    "error_expired_sync_token_400",
+    "error_expired_sync_token_400_precondition",
+    "error_expired_sync_token_410",
+)
+
+
+@pytest.mark.parametrize("fault", EXPIRED)
+def test_an_expired_sync_token_is_one_full_sync(fault: str) -> None:
+    """Nothing is doubled, deletions that no delta told of are honoured."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    gone = stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    stage.world.delete_person(ALICE, gone)
+    stage.calls()
+    stage.world.faults.inject(fault, times=1, path=CONNECTIONS)
+    assert stage.sync()
+    assert stage.calls() == {CONNECTIONS: 2, GROUPS: 1}
+    assert stage.names() == ["Ada Riese"]
+
+
+def test_other_parameters_make_a_sync_token_useless() -> None:
+    """Another region or label reads persons anew."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    state = stage.sync_states()[Source.CONTACTS]
+    account = stage.account()
+    with stage.database.begin() as connection:
+        other = SyncState(state.sync_token, "of another configuration", state.full_sync_at)
+        contacts.set_sync_state(connection, account.id, Source.CONTACTS, other)
+    stage.clock.advance(100)
+    stage.sync()
+    after = stage.sync_states()[Source.CONTACTS]
+    assert (after.fingerprint, after.full_sync_at) == (state.fingerprint, stage.clock.seconds())
+
+
+def test_only_contacts_with_a_wanted_label() -> None:
+    """The rest is counted, and comes when its label does."""
+    stage = connected(labels=("Kunden",))
+    group = stage.world.add_label(ALICE, "KUNDEN")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    stage.world.add_person(ALICE, person("Ada Riese") | member)
+    other = stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    assert stage.names() == ["Ada Riese"]
+    assert stage.account().skipped == {"label": 1}
+    stage.world.change_person(ALICE, other, person("Bo Weg") | member)
+    stage.sync()
+    assert stage.names() == ["Ada Riese", "Bo Weg"]
+
+
+def test_a_new_label_is_asked_for_when_a_contact_has_it() -> None:
+    """A delta may speak of a label that nobody has told us of."""
+    stage = connected()
+    changed = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    group = stage.world.add_label(ALICE, "Neu")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    stage.world.change_person(ALICE, changed, person("Ada Riese") | member)
+    stage.calls()
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    assert stage.labels_of()[group] == "Neu"
+
+
+def test_an_access_token_is_renewed_a_minute_early() -> None:
+    """And the new one is stored."""
+    stage = connected()
+    stage.sync()
+    stage.calls()
+    stage.clock.advance(3599 - 61)
+    stage.sync()
+    assert TOKEN not in stage.calls()
+    stage.clock.advance(1)
+    stage.sync()
+    assert stage.calls()[TOKEN] == 1
+    stage.sync()
+    assert TOKEN not in stage.calls()
+
+
+def test_an_access_token_that_died_early_is_renewed_once() -> None:
+    """Google may end it at any time."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.world.expire_access_tokens()
+    assert stage.sync()
+    assert stage.names() == ["Ada Riese"]
+    stage.calls()
+    stage.world.faults.inject("error_unauthenticated_401")
+    with pytest.raises(GoogleError):
+        stage.sync()
+    assert stage.calls() == {CONNECTIONS: 2, TOKEN: 1}
+
+
+def test_a_revoked_consent_keeps_the_contacts() -> None:
+    """The caller notes it; nothing here is deleted."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    stage.world.revoke(ALICE)
+    with pytest.raises(ConsentRevoked):
+        stage.sync()
+    assert stage.names() == ["Ada Riese"]
+
+
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["first page", "last page", "labels"])
+def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
+    """Contacts, sync tokens and labels stay what they were, and the next sync brings all of it."""
+    stage = connected()
+    group = stage.world.add_label(ALICE, "Neu")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    names = [stage.world.add_person(ALICE, {"organizations": [{"name": f"N {number}"}]}) for number in range(2500)]
+    stage.sync()
+    before = stage.sync_states(), stage.records(), stage.labels_of()
+    for name in names[:1100]:
+        stage.world.delete_person(ALICE, name)
+    for name in names[1100:]:
+        stage.world.change_person(ALICE, name, {"organizations": [{"name": "Other"}]} | member)
+    stage.world.add_label(ALICE, "Newer")
+    stage.line.fail_in = call
+    with pytest.raises(GoogleUnavailable):
+        stage.sync(full=True, accept_shrink=True)
+    assert (stage.sync_states(), stage.records(), stage.labels_of()) == before
+    assert stage.sync(full=True, accept_shrink=True)
+    assert stage.names() == ["Other"] * 1400
+
+
+def test_a_shrunk_book_waits_for_a_person() -> None:
+    """More than half of twenty or more; accepted, it is applied."""
+    stage = connected()
+    names = [stage.world.add_person(ALICE, person(f"Person {number}")) for number in range(20)]
+    stage.sync()
+    for name in names[:11]:
+        stage.world.delete_person(ALICE, name)
+    with pytest.raises(SuspiciousShrink):
+        stage.sync(full=True)
+    assert len(stage.names()) == 20
+    assert stage.sync(full=True, accept_shrink=True)
+    assert len(stage.names()) == 9
+
+
+def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
+    """A sync that was under way writes nothing."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    account = stage.account()
+    real = stage.job._plan
+
+    async def plan(*args: Any) -> Any:
+        with stage.database.begin() as connection:
+            accounts.disconnect(connection, account.id)
+        return await real(*args)
+
+    stage.job._plan = plan  # type: ignore[method-assign]
+    assert not stage.sync()
+    assert not stage.account().connected
+    assert stage.account().contacts == 0
+
+
+def test_a_disconnected_account_is_not_synced() -> None:
+    """There are no tokens to do it with."""
+    stage = connected()
+    account = stage.account()
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    with pytest.raises(ConsentRevoked):
+        result_of(stage.job.sync(account, full=False, accept_shrink=False))
+
+
+def test_tenants_that_the_configuration_knows() -> None:
+    """Accounts of one that was taken out rest."""
+    stage = Stage()
+    assert [stage.job.serves("acme"), stage.job.serves("other")] == [True, False]
