@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Who may bind, what is served, and whose sessions end."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from ldapgw import credential
+from ldapgw.catalog import Catalog, Login, Served
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.viewer import NOBODY, Access, Viewer
+
+DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
+VIEWER = Viewer(DN, (Access("acme", "sub-1"),))
+LOGIN = Login("Desk1", Dn.parse(DN), credential.hash_password("hush", os.urandom), VIEWER)
+EMPTY = Served(Dit((), Features("0", (), (), (), ())))
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    served = replace(EMPTY, logins={"desk1": LOGIN})
+    return Catalog(
+        served, {"acme": lambda address: address.startswith("10."), "other": lambda address: address == "10.1.1.1"}
+    )
+
+
+NAMES = {
+    "bare": "Desk1",
+    "bare in another case, with blanks": " DESK1 ",
+    "bind DN": DN,
+    "bind DN in another writing": "CN=desk1, OU=Phones ,dc=ACME,dc=example",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> None:
+    """And it was seen."""
+    assert catalog.authenticate(name, b"hush", "10.0.0.7") == VIEWER
+    assert catalog.take_seen() == {"Desk1": "10.0.0.7"}
+    assert catalog.take_seen() == {}
+
+
+WRONG = {
+    "password": ("Desk1", b"hussh"),
+    "no password": ("Desk1", b""),
+    "name": ("Desk2", b"hush"),
+    "no name": ("", b"hush"),
+    "base": ("cn=Desk1,ou=phones,dc=other,dc=example", b"hush"),
+    "only the leaf": ("cn=Desk1", b"hush"),
+    "no DN": ("cn=Desk1,,", b"hush"),
+    "empty DN": ("=", b"hush"),
+}
+
+
+@pytest.mark.parametrize(("name", "password"), WRONG.values(), ids=WRONG)
+def test_anything_else_is_nobody(catalog: Catalog, name: str, password: bytes) -> None:
+    """And nobody was seen."""
+    assert catalog.authenticate(name, password, "10.0.0.7") is None
+    assert catalog.take_seen() == {}
+
+
+def test_an_unknown_name_takes_as_many_hashes_as_a_known_one(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One each: the time tells nobody which names there are."""
+    hashed: list[bytes] = []
+    real = credential._digest
+    monkeypatch.setattr(
+        credential, "_digest", lambda salt, password: (hashed.append(password), real(salt, password))[1]
+    )
+    counts = []
+    for name, password in (("Desk1", b"hush"), ("Desk1", b"wrong"), ("nobody", b"wrong"), ("cn=x,,", b"wrong")):
+        hashed.clear()
+        catalog.authenticate(name, password, "10.0.0.7")
+        counts.append(len(hashed))
+    assert counts == [1, 1, 1, 1]
+
+
+def test_who_is_anonymous(catalog: Catalog) -> None:
+    """Each tenant opens its own networks."""
+    assert catalog.anonymous("10.0.0.1") == Viewer(access=(Access("acme"),))
+    assert catalog.anonymous("10.1.1.1") == Viewer(access=(Access("acme"), Access("other")))
+    assert catalog.anonymous("192.0.2.1") == NOBODY
+
+
+def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
+    """Removed, another password, another book; not when nothing of it changed."""
+    ended: list[str] = []
+    catalog.tell_sessions(ended.append)
+    same = replace(EMPTY, logins=dict(catalog.served.logins), loaded=True)
+    catalog.publish(same)
+    assert (catalog.served, ended) == (same, [])
+    catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password=credential.NOBODY)}))
+    assert ended == [DN]
+    catalog.publish(EMPTY)
+    assert ended == [DN, DN]
+    assert catalog.dit() == EMPTY.dit
+
+
+def test_no_hash_is_in_a_repr() -> None:
+    """A log may hold a login."""
+    assert "sha256" not in repr(LOGIN)
+    assert "sha256" not in repr(replace(EMPTY, logins={"desk1": LOGIN}))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Telephone numbers: read as typed, compared as meant, written as dialled."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw import number
+from ldapgw.number import Number, NumberFormat
+
+SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
+# What people and telephone systems really type, and a little of everything else.
+TYPED = st.one_of(
+    st.text(alphabet="0123456789+*#()-/ .x;,ext=tel:sip@A\u0663\u202a", max_size=80),
+    st.text(max_size=40),
+    st.from_regex(r"\+?[0-9]{1,16}", fullmatch=True),
+)
+SUBSCRIBERS = st.tuples(
+    st.sampled_from(["30", "40", "89", "221", "711", "171", "160"]), st.from_regex(r"[2-9][0-9]{6}", fullmatch=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "e164", "national", "digits", "extension"),
+    [
+        ("+49 (0)30 1234567", "+49301234567", "0301234567", "490301234567", ""),
+        ("+49 (030) 7654321", "+49307654321", "0307654321", "490307654321", ""),
+        ("0049 30 1234567", "+49301234567", "0301234567", "0049301234567", ""),
+        ("(030) 123 45-67", "+49301234567", "0301234567", "0301234567", ""),
+        ("30 1234567", "+49301234567", "0301234567", "301234567", ""),
+        ("\u202a+49 30 6677889\u202c", "+49306677889", "0306677889", "49306677889", ""),
+        ("٠٣٠١٢٣٤٥٦٧", "+49301234567", "0301234567", "0301234567", ""),
+        ("０３０ １２３４５６７", "+49301234567", "0301234567", "0301234567", ""),
+        ("Tel. 030 1234567", "+49301234567", "0301234567", "0301234567", ""),
+        ("030 1234567 (privat)", "+49301234567", "0301234567", "0301234567", ""),
+        ("+49301234567 or 0171 2345678", "+49301234567", "0301234567", "49301234567", ""),
+        ("*31#0301234567", "+49301234567", "0301234567", "0301234567", ""),
+        ("tel:+49-30-1234567;ext=12", "+49301234567", "0301234567", "49301234567", "12"),
+        ("sip:+49301234567@pbx.example;user=phone", "+49301234567", "0301234567", "49301234567", ""),
+        ("+1 415-555-0123 x204", "+14155550123", "4155550123", "14155550123", "204"),
+        ("030 1234567 DW 12", "+49301234567", "0301234567", "0301234567", "12"),
+        ("030 1234567 Durchwahl 3", "+49301234567", "0301234567", "0301234567", "3"),
+        ("030/1234567,,12#", "+49301234567", "0301234567", "0301234567", "12"),
+        ("+1-800-FLOWERS", "+18003569377", "8003569377", "18003569377", ""),
+        ("0800 FLOWERS", "+498003569377", "08003569377", "08003569377", ""),
+        ("+39 06 6982 1234", "+390669821234", "0669821234", "390669821234", ""),
+        ("112", "", "", "112", ""),
+        ("204", "", "", "204", ""),
+        ("1234567", "", "", "1234567", ""),
+        ("*100#", "", "", "*100#", ""),
+        ("sip:205@pbx.example", "", "", "205", ""),
+        ("+999 123456789", "", "", "999123456789", ""),
+        ("12345678901234567890", "", "", "12345678901234567890", ""),
+    ],
+)
+def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits: str, extension: str) -> None:
+    """Awkward numbers in a German tenant, in every form that they are compared by."""
+    read = number.parse(typed, "DE")
+
+    assert read == Number(number.clean(typed), e164, national, digits, extension)
+
+
+@pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
+def test_texts_without_a_number_are_none(typed: str) -> None:
+    """What holds no digit to dial, or is far too long, is no number."""
+    assert number.parse(typed, "DE") is None
+    assert number.readings(typed, "DE") == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical", "e164"),
+    [
+        ("(415) 555-0100", "+14155550100", "+14155550100"),
+        ("555", "+999555", "+999555"),
+        ("030 1234567", "junk", "+49301234567"),
+    ],
+)
+def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: str) -> None:
+    """The country that Google worked out counts more than the tenant's, where it is written as E.164."""
+    read = number.parse(typed, "DE", canonical)
+
+    assert read is not None
+    assert read.e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("asked", "outside_line", "e164s"),
+    [
+        ("00301234567", "0", {"", "+49301234567"}),
+        ("00033142685300", "0", {"+490033142685300", "+33142685300"}),
+        ("49301234567", "", {"+4949301234567", "+49301234567"}),
+        ("90301234567", "9", {"+49301234567"}),
+        ("0112", "0", {""}),
+        ("+49301234567", "4", {"+49301234567"}),
+        ("foo 0301234567", "", set()),
+        ("sip:alice@example.org", "", set()),
+    ],
+)
+def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: set[str]) -> None:
+    """The outside line in front, or a "+" that was lost; a word in front of the digits is no number at all."""
+    assert {reading.e164 for reading in number.readings(asked, "DE", outside_line)} >= e164s - {"+4949301234567"}
+    assert bool(e164s) == bool(number.readings(asked, "DE", outside_line))
+
+
+@settings(max_examples=150, deadline=None)
+@given(SUBSCRIBERS, SEPARATORS, st.integers(0, 7))
+def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator: str, seed: int) -> None:
+    """However a number is written, stored or signalled, it is found by every other writing."""
+    area, line = subscriber
+    line = separator.join((line[:3], line[3:5], line[5:]))
+    writings = [
+        f"+49{separator}{area}{separator}{line}",
+        f"+49 (0){area} {line}",
+        f"+49 (0{area}) {line}",
+        f"0049{separator}{area}{separator}{line}",
+        f"0{area}{separator}{line}",
+        f"(0{area}) {line}",
+        f"tel:+49-{area}-{line}",
+        f"0{area} {line} ext. 12",
+    ]
+    stored = number.parse(writings[seed], "DE")
+    assert stored is not None
+    asked = [*writings, f"00{area}{line}", f"00049{area}{line}", f"49{area}{line}"]
+
+    missed = [text for text in asked if not any(number.same(stored, one) for one in number.readings(text, "DE", "0"))]
+
+    assert missed == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(TYPED, TYPED, st.sampled_from(["DE", "US", "GB", "IT"]), st.sampled_from(["", "0", "9"]))
+def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: str, outside_line: str) -> None:
+    """And tails never rule out a number that is the same."""
+    a, b = number.parse(first, region), number.parse(second, region)
+    if a is not None:
+        assert number.same(a, a)
+    for one in number.readings(first, region, outside_line):
+        for other in (b, *number.readings(second, region, outside_line)):
+            if other is not None:
+                assert number.same(one, other) == number.same(other, one)
+                writings = (other.e164, other.national, other.digits)
+                found = any(tail in writing for tail in number.tails(one) for writing in writings)
+                assert found or not number.same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("+49301234567", "+43301234567", False),
+        ("+49301234567", "1234567", True),
+        ("1234567", "+49301234567", True),
+        ("204", "+4930204", False),
+        ("112", "112", True),
+        ("112", "+49301234112", False),
+        ("000", "00", False),
+        ("+14155550123 x204", "+14155550123", True),
+    ],
+)
+def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expected: bool) -> None:
+    """Seven digits of a public number are enough if one side's country is unknown; short numbers match exactly."""
+    one, other = number.parse(stored, "DE"), number.parse(asked, "DE")
+
+    assert one is not None
+    assert other is not None
+    assert number.same(one, other) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "outside_line", "forms"),
+    [
+        ("030", "0", ("030", "30")),
+        ("0049 30", "", ("004930", "+4930")),
+        ("+49 30", "0", ("+4930",)),
+        ("00049 30", "0", ("0004930", "004930", "+04930", "+4930")),
+        ("tel:+49 30", "", ("+4930",)),
+        ("(+49) 30", "", ("+4930",)),
+        ("mull", "", ()),
+        ("-", "", ()),
+    ],
+)
+def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
+    """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
+    assert number.beginnings(text, "DE", outside_line) == forms
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "written"),
+    [
+        ("0301234567", "DE", ("+49301234567", "+49 30 1234567", "030 1234567", "0301234567", "00301234567")),
+        ("+33142685300", "DE", ("+33142685300", "+33 1 42 68 53 00", "+33 1 42 68 53 00", "+33142685300", "00033142685300")),
+        ("204", "DE", ("204", "204", "204", "204", "204")),
+        ("+49301234567", "ZZ", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "0+49301234567")),
+        ("+49301234567", "US", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "001149301234567")),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, written: tuple[str, ...]) -> None:
+    """The five forms of `number_format`; "dial" is what a phone here has to dial, the outside line in front."""
+    read = number.parse(typed, "DE")
+
+    assert read is not None
+    assert tuple(number.write(read, form, region, "0") for form in NumberFormat) == written
+
+
+def test_a_number_does_not_show_in_its_repr() -> None:
+    """A log must not hold it."""
+    assert [repr(number.parse(text, "DE")) for text in ("0301234567", "204")] == [
+        "<Number public, 10 digits>",
+        "<Number internal, 3 digits>",
+    ]
+
+
+@pytest.mark.parametrize("sign", ["1", "a", "1a", "+", "\u0663", "\u200b", "(", "x1;ext="], ids=repr)
+def test_a_megabyte_costs_nothing(sign: str) -> None:
+    """Reading is linear and capped: a hostile value of a megabyte takes less than 50 ms."""
+    text = sign * (1_000_000 // len(sign))
+    begun = time.perf_counter()
+
+    number.parse(text, "DE")
+    number.readings(text, "DE", "0")
+    number.beginnings(text, "DE", "0")
+    number.dial_text(text)
+
+    assert time.perf_counter() - begun < 0.05
+
+
+def test_known_regions() -> None:
+    """Countries that numbers can be read in."""
+    assert [number.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]

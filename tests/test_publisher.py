@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""From the store to what is served: books, logins, the directory; built anew when something changed."""
+
+from __future__ import annotations
+
+from ldapgw import credential
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.book import Book
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.publisher import phone_dn
+from ldapgw.store import accounts, phones
+from ldapgw.store.phones import Numbers, PhoneLogin
+from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person, result_of
+
+
+def books(stage: Stage) -> dict[str, Book]:
+    result_of(stage.publisher.refresh())
+    (directory,) = stage.catalog.dit().directories
+    return {book.name: book for book in directory.books}
+
+
+def add_phone(
+    stage: Stage, name: str, tenant: str = "acme", owner: str = "", numbers: Numbers = Numbers.VALUES
+) -> None:
+    account_id = stage.account(owner).id if owner else None
+    with stage.database.begin() as connection:
+        assert phones.add(connection, PhoneLogin(name, tenant, account_id, numbers, credential.NOBODY, NOW))
+
+
+def test_nothing_is_there_before_anybody_connects() -> None:
+    """The tenant is, and it is complete."""
+    stage = Stage()
+    assert not stage.catalog.served.loaded
+    assert books(stage) == {}
+    assert stage.catalog.served.loaded
+
+
+def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
+    """Empty, with its address for a name; one that is disconnected has none."""
+    stage = Stage()
+    account = stage.connect(sharing=Sharing.SHARED)
+    found = books(stage)
+    assert found.keys() == {ALICE}
+    assert (found[ALICE].key, found[ALICE].sharing) == (account.sub, Sharing.SHARED)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    assert books(stage) == {}
+
+
+def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
+    """The others are taken over as they are."""
+    stage = Stage()
+    stage.connect(ALICE)
+    stage.connect(BOB)
+    before = books(stage)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync(ALICE)
+    stage.sync(BOB)
+    after = books(stage)
+    assert after[ALICE] is not before[ALICE]
+    assert after[BOB] is before[BOB]
+    account = stage.account(BOB)
+    with stage.database.begin() as connection:
+        accounts.share(connection, account.id, Sharing.CALLERS)
+    shared = books(stage)
+    assert shared[ALICE] is after[ALICE]
+    assert shared[BOB].sharing is Sharing.CALLERS
+
+
+def test_one_directory_a_tenant() -> None:
+    """Of two accounts that bring one, the first feeds it; when it goes, the next one does."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for address in (ALICE, BOB):
+        stage.sync(address)
+    found = books(stage)
+    assert found.keys() == {ALICE, BOB, "directory"}
+    assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
+    account = stage.account(ALICE)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    assert books(stage).keys() == {BOB, "directory"}
+    account = stage.account(BOB)
+    with stage.database.begin() as connection:
+        accounts.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+    assert books(stage).keys() == {BOB}
+
+
+def test_phones_are_logins() -> None:
+    """Each sees its account's book; one without an account, or whose account is gone, the shared ones."""
+    stage = Stage()
+    account = stage.connect()
+    add_phone(stage, "Desk1", owner=ALICE)
+    add_phone(stage, "hall")
+    add_phone(stage, "elsewhere", tenant="gone from the configuration")
+    result_of(stage.publisher.refresh())
+    logins = stage.catalog.served.logins
+    assert {name: login.viewer for name, login in logins.items()} == {
+        "desk1": Viewer("cn=Desk1,ou=phones,dc=acme,dc=example", (Access("acme", account.sub),)),
+        "hall": Viewer("cn=hall,ou=phones,dc=acme,dc=example", (Access("acme"),)),
+    }
+    assert logins["hall"].dn == phone_dn("hall", CONTEXT.base)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    result_of(stage.publisher.refresh())
+    assert stage.catalog.served.logins["desk1"].viewer.access == (Access("acme"),)
+
+
+def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
+    """They cost memory, so nobody has them who does not ask."""
+    stage = Stage()
+    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "030 23125 101"))
+    stage.connect()
+    stage.sync()
+    assert books(stage)[ALICE].shelves.numbers is None
+    add_phone(stage, "Desk1", owner=ALICE, numbers=Numbers.ENTRIES)
+    shelf = books(stage)[ALICE].shelves.numbers
+    assert shelf is not None
+    assert len(shelf.entries) == 2
+    assert stage.catalog.served.logins["desk1"].viewer.per_number
+
+
+def test_label_branches_but_not_of_everybody() -> None:
+    """The group that all contacts are in makes no useful branch."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    both = [
+        {"contactGroupMembership": {"contactGroupResourceName": name}} for name in (group, "contactGroups/myContacts")
+    ]
+    stage.world.add_person(ALICE, person("Ada Riese") | {"memberships": both})
+    stage.connect()
+    stage.sync()
+    assert [label.name for label in books(stage)[ALICE].labels] == ["Kunden"]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""An account as people see it: states, messages, warnings, the contract's object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.status import STALE_SECONDS, account_object, message, state, timestamp
+from ldapgw.store.accounts import Account, SourceState, Trouble
+
+NOW = 1_800_000_000.0
+PAGE = "https://phonebook.example.com/acme/"
+FINE = Account(
+    id=1,
+    tenant="acme",
+    sub="sub-1",
+    address="alice@acme.example",
+    sharing=Sharing.CALLERS,
+    connected_at=NOW - 9000,
+    scopes=frozenset(),
+    refresh_expires_at=None,
+    syncing=False,
+    last_sync=NOW - 60,
+    next_sync=NOW + 540,
+    trouble=None,
+    failures=0,
+    attempts=3,
+    wish=None,
+    accept_shrink=False,
+    generation=2,
+    sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.UNAVAILABLE},
+    contacts=812,
+    numbers=1304,
+    skipped={"empty": 3},
+)
+
+
+def test_the_object_of_the_contract() -> None:
+    """Key for key; a source that the configuration does not name is off, whatever it was."""
+    assert account_object(FINE, (Source.CONTACTS, Source.OTHER_CONTACTS), PAGE, NOW) == {
+        "account": "alice@acme.example",
+        "tenant": "acme",
+        "state": "ok",
+        "sharing": "callers",
+        "contacts": 812,
+        "numbers": 1304,
+        "last_sync": "2027-01-15T07:59:00Z",
+        "next_sync": "2027-01-15T08:09:00Z",
+        "error": None,
+        "warnings": [],
+        "skipped": {"empty": 3},
+        "sources": {"contacts": "on", "other_contacts": "off", "directory": "off"},
+    }
+
+
+STATES = {
+    "ok": (FINE, "ok"),
+    "syncing": (replace(FINE, syncing=True), "syncing"),
+    "not synced yet": (replace(FINE, last_sync=None, connected_at=NOW), "waiting"),
+    "not synced yet, syncing": (replace(FINE, last_sync=None, connected_at=NOW, syncing=True), "waiting"),
+    "disconnected": (replace(FINE, connected_at=None), "disconnected"),
+    "trouble that passes": (replace(FINE, trouble=Trouble("network", NOW - 60)), "ok"),
+    "trouble that passes, before the first sync": (
+        replace(FINE, last_sync=None, connected_at=NOW, trouble=Trouble("quota", NOW)),
+        "waiting",
+    ),
+    "trouble that did not pass for a day": (
+        replace(FINE, last_sync=NOW - STALE_SECONDS - 1, trouble=Trouble("network", NOW)),
+        "attention",
+    ),
+    "trouble that a person has to mend": (replace(FINE, trouble=Trouble("consent_revoked", NOW)), "attention"),
+    "a shrunk book": (replace(FINE, syncing=True, trouble=Trouble("suspicious_shrink", NOW)), "attention"),
+}
+
+
+@pytest.mark.parametrize(("account", "expected"), STATES.values(), ids=STATES)
+def test_states(account: Account, expected: str) -> None:
+    """Attention means that a person must act."""
+    assert state(account, NOW) == expected
+
+
+CODES = (
+    "consent_revoked",
+    "scope_missing",
+    "client_rejected",
+    "api_disabled",
+    "quota",
+    "google_unavailable",
+    "network",
+    "bad_response",
+    "suspicious_shrink",
+    "internal",
+)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
+    """No braces are left, and an unknown code has one as well."""
+    text = message(code, FINE, PAGE)
+    assert text.endswith(".")
+    assert "{" not in text
+    assert text != message("unheard of", FINE, PAGE) or code == "internal"
+
+
+def test_a_message_names_who_and_where() -> None:
+    """And where to mend it, if Google said so."""
+    assert message("consent_revoked", FINE, PAGE) == (
+        "Google no longer accepts the consent of alice@acme.example. Connect again on "
+        "https://phonebook.example.com/acme/; until then the contacts stay as they are."
+    )
+    assert "at https://console.example/x." in message("api_disabled", FINE, PAGE, "https://console.example/x")
+
+
+def test_an_error_has_code_message_and_since() -> None:
+    """In the object."""
+    account = replace(FINE, trouble=Trouble("network", NOW - 60))
+    assert account_object(account, (), PAGE, NOW)["error"] == {
+        "code": "network",
+        "message": message("network", FINE, PAGE),
+        "since": "2027-01-15T07:59:00Z",
+    }
+
+
+def test_warnings() -> None:
+    """A consent that ends by itself says when; a day without a good sync is told."""
+    account = replace(FINE, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
+    first, second = account_object(account, (), PAGE, NOW)["warnings"]
+    assert (first["code"], second["code"]) == ("testing_client", "stale")
+    assert "this consent ends on 2027-01-22 07:59 UTC" in first["message"]
+
+
+def test_timestamps() -> None:
+    """RFC 3339, UTC, to the second."""
+    assert timestamp(0.9) == "1970-01-01T00:00:00Z"
+    assert timestamp(None) is None
