@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """``ldapgw demo``: the sandbox Google and a gateway in one process, with an account connected and a phone added.
 
-An entry point: it takes the reactor and hands it on.  Nothing is left behind but the folder it was given, empty.
+An entry point: it takes the reactor and hands it on.  Nothing is left behind, not even the folder it was given.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
@@ -40,6 +39,8 @@ from ldapgw.store.phones import Numbers, PhoneLogin
 
 TENANT = "acme"
 PHONE = "desk1"
+# A file that tells a demo's folder from a gateway's state_dir.
+MARK = "this-is-a-demo"
 # The first sync takes a second; a slow machine may need ten.
 PATIENCE_SECONDS = 60.0
 
@@ -59,7 +60,7 @@ PREFERRED = Ports(web=8080, ldap=3389, sandbox=8090)
 def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
     """Run the demo until SIGTERM or Ctrl-C.
 
-    :param folder: for its state; created, and emptied of what a demo that was killed has left there.
+    :param folder: for its state; created, and removed at the end.
     :param say: prints a line.
     :returns: the exit status.
     :raises UserError: when the folder or a port cannot be used.
@@ -67,17 +68,15 @@ def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
     pid = holder(folder)
     if pid is not None:
         raise UserError(f"{folder}: another demo runs there (process {pid})")
-    _empty(folder)
     used = Ports(*(_port(getattr(ports, name), getattr(PREFERRED, name)) for name in ("web", "ldap", "sandbox")))
     outcome: list[Failure] = []
+    _prepare(folder)
     try:
         Deferred.fromCoroutine(_demo(_config(folder, used), used, say)).addErrback(_end, outcome)
         if not outcome:
             reactor.run()
     finally:
-        _empty(folder)
-        with suppress(OSError):
-            folder.rmdir()
+        _remove(folder)
     if outcome:
         outcome[0].raiseException()
     return 0
@@ -202,15 +201,24 @@ def _port(wanted: int, preferred: int) -> int:
     raise UserError(f"port {wanted} on 127.0.0.1 is in use")
 
 
-def _empty(folder: Path) -> None:
-    """Remove what a demo keeps in its folder; anything else there is somebody's, and the folder not ours to use."""
-    if not folder.exists():
-        return
-    left = [path for path in folder.iterdir() if not path.name.startswith("ldapgw.")]
-    if left:
-        raise UserError(f"{folder}: holds other files than a demo's, such as {left[0].name}; name another folder")
-    for path in folder.iterdir():
-        path.unlink()
+def _prepare(folder: Path) -> None:
+    """Make the folder, or empty one that a demo which was killed has left.
+
+    :raises UserError: when it is somebody's: a gateway's state must not be taken for a demo's.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise UserError(f"{folder}: is not empty and not a demo's; name another folder")
+    _remove(folder)
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / MARK).touch()
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a demo keeps, the mark last, so that it can be done again when it was interrupted."""
+    if folder.exists():
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == MARK):
+            path.unlink()
+        folder.rmdir()
 
 
 def _end(failure: Failure, outcome: list[Failure]) -> None:

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from ldapgw.config import DEFAULT_FILE, Config, load
 from ldapgw.errors import UserError
-from ldapgw.service import Gateway
-from ldapgw.service import makeService as make_gateway
+from ldapgw.service import makeService as makeGateway
 
 
 class Options(UsageOptions):
@@ -29,12 +31,35 @@ class Options(UsageOptions):
             raise UsageError("\n".join(error.problems)) from None
 
 
-def makeService(options: Options) -> Gateway:
+class FrontDoor(MultiService):
+    """A gateway behind twistd, which would print a traceback where a plain line is enough."""
+
+    def privilegedStartService(self) -> None:
+        """Listen.
+
+        :raises SystemExit: with the line, when an endpoint cannot be listened on.
+        """
+        with _plainly():
+            super().privilegedStartService()
+
+
+def makeService(options: Options) -> FrontDoor:
     """The gateway, for twistd.
 
     :raises SystemExit: with a plain line, when something that is needed cannot be had.
     """
+    door = FrontDoor()
+    with _plainly():
+        makeGateway(options.config, reactor).setServiceParent(door)
+    return door
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
     try:
-        return make_gateway(options.config, reactor)
+        yield
     except UserError as error:
-        raise SystemExit("\n".join(f"ldapgw: {problem}" for problem in error.problems)) from None
+        lines = "".join(f"ldapgw: {problem}\n" for problem in error.problems)
+        # By now twistd may have sent sys.stderr to the log.
+        os.write(2, lines.encode())
+        raise SystemExit(1) from None

@@ -24,32 +24,37 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "errors", "directory.dn"}, {"msgspec", "twisted"}),
-    "google": ({"errors", "contact", "number", "__init__"}, {"treq", "oauthlib", "twisted", "msgspec"}),
+    "google": ({"errors", "contact", "number", "__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts"}, PURE),
     "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
     "publisher": ({"catalog", "contact", "directory", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
-    "ldap": ({"errors", "ber", "directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL"}),
+    "ldap": ({"errors", "ber", "directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
     "web": (
         {"errors", "contact", "google", "store", "status", "__init__"},
         {"klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
+    "state": ({"lock", "store"}, {"sqlalchemy"}),
+    "listener": ({"errors"}, {"twisted"}),
+    "tls": ({"config", "errors"}, {"OpenSSL", "twisted", "zope"}),
+    "logs": (set(), {"twisted"}),
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
 }
 # These put the rest together and may import all of it.
-ROOTS = {"service", "demo", "tap", "cli", "__main__", "__init__", "logs"}
+ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}
 
 # Whole packages that live behind one door.
 DOORS = {
     "ldaptor": {"ldap.fence"},
     "anyascii": {"directory.fold"},
     "phonenumbers": {"number"},
+    "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},
     "alembic": {"store.database", "store.migrations.env"},
-    "cryptography": {"store.vault", "cli.checks"},
+    "cryptography": {"store.vault", "cli.certificate"},
 }
 
 

@@ -136,7 +136,10 @@ class Slug(Text):
     """A tenant's name: part of addresses and paths."""
 
     expected: ClassVar[str] = 'a name of a-z, 0-9 and -, such as "acme"'
-    form: ClassVar[re.Pattern[str]] = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+    form: ClassVar[re.Pattern[str]] = re.compile(
+        # not the first part of one of our own addresses
+        r"(?!(?:healthz|metrics|oauth|readyz|static)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    )
 
 
 class BaseDn(Text):

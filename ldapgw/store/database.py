@@ -53,15 +53,13 @@ class Database:
                 self._path.touch(mode=0o600)
             with self._engine.connect() as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
-            config = AlembicConfig()
-            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-            scripts = ScriptDirectory.from_config(config)
-            newest = scripts.get_current_head()
-            if found not in {None, *(script.revision for script in scripts.walk_revisions())}:
+            newest, *older = revisions()
+            if found not in {None, newest, *older}:
                 raise StoreError(f"{self._name}: was made by a newer ldapgw; install that version, nothing was changed")
             if found != newest:
                 self._keep_copy(found)
                 with self._engine.begin() as connection:
+                    config = _alembic()
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
             self._file = self.identity()
@@ -122,6 +120,11 @@ class Database:
         return StoreError(f"{self._name}: cannot be used: {reason}")
 
 
+def revisions() -> tuple[str, ...]:
+    """The versions of a database that this ldapgw knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
+
+
 def prepare_state_dir(path: Path) -> None:
     """Create the folder for the database and the key, for our eyes only.
 
@@ -136,6 +139,12 @@ def prepare_state_dir(path: Path) -> None:
         raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StoreError(f"state_dir = {path}: cannot be written to by this user")
+
+
+def _alembic() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    return config
 
 
 def _engine(url: str) -> Engine:

@@ -197,6 +197,14 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["oauth", "static", "healthz", "readyz", "metrics", "-a", "a-", "a" * 64, ""])
+def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
+    """Some would stand where an address of ours does."""
+    found = problems(tmp_path, SMALLEST.replace('name = "acme"', f'name = "{name}"'))
+    assert len(found) == 1
+    assert "expected a name of a-z, 0-9 and -" in found[0]
+
+
 CONTRADICTIONS = {
     "tls listener without a certificate": (
         '[ldap]\nlisten_tls = ["tcp:636"]',

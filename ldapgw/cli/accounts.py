@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""``accounts`` and ``share``: who is connected, how their syncs go, and who sees their books."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import click
+
+from ldapgw.cli.options import account_tenant, as_json, pass_site
+from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.site import Site, find_account, now
+from ldapgw.contact import Sharing, Source
+from ldapgw.status import account_object
+from ldapgw.store import accounts as stored
+from ldapgw.store.accounts import Account
+
+_SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
+
+_SEEN_BY = {
+    Sharing.PRIVATE: "its own phones alone see the book",
+    Sharing.CALLERS: "others' phones see the name of a caller in the book, and nothing else of it",
+    Sharing.SHARED: "all phones of the tenant see the book",
+}
+
+
+@click.command()
+@click.option("--tenant", metavar="T", help="The accounts of this tenant alone.")
+@as_json
+@pass_site
+def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FBT001  click passes by name
+    """List the accounts, a row each."""
+    if tenant is not None:
+        site.tenant(tenant)
+    with site.open_store() as database, database.begin() as connection:
+        found = stored.read_all(connection, tenant)
+    objects = [_object(site, account) for account in found]
+    if as_json:
+        print_json(objects)
+    elif not found:
+        hint(f"There is no account yet; connect one on {site.config.web.public_url}/")
+    else:
+        _print(found, objects)
+
+
+@click.command()
+@click.argument("account")
+@click.argument("sharing", type=click.Choice([sharing.value for sharing in Sharing]))
+@account_tenant
+@pass_site
+def share(site: Site, account: str, sharing: str, tenant: str | None) -> None:
+    """Say who sees the book of ACCOUNT besides its own phones.
+
+    private: nobody.  callers: all phones of the tenant, for the name behind a whole telephone number alone.
+    shared: all phones of the tenant.
+    """
+    chosen = Sharing(sharing)
+    with site.open_store() as database, database.begin() as connection:
+        found = find_account(connection, account, tenant)
+        stored.share(connection, found.id, chosen)
+    print_line(f"{found.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
+
+
+def _object(site: Site, account: Account) -> dict[str, Any]:
+    return account_object(account, _sources(site, account.tenant), site.page(account.tenant), now())
+
+
+def _sources(site: Site, tenant: str) -> Collection[Source]:
+    """What the tenant's configuration names; nothing once the tenant was taken out of it."""
+    return next((one.sources for one in site.config.tenant if one.name == tenant), ())
+
+
+def _print(found: Collection[Account], objects: Collection[dict[str, Any]]) -> None:
+    print_table(
+        ("", "account", "tenant", "state", "sharing", "contacts#", "numbers#", "last sync", "next sync"),
+        (
+            (
+                _SIGNS[told["state"]],
+                account.address,
+                account.tenant,
+                told["state"],
+                account.sharing.value,
+                str(account.contacts),
+                str(account.numbers),
+                local_time(account.last_sync, now()),
+                local_time(account.next_sync, now()),
+            )
+            for account, told in zip(found, objects, strict=True)
+        ),
+    )
+    for told in objects:
+        for trouble in filter(None, (told["error"], *told["warnings"])):
+            print_line(f"! {told['account']}: {trouble['message']}")
+        if told["skipped"]:
+            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in told["skipped"].items())
+            print_line(f"  {told['account']}: left out: {reasons}")

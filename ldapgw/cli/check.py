@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""``check``: the configuration and everything that it points to, looked at without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import click
+
+from ldapgw.cli import certificate, ports, state_dir
+from ldapgw.cli.finding import Finding, Mark
+from ldapgw.cli.listening import Listening
+from ldapgw.cli.options import as_json, pass_site
+from ldapgw.cli.output import print_json, print_line
+from ldapgw.cli.site import Site, now
+from ldapgw.config import Config, Tenant
+from ldapgw.config.forms import is_loopback
+from ldapgw.errors import UserError
+from ldapgw.lock import holder
+
+_SIGNS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.FAILED: "✗"}
+
+
+@click.command()
+@as_json
+@pass_site
+def check(site: Site, *, as_json: bool) -> None:
+    """Check the configuration and all that it points to, and change nothing.
+
+    Prints the redirect URI and the JavaScript origin to register with Google.
+    """
+    findings = list(_findings(site))
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
+    if as_json:
+        items = [{"item": one.item, "state": one.mark.value, "message": one.told} for one in findings]
+        print_json({"redirect_uri": site.config.redirect_uri, "origin": origin, "items": items})
+    else:
+        for one in findings:
+            print_line(f"{_SIGNS[one.mark]} {one.item}" + (f": {one.told}" if one.told else ""))
+        print_line("")
+        print_line("To register with Google (APIs & Services, Credentials, your OAuth client):")
+        print_line(f"  Authorized redirect URI       {site.config.redirect_uri}")
+        print_line(f"  Authorized JavaScript origin  {origin}")
+    failed = sum(one.mark is Mark.FAILED for one in findings)
+    if failed:
+        raise UserError(f"check found {failed} problem{'' if failed == 1 else 's'}")
+
+
+def _findings(site: Site) -> Iterator[Finding]:
+    config = site.config
+    gateway = holder(site.state_dir)
+    yield Finding(Mark.OK, f"configuration {site.file}")
+    if gateway is not None:
+        yield Finding(Mark.OK, "gateway", f"is running (process {gateway})")
+    yield from state_dir.look_at(site)
+    if config.tls:
+        yield from certificate.look_at(config.tls, urlsplit(config.web.public_url).hostname or "", now())
+    yield from ports.look_at(_endpoints(config), gateway)
+    yield from _encryption(config)
+    for tenant in config.tenant:
+        yield from _tenant(site, tenant)
+
+
+def _endpoints(config: Config) -> Iterator[tuple[str, str]]:
+    for setting, endpoints in (
+        ("ldap.listen", config.ldap.listen),
+        ("ldap.listen_tls", config.ldap.listen_tls),
+        ("web.listen", config.web.listen),
+    ):
+        yield from ((setting, endpoint) for endpoint in endpoints)
+
+
+def _encryption(config: Config) -> Iterator[Finding]:
+    """Whether phones' passwords and people's names can be read on the way."""
+    open_to_network = [
+        endpoint for endpoint in config.ldap.listen if (at := Listening.read(endpoint)) and not _is_local(at.interface)
+    ]
+    if open_to_network and not config.tls:
+        told = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
+        yield Finding(Mark.WARNING, "ldap.listen", told)
+    elif open_to_network and not config.ldap.require_tls:
+        told = "false, so phones that do not ask for TLS send their passwords unencrypted"
+        yield Finding(Mark.WARNING, "ldap.require_tls", told)
+
+
+def _is_local(interface: str) -> bool:
+    return bool(interface) and is_loopback(f"//[{interface}]" if ":" in interface else f"//{interface}")
+
+
+def _tenant(site: Site, tenant: Tenant) -> Iterator[Finding]:
+    item = f"tenant {tenant.name}"
+    warnings = []
+    if not tenant.client_id:
+        warnings.append("has no Google client yet: nobody can connect; set client_secret_file")
+    if not tenant.allowed_users:
+        warnings.append("allowed_users is empty: nobody is allowed to connect")
+    if "*" in tenant.allowed_users:
+        warnings.append('allowed_users holds "*": everybody with a Google account may connect')
+    if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
+        warnings.append("anonymous_networks holds every address: whoever reaches the port reads the shared books")
+    yield from (Finding(Mark.WARNING, item, told) for told in warnings)
+    if not warnings:
+        yield Finding(Mark.OK, item, f"{tenant.base_dn}, page {site.page(tenant.name)}")

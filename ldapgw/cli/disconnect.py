@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""``disconnect``: gives a grant back to Google, and forgets what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ldapgw.cli.options import account_tenant, pass_site
+from ldapgw.cli.output import print_line
+from ldapgw.cli.site import Site, find_account
+from ldapgw.config import Config
+from ldapgw.errors import GoogleError, StoreError, UserError
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database
+from ldapgw.store.vault import Vault
+
+
+@click.command()
+@click.argument("account")
+@account_tenant
+@pass_site
+def disconnect(site: Site, account: str, tenant: str | None) -> None:
+    """Revoke the access of ACCOUNT at Google, and forget its tokens and contacts.
+
+    The account's phones stay, and have its book again once it is connected again.
+    """
+    with site.open_store() as database:
+        with database.begin() as connection:
+            found = find_account(connection, account, tenant)
+        if not found.connected:
+            raise UserError(f"{found.address} is not connected")
+        trouble = _revoke(site, database, found)
+        with database.begin() as connection:
+            accounts.disconnect(connection, found.id)
+    if trouble:
+        raise UserError(
+            f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "
+            f"Google ({trouble}); its owner can do that on https://myaccount.google.com/connections"
+        )
+    print_line(f"{found.address} is disconnected: revoked at Google, tokens and contacts forgotten.")
+
+
+def _revoke(site: Site, database: Database, account: Account) -> str:
+    """Give the grant back; what went wrong, in a few words, empty if nothing did."""
+    try:
+        vault = Vault.open(site.key_file, create=False)
+        with database.begin() as connection:
+            held = accounts.tokens(connection, vault, account.id)
+        if held is not None:
+            _through_reactor(lambda reactor: _give_back(reactor, site.config, held.refresh_token))
+    except GoogleError as error:
+        return f"{error.code}: {error.detail}"
+    except StoreError as error:
+        return error.problems[0]
+    return ""
+
+
+async def _give_back(reactor: Any, config: Config, refresh_token: str) -> None:
+    """Revoke a refresh token, and with it the whole grant.
+
+    :param reactor: provides what the HTTP client needs of one.
+    """
+    from ldapgw.google.endpoints import Endpoints
+    from ldapgw.google.http import http_client
+    from ldapgw.google.oauth import OAuth
+
+    google = config.google
+    endpoints = Endpoints(**{field: getattr(google, field) for field in google.__struct_fields__})
+    await OAuth(http_client(reactor), endpoints, reactor).revoke(refresh_token)
+
+
+def _through_reactor(work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    """Run the reactor until some work is done; what it raises is raised here, `KeyboardInterrupt` after Ctrl-C."""
+    from twisted.internet import reactor as imported  # noqa: TID251  an entry point
+
+    reactor: Any = imported
+    outcome: list[Failure | None] = []
+
+    def end(result: Failure | None) -> None:
+        # After Ctrl-C the connection is closed, and the work fails for that alone.
+        if reactor.running:
+            outcome.append(result)
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(work(reactor)).addBoth(end))
+    reactor.run()
+    if not outcome:
+        raise KeyboardInterrupt
+    if outcome[0] is not None:
+        outcome[0].raiseException()

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from ldapgw.cli.site import Site
+
+pass_site = click.make_pass_decorator(Site)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+account_tenant = click.option(
+    "--tenant", metavar="T", help="The tenant, where the address is an account in several of them."
+)
+
+only_tenant = click.option("--tenant", metavar="T", help="The tenant; may be left out where there is only one.")
+
+
+def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A phone's name: part of a DN, of addresses and of provisioning files.
+
+    :raises click.BadParameter: when it is not fit for that.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise click.BadParameter("expected 1 to 64 letters a-z, digits, dots, underscores and hyphens", ctx, param)
+    return value

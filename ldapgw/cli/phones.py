@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""``phones``: the logins of desk phones.  A password is shown once, when it is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from sqlalchemy import Connection
+
+from ldapgw import credential
+from ldapgw.cli.listening import ldap_url
+from ldapgw.cli.options import as_json, only_tenant, pass_site, phone_name
+from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
+from ldapgw.cli.site import Site, find_account, now
+from ldapgw.config import Tenant
+from ldapgw.directory.dn import Dn
+from ldapgw.errors import UserError
+from ldapgw.publisher import phone_dn
+from ldapgw.status import timestamp
+from ldapgw.store import accounts
+from ldapgw.store import phones as stored
+from ldapgw.store.phones import Numbers, PhoneLogin
+
+_NAME_FILTER = "(|(cn=%*)(sn=%*)(o=%*))"
+_NUMBER_FILTER = "(|(telephoneNumber=%)(mobile=%)(homePhone=%))"
+
+
+@click.group()
+def phones() -> None:
+    """Add, list and remove phones' logins."""
+
+
+@phones.command()
+@click.argument("name", callback=phone_name)
+@only_tenant
+@click.option("--account", metavar="ADDRESS", help="Whose phone it is; without one it finds shared books alone.")
+@click.option(
+    "--numbers",
+    type=click.Choice([numbers.value for numbers in Numbers]),
+    default=Numbers.VALUES.value,
+    show_default=True,
+    help="One entry a contact, or one entry a number for phones that show one number alone.",
+)
+@as_json
+@pass_site
+def add(site: Site, name: str, tenant: str | None, *, account: str | None, numbers: str, as_json: bool) -> None:
+    """Add a phone, and print its login and its settings."""
+    chosen = site.tenant(tenant)
+    password = credential.generate(os.urandom)
+    with site.create_store() as database, database.begin() as connection:
+        owner = find_account(connection, account, chosen.name) if account is not None else None
+        login = PhoneLogin(
+            name=name,
+            tenant=chosen.name,
+            account_id=owner.id if owner else None,
+            numbers=Numbers(numbers),
+            password=credential.hash_password(password, os.urandom),
+            created_at=now(),
+        )
+        if not stored.add(connection, login):
+            raise UserError(f"there is a phone {name} already; names are unique on a gateway, in any case")
+    _print_login(site, login, owner.address if owner else None, password, as_json=as_json)
+
+
+@phones.command(name="list")
+@click.option("--tenant", metavar="T", help="The phones of this tenant alone.")
+@as_json
+@pass_site
+def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
+    """List the phones, with when and from where each was last seen."""
+    if tenant is not None:
+        site.tenant(tenant)
+    with site.open_store() as database, database.begin() as connection:
+        found = [login for login in stored.read_all(connection) if tenant in (None, login.tenant)]
+        addresses = _addresses(connection)
+    if as_json:
+        print_json([_object(site, login, addresses) for login in found])
+    elif not found:
+        hint("There is no phone yet; add one with: ldapgw phones add NAME")
+    else:
+        _print_phones(found, addresses)
+
+
+@phones.command()
+@click.argument("name")
+@pass_site
+def remove(site: Site, name: str) -> None:
+    """Remove a phone: its login is refused from now on."""
+    with site.open_store() as database, database.begin() as connection:
+        login = find_phone(connection, name)
+        stored.remove(connection, login.name)
+    print_line(f"{login.name} is removed.")
+
+
+@phones.command()
+@click.argument("name")
+@as_json
+@pass_site
+def reset(site: Site, name: str, *, as_json: bool) -> None:
+    """Give a phone a new password; the old one is refused from now on."""
+    password = credential.generate(os.urandom)
+    with site.open_store() as database, database.begin() as connection:
+        login = find_phone(connection, name)
+        address = _addresses(connection).get(login.account_id)
+        site.tenant(login.tenant)
+        stored.set_password(connection, login.name, credential.hash_password(password, os.urandom))
+    _print_login(site, login, address, password, as_json=as_json)
+
+
+def find_phone(connection: Connection, name: str) -> PhoneLogin:
+    """A phone by its name in any case.
+
+    :raises UserError: when there is none.
+    """
+    for login in stored.read_all(connection):
+        if login.name.lower() == name.lower():
+            return login
+    raise UserError(f"there is no phone {name}")
+
+
+def _addresses(connection: Connection) -> Mapping[int | None, str]:
+    return {account.id: account.address for account in accounts.read_all(connection)}
+
+
+def _bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
+    return str(phone_dn(login.name, Dn.parse(tenant.base_dn)))
+
+
+def _print_login(site: Site, login: PhoneLogin, address: str | None, password: str, *, as_json: bool) -> None:
+    """The contract's object, or the same for somebody who types it into a phone."""
+    tenant = site.tenant(login.tenant)
+    told = {
+        "name": login.name,
+        "tenant": login.tenant,
+        "account": address,
+        "bind_dn": _bind_dn(tenant, login),
+        "password": password,
+        "base_dn": tenant.base_dn,
+        "ldap_url": ldap_url(site.config),
+    }
+    if as_json:
+        print_json(told)
+        return
+    rows = (
+        ("phone", login.name),
+        ("tenant", login.tenant),
+        ("finds", f"the book of {address}, shared books" if address else "shared books"),
+        ("server", told["ldap_url"]),
+        ("bind DN", f"{told['bind_dn']}  (or just {login.name})"),
+        ("password", f"{password}  (shown this once)"),
+        ("base DN", tenant.base_dn),
+        ("name filter", _NAME_FILTER),
+        ("number filter", _NUMBER_FILTER),
+        ("name attributes", "cn sn o"),
+        ("number attributes", "telephoneNumber mobile homePhone"),
+    )
+    for label, value in rows:
+        print_line(f"{label:<18} {value}")
+
+
+def _object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
+    tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
+    return {
+        "name": login.name,
+        "tenant": login.tenant,
+        "account": addresses.get(login.account_id),
+        "numbers": login.numbers.value,
+        "bind_dn": _bind_dn(tenant, login) if tenant else None,
+        "created": timestamp(login.created_at),
+        "last_seen": timestamp(login.last_seen),
+        "last_address": login.last_address,
+    }
+
+
+def _print_phones(found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
+    print_table(
+        ("phone", "tenant", "account", "numbers", "last seen", "from"),
+        (
+            (
+                login.name,
+                login.tenant,
+                addresses.get(login.account_id, ""),
+                login.numbers.value,
+                local_time(login.last_seen, now()) or "never",
+                login.last_address or "",
+            )
+            for login in found
+        ),
+    )

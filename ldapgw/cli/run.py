@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""``run``: the gateway in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from ldapgw.cli.options import pass_site
+from ldapgw.cli.site import Site
+
+
+@click.command()
+@pass_site
+@click.pass_context
+def run(ctx: click.Context, site: Site) -> None:
+    """Run the gateway in the foreground, until SIGTERM or Ctrl-C."""
+    config = site.config
+
+    from ldapgw.foreground import run as run_gateway
+
+    ctx.exit(run_gateway(config))

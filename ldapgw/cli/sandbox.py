@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""``sandbox`` and ``demo``: trying ldapgw out without Google."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from twisted.internet.error import CannotListenError
+from twisted.web.server import Site
+
+from ldapgw.errors import UserError
+from ldapgw.sandbox.app import AUTHORIZATION
+from ldapgw.sandbox.app import sandbox as sandbox_resource
+from ldapgw.sandbox.loading import load_people
+from ldapgw.sandbox.tenant import CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, demo_world
+
+_HOST = "127.0.0.1"
+_PORT = click.IntRange(0, 65535)
+
+
+@click.command()
+@click.option("--port", type=_PORT, default=8090, show_default=True, help="Where to listen; 0: any port that is free.")
+@click.option("--people", metavar="FILE", help="Contacts to serve: persons as the People API returns them, in JSON.")
+def sandbox(port: int, people: str | None) -> None:
+    """Run a stand-in for Google on this machine, until Ctrl-C."""
+    from twisted.internet import reactor as imported  # noqa: TID251  an entry point
+
+    reactor: Any = imported
+    world = demo_world(
+        now=reactor.seconds, random=os.urandom, people=load_people(people) if people is not None else None
+    )
+    try:
+        listening = reactor.listenTCP(port, Site(sandbox_resource(world)), interface=_HOST)
+    except CannotListenError as error:
+        reason = getattr(error.socketError, "strerror", "")
+        raise UserError(f"--port {port}: cannot be listened on: {reason}") from None
+    world.issuer = f"http://{_HOST}:{listening.getHost().port}"
+    click.echo(_announcement(world.issuer))
+    reactor.run()
+
+
+@click.command()
+@click.option("--state", metavar="DIR", help="A folder for the demo's state, emptied at its end; else a temporary one.")
+@click.option("--port", type=_PORT, default=0, help="Of the page; else 8080, or another that is free.")
+@click.option("--ldap-port", type=_PORT, default=0, help="Of the directory; else 3389, or another that is free.")
+@click.option("--sandbox-port", type=_PORT, default=0, help="Of the sandbox; else 8090, or another that is free.")
+@click.pass_context
+def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
+    """Run the sandbox and a gateway with a connected account, until Ctrl-C."""
+    from ldapgw.demo import Ports, run_demo
+
+    folder = Path(state if state is not None else tempfile.mkdtemp(prefix="ldapgw-demo-"))
+    ctx.exit(run_demo(folder, Ports(web=port, ldap=ldap_port, sandbox=sandbox_port), click.echo))
+
+
+def _announcement(url: str) -> str:
+    """Where it is, and what a configuration file needs to use it."""
+    return f"""\
+# The sandbox is on {url}/ until Ctrl-C. A gateway uses it with these lines in ldapgw.toml:
+
+[google]
+authorization_endpoint = "{url}{AUTHORIZATION}"
+token_endpoint = "{url}/token"
+revocation_endpoint = "{url}/revoke"
+people_api = "{url}"
+issuer = "{url}"
+
+[[tenant]]
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+
+# Redirect URIs: {", ".join(REDIRECT_URIS)}; add others on {url}/sandbox/"""

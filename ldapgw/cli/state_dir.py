@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Looking at what lies in ``state_dir``, the database and the key file, without touching any of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ldapgw.cli.finding import Finding, Mark
+from ldapgw.cli.site import Site, is_missing
+from ldapgw.errors import StoreError
+from ldapgw.store.database import Database, revisions
+from ldapgw.store.vault import Vault
+
+
+def look_at(site: Site) -> Iterator[Finding]:
+    """The folder, the database, the key file, and whether the key fits the database."""
+    yield _folder(site.state_dir)
+    sealed = None
+    file = site.database_file
+    if file is None:
+        yield _other_database(site.database_url)
+    elif is_missing(file):
+        yield _missing("database", file)
+    else:
+        found, sealed = _database(file)
+        yield found
+    yield _key(site.key_file, sealed)
+
+
+def _folder(path: Path) -> Finding:
+    if is_missing(path):
+        return _missing("state_dir", path)
+    if not os.access(path, os.F_OK):
+        return Finding(Mark.FAILED, f"state_dir {path}", "cannot be looked into by this user")
+    if path.stat().st_mode & 0o007:
+        return Finding(Mark.FAILED, f"state_dir {path}", f"everybody may look into it; run: chmod 700 {path}")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(Mark.FAILED, f"state_dir {path}", "cannot be written to by this user")
+    return Finding(Mark.OK, f"state_dir {path}", "can be written to")
+
+
+def _missing(what: str, path: Path) -> Finding:
+    """Something that the gateway creates at its start, if it can."""
+    nearest = next(folder for folder in path.absolute().parents if not is_missing(folder))
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return Finding(Mark.OK, f"{what} {path}", "will be created")
+    return Finding(Mark.FAILED, f"{what} {path}", f"cannot be created: {nearest} cannot be written to by this user")
+
+
+def _other_database(url: str) -> Finding:
+    try:
+        Database(url).close()
+    except StoreError as error:
+        return Finding(Mark.FAILED, "database", error.problems[0].removeprefix("database: "))
+    return Finding(Mark.WARNING, "database", "is in memory: everything is forgotten when the gateway stops")
+
+
+def _database(file: Path) -> tuple[Finding, bytes | None]:
+    """Its state and version; and one of the secrets in it, if there are any."""
+    item = f"database {file}"
+    try:
+        with closing(sqlite3.connect(_untouched(file), uri=True)) as connection:
+            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                return Finding(Mark.FAILED, item, "is damaged; put it back from a backup"), None
+            revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
+            sealed = _first(connection, "account", "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL")
+    except sqlite3.Error as error:
+        return Finding(Mark.FAILED, item, f"cannot be used: {error}"), None
+    if not os.access(file, os.R_OK | os.W_OK):
+        return Finding(Mark.FAILED, item, "cannot be written to by this user"), sealed
+    return _version(item, revision), sealed
+
+
+def _untouched(file: Path) -> str:
+    """An address for SQLite that opens a file without creating others beside it.
+
+    Reading a database in WAL mode creates its ``-wal`` and ``-shm``, unless it is said to be immutable; it is while
+    nobody has it open, and then there is no ``-wal``.
+    """
+    in_use = not is_missing(file.with_name(file.name + "-wal"))
+    return f"{file.absolute().as_uri()}?mode=ro" + ("" if in_use else "&immutable=1")
+
+
+def _first(connection: sqlite3.Connection, table: str, query: str) -> Any:
+    """The one value that a query gives; None where there is none, or not even the table."""
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    row = connection.execute(query).fetchone() if there else None
+    return row[0] if row else None
+
+
+def _version(item: str, revision: object) -> Finding:
+    newest, *older = revisions()
+    if revision == newest:
+        return Finding(Mark.OK, item, f"version {revision}")
+    if revision is None:
+        return Finding(Mark.OK, item, "is empty; will be set up")
+    if revision in older:
+        return Finding(Mark.WARNING, item, "is of an older version; will be brought up to date, and a copy kept")
+    return Finding(Mark.FAILED, item, "was made by a newer ldapgw; install that version")
+
+
+def _key(file: Path, sealed: bytes | None) -> Finding:
+    if sealed is None and is_missing(file):
+        return _missing("key file", file)
+    try:
+        vault = Vault.open(file, create=False)
+        if sealed is not None:
+            vault.unseal(sealed)
+    except StoreError as error:
+        return Finding(Mark.FAILED, f"key file {file}", error.problems[0].removeprefix(f"{file}: "))
+    return Finding(Mark.OK, f"key file {file}", "readable" if sealed is None else "fits the database")

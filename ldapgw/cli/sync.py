@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""``sync``: a person's wish, noted in the database, where the running gateway finds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+import click
+from sqlalchemy import Connection
+
+from ldapgw.cli.options import account_tenant, pass_site
+from ldapgw.cli.output import console, print_line
+from ldapgw.cli.site import Site, find_account
+from ldapgw.errors import UserError
+from ldapgw.lock import holder
+from ldapgw.status import message
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Account, Wish
+from ldapgw.store.database import Database
+
+LOOK_SECONDS = 0.5
+# A first sync of 50,000 contacts takes two minutes; Google's quota may make one wait for some more.
+PATIENCE_SECONDS = 600
+
+
+@click.command()
+@click.argument("addresses", metavar="[ACCOUNT]...", nargs=-1)
+@account_tenant
+@click.option("--full", is_flag=True, help="Fetch everything anew instead of what has changed.")
+@click.option("--accept-shrink", is_flag=True, help="Even if more than half of the contacts vanish; implies --full.")
+@click.option("--wait", is_flag=True, help="Wait for the end, and tell the outcome.")
+@pass_site
+def sync(
+    site: Site, addresses: tuple[str, ...], tenant: str | None, *, full: bool, accept_shrink: bool, wait: bool
+) -> None:
+    """Sync now: the named accounts, or all that are connected.
+
+    This is tried at once, even while the gateway waits after a failure.
+    """
+    wish = Wish.FULL if full or accept_shrink else Wish.INCREMENTAL
+    with site.open_store() as database:
+        with database.begin() as connection:
+            asked = _asked(site, connection, addresses, tenant)
+            for account in asked.values():
+                accounts.ask(connection, account.id, wish, accept_shrink=accept_shrink)
+        if holder(site.state_dir) is None:
+            raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
+        if not wait:
+            print_line(f"Syncing {_names(asked)}.")
+            return
+        problems = list(_outcomes(site, asked, *_wait(site, database, asked)))
+    if problems:
+        raise UserError(problems)
+
+
+def _asked(site: Site, connection: Connection, addresses: tuple[str, ...], tenant: str | None) -> dict[int, Account]:
+    """The accounts to sync, by id.
+
+    :raises UserError: when one of them cannot be.
+    """
+    if tenant is not None:
+        site.tenant(tenant)
+    if not addresses:
+        everyone = accounts.read_all(connection, tenant)
+        found = {account.id: account for account in everyone if not _obstacle(site, account)}
+        if not found:
+            raise UserError(f"no account is connected; connect one on {site.config.web.public_url}/")
+        return found
+    named = {account.id: account for account in (find_account(connection, one, tenant) for one in addresses)}
+    problems = [problem for account in named.values() if (problem := _obstacle(site, account))]
+    if problems:
+        raise UserError(problems)
+    return named
+
+
+def _obstacle(site: Site, account: Account) -> str:
+    """Why an account cannot be synced; empty if it can."""
+    if not any(account.tenant == tenant.name for tenant in site.config.tenant):
+        return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
+    return "" if account.connected else f"{account.address} is not connected; connect it on {site.page(account.tenant)}"
+
+
+def _wait(site: Site, database: Database, asked: Mapping[int, Account]) -> tuple[dict[int, Account | None], str]:
+    """The accounts whose syncs have ended, as they are then; and why there are others."""
+    ended: dict[int, Account | None] = {}
+    with console(stderr=True).status("") as status:
+        for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
+            with database.begin() as connection:
+                current = {one: accounts.read(connection, one) for one in asked.keys() - ended.keys()}
+            ended |= {one: account for one, account in current.items() if _is_done(asked[one], account)}
+            if len(ended) == len(asked):
+                return ended, ""
+            if holder(site.state_dir) is None:
+                return ended, "the gateway has stopped; the wish is noted, and done at its start"
+            status.update(f"Syncing {_names({one: asked[one] for one in asked.keys() - ended.keys()})}")
+            time.sleep(LOOK_SECONDS)
+    return ended, f"the sync has not ended after {PATIENCE_SECONDS // 60} minutes; it goes on"
+
+
+def _is_done(before: Account, now: Account | None) -> bool:
+    """Whether the sync that was asked for has ended; not the one that was running then, for the wish outlives that."""
+    if now is None or not now.connected:
+        return True
+    return now.attempts > before.attempts and now.wish is None and not now.syncing
+
+
+def _outcomes(
+    site: Site, asked: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
+) -> Iterator[str]:
+    """Print what ended well; the rest are problems."""
+    for account_id, before in asked.items():
+        account = ended.get(account_id)
+        if account_id not in ended:
+            yield f"{before.address}: {unended}"
+        elif account is None or not account.connected:
+            yield f"{before.address}: was disconnected meanwhile"
+        elif account.trouble:
+            told = message(account.trouble.code, account, site.page(account.tenant), account.trouble.link)
+            yield f"{account.address}: {told}"
+        else:
+            print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers")
+
+
+def _names(those: Mapping[int, Account]) -> str:
+    """A few addresses, and how many more there are."""
+    first = [account.address for account in those.values()][:3]
+    more = len(those) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more else "")

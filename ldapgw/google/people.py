@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Persons, page by page, from the People API v1.
+
+The three sources are one table; whatever differs between them is there, and nowhere else.  Google wants all
+parameters of a sync to stay the same for as long as its tokens are used, so `fingerprint` is kept with a sync token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+
+from ldapgw.contact import Source
+from ldapgw.errors import BadResponse
+from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.http import Caller
+from ldapgw.google.refusal import read_refusal
+from ldapgw.google.text import clean
+
+# Half a million persons; no account has as many.  Without a bound, a server could page for ever.
+MOST_PAGES = 500
+
+_PAGE = ("pageSize", "1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How one kind of thing is listed.
+
+    :ivar path: of the method, below the API's address.
+    :ivar key: of the list in an answer.
+    :ivar total: key of the count in an answer; empty: there is none.
+    :ivar params: all parameters but the tokens.
+    """
+
+    path: str
+    key: str
+    total: str
+    params: tuple[tuple[str, str], ...]
+
+
+# Masks hold what a phone book shows, and no more: never biographies, which stay with Google.
+LISTINGS: Mapping[Source, Listing] = MappingProxyType(
+    {
+        # people.connections.list.  The source CONTACT alone gives what the user typed; PROFILE would mix in names
+        # and addresses that the contacts gave themselves.
+        Source.CONTACTS: Listing(
+            "/v1/people/me/connections",
+            "connections",
+            "totalItems",
+            (
+                (
+                    "personFields",
+                    "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,memberships,addresses,urls",
+                ),
+                ("sources", "READ_SOURCE_TYPE_CONTACT"),
+                ("requestSyncToken", "true"),
+                _PAGE,
+            ),
+        ),
+        # otherContacts.list.  Another field in this mask is refused.
+        Source.OTHER_CONTACTS: Listing(
+            "/v1/otherContacts",
+            "otherContacts",
+            "totalSize",
+            (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true"), _PAGE),
+        ),
+        # people.listDirectoryPeople.  Never with mergeSources: it would put the connecting user's private numbers
+        # into a book that all see.
+        Source.DIRECTORY: Listing(
+            "/v1/people:listDirectoryPeople",
+            "people",
+            "",
+            (
+                ("readMask", "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls"),
+                ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT"),
+                ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"),
+                ("requestSyncToken", "true"),
+                _PAGE,
+            ),
+        ),
+    }
+)
+
+# contactGroups.list: few and cheap, so always all of them, without a sync token.
+_GROUPS = Listing(
+    "/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"), _PAGE)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing.
+
+    :ivar persons: as Google sent them, deleted ones among them on an incremental sync; may be empty on any page.
+    :ivar next_sync_token: on the last page, and empty on all others.
+    :ivar total: how many persons the whole listing has, where Google says so.
+    """
+
+    persons: tuple[dict[str, Any], ...] = field(repr=False)
+    next_sync_token: str = field(repr=False)
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """An answer of any listing, decoded."""
+
+    items: tuple[dict[str, Any], ...]
+    next_page_token: str
+    next_sync_token: str
+    total: int | None
+
+
+class People:
+    """Reads persons and labels.
+
+    :param run_off_thread: ``run_off_thread(function, *args)`` runs a function elsewhere and gives its result: a page
+        has megabytes, and decoding it must not hold up phones.
+    """
+
+    def __init__(
+        self,
+        http: HTTPClient,
+        endpoints: Endpoints,
+        clock: IReactorTime,
+        run_off_thread: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._caller = Caller(http, clock)
+        self._address = endpoints.people_api.rstrip("/")
+        self._run_off_thread = run_off_thread
+
+    async def pages(self, source: Source, access_token: str, sync_token: str | None) -> AsyncIterator[Page]:
+        """All pages of a source: everything, or with a sync token what changed since.
+
+        Nothing may be kept of them before the last has come, which is the one with a `Page.next_sync_token`.
+
+        :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
+            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkTrouble`, `BadResponse`.
+        """
+        async for chunk in self._chunks(LISTINGS[source], source, access_token, sync_token):
+            last = not chunk.next_page_token
+            if last and not chunk.next_sync_token:
+                raise BadResponse("no sync token on the last page")
+            yield Page(chunk.items, chunk.next_sync_token if last else "", chunk.total)
+
+    async def labels(self, access_token: str) -> Mapping[str, str]:
+        """The names of the account's own contact groups by resource name; Google's system groups are left out."""
+        found: dict[str, str] = {}
+        async for chunk in self._chunks(_GROUPS, None, access_token, None):
+            for group in chunk.items:
+                resource_name, name = group.get("resourceName"), clean(group.get("name"))
+                if group.get("groupType") == "USER_CONTACT_GROUP" and isinstance(resource_name, str) and name:
+                    found[resource_name] = name
+        return found
+
+    async def _chunks(
+        self, listing: Listing, source: Source | None, access_token: str, sync_token: str | None
+    ) -> AsyncIterator[_Chunk]:
+        params = list(listing.params) + ([("syncToken", sync_token)] if sync_token else [])
+        page_tokens = [""]
+        while len(page_tokens) <= MOST_PAGES:
+            page = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
+            answer = await self._caller.get(self._address + listing.path, [*params, *page], access_token)
+            if answer.status != 200:
+                raise read_refusal(answer, source, incremental=bool(sync_token))
+            chunk = await self._run_off_thread(_read_chunk, answer.body, listing)
+            yield chunk
+            # A page may be empty and still not be the last: the page token alone tells.
+            if not chunk.next_page_token:
+                return
+            if chunk.next_page_token in page_tokens:
+                raise BadResponse("the same page token twice")
+            page_tokens.append(chunk.next_page_token)
+        raise BadResponse(f"more than {MOST_PAGES} pages")
+
+
+def fingerprint(source: Source) -> str:
+    """A short hash of all request parameters: a sync token is good only with those that it was asked for with."""
+    listing = LISTINGS[source]
+    text = repr((listing.path, sorted(listing.params)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read_chunk(body: bytes, listing: Listing) -> _Chunk:
+    """Decode an answer; every key may be absent: an account without contacts, a day without changes."""
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, Any])
+        return _Chunk(
+            items=msgspec.convert(answer.get(listing.key, ()), tuple[dict[str, Any], ...]),
+            next_page_token=msgspec.convert(answer.get("nextPageToken", ""), str),
+            next_sync_token=msgspec.convert(answer.get("nextSyncToken", ""), str),
+            total=_count(answer.get(listing.total)),
+        )
+    except (ValueError, RecursionError):
+        raise BadResponse("not a page of the People API") from None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

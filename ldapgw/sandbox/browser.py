@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""A browser that is played: it takes a person through the consent, by the pages as they are.
+
+It knows what a person sees (an account's address, boxes, two buttons' texts) and no field's name.  Its cookies are
+those of the HTTP client that it is given: one client, one person's browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urljoin
+
+from treq.client import HTTPClient
+
+from ldapgw.errors import LdapgwError
+
+_CONTINUE = ("continue", "allow")
+_CANCEL = ("cancel",)
+_REDIRECTS = (301, 302, 303, 307, 308)
+# Browsers give up after 20.
+MOST_REDIRECTS = 20
+
+
+class LostInBrowser(LdapgwError):
+    """Raised when the pages are not what a person would know how to go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where the browser is: a page, its address and the HTTP status."""
+
+    status: int
+    url: str
+    body: str
+
+
+@dataclass(slots=True)
+class Control:
+    """An ``input`` or ``button`` with the text that stands beside it or on it."""
+
+    kind: str
+    name: str
+    value: str
+    checked: bool
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Form:
+    """A form and its controls, in the page's order."""
+
+    action: str
+    method: str
+    controls: list[Control] = field(default_factory=list)
+
+
+async def consent(
+    http: HTTPClient, url: str, *, account: str, tick: Collection[str] | None = None, cancel: bool = False
+) -> Visit:
+    """Take a person through a consent.
+
+    :param http: the browser's client; it keeps the cookies.
+    :param url: where it begins: the gateway's connect or sign-in address.
+    :param account: the address of the account to choose.
+    :param tick: the scopes to tick, of those that have a box; None: every box.
+    :param cancel: press "Cancel" in place of "Continue".
+    :returns: the page where the browser ends: the gateway's, or an error page on the way.
+    :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
+    """
+    visit = await open_page(http, url)
+    form = next((form for form in forms(visit.body) if _is_consent(form)), None)
+    if visit.status != 200 or form is None:
+        return visit
+    fields = _filled(form, account, tick)
+    fields += _pressed(form, _CANCEL if cancel else _CONTINUE)
+    return await submit(http, visit, form, fields)
+
+
+async def open_page(http: HTTPClient, url: str) -> Visit:
+    """Open an address and follow redirects, step by step."""
+    return await _follow(http, "GET", url, None)
+
+
+async def submit(http: HTTPClient, visit: Visit, form: Form, fields: list[tuple[str, str]]) -> Visit:
+    """Send a form of the page that the browser is on."""
+    target = urljoin(visit.url, form.action)
+    if form.method == "post":
+        return await _follow(http, "POST", target, fields)
+    return await _follow(http, "GET", f"{target.partition('?')[0]}?{urlencode(fields)}", None)
+
+
+def forms(html: str) -> list[Form]:
+    """The forms of a page."""
+    reader = _FormReader()
+    reader.feed(html)
+    reader.close()
+    return reader.forms
+
+
+async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[str, str]] | None) -> Visit:
+    for _ in range(MOST_REDIRECTS):
+        headers: dict[bytes | str, bytes | str] = {"Accept": "text/html"}
+        if fields is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        body = None if fields is None else urlencode(fields).encode()
+        response = await http.request(method, url, headers=headers, data=body, allow_redirects=False)
+        text = await response.text("utf-8")
+        location = response.headers.getRawHeaders("location")
+        if response.code not in _REDIRECTS or not location:
+            return Visit(response.code, url, text)
+        url = urljoin(url, location[0])
+        # As browsers do: only 307 and 308 repeat the method (RFC 9110 15.4).
+        if response.code not in (307, 308):
+            method, fields = "GET", None
+    raise LostInBrowser(f"{MOST_REDIRECTS} redirects and no page")
+
+
+def _is_consent(form: Form) -> bool:
+    return any(control.kind == "radio" for control in form.controls) and bool(_buttons(form, _CONTINUE))
+
+
+def _buttons(form: Form, texts: Collection[str]) -> list[Control]:
+    return [c for c in form.controls if c.kind == "submit" and (c.text or c.value).strip().lower() in texts]
+
+
+def _filled(form: Form, account: str, tick: Collection[str] | None) -> list[tuple[str, str]]:
+    """The form's fields once the account is chosen and the boxes are ticked."""
+    radios = [control for control in form.controls if control.kind == "radio"]
+    chosen = [control for control in radios if account in (control.value, *control.text.split())]
+    if not chosen:
+        raise LostInBrowser("the consent page does not offer the account")
+    boxes = [control for control in form.controls if control.kind == "checkbox"]
+    ticked = [control for control in boxes if tick is None or control.value in tick]
+    others = [control for control in form.controls if control.kind not in ("radio", "checkbox", "submit")]
+    return [(c.name, c.value) for c in (*others, chosen[0], *ticked) if c.name]
+
+
+def _pressed(form: Form, texts: Collection[str]) -> list[tuple[str, str]]:
+    buttons = _buttons(form, texts)
+    if not buttons:
+        raise LostInBrowser(f"the consent page has no button {' or '.join(texts)}")
+    return [(buttons[0].name, buttons[0].value)] if buttons[0].name else []
+
+
+class _FormReader(HTMLParser):
+    """Collects forms; a control's text is its own (a button) or its label's (an input within it)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self._inside = False
+        self._open: list[Control] = []
+        self._label: list[str] | None = None
+        self._labelled: list[Control] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get").lower()))
+            self._inside = True
+        elif tag == "label":
+            self._label, self._labelled = [], []
+        elif tag in ("input", "button") and self._inside:
+            kind = given.get("type", "text" if tag == "input" else "submit")
+            value = given.get("value", "on" if kind in ("radio", "checkbox") else "")
+            control = Control(kind, given.get("name", ""), value, "checked" in given)
+            self.forms[-1].controls.append(control)
+            self._labelled.append(control)
+            if tag == "button":
+                self._open.append(control)
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self._open[-1].text += data
+        if self._label is not None:
+            self._label.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
+        elif tag == "button" and self._open:
+            self._open.pop()
+        elif tag == "label" and self._label is not None:
+            text = " ".join("".join(self._label).split())
+            for control in self._labelled:
+                control.text = control.text or text
+            self._label = None

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Taking a person to Google and back (RFC 6749 4.1, RFC 9700, OpenID Connect Core 3.1).
+
+`begin` remembers what has to come back and says where the browser goes; `finish` takes what came back through one gate
+after another.  It ends in an `Arrival`, or in an `Ended` with the page that explains.  The same flow signs people in:
+then it asks for the identity alone and stores nothing but the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+from twisted.logger import Logger
+
+from ldapgw.contact import Source
+from ldapgw.errors import GoogleError
+from ldapgw.google.endpoints import Client
+from ldapgw.google.identity import Identity
+from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
+from ldapgw.store import accounts, sign_ins
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.sign_ins import Flow, SignIn
+from ldapgw.web import endings
+from ldapgw.web.cookies import Cookie, is_secret, new_secret
+from ldapgw.web.endings import Ended
+from ldapgw.web.exchange import Call
+from ldapgw.web.gate import WebGate
+from ldapgw.web.place import Place
+from ldapgw.web.session import begin_session
+from ldapgw.web.tenant import WebTenant
+
+log = Logger()
+
+CONNECT = "connect"
+SIGN_IN = "signin"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where the browser goes, and the secret that it has to come back with."""
+
+    url: str = field(repr=False)
+    browser: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A person who came back well: signed in, and with `CONNECT` connected too."""
+
+    tenant: WebTenant
+    purpose: str
+    session: str = field(repr=False)
+
+
+class Consent:
+    """Begins and finishes consents; holds no state but what it was given."""
+
+    def __init__(self, gate: WebGate) -> None:
+        self._gate = gate
+        self._redirect_uri = Place.of(gate.public_url).redirect_uri
+
+    async def begin(self, tenant: WebTenant, purpose: str, call: Call, login_hint: str = "") -> Departure:
+        """Send a browser to Google.
+
+        :param login_hint: the ``sub`` of the person whose consent is to be renewed.
+        :raises Ended: when the tenant has no OAuth client.
+        """
+        client = _client(tenant)
+        # Consents begun in two tabs share the browser's secret: each has a state of its own.
+        browser = call.cookies.get(Cookie.BROWSER, "")
+        browser = browser if is_secret(browser) else new_secret(self._gate.random)
+        state, nonce, verifier = (new_secret(self._gate.random) for _ in range(3))
+        flow = Flow(tenant.name, purpose, nonce, verifier)
+        await self._gate.store.run(
+            sign_ins.begin_flow, self._gate.vault, state, browser, flow, self._gate.clock.seconds()
+        )
+        url = authorization_url(
+            self._gate.endpoints,
+            client.client_id,
+            redirect_uri=self._redirect_uri,
+            scopes=[SCOPE_OF[source] for source in tenant.sources] if purpose == CONNECT else [],
+            state=state,
+            nonce=nonce,
+            verifier=verifier,
+            offline=purpose == CONNECT,
+            login_hint=login_hint,
+        )
+        return Departure(url, browser)
+
+    async def finish(self, call: Call) -> Arrival:
+        """Take what came back with a browser.
+
+        :raises Ended: with the page for whatever did not fit.
+        """
+        flow, tenant = await self._flow(call)
+        try:
+            return await self._arrive(flow, tenant, call)
+        except Ended as ended:
+            log.info(
+                "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
+                purpose=flow.purpose,
+                tenant=tenant.name,
+                address=call.address,
+                ending=ended.ending.title,
+            )
+            raise Ended(endings.to_sign_in(ended.ending) if flow.purpose == SIGN_IN else ended.ending, tenant) from None
+
+    async def _flow(self, call: Call) -> tuple[Flow, WebTenant]:
+        """The consent that this browser began; it is used up now, whatever comes."""
+        state, browser = call.query.get("state", ""), call.cookies.get(Cookie.BROWSER, "")
+        flow = None
+        if is_secret(state) and is_secret(browser):
+            flow = await self._gate.store.run(
+                sign_ins.take_flow, self._gate.vault, state, browser, self._gate.clock.seconds()
+            )
+        tenant = self._gate.tenants.get(flow.tenant) if flow else None
+        if flow is None or tenant is None:
+            log.info("web: a callback without its consent, from {address}", address=call.address)
+            raise Ended(endings.EXPIRED)
+        return flow, tenant
+
+    async def _arrive(self, flow: Flow, tenant: WebTenant, call: Call) -> Arrival:
+        code = _code(call.query, self._gate.endpoints.issuer)
+        client = _client(tenant)
+        grant, identity = await self._exchange(client, code, flow)
+        if not tenant.admits(identity):
+            if flow.purpose == SIGN_IN:
+                raise Ended(endings.MAY_NOT_SIGN_IN)
+            await self._give_back(client, grant, identity)
+            raise Ended(endings.NOT_ALLOWED)
+        if flow.purpose == CONNECT:
+            _check_boxes(tenant.sources, sources_of(grant.scopes))
+        session = new_secret(self._gate.random)
+        before = call.cookies.get(Cookie.SESSION, "")
+        if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, session, before):
+            raise Ended(endings.NO_REFRESH_TOKEN)
+        log.info(
+            "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
+            purpose=flow.purpose,
+            tenant=tenant.name,
+            sub=identity.sub,
+            address=call.address,
+        )
+        if flow.purpose == CONNECT:
+            await self._gate.changed()
+        return Arrival(tenant, flow.purpose, session)
+
+    async def _exchange(self, client: Client, code: str, flow: Flow) -> tuple[Grant, Identity]:
+        try:
+            grant = await self._gate.oauth.exchange(
+                client, code=code, redirect_uri=self._redirect_uri, verifier=flow.verifier, nonce=flow.nonce
+            )
+        except GoogleError as error:
+            log.warn(
+                "web: exchange of a code of tenant {tenant}: {code} {detail}",
+                tenant=flow.tenant,
+                code=error.code,
+                detail=error.detail,
+            )
+            raise Ended(endings.of_google_error(error)) from None
+        if grant.identity is None:
+            raise Ended(endings.NOT_ACCEPTED)
+        return grant, grant.identity
+
+    def _store(
+        self,
+        connection: Connection,
+        purpose: str,
+        tenant: WebTenant,
+        grant: Grant,
+        identity: Identity,
+        session: str,
+        before: str,
+    ) -> bool:
+        """Connect and sign in, both or neither; False when there is no refresh token to keep."""
+        now = self._gate.clock.seconds()
+        if purpose == CONNECT:
+            connected = accounts.connect(
+                connection, self._gate.vault, tenant.name, _new_grant(grant, identity), tenant.sharing, now
+            )
+            if connected is None:
+                return False
+            granted = sources_of(grant.scopes)
+            states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
+            accounts.set_sources(connection, connected, states)
+        begin_session(connection, session, before, SignIn(tenant.name, identity.sub, identity.email), now)
+        return True
+
+    async def _give_back(self, client: Client, grant: Grant, identity: Identity) -> None:
+        """Revoke a grant that we will not keep.
+
+        Google ends all that the user has ever granted to the client, so it stays where another
+        account of ours lives on it.
+        """
+        sharers = [tenant.name for tenant in self._gate.tenants.values() if _same_project(tenant.client, client)]
+        if await self._gate.store.run(_is_connected, sharers, identity.sub):
+            return
+        try:
+            await self._gate.oauth.revoke(grant.refresh_token or grant.access_token)
+        except GoogleError as error:
+            log.warn("web: a grant could not be given back: {code} {detail}", code=error.code, detail=error.detail)
+
+
+def _client(tenant: WebTenant) -> Client:
+    if tenant.client is None:
+        raise Ended(endings.NO_CLIENT, tenant)
+    return tenant.client
+
+
+def _code(query: Mapping[str, str], issuer: str) -> str:
+    """The code, from an answer that is Google's own (RFC 9207 2.4) and no error."""
+    if query.get("iss", issuer) != issuer:
+        raise Ended(endings.FOREIGN_ISSUER)
+    if "error" in query:
+        raise Ended(endings.REDIRECT_ERRORS.get(query["error"], endings.NOT_ACCEPTED))
+    if not query.get("code"):
+        raise Ended(endings.NO_CODE)
+    return query["code"]
+
+
+def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
+    """The personal contacts are needed where they are a source at all; of the others, one is enough."""
+    missing = [source for source in wanted if source not in granted]
+    if Source.CONTACTS in missing:
+        raise Ended(endings.unticked([Source.CONTACTS]))
+    if not granted.intersection(wanted):
+        raise Ended(endings.unticked(missing))
+
+
+def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
+    return NewGrant(
+        sub=identity.sub,
+        address=identity.email,
+        scopes=grant.scopes,
+        access_token=grant.access_token,
+        access_expires_at=grant.expires_at,
+        refresh_token=grant.refresh_token,
+        refresh_expires_at=grant.refresh_expires_at,
+    )
+
+
+def _same_project(one: Client | None, other: Client) -> bool:
+    """Google's client IDs begin with the number of their project; grants are to the project."""
+    return one is not None and one.client_id.partition("-")[0] == other.client_id.partition("-")[0]
+
+
+def _is_connected(connection: Connection, tenants: Iterable[str], sub: str) -> bool:
+    found = (accounts.of_user(connection, tenant, sub) for tenant in tenants)
+    return any(account is not None and account.connected for account in found)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""What the pages need of the rest of the gateway, passed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.oauth import OAuth
+from ldapgw.store.vault import Vault
+from ldapgw.store.worker import Store
+from ldapgw.web.tenant import WebTenant
+
+
+@dataclass(frozen=True, slots=True)
+class WebGate:
+    """The rest of the gateway, as the pages see it.
+
+    :ivar public_url: where browsers find us; https, or http on a loopback address.
+    :ivar tenants: by name, in the order of the configuration.
+    :ivar clock: its `seconds` are since the epoch.
+    :ivar random: returns as many random bytes as asked for, as `os.urandom` does.
+    :ivar trusts: whether an address is a trusted proxy's.
+    :ivar ready: whether the directory is loaded and LDAP listens.
+    :ivar changed: called after an account was changed; sync and directory look again at once.
+    """
+
+    public_url: str
+    tenants: Mapping[str, WebTenant]
+    store: Store
+    vault: Vault
+    oauth: OAuth
+    endpoints: Endpoints
+    clock: IReactorTime
+    random: Callable[[int], bytes]
+    trusts: Callable[[str], bool]
+    ready: Callable[[], bool]
+    changed: Callable[[], Awaitable[None]]

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Who is at the browser: a cookie that means something on the server alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from ldapgw.store import accounts, sign_ins
+from ldapgw.store.accounts import Account
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web.cookies import is_secret
+from ldapgw.web.csrf import form_token
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A person who is signed in to a tenant.
+
+    :ivar session: the cookie's value.
+    :ivar account: their own; None for one who has signed in and never connected.
+    """
+
+    person: SignIn
+    session: str = field(repr=False)
+    account: Account | None
+
+    @property
+    def token(self) -> str:
+        """What their forms have to hold."""
+        return form_token(self.session)
+
+
+def find_visitor(connection: Connection, session: str, tenant: str, now: float) -> Visitor | None:
+    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old."""
+    person = sign_ins.signed_in(connection, session, tenant, now) if is_secret(session) else None
+    if person is None:
+        return None
+    return Visitor(person, session, accounts.of_user(connection, person.tenant, person.sub))
+
+
+def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
+    """Sign a person in with a new cookie; the browser's one before, whoever's it was, ends (session fixation)."""
+    if before:
+        sign_ins.sign_out(connection, before)
+    sign_ins.sign_in_person(connection, session, person, now)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""``accounts`` and ``share``."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.store import accounts, contacts
+from ldapgw.store.contacts import Record
+from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
+
+
+def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
+    """``accounts --json`` prints the contract's account objects in a list."""
+    gateway.fill(gateway.connect("alice@acme.example"), person("Jörg Müller", "030 1234567"))
+    assert gateway.json("accounts") == [
+        {
+            "account": "alice@acme.example",
+            "tenant": "acme",
+            "state": "ok",
+            "sharing": "private",
+            "contacts": 1,
+            "numbers": 1,
+            "last_sync": "2026-01-31T09:30:00Z",
+            "next_sync": "2026-01-31T09:40:00Z",
+            "error": None,
+            "warnings": [{"code": "stale", "message": "There was no good sync for more than a day."}],
+            "skipped": {},
+            "sources": {"contacts": "off", "other_contacts": "off", "directory": "off"},
+        }
+    ]
+
+
+def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
+    """A row an account, and a line for each trouble with what to do about it."""
+    alice = gateway.connect("alice@acme.example")
+    gateway.fill(alice, person("Jörg Müller", "030 1234567"))
+    with gateway.begin() as connection:
+        left_out = [Record("c1", "1", None, "empty"), Record("c2", "2", None, "empty")]
+        contacts.apply(connection, alice, Source.CONTACTS, left_out, ())
+    broken = gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
+    with gateway.begin() as connection:
+        accounts.fail_sync(connection, broken, "consent_revoked", THEN, None)
+    shown = gateway.run("accounts").stdout.splitlines()
+    assert [" ".join(line.split()) for line in shown[1:3]] == [
+        "✓ alice@acme.example acme ok private 1 1 2026-01-31 09:30 2026-01-31 09:40",
+        "! bob@acme.example acme attention shared 0 0",
+    ]
+    assert shown[3:] == [
+        "! alice@acme.example: There was no good sync for more than a day.",
+        "  alice@acme.example: left out: 2 empty",
+        "! bob@acme.example: Google no longer accepts the consent of bob@acme.example. Connect again on "
+        "https://phonebook.example.com/acme/; until then the contacts stay as they are.",
+        "! bob@acme.example: There was no good sync for more than a day.",
+    ]
+
+
+def test_an_address_cannot_steer_the_terminal(gateway: Gateway) -> None:
+    """Control signs are shown as U+FFFD, and rich's markup as it stands."""
+    gateway.connect("[red]a\x1b[2J\x9b\u202e@acme.example")
+    assert "[red]a\ufffd[2J\ufffd\ufffd@acme.example" in gateway.run("accounts").stdout
+
+
+def test_accounts_of_one_tenant(gateway: Gateway) -> None:
+    """``--tenant`` leaves the others out."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.connect("alice@acme.example")
+    gateway.connect("bob@beta.example", "beta")
+    assert [one["account"] for one in gateway.json("accounts", "--tenant", "beta")] == ["bob@beta.example"]
+    assert len(gateway.json("accounts")) == 2
+
+
+def test_an_account_whose_tenant_is_gone_is_listed(gateway: Gateway) -> None:
+    """We still hold its tokens, so it is not hidden."""
+    gateway.connect("alice@old.example", "old")
+    assert gateway.json("accounts")[0]["tenant"] == "old"
+
+
+@pytest.mark.parametrize("command", ["accounts", "phones list"])
+def test_reading_creates_nothing(gateway: Gateway, tree, command: str) -> None:
+    """Before the gateway's first start a list is empty, and stays without files."""
+    before = tree()
+    assert gateway.json(*command.split()) == []
+    result = gateway.run(*command.split())
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "yet" in result.stderr
+    assert tree() == before
+
+
+def test_share_is_in_the_database(gateway: Gateway) -> None:
+    """The address may be written in any case; the gateway finds the change in the database."""
+    gateway.connect("Alice@acme.example")
+    result = gateway.run("share", "ALICE@acme.example", "callers")
+    assert result.stdout.startswith("Alice@acme.example is callers now: ")
+    assert gateway.json("accounts")[0]["sharing"] == "callers"
+
+
+def test_share_wants_one_of_three(gateway: Gateway) -> None:
+    """Another word is wrong usage."""
+    result = gateway.run("share", "alice@acme.example", "public")
+    assert result.exit_code == 2
+    assert "'private', 'callers', 'shared'" in result.stderr
+
+
+def test_an_address_in_two_tenants_needs_the_tenant(gateway: Gateway) -> None:
+    """Which one is meant is asked for, and then only that one is changed."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.connect("alice@acme.example", "acme")
+    gateway.connect("alice@acme.example", "beta")
+    assert gateway.refused("share", "alice@acme.example", "shared") == (
+        "alice@acme.example is an account of acme and beta; say which with --tenant\n"
+    )
+    assert gateway.run("share", "alice@acme.example", "shared", "--tenant", "beta").exit_code == 0
+    assert [one["sharing"] for one in gateway.json("accounts")] == ["private", "shared"]
+
+
+def test_an_address_that_google_gave_to_another_user(gateway: Gateway) -> None:
+    """Of two accounts of one address in a tenant, the connected one is meant."""
+    first = gateway.connect("alice@acme.example", sub="1")
+    gateway.connect("alice@acme.example", sub="2")
+    with gateway.begin() as connection:
+        accounts.disconnect(connection, first)
+    assert gateway.run("share", "alice@acme.example", "shared").exit_code == 0
+    with gateway.begin() as connection:
+        shared = {one.sub: one.sharing.value for one in accounts.read_all(connection)}
+    assert shared == {"1": "private", "2": "shared"}

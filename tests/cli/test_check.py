@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: MIT
+"""``check``."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from ldapgw.cli import ports, state_dir
+from ldapgw.cli.listening import Listening
+from tests.cli.conftest import ACME, BETA, HEAD, Gateway
+
+HOST = "phonebook.example.com"
+TLS = """
+[tls]
+certificate = "cert.pem"
+private_key = "key.pem"
+"""
+
+
+def found(gateway: Gateway, *, code: int = 0) -> dict[str, tuple[str, str]]:
+    """What ``check --json`` found: by item its state and message, paths relative to the test's folder."""
+    result = gateway.run("check", "--json")
+    assert result.exit_code == code, result.output
+    items = json.loads(result.stdout)["items"]
+    place = f"{gateway.folder}/"
+    return {one["item"].replace(place, ""): (one["state"], one["message"].replace(place, "")) for one in items}
+
+
+@pytest.fixture(scope="module")
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def write_pair(
+    gateway: Gateway,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    days: float = 90,
+    since: float = -1,
+    host: str | None = HOST,
+    protection: KeySerializationEncryption | None = None,
+) -> None:
+    """A certificate and its private key where the configuration looks for them."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now + timedelta(days=since))
+        .not_valid_after(now + timedelta(days=days, hours=1))
+    )
+    if host is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    gateway.write(HEAD + TLS + ACME)
+    (gateway.folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    file = gateway.folder / "key.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection or NoEncryption()))
+    file.chmod(0o600)
+
+
+def test_before_the_first_start(gateway: Gateway, tree) -> None:
+    """What the gateway will create is told, and nothing of it is created; the Google lines are there to copy."""
+    before = tree()
+    result = gateway.run("check")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.replace(str(gateway.folder), "…").splitlines() == [
+        "✓ configuration …/ldapgw.toml",
+        "✓ state_dir …/state: will be created",
+        "✓ database …/state/ldapgw.db: will be created",
+        "✓ key file …/state/ldapgw.key: will be created",
+        '✓ ldap.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
+        '✓ web.listen "tcp:0:interface=127.0.0.1": port 0 of 127.0.0.1 is free',
+        "✓ tenant acme: dc=acme,dc=example, page https://phonebook.example.com/acme/",
+        "",
+        "To register with Google (APIs & Services, Credentials, your OAuth client):",
+        "  Authorized redirect URI       https://phonebook.example.com/oauth/callback",
+        "  Authorized JavaScript origin  https://phonebook.example.com",
+    ]
+    assert tree() == before
+
+
+def test_json(gateway: Gateway) -> None:
+    """The same for programs."""
+    told = gateway.json("check")
+    assert told["redirect_uri"] == "https://phonebook.example.com/oauth/callback"
+    assert told["origin"] == "https://phonebook.example.com"
+    assert {item["state"] for item in told["items"]} == {"ok"}
+
+
+def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) -> None:
+    """Its version, and that the key file fits its secrets."""
+    gateway.connect("alice@acme.example")
+    before = tree()
+    items = found(gateway)
+    assert items["state_dir state"] == ("ok", "can be written to")
+    assert items["database state/ldapgw.db"] == ("ok", "version 0001")
+    assert items["key file state/ldapgw.key"] == ("ok", "fits the database")
+    assert tree() == before
+
+
+def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
+    """What the gateway has just written is seen."""
+    gateway.connect("alice@acme.example")
+    with gateway.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+        assert found(gateway, code=1)["database state/ldapgw.db"] == (
+            "failed",
+            "was made by a newer ldapgw; install that version",
+        )
+
+
+def other_key(gateway: Gateway) -> None:
+    (gateway.state_dir / "ldapgw.key").unlink()
+    _ = gateway.vault
+
+
+def damage(gateway: Gateway) -> None:
+    (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 500)
+
+
+def empty(gateway: Gateway) -> None:
+    (gateway.state_dir / "ldapgw.db").write_bytes(b"")
+    (gateway.state_dir / "ldapgw.key").unlink()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "item", "state", "message"),
+    [
+        (lambda g: g.state_dir.chmod(0o755), "state_dir state", "failed", "everybody may look into it; run: chmod 700"),
+        (damage, "database state/ldapgw.db", "failed", "cannot be used: file is not a database"),
+        (empty, "database state/ldapgw.db", "ok", "is empty; will be set up"),
+        (
+            lambda g: (g.state_dir / "ldapgw.key").chmod(0o644),
+            "key file state/ldapgw.key",
+            "failed",
+            "others may read the key file; run: chmod 600",
+        ),
+        (
+            lambda g: (g.state_dir / "ldapgw.key").unlink(),
+            "key file state/ldapgw.key",
+            "failed",
+            "the key file is missing, so the stored consents cannot be read",
+        ),
+        (other_key, "key file state/ldapgw.key", "failed", "a stored secret does not fit the key file"),
+    ],
+    ids=["state_dir open", "damaged", "empty", "key open", "key missing", "another key"],
+)
+def test_the_state(gateway: Gateway, trouble, item: str, state: str, message: str) -> None:
+    """Each trouble with what is stored is one failed item that says what to do."""
+    gateway.connect("alice@acme.example")
+    trouble(gateway)
+    told, text = found(gateway, code=state == "failed")[item]
+    assert (told, text[: len(message)]) == (state, message)
+
+
+def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is a warning: the version before cannot use it any more then."""
+    gateway.connect("alice@acme.example")
+    monkeypatch.setattr(state_dir, "revisions", lambda: ("0002", "0001"))
+    told = found(gateway)["database state/ldapgw.db"]
+    assert told == ("warning", "is of an older version; will be brought up to date, and a copy kept")
+
+
+def test_a_database_of_another_kind(gateway: Gateway) -> None:
+    """It is not there yet."""
+    gateway.write('database = "postgresql://secret@db/ldapgw"\n' + HEAD + ACME)
+    state, message = found(gateway, code=1)["database"]
+    assert state == "failed"
+    assert "other databases are not supported yet" in message
+    assert "secret" not in message
+
+
+def test_a_good_certificate(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
+    """Its end is told, and that its private key is there."""
+    write_pair(gateway, key)
+    items = found(gateway)
+    assert items["cert.pem"] == ("ok", f"valid until {datetime.now(UTC) + timedelta(days=90, hours=1):%Y-%m-%d}")
+    assert items["key.pem"] == ("ok", "readable")
+
+
+@pytest.mark.parametrize(
+    ("pair", "item", "state", "message"),
+    [
+        ({"days": 29}, "cert.pem", "warning", "in 29 days; renew it"),
+        ({"days": -0.5}, "cert.pem", "failed", "has expired on"),
+        ({"since": 2}, "cert.pem", "failed", "check the machine's clock"),
+        ({"host": "*.example.net"}, "cert.pem", "warning", "is for *.example.net, not for phonebook.example.com"),
+        ({"host": None}, "cert.pem", "warning", "names no host"),
+        ({"host": "*.example.com"}, "cert.pem", "ok", "valid until"),
+        ({"protection": BestAvailableEncryption(b"x")}, "key.pem", "failed", "is protected by a passphrase"),
+    ],
+    ids=["soon", "expired", "future", "other host", "no host", "wildcard", "passphrase"],
+)
+def test_a_certificate(
+    gateway: Gateway, key: ec.EllipticCurvePrivateKey, pair, item: str, state: str, message: str
+) -> None:
+    """What is wrong with it, or soon will be."""
+    write_pair(gateway, key, **pair)
+    told, text = found(gateway, code=state == "failed")[item]
+    assert told == state
+    assert message in text
+
+
+def test_a_key_that_is_another_certificates(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
+    """They have to belong together."""
+    write_pair(gateway, ec.generate_private_key(ec.SECP256R1()))
+    certificate = (gateway.folder / "cert.pem").read_bytes()
+    write_pair(gateway, key)
+    (gateway.folder / "cert.pem").write_bytes(certificate)
+    assert found(gateway, code=1)["key.pem"] == ("failed", "does not belong to the first certificate of cert.pem")
+
+
+def test_a_key_that_everybody_may_read(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
+    """A warning: it works, but should not stay."""
+    write_pair(gateway, key)
+    (gateway.folder / "key.pem").chmod(0o644)
+    assert found(gateway)["key.pem"] == ("warning", "everybody may read the private key; run: chmod o= key.pem")
+
+
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        (None, ["cannot be read: No such file or directory", "cannot be read: No such file or directory"]),
+        (b"x", ["expected certificates in PEM, the server's own first", "expected a private key in PEM"]),
+    ],
+    ids=["missing", "no PEM"],
+)
+def test_tls_files_that_are_none(gateway: Gateway, content: bytes | None, messages: list[str]) -> None:
+    """Both are told."""
+    gateway.write(HEAD + TLS + ACME)
+    for name in ("cert.pem", "key.pem"):
+        if content is not None:
+            (gateway.folder / name).write_bytes(content)
+    items = found(gateway, code=1)
+    assert [items["cert.pem"], items["key.pem"]] == [("failed", message) for message in messages]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_in_use(gateway: Gateway, taken: int) -> None:
+    """It fails, unless it is our own running gateway that has it."""
+    gateway.write(HEAD.replace("tcp:0:", f"tcp:{taken}:", 1) + ACME)
+    item = f'ldap.listen "tcp:{taken}:interface=127.0.0.1"'
+    assert found(gateway, code=1)[item] == ("failed", f"port {taken} of 127.0.0.1 is in use by another program")
+    with gateway.running():
+        items = found(gateway)
+    assert items[item][0] == "ok"
+    assert "by the running gateway (process " in items[item][1]
+    assert items["gateway"][1].startswith("is running (process ")
+
+
+def test_two_of_ours_on_one_port(gateway: Gateway, taken: int) -> None:
+    """They are written differently, so the configuration alone does not show it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    listen = f'["tcp:{free}:interface=127.0.0.1", "tcp:port={free}:interface=127.0.0.1"]'
+    gateway.write(HEAD.replace('["tcp:0:interface=127.0.0.1"]', listen, 1) + ACME)
+    states = {item: state for item, (state, _) in found(gateway, code=1).items() if item.startswith("ldap")}
+    assert list(states.values()) == ["ok", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "state", "message"),
+    [
+        ("tcp:0:interface=192.0.2.1", "failed", "192.0.2.1 is no address of this machine"),
+        ("tcp:0:interface=no such host", "failed", "no such host is no address of this machine"),
+        (r"tcp6:0:interface=\\:\\:1", "ok", "port 0 of ::1 is free"),
+        ("unix:/run/ldapgw.sock", "ok", "not tried: not a TCP port"),
+    ],
+    ids=["other machine", "no address", "ipv6", "unix"],
+)
+def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) -> None:
+    """Each is tried as Twisted would listen on it."""
+    gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
+    item = f'ldap.listen "{endpoint}"'.replace(r"\\", "\\")
+    assert found(gateway, code=state == "failed")[item] == (state, message)
+
+
+def test_a_port_that_needs_rights() -> None:
+    """What gives them is told; tests may run with all of them."""
+    listening = Listening("", 389, ipv6=False)
+    finding = ports._refused("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"), None)
+    assert finding.mark == "failed"
+    assert finding.told.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
+
+
+def test_a_database_in_memory(gateway: Gateway) -> None:
+    """A warning: it forgets."""
+    gateway.write('database = "sqlite://"\n' + HEAD + ACME)
+    assert found(gateway)["database"][0] == "warning"
+
+
+def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
+    """The items are on stdout, one line is on stderr."""
+    gateway.write(HEAD + TLS + ACME)
+    result = gateway.run("check")
+    assert (result.exit_code, result.stderr) == (1, "ldapgw: check found 2 problems\n")
+    assert result.stdout.count("✗ ") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "item", "message"),
+    [
+        (('client_id = "client"\nclient_secret = "secret"\n', ""), "tenant acme", "has no Google client yet"),
+        (('["@acme.example"]', "[]"), "tenant acme", "nobody is allowed to connect"),
+        (('["@acme.example"]', '["*"]'), "tenant acme", "everybody with a Google account may connect"),
+        (
+            ('admins = ["root@acme.example"]', 'anonymous_networks = ["0.0.0.0/0"]'),
+            "tenant acme",
+            "anonymous_networks holds every address",
+        ),
+        (('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]'), "ldap.listen", "cross the network unencrypted"),
+    ],
+    ids=["client", "nobody", "everybody", "anonymous", "unencrypted"],
+)
+def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message: str) -> None:
+    """What works and is probably not meant so; check succeeds."""
+    gateway.write((HEAD + ACME).replace(*change))
+    state, text = found(gateway)[item]
+    assert state == "warning"
+    assert message in text
+
+
+def test_tls_that_phones_need_not_use(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
+    """A warning while passwords may still go in the clear; none once they may not."""
+    write_pair(gateway, key)
+    listening = gateway.file.read_text().replace('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]')
+    gateway.write(listening)
+    assert found(gateway)["ldap.require_tls"][0] == "warning"
+    gateway.write(listening.replace("[ldap]", "[ldap]\nrequire_tls = true"))
+    assert "ldap.require_tls" not in found(gateway)
+
+
+def test_every_tenant_is_looked_at(gateway: Gateway) -> None:
+    """An item each."""
+    gateway.write(HEAD + ACME + BETA)
+    assert {"tenant acme", "tenant beta"} <= found(gateway).keys()
+
+
+def test_a_state_folder_that_cannot_be_created(gateway: Gateway) -> None:
+    """Who has to create it is told before the start."""
+    gateway.write((HEAD + ACME).replace('"state"', '"/proc/1/ldapgw"'))
+    state, message = found(gateway, code=1)["state_dir /proc/1/ldapgw"]
+    assert (state, message) == ("failed", "cannot be created: /proc/1 cannot be written to by this user")

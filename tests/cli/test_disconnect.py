@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""``disconnect``, in a process of its own, with the sandbox on loopback where Google would be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import pytest_twisted
+from sqlalchemy import update
+from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.web.server import Site
+
+from ldapgw.sandbox.app import sandbox
+from ldapgw.sandbox.grants import Grantee
+from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, demo_world
+from ldapgw.sandbox.world import World
+from ldapgw.store import accounts, contacts
+from ldapgw.store.tables import account as account_table
+from tests.cli.conftest import ACME, HEAD, Gateway, person
+
+SCOPE = "https://www.googleapis.com/auth/contacts.readonly"
+
+
+@dataclass
+class Google:
+    """The sandbox, and what Alice has granted."""
+
+    world: World
+    grantee: Grantee
+
+    @property
+    def granted(self) -> bool:
+        return bool(self.world.grants.granted(self.grantee))
+
+
+@asynccontextmanager
+async def google(gateway: Gateway) -> AsyncIterator[Google]:
+    """The sandbox on a port, and Alice's account connected to it with one contact."""
+    world = demo_world(now=reactor.seconds, random=os.urandom, people={ALICE: []})
+    port = reactor.listenTCP(0, Site(sandbox(world)), interface="127.0.0.1")
+    url = f"http://127.0.0.1:{port.getHost().port}"
+    gateway.write(HEAD + f'[google]\nrevocation_endpoint = "{url}/revoke"\n' + ACME)
+    account_id = gateway.connect(ALICE)
+    gateway.fill(account_id, person("Jörg Müller", "030 1234567"))
+    grantee = Grantee(world.account(ALICE).sub, CLIENT_ID)
+    token = world.grants.issue_refresh(grantee, (SCOPE,), None)
+    with gateway.begin() as connection:
+        connection.execute(update(account_table).values(refresh_token=gateway.vault.seal(token)))
+    try:
+        yield Google(world, grantee)
+    finally:
+        await port.stopListening()
+
+
+async def disconnect(gateway: Gateway, *arguments: str) -> tuple[int, str, str]:
+    """The command's exit code, stdout and stderr."""
+    command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", *arguments]
+    out, err, code = await getProcessOutputAndValue(sys.executable, command, env=os.environ)
+    return code, out.decode(), err.decode()
+
+
+def left(gateway: Gateway) -> tuple[bool, int]:
+    """Whether the account is connected, and how many contacts it has."""
+    with gateway.begin() as connection:
+        (account,) = accounts.find(connection, ALICE)
+        return account.connected, len(contacts.read(connection, account.id))
+
+
+@pytest_twisted.ensureDeferred
+async def test_revoked_and_forgotten(gateway: Gateway) -> None:
+    """The grant ends at Google; tokens and contacts are gone from the database."""
+    async with google(gateway) as there:
+        assert there.granted
+        assert await disconnect(gateway, "Alice@ACME.example") == (
+            0,
+            "alice@acme.example is disconnected: revoked at Google, tokens and contacts forgotten.\n",
+            "",
+        )
+        assert not there.granted
+    assert left(gateway) == (False, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_grant_that_is_gone_already(gateway: Gateway) -> None:
+    """The user has revoked it at Google: that is what was wanted."""
+    async with google(gateway) as there:
+        there.world.revoke(ALICE)
+        code, _, err = await disconnect(gateway, ALICE)
+    assert (code, err) == (0, "")
+    assert left(gateway) == (False, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_google_cannot_be_reached(gateway: Gateway) -> None:
+    """Tokens and contacts are forgotten all the same, and it is said that the grant still stands."""
+    async with google(gateway):
+        pass
+    code, out, err = await disconnect(gateway, ALICE)
+    assert (code, out) == (1, "")
+    assert err == (
+        "ldapgw: alice@acme.example is disconnected, its tokens and contacts are forgotten, but its access is not "
+        "revoked at Google (network: ConnectionRefusedError); its owner can do that on "
+        "https://myaccount.google.com/connections\n"
+    )
+    assert left(gateway) == (False, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_ctrl_c_while_google_is_silent(gateway: Gateway) -> None:
+    """It ends at once and quietly, and nothing is forgotten: the command can be repeated."""
+    async with google(gateway) as there:
+        there.world.faults.inject("broken_silence")
+        command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", ALICE]
+        with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            while not there.world.calls["/revoke"]:
+                await deferLater(reactor, 0.05)
+            process.send_signal(signal.SIGINT)
+            printed, _ = await deferToThread(process.communicate)
+    assert (process.returncode, printed) == (130, b"")
+    assert left(gateway) == (True, 1)
+
+
+def test_the_key_is_lost(gateway: Gateway) -> None:
+    """Without the key nothing can be revoked; disconnecting is wanted all the more."""
+    gateway.fill(gateway.connect(ALICE), person("Jörg Müller", "030 1234567"))
+    (gateway.state_dir / "ldapgw.key").unlink()
+    line = gateway.refused("disconnect", ALICE)
+    assert "its access is not revoked at Google" in line
+    assert "the key file is missing" in line
+    assert left(gateway) == (False, 0)
+
+
+def test_an_account_that_is_not_connected(gateway: Gateway) -> None:
+    """There is nothing to do, which is said."""
+    account_id = gateway.connect(ALICE)
+    with gateway.begin() as connection:
+        accounts.disconnect(connection, account_id)
+    assert gateway.refused("disconnect", ALICE) == f"{ALICE} is not connected\n"
+
+
+@pytest.mark.parametrize("tenant", ["acme", "beta"])
+def test_the_tenant_narrows_the_search(gateway: Gateway, tenant: str) -> None:
+    """``--tenant`` is looked in alone."""
+    gateway.write(HEAD + ACME + ACME.replace("acme", "beta"))
+    assert (
+        gateway.refused("disconnect", ALICE, "--tenant", tenant)
+        == f'there is no account {ALICE} in tenant "{tenant}"\n'
+    )

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""``lookup``."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.cli.lookup import is_number
+from ldapgw.contact import Kind, Sharing
+from tests.cli.conftest import ACME, BETA, HEAD, Gateway, person
+
+
+@pytest.fixture
+def books(gateway: Gateway) -> Gateway:
+    """Alice's book is private, Bob's is shared, Carol's tells callers' names; Alice has a phone."""
+    gateway.fill(gateway.connect("alice@acme.example"), person("Jörg Müller", "030 1234567", organization="Müller AG"))
+    bob = gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
+    gateway.fill(bob, person("Ann Mulligan", "+44 20 7946 0123", kind=Kind.MOBILE))
+    carol = gateway.connect("carol@acme.example", sharing=Sharing.CALLERS)
+    gateway.fill(carol, person("Iwan Muller", "0171 7654321", kind=Kind.MOBILE))
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    return gateway
+
+
+MULLIGAN = {
+    "dn": "uid=cannmulligan,ou=bob@acme.example,dc=acme,dc=example",
+    "book": "bob@acme.example",
+    "name": "Ann Mulligan",
+    "organization": "",
+    "numbers": [
+        {"attribute": "telephoneNumber", "number": "+442079460123"},
+        {"attribute": "mobile", "number": "+442079460123"},
+    ],
+    "mail": ["mulligan@mail.example"],
+}
+
+
+def names(gateway: Gateway, *arguments: str) -> list[str]:
+    """Who is found."""
+    return [one["name"] for one in gateway.json("lookup", *arguments)]
+
+
+def test_entries_are_objects(books: Gateway) -> None:
+    """Without a phone the shared books are searched."""
+    assert books.json("lookup", "mull") == [MULLIGAN]
+
+
+def test_entries_are_rows(books: Gateway) -> None:
+    """A contact a row, each number once; the books that were not looked at are told on stderr."""
+    result = books.run("lookup", "mull")
+    assert " ".join(result.stdout.splitlines()[1].split()) == (
+        "Ann Mulligan +442079460123 (mobile) mulligan@mail.example bob@acme.example"
+    )
+    assert result.stderr == (
+        "2 books that are not shared were not looked at; search as one of their phones with --phone NAME.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "as_phone", "as_nobody"),
+    [
+        ("mull", ["Jörg Müller", "Ann Mulligan"], ["Ann Mulligan"]),
+        ("MÜLLER AG", ["Jörg Müller"], []),
+        ("030/123 45 67", ["Jörg Müller"], []),
+        ("0049301234567", ["Jörg Müller"], []),
+        ("+49 171 7654321", ["Iwan Muller"], ["Iwan Muller"]),
+        ("(mobile=*)", ["Ann Mulligan"], ["Ann Mulligan"]),
+        ("(&(objectClass=organizationalUnit)(ou=b*))", ["bob@acme.example"], ["bob@acme.example"]),
+        ("nobody", [], []),
+    ],
+    ids=["name", "organization", "number", "international", "caller", "filter", "tree", "nothing"],
+)
+def test_what_a_phone_would_find(books: Gateway, wanted: str, as_phone: list[str], as_nobody: list[str]) -> None:
+    """The phone of an account finds its book and the shared ones; callers' books answer a whole number alone."""
+    assert sorted(names(books, wanted, "--phone", "DESK1")) == sorted(as_phone)
+    assert names(books, wanted) == as_nobody
+
+
+def test_a_phone_that_shows_one_number(books: Gateway) -> None:
+    """``--numbers entries`` is seen in the search too."""
+    books.run("phones", "add", "old", "--numbers", "entries")
+    assert names(books, "mull", "--phone", "old") == ["Ann Mulligan (mobile)"]
+
+
+def test_nothing_found(books: Gateway) -> None:
+    """That is no failure."""
+    result = books.run("lookup", "nobody", "--phone", "desk1")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+
+
+def test_callers_books_are_looked_at_for_a_number(books: Gateway) -> None:
+    """So only the private one was not."""
+    result = books.run("lookup", "0171 7654321")
+    assert "1 book that is not shared was not looked at" in result.stderr
+
+
+def test_the_size_limit_is_the_phones(books: Gateway) -> None:
+    """The first entries, and a hint that there are more."""
+    books.write((HEAD + ACME).replace("[ldap]", "[ldap]\nsize_limit = 1"))
+    result = books.run("lookup", "mull", "--phone", "desk1")
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == "There are more: a phone gets the first 1 (ldap.size_limit).\n"
+
+
+def test_the_tenant_of_the_phone_is_searched(books: Gateway) -> None:
+    """With several tenants, a phone needs no ``--tenant``; another one than its own is a contradiction."""
+    books.write(HEAD + ACME + BETA)
+    assert "Jörg Müller" in names(books, "jörg", "--phone", "desk1")
+    assert names(books, "mull", "--tenant", "beta") == []
+    assert books.run("lookup", "mull").exit_code == 2
+    lines = books.refused("lookup", "mull", "--phone", "desk1", "--tenant", "beta")
+    assert lines == 'desk1 is a phone of tenant "acme"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["mull", "--phone", "desk9"], "there is no phone desk9"),
+        (["mull", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["(cn=mull"], "This is not a filter: it cannot be read from position 9 on."),
+    ],
+    ids=["phone", "tenant", "filter"],
+)
+def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
+    """One line that says what is wrong."""
+    assert books.refused("lookup", *arguments) == line + "\n"
+
+
+def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) -> None:
+    """There is no database yet."""
+    assert names(gateway, "mull") == []
+    assert not gateway.state_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("030 123-45 67", True),
+        ("+49 (30) 1234567", True),
+        ("204", True),
+        ("*31#030123", True),
+        ("0800 FLOWERS", False),
+        ("Müller", False),
+        ("+", False),
+        ("", False),
+        ("3M", False),
+    ],
+)
+def test_is_number(wanted: str, expected: bool) -> None:
+    """Digits and what people write between them; letters make it a name."""
+    assert is_number(wanted) is expected

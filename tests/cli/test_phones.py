@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""``phones``."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ldapgw import credential
+from ldapgw.store import phones
+from ldapgw.store.phones import PhoneLogin
+from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway
+
+
+def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
+    with gateway.begin() as connection:
+        return {login.name: login for login in phones.read_all(connection)}
+
+
+def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
+    """With exactly these keys; the password opens the login whose hash is stored."""
+    gateway.connect("alice@acme.example")
+    told = gateway.json("phones", "add", "desk1", "--account", "Alice@acme.example", "--tenant", "acme")
+    password = told.pop("password")
+    assert re.fullmatch(r"[0-9a-z]{20}", password)
+    assert told == {
+        "name": "desk1",
+        "tenant": "acme",
+        "account": "alice@acme.example",
+        "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
+        "base_dn": "dc=acme,dc=example",
+        "ldap_url": "ldap://phonebook.example.com",
+    }
+    login = stored(gateway)["desk1"]
+    assert credential.verify(password.encode(), login.password)
+    assert (login.account_id, login.numbers) == (1, "values")
+
+
+def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
+    """One setting a line, the password among them; a phone of nobody is told to find shared books."""
+    shown = dict(
+        re.split(r"  +", line, maxsplit=1) for line in gateway.run("phones", "add", "hall").stdout.splitlines()
+    )
+    assert credential.verify(shown.pop("password").split()[0].encode(), stored(gateway)["hall"].password)
+    assert shown == {
+        "phone": "hall",
+        "tenant": "acme",
+        "finds": "shared books",
+        "server": "ldap://phonebook.example.com",
+        "bind DN": "cn=hall,ou=phones,dc=acme,dc=example  (or just hall)",
+        "base DN": "dc=acme,dc=example",
+        "name filter": "(|(cn=%*)(sn=%*)(o=%*))",
+        "number filter": "(|(telephoneNumber=%)(mobile=%)(homePhone=%))",
+        "name attributes": "cn sn o",
+        "number attributes": "telephoneNumber mobile homePhone",
+    }
+
+
+def test_add_creates_the_state_folder_for_our_eyes_only(gateway: Gateway) -> None:
+    """Phones can be added before the gateway's first start."""
+    gateway.run("phones", "add", "desk1")
+    assert gateway.state_dir.stat().st_mode & 0o777 == 0o700
+    assert (gateway.state_dir / "ldapgw.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "desk 1", "jörg", "a" * 65, "desk1\n", "a,b"],
+    ids=["empty", "blank", "umlaut", "long", "line", "comma"],
+)
+def test_a_name_that_no_phone_can_have(gateway: Gateway, name: str) -> None:
+    """It is wrong usage, and the form is said."""
+    result = gateway.run("phones", "add", name)
+    assert result.exit_code == 2
+    assert "expected 1 to 64 letters a-z, digits, dots, underscores and hyphens" in result.stderr
+    assert not gateway.state_dir.exists()
+
+
+def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
+    """Also in another tenant: phones bind with the bare name."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.run("phones", "add", "desk1", "--tenant", "acme")
+    assert gateway.refused("phones", "add", "DESK1", "--tenant", "beta") == (
+        "there is a phone DESK1 already; names are unique on a gateway, in any case\n"
+    )
+
+
+def test_several_tenants_need_the_tenant(gateway: Gateway) -> None:
+    """It may be left out only where there is one."""
+    gateway.write(HEAD + ACME + BETA)
+    result = gateway.run("phones", "add", "desk1")
+    assert result.exit_code == 2
+    assert "Missing option '--tenant'; the tenants are: acme, beta" in result.stderr
+
+
+def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
+    """A phone belongs to an account of its own tenant."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.connect("alice@acme.example", "acme")
+    lines = gateway.refused("phones", "add", "desk1", "--tenant", "beta", "--account", "alice@acme.example")
+    assert lines == 'there is no account alice@acme.example in tenant "beta"\n'
+    assert stored(gateway) == {}
+
+
+def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
+    """As rows for people and as objects for programs, without hashes."""
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example", "--numbers", "entries")
+    gateway.run("phones", "add", "hall")
+    with gateway.begin() as connection:
+        phones.seen(connection, {"desk1": (THEN, "192.0.2.7")})
+    listed = gateway.json("phones", "list")
+    assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)
+    assert listed == [
+        {
+            "name": "desk1",
+            "tenant": "acme",
+            "account": "alice@acme.example",
+            "numbers": "entries",
+            "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
+            "last_seen": "2026-01-31T09:30:00Z",
+            "last_address": "192.0.2.7",
+        },
+        {
+            "name": "hall",
+            "tenant": "acme",
+            "account": None,
+            "numbers": "values",
+            "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",
+            "last_seen": None,
+            "last_address": None,
+        },
+    ]
+    assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
+        "desk1 acme alice@acme.example entries 2026-01-31 09:30 192.0.2.7",
+        "hall acme values never",
+    ]
+
+
+def test_list_of_one_tenant(gateway: Gateway) -> None:
+    """``--tenant`` leaves the others out."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.run("phones", "add", "a1", "--tenant", "acme")
+    gateway.run("phones", "add", "b1", "--tenant", "beta")
+    assert [one["name"] for one in gateway.json("phones", "list", "--tenant", "beta")] == ["b1"]
+
+
+def test_remove(gateway: Gateway) -> None:
+    """The login is gone from the database; the name may be written in any case."""
+    gateway.run("phones", "add", "Desk1")
+    assert gateway.run("phones", "remove", "desk1").stdout == "Desk1 is removed.\n"
+    assert stored(gateway) == {}
+
+
+def test_reset_gives_a_new_password(gateway: Gateway) -> None:
+    """The object is that of add; the old password is not good any more."""
+    gateway.connect("alice@acme.example")
+    before = gateway.json("phones", "add", "desk1", "--account", "alice@acme.example")
+    after = gateway.json("phones", "reset", "DESK1")
+    old, new = before.pop("password"), after.pop("password")
+    assert before == after
+    found = stored(gateway)["desk1"].password
+    assert [credential.verify(one.encode(), found) for one in (old, new)] == [False, True]
+
+
+@pytest.mark.parametrize("command", ["remove", "reset"])
+def test_a_phone_that_is_not_there(gateway: Gateway, command: str) -> None:
+    """One line, and nothing is created."""
+    assert gateway.refused("phones", command, "desk9") == "there is no phone desk9\n"
+    assert not gateway.state_dir.exists()
+
+
+def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
+    """It is listed and can be removed; a password for nowhere is not made."""
+    gateway.write(HEAD + ACME + BETA)
+    gateway.run("phones", "add", "b1", "--tenant", "beta")
+    gateway.write(HEAD + ACME)
+    assert gateway.json("phones", "list")[0]["bind_dn"] is None
+    assert gateway.refused("phones", "reset", "b1") == 'there is no tenant "beta"; there are: acme\n'
+    assert gateway.run("phones", "remove", "b1").exit_code == 0

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""The program as a whole: its commands, its exit codes, its one place for errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ldapgw import __version__
+from ldapgw.cli import main, root, site
+from ldapgw.errors import NetworkTrouble
+from tests.cli.conftest import ACME, HEAD, Gateway
+
+COMMANDS = ["demo", "sandbox", "check", "run", "accounts", "sync", "share", "disconnect", "phones", "lookup"]
+
+
+def test_version() -> None:
+    """The version, and nothing of the configuration is asked for."""
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"ldapgw {__version__}\n"
+
+
+def test_version_is_quick() -> None:
+    """Nothing heavy is imported for it: no Twisted, no SQLAlchemy."""
+    code = "import sys, ldapgw.cli; sys.exit(any(name in sys.modules for name in ('twisted', 'sqlalchemy', 'rich')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(command: str) -> None:
+    """Each is listed with a line, and explains itself."""
+    assert f"\n  {command} " in CliRunner().invoke(main, ["--help"]).stdout
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) > 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init"],
+        ["accounts", "--what"],
+        ["share", "alice@acme.example"],
+        ["phones", "add"],
+        ["phones", "add", "desk1", "--numbers", "many"],
+        ["lookup"],
+        ["disconnect"],
+        ["sandbox", "--port", "70000"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(gateway: Gateway, arguments: list[str]) -> None:
+    """Exit code 2 and click's own explanation on stderr."""
+    result = gateway.run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["check"],
+        ["accounts"],
+        ["sync"],
+        ["share", "alice@acme.example", "shared"],
+        ["disconnect", "alice@acme.example"],
+        ["phones", "add", "desk1"],
+        ["phones", "list"],
+        ["phones", "remove", "desk1"],
+        ["phones", "reset", "desk1"],
+        ["lookup", "mull"],
+    ],
+    ids=" ".join,
+)
+def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments: list[str]) -> None:
+    """Every command that needs it says what is wrong with it, all of it."""
+    gateway.write((HEAD + ACME).replace("https://", "http://").replace("tcp:0", "tcp:x", 1))
+    lines = gateway.refused(*arguments).splitlines()
+    assert {line.split(" = ")[0] for line in lines} == {
+        f"{gateway.file}: ldap.listen",
+        f"{gateway.file}: web.public_url",
+    }
+    assert not gateway.state_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["accounts", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["share", "eve@acme.example", "shared"], "there is no account eve@acme.example"),
+        (["disconnect", "eve@acme.example"], "there is no account eve@acme.example"),
+        (["sync", "eve@acme.example"], "there is no account eve@acme.example"),
+        (["sync", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["phones", "list", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+        (["phones", "add", "desk1", "--tenant", "gamma"], 'there is no tenant "gamma"; there are: acme'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_refused(gateway: Gateway, arguments: list[str], line: str) -> None:
+    """Exit code 1 and one line."""
+    assert gateway.refused(*arguments) == line + "\n"
+    assert not gateway.state_dir.exists()
+
+
+def test_a_missing_configuration(tmp_path: Path) -> None:
+    """The file is named."""
+    result = CliRunner().invoke(main, ["--config", str(tmp_path / "no.toml"), "accounts"])
+    assert result.exit_code == 1
+    assert result.stderr == f"ldapgw: {tmp_path / 'no.toml'}: cannot be read: No such file or directory\n"
+
+
+def test_the_configuration_comes_from_the_environment(gateway: Gateway) -> None:
+    """``$LDAPGW_CONFIG`` stands in for ``--config``."""
+    result = CliRunner().invoke(main, ["accounts", "--json"], env={"LDAPGW_CONFIG": str(gateway.file)})
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+
+
+@pytest.mark.parametrize("command", ["accounts", "phones list", "lookup mull", "sync", "phones add desk1"])
+def test_a_damaged_database_is_one_line(gateway: Gateway, command: str) -> None:
+    """It is named; there is no traceback."""
+    gateway.state_dir.mkdir(mode=0o700)
+    (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 100)
+    lines = gateway.refused(*command.split())
+    assert lines == f"{gateway.state_dir / 'ldapgw.db'}: cannot be used: file is not a database\n"
+
+
+def test_a_state_folder_that_everybody_sees_is_refused(gateway: Gateway) -> None:
+    """Before anything is written into it."""
+    gateway.state_dir.mkdir(mode=0o755)
+    gateway.state_dir.chmod(0o755)
+    assert "everybody may look into it" in gateway.refused("phones", "add", "desk1")
+    assert list(gateway.state_dir.iterdir()) == []
+
+
+def test_root_creates_no_database_for_another_user(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway could not open it."""
+    gateway.state_dir.mkdir(mode=0o700)
+    monkeypatch.setattr(site.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(site, "_owner", lambda path: 1234)
+    assert "belongs to another user" in gateway.refused("phones", "add", "desk1")
+    assert list(gateway.state_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NetworkTrouble("DNSLookupError"), (1, "ldapgw: Google: network: DNSLookupError\n")),
+        (KeyboardInterrupt(), (130, "")),
+        (BrokenPipeError(32, "Broken pipe"), (1, "")),
+    ],
+    ids=["google", "ctrl-c", "broken pipe"],
+)
+def test_what_ends_a_command(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, error: BaseException, expected: tuple[int, str]
+) -> None:
+    """Google's refusal is a line; Ctrl-C and a closed pipe are quiet."""
+
+    def fail(file: str) -> None:
+        raise error
+
+    monkeypatch.setattr(site, "load", fail)
+    result = gateway.run("accounts")
+    assert (result.exit_code, result.stderr) == expected
+
+
+def test_a_closed_pipe_is_quiet(gateway: Gateway) -> None:
+    """``ldapgw … | head -0`` ends without a word."""
+    gateway.connect("alice@acme.example")
+    command = f"{sys.executable} -m ldapgw --config {gateway.file} accounts | true"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).stderr == b""
+
+
+def test_a_terminal_of_few_signs(gateway: Gateway) -> None:
+    """Names that the locale's encoding lacks are escaped, not a traceback; JSON is UTF-8 all the same."""
+    gateway.connect("łukasz@acme.example")
+    command = [sys.executable, "-m", "ldapgw", "--config", str(gateway.file), "accounts"]
+    environment = {"PYTHONIOENCODING": "latin-1", "PATH": ""}
+    shown = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+    assert b"\\u0142ukasz@acme.example" in shown
+    told = subprocess.run([*command, "--json"], capture_output=True, check=True, env=environment).stdout
+    assert '"łukasz@acme.example"'.encode() in told
+
+
+def test_the_table_of_commands_is_whole() -> None:
+    """Every module that is named in it has the command."""
+    assert list(root._MODULES) == COMMANDS

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""``sandbox``, ``demo`` and ``run``: programs that go on until a signal, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from ldapgw.lock import holder
+from tests.cli.conftest import ACME, HEAD, Gateway
+
+
+@contextmanager
+def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``ldapgw ARGUMENTS`` as long as it is needed; it is killed if a test did not end it."""
+    command = [sys.executable, "-m", "ldapgw", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
+    """What a program prints up to a line that begins so."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if line.startswith(beginning):
+            return lines
+    assert process.stderr is not None
+    raise AssertionError(lines, process.stderr.read())
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Its exit code after a signal, and what it printed on stderr."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: signal.Signals) -> None:
+    """They are TOML and name where it listens; a signal ends it quietly."""
+    people = tmp_path / "people.json"
+    people.write_text(json.dumps([{"names": [{"displayName": "Jörg Müller"}]}]))
+    with program("sandbox", "--port", "0", "--people", str(people)) as process:
+        told = tomllib.loads("\n".join(read_until(process, "# Redirect URIs")))
+        url = told["google"]["people_api"]
+        with urlopen(f"{url}/sandbox/state") as answer:
+            state = json.load(answer)
+        assert ended(process, number) == (0, "")
+    assert told["google"] == {
+        "authorization_endpoint": f"{url}/o/oauth2/v2/auth",
+        "token_endpoint": f"{url}/token",
+        "revocation_endpoint": f"{url}/revoke",
+        "people_api": url,
+        "issuer": url,
+    }
+    assert told["tenant"][0].keys() == {"client_id", "client_secret"}
+    assert state["accounts"][0]["persons"]["contacts"] == 1
+
+
+def test_a_port_of_the_sandbox_in_use(gateway: Gateway) -> None:
+    """One line."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert gateway.refused("sandbox", "--port", str(port)) == (
+            f"--port {port}: cannot be listened on: Address already in use\n"
+        )
+
+
+def test_people_that_are_none(gateway: Gateway) -> None:
+    """One line that names the file."""
+    assert gateway.refused("sandbox", "--people", "/no/such/file") == (
+        "/no/such/file: cannot be read: No such file or directory\n"
+    )
+
+
+def test_run_serves_until_sigterm(gateway: Gateway) -> None:
+    """While it runs, commands know its process; afterwards there is none."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    web = f'[web]\nlisten = ["tcp:{port}:interface=127.0.0.1"]'
+    gateway.write(HEAD.replace('[web]\nlisten = ["tcp:0:interface=127.0.0.1"]', web) + ACME)
+    with program("--config", str(gateway.file), "run") as process:
+        while holder(gateway.state_dir) != process.pid:
+            assert process.poll() is None, "it ended"
+        assert f"is running (process {process.pid})" in gateway.run("check").stdout
+        assert gateway.refused("run") == (
+            f"state_dir = {gateway.state_dir}: another gateway runs on it (process {process.pid})\n"
+        )
+        code, err = ended(process, signal.SIGTERM)
+    assert code == 0
+    assert "Traceback" not in err
+    assert "is running" not in gateway.run("check").stdout
+
+
+def test_run_needs_its_ports(gateway: Gateway) -> None:
+    """One line before anything is served."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
+        gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
+        with program("--config", str(gateway.file), "run") as process:
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f'ldapgw: ldap.listen "{endpoint}": cannot be listened on: Address already in use\n' in err
+    assert "Traceback" not in err
+
+
+def test_demo(tmp_path: Path) -> None:
+    """It prints a page, a login and a search, and leaves nothing behind."""
+    folder = tmp_path / "demo"
+    with program("demo", "--state", str(folder)) as process:
+        lines = read_until(process, "Ctrl-C ends it.")
+        assert any(line.startswith("ldapsearch ") for line in lines)
+        code, err = ended(process, signal.SIGTERM)
+    assert (code, "Traceback" in err) == (0, False)
+    assert not folder.exists()
+
+
+def test_demo_refuses_a_folder_that_is_somebodys(gateway: Gateway, tmp_path: Path) -> None:
+    """One line; nothing in it is touched."""
+    (tmp_path / "letter.txt").write_text("Dear Ann")
+    assert "holds other files than a demo's" in gateway.refused("demo", "--state", str(tmp_path))
+    assert (tmp_path / "letter.txt").read_text() == "Dear Ann"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""``sync``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ldapgw.cli import sync as module
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Wish
+from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
+
+
+def wishes(gateway: Gateway) -> dict[str, tuple[Wish | None, bool]]:
+    """What the database holds for the gateway to find."""
+    with gateway.begin() as connection:
+        return {one.address: (one.wish, one.accept_shrink) for one in accounts.read_all(connection)}
+
+
+def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
+    """A connected account whose first sync is over."""
+    account_id = gateway.connect(address, tenant)
+    gateway.fill(account_id, person("Jörg Müller", "030 1234567"))
+    return account_id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {"alice@acme.example": (Wish.INCREMENTAL, False), "bob@acme.example": (Wish.INCREMENTAL, False)}),
+        (["ALICE@acme.example"], {"alice@acme.example": (Wish.INCREMENTAL, False), "bob@acme.example": (None, False)}),
+        (["bob@acme.example", "--full"], {"alice@acme.example": (None, False), "bob@acme.example": (Wish.FULL, False)}),
+        (
+            ["bob@acme.example", "--accept-shrink"],
+            {"alice@acme.example": (None, False), "bob@acme.example": (Wish.FULL, True)},
+        ),
+    ],
+    ids=["all", "one", "full", "accept-shrink"],
+)
+def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, tuple[Wish | None, bool]]) -> None:
+    """The wish is in the database, for the accounts that are named or for all."""
+    idle(gateway, "alice@acme.example")
+    idle(gateway, "bob@acme.example")
+    with gateway.running():
+        result = gateway.run("sync", *arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Syncing ")
+    assert wishes(gateway) == expected
+
+
+def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> None:
+    """Nobody syncs now; that is a failure, but the gateway's next start does it."""
+    idle(gateway, "alice@acme.example")
+    assert gateway.refused("sync", "--wait") == (
+        f"no gateway is running on {gateway.state_dir}; the wish is noted, and done at its start\n"
+    )
+    assert wishes(gateway) == {"alice@acme.example": (Wish.INCREMENTAL, False)}
+
+
+def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: Gateway) -> None:
+    """A line an account; the others are not asked for either."""
+    idle(gateway, "alice@acme.example")
+    gone = idle(gateway, "bob@acme.example")
+    idle(gateway, "carol@old.example", "old")
+    with gateway.begin() as connection:
+        accounts.disconnect(connection, gone)
+    with gateway.running():
+        lines = gateway.refused("sync", "alice@acme.example", "bob@acme.example", "carol@old.example")
+    assert lines.splitlines() == [
+        "bob@acme.example is not connected; connect it on https://phonebook.example.com/acme/",
+        f'carol@old.example: its tenant "old" is not in {gateway.file} any more',
+    ]
+    assert {wish for wish, _ in wishes(gateway).values()} == {None}
+
+
+def test_nobody_is_connected(gateway: Gateway) -> None:
+    """There is nothing to do, which is said."""
+    assert gateway.refused("sync") == "no account is connected; connect one on https://phonebook.example.com/\n"
+
+
+def test_all_of_one_tenant(gateway: Gateway) -> None:
+    """``--tenant`` without an account means all of that tenant."""
+    gateway.write(HEAD + ACME + BETA)
+    idle(gateway, "alice@acme.example")
+    idle(gateway, "bob@beta.example", "beta")
+    with gateway.running():
+        gateway.run("sync", "--tenant", "beta")
+    assert wishes(gateway) == {"alice@acme.example": (None, False), "bob@beta.example": (Wish.INCREMENTAL, False)}
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, steps: list[Callable[[Gateway], None]]) -> None:
+    """Let a gateway work in place of the time that the command would sleep; at the end of its steps it is stuck."""
+    todo = iter(steps)
+    monkeypatch.setattr(module.time, "sleep", lambda _: next(todo, lambda _: None)(gateway))
+
+
+def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
+    """A sync that ends."""
+
+    def step(gateway: Gateway) -> None:
+        with gateway.begin() as connection:
+            (account,) = accounts.find(connection, address)
+            if code:
+                accounts.fail_sync(connection, account.id, code, THEN, None)
+            else:
+                accounts.end_sync(connection, account.id, THEN, THEN + 600)
+
+    return step
+
+
+def begun(address: str) -> Callable[[Gateway], None]:
+    """A sync that begins."""
+
+    def step(gateway: Gateway) -> None:
+        with gateway.begin() as connection:
+            (account,) = accounts.find(connection, address)
+            accounts.begin_sync(connection, account.id)
+
+    return step
+
+
+def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for what went well on stdout; what failed is a line on stderr with what to do, and exit code 1."""
+    idle(gateway, "alice@acme.example")
+    idle(gateway, "bob@acme.example")
+    alice, bob = "alice@acme.example", "bob@acme.example"
+    stand_in(monkeypatch, gateway, [begun(alice), begun(bob), ended(alice), ended(bob, "quota")])
+    with gateway.running():
+        result = gateway.run("sync", "--wait")
+    assert (result.exit_code, result.stdout) == (1, "✓ alice@acme.example: 1 contacts, 1 numbers\n")
+    assert result.stderr == (
+        "ldapgw: bob@acme.example: Google asks us to slow down. The next sync comes later; nothing has to be done.\n"
+    )
+
+
+def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failure is none of the wish's: the wish outlives it, and its own sync counts."""
+    idle(gateway, "alice@acme.example")
+    begun("alice@acme.example")(gateway)
+    alice = "alice@acme.example"
+    stand_in(monkeypatch, gateway, [ended(alice, "network"), begun(alice), ended(alice)])
+    with gateway.running():
+        result = gateway.run("sync", "--wait", alice)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_disconnected_account_ends_the_waiting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody disconnected it on the page meanwhile."""
+    account_id = idle(gateway, "alice@acme.example")
+
+    def disconnected(gateway: Gateway) -> None:
+        with gateway.begin() as connection:
+            accounts.disconnect(connection, account_id)
+
+    stand_in(monkeypatch, gateway, [disconnected])
+    with gateway.running():
+        assert gateway.refused("sync", "--wait") == "alice@acme.example: was disconnected meanwhile\n"
+
+
+def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ten minutes the command gives up; the sync does not."""
+    idle(gateway, "alice@acme.example")
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60)
+    stand_in(monkeypatch, gateway, [begun("alice@acme.example")])
+    with gateway.running():
+        lines = gateway.refused("sync", "--wait")
+    assert lines == "alice@acme.example: the sync has not ended after 1 minutes; it goes on\n"
+
+
+def test_a_gateway_that_stops_ends_the_waiting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wish is noted, and done at its start."""
+    idle(gateway, "alice@acme.example")
+    running = gateway.running()
+    running.__enter__()
+    stand_in(monkeypatch, gateway, [lambda _: running.__exit__(None, None, None)])
+    assert gateway.refused("sync", "--wait") == (
+        "alice@acme.example: the gateway has stopped; the wish is noted, and done at its start\n"
+    )

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: MIT
+"""Calls: bounded in time and size, and every way of failing named."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.error import DNSLookupError, NoRouteError, UserError
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
+from zope.interface import implementer
+
+from ldapgw import __version__
+from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkTrouble, QuotaExceeded
+from ldapgw.google import http
+from ldapgw.google.http import Answer, Caller, http_client
+
+from .double import NOW, Google, RudeServer, clock_at, result_of
+
+URL = "https://people.googleapis.com/v1/things"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def call(google: Google, token: str = "ya29.EXAMPLE") -> Answer:
+    return result_of(Caller(google.http, clock_at(NOW)).get(URL, [("a", "1"), ("a", "2")], token))
+
+
+@pytest.fixture
+def agent(reactor):
+    """An agent on real sockets that leaves none open."""
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    return Agent(reactor, pool=pool)
+
+
+def test_get():
+    """A GET carries the token, what Google compresses for, a language, and repeated parameters."""
+    google = Google((404, {}, b"gone"))
+    assert call(google) == Answer(404, b"gone")
+    (request,) = google.requests
+    assert (request.method, request.url, request.args) == ("GET", URL, {"a": ["1", "2"]})
+    assert {
+        "authorization": "Bearer ya29.EXAMPLE",
+        "user-agent": f"ldapgw/{__version__} (gzip)",
+        "accept-language": "en",
+        "accept-encoding": "gzip",
+        "accept": "application/json",
+    }.items() <= request.headers.items()
+
+
+def test_post():
+    """A POST carries the form, and no token."""
+    google = Google((200, {}, b"{}"))
+    assert result_of(Caller(google.http, clock_at(NOW)).post(URL, "a=%26&b=2")) == Answer(200, b"{}")
+    (request,) = google.requests
+    assert (request.method, request.args) == ("POST", {"a": ["&"], "b": ["2"]})
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert "authorization" not in request.headers
+
+
+def test_answer_hides_body():
+    """The repr of an answer holds no body: a log must not."""
+    assert repr(Answer(200, b"secret")) == "Answer(status=200, retry_after=None)"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect(status):
+    """A redirect is an answer like any other and is not followed: it would carry the token elsewhere."""
+    google = Google((status, {"Location": "https://evil.example/"}, b""))
+    answer = call(google)
+    assert (answer.status, type(answer.trouble), len(google.requests)) == (status, BadResponse, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [(200, None), (400, None), (401, None), (404, None), (429, QuotaExceeded), (500, GoogleUnavailable)]
+    + [(status, GoogleUnavailable) for status in (502, 503, 504, 599)],
+)
+def test_trouble(status, trouble):
+    """Statuses that mean the same for every endpoint carry how long to wait."""
+    found = Answer(status, b"", 30.0).trouble
+    assert (type(found), found.retry_after) == (trouble, 30.0) if trouble else found is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30.0),
+        (" 0 ", 0.0),
+        ("999999999", 86400.0),
+        ("99999999999999999999", None),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("²", None),
+        ("Mon, 21 Sep 2026 14:16:00 GMT", 60.0),
+        ("Monday, 21-Sep-26 14:16:00 GMT", 60.0),
+        ("Mon, 21 Sep 2026 14:16:00 -0000", 60.0),
+        ("Mon, 21 Sep 2026 14:00:00 GMT", 0.0),
+        ("Mon, 21 Sep 2099 14:00:00 GMT", 86400.0),
+        ("Mon, 99 Sep 2026 14:16:00 GMT", None),
+        ("Mon, 21 Sep 99999 14:16:00 GMT", None),
+        (";" * 5000, None),
+    ],
+)
+def test_retry_after(value, seconds):
+    """Retry-After is read as seconds or as a date by our clock, a day at most; junk counts as not sent."""
+    now = datetime(2026, 9, 21, 14, 15, tzinfo=UTC).timestamp()
+    caller = Caller(Google((429, {"Retry-After": value}, b"")).http, clock_at(now))
+    assert result_of(caller.get(URL, [], "t")).retry_after == seconds
+
+
+def test_gzip():
+    """A compressed body is unpacked, whatever its length."""
+    body = b"[" + b"1," * 100_000 + b"1]"
+    assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "detail"),
+    [
+        ("gzip", b"not gzip", "damaged gzip body"),
+        ("gzip", gzip.compress(b"x" * 100)[:-9], "gzip body cut off"),
+        ("gzip", gzip.compress(b"x") + b"x", "octets behind the end of a gzip body"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x")), "content encoding not asked for"),
+        ("br", b"x", "content encoding not asked for"),
+        ("gzip", gzip.compress(b"\0" * (http.LARGEST_BODY + 1)), "body too large"),
+        ("", b"\0" * (http.LARGEST_BODY + 1), "body too large"),
+    ],
+    ids=["not-gzip", "cut-off", "junk-behind", "twice", "brotli", "bomb", "large"],
+)
+def test_bad_body(encoding, body, detail):
+    """A body that is damaged, encoded otherwise or too large when unpacked is a bad response."""
+    google = Google((200, {"Content-Encoding": encoding} if encoding else {}, body))
+    with pytest.raises(BadResponse) as caught:
+        call(google)
+    assert caught.value.detail == detail
+
+
+def test_bomb_is_not_unpacked():
+    """A body that would unpack to far more than allowed never takes the memory for it."""
+    google = Google((200, {"Content-Encoding": "gzip"}, gzip.compress(b"\0" * (6 * http.LARGEST_BODY), 1)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadResponse):
+            call(google)
+        assert tracemalloc.get_traced_memory()[1] < 3 * http.LARGEST_BODY
+    finally:
+        tracemalloc.stop()
+
+
+def test_largest_body():
+    """A body just as large as allowed is taken; a token answer may be far smaller only."""
+    body = b"\0" * http.LARGEST_BODY
+    assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
+    google = Google((200, {}, b"\0" * (http.LARGEST_TOKEN + 1)))
+    with pytest.raises(BadResponse, match="too large"):
+        result_of(Caller(google.http, clock_at(NOW)).post(URL, ""))
+
+
+class BrokenAgent:
+    """An `IAgent` without a network."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def request(self, *_: object) -> Deferred[object]:
+        return fail(self.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (DNSLookupError("people.googleapis.com"), "DNSLookupError"),
+        (NoRouteError(), "NoRouteError"),
+        (UserError(), "UserError"),
+        (OSError(101, "Network is unreachable"), "OSError"),
+        (
+            ResponseNeverReceived([Failure(SSL.Error([("SSL routines", "", "certificate verify failed")]))]),
+            "TLS: certificate verify failed",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_network(error, detail):
+    """What goes wrong below HTTP is network trouble, told by its kind alone."""
+    caller = Caller(HTTPClient(BrokenAgent(error)), clock_at(NOW))
+    with pytest.raises(NetworkTrouble) as caught:
+        result_of(caller.get(URL, [], "t"))
+    assert caught.value.detail == detail
+
+
+def test_deadline_before_headers():
+    """A server that never answers costs the time allowed and no more."""
+    clock = clock_at(NOW)
+    pending: Deferred[object] = Deferred()
+
+    class Silent:
+        def request(self, *_: object) -> Deferred[object]:
+            return pending
+
+    call = Deferred.fromCoroutine(Caller(HTTPClient(Silent()), clock).get(URL, [], "t"))
+    clock.advance(http.TIMEOUT - 0.1)
+    assert not call.called
+    clock.advance(0.2)
+    outcome: list[Failure] = []
+    call.addErrback(outcome.append)
+    assert (outcome[0].type, outcome[0].value.detail) == (NetworkTrouble, "no whole answer within 60 s")
+    assert clock.getDelayedCalls() == []
+
+
+def test_in_time():
+    """An answer in time leaves no timer behind."""
+    clock = clock_at(NOW)
+    result_of(Caller(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
+    assert clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_deadline_in_body(reactor, agent):
+    """A body that stops coming ends at the same deadline, and its connection with it."""
+    clock = clock_at(NOW)
+    server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+    port = await server.listen(reactor)
+    call = Deferred.fromCoroutine(
+        Caller(HTTPClient(agent), clock).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+    )
+    await server.asked
+    clock.advance(http.TIMEOUT)
+    with pytest.raises(NetworkTrouble, match="no whole answer"):
+        await call
+    await server.lost
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled(reactor, agent):
+    """A call that is cancelled from outside says so, and does not blame the network."""
+    server = RudeServer()
+    port = await server.listen(reactor)
+    call = Deferred.fromCoroutine(
+        Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+    )
+    await server.asked
+    call.cancel()
+    with pytest.raises(CancelledError):
+        await call
+    await server.lost
+    await port.stopListening()
+
+
+@pytest.mark.parametrize(
+    ("answer", "hang_up", "error"),
+    [
+        (HEAD + b"Content-Length: 100\r\n\r\n{}", True, NetworkTrouble),
+        (b"", True, NetworkTrouble),
+        (b"SSH-2.0-OpenSSH\r\n", True, NetworkTrouble),
+        (HEAD + b"\r\n{}", True, None),
+    ],
+    ids=["cut-off", "nothing", "not-http", "without-length"],
+)
+@pytest_twisted.ensureDeferred
+async def test_hang_up(reactor, agent, answer, hang_up, error):
+    """A connection that ends too early is network trouble; one that ends a body of unknown length is its end."""
+    server = RudeServer(answer, hang_up=hang_up)
+    port = await server.listen(reactor)
+    call = Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+    if error is None:
+        assert (await call).body == b"{}"
+    else:
+        with pytest.raises(error):
+            await call
+    await server.lost
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_endless_body(reactor, agent):
+    """A body without end is left as soon as it is too large."""
+    server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
+    port = await server.listen(reactor)
+    with pytest.raises(BadResponse, match="too large"):
+        await Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+    await server.lost
+    await port.stopListening()
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Tls:
+    """A server with a certificate for 127.0.0.1 that nobody trusts yet."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
+        today = datetime.now(UTC)
+        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        self.certificate = (
+            x509.CertificateBuilder(name, name, self.key.public_key(), x509.random_serial_number())
+            .not_valid_before(today - timedelta(days=1))
+            .not_valid_after(today + timedelta(days=1))
+            .add_extension(addresses, critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:  # noqa: N802 (the interface's name)
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(self.certificate)
+        context.use_privatekey(self.key)
+        return SSL.Connection(context, None)
+
+    @property
+    def trust(self):
+        """What makes a client trust it."""
+        return trustRootFromCertificates([Certificate.loadPEM(self.certificate.public_bytes(Encoding.PEM))])
+
+
+@pytest_twisted.ensureDeferred
+async def test_endless_body_on_tls(reactor):
+    """On TLS, too, it is left at once: a server that does not agree to end TLS cannot hold the connection."""
+    tls = Tls()
+    server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
+    port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=tls)
+    policy = BrowserLikePolicyForHTTPS(tls.trust)
+    client = HTTPClient(Agent(reactor, policy, pool=HTTPConnectionPool(reactor, persistent=False)))
+    with pytest.raises(BadResponse, match="too large"):
+        await Caller(client, clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
+    await server.lost
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_untrusted_certificate(reactor):
+    """The gateway's own client checks certificates, and sends nothing to a server whose it does not trust."""
+    server = RudeServer(HEAD + b"Content-Length: 2\r\n\r\n{}")
+    port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=Tls())
+    with pytest.raises(NetworkTrouble, match="certificate verify failed"):
+        await Caller(http_client(reactor), clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
+    assert server.received == b""
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_cookies(reactor):
+    """The gateway's own client never sends a cookie that an earlier call was given."""
+    server = RudeServer(HEAD + b"Set-Cookie: NID=1; Path=/\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+    port = await server.listen(reactor)
+    caller = Caller(http_client(reactor), clock_at(NOW))
+    for _ in range(2):
+        assert (await caller.get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")).body == b"{}"
+    assert server.received.count(b"GET / ") == 2
+    assert b"cookie" not in server.received.lower()
+    await port.stopListening()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""id_tokens: what is believed, and what is not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.errors import BadResponse
+from ldapgw.google.identity import LARGEST, Identity, read_identity
+
+from .double import CLIENT, NOW
+from .samples import SAMPLES
+from .tokens import encode, id_token
+
+ID = CLIENT.client_id
+WORKSPACE = Identity("110000000000000001001", "dora.dienst@example.com", email_verified=True, hd="example.com")
+
+
+def read(token: str, *, issuer: str = "https://accounts.google.com", nonce: str | None = "EXAMPLENONCE") -> Identity:
+    return read_identity(token, issuer=issuer, client_id=ID, nonce=nonce, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("claims", "identity"),
+    [
+        ({}, WORKSPACE),
+        ({"iss": "accounts.google.com"}, WORKSPACE),
+        ({"aud": [ID, "other"]}, WORKSPACE),
+        ({"aud": [ID]}, WORKSPACE),
+        ({"azp": None}, WORKSPACE),
+        ({"exp": NOW - 59}, WORKSPACE),
+        ({"hd": None}, Identity(WORKSPACE.sub, WORKSPACE.email, email_verified=True)),
+        ({"email_verified": False}, Identity(WORKSPACE.sub, WORKSPACE.email, hd="example.com")),
+        ({"email_verified": None, "email": None, "hd": None}, Identity(WORKSPACE.sub)),
+        ({"email": "jörg@müller.example"}, Identity(WORKSPACE.sub, "jörg@müller.example", True, "example.com")),
+    ],
+    ids=str,
+)
+def test_accepted(claims, identity):
+    """Claims that OpenID Connect allows; None leaves one out."""
+    assert read(id_token(**claims)) == identity
+
+
+def test_consumer():
+    """A consumer account has no hd; without a nonce sent, none is asked for."""
+    token = encode(SAMPLES["id_token_claims_consumer"])
+    assert read(token, nonce=None) == Identity("110000000000000002002", "someone@example.org", email_verified=True)
+
+
+def test_other_issuer():
+    """Another issuer has one spelling, and Google's are not among them."""
+    sandbox = "http://127.0.0.1:8000"
+    assert read(id_token(iss=sandbox), issuer=sandbox) == WORKSPACE
+    with pytest.raises(BadResponse):
+        read(id_token(), issuer=sandbox)
+
+
+@pytest.mark.parametrize(
+    ("claims", "detail"),
+    [
+        ({"iss": "https://accounts.google.com.evil.example"}, "id_token of another issuer"),
+        ({"iss": "http://accounts.google.com"}, "id_token of another issuer"),
+        ({"iss": None}, "id_token cannot be read"),
+        ({"aud": "other"}, "id_token for another client"),
+        ({"aud": []}, "id_token for another client"),
+        ({"aud": None}, "id_token cannot be read"),
+        ({"aud": {ID: 1}}, "id_token cannot be read"),
+        ({"aud": [ID, "other"], "azp": None}, "id_token for another party"),
+        ({"aud": [ID, "other"], "azp": "other"}, "id_token for another party"),
+        ({"azp": "other"}, "id_token for another party"),
+        ({"exp": NOW - 60}, "id_token expired"),
+        ({"exp": None}, "id_token cannot be read"),
+        ({"exp": "1790003600"}, "id_token cannot be read"),
+        ({"exp": True}, "id_token cannot be read"),
+        ({"nonce": "other"}, "id_token of another flow"),
+        ({"nonce": None}, "id_token of another flow"),
+        ({"nonce": "é"}, "id_token of another flow"),
+        ({"nonce": 5}, "id_token cannot be read"),
+        ({"sub": ""}, "id_token with an impossible user"),
+        ({"sub": None}, "id_token cannot be read"),
+        ({"sub": 11000}, "id_token cannot be read"),
+        ({"sub": "1\n"}, "id_token with an impossible user"),
+        ({"sub": "é"}, "id_token with an impossible user"),
+        ({"sub": "1" * 256}, "id_token with an impossible user"),
+        ({"email": "a@b c"}, "id_token with an impossible user"),
+        ({"email": "a@b\r\nSet-Cookie: c"}, "id_token with an impossible user"),
+        ({"hd": "a b"}, "id_token with an impossible user"),
+        ({"email_verified": "true"}, "id_token cannot be read"),
+        ({"email_verified": 1}, "id_token cannot be read"),
+    ],
+    ids=str,
+)
+def test_refused(claims, detail):
+    """Claims that are missing, of another type, or not for us, now, in this flow."""
+    with pytest.raises(BadResponse) as caught:
+        read(id_token(**claims))
+    assert caught.value.detail == detail
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "..",
+        "a.b",
+        "a.b.c.d",
+        "eyJhbGciOiJSUzI1NiJ9.EXAMPLE.EXAMPLE",
+        "a.!!!!.c",
+        "a.é.c",
+        "a." + "A" * 5 + ".c",
+        encode([]),
+        encode("text"),
+        encode(None),
+        "a." + "W1tb" * 3000 + ".c",
+        "x" * LARGEST + id_token(),
+    ],
+    ids=lambda token: token[:20] or "empty",
+)
+def test_hostile(token):
+    """A text that is no JWT, or a huge one."""
+    with pytest.raises(BadResponse):
+        read(token)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(SAMPLES["id_token_claims_workspace"])), JSON))
+def test_any_claims(claims):
+    """Whatever the claims are, the outcome is an identity or a bad response."""
+    with contextlib.suppress(BadResponse):
+        assert isinstance(read(id_token(**json.loads(json.dumps(claims)))), Identity)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="ab.=-_+/é", max_size=30))
+def test_any_text(token):
+    """No text is an exception of another kind."""
+    with pytest.raises(BadResponse):
+        read(token)

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: MIT
+"""The grant: requests as RFC 6749 and Google want them, and every answer understood."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Source
+from ldapgw.errors import (
+    BadResponse,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    QuotaExceeded,
+)
+from ldapgw.google.identity import Identity
+from ldapgw.google.oauth import OPENID_SCOPES, SCOPE_OF, Grant, OAuth, authorization_url, sources_of
+
+from .double import CLIENT, ENDPOINTS, NOW, Google, clock_at, ok, result_of
+from .samples import SAMPLES, answer
+from .tokens import id_token
+
+# RFC 7636 appendix B.
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+REDIRECT_URI = "https://phonebook.example.com/oauth/callback"
+DORA = Identity("110000000000000001001", "dora.dienst@example.com", email_verified=True, hd="example.com")
+ALL_SCOPES = frozenset({"openid", "email", *SCOPE_OF.values()})
+
+
+def exchange(google: Google) -> Grant:
+    oauth = OAuth(google.http, ENDPOINTS, clock_at(NOW))
+    return result_of(
+        oauth.exchange(
+            CLIENT, code="4/0AExampleCode", redirect_uri=REDIRECT_URI, verifier=VERIFIER, nonce="EXAMPLENONCE"
+        )
+    )
+
+
+def refresh(google: Google) -> Grant:
+    return result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).refresh(CLIENT, "1//03ExampleRefresh-L9Ir"))
+
+
+def revoke(google: Google) -> None:
+    result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).revoke("1//03Example&Refresh"))
+
+
+def tokens(name: str, **changes: object) -> Google:
+    """A Google that gives a sample's token answer, with an id_token that can be read."""
+    body = {**SAMPLES[name]["body"], "id_token": id_token(), **changes}
+    return Google(ok({key: value for key, value in body.items() if value is not None}))
+
+
+def query(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+
+
+def test_connect_url():
+    """Connecting asks for consent that lasts, with PKCE, state and nonce."""
+    url = authorization_url(
+        ENDPOINTS,
+        CLIENT.client_id,
+        redirect_uri=REDIRECT_URI,
+        scopes=[*OPENID_SCOPES, SCOPE_OF[Source.CONTACTS]],
+        state="STATE&",
+        nonce="NONCE",
+        verifier=VERIFIER,
+        offline=True,
+        login_hint="dora.dienst@example.com",
+    )
+    assert url.startswith("https://accounts.google.com/o/oauth2/v2/auth?")
+    assert query(url) == {
+        "response_type": "code",
+        "client_id": CLIENT.client_id,
+        "redirect_uri": REDIRECT_URI,
+        "scope": "openid email https://www.googleapis.com/auth/contacts.readonly",
+        "state": "STATE&",
+        "nonce": "NONCE",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        "access_type": "offline",
+        "prompt": "consent",
+        "login_hint": "dora.dienst@example.com",
+    }
+
+
+def test_sign_in_url():
+    """Signing in asks for who it is alone, and shows no consent screen a second time."""
+    url = authorization_url(
+        ENDPOINTS,
+        CLIENT.client_id,
+        redirect_uri=REDIRECT_URI,
+        scopes=OPENID_SCOPES,
+        state="S",
+        nonce="N",
+        verifier=VERIFIER,
+        offline=False,
+    )
+    assert query(url) == {
+        "response_type": "code",
+        "client_id": CLIENT.client_id,
+        "redirect_uri": REDIRECT_URI,
+        "scope": "openid email",
+        "state": "S",
+        "nonce": "N",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+
+
+def test_sandbox_url():
+    """A stand-in on a loopback address is reached by http, and keeps its own query."""
+    sandbox = replace(ENDPOINTS, authorization_endpoint="http://127.0.0.1:8000/auth?as=alice")
+    url = authorization_url(
+        sandbox,
+        "id",
+        redirect_uri="http://localhost/",
+        scopes=(),
+        state="S",
+        nonce="N",
+        verifier=VERIFIER,
+        offline=True,
+    )
+    assert url.startswith("http://127.0.0.1:8000/auth?as=alice&response_type=code&")
+
+
+def test_sources_of():
+    """A source is open if its own scope was granted."""
+    assert sources_of(ALL_SCOPES) == frozenset(Source)
+    assert sources_of(["openid", SCOPE_OF[Source.DIRECTORY]]) == {Source.DIRECTORY}
+    assert sources_of(()) == frozenset()
+
+
+def test_exchange_request():
+    """A code is exchanged as RFC 6749 4.1.3 says, with the verifier and the client's secret in the body."""
+    google = tokens("token_success")
+    exchange(google)
+    (request,) = google.requests
+    assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
+    assert request.args == {
+        "grant_type": ["authorization_code"],
+        "code": ["4/0AExampleCode"],
+        "client_id": [CLIENT.client_id],
+        "client_secret": [CLIENT.client_secret],
+        "redirect_uri": [REDIRECT_URI],
+        "code_verifier": [VERIFIER],
+    }
+
+
+def test_refresh_request():
+    """A refresh is what RFC 6749 6 says."""
+    google = tokens("token_refresh_success")
+    refresh(google)
+    (request,) = google.requests
+    assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
+    form = SAMPLES["token_refresh_success"]["request"]["form"]
+    assert request.args == {key: [value] for key, value in form.items()}
+
+
+GRANT = Grant("ya29.a0EXAMPLE", NOW + 3599, "1//03ExampleRefresh-L9Ir", ALL_SCOPES, DORA, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "grant"),
+    [
+        ("token_success", GRANT),
+        ("token_success_testing_project", replace(GRANT, refresh_expires_at=NOW + 604799)),
+        (
+            "token_success_partial_consent",
+            replace(GRANT, scopes=frozenset({"openid", "email", SCOPE_OF[Source.OTHER_CONTACTS]})),
+        ),
+        ("token_success_without_refresh_token", replace(GRANT, refresh_token=None)),
+    ],
+)
+def test_exchange(name, grant):
+    """What is granted is read with short scope names, and whole even if it is less than what was asked for."""
+    assert exchange(tokens(name)) == grant
+
+
+REFRESHED = Grant("ya29.a0EXAMPLE2", NOW + 3599, None, ALL_SCOPES, DORA, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "grant"),
+    [
+        ({}, REFRESHED),
+        ({"id_token": None}, replace(REFRESHED, identity=None)),
+        ({"id_token": "eyJhbGciOiJSUzI1NiJ9.EXAMPLE2.EXAMPLE2"}, replace(REFRESHED, identity=None)),
+        ({"refresh_token": "1//new"}, replace(REFRESHED, refresh_token="1//new")),
+        ({"scope": None}, replace(REFRESHED, scopes=frozenset())),
+        ({"expires_in": None}, replace(REFRESHED, expires_at=NOW + 3600)),
+        ({"expires_in": "1800"}, replace(REFRESHED, expires_at=NOW + 1800)),
+        ({"expires_in": 0}, replace(REFRESHED, expires_at=NOW)),
+        ({"expires_in": -5}, replace(REFRESHED, expires_at=NOW)),
+        ({"token_type": None}, REFRESHED),
+        (
+            {"scope": "openid https://www.googleapis.com/auth/userinfo.profile"},
+            replace(REFRESHED, scopes=frozenset({"openid", "profile"})),
+        ),
+    ],
+    ids=str,
+)
+def test_refresh(changes, grant):
+    """A refresh brings a new access token; the rest of the answer may be missing."""
+    assert refresh(tokens("token_refresh_success", **changes)) == grant
+
+
+def test_grant_hides_tokens():
+    """The repr of a grant holds no token and no address."""
+    assert "ya29" not in repr(GRANT)
+    assert "1//" not in repr(GRANT)
+    assert "dora" not in repr(GRANT)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "detail"),
+    [
+        ("token_error_invalid_grant_revoked", ConsentRevoked, "invalid_grant"),
+        ("token_error_invalid_grant_plain", ConsentRevoked, "invalid_grant"),
+        ("token_error_invalid_grant_reauth", ConsentRevoked, "invalid_grant invalid_rapt"),
+        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
+        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
+        ("token_error_invalid_client_unknown", ClientRejected, "invalid_client"),
+        ("token_error_deleted_client", ClientRejected, "deleted_client"),
+        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
+        ("delegation_token_error_unauthorized", ClientRejected, "unauthorized_client"),
+        ("token_error_missing_refresh_token", BadResponse, "invalid_request"),
+        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
+    ],
+)
+def test_refresh_refused(name, error, detail):
+    """Only two errors mean that consent is gone; none of the rest may cost an account its grant."""
+    with pytest.raises(GoogleError) as caught:
+        refresh(Google(answer(name)))
+    assert (type(caught.value), caught.value.detail) == (error, detail)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "detail"),
+    [
+        ("token_error_invalid_grant_code", BadResponse, "code refused: invalid_grant"),
+        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
+        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
+        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
+        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
+    ],
+)
+def test_exchange_refused(name, error, detail):
+    """A code that is not taken is the flow's trouble, not an account's."""
+    with pytest.raises(GoogleError) as caught:
+        exchange(Google(answer(name)))
+    assert (type(caught.value), caught.value.detail) == (error, detail)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers", "kind", "retry_after"),
+    [
+        ("disabled_client", 401, {}, ClientRejected, None),
+        ("unauthorized_client", 400, {}, ClientRejected, None),
+        ("temporarily_unavailable", 400, {"Retry-After": "7"}, GoogleUnavailable, 7.0),
+        ("server_error", 400, {}, GoogleUnavailable, None),
+        ("rate_limit_exceeded", 403, {}, QuotaExceeded, None),
+        ("invalid_grant", 429, {"Retry-After": "30"}, QuotaExceeded, 30.0),
+        ("invalid_grant", 500, {}, GoogleUnavailable, None),
+        ("invalid_scope", 400, {}, BadResponse, None),
+        ("Something Else", 400, {}, BadResponse, None),
+        ("", 400, {}, BadResponse, None),
+    ],
+)
+def test_errors(error, status, headers, kind, retry_after):
+    """Other errors; a status of 429 or 5xx counts more than what comes with it."""
+    google = Google((status, headers, json.dumps({"error": error}).encode()))
+    with pytest.raises(GoogleError) as caught:
+        refresh(google)
+    assert (type(caught.value), caught.value.retry_after) == (kind, retry_after)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id_token": None},
+        {"id_token": id_token(nonce="other")},
+        {"id_token": id_token(aud="other")},
+        {"id_token": id_token(exp=NOW - 3600)},
+        {"id_token": 5},
+        {"scope": None},
+        {"scope": ["openid"]},
+        {"access_token": None},
+        {"access_token": ""},
+        {"access_token": "with blank"},
+        {"access_token": "ya29\r\nHost: evil.example"},
+        {"access_token": 5},
+        {"expires_in": "soon"},
+        {"expires_in": [1]},
+        {"refresh_token": {}},
+        {"refresh_token_expires_in": "x"},
+    ],
+    ids=str,
+)
+def test_exchange_without(changes):
+    """A code exchange that lacks what an account needs, or has it in another shape, is a bad response."""
+    with pytest.raises(BadResponse):
+        exchange(tokens("token_success", **changes))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"access_token=a&token_type=Bearer"),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b"5"),
+        (200, b"null"),
+        (200, b"\xff"),
+        (200, b"[" * 60_000),
+        (200, b'{"error": {"code": 400}}'),
+        (200, b'{"error": "interaction_required"}'),
+        (400, b"<html>"),
+        (400, b'{"access_token": "a"}'),
+        (302, b'{"access_token": "a"}'),
+    ],
+)
+def test_no_token_answer(status, body):
+    """Whatever else comes is a bad response."""
+    with pytest.raises(BadResponse):
+        refresh(Google((status, {"Location": "https://evil.example"}, body)))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just([]) | st.just({})
+FIELDS = st.sampled_from(
+    ["access_token", "expires_in", "expires_at", "scope", "error", "error_description", "error_uri", "token_type"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(FIELDS, SCALARS), st.sampled_from([200, 400, 401]))
+def test_any_answer(body, status):
+    """No JSON object makes another kind of error than ours."""
+    google = Google((status, {}, json.dumps(body).encode()))
+    with contextlib.suppress(GoogleError):
+        assert isinstance(refresh(google), Grant)
+
+
+@pytest.mark.parametrize("name", ["revoke_success", "revoke_error_already_gone", "token_error_invalid_grant_revoked"])
+def test_revoke(name):
+    """A grant is given back, or was already gone; the token is in the body, where no proxy logs it."""
+    google = Google(answer(name))
+    revoke(google)
+    (request,) = google.requests
+    assert (request.method, request.url, request.args) == (
+        "POST",
+        ENDPOINTS.revocation_endpoint,
+        {"token": ["1//03Example&Refresh"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, b'{"error": "invalid_request"}', BadResponse),
+        (400, b"<html>", BadResponse),
+        (403, b'{"error": "invalid_token"}', BadResponse),
+        (302, b"", BadResponse),
+        (429, b"", QuotaExceeded),
+        (503, b"", GoogleUnavailable),
+        (401, b'{"error": "invalid_client"}', ClientRejected),
+    ],
+)
+def test_revoke_fails(status, body, error):
+    """Anything else is told: the grant may live on."""
+    with pytest.raises(error):
+        revoke(Google((status, {}, body)))

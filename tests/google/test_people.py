@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""Listings: all pages, the right parameters, and a sync token only when everything has come."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
+from ldapgw.google import people
+from ldapgw.google.people import LISTINGS, Page, People, fingerprint
+
+from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok, result_of
+from .samples import SAMPLES, answer
+
+PARAMS = {
+    Source.CONTACTS: {
+        "personFields": [
+            "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,memberships,addresses,urls"
+        ],
+        "sources": ["READ_SOURCE_TYPE_CONTACT"],
+        "pageSize": ["1000"],
+        "requestSyncToken": ["true"],
+    },
+    Source.OTHER_CONTACTS: {
+        "readMask": ["metadata,names,emailAddresses,phoneNumbers"],
+        "pageSize": ["1000"],
+        "requestSyncToken": ["true"],
+    },
+    Source.DIRECTORY: {
+        "readMask": ["metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls"],
+        "sources": ["DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"],
+        "pageSize": ["1000"],
+        "requestSyncToken": ["true"],
+    },
+}
+
+
+def service(google: Google) -> People:
+    return People(google.http, ENDPOINTS, clock_at(NOW), at_once)
+
+
+def listing(google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None) -> list[Page]:
+    async def collect() -> list[Page]:
+        return [page async for page in service(google).pages(source, "ya29.EXAMPLE", sync_token)]
+
+    return result_of(collect())
+
+
+def shape(page: Page) -> tuple[int, str, int | None]:
+    return len(page.persons), page.next_sync_token, page.total
+
+
+@pytest.mark.parametrize("source", list(Source))
+def test_request(source):
+    """A full sync sends exactly these parameters, the token in a header."""
+    google = Google(ok({"nextSyncToken": "S"}))
+    listing(google, source)
+    (request,) = google.requests
+    assert (request.method, request.url, request.args) == (
+        "GET",
+        ENDPOINTS.people_api + LISTINGS[source].path,
+        PARAMS[source],
+    )
+    assert request.headers["authorization"] == "Bearer ya29.EXAMPLE"
+
+
+def test_private_fields():
+    """Notes, photos and merged private data are never asked for."""
+    asked = str(LISTINGS)
+    assert not any(
+        word in asked for word in ("biographies", "photos", "mergeSources", "birthdays", "READ_SOURCE_TYPE_PROFILE")
+    )
+
+
+def test_full():
+    """All pages of a full sync, the second asked for with the same parameters and the page token."""
+    google = Google(answer("connections_full_first_page"), answer("connections_full_last_page"))
+    pages = listing(google)
+    assert list(map(shape, pages)) == [(9, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)]
+    assert pages[0].persons == tuple(SAMPLES["connections_full_first_page"]["body"]["connections"])
+    assert [request.args for request in google.requests] == [
+        PARAMS[Source.CONTACTS],
+        PARAMS[Source.CONTACTS] | {"pageToken": ["GgkKBAgBEgAgAQ-EXAMPLE-PAGE2"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "shapes"),
+    [
+        (["connections_full_empty_account"], Source.CONTACTS, [(0, "EJ3x-EXAMPLE-SYNC-EMPTY==", None)]),
+        (
+            ["connections_empty_page_with_next", "connections_full_last_page"],
+            Source.CONTACTS,
+            [(0, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)],
+        ),
+        (["other_contacts_full"], Source.OTHER_CONTACTS, [(4, "EXAMPLE-OTHER-SYNC-1", 4)]),
+        (
+            ["directory_full_first_page", "directory_full_last_page"],
+            Source.DIRECTORY,
+            [(2, "", None), (1, "EXAMPLE-DIR-SYNC-1", None)],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and isinstance(value[0], str) else "",
+)
+def test_samples(names, source, shapes):
+    """An empty account, an empty page that is not the last, and the other sources."""
+    assert list(map(shape, listing(Google(*map(answer, names)), source))) == shapes
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("connections_incremental", Source.CONTACTS, (4, "EJ3x-EXAMPLE-SYNC-0002==", None)),
+        ("connections_incremental_nothing_changed", Source.CONTACTS, (0, "EJ3x-EXAMPLE-SYNC-0003==", None)),
+        ("other_contacts_incremental", Source.OTHER_CONTACTS, (1, "EXAMPLE-OTHER-SYNC-2", 3)),
+        ("directory_incremental", Source.DIRECTORY, (1, "EXAMPLE-DIR-SYNC-2", None)),
+    ],
+)
+def test_incremental(name, source, expected):
+    """An incremental sync sends the sync token besides the same parameters."""
+    google = Google(answer(name))
+    assert list(map(shape, listing(google, source, "OLD=="))) == [expected]
+    assert google.requests[0].args == PARAMS[source] | {"syncToken": ["OLD=="]}
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [{}],
+        [{"connections": []}],
+        [{"nextSyncToken": ""}],
+        [{"nextPageToken": "A", "nextSyncToken": "S"}, {}],
+        [{"nextPageToken": 5}],
+        [{"nextSyncToken": ["S"]}],
+        [{"connections": {}, "nextSyncToken": "S"}],
+        [{"connections": None, "nextSyncToken": "S"}],
+        [{"connections": [5], "nextSyncToken": "S"}],
+        [{"connections": ["person"], "nextSyncToken": "S"}],
+        [[]],
+        ["text"],
+        [None],
+    ],
+    ids=json.dumps,
+)
+def test_wrong_shape(bodies):
+    """A page of another shape, or no sync token at the end, is a bad response."""
+    with pytest.raises(BadResponse):
+        listing(Google(*map(ok, bodies)))
+
+
+@pytest.mark.parametrize("tokens", ["AA", "ABA", "ABB"])
+def test_page_token_twice(tokens):
+    """A page token that came before is not followed again: Google has been seen to give one page for ever."""
+    google = Google(*(ok({"nextPageToken": token}) for token in tokens))
+    with pytest.raises(BadResponse, match="the same page token twice"):
+        listing(google)
+    assert len(google.requests) == len(tokens)
+
+
+def test_early_sync_token():
+    """A sync token before the last page is not passed on: what follows it would be lost."""
+    google = Google(ok({"nextPageToken": "A", "nextSyncToken": "EARLY"}), ok({"nextSyncToken": "S"}))
+    assert [page.next_sync_token for page in listing(google)] == ["", "S"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"connections": [', b"[" * 1_000_000, b"\xff", b'{"a": "\\ud800"}'], ids=lambda b: b[:9]
+)
+def test_not_json(body):
+    """Nor is anything else that can be decoded."""
+    with pytest.raises(BadResponse, match="not a page"):
+        listing(Google((200, {}, body)))
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"), [(17, 17), (0, 0), (-1, None), (True, None), ("17", None), (1.5, None), (None, None)]
+)
+def test_total(total, expected):
+    """A count that is none is not one."""
+    assert listing(Google(ok({"totalItems": total, "nextSyncToken": "S"})))[0].total == expected
+
+
+def test_too_many_pages():
+    """A server that pages for ever is left."""
+    google = Google(*(ok({"nextPageToken": str(page)}) for page in range(people.MOST_PAGES + 2)))
+    with pytest.raises(BadResponse, match="more than 500 pages"):
+        listing(google)
+    assert len(google.requests) == people.MOST_PAGES
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "sync_token", "error", "retry_after"),
+    [
+        ("error_expired_sync_token_400", Source.CONTACTS, "OLD", SyncTokenExpired, None),
+        ("error_invalid_argument_400", Source.CONTACTS, "OLD", SyncTokenExpired, None),
+        ("error_invalid_argument_400", Source.CONTACTS, None, BadResponse, None),
+        ("error_directory_consumer_400", Source.DIRECTORY, None, SourceUnavailable, None),
+        ("error_resource_exhausted_429_retry_after", Source.CONTACTS, None, QuotaExceeded, 30.0),
+        ("error_bad_gateway_502_html", Source.CONTACTS, None, GoogleUnavailable, None),
+    ],
+)
+def test_refused(name, source, sync_token, error, retry_after):
+    """What is refused raises; it never looks like an empty page."""
+    with pytest.raises(error) as caught:
+        listing(Google(answer(name)), source, sync_token)
+    assert caught.value.retry_after == retry_after
+
+
+def test_refused_on_second_page():
+    """A failure behind the first page raises, too: the first one must not be kept."""
+    google = Google(answer("connections_full_first_page"), answer("error_unavailable_503"))
+    with pytest.raises(GoogleUnavailable):
+        listing(google)
+
+
+def test_labels():
+    """The account's own groups, with clean names; Google's are left out."""
+    google = Google(answer("contact_groups_list"))
+    assert result_of(service(google).labels("ya29.EXAMPLE")) == {
+        "contactGroups/4a1b2c3d0e5f6071": 'Kunden, Süd & "Ost"',
+        "contactGroups/5b2c3d4e0f607182": "🏠 Haus",
+        "contactGroups/6c3d4e5f00718293": "leer",
+    }
+    (request,) = google.requests
+    assert (request.url, request.args) == (
+        "https://people.googleapis.com/v1/contactGroups",
+        {"groupFields": ["groupType,metadata,name"], "pageSize": ["1000"]},
+    )
+
+
+def test_labels_paged():
+    """Groups come in pages as well, may be malformed, and need no sync token."""
+    user = {"groupType": "USER_CONTACT_GROUP"}
+    google = Google(
+        ok({"contactGroups": [{"resourceName": "contactGroups/a", "name": " A\n", **user}], "nextPageToken": "2"}),
+        ok({"contactGroups": [{"resourceName": 5, "name": "B", **user}, {"resourceName": "contactGroups/c", **user}]}),
+    )
+    assert result_of(service(google).labels("t")) == {"contactGroups/a": "A"}
+
+
+def test_off_thread():
+    """Pages are decoded where the caller says."""
+    asked = []
+
+    async def elsewhere(function, *args):
+        asked.append(function)
+        return function(*args)
+
+    reader = People(Google(ok({"nextSyncToken": "S"})).http, ENDPOINTS, clock_at(NOW), elsewhere)
+
+    async def collect():
+        return [page async for page in reader.pages(Source.CONTACTS, "t", None)]
+
+    assert len(result_of(collect())) == len(asked) == 1
+
+
+def test_page_hides_persons():
+    """The repr of a page holds no person and no token."""
+    assert repr(Page(({"names": "Ada"},), "S", 1)) == "Page(total=1)"
+
+
+def test_fingerprint(monkeypatch):
+    """The fingerprint differs by source, and changes with any parameter."""
+    before = {source: fingerprint(source) for source in Source}
+    assert len(set(before.values())) == 3
+    listing_now = LISTINGS[Source.CONTACTS]
+    changed = people.Listing(listing_now.path, listing_now.key, listing_now.total, (*listing_now.params, ("a", "1")))
+    monkeypatch.setattr(people, "LISTINGS", {**LISTINGS, Source.CONTACTS: changed})
+    assert fingerprint(Source.CONTACTS) != before[Source.CONTACTS]
+    assert fingerprint(Source.DIRECTORY) == before[Source.DIRECTORY]

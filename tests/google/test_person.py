@@ -1,0 +1,669 @@
+# SPDX-License-Identifier: MIT
+"""Contacts from persons, however awkward."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Address, Contact, Kind, Source
+from ldapgw.google.person import MOST_VALUES, Reading, read_person
+
+from .samples import SAMPLES, persons
+
+OCTOBER = 1790928930.123456
+MINE = ("contactGroups/myContacts",)
+STARRED = (*MINE, "contactGroups/starred")
+CUSTOMERS = "contactGroups/4a1b2c3d0e5f6071"
+
+PERSONS = persons(
+    "connections_full_first_page",
+    "connections_full_last_page",
+    "other_contacts_full",
+    "directory_full_first_page",
+    "directory_full_last_page",
+) | {
+    name: person for name, person in persons("connections_incremental").items() if name == "people/c2300000000000000905"
+}
+
+
+def read(person: dict[str, Any], source: Source = Source.CONTACTS) -> Reading:
+    return read_person(person, source, "DE")
+
+
+def contact(person: dict[str, Any], source: Source = Source.CONTACTS) -> Contact:
+    """The contact of a person that is given without what all have."""
+    found = read({"resourceName": "people/c1", **person}, source).contact
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A contact, its numbers as ``kind e164-or-digits;extension``."""
+
+    rest: Contact
+    phones: tuple[str, ...]
+
+
+def summary(found: Contact | None) -> Summary | None:
+    if found is None:
+        return None
+    phones = (
+        f"{phone.kind} {phone.number.e164 or phone.number.digits}"
+        + (f";{phone.number.extension}" if phone.number.extension else "")
+        for phone in found.phones
+    )
+    return Summary(replace(found, phones=()), tuple(phones))
+
+
+def mine(number: int, *phones: str, **fields: Any) -> Summary:
+    """One of the user's own contacts."""
+    uid = f"c{2300000000000000000 + number}"
+    fields = {"source_id": f"1feb3dd0676600{number:02x}", "labels": MINE, "updated": OCTOBER} | fields
+    return Summary(Contact(uid, Source.CONTACTS, **fields), phones)
+
+
+def other(number: int, *phones: str, **fields: Any) -> Summary:
+    """An other contact."""
+    uid, source_id = f"other-c{4500000000000000000 + number}", f"3e7336287142{number:04x}"
+    return Summary(Contact(uid, Source.OTHER_CONTACTS, source_id, updated=OCTOBER, **fields), phones)
+
+
+def colleague(number: int, *phones: str, **fields: Any) -> Summary:
+    """Somebody in the directory."""
+    uid = f"{110000000000000001000 + number}"
+    return Summary(Contact(uid, Source.DIRECTORY, uid, updated=OCTOBER, **fields), phones)
+
+
+RUF = (
+    "mobile +491710000001",
+    "mobile +491710000002",
+    "other +49865100001",
+    "other +12025550142",
+    "other +49300000003",
+    "pager +491805000004",
+)
+LONG = "Langenscheid-" * 8 + "Ende"
+
+CONTACTS: dict[str, Summary | None] = {
+    "people/c2300000000000000001": mine(
+        1,
+        "work +4930901820101",
+        "mobile +4915100000001",
+        "fax +4930901820199",
+        name="Dr. Ada Maria Beispiel, PhD",
+        given_name="Ada",
+        family_name="Beispiel",
+        also=("Adi", "AH-da by-SHPEEL"),
+        organization="Beispiel & Söhne GmbH",
+        department="Leitung",
+        title="Geschäftsführerin",
+        emails=("ada.beispiel@example.com", "ada@example.org"),
+        addresses=(
+            Address(
+                ("Musterstraße 1", "Hinterhaus", "10115 Berlin", "Deutschland"),
+                street="Musterstraße 1 Hinterhaus",
+                city="Berlin",
+                postal_code="10115",
+                country_code="DE",
+            ),
+        ),
+        urls=("https://example.com/ada",),
+        labels=(CUSTOMERS, *STARRED),
+    ),
+    "people/c2300000000000000002": mine(2, "main +498912340000", organization="ACME Sanitär OHG"),
+    "people/c2300000000000000003": mine(3, "other +41446681800"),
+    "people/c2300000000000000004": mine(
+        4, name="Norbert Nummernlos", given_name="Norbert", family_name="Nummernlos", emails=("norbert@example.net",)
+    ),
+    "people/c2300000000000000005": mine(5, *RUF, name="Sechs Ruf", given_name="Sechs", family_name="Ruf"),
+    "people/c2300000000000000006": mine(
+        6,
+        "other 112",
+        "other *97",
+        "home 234567",
+        "work +498003569377",
+        "mobile +49301234567",
+        name="Ohne Kanon",
+        given_name="Ohne",
+        family_name="Kanon",
+    ),
+    "people/c2300000000000000007": mine(
+        7,
+        "work +12025550123;45",
+        "work +12025550124;9",
+        "other +442079460000;123",
+        name="Extension Person",
+        given_name="Extension",
+        family_name="Person",
+    ),
+    "people/c2300000000000000008": mine(
+        8,
+        "mobile +81355550100",
+        "work +81355550101",
+        name="山田 太郎 🦄👨\u200d👩\u200d👧",
+        given_name="太郎",
+        family_name="山田",
+        also=("ヤマダ タロウ", "レイカブシキガイシャ"),
+        organization="例株式会社",
+        title="部長",
+    ),
+    "people/c2300000000000000009": mine(
+        9,
+        "mobile +972500000001",
+        "home +49500000002",
+        name="دانا الكاتبة",
+        given_name="دانا",
+        family_name="الكاتبة",
+        also=("דנה",),
+    ),
+    "people/c2300000000000000010": mine(
+        10,
+        "mobile +447700900010",
+        name="Patricia Muster",
+        given_name="Patricia",
+        family_name="Muster",
+        also=("Patty M.",),
+        emails=("patty@example.com",),
+    ),
+    "people/c2300000000000000011": mine(
+        11,
+        "work +12025550111",
+        name='#O\'Brien, "Bob" <b@x>; a\\z = 1+2 (*)',
+        given_name='Bob "the Builder"',
+        family_name="O'Brien, Jr.",
+        organization='Smith, Jones + Co; "R&D" \\ Ltd = #1',
+        title="*)(uid=*",
+    ),
+    "people/c2300000000000000012": mine(
+        12,
+        "home +431000000",
+        name="Longina" + " von und zu" * 12 + " " + LONG,
+        given_name="Longina" + " von und zu" * 12,
+        family_name=LONG,
+        organization="Amt für Sehr Lange Bezeichnungen",
+        title=("Referentin " * 30)[:256].strip(),
+    ),
+    "people/c2300000000000000013": mine(
+        13, "home +622155500013", name="Sukarno", given_name="Sukarno", emails=("sukarno@example.org",)
+    ),
+    "people/c2300000000000000014": mine(
+        14,
+        "home +49400000014",
+        name="Dr. Ada Maria Beispiel, PhD",
+        given_name="Ada",
+        family_name="Beispiel",
+        labels=(CUSTOMERS,),
+    ),
+    "people/c2300000000000000015": None,
+    "people/c2300000000000000016": mine(
+        16,
+        "mobile +903120000016",
+        name="Zoë Strauß-İsık",
+        given_name="Zoë",
+        family_name="Strauß-İsık",
+        organization="Erste AG",
+        labels=STARRED,
+    ),
+    "people/c2300000000000000017": None,
+    "people/c2300000000000000905": replace(
+        mine(5, *RUF),
+        rest=replace(mine(5, name="Sechs Ruf", given_name="Sechs", family_name="Ruf").rest, uid="c2300000000000000905"),
+    ),
+    "otherContacts/c4500000000000000001": other(1, emails=("newsletter@example.com",)),
+    "otherContacts/c4500000000000000002": other(
+        2, name="Olga Oft", given_name="Olga", family_name="Oft", emails=("olga.oft@example.org",)
+    ),
+    "otherContacts/c4500000000000000003": other(3, "other +4917100033"),
+    "otherContacts/c4500000000000000004": other(4, name="info@example.net", emails=("info@example.net",)),
+    "people/110000000000000001001": colleague(
+        1,
+        "work +4930901822001",
+        "other 2001",
+        name="Dora Dienst",
+        given_name="Dora",
+        family_name="Dienst",
+        organization="Example AG",
+        department="Einkauf",
+        title="Leiterin Einkauf",
+        emails=("dora.dienst@example.com", "dd@example.com"),
+    ),
+    "people/110000000000000001002": colleague(
+        2, name="Emil Neu", given_name="Emil", family_name="Neu", emails=("emil.neu@example.com",)
+    ),
+    "people/110000000000000001003": colleague(
+        3, "work +498900004711", name="Hausmeisterdienst Süd", emails=("hausmeister@example.org",)
+    ),
+}
+
+UNREADABLE = {"people/c2300000000000000006": 1}
+
+
+def test_all_persons():
+    """The table below has every person of the index, and no other."""
+    index = json.loads(json.dumps(sorted(PERSONS)))
+    assert index == sorted(CONTACTS)
+    assert len(index) == 25
+
+
+@pytest.mark.parametrize("name", sorted(CONTACTS))
+def test_person(name):
+    """Each of the 25 awkward persons becomes exactly this contact, or none for lack of anything to show."""
+    reading = read(*PERSONS[name])
+    assert summary(reading.contact) == CONTACTS[name]
+    assert reading.skipped == ("" if CONTACTS[name] else "empty")
+    assert reading.unreadable_numbers == UNREADABLE.get(name, 0)
+    assert not reading.deleted
+
+
+def test_typed_numbers():
+    """A number keeps the writing of the contact's owner, without invisible signs."""
+    assert [
+        phone.number.typed
+        for name in ("people/c2300000000000000007", "people/c2300000000000000009", "people/c2300000000000000011")
+        for phone in read(*PERSONS[name]).contact.phones
+    ] == [
+        "+1 (202) 555-0123 ext. 45",
+        "+1 202 555 0124;ext=9",
+        "+44 20 7946 0000,,123#",
+        "+972 50-000-0001",
+        "050 000 0002",
+        "+1 202 555 0111",
+    ]
+
+
+def test_notes_stay():
+    """Nothing of a biography is anywhere in a contact."""
+    notes = [note["value"][:20] for person, _ in PERSONS.values() for note in person.get("biographies", ())]
+    written = "".join(repr(CONTACTS[name]) + repr(summary(read(*PERSONS[name]).contact)) for name in CONTACTS)
+    assert notes
+    assert not any(note in written for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("sample", "name", "reading"),
+    [
+        (
+            "connections_incremental",
+            "people/c2300000000000000003",
+            Reading(None, "c2300000000000000003", "1feb3dd067660003", deleted=True),
+        ),
+        ("connections_incremental", "people/c2300000000000000004", Reading(None, "c2300000000000000004", deleted=True)),
+        (
+            "other_contacts_incremental",
+            "otherContacts/c4500000000000000001",
+            Reading(None, "other-c4500000000000000001", deleted=True),
+        ),
+        ("directory_incremental", "people/110000000000000001002", Reading(None, "110000000000000001002", deleted=True)),
+    ],
+)
+def test_deleted(sample, name, reading):
+    """A deleted person, told with its source or without."""
+    person, source = persons(sample)[name]
+    assert read(person, source) == reading
+
+
+def test_moved():
+    """A person under a new name tells the old one; its stable key is the same."""
+    before = read(*PERSONS["people/c2300000000000000005"])
+    after = read(*PERSONS["people/c2300000000000000905"])
+    assert (after.uid, after.previous_uids) == ("c2300000000000000905", ("c2300000000000000005",))
+    assert before.source_id == after.source_id == "1feb3dd067660005"
+
+
+def item(value: object = None, **fields: Any) -> dict[str, Any]:
+    """An item of a field; `primary` and `source` go to its metadata."""
+    metadata = {"primary": fields.pop("primary", False), "source": {"type": fields.pop("source", "CONTACT")}}
+    return {"metadata": metadata, **({} if value is None else {"value": value}), **fields}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("home", Kind.HOME),
+        ("work", Kind.WORK),
+        ("mobile", Kind.MOBILE),
+        ("workMobile", Kind.MOBILE),
+        ("main", Kind.MAIN),
+        ("other", Kind.OTHER),
+        ("googleVoice", Kind.OTHER),
+        ("homeFax", Kind.FAX),
+        ("workFax", Kind.FAX),
+        ("otherFax", Kind.FAX),
+        ("fax", Kind.FAX),
+        ("pager", Kind.PAGER),
+        ("workPager", Kind.PAGER),
+        ("WORK", Kind.WORK),
+        (" Mobile ", Kind.MOBILE),
+        ("Ferienhaus", Kind.OTHER),
+        ("", Kind.OTHER),
+        (None, Kind.OTHER),
+        (["home"], Kind.OTHER),
+    ],
+)
+def test_kinds(kind, expected):
+    """Google's types, and those of the user's own making."""
+    assert [phone.kind for phone in contact({"phoneNumbers": [item("+49301234567", type=kind)]}).phones] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("items", "phones"),
+    [
+        ([item("+49301234567", type="home"), item("030 1234567", type="work")], ("home +49301234567",)),
+        ([item("+49301234567"), item("030 1234567", type="work")], ("work +49301234567",)),
+        ([item("+49301234567", type="Ferien"), item("030 1234567", type="work")], ("other +49301234567",)),
+        (
+            [item("+49301234567"), item("030 1234567", type="work"), item("+49301234567", type="home")],
+            ("work +49301234567",),
+        ),
+        ([item("+49301234567 ext. 1"), item("+49301234567")], ("other +49301234567;1", "other +49301234567")),
+        ([item("2001", type="work"), item("20 01")], ("work 2001",)),
+        ([item("+49301"), item("+49302222222", primary=True)], ("other +49302222222", "other 49301")),
+        (
+            [
+                item("+49301111111", source="PROFILE"),
+                item("+49302222222"),
+                item("+49303333333", source="DOMAIN_PROFILE"),
+            ],
+            ("other +49302222222", "other +49301111111", "other +49303333333"),
+        ),
+        (
+            [item("+49301111111"), item("+49302222222", primary=True, source="PROFILE")],
+            ("other +49302222222", "other +49301111111"),
+        ),
+        ([item(None, canonicalForm="+49301234567")], ("other +49301234567",)),
+        ([item("+49301234567", canonicalForm=5)], ("other +49301234567",)),
+    ],
+)
+def test_numbers(items, phones):
+    """Each number once; primary ones first, then the user's own, then as they came."""
+    assert summary(contact({"phoneNumbers": items})).phones == phones
+
+
+def test_unreadable_numbers():
+    """Texts in a number's place are counted; blanks are no text."""
+    person = {
+        "names": [item(displayName="Ada")],
+        "phoneNumbers": [item("ask me"), item(" "), item("x" * 70), item("1")],
+    }
+    reading = read({"resourceName": "people/c1", **person})
+    assert (reading.unreadable_numbers, len(reading.contact.phones)) == (2, 1)
+    empty = read({"resourceName": "people/c1", "phoneNumbers": [item("ask me")]})
+    assert (empty.contact, empty.skipped, empty.unreadable_numbers) == (None, "empty", 1)
+
+
+@pytest.mark.parametrize(
+    ("person", "name", "also"),
+    [
+        ({"names": [item(displayName="A B", unstructuredName="C")]}, "A B", ()),
+        ({"names": [item(displayName=" \u200b", unstructuredName="C")]}, "C", ()),
+        ({"names": [item(givenName="A", middleName="M", familyName="B")]}, "A M B", ()),
+        ({"names": [item(familyName="B")]}, "B", ()),
+        ({"names": [item(), item(displayName="A")]}, "A", ()),
+        ({"names": [item(displayName="P", source="PROFILE"), item(displayName="A")]}, "A", ("P",)),
+        ({"names": [item(displayName="A"), item(displayName="P", primary=True)]}, "P", ("A",)),
+        (
+            {"names": [item(displayName="A")], "nicknames": [item("N"), item("A"), item("M", type="MAIDEN_NAME")]},
+            "A",
+            ("N", "M"),
+        ),
+        ({"nicknames": [item("N"), item("M")]}, "N", ("M",)),
+        ({"names": [item(displayName="A", phoneticGivenName="a", phoneticFamilyName="b")]}, "A", ("a b",)),
+        ({"organizations": [item(name="O")]}, "", ()),
+        ({"emailAddresses": [item("a@b.example", displayName="E")]}, "", ()),
+    ],
+)
+def test_names(person, name, also):
+    """The name to show, and those that only find; what is no person's name is left to the entry."""
+    found = contact(person)
+    assert (found.name, found.also) == (name, also)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([item(name="A", title="a"), item(name="B", title="b", primary=True)], ("B", "b")),
+        ([item(name="A", title="a", current=False), item(name="B", title="b", current=True)], ("B", "b")),
+        ([item(name="A", current=True), item(name="B", primary=True)], ("B", "")),
+        ([item(title="a", primary=True), item(name="B", title="b")], ("B", "b")),
+        ([item(name="A", source="PROFILE"), item(name="B")], ("B", "")),
+        ([item(name="A", current="true"), item(name="B", current=True)], ("B", "")),
+    ],
+)
+def test_organizations(items, expected):
+    """One organization: with a name, the primary one, a current one; its own title and no other's."""
+    found = contact({"organizations": items})
+    assert (found.organization, found.title) == expected
+
+
+def test_title_alone():
+    """A name with a title and no organization keeps the title."""
+    found = contact({"names": [item(displayName="A")], "organizations": [item(title="T", department="D")]})
+    assert (found.organization, found.department, found.title) == ("", "D", "T")
+
+
+@pytest.mark.parametrize(
+    ("values", "emails"),
+    [
+        (["a@b.example", "A@B.example", "c@d.example"], ("a@b.example", "c@d.example")),
+        (["Ada@Example.com"], ("Ada@Example.com",)),
+        (["mailto:a@b.example", " a@c.example\n"], ("a@b.example", "a@c.example")),
+        (["jörg@müller.example"], ("jörg@müller.example",)),
+    ],
+)
+def test_emails(values, emails):
+    """Each address once whatever its case, as it was first written."""
+    assert contact({"emailAddresses": list(map(item, values))}).emails == emails
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "not an address",
+        "a@b c",
+        "@b",
+        "a@",
+        "a",
+        "a@b@c",
+        "<a@b>",
+        "a@b,c@d",
+        "a" * 65 + "@b",
+        "a@" + "b" * 200,
+        "",
+        None,
+        5,
+    ],
+)
+def test_no_email(value):
+    """What is no address is not shown as one."""
+    assert contact({"names": [item(displayName="A")], "emailAddresses": [item(value)]}).emails == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        (
+            {
+                "streetAddress": "S 1\nH",
+                "city": "C",
+                "region": "R",
+                "postalCode": "1",
+                "country": "L",
+                "countryCode": "de",
+            },
+            Address(("S 1", "H", "1 C", "R", "L"), "S 1 H", "C", "R", "1", "DE"),
+        ),
+        ({"poBox": "PF 7", "city": "C"}, Address(("PF 7", "C"), "PF 7", "C")),
+        ({"formattedValue": "X\n\nY", "countryCode": "Germany"}, Address(("X", "Y"))),
+        ({"country": "L", "countryCode": 5}, Address(("L",))),
+    ],
+)
+def test_addresses(fields, address):
+    """The lines as Google made them, or made of the parts."""
+    assert contact({"addresses": [item(**fields), item(**fields), item(), item(countryCode="DE")]}).addresses == (
+        address,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("https://example.com/ä?b=c#d", True),
+        ("HTTP://example.com", True),
+        ("example.com", True),
+        ("example.com:8080/x", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("ftp://example.com", False),
+        ("https://a b", False),
+        ("home", False),
+        ("", False),
+    ],
+)
+def test_urls(value, kept):
+    """Web addresses, with or without a scheme; nothing that a browser would run."""
+    assert contact({"names": [item(displayName="A")], "urls": [item(value)]}).urls == ((value,) if kept else ())
+
+
+def member(group: object) -> dict[str, Any]:
+    return {"contactGroupMembership": {"contactGroupResourceName": group}}
+
+
+def test_labels():
+    """Groups in a fixed order; system groups other than the two that Google shows are left out, as is all else."""
+    groups = ["starred", "friends", "family", "coworkers", "all", "blocked", "chatBuddies", "b1", "a1", "a1", "x/y", ""]
+    memberships = [member(f"contactGroups/{group}") for group in groups]
+    person = {"memberships": [*memberships, member(5), member("labels/z"), {"domainMembership": {}}, "x"]}
+    assert contact({"names": [item(displayName="A")], **person}).labels == (
+        "contactGroups/a1",
+        "contactGroups/b1",
+        "contactGroups/starred",
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "updated"),
+    [
+        (["1970-01-02T00:00:00Z", "1970-01-01T00:00:00Z"], 86400.0),
+        (["1970-01-01T01:00:00.123456789+01:00"], 0.123456),
+        (["1970-01-02"], 86400.0),
+        (["1969-01-01T00:00:00Z", "soon", 5, None, {}], 0.0),
+        (["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"], 253402387139.0),
+        ([], 0.0),
+    ],
+    ids=str,
+)
+def test_updated(times, updated):
+    """The newest change of any source; what cannot be read is no time."""
+    person = {"names": [item(displayName="A")], "metadata": {"sources": [{"updateTime": time} for time in times]}}
+    assert contact(person).updated == updated
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "uid"),
+    [
+        ("people/c123", Source.CONTACTS, "c123"),
+        ("otherContacts/c123", Source.OTHER_CONTACTS, "other-c123"),
+        ("people/123", Source.DIRECTORY, "123"),
+        ("people/", Source.CONTACTS, ""),
+        ("people/a,dc=b", Source.CONTACTS, ""),
+        ("people/c1\n", Source.CONTACTS, ""),
+        ("people/" + "1" * 129, Source.CONTACTS, ""),
+        ("", Source.CONTACTS, ""),
+        (None, Source.CONTACTS, ""),
+        (["people/c1"], Source.CONTACTS, ""),
+    ],
+    ids=str,
+)
+def test_uid(name, source, uid):
+    """The id in the resource name; a person without one is left out, and said to be."""
+    reading = read({"resourceName": name, "names": [item(displayName="A")]}, source)
+    assert (reading.uid, reading.contact is not None) == (uid, bool(uid))
+    assert reading.skipped == ("" if uid else "unidentified")
+
+
+@pytest.mark.parametrize(
+    ("source", "types", "expected"),
+    [
+        (Source.CONTACTS, ["PROFILE", "CONTACT"], "1"),
+        (Source.CONTACTS, ["PROFILE"], ""),
+        (Source.OTHER_CONTACTS, ["CONTACT", "OTHER_CONTACT"], "1"),
+        (Source.OTHER_CONTACTS, ["CONTACT"], "0"),
+        (Source.DIRECTORY, ["PROFILE", "DOMAIN_CONTACT", "DOMAIN_PROFILE"], "2"),
+        (Source.DIRECTORY, ["PROFILE", "DOMAIN_CONTACT"], "1"),
+        (Source.DIRECTORY, [None, "PROFILE"], "1"),
+    ],
+)
+def test_source_id(source, types, expected):
+    """The stable key is that of the source that the listing is about."""
+    sources = [{"type": kind, "id": str(at)} for at, kind in enumerate(types)]
+    assert read({"metadata": {"sources": sources}}, source).source_id == expected
+
+
+def test_many_values():
+    """A contact with too many values keeps as many as Google itself would list."""
+    person = {
+        "phoneNumbers": [item(f"+4930{number:07}") for number in range(1000)],
+        "emailAddresses": [item(f"a{number}@b.example") for number in range(1000)],
+    }
+    found = contact(person)
+    assert (len(found.phones), len(found.emails)) == (MOST_VALUES, MOST_VALUES)
+
+
+SAMPLE_KEYS = sorted(
+    {key for person, _ in PERSONS.values() for key in person}
+    | {
+        key
+        for person, _ in PERSONS.values()
+        for items in person.values()
+        if isinstance(items, list)
+        for key in items[0]
+    }
+    | {"primary", "source", "sources", "type", "id", "updateTime", "deleted", "previousResourceNames", "poBox"}
+    | {"contactGroupResourceName"}
+)
+WORDS = st.sampled_from(
+    ["CONTACT", "people/c1", "contactGroups/a", "+49301234567", "a@b.example", "x.example", "DE", "work"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(st.characters(), max_size=8)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(SAMPLE_KEYS), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def checked(reading: Reading) -> Reading:
+    """A reading that keeps what its docstring promises."""
+    assert (reading.contact is None) == (reading.deleted or bool(reading.skipped))
+    if reading.contact is not None:
+        assert reading.contact.uid == reading.uid
+        json.dumps(repr(summary(reading.contact))).encode()
+        hash(reading.contact)
+    return reading
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(SAMPLE_KEYS), JSON, max_size=8), st.sampled_from(Source))
+def test_any_object(person, source):
+    """No JSON object raises."""
+    checked(read(person, source))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_damage(data):
+    """No piece of a real person, replaced by anything, raises or costs another field its value."""
+    person = json.loads(json.dumps(SAMPLES["connections_full_first_page"]["body"]["connections"][0]))
+    field = data.draw(st.sampled_from(sorted(set(person) - {"resourceName", "metadata", "names"})))
+    person[field] = data.draw(JSON)
+    found = checked(read(person)).contact
+    assert found.name == "Dr. Ada Maria Beispiel, PhD"
+    assert field == "phoneNumbers" or len(found.phones) == 3
+    assert field == "emailAddresses" or len(found.emails) == 2

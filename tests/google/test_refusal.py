@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""People API errors: each has one meaning, however it is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Source
+from ldapgw.errors import (
+    AccessTokenRejected,
+    ApiDisabled,
+    BadResponse,
+    GoogleError,
+    GoogleUnavailable,
+    QuotaExceeded,
+    ScopeMissing,
+    SourceUnavailable,
+    SyncTokenExpired,
+)
+from ldapgw.google.http import Answer
+from ldapgw.google.refusal import read_refusal
+
+from .samples import SAMPLES, answer
+
+CONSOLE = "https://console.developers.google.com/apis/api/people.googleapis.com/overview?project=123456789012"
+URLS = {
+    "people/me/connections": Source.CONTACTS,
+    "otherContacts": Source.OTHER_CONTACTS,
+    "people:listDirectoryPeople": Source.DIRECTORY,
+}
+
+
+def read(
+    status: int, body: object, source: Source | None = Source.CONTACTS, *, incremental: bool = False
+) -> GoogleError:
+    octets = body if isinstance(body, bytes) else json.dumps({"error": body}).encode()
+    return read_refusal(Answer(status, octets, 30.0), source, incremental=incremental)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "detail"),
+    [
+        ("error_expired_sync_token_400", SyncTokenExpired, "HTTP 400 EXPIRED_SYNC_TOKEN"),
+        ("error_expired_sync_token_400_precondition", SyncTokenExpired, "HTTP 400 EXPIRED_SYNC_TOKEN"),
+        ("error_expired_sync_token_410", SyncTokenExpired, "HTTP 410"),
+        ("error_invalid_argument_400", BadResponse, "HTTP 400"),
+        ("error_directory_consumer_400", SourceUnavailable, "HTTP 400"),
+        ("error_unauthenticated_401", AccessTokenRejected, "HTTP 401 ACCESS_TOKEN_EXPIRED"),
+        ("error_service_disabled_403", ApiDisabled, "HTTP 403 SERVICE_DISABLED accessNotConfigured"),
+        (
+            "error_scope_insufficient_403",
+            ScopeMissing,
+            "HTTP 403 ACCESS_TOKEN_SCOPE_INSUFFICIENT insufficientPermissions",
+        ),
+        ("error_permission_denied_directory_403", SourceUnavailable, "HTTP 403"),
+        ("error_rate_limit_403_old_style", QuotaExceeded, "HTTP 403 rateLimitExceeded"),
+        ("error_resource_exhausted_429", QuotaExceeded, "HTTP 429 RATE_LIMIT_EXCEEDED"),
+        ("error_resource_exhausted_429_retry_after", QuotaExceeded, "HTTP 429"),
+        ("error_internal_500", GoogleUnavailable, "HTTP 500"),
+        ("error_unavailable_503", GoogleUnavailable, "HTTP 503"),
+        ("error_bad_gateway_502_html", GoogleUnavailable, "HTTP 502"),
+    ],
+)
+def test_samples(name, error, detail):
+    """Errors as Google sends them, for the request that they were sent for."""
+    request = SAMPLES[name]["request"]
+    (source,) = (source for end, source in URLS.items() if request["url"].endswith(end))
+    status, _, body = answer(name)
+    found = read_refusal(Answer(status, body), source, incremental="syncToken" in request["query"])
+    assert (type(found), found.detail) == (error, detail)
+
+
+def test_all_samples_read():
+    """No error sample is left out of the table above."""
+    tested = {case[0] for case in test_samples.pytestmark[0].args[1]}
+    assert tested == {name for name in SAMPLES if name.startswith("error_")}
+
+
+def info(reason: object) -> dict[str, object]:
+    return {"details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "source", "incremental", "error"),
+    [
+        (400, {"status": "INVALID_ARGUMENT"}, Source.CONTACTS, True, SyncTokenExpired),
+        (400, {"status": "FAILED_PRECONDITION"}, Source.CONTACTS, True, SyncTokenExpired),
+        (400, b"<html>", Source.CONTACTS, True, SyncTokenExpired),
+        (400, info("EXPIRED_SYNC_TOKEN"), Source.CONTACTS, False, BadResponse),
+        (410, {}, Source.CONTACTS, False, BadResponse),
+        (400, {"message": "Must be a G Suite domain user."}, Source.DIRECTORY, True, SourceUnavailable),
+        (400, {"message": "Must be a G Suite domain user."}, Source.CONTACTS, False, BadResponse),
+        (400, {"status": "INVALID_ARGUMENT"}, Source.DIRECTORY, False, BadResponse),
+        (403, {"status": "PERMISSION_DENIED"}, Source.CONTACTS, False, BadResponse),
+        (403, b"", Source.DIRECTORY, True, SourceUnavailable),
+        (403, info("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), Source.DIRECTORY, False, ScopeMissing),
+        (403, info("SERVICE_DISABLED"), Source.DIRECTORY, False, ApiDisabled),
+        (403, {"errors": [{"reason": "accessNotConfigured"}]}, None, False, ApiDisabled),
+        (403, {"errors": [{"reason": "userRateLimitExceeded"}]}, Source.DIRECTORY, False, QuotaExceeded),
+        (403, {"errors": [{"reason": "quotaExceeded"}]}, None, False, QuotaExceeded),
+        (401, b"", None, False, AccessTokenRejected),
+        (401, {"errors": [{"reason": "authError"}]}, Source.CONTACTS, True, AccessTokenRejected),
+        (404, {}, Source.CONTACTS, False, BadResponse),
+        (404, b"not found", Source.CONTACTS, True, BadResponse),
+        (301, b"", Source.CONTACTS, True, BadResponse),
+        (204, b"", Source.CONTACTS, False, BadResponse),
+        (500, {"errors": [{"reason": "backendError"}]}, Source.CONTACTS, False, GoogleUnavailable),
+        (429, b"", Source.CONTACTS, True, QuotaExceeded),
+        (400, info("RATE_LIMIT_EXCEEDED") | {"errors": [{"reason": "authError"}]}, None, False, QuotaExceeded),
+        (400, info("NEW_REASON") | {"errors": [{"reason": "authError"}]}, None, False, AccessTokenRejected),
+        (403, {"errors": [{"reason": "forbidden"}, {"reason": "authError"}]}, None, False, BadResponse),
+    ],
+    ids=str,
+)
+def test_decision(status, body, source, incremental, error):
+    """First the new reason, then the old one, then the code; a status name decides nothing."""
+    assert type(read(status, body, source, incremental=incremental)) is error
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_retry_after(status):
+    """What is to be tried later carries when."""
+    assert read(status, {"errors": [{"reason": "rateLimitExceeded"}]}).retry_after == 30.0
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (CONSOLE, True),
+        ("https://console.cloud.google.com/x", True),
+        ("https://x.googleapis.com/", True),
+        ("http://console.developers.google.com/", False),
+        ("https://google.com.evil.example/", False),
+        ("https://evilgoogle.com/", False),
+        ("https://google.com/", False),
+        ("https://evil.example/.google.com", False),
+        ("https://evil.example#.google.com", False),
+        ("https://evil.example\\.google.com/", False),
+        ("https://console.google.com@evil.example/", False),
+        ("https://a@console.google.com/", False),
+        ("https://console.google.com:8443/", False),
+        ("https://[::1.google.com/", False),
+        ("https://console.google.com/ x", False),
+        ('https://console.google.com/"onclick=', False),
+        ("https://console.google.com/é", False),
+        ("https://console.google.com/" + "x" * 500, False),
+        ("javascript:alert(1)", False),
+        (None, False),
+        ({"url": CONSOLE}, False),
+    ],
+    ids=str,
+)
+def test_activation_url(url, shown):
+    """Only a page that is surely Google's is offered to an administrator."""
+    error = info("SERVICE_DISABLED")
+    error["details"][0]["metadata"] = {"activationUrl": url}
+    found = read(403, error)
+    assert isinstance(found, ApiDisabled)
+    assert found.activation_url == (url if shown else "")
+
+
+def test_detail_holds_words_alone():
+    """What a server sends gets into the log only if it is a word."""
+    assert read(400, info("bad reason\nwith a line")).detail == "HTTP 400"
+    assert read(400, info("X" * 61)).detail == "HTTP 400"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "errors", "details", "reason", "@type", "metadata", "message", "activationUrl"]),
+            inner,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON, st.sampled_from([400, 401, 403, 410, 418, 429, 500]), st.booleans())
+def test_any_body(body, status, incremental):
+    """No JSON value is more than an error of ours."""
+    assert isinstance(read(status, json.dumps(body).encode(), Source.DIRECTORY, incremental=incremental), GoogleError)
+
+
+def test_deep_body():
+    """A body nested without end is read as none."""
+    assert type(read(400, b"[" * 1_000_000)) is BadResponse

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""The program as a person runs it: processes of its own, real sockets on loopback, real ldapsearch."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from treq.client import HTTPClient
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+from twisted.web.client import Agent
+
+from ldapgw.sandbox import browser
+from ldapgw.sandbox.browser import Visit
+from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
+
+PATIENCE = 30.0
+
+CONFIG = """
+state_dir = "state"
+[ldap]
+listen = ["tcp:{ldap}:interface=127.0.0.1"]
+[web]
+listen = ["tcp:{web}:interface=127.0.0.1"]
+public_url = "http://127.0.0.1:{web}"
+[sync]
+interval = "{interval}"
+[google]
+authorization_endpoint = "{google}/o/oauth2/v2/auth"
+token_endpoint = "{google}/token"
+revocation_endpoint = "{google}/revoke"
+people_api = "{google}"
+issuer = "{google}"
+[[tenant]]
+name = "acme"
+title = "Acme GmbH"
+base_dn = "dc=acme,dc=example"
+client_id = "{client_id}"
+client_secret = "{client_secret}"
+allowed_users = ["@acme.example"]
+region = "DE"
+sources = ["contacts", "other_contacts", "directory"]
+"""
+
+
+def wait_until(found: Callable[[], Any], what: str) -> Any:
+    """What `found` gives once it gives something; fails the test when it never does."""
+    until = reactor.seconds() + PATIENCE
+    while reactor.seconds() < until:
+        result = found()
+        if result:
+            return result
+        select.select([], [], [], 0.05)
+    raise AssertionError(f"{what}: not within {PATIENCE} s")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def fetch(url: str) -> tuple[int, str]:
+    """Status and body of a page; 0 when nobody answers."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except (URLError, OSError):
+        return 0, ""
+
+
+class Process:
+    """A process that we started, and what it says."""
+
+    def __init__(self, command: Sequence[str], log: Path, cwd: Path) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the exit status."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(how)
+        return self._popen.wait(PATIENCE)
+
+    def wait(self) -> int:
+        return self._popen.wait(PATIENCE)
+
+
+@dataclass
+class Site:
+    """A folder with a configuration, and the sandbox that it points to."""
+
+    folder: Path
+    interval: str = "1h"
+    more: str = ""
+    sandbox: Process | None = None
+    phones: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ldap_port, self.web_port, self.sandbox_port = free_ports(3)
+        self.google = f"http://127.0.0.1:{self.sandbox_port}"
+        self.page = f"http://127.0.0.1:{self.web_port}/acme/"
+        self.file = self.folder / "ldapgw.toml"
+        self.file.write_text(
+            CONFIG.format(
+                ldap=self.ldap_port,
+                web=self.web_port,
+                google=self.google,
+                interval=self.interval,
+                client_id=CLIENT_ID,
+                client_secret=CLIENT_SECRET,
+            )
+            + self.more
+        )
+
+    # --- the sandbox ---
+
+    def start_sandbox(self) -> None:
+        people = self.folder / "people.json"
+        people.write_text(json.dumps({"accounts": {ALICE: []}}))
+        command = [sys.executable, "-m", "ldapgw", "sandbox", "--port", str(self.sandbox_port), "--people", str(people)]
+        self.sandbox = Process(command, self.folder / "sandbox.log", self.folder)
+        wait_until(lambda: fetch(f"{self.google}/sandbox/state")[0] == 200, "the sandbox answers")
+        self.turn("add-redirect-uri", uri=f"http://127.0.0.1:{self.web_port}/oauth/callback")
+
+    def turn(self, control: str, **given: Any) -> Any:
+        """Turn one of the sandbox's controls."""
+        request = Request(
+            f"{self.google}/sandbox/{control}",
+            json.dumps(given).encode(),
+            {"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        with urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def empty_sandbox(self) -> None:
+        """Take away what the sandbox has of its own for Alice."""
+        for source in ("other_contacts", "directory"):
+            url = f"{self.google}/sandbox/persons?account={ALICE}&source={source}"
+            with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=5) as answer:
+                for person in json.load(answer)["persons"]:
+                    self.turn("delete-person", account=ALICE, resourceName=person["resourceName"])
+
+    def end_sandbox(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.end()
+            self.sandbox = None
+
+    # --- the gateway ---
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ldapgw", "--config", str(self.file), *arguments]
+
+    def ldapgw(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of our commands to its end."""
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    @contextmanager
+    def running(self, command: Sequence[str] | None = None, name: str = "gateway") -> Iterator[Process]:
+        """The gateway, until the block ends."""
+        gateway = Process(command or self.command("run"), self.folder / f"{name}.log", self.folder)
+        try:
+            wait_until(lambda: self.is_ready() or gateway._popen.poll() is not None, "the gateway is ready")
+            assert gateway._popen.poll() is None, gateway.said
+            yield gateway
+        finally:
+            gateway.end()
+
+    def is_ready(self) -> bool:
+        return fetch(f"http://127.0.0.1:{self.web_port}/readyz")[0] == 200
+
+    async def consent(self, account: str = ALICE, **kw: Any) -> Visit:
+        """Take somebody through the page and the consent."""
+        http = HTTPClient(Agent(reactor))
+        return await browser.consent(http, self.page + "connect", account=account, **kw)
+
+    def accounts(self) -> list[dict[str, Any]]:
+        found = self.ldapgw("accounts", "--json")
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout)
+
+    def synced(self) -> dict[str, Any]:
+        """The only account, once it is synced and fine."""
+        return wait_until(lambda: next((a for a in self.accounts() if a["state"] == "ok"), None), "a good sync")
+
+    def add_phone(self, name: str = "desk1", *arguments: str) -> Mapping[str, str]:
+        """A phone of Alice's unless the arguments say more; its password is kept."""
+        added = self.ldapgw("phones", "add", name, "--json", *(arguments or ("--account", ALICE)))
+        assert added.returncode == 0, added.stderr
+        phone = json.loads(added.stdout)
+        self.phones[name] = phone["password"]
+        wait_until(lambda: self.ldapsearch("-s", "base", phone=name)[0] == 0, "the gateway knows the phone")
+        return phone
+
+    def ldapsearch(self, *arguments: str, phone: str = "desk1", base: str = "dc=acme,dc=example") -> tuple[int, str]:
+        """A real ldapsearch, bound as a phone; "" is nobody.  Its exit status and what it says."""
+        login = ["-D", phone, "-w", self.phones[phone]] if phone else []
+        url = f"ldap://127.0.0.1:{self.ldap_port}"
+        command = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", url, *login, "-b", base, *arguments]
+        done = subprocess.run(
+            command, capture_output=True, timeout=PATIENCE, check=False, env={**os.environ, "LDAPNOINIT": "1"}
+        )
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    def names(self, filter_text: str = "(cn=*)", phone: str = "desk1") -> list[str]:
+        """The uids that a search finds, in order."""
+        status, said = self.ldapsearch(filter_text, "uid", phone=phone)
+        assert status == 0, said
+        return [line.removeprefix("uid: ") for line in said.splitlines() if line.startswith("uid: ")]

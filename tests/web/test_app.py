@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: MIT
+"""Every route: its headers and cookies; and what is answered when it is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
+
+from ldapgw.errors import StoreError
+from ldapgw.web.app import FORMS, PUBLIC, TENANT
+
+from .stage import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
+
+ROUTES = [
+    *(("GET", path.replace("<name>", "style.css")) for path, _ in PUBLIC),
+    *(("GET", path.replace("<tenant>", "acme")) for path, _ in TENANT),
+    *(("POST", path.replace("<tenant>", "acme")) for path, _ in FORMS),
+]
+NONE = [
+    ("GET", "/nobody/"),
+    ("GET", "/acme/nothing"),
+    ("GET", "/static/../app.py"),
+    ("GET", "/static/nothing.css"),
+    ("GET", "/favicon.ico"),
+    ("GET", "/%ff/"),
+    ("GET", "//acme/"),
+    ("GET", "/acme//connect"),
+    ("POST", "/"),
+    ("GET", "/acme/sync"),
+    ("DELETE", "/acme/"),
+    ("OPTIONS", "/acme/"),
+    ("TRACE", "/"),
+    ("BREW", "/acme/"),
+]
+ALWAYS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin-allow-popups",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def ask(browser: Browser, method: str, path: str) -> Seen:
+    return browser.post(path) if method == "POST" else browser.get(path, method=method)
+
+
+@pytest.fixture
+def logged() -> Any:
+    """What is logged while the test runs."""
+    events: list[LogEvent] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        events.append(event)
+
+    globalLogPublisher.addObserver(keep)
+    yield events
+    globalLogPublisher.removeObserver(keep)
+
+
+@pytest.mark.parametrize("signed_in", [False, True], ids=["signed out", "signed in"])
+@pytest.mark.parametrize(("method", "path"), ROUTES + NONE)
+def test_headers_of_every_answer(browser: Browser, method: str, path: str, signed_in: bool) -> None:
+    """Pages, redirects, errors: all carry the same guards, and none says what serves it."""
+    if signed_in:
+        browser.consent()
+    seen = ask(browser, method, path)
+    headers = {name: values[0] for name, values in seen.headers.items()}
+    assert {name: headers.get(name) for name in ALWAYS} == ALWAYS
+    assert headers["strict-transport-security"] == "max-age=15768000"
+    assert "server" not in headers
+    cacheable = path == "/static/style.css"
+    assert headers["cache-control"] == ("public, max-age=3600" if cacheable else "no-store")
+    assert headers["content-type"].partition(";")[0] in {
+        *("text/html", "text/plain", "application/json", "text/css"),
+    }
+    for cookie in seen.headers.get("set-cookie", []):
+        assert cookie.startswith("__Host-ldapgw")
+        assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080", "http://127.0.0.1:8080"])
+def test_on_a_loopback_address(url: str) -> None:
+    """Over http cookies go without Secure and its prefix, and nobody is told to come by https."""
+    stage = Stage(url=url)
+    browser = stage.browser()
+    assert browser.consent().status == 200
+    assert set(browser.cookies()) == {"ldapgw", "ldapgw-consent"}
+    assert "strict-transport-security" not in browser.get("/acme/").headers
+    token = browser.get("/acme/").token
+    assert browser.post("/acme/share", {"token": token, "sharing": "shared"}, {"Origin": url}).status == 303
+
+
+def test_pages_below_a_path() -> None:
+    """A proxy may serve us below a path that it takes off; links, redirects and the redirect URI know it."""
+    stage = Stage(url=f"{URL}/phonebook")
+    browser = stage.browser()
+    assert browser.depart()["redirect_uri"] == f"{URL}/phonebook/oauth/callback"
+    assert browser.get("/").location == "/phonebook/acme/"
+    body = browser.get("/acme/").body
+    assert 'href="/phonebook/acme/connect"' in body
+    assert 'href="/phonebook/static/style.css?v=' in body
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "location"),
+    [("/", 303, "/acme/"), ("/acme", 308, "/acme/")],
+)
+def test_redirects_among_pages(browser: Browser, path: str, status: int, location: str) -> None:
+    """They are paths, so that no Host header gets into them."""
+    seen = browser.get(path, {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    assert (seen.status, seen.location) == (status, location)
+
+
+def test_the_front_page_names_the_tenants() -> None:
+    """Where there are several; their titles are text, whatever is in them."""
+    body = Stage(tenants=(ACME, GLOBEX)).browser().get("/").body
+    assert '<a class="choice" href="/acme/">Acme GmbH</a>' in body
+    assert '<a class="choice" href="/globex/">Globex &lt;b&gt;&amp; Sons&lt;/b&gt;</a>' in body
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"])
+def test_what_a_request_says_of_our_address_is_not_believed(browser: Browser, header: str) -> None:
+    """The redirect URI comes from the configuration."""
+    seen = browser.get("/acme/connect", {header: "evil.example"})
+    assert "evil" not in seen.location
+    assert "phonebook.example.com%2Foauth%2Fcallback" in seen.location
+    assert "evil" not in browser.get("/acme/", {header: "evil.example"}).body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/acme/sync", 405, "POST"),
+        ("POST", "/acme/", 405, "GET, HEAD"),
+        ("POST", "/oauth/callback", 405, "GET, HEAD"),
+        ("PUT", "/acme/share", 405, "POST"),
+        ("OPTIONS", "/acme/", 405, "GET, HEAD"),
+        ("GET", "/acme/nothing", 404, None),
+        ("GET", "/nobody/", 404, None),
+        ("GET", "/nobody/connect", 404, None),
+        ("POST", "/nobody/sync", 404, None),
+        ("GET", "/%ff/", 404, None),
+        ("GET", "/static/..%2fapp.py", 404, None),
+    ],
+)
+def test_what_is_no_route(browser: Browser, method: str, path: str, status: int, allow: str | None) -> None:
+    """It has a plain page; a wrong method is told the right ones."""
+    seen = ask(browser, method, path)
+    assert seen.status == status
+    assert seen.headers.get("allow") == ([allow] if allow else None)
+    assert "<h1>" in seen.body
+    assert path not in seen.body or path == "/acme/"
+
+
+@pytest.mark.parametrize("path", ["/acme/", "/healthz", "/static/style.css"])
+def test_head(browser: Browser, path: str) -> None:
+    """It is GET without the body."""
+    seen, full = browser.get(path, method="HEAD"), browser.get(path)
+    assert (seen.status, seen.body) == (200, "")
+    assert full.body
+
+
+@pytest.mark.parametrize(("size", "status"), [(8192, 403), (8193, 413), (100_000, 413)])
+def test_a_large_body(browser: Browser, size: int, status: int) -> None:
+    """Eight KiB are many times what a form of ours has."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert browser.send("/acme/sync", b"x" * size, form).status == status
+
+
+@pytest.mark.parametrize("body", [b"&" * 8000, b"a=1&" * 2000, b"%", b"\xff=\xfe", b"token=%ff", b"\0" * 100])
+def test_a_strange_body(browser: Browser, body: bytes) -> None:
+    """It is no form, and no trouble."""
+    browser.consent()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert browser.send("/acme/sync", body, form).status == 403
+
+
+def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
+    """The process answers; the directory is loaded, or not yet."""
+    assert (browser.get("/healthz").status, browser.get("/healthz").body) == (200, "ok\n")
+    assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "ready\n")
+    stage.is_ready = False
+    seen = browser.get("/readyz")
+    assert (seen.status, seen.body) == (503, "not ready\n")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
+def test_static_files(browser: Browser, name: str, kind: str) -> None:
+    """They can be kept, and asked for again without being sent again."""
+    seen = browser.get(f"/static/{name}?v=1")
+    assert (seen.status, seen.headers["content-type"]) == (200, [kind])
+    again = browser.get(f"/static/{name}", {"If-None-Match": seen.headers["etag"][0]})
+    assert (again.status, again.body) == (304, "")
+    assert "://" not in seen.body.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
+    """No script, no inline style, nothing from elsewhere."""
+    bodies = [browser.get("/acme/").body, browser.consent().body, browser.get("/nothing").body]
+    for body in bodies:
+        for unwanted in ("<script", "style=", "onclick", "<style", 'src="http', "@import", "url("):
+            assert unwanted not in body
+
+
+def test_a_broken_database(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
+    """One line in the log, and a page without a word of it."""
+
+    class BrokenStore:
+        def run(self, *_: object, **__: object) -> Deferred[Any]:
+            return fail(StoreError("/var/lib/ldapgw/ldapgw.db: cannot be used: disk full"))
+
+    stage.store = BrokenStore()
+    seen = stage.browser().get("/acme/")
+    assert seen.status == 503
+    assert "The gateway cannot use its database" in seen.body
+    assert "disk full" not in seen.body
+    (event,) = [one for one in logged if one["log_namespace"] == "ldapgw.web.app"]
+    assert event["problem"] == "/var/lib/ldapgw/ldapgw.db: cannot be used: disk full"
+
+
+def test_a_fault_of_ours(stage: Stage, logged: list[LogEvent]) -> None:
+    """A page without a trace; the log has it."""
+
+    class FaultyStore:
+        def run(self, *_: object, **__: object) -> Deferred[Any]:
+            raise ZeroDivisionError("secret detail")
+
+    stage.store = FaultyStore()
+    seen = stage.browser().get("/acme/")
+    assert seen.status == 500
+    assert "Something went wrong" in seen.body
+    assert "secret" not in seen.body
+    assert "Error" not in seen.body
+    assert [one["log_failure"].type for one in logged if "log_failure" in one] == [ZeroDivisionError]
+
+
+def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
+    """Who, what, from where; no token, no address of a person, no line that a client wrote."""
+    stage.trusts = lambda address: address == "127.0.0.1"
+    browser = stage.browser()
+    hostile = {"X-Forwarded-For": "203.0.113.7\u0020fake, 192.0.2.1"}
+    callback = browser.code()
+    browser.get(callback, hostile)
+    browser.submit("/acme/signout")
+    ours = [event for event in logged if str(event["log_namespace"]).startswith("ldapgw.web")]
+    lines = [str(event["log_format"]).format(**event) for event in ours]
+    sub = stage.world.account(ALICE).sub
+    assert lines == [
+        f"web: connect of tenant acme by user {sub}, from 192.0.2.1",
+        f"web: sign-out of tenant acme by user {sub}, from 127.0.0.1",
+    ]
+
+
+def test_refusals_are_logged(stage: Stage, browser: Browser, logged: list[LogEvent]) -> None:
+    """A consent that did not end well, a callback without one, a foreign form."""
+    browser.consent(cancel=True)
+    browser.get("/oauth/callback?state=x")
+    browser.consent()
+    browser.post("/acme/sync", {"token": "x"})
+    ours = [event for event in logged if str(event["log_namespace"]).startswith("ldapgw.web")]
+    lines = [str(event["log_format"]).format(**event) for event in ours]
+    assert [line for line in lines if "by user" not in line] == [
+        "web: connect of tenant acme ended, from 127.0.0.1: You did not give access",
+        "web: a callback without its consent, from 127.0.0.1",
+        "web: a foreign form for tenant acme, from 127.0.0.1",
+    ]

@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: MIT
+"""Consents, from the first click to the last page, by the sandbox in Google's place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.sandbox.grants import Grantee
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Wish
+from ldapgw.store.tables import consent_flow
+
+from .stage import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
+
+ALL_SOURCES = replace(ACME, sources=tuple(Source))
+
+
+def back(browser: Browser, **answer: str) -> Any:
+    """The callback, with what Google is said to answer."""
+    return browser.get(f"/oauth/callback?{urlencode(answer)}")
+
+
+def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser: Browser) -> None:
+    """The whole journey: consent, a stored grant, a wish for the first sync, the page that says so."""
+    visit = browser.consent()
+    assert (visit.status, visit.url) == (200, f"{URL}/acme/")
+    assert "Google contacts are connected." in visit.body
+    assert ALICE in visit.body
+    (account,) = stage.accounts()
+    assert (account.tenant, account.address, account.sharing, account.wish) == (
+        "acme",
+        ALICE,
+        Sharing.PRIVATE,
+        Wish.FULL,
+    )
+    assert account.sub == stage.world.account(ALICE).sub
+    assert account.connected_at == NOW
+    assert stage.changes == 1
+    held = stage.do(accounts.tokens, stage.vault, account.id)
+    assert stage.world.grants.refresh(held.refresh_token) is not None
+    (shown,) = json.loads(browser.get("/acme/status.json").body)["accounts"]
+    assert (shown["account"], shown["state"]) == (ALICE, "waiting")
+
+
+def test_what_google_is_asked_for(browser: Browser) -> None:
+    """Code flow, offline, consent, PKCE S256, state and nonce of 256 bits, our own redirect URI."""
+    asked = browser.depart()
+    assert {name: asked[name] for name in asked.keys() - {"state", "nonce", "code_challenge"}} == {
+        "client_id": CLIENT.client_id,
+        "response_type": "code",
+        "redirect_uri": f"{URL}/oauth/callback",
+        "scope": f"openid email {SCOPE_OF[Source.CONTACTS]}",
+        "access_type": "offline",
+        "prompt": "consent",
+        "code_challenge_method": "S256",
+    }
+    assert {name: len(asked[name]) for name in ("state", "nonce", "code_challenge")} == {
+        "state": 43,
+        "nonce": 43,
+        "code_challenge": 43,
+    }
+    assert browser.depart()["state"] != asked["state"]
+
+
+def test_signing_in_asks_for_the_identity_alone(browser: Browser) -> None:
+    """No offline access, no contacts."""
+    asked = browser.depart("/acme/signin")
+    assert asked["scope"] == "openid email"
+    assert "access_type" not in asked
+    assert "prompt" not in asked
+
+
+def test_the_sources_decide_what_is_asked_for() -> None:
+    """Each source of the tenant has its scope."""
+    asked = Stage(tenants=(ALL_SOURCES,)).browser().depart()
+    assert asked["scope"].split() == ["openid", "email", *(SCOPE_OF[source] for source in Source)]
+
+
+def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, browser: Browser) -> None:
+    """The row is the same, its sharing stays, and no address is in the URL."""
+    browser.consent()
+    browser.submit("/acme/share", sharing="shared")
+    asked = browser.depart()
+    assert asked["login_hint"] == stage.world.account(ALICE).sub
+    stage.world.rename_account(ALICE, "alice.new@acme.example")
+    browser.consent(account="alice.new@acme.example")
+    (account,) = stage.accounts()
+    assert (account.address, account.sharing) == ("alice.new@acme.example", Sharing.SHARED)
+
+
+def test_signing_in_touches_no_stored_token(stage: Stage, browser: Browser) -> None:
+    """Neither tokens nor scopes nor the time of consent change."""
+    browser.consent()
+    (before,) = stage.accounts()
+    tokens = stage.do(accounts.tokens, stage.vault, before.id)
+    stage.clock.advance(60)
+    other = stage.browser()
+    visit = other.consent("/acme/signin")
+    assert (visit.status, visit.url) == (200, f"{URL}/acme/")
+    assert "Connected" in visit.body
+    assert stage.accounts() == (before,)
+    after = stage.do(accounts.tokens, stage.vault, before.id)
+    assert (after.refresh_token, after.access_token) == (tokens.refresh_token, tokens.access_token)
+
+
+def test_signing_in_without_an_account_offers_to_connect(stage: Stage, browser: Browser) -> None:
+    """A person is known, nothing is stored of their contacts, and the page says how to go on."""
+    visit = browser.consent("/acme/signin")
+    assert "Not connected" in visit.body
+    assert 'href="/acme/connect"' in visit.body
+    assert "/acme/disconnect" not in visit.body
+    assert stage.accounts() == ()
+
+
+@pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])
+def test_each_sign_in_has_a_new_session(browser: Browser, path: str) -> None:
+    """The session of before ends, so that nobody can prepare one (session fixation)."""
+    browser.consent()
+    before = browser.stage.browser()
+    before.take_cookies(browser)
+    first = browser.cookies()["__Host-ldapgw"]
+    browser.consent(path)
+    assert browser.cookies()["__Host-ldapgw"] != first
+    assert "Sign out" in browser.get("/acme/").body
+    assert "Sign out" not in before.get("/acme/").body
+
+
+# --- ways to end ----------------------------------------------------------------------------------------------------
+
+
+def test_cancel_at_google(stage: Stage, browser: Browser) -> None:
+    """Refusing is answered with a page that says so, and offers another try."""
+    visit = browser.consent(cancel=True)
+    assert visit.status == 403
+    assert "You did not give access" in visit.body
+    assert 'href="/acme/connect"' in visit.body
+    assert stage.accounts() == ()
+    assert "Sign out" not in browser.get("/acme/").body
+
+
+def test_cancel_when_signing_in_leads_to_signing_in(browser: Browser) -> None:
+    """Its second try is a sign-in as well."""
+    visit = browser.consent("/acme/signin", cancel=True)
+    assert visit.status == 403
+    assert 'href="/acme/signin"' in visit.body
+    assert 'href="/acme/connect"' not in visit.body
+
+
+def test_the_box_for_contacts_was_not_ticked() -> None:
+    """Nothing is stored; the page names the box in Google's words, and a button begins again."""
+    stage = Stage(tenants=(ALL_SOURCES,))
+    visit = stage.browser().consent(tick=[SCOPE_OF[Source.DIRECTORY]])
+    assert visit.status == 403
+    assert "you did not tick “See and download your contacts”" in visit.body
+    assert '<a class="button" href="/acme/connect">Try again</a>' in visit.body
+    assert stage.accounts() == ()
+
+
+def test_a_box_less_costs_only_its_source() -> None:
+    """The account is connected with what was ticked."""
+    stage = Stage(tenants=(ALL_SOURCES,))
+    visit = stage.browser().consent(tick=[SCOPE_OF[Source.CONTACTS]])
+    assert visit.status == 200
+    (account,) = stage.accounts()
+    assert account.scopes == {"openid", "email", SCOPE_OF[Source.CONTACTS]}
+
+
+@pytest.mark.parametrize(
+    ("sources", "ticked", "status"),
+    [
+        ((Source.OTHER_CONTACTS, Source.DIRECTORY), Source.DIRECTORY, 200),
+        ((Source.OTHER_CONTACTS, Source.DIRECTORY), None, 403),
+    ],
+    ids=["one of two", "none"],
+)
+def test_where_contacts_are_no_source(sources: tuple[Source, ...], ticked: Source | None, status: int) -> None:
+    """One of the sources is enough, none is not."""
+    stage = Stage(tenants=(replace(ACME, sources=sources),))
+    visit = stage.browser().consent(tick=[SCOPE_OF[ticked]] if ticked else [])
+    assert visit.status == status
+    assert len(stage.accounts()) == (status == 200)
+
+
+def test_an_account_that_is_not_allowed_leaves_nothing_behind(stage: Stage, browser: Browser) -> None:
+    """What was just granted is revoked, nothing is stored, nobody is signed in."""
+    visit = browser.consent(account=EVE)
+    assert visit.status == 403
+    assert "may not connect here" in visit.body
+    assert stage.world.calls["/revoke"] == 1
+    assert not any(stage.world.grants.granted(grantee) for grantee in _grantees(stage, EVE))
+    assert stage.accounts() == ()
+    assert "Sign out" not in browser.get("/acme/").body
+
+
+def test_an_account_that_is_not_allowed_keeps_the_grant_that_another_tenant_lives_on() -> None:
+    """Google would revoke that one too."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    stage.browser().consent("/globex/connect", account=EVE)
+    visit = stage.browser().consent("/acme/connect", account=EVE)
+    assert visit.status == 403
+    assert stage.world.calls["/revoke"] == 0
+    assert [account.tenant for account in stage.accounts()] == ["globex"]
+
+
+def test_an_account_that_is_not_allowed_while_google_does_not_take_it_back(stage: Stage, browser: Browser) -> None:
+    """The page is the same; nothing is stored."""
+    stage.world.faults.inject("broken_connection_lost", path="/revoke")
+    assert browser.consent(account=EVE).status == 403
+    assert stage.accounts() == ()
+
+
+def test_an_account_that_may_not_sign_in(stage: Stage, browser: Browser) -> None:
+    """Signing in revokes nothing: it would end what the same person has connected elsewhere."""
+    visit = browser.consent("/acme/signin", account=EVE)
+    assert visit.status == 403
+    assert "may not sign in here" in visit.body
+    assert stage.world.calls["/revoke"] == 0
+
+
+def test_an_administrator_may_connect(browser: Browser) -> None:
+    """Whoever is in admins need not be in allowed_users."""
+    assert browser.consent(account="root@acme.example").status == 200
+
+
+def test_a_consent_that_took_too_long(stage: Stage, browser: Browser) -> None:
+    """After ten minutes the state is no longer good, and the code is not used."""
+    callback = browser.code()
+    stage.clock.advance(601)
+    seen = browser.get(callback)
+    assert seen.status == 400
+    assert "no longer valid" in seen.body
+    assert stage.world.calls["/token"] == 0
+    assert stage.accounts() == ()
+
+
+def test_a_consent_of_ten_minutes_is_good(stage: Stage, browser: Browser) -> None:
+    """Up to there it is."""
+    callback = browser.code()
+    stage.clock.advance(599)
+    assert browser.get(callback).status == 303
+
+
+def test_a_callback_is_answered_once(stage: Stage, browser: Browser) -> None:
+    """A replay is refused, and changes nothing."""
+    callback = browser.code()
+    assert browser.get(callback).status == 303
+    before = stage.accounts()
+    assert browser.get(callback).status == 400
+    assert stage.world.calls["/token"] == 1
+    assert stage.accounts() == before
+
+
+def test_a_callback_in_another_browser(stage: Stage, browser: Browser) -> None:
+    """A stolen or planted address is worth nothing, and the right browser may still use it."""
+    callback = browser.code()
+    other = stage.browser()
+    other.depart()  # it has a secret of its own
+    for thief in (stage.browser(), other):
+        assert thief.get(callback).status == 400
+    assert stage.accounts() == ()
+    assert browser.get(callback).status == 303
+
+
+@pytest.mark.parametrize("state", ["", "x", "A" * 43, "A" * 5000, "'; DROP TABLE account; --"])
+def test_a_state_that_nobody_gave_out(browser: Browser, state: str) -> None:
+    """It ends in the same page, whatever it is."""
+    browser.depart()
+    assert back(browser, state=state, code="4/code").status == 400
+
+
+def test_a_callback_without_anything(browser: Browser) -> None:
+    """So does none at all."""
+    assert browser.get("/oauth/callback").status == 400
+
+
+def test_two_consents_at_once_in_one_browser(stage: Stage, browser: Browser) -> None:
+    """Two tabs do not disturb each other."""
+    first, second = browser.code(), browser.code("/acme/signin")
+    assert [browser.get(second).status, browser.get(first).status] == [303, 303]
+    assert len(stage.accounts()) == 1
+
+
+def test_a_parameter_that_comes_twice_is_none(browser: Browser) -> None:
+    """RFC 6749 3.1: it must not."""
+    state = browser.depart()["state"]
+    assert browser.get(f"/oauth/callback?state={state}&state={state}&code=1").status == 400
+
+
+def test_an_answer_of_another_issuer(stage: Stage, browser: Browser) -> None:
+    """RFC 9207: a code of another service is not sent to Google's."""
+    seen = back(browser, state=browser.depart()["state"], code="4/code", iss="https://evil.example")
+    assert seen.status == 400
+    assert "did not come from Google" in seen.body
+    assert stage.world.calls["/token"] == 0
+
+
+def test_the_right_issuer_is_no_hindrance(browser: Browser) -> None:
+    """Google has begun to send it."""
+    callback = browser.code()
+    assert urlencode({"iss": GOOGLE}) in callback
+    assert browser.get(callback).status == 303
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "title"),
+    [
+        ("access_denied", 403, "You did not give access"),
+        ("admin_policy_enforced", 403, "Your organization does not allow this app"),
+        ("unauthorized_client", 503, "Google does not accept this gateway"),
+        ("server_error", 503, "Google is busy"),
+        ("temporarily_unavailable", 503, "Google is busy"),
+        ("interaction_required", 502, "Google did not confirm the access"),
+        ("<script>alert(1)</script>", 502, "Google did not confirm the access"),
+    ],
+)
+def test_errors_in_the_redirect(browser: Browser, error: str, status: int, title: str) -> None:
+    """Each has its page; nothing of what was sent is on it."""
+    state = browser.depart()["state"]
+    seen = back(browser, state=state, error=error, error_description="SENT")
+    assert seen.status == status
+    assert title in seen.body
+    assert "SENT" not in seen.body
+    assert "script" not in seen.body
+    assert 'href="/acme/connect"' in seen.body
+
+
+def test_an_answer_with_neither_code_nor_error(browser: Browser) -> None:
+    """Google's answer was incomplete."""
+    seen = back(browser, state=browser.depart()["state"])
+    assert seen.status == 400
+    assert "incomplete" in seen.body
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "title"),
+    [
+        ("token_error_invalid_grant_code", 502, "Google did not confirm the access"),
+        ("token_error_invalid_client_secret", 503, "Google does not accept this gateway"),
+        ("token_error_deleted_client", 503, "Google does not accept this gateway"),
+        ("token_error_redirect_uri_mismatch", 503, "Google does not accept this gateway"),
+        ("token_error_admin_policy", 403, "Your organization does not allow this app"),
+        ("token_error_503_html", 503, "Google is busy"),
+        ("broken_connection_lost", 502, "Google could not be reached"),
+    ],
+)
+def test_the_code_cannot_be_exchanged(stage: Stage, browser: Browser, fault: str, status: int, title: str) -> None:
+    """Each has its page; nothing is stored, nobody is signed in."""
+    stage.world.faults.inject(fault, path="/token")
+    visit = browser.consent()
+    assert visit.status == status
+    assert title in visit.body
+    assert stage.accounts() == ()
+    assert "__Host-ldapgw" not in browser.cookies()
+
+
+def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
+    """An account that would end after an hour is not stored; the page says how to get another."""
+    seen = browser.get(_unrefreshable(stage, browser.code()))
+    assert seen.status == 502
+    assert "Google gave no lasting access" in seen.body
+    assert "https://myaccount.google.com/permissions" in seen.body
+    assert stage.accounts() == ()
+    assert "__Host-ldapgw" not in browser.cookies()
+
+
+def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Browser) -> None:
+    """A second consent without one leaves the account connected."""
+    browser.consent()
+    (before,) = stage.accounts()
+    held = stage.do(accounts.tokens, stage.vault, before.id)
+    assert browser.get(_unrefreshable(stage, browser.code())).status == 303
+    assert stage.do(accounts.tokens, stage.vault, before.id).refresh_token == held.refresh_token
+
+
+@pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])
+def test_a_tenant_without_a_client(path: str) -> None:
+    """It says that the administrator has to act, and remembers nothing."""
+    stage = Stage(tenants=(replace(ACME, client=None),))
+    browser = stage.browser()
+    seen = browser.get(path)
+    assert seen.status == 503
+    assert "Not set up yet" in seen.body
+    with stage.database.begin() as connection:
+        assert connection.execute(consent_flow.select()).all() == []
+    assert "/acme/connect" not in browser.get("/acme/").body
+
+
+def test_a_tenant_that_was_taken_out_meanwhile(stage: Stage, browser: Browser) -> None:
+    """Its consents are no longer valid."""
+    callback = browser.code()
+    stage.tenants = (GLOBEX,)
+    other = stage.browser()
+    other.take_cookies(browser)
+    assert other.get(callback).status == 400
+
+
+def test_one_address_of_several_accounts(stage: Stage) -> None:
+    """Accounts are kept apart by sub: an address that changed hands is not the old account."""
+    stage.browser().consent()
+    stage.world.rename_account(ALICE, "gone@acme.example")
+    stage.world.rename_account(BOB, ALICE)
+    second = stage.browser()
+    second.consent(account=ALICE)
+    assert len({account.sub for account in stage.accounts()}) == 2
+    assert [one["account"] for one in json.loads(second.get("/acme/status.json").body)["accounts"]] == [ALICE]
+
+
+def _grantees(stage: Stage, address: str) -> list[Grantee]:
+    return [Grantee(stage.world.account(address).sub, CLIENT.client_id)]
+
+
+def _unrefreshable(stage: Stage, callback: str) -> str:
+    """The callback with a code that brings no refresh token, as when Google thinks that there is one."""
+    parts = urlsplit(callback)
+    query = dict(parse_qsl(parts.query))
+    consent = stage.world.grants.take(query["code"])
+    assert consent is not None
+    query["code"] = stage.world.grants.issue_code(replace(consent, refreshable=False))
+    return f"{parts.path}?{urlencode(query)}"

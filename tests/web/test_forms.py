@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT
+"""What a person can do with their own account, and nobody else with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from ldapgw.contact import Sharing
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Wish
+from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
+from ldapgw.store.tables import account as account_table
+from ldapgw.store.vault import Vault
+
+from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+
+FORMS = ("sync", "share", "disconnect", "signout")
+
+
+@pytest.fixture
+def alice(browser: Browser) -> Browser:
+    """A browser in which Alice has connected."""
+    browser.consent()
+    browser.get("/acme/")
+    browser.stage.changes = 0
+    return browser
+
+
+def fulfil_wish(connection: Connection, account_id: int) -> None:
+    accounts.begin_sync(connection, account_id)
+    accounts.end_sync(connection, account_id, 1790000010.0, 1790000600.0)
+
+
+def trouble(stage: Stage, code: str, link: str = "") -> None:
+    """The account's last sync failed."""
+    (account,) = stage.accounts()
+    stage.do(accounts.begin_sync, account.id)
+    stage.do(accounts.fail_sync, account.id, code, stage.clock.seconds(), None, link)
+
+
+def test_sync_now(stage: Stage, alice: Browser) -> None:
+    """A wish is noted, sync is told at once, and the page says so."""
+    (account,) = stage.accounts()
+    stage.do(fulfil_wish, account.id)
+    seen = alice.submit("/acme/sync")
+    assert (seen.status, seen.location) == (303, "/acme/")
+    (account,) = stage.accounts()
+    assert (account.wish, account.accept_shrink, stage.changes) == (Wish.INCREMENTAL, False, 1)
+    assert "A sync was asked for" in alice.get("/acme/").body
+    assert "A sync was asked for" not in alice.get("/acme/").body
+
+
+def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
+    """The page offers it when the sync waits for it; then the next full sync may remove them."""
+    assert "accept_shrink" not in alice.get("/acme/").body
+    trouble(stage, "suspicious_shrink")
+    assert "accept_shrink" in alice.get("/acme/").body
+    alice.submit("/acme/sync", accept_shrink="yes")
+    (account,) = stage.accounts()
+    assert (account.wish, account.accept_shrink) == (Wish.FULL, True)
+
+
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
+    """Each choice is stored, phones are told, and the page shows it as chosen."""
+    seen = alice.submit("/acme/share", sharing=sharing.value)
+    assert (seen.status, seen.location) == (303, "/acme/")
+    assert [account.sharing for account in stage.accounts()] == [sharing]
+    assert stage.changes == 1
+    assert f'value="{sharing.value}" checked' in alice.get("/acme/").body
+
+
+@pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}])
+def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, str]) -> None:
+    """Nothing is changed."""
+    assert alice.submit("/acme/share", **fields).status == 400
+    assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
+
+
+def test_disconnect(stage: Stage, alice: Browser) -> None:
+    """The grant is revoked at Google, all is forgotten here, and there is nothing left to disconnect."""
+    (account,) = stage.accounts()
+    token = stage.do(accounts.tokens, stage.vault, account.id).refresh_token
+    seen = alice.submit("/acme/disconnect")
+    assert (seen.status, seen.location) == (303, "/acme/")
+    assert stage.world.grants.refresh(token) is None
+    (account,) = stage.accounts()
+    assert (account.connected, account.scopes, stage.changes) == (False, frozenset(), 1)
+    page = alice.get("/acme/").body
+    assert "the access at Google is revoked" in page
+    assert "Not connected" in page
+    assert "/acme/disconnect" not in page
+    assert "Sign out" in page
+    assert "Connect again" in page
+
+
+@pytest.mark.parametrize("fault", ["broken_connection_lost", "token_error_503_html"])
+def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, fault: str) -> None:
+    """All is forgotten here just the same, and the page says what is left to do."""
+    stage.world.faults.inject(fault, path="/revoke")
+    assert alice.submit("/acme/disconnect").status == 303
+    assert [account.connected for account in stage.accounts()] == [False]
+    page = alice.get("/acme/").body
+    assert "Google could not be told" in page
+    assert "myaccount.google.com/permissions" in page
+
+
+def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser) -> None:
+    """Then it is revoked."""
+    stage.world.revoke(ALICE)
+    alice.submit("/acme/disconnect")
+    assert "the access at Google is revoked" in alice.get("/acme/").body
+
+
+def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -> None:
+    """A token that cannot be read keeps nobody connected."""
+    with stage.database.begin() as connection:
+        connection.execute(account_table.update().values(refresh_token=b"damaged"))
+    assert alice.submit("/acme/disconnect").status == 303
+    assert [account.connected for account in stage.accounts()] == [False]
+    assert "Google could not be told" in alice.get("/acme/").body
+
+
+@pytest.mark.parametrize("form", ["sync", "disconnect"])
+def test_a_form_of_a_page_that_is_out_of_date(stage: Stage, alice: Browser, form: str) -> None:
+    """Who is not connected any more gets the page as it is now."""
+    token = alice.get("/acme/").token
+    alice.post("/acme/disconnect", {"token": token})
+    revoked = stage.world.calls["/revoke"]
+    seen = alice.post(f"/acme/{form}", {"token": token})
+    assert (seen.status, seen.location) == (303, "/acme/")
+    assert stage.world.calls["/revoke"] == revoked
+    assert [account.wish for account in stage.accounts()] == [None]
+
+
+def test_sign_out(stage: Stage, alice: Browser) -> None:
+    """The session ends on the server, so a copied cookie is worth nothing."""
+    thief = stage.browser()
+    thief.take_cookies(alice)
+    assert "Sign out" in thief.get("/acme/").body
+    seen = alice.submit("/acme/signout")
+    assert (seen.status, seen.location) == (303, "/acme/")
+    assert "Max-Age=0" in seen.cookie("__Host-ldapgw")
+    assert "You are signed out." in alice.get("/acme/").body
+    assert "Sign out" not in thief.get("/acme/").body
+    assert [account.connected for account in stage.accounts()] == [True]
+
+
+# --- whose form it is -----------------------------------------------------------------------------------------------
+
+
+def unchanged(stage: Stage, before: Any) -> bool:
+    return (stage.accounts(), stage.changes, stage.world.calls["/revoke"]) == (before, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("form", "token", "headers"),
+    [
+        *((form, None, {}) for form in FORMS),
+        *((form, "good", {"Origin": "https://evil.example"}) for form in FORMS),
+        ("share", "", {}),
+        ("share", "0" * 64, {}),
+        ("share", "ümlaut", {}),
+        ("share", "good", {"Origin": URL.replace("https", "http")}),
+        ("share", "good", {"Origin": f"{URL}.evil.example"}),
+        ("share", "good", {"Origin": f"{URL}:8443"}),
+        ("share", "good", {"Origin": "null", "Sec-Fetch-Site": "cross-site"}),
+        ("share", "good", {"Sec-Fetch-Site": "same-site"}),
+    ],
+)
+def test_a_foreign_form_is_refused(
+    stage: Stage, alice: Browser, form: str, token: str | None, headers: dict[str, str]
+) -> None:
+    """Without the token, or from another origin, nothing is done."""
+    before = stage.accounts()
+    given = alice.get("/acme/").token if token == "good" else token
+    fields = {"sharing": "shared"} | ({} if given is None else {"token": given})
+    assert alice.post(f"/acme/{form}", fields, headers).status == 403
+    assert unchanged(stage, before)
+    assert "Sign out" in alice.get("/acme/").body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": URL}, {"Origin": "null"}, {"Origin": "null", "Sec-Fetch-Site": "same-origin"}],
+    ids=["nothing said", "our origin", "origin hidden by our own policy", "and the browser says more"],
+)
+def test_our_own_form_is_accepted(alice: Browser, headers: dict[str, str]) -> None:
+    """Whatever browsers say of it."""
+    fields = {"sharing": "shared", "token": alice.get("/acme/").token}
+    assert alice.post("/acme/share", fields, headers).status == 303
+
+
+def test_a_token_in_the_address_is_none(stage: Stage, alice: Browser) -> None:
+    """It has to be in the form."""
+    token = alice.get("/acme/").token
+    assert alice.post(f"/acme/disconnect?token={token}").status == 403
+    assert [account.connected for account in stage.accounts()] == [True]
+
+
+def test_a_form_of_another_encoding_is_none(stage: Stage, alice: Browser) -> None:
+    """Only what our own pages send is read."""
+    token = alice.get("/acme/").token
+    body = f"token={token}".encode()
+    assert alice.send("/acme/disconnect", body, {"Content-Type": "text/plain"}).status == 403
+    assert [account.connected for account in stage.accounts()] == [True]
+
+
+def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
+    """Another person's token, or that of an earlier session, is none."""
+    bob = stage.browser()
+    bob.consent(account=BOB)
+    old = alice.get("/acme/").token
+    alice.consent("/acme/signin")
+    for token in (bob.get("/acme/").token, old):
+        assert alice.post("/acme/disconnect", {"token": token}).status == 403
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_without_a_session(browser: Browser, form: str) -> None:
+    """The page says that one is signed out."""
+    seen = browser.post(f"/acme/{form}", {"token": "0" * 64})
+    assert seen.status == 403
+    assert "You are signed out" in seen.body
+    assert 'href="/acme/signin"' in seen.body
+
+
+# --- whose account it is --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["sync", "share", "disconnect"])
+def test_a_person_touches_their_own_account_alone(stage: Stage, alice: Browser, form: str) -> None:
+    """Nothing in a request can name another one."""
+    bob = stage.browser()
+    bob.consent(account=BOB)
+    theirs = next(account for account in stage.accounts() if account.address == ALICE)
+    other = {"account": ALICE, "sub": theirs.sub, "id": str(theirs.id), "account_id": str(theirs.id)}
+    assert bob.submit(f"/acme/{form}", sharing="shared", **other).status == 303
+    assert next(account for account in stage.accounts() if account.address == ALICE) == theirs
+
+
+def test_a_session_is_one_in_its_tenant_alone() -> None:
+    """Elsewhere the same cookie is nothing."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    alice = stage.browser()
+    alice.consent()
+    token = alice.get("/acme/").token
+    assert "Sign out" not in alice.get("/globex/").body
+    assert alice.get("/globex/status.json").status == 401
+    assert alice.post("/globex/disconnect", {"token": token}).status == 403
+    assert [account.connected for account in stage.accounts()] == [True]
+
+
+def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
+    """A user sees theirs, in the contract's shape."""
+    stage.browser().consent(account=BOB)
+    document = json.loads(alice.get("/acme/status.json").body)
+    assert (document["tenant"], [one["account"] for one in document["accounts"]]) == ("acme", [ALICE])
+    assert set(document["accounts"][0]) == {
+        *("account", "tenant", "state", "sharing", "contacts", "numbers", "last_sync", "next_sync"),
+        *("error", "warnings", "skipped", "sources"),
+    }
+
+
+def test_status_for_an_administrator() -> None:
+    """All of the tenant, and no other's."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    for account in (ALICE, BOB):
+        stage.browser().consent(account=account)
+    stage.browser().consent("/globex/connect", account=ALICE)
+    root = stage.browser()
+    root.consent("/acme/signin", account="root@acme.example")
+    accounts_shown = json.loads(root.get("/acme/status.json").body)["accounts"]
+    assert [(one["tenant"], one["account"]) for one in accounts_shown] == [("acme", ALICE), ("acme", BOB)]
+    root.consent("/globex/signin", account="root@acme.example")
+    assert json.loads(root.get("/globex/status.json").body)["accounts"] == []
+
+
+def test_status_while_signed_out(browser: Browser) -> None:
+    """Nothing is told."""
+    seen = browser.get("/acme/status.json")
+    assert seen.status == 401
+    assert json.loads(seen.body) == {"error": "sign in first"}
+
+
+@pytest.mark.parametrize(
+    ("silence", "times", "signed_in"),
+    [
+        (IDLE_SECONDS - 60, 1, True),
+        (IDLE_SECONDS + 60, 1, False),
+        (IDLE_SECONDS - 60, ABSOLUTE_SECONDS // (IDLE_SECONDS - 60) + 1, False),
+    ],
+    ids=["short", "idle", "a week"],
+)
+def test_a_session_ends_by_itself(stage: Stage, alice: Browser, silence: int, times: int, signed_in: bool) -> None:
+    """After a time of silence, and after a week in any case."""
+    for _ in range(times):
+        stage.clock.advance(silence)
+        page = alice.get("/acme/").body
+    assert ("Sign out" in page) is signed_in
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "A" * 43, "A" * 4000, "../../etc/passwd", "a=b"])
+def test_a_cookie_that_nobody_gave_out(browser: Browser, cookie: str) -> None:
+    """It is as good as none."""
+    seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw={cookie}"})
+    assert (seen.status, "Sign out" in seen.body) == (200, False)
+
+
+def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None:
+    """A copy of the database lets nobody in."""
+    with stage.database.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        dump = "\n".join(driver.iterdump())
+    secrets = [*alice.cookies().values()]
+    (account,) = stage.accounts()
+    held = stage.do(accounts.tokens, stage.vault, account.id)
+    for secret in (*secrets, held.refresh_token, held.access_token):
+        assert secret not in dump
+
+
+def test_another_vault_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
+    """A key that was replaced by hand is a trouble of the store: its page, and no trace."""
+    callback = browser.code()
+    stage.vault = Vault([b"A" * 43 + b"="])
+    other = stage.browser()
+    other.take_cookies(browser)
+    assert other.get(callback).status == 503

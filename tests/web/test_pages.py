@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""What the pages say, state by state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.status import account_object
+from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web import endings
+from ldapgw.web.endings import Ending
+from ldapgw.web.pages import NOTES, STATES, Pages, readable_count, readable_time
+from ldapgw.web.session import Visitor
+
+from .stage import ACME, GLOBEX, NOW
+
+HOSTILE = "<script>alert('\"&')</script>"
+VOID = {"meta", "link", "input", "img", "br"}
+
+ACCOUNT = Account(
+    id=1,
+    tenant="acme",
+    sub="1",
+    address="alice@acme.example",
+    sharing=Sharing.CALLERS,
+    connected_at=NOW - 7200,
+    scopes=frozenset({"openid"}),
+    refresh_expires_at=None,
+    syncing=False,
+    last_sync=NOW - 300,
+    next_sync=NOW + 300,
+    trouble=None,
+    failures=0,
+    attempts=1,
+    wish=None,
+    accept_shrink=False,
+    generation=1,
+    sources={Source.CONTACTS: SourceState.ON},
+    contacts=1812,
+    numbers=2304,
+    skipped={},
+)
+
+
+class Reader(HTMLParser):
+    """The text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """With single blanks, the thin ones too."""
+        return " ".join(" ".join(self.words).split())
+
+    def links(self) -> set[str]:
+        return {str(attrs.get("href") or attrs.get("action")) for tag, attrs in self.tags if tag in ("a", "form")}
+
+
+def shown(account: Account | None) -> Reader:
+    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account)
+    status = account_object(account, tuple(Source), "this page", NOW) if account else None
+    return Reader(Pages("").account(ACME, visitor, status, None))
+
+
+@pytest.mark.parametrize(
+    ("account", "sign", "title", "offers"),
+    [
+        (ACCOUNT, "✓", "Connected", {"sync", "share", "disconnect"}),
+        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"sync", "share", "disconnect"}),
+        (replace(ACCOUNT, last_sync=None), "✓", "Connected, first sync under way", {"sync", "share", "disconnect"}),
+        (
+            replace(ACCOUNT, trouble=Trouble("consent_revoked", NOW)),
+            "!",
+            "Needs attention",
+            {"connect", "sync", "share", "disconnect"},
+        ),
+        (
+            replace(ACCOUNT, trouble=Trouble("client_rejected", NOW)),
+            "!",
+            "Needs attention",
+            {"sync", "share", "disconnect"},
+        ),
+        (
+            replace(ACCOUNT, refresh_expires_at=NOW + 86400),
+            "✓",
+            "Connected",
+            {"connect", "sync", "share", "disconnect"},
+        ),
+        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect"}),
+        (None, "✗", "Not connected", {"connect"}),
+    ],
+    ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
+)
+def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title: str, offers: set[str]) -> None:
+    """A sign and words for each state, and what can be done in it."""
+    page = shown(account)
+    assert f"{sign} {title}" in page.text
+    assert page.links() == {"/acme/", "/acme/signout"} | {f"/acme/{name}" for name in offers}
+
+
+def test_trouble_before_the_first_sync() -> None:
+    """Nothing is on the phones then, and the page does not say that it is."""
+    text = shown(replace(ACCOUNT, last_sync=None, trouble=Trouble("api_disabled", NOW))).text
+    assert "None of your contacts are on the phones yet." in text
+
+
+def test_the_figures() -> None:
+    """Contacts, numbers, and both times in UTC."""
+    text = shown(ACCOUNT).text
+    assert "Contacts 1 812 Numbers 2 304" in text
+    assert "Last sync 2026-09-21 14:08 UTC Next sync 2026-09-21 14:18 UTC" in text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("consent_revoked", "scope_missing", "client_rejected", "api_disabled", "quota", "google_unavailable"),
+        *("network", "bad_response", "suspicious_shrink", "internal"),
+    ],
+)
+def test_each_error_is_shown_in_plain_words(code: str) -> None:
+    """Its words are there, its code is not."""
+    trouble = Trouble(code, NOW - 60, "https://console.developers.google.com/apis" if code == "api_disabled" else "")
+    page = shown(replace(ACCOUNT, trouble=trouble))
+    status = account_object(replace(ACCOUNT, trouble=trouble), tuple(Source), "this page", NOW)
+    assert status["error"]["message"] in page.text
+    assert code == "network" or code not in page.text
+    assert ("https://console.developers.google.com/apis" in page.links()) is (code == "api_disabled")
+
+
+def test_warnings_are_shown() -> None:
+    """Such as the day on which a consent ends."""
+    text = shown(replace(ACCOUNT, refresh_expires_at=NOW + 86400)).text
+    assert "this consent ends on 2026-09-22 14:13 UTC" in text
+
+
+def test_what_was_left_out() -> None:
+    """Each reason with its count, in words; one we have no words for is counted too."""
+    skipped = {"empty": 3, "label": 1, "unreadable_number": 1200, "new_reason": 2}
+    text = shown(replace(ACCOUNT, skipped=skipped)).text
+    assert "3 contacts without a name, number or address" in text
+    assert "1 contact without one of the chosen labels" in text
+    assert "1 200 numbers that cannot be dialled" in text
+    assert "2 contacts left out" in text
+
+
+def test_the_sources() -> None:
+    """On, not granted (with a way to mend it), not offered; those that are off are not spoken of."""
+    sources = {
+        Source.CONTACTS: SourceState.ON,
+        Source.OTHER_CONTACTS: SourceState.NOT_GRANTED,
+        Source.DIRECTORY: SourceState.UNAVAILABLE,
+    }
+    page = shown(replace(ACCOUNT, sources=sources))
+    assert "Your contacts on Other contacts not granted: connect again and tick its box" in page.text
+    assert "Company directory Google does not offer it to this account" in page.text
+    assert "/acme/connect" in page.links()
+    assert "Other contacts" not in shown(ACCOUNT).text
+
+
+def test_sharing_is_explained() -> None:
+    """Each of the three in a line, the present one chosen."""
+    page = shown(ACCOUNT)
+    radios = [attrs for tag, attrs in page.tags if tag == "input" and attrs.get("type") == "radio"]
+    assert [(attrs["value"], "checked" in attrs) for attrs in radios] == [
+        ("private", False),
+        ("callers", True),
+        ("shared", False),
+    ]
+    assert "Only your own phones find your contacts." in page.text
+
+
+def test_every_form_has_the_token() -> None:
+    """Each one of them."""
+    page = shown(ACCOUNT)
+    forms = [attrs for tag, attrs in page.tags if tag == "form"]
+    tokens = [attrs["value"] for tag, attrs in page.tags if tag == "input" and attrs.get("name") == "token"]
+    assert len(forms) == len(tokens) == 4
+    assert set(tokens) == {Visitor(SignIn("acme", "1", ""), "A" * 43, None).token}
+    assert {form["method"] for form in forms} == {"post"}
+
+
+def test_hostile_texts_stay_text() -> None:
+    """A title or an address cannot become a tag."""
+    tenant = replace(ACME, title=HOSTILE)
+    visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, replace(ACCOUNT, address=HOSTILE))
+    status = account_object(replace(ACCOUNT, address=HOSTILE), (), "this page", NOW)
+    pages = Pages("")
+    for html in (
+        pages.account(tenant, visitor, status, None),
+        pages.welcome(tenant, None),
+        pages.front((tenant, GLOBEX)),
+        pages.ending(endings.NOT_ALLOWED, tenant),
+    ):
+        page = Reader(html)
+        assert "script" not in [tag for tag, _ in page.tags]
+        assert HOSTILE in page.text
+
+
+@pytest.mark.parametrize("ending", [value for value in vars(endings).values() if isinstance(value, Ending)])
+@pytest.mark.parametrize("tenant", [ACME, None], ids=["of a tenant", "of nobody"])
+def test_every_ending_says_what_happened_and_where_to_go(ending: Ending, tenant: Any) -> None:
+    """A title, sentences, a way on, an error's status."""
+    page = Reader(Pages("").ending(ending, tenant))
+    assert ending.title in page.text
+    assert ending.happened in page.text
+    assert ending.happened.endswith(".")
+    assert all(line.endswith(".") for line in ending.advice)
+    assert "button" in [str(attrs.get("class")) for tag, attrs in page.tags if tag == "a"]
+    assert 400 <= ending.status < 600
+
+
+def test_the_welcome_names_the_boxes_in_googles_words() -> None:
+    """One for each source; more than one have to be ticked."""
+    text = Reader(Pages("").welcome(replace(ACME, sources=tuple(Source)), None)).text
+    assert "See and download your contacts" in text
+    assert "See and download your organization’s Google Workspace directory" in text
+    assert "please tick them" in text
+    assert "please tick them" not in Reader(Pages("").welcome(ACME, None)).text
+
+
+def test_every_note_and_state_is_a_sentence() -> None:
+    """They are for people."""
+    assert all(note.sentence.endswith(".") for note in NOTES.values())
+    assert all(state.sentence.endswith(".") for state in STATES.values())
+
+
+def test_no_tenants() -> None:
+    """Even then there is a page."""
+    assert "No company is set up yet." in Reader(Pages("").front(())).text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (999, "999"), (1000, "1\u202f000"), (1234567, "1\u202f234\u202f567")]
+)
+def test_counts(number: int, text: str) -> None:
+    """Thousands are set apart."""
+    assert readable_count(number) == text
+
+
+@pytest.mark.parametrize(("timestamp", "text"), [(None, "–"), ("2026-01-31T09:30:59Z", "2026-01-31 09:30 UTC")])
+def test_times(timestamp: str | None, text: str) -> None:
+    """To the minute, in UTC."""
+    assert readable_time(timestamp) == text

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""The HTTP server under the pages: what it does with senders that are slow, large or strange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from ldapgw.web.app import web_resource
+from ldapgw.web.site import IDLE_SECONDS, LARGEST_READ, REQUEST_SECONDS, WebSite, web_site
+
+from .stage import Browser, Stage
+
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Connection:
+    """One connection to the server, in memory."""
+
+    def __init__(self, site: WebSite) -> None:
+        self.transport = StringTransport()
+        self.channel: Any = site.buildProtocol(self.transport.getPeer())
+        self.channel.makeConnection(self.transport)
+
+    def send(self, octets: bytes) -> bytes:
+        """What comes back at once."""
+        self.transport.clear()
+        self.channel.dataReceived(octets)
+        return bytes(self.transport.value())
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.transport.disconnecting or self.transport.disconnected)
+
+    def close(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def connection(stage: Stage, clock: Clock) -> Iterator[Connection]:
+    connection = Connection(web_site(web_resource(stage.gate), clock))
+    yield connection
+    connection.close()
+    assert clock.getDelayedCalls() == []
+
+
+def test_requests_one_after_another(connection: Connection, clock: Clock) -> None:
+    """A connection serves several, with pauses, whole or in pieces."""
+    for _ in range(3):
+        assert connection.send(GET).startswith(b"HTTP/1.1 200 OK\r\n")
+        clock.advance(IDLE_SECONDS - 1)
+    for octet in GET[:-1]:
+        assert connection.send(bytes([octet])) == b""
+    assert connection.send(GET[-1:]).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not connection.ended
+
+
+def test_pipelined_requests(connection: Connection) -> None:
+    """Each is answered."""
+    assert connection.send(GET * 3).count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /heal", b"POST /acme/sync HTTP/1.1\r\nContent-Length: 900\r\n\r\n"])
+def test_a_request_that_trickles(connection: Connection, clock: Clock, head: bytes) -> None:
+    """It is cut off when it is not whole in time, however steadily it comes."""
+    connection.send(head)
+    for _ in range(int(REQUEST_SECONDS) - 1):
+        connection.send(b"x")
+        clock.advance(1)
+        assert not connection.ended
+    clock.advance(1)
+    assert connection.ended
+
+
+def test_a_second_request_that_trickles(connection: Connection, clock: Clock) -> None:
+    """The time counts anew for each."""
+    connection.send(GET)
+    clock.advance(IDLE_SECONDS - 1)
+    connection.send(b"GET")
+    clock.advance(REQUEST_SECONDS - 1)
+    assert not connection.ended
+    clock.advance(1)
+    assert connection.ended
+
+
+def test_an_idle_connection(connection: Connection, clock: Clock) -> None:
+    """It is closed."""
+    connection.send(GET)
+    clock.advance(IDLE_SECONDS)
+    assert connection.ended
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 20000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4e20\r\n"],
+    ids=["length", "chunked"],
+)
+def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: bytes) -> None:
+    """The sender can read why; what is too much is thrown away as it comes."""
+    connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + head)
+    request = connection.channel.requests[0]
+    connection.send(b"x" * 19999)
+    assert request.content.seek(0, 2) == 8193
+    answer = connection.send(b"x\r\n0\r\n\r\n" if b"chunked" in head else b"x")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"Content-Security-Policy" in answer
+    assert b"Too much was sent" in answer
+
+
+def test_an_endless_body_is_cut_off(connection: Connection) -> None:
+    """At some point nobody listens any more."""
+    connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    for _ in range(LARGEST_READ // 65536):
+        connection.send(chunk)
+    assert not connection.ended
+    connection.send(chunk)
+    assert connection.ended
+
+
+def test_no_file_is_opened_for_a_long_body(connection: Connection) -> None:
+    """Twisted would, for what is announced to be long."""
+    connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Content-Length: 99999999\r\n\r\n")
+    assert type(connection.channel.requests[0].content).__name__ == "BytesIO"
+
+
+def test_multipart_is_not_taken_apart(connection: Connection) -> None:
+    """No form of ours is sent so; it is no form, and no trouble."""
+    body = b"--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\nc\r\n--x-"
+    head = b"POST /acme/sync HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n"
+    assert connection.send(head % len(body) + body).startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    "target", [b"*", b"http://evil.example/", b"/%00", b"/\x01", b"/acme/?%zz&&=;", b"/" + b"a" * 9000]
+)
+def test_strange_targets(connection: Connection, target: bytes) -> None:
+    """They are answered or refused; no banner, no trace."""
+    answer = connection.send(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 "))
+    assert b"Server:" not in answer
+    assert b"Traceback" not in answer
+    assert b"evil" not in answer
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"evil.example", b"[", b"a:b:c", b"\xff\xfe", b"x" * 300, b"..", b"xn--a.example"]
+)
+def test_strange_hosts(connection: Connection, host: bytes) -> None:
+    """Who we are is not for a request to say."""
+    answer = connection.send(b"GET /acme HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 308 ")
+    assert b"\r\nLocation: /acme/\r\n" in answer
+
+
+def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: Any) -> None:
+    """The callback's has the code in it."""
+    site = web_site(web_resource(stage.gate), clock)
+    site.startFactory()
+    written: list[str] = []
+    site._logFile = type("Log", (), {"write": lambda _, line: written.append(line), "close": lambda _: None})()
+    connection = Connection(site)
+    connection.send(b"GET /oauth/callback?code=SECRET HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.close()
+    site.stopFactory()
+    assert written == []
+
+
+def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser: Browser, clock: Clock) -> None:
+    """Nobody is disconnected by halves: forgotten here, told to the rest, revoked at Google."""
+    browser.consent()
+    stage.changes = 0
+    form = b"token=" + browser.get("/acme/").token.encode()
+    direct, stage.store = stage.store, SlowStore()
+    connection = Connection(web_site(web_resource(stage.gate), clock))
+    cookie = f"Cookie: __Host-ldapgw={browser.cookies()['__Host-ldapgw']}\r\n".encode()
+    head = b"POST /acme/disconnect HTTP/1.1\r\n" + FORM + cookie + b"Content-Length: %d\r\n\r\n" % len(form)
+    assert connection.send(head + form) == b""
+    stage.store.answer(direct)  # who it is; the next is to forget
+    connection.close()
+    while stage.store.waiting:
+        stage.store.answer(direct)
+    assert [account.connected for account in stage.accounts()] == [False]
+    assert (stage.changes, stage.world.calls["/revoke"]) == (1, 1)
+
+
+class SlowStore:
+    """A store that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Any, Any, Any]] = []
+
+    def run(self, function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
+        later: Deferred[Any] = Deferred()
+        self.waiting.append((later, function, args, kw))
+        return later
+
+    def answer(self, store: Any) -> None:
+        """Let another store answer what has waited longest."""
+        later, function, args, kw = self.waiting.pop(0)
+        store.run(function, *args, **kw).chainDeferred(later)
