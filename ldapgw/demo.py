@@ -30,7 +30,7 @@ from ldapgw.publisher import phone_dn
 from ldapgw.sandbox.app import AUTHORIZATION, sandbox
 from ldapgw.sandbox.browser import consent
 from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
-from ldapgw.service import Gateway, makeService, naming_context
+from ldapgw.service import makeService, naming_context
 from ldapgw.state import database_url
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
@@ -93,7 +93,8 @@ async def _demo(settings: Config, ports: Ports, say: Callable[[str], None]) -> N
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
     say("Starting the gateway …")
-    gateway = _started(settings)
+    gateway = makeService(settings, reactor)
+    gateway.begin()
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     say(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
@@ -125,17 +126,6 @@ def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: 
         "",
         "Ctrl-C ends it.",
     ]
-
-
-def _started(settings: Config) -> Gateway:
-    gateway = makeService(settings, reactor)
-    try:
-        gateway.privilegedStartService()
-        gateway.startService()
-    except BaseException:
-        gateway.stopService()
-        raise
-    return gateway
 
 
 async def _synced(database: Database) -> Account:

@@ -2,7 +2,7 @@
 """What can go wrong, in four families that know their answer.
 
 * `UserError`: an operator's mistake; printed as plain lines, never with a traceback.
-* `GoogleError`: Google refused or failed; carries the contract's error code and how long to wait.
+* `GoogleError`: Google refused or failed; carries an error code of ``status.json`` and how long to wait.
 * `DirectoryError`: an LDAP request that ends in a result code other than success.
 * `ProtocolViolation`: octets that are not LDAP; the session ends with a Notice of Disconnection.
 """

@@ -20,12 +20,7 @@ def run(config: Config) -> int:
     """
     gateway = makeService(config, reactor)
     begin_logging(sys.stderr, config.log_format)
-    try:
-        gateway.privilegedStartService()
-        gateway.startService()
-    except BaseException:
-        gateway.stopService()
-        raise
+    gateway.begin()
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     reactor.run()
     return 0

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError
 from ldapgw.publisher import Publisher
@@ -18,10 +20,12 @@ from ldapgw.store.watch import Watch
 from ldapgw.store.worker import Store
 from ldapgw.sync.scheduler import SyncScheduler
 
-# A command's change takes effect within 2 seconds (contract, section 3).
+# A command's change takes effect within 2 seconds.
 LOOK_SECONDS = 1.0
 # When a phone was last seen is written this often; each bind would cost a disk's flush.
 SEEN_SECONDS = 30.0
+
+T = TypeVar("T")
 
 log = Logger()
 
@@ -49,9 +53,10 @@ class Refresher(Service):
         self._scheduler = scheduler
         self._take_seen = take_seen
         self._problem = ""
+        self._seen: dict[str, tuple[float, str]] = {}
         self._timers = (
-            (LoopingCall(self._guarded, self._look), LOOK_SECONDS),
-            (LoopingCall(self._guarded, self.write_seen), SEEN_SECONDS),
+            (LoopingCall(self._quietly, self._look), LOOK_SECONDS),
+            (LoopingCall(self._quietly, self.write_seen), SEEN_SECONDS),
         )
         for timer, _ in self._timers:
             timer.clock = clock
@@ -65,11 +70,12 @@ class Refresher(Service):
         await self._scheduler.refresh()
 
     async def write_seen(self) -> None:
-        """Store which phones were seen."""
+        """Store which phones were seen; those that could not be stored are kept for the next time."""
         now = self._clock.seconds()
-        seen = {name: (now, address) for name, address in self._take_seen().items()}
-        if seen:
-            await self._store.run(phones.seen, seen)
+        self._seen |= {name: (now, address) for name, address in self._take_seen().items()}
+        if self._seen:
+            await self._guarded(lambda: self._store.run(phones.seen, dict(self._seen)))
+            self._seen.clear()
 
     def startService(self) -> None:
         """Begin to look."""
@@ -77,31 +83,37 @@ class Refresher(Service):
         for timer, seconds in self._timers:
             timer.start(seconds)
 
-    async def _look(self) -> None:
-        # The store's thread asks: SQLite's answer may wait for the disk.
-        if await self._store.run(lambda _: self._watch.changed()):
-            await self.refresh()
-
-    def _guarded(self, work: Callable[[], Awaitable[None]]) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._quietly(work))
-
-    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A database in trouble is one line in the log, not one a second; phones are served from memory meanwhile."""
-        try:
-            await work()
-        except StoreError as error:
-            if self._problem != str(error):
-                self._problem = str(error)
-                log.error("{problem}; phones are served from memory", problem=self._problem)
-        else:
-            if self._problem:
-                self._problem = ""
-                log.info("the database can be used again")
-
     def stopService(self) -> Deferred[None]:
         """Write down what was seen, and look no more."""
         super().stopService()
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._guarded(self.write_seen)
+        return self._quietly(self.write_seen)
+
+    async def _look(self) -> None:
+        # The store's thread asks: SQLite's answer may wait for the disk.
+        if await self._guarded(lambda: self._store.run(lambda _: self._watch.changed())):
+            await self._guarded(self.refresh)
+
+    async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Work with the database; trouble with it is one line in the log, however long it lasts, and so is its end."""
+        try:
+            result = await work()
+        except StoreError as error:
+            if self._problem != str(error):
+                self._problem = str(error)
+                log.error("{problem}; phones are served from memory", problem=self._problem)
+            raise
+        if self._problem:
+            self._problem = ""
+            log.info("the database can be used again")
+        return result
+
+    def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        """What a timer calls: the next turn comes whatever became of this one."""
+        return Deferred.fromCoroutine(work()).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(StoreError):
+            log.failure("looking at the database failed", failure)

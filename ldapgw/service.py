@@ -50,6 +50,18 @@ class Gateway(MultiService):
         super().__init__()
         self._state = state
 
+    def begin(self) -> None:
+        """Listen and serve, where no twistd does it for us.
+
+        :raises UserError: when an endpoint cannot be listened on; nothing goes on then.
+        """
+        try:
+            self.privilegedStartService()
+            self.startService()
+        except BaseException:
+            self.stopService()
+            raise
+
     def startService(self) -> None:
         """Name our process in the lock file: only now is it the one that serves, twistd may have forked."""
         self._state.lock.name_process()

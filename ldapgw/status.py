@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An account as an administrator, the page and ``status.json`` see it, with its trouble in plain words.
 
-Pure: an `Account` goes in, the contract's account object comes out.
+Pure: an `Account` goes in, the account object of ``status.json`` comes out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STALE_SECONDS = 24 * 3600
 
 
 def account_object(account: Account, wanted: Collection[Source], page: str, now: float) -> dict[str, Any]:
-    """The contract's account object (section 4).
+    """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.

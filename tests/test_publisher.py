@@ -10,7 +10,8 @@ from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
 from ldapgw.store import accounts, phones
 from ldapgw.store.phones import Numbers, PhoneLogin
-from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person, result_of
+from tests.results import result_of
+from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
 
 def books(stage: Stage) -> dict[str, Book]:

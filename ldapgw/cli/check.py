@@ -93,8 +93,8 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[Finding]:
     warnings = []
     if not tenant.client_id:
         warnings.append("has no Google client yet: nobody can connect; set client_secret_file")
-    if not tenant.allowed_users:
-        warnings.append("allowed_users is empty: nobody is allowed to connect")
+    if not tenant.allowed_users and not tenant.admins:
+        warnings.append("allowed_users and admins are empty: nobody is allowed to connect")
     if "*" in tenant.allowed_users:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):

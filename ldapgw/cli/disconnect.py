@@ -41,7 +41,7 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
     if trouble:
         raise UserError(
             f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "
-            f"Google ({trouble}); its owner can do that on https://myaccount.google.com/connections"
+            f"Google ({trouble}); its owner can do that on https://myaccount.google.com/permissions"
         )
     print_line(f"{found.address} is disconnected: revoked at Google, tokens and contacts forgotten.")
 

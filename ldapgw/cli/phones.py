@@ -130,7 +130,7 @@ def _bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
 
 
 def _print_login(site: Site, login: PhoneLogin, address: str | None, password: str, *, as_json: bool) -> None:
-    """The contract's object, or the same for somebody who types it into a phone."""
+    """The object of ``--json``, or the same for somebody who types it into a phone."""
     tenant = site.tenant(login.tenant)
     told = {
         "name": login.name,

@@ -126,7 +126,9 @@ class Text(str):
 
 
 class Secret(Text):
-    """A text that no message, log or repr may show."""
+    """A text that no message, log or repr may show; empty: none."""
+
+    form: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
 
     def __repr__(self) -> str:
         return "Secret()"

@@ -32,7 +32,7 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why an account's last sync failed: the contract's error code, since when, and where to mend it."""
+    """Why an account's last sync failed: the error code of status.json, since when, and where to mend it."""
 
     code: str
     since: float

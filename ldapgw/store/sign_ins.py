@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from ldapgw.store.tables import consent_flow, sign_in
 from ldapgw.store.vault import Vault
 
-# A consent takes a minute; ten are enough for one with a password to look up (contract, section 4).
+# A consent takes a minute; ten are enough for one with a password to look up.
 FLOW_SECONDS = 600
 # Signed in: twelve hours of silence end it, a week does in any case.
 IDLE_SECONDS = 12 * 3600

@@ -51,7 +51,7 @@ account = Table(
     Column("syncing", Boolean, nullable=False, server_default=false(), comment="a sync is running"),
     Column("last_sync", Float, comment="when the last good sync ended"),
     Column("next_sync", Float, comment="when the next one is planned; null: none is"),
-    Column("error_code", String, comment="the contract's error code; null: all is well"),
+    Column("error_code", String, comment="the error code of status.json; null: all is well"),
     Column("error_since", Float, comment="when that error came first"),
     Column("error_link", String, comment="where to mend it, if Google said so"),
     Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),

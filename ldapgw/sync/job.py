@@ -33,7 +33,7 @@ from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
 from ldapgw.sync.plan import Plan, make_plan
 
-# An access token is renewed this early, so that it does not end between two pages (contract; google.md 1.4).
+# An access token is renewed this early, so that it does not end between two pages.
 EARLY_SECONDS = 60.0
 
 T = TypeVar("T")

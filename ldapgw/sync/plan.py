@@ -13,7 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.google.person import Reading
 from ldapgw.store.contacts import Record
 
-# A book that loses more than half of this many contacts or more is likelier a fault than a wish (contract, section 6).
+# A book that loses more than half of this many contacts or more is likelier a fault than a wish.
 GUARDED_FROM = 20
 
 

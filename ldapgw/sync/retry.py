@@ -15,7 +15,7 @@ from ldapgw.errors import (
 
 FIRST_WAIT = 30.0
 HOUR = 3600.0
-# The quota of full syncs is small and fixed: minutes, not seconds (google.md of the field: 5, 15, 60).
+# The quota of full syncs is small and fixed: minutes, not seconds.
 QUOTA_WAITS = (300.0, 900.0, HOUR)
 
 

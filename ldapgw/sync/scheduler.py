@@ -74,7 +74,7 @@ class SyncScheduler(Service):
         for account in found.values():
             self._attend(account)
 
-    def stopService(self) -> Deferred[object]:
+    def stopService(self) -> Deferred[list[None]]:
         """Abandon what is under way; nothing of it was written, and the next start takes it up again."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]

@@ -30,7 +30,7 @@ class State:
     sentence: str
 
 
-# By the state of the account object (contract, section 4); the empty one is a person who never connected.
+# By the state of the account object; the empty one is a person who never connected.
 STATES: Mapping[str, State] = {
     "ok": State("✓", "good", "Connected", "Your contacts are on the phones, and changes follow by themselves."),
     "syncing": State("✓", "good", "Syncing now", "Your contacts are on the phones; changes are being fetched."),

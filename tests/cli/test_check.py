@@ -329,7 +329,11 @@ def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
     ("change", "item", "message"),
     [
         (('client_id = "client"\nclient_secret = "secret"\n', ""), "tenant acme", "has no Google client yet"),
-        (('["@acme.example"]', "[]"), "tenant acme", "nobody is allowed to connect"),
+        (
+            ('["@acme.example"]\nadmins = ["root@acme.example"]', "[]"),
+            "tenant acme",
+            "nobody is allowed to connect",
+        ),
         (('["@acme.example"]', '["*"]'), "tenant acme", "everybody with a Google account may connect"),
         (
             ('admins = ["root@acme.example"]', 'anonymous_networks = ["0.0.0.0/0"]'),

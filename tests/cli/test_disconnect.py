@@ -110,7 +110,7 @@ async def test_google_cannot_be_reached(gateway: Gateway) -> None:
     assert err == (
         "ldapgw: alice@acme.example is disconnected, its tokens and contacts are forgotten, but its access is not "
         "revoked at Google (network: ConnectionRefusedError); its owner can do that on "
-        "https://myaccount.google.com/connections\n"
+        "https://myaccount.google.com/permissions\n"
     )
     assert left(gateway) == (False, 0)
 

@@ -84,17 +84,6 @@ def clock_at(now: float) -> Clock:
     return clock
 
 
-def result_of(coroutine: Any) -> Any:
-    """The result of a coroutine that needs no waiting; raises what it raises."""
-    results: list[Any] = []
-    failures: list[Any] = []
-    Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
-    assert results or failures, "still waiting"
-    if failures:
-        failures[0].raiseException()
-    return results[0]
-
-
 async def at_once(function: Callable[..., Any], *args: Any) -> Any:
     """Stands in for a thread."""
     return function(*args)

@@ -29,8 +29,9 @@ from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkTrouble, QuotaExceeded
 from ldapgw.google import http
 from ldapgw.google.http import Answer, Caller, http_client
+from tests.results import result_of
 
-from .double import NOW, Google, RudeServer, clock_at, result_of
+from .double import NOW, Google, RudeServer, clock_at
 
 URL = "https://people.googleapis.com/v1/things"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

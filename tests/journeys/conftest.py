@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from tests.journeys.running import Site
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
+    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
+        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
     site = Site(tmp_path)
     try:
         site.start_sandbox()

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
 from ldapgw.sandbox.world import World
+from tests.results import result_of
 
 BASE = "https://google.example"
 AUTH = "https://www.googleapis.com/auth/"
@@ -141,18 +141,3 @@ def client_fields(grant_type: str) -> dict[str, str]:
 def claims(id_token: str) -> dict[str, Any]:
     part = id_token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-
-def result_of(deferred: Deferred[Any]) -> Any:
-    """The result of a Deferred or coroutine that has come already."""
-    results: list[Any] = []
-    failures: list[Any] = []
-    Deferred.fromCoroutine(_awaited(deferred)).addCallbacks(results.append, failures.append)
-    if failures:
-        failures[0].raiseException()
-    assert results, "no result yet"
-    return results[0]
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable

@@ -15,7 +15,8 @@ from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.browser import LostInBrowser, Visit, consent, forms, open_page, submit
 from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
 from ldapgw.sandbox.world import World
-from tests.sandbox.client import CONTACTS, DIRECTORY, authorization_path, result_of
+from tests.results import result_of
+from tests.sandbox.client import CONTACTS, DIRECTORY, authorization_path
 
 GATEWAY = "http://localhost:8080"
 TWO = f"openid email {CONTACTS} {DIRECTORY}"

@@ -13,7 +13,8 @@ from twisted.web.http_headers import Headers
 
 from ldapgw.sandbox.tenant import ALICE, CAROL
 from ldapgw.sandbox.world import World
-from tests.sandbox.client import BASE, CONTACTS, DIRECTORY, MASK, OTHER, Clock, Google, result_of
+from tests.results import result_of
+from tests.sandbox.client import BASE, CONTACTS, DIRECTORY, MASK, OTHER, Clock, Google
 from tests.sandbox.lists import (
     ALL,
     COLLEAGUES,

@@ -9,7 +9,6 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.catalog import Catalog, Served
@@ -35,6 +34,7 @@ from ldapgw.store.vault import Vault
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.scheduler import SyncScheduler
+from tests.results import result_of
 
 NOW = 1_800_000_000.0
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
@@ -70,17 +70,6 @@ def person(name: str, *numbers: str) -> dict[str, Any]:
         "names": [{"displayName": name, "givenName": given, "familyName": family, "unstructuredName": name}],
         "phoneNumbers": [{"value": number, "type": "work"} for number in numbers],
     }
-
-
-def result_of(coroutine: Any) -> Any:
-    """The result of a coroutine that needs no waiting; raises what it raises."""
-    results: list[Any] = []
-    failures: list[Any] = []
-    Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
-    assert results or failures, "still waiting"
-    if failures:
-        failures[0].raiseException()
-    return results[0]
 
 
 class Line:

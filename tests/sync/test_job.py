@@ -18,7 +18,8 @@ from ldapgw.errors import (
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
-from tests.sync.stage import ALICE, ALL_SOURCES, CAROL, SCOPE, Stage, person, result_of
+from tests.results import result_of
+from tests.sync.stage import ALICE, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"

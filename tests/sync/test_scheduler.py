@@ -12,7 +12,8 @@ from twisted.logger import globalLogPublisher
 
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Trouble, Wish
-from tests.sync.stage import ALICE, BOB, INTERVAL, NOW, Stage, person, result_of
+from tests.results import result_of
+from tests.sync.stage import ALICE, BOB, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 

@@ -34,6 +34,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
 from ldapgw.web.place import Place
 from ldapgw.web.tenant import WebTenant
+from tests.results import result_of
 
 NOW = 1790000000.0
 URL = "https://phonebook.example.com"
@@ -260,15 +261,3 @@ class Browser:
         raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
         seen = {name.decode().lower(): [value.decode() for value in values] for name, values in raw}
         return Seen(answer.code, seen, text)
-
-
-def result_of(awaitable: Any) -> Any:
-    """What needs no waiting."""
-    deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)
-    results: list[Any] = []
-    failures: list[Any] = []
-    deferred.addCallbacks(results.append, failures.append)
-    assert results or failures, "still waiting"
-    if failures:
-        failures[0].raiseException()
-    return results[0]

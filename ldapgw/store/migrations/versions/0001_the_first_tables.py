@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("syncing", sa.Boolean(), server_default=sa.text("0"), nullable=False, comment="a sync is running"),
         sa.Column("last_sync", sa.Float(), nullable=True, comment="when the last good sync ended"),
         sa.Column("next_sync", sa.Float(), nullable=True, comment="when the next one is planned; null: none is"),
-        sa.Column("error_code", sa.String(), nullable=True, comment="the contract's error code; null: all is well"),
+        sa.Column("error_code", sa.String(), nullable=True, comment="the error code of status.json; null: all is well"),
         sa.Column("error_since", sa.Float(), nullable=True, comment="when that error came first"),
         sa.Column("error_link", sa.String(), nullable=True, comment="where to mend it, if Google said so"),
         sa.Column(

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: MIT
+"""The documents say what the program does: they are held against it, in both directions."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+import msgspec
+import pytest
+
+from ldapgw import __version__
+from ldapgw.cli import main
+from ldapgw.cli.phones import _NAME_FILTER, _NUMBER_FILTER
+from ldapgw.config import Config, load
+from ldapgw.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.contact import Sharing, Source
+from ldapgw.errors import GoogleError, ResultCode
+from ldapgw.sandbox.controls import CONTROLS
+from ldapgw.sandbox.faults import FAULTS
+from ldapgw.status import _MESSAGES, STALE_SECONDS, account_object
+from ldapgw.store.accounts import Account
+from tests import rst
+from tests.checkout import ROOT, project_files
+
+DOCS = ROOT / "docs"
+SAMPLE = ROOT / "etc" / "ldapgw.toml"
+UNIT = ROOT / "etc" / "ldapgw.service"
+DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.rst"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# --- documents as such ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
+def test_documents_parse(path: Path) -> None:
+    """The parser has nothing to say of a document."""
+    assert rst.problems(path) == []
+
+
+@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link within the project leads to a file."""
+    assert [link for link in rst.local_links(path) if not link.exists()] == []
+
+
+def test_the_index_names_every_page() -> None:
+    """Whoever begins at the index finds all pages."""
+    linked = {link.resolve() for link in rst.local_links(DOCS / "index.rst")}
+    assert set(DOCS.glob("*.rst")) - {DOCS / "index.rst"} <= linked
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_four_parts(path: Path) -> None:
+    """Each says why, what, what else there was, and how one would notice; on a page."""
+    expected = ["Context", "Choice", "Rejected", "How we would notice that it was wrong"]
+    assert rst.titles(path) == expected
+    assert len(path.read_text().splitlines()) <= 60
+    assert rst.read(path)["title"].startswith(path.name[:4] + ": ")
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    """None is missing, and the list has all."""
+    assert [int(path.name[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+    assert rst.local_links(DOCS / "decisions" / "README.rst") == DECISIONS
+
+
+def test_changelog_fragments_have_their_names() -> None:
+    """A fragment's name says the issue and the kind of the change."""
+    wrong = [
+        path.name
+        for path in (ROOT / "changes").iterdir()
+        if not re.fullmatch(r"README\.rst|[0-9]{4}\.(feature|bugfix|phone|security|removal)\.rst", path.name)
+    ]
+    assert wrong == []
+
+
+# What belongs to the machine that something was written on; put together here, so that this file has none of it.
+FOREIGN = re.compile(
+    "|".join(("/wo" + "rk/", "/ro" + "ot/", "py" + "pi", "index" + "-url", r"\b(google|phones|style)\." + "md"))
+)
+
+
+def test_no_file_speaks_of_somebodys_machine() -> None:
+    """No path, address or note of where the project was written is in it."""
+    found = [
+        f"{name_of(path)}:{number}: {line.strip()[:80]}"
+        for path in project_files()
+        for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1)
+        if FOREIGN.search(line.lower())
+    ]
+    assert found == []
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+TABLES: dict[str, type[Table]] = {
+    "Top level": Config,
+    "[ldap]": Ldap,
+    "[tls]": Tls,
+    "[web]": Web,
+    "[sync]": Sync,
+    "[google]": Google,
+    "[[tenant]]": Tenant,
+}
+CONFIGURATION = DOCS / "configuration.rst"
+
+
+def is_table(hint: Any) -> bool:
+    """Whether a field is a table, or some, and documented as a section of its own."""
+    return any(isinstance(part, type) and issubclass(part, Table) for part in (hint, *get_args(hint)))
+
+
+def settings(table: type[Table]) -> dict[str, msgspec.structs.FieldInfo]:
+    hints = get_type_hints(table)
+    return {field.name: field for field in msgspec.structs.fields(table) if not is_table(hints[field.name])}
+
+
+def decoded(table: type[Table], key: str, text: str) -> Any:
+    """A value as the file has it, read as the program reads it."""
+    hint = get_type_hints(table, include_extras=True)[key]
+    return msgspec.convert(tomllib.loads(f"key = {text}")["key"], hint, dec_hook=lambda kind, raw: kind.read(raw))
+
+
+def test_every_table_has_a_section() -> None:
+    """The sections of the reference are the tables of the file."""
+    hints = get_type_hints(Config)
+    parts = {name: [p for p in (hint, *get_args(hint)) if isinstance(p, type)] for name, hint in hints.items()}
+    tables = {part for found in parts.values() for part in found if issubclass(part, Table)}
+    assert tables | {Config} == set(TABLES.values())
+    assert [title for title in rst.titles(CONFIGURATION) if title != "Together"] == list(TABLES)
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_settings_are_documented_with_their_defaults(title: str) -> None:
+    """A table of the reference has the keys of its table in the file, and their defaults, no more and no less."""
+    table = TABLES[title]
+    fields = settings(table)
+    told = {row[0].literals[0]: row[1] for row in rst.rows(rst.section(CONFIGURATION, title))}
+    assert list(told) == list(dict.fromkeys(told))
+    assert told.keys() == fields.keys()
+    for key, cell in told.items():
+        field = fields[key]
+        if field.required:
+            assert cell.text == "required", key
+        elif cell.text == "none":
+            assert field.default in (None, ""), key
+        else:
+            assert decoded(table, key, cell.literals[0]) == field.default, key
+
+
+# --- the sample -------------------------------------------------------------------------------------------------------
+
+MARKED = "# set this"
+EXAMPLE = "# example"
+
+
+def sample(tmp_path: Path, text: str) -> Config:
+    """Load a version of the sample, with the files that it names beside it."""
+    web = {"client_id": "123-abc.apps.googleusercontent.com", "client_secret": "secret", "redirect_uris": []}
+    (tmp_path / "client_secret.json").write_text(json.dumps({"web": web}))
+    file = tmp_path / "ldapgw.toml"
+    file.write_text(text)
+    return load(str(file))
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", text)
+
+
+def test_the_keys_to_set_are_marked() -> None:
+    """Whoever follows the marks has set what has no default, and who may connect."""
+    marked = [line.split(" ", 1)[0] for line in SAMPLE.read_text().splitlines() if line.endswith(MARKED)]
+    assert marked == ["state_dir", "public_url", "name", "base_dn", "client_secret_file", "allowed_users"]
+
+
+def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
+    """Nothing but the marked keys is set in it."""
+    config = sample(tmp_path, SAMPLE.read_text())
+    assert config == msgspec.structs.replace(config, ldap=Ldap(), tls=None, sync=Sync(), google=Google())
+    assert config.web == Web(public_url=config.web.public_url)
+
+
+def test_the_sample_loads_uncommented(tmp_path: Path) -> None:
+    """Every key that is commented out is right too; the client's id and secret stand in place of its file."""
+    text = "\n".join(line for line in uncommented(SAMPLE.read_text()).splitlines() if "client_secret_file" not in line)
+    config = sample(tmp_path, text)
+    assert config.tls is not None
+    assert config.tenant[0].client_id
+
+
+def test_the_sample_has_every_key() -> None:
+    """Table by table, each key stands in the sample, commented out or not."""
+    document = tomllib.loads(uncommented(SAMPLE.read_text()))
+    for title, table in TABLES.items():
+        name = title.strip("[]")
+        found = document if table is Config else document[name]
+        keys = found[0].keys() if isinstance(found, list) else found.keys()
+        assert keys - {one.strip("[]") for one in TABLES} == settings(table).keys(), title
+
+
+def test_the_sample_shows_defaults() -> None:
+    """What is commented out and not marked as an example is what counts without it."""
+    table: type[Table] = Config
+    for line in SAMPLE.read_text().splitlines():
+        if header := re.match(r"#?(\[+\w+\]+)", line):
+            table = TABLES[header[1]]
+        elif (found := re.match(r"#([a-z_]+) = (.*)", line)) and not line.endswith(EXAMPLE):
+            assert decoded(table, found[1], found[2]) == settings(table)[found[1]].default, line
+
+
+def test_the_unit_fits() -> None:
+    """The systemd unit runs a command that is there, on the state_dir of the sample, and lets nobody else in."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(UNIT)
+    service = unit["Service"]
+    words = shlex.split(service["ExecStart"])
+    assert words[0].endswith("/bin/ldapgw")
+    parse(words[1:])
+    assert f"/var/lib/{service['StateDirectory']}" == tomllib.loads(SAMPLE.read_text())["state_dir"]
+    assert service["StateDirectoryMode"] == "0700"
+    assert (service["Type"], service["Restart"]) == ("exec", "on-failure")
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
+    assert int(service["LimitNOFILE"]) > Ldap().max_connections
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+COMMANDS = DOCS / "commands.rst"
+
+
+def commands() -> dict[str, click.Command]:
+    """All commands that do something, by their words."""
+    context = click.Context(main)
+    found: dict[str, click.Command] = {}
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= {f"{name} {sub}": command.commands[sub] for sub in command.commands}
+        else:
+            found[name] = command
+    return found
+
+
+def options_of(command: click.Command) -> set[str]:
+    """The options of a command but --help."""
+    return {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+
+
+def arguments_of(command: click.Command) -> list[str]:
+    """The arguments of a command as its usage line names them."""
+    return [
+        "|".join(param.type.choices) if isinstance(param.type, click.Choice) else param.human_readable_name.strip("[].")
+        for param in command.params
+        if isinstance(param, click.Argument)
+    ]
+
+
+def parse(words: list[str]) -> None:
+    """Read a command line as click will.
+
+    :raises click.UsageError: when it is no command of ours.
+    """
+    context = click.Context(main, info_name="ldapgw")
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        _, words, _ = command.make_parser(context).parse_args(list(words))
+        name, *words = words
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"no such command: {name}")
+        context, command = click.Context(found, parent=context, info_name=name), found
+    command.make_context(context.info_name, words, parent=context.parent)
+
+
+def test_every_command_is_documented() -> None:
+    """The sections of the reference that are named by commands are all commands."""
+    headings = {title for title in rst.titles(COMMANDS) if title[0].islower()}
+    assert headings == commands().keys()
+
+
+@pytest.mark.parametrize("name", commands())
+def test_usage_is_documented(name: str) -> None:
+    """A command's usage line has its arguments in order, and all of its options."""
+    usage = " ".join(next(iter(rst.literal_blocks(rst.section(COMMANDS, name)))).split())
+    assert usage.startswith(f"ldapgw {name}")
+    bare = re.sub(r"\[--[^]]*\]", "", usage.removeprefix(f"ldapgw {name}"))
+    assert set(re.findall(r"--[a-z-]+", usage)) == options_of(commands()[name])
+    assert bare.replace(" …", "").replace("[", "").replace("]", "").split() == arguments_of(commands()[name])
+
+
+@pytest.mark.parametrize("name", commands())
+def test_options_are_documented(name: str) -> None:
+    """A command's table has its options, no more and no less."""
+    told = {row[0].literals[0].split()[0] for row in rst.rows(rst.section(COMMANDS, name))}
+    assert told == options_of(commands()[name])
+
+
+def test_options_of_all_commands_are_documented() -> None:
+    """What stands before the command is documented too."""
+    document = rst.read(COMMANDS)
+    told = {row[0].literals[0].split()[0] for row in rst.rows(document)}
+    assert told == options_of(main) | {"--help"}
+
+
+def our_lines() -> list[tuple[str, str]]:
+    """The lines of code in all documents that run our command, with where they stand."""
+    found: list[tuple[str, str]] = []
+    for path in rst.documents():
+        for line in rst.shell_lines(rst.read(path)):
+            ours = re.match(r"(?:sudo (?:-u ldapgw )?)?ldapgw (.*)", line)
+            if ours and not (path == COMMANDS and ("[" in line or line.isupper() or "|" in line)):
+                found.append((name_of(path), ours[1]))
+    return found
+
+
+@pytest.mark.parametrize(("where", "line"), our_lines())
+def test_command_lines_work(where: str, line: str) -> None:
+    """What a document tells to type is a command with its options and arguments."""
+    parse(shlex.split(line.replace("[--config FILE] COMMAND", "--config FILE check")))
+
+
+def test_commands_in_sentences_are_there() -> None:
+    """Commands that sentences speak of exist, and so do their options."""
+    known = commands()
+    groups = {name.split()[0] for name in known}
+    for path in rst.documents():
+        for piece in rst.code(rst.read(path)):
+            if not piece.startswith("ldapgw "):
+                continue
+            words = piece.removeprefix("ldapgw --config FILE").removeprefix("ldapgw").split()
+            name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+            assert name in known or name in groups, f"{path.name}: {piece}"
+            used = {word for word in words if word.startswith("--")}
+            assert used <= (options_of(known[name]) if name in known else set()), f"{path.name}: {piece}"
+
+
+@pytest.mark.parametrize("path", rst.documents(), ids=name_of)
+def test_scripts_are_there(path: Path) -> None:
+    """A script that a document tells to run is there and can be run."""
+    told = {line.split()[0] for line in rst.shell_lines(rst.read(path)) if line.startswith("scripts/")}
+    assert [script for script in told if not (ROOT / script).stat().st_mode & 0o111] == []
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """The README's first block that can be typed is the demo and the tests."""
+    blocks = rst.literal_blocks(rst.section(ROOT / "README.rst", "Try it"))
+    assert blocks[0].splitlines() == ["scripts/demo", "scripts/test"]
+
+
+# --- codes, objects, the sandbox --------------------------------------------------------------------------------------
+
+TROUBLE = DOCS / "troubleshooting.rst"
+
+
+def first_column(path: Path, title: str) -> list[str]:
+    return [row[0].literals[0] for row in rst.rows(rst.section(path, title))]
+
+
+def every_google_error(kind: type[GoogleError] = GoogleError) -> Iterator[type[GoogleError]]:
+    yield kind
+    for sub in kind.__subclasses__():
+        yield from every_google_error(sub)
+
+
+def test_error_codes_are_documented() -> None:
+    """All codes that an account can have, and no others, are explained."""
+    told = set(first_column(TROUBLE, "Errors of an account"))
+    assert told == set(_MESSAGES)
+    assert {kind.code for kind in every_google_error()} <= told
+
+
+def an_account() -> Account:
+    """An account with all warnings: a consent that ends, and no sync since long ago."""
+    empty: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Account))
+    known = {"tenant": "acme", "address": "alice@acme.example", "sharing": Sharing.PRIVATE, "connected_at": 0.0}
+    return Account(**empty | known | {"refresh_expires_at": 1.0, "sources": {}, "skipped": {}})
+
+
+def test_warning_codes_are_documented() -> None:
+    """Warnings that an account can have are explained."""
+    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0)
+    assert {warning["code"] for warning in told["warnings"]} == {"testing_client", "stale"}
+    assert {"testing_client", "stale"} <= set(first_column(TROUBLE, "Warnings of an account"))
+
+
+def test_account_objects_are_documented() -> None:
+    """The members of an account object, no more and no less, are explained."""
+    table = rst.rows(rst.section(COMMANDS, "Account objects"))
+    told = [literal for row in table for literal in row[0].literals]
+    assert sorted(told) == sorted(account_object(an_account(), tuple(Source), "page", 0.0))
+
+
+def test_result_codes_are_right() -> None:
+    """LDAP's result codes go by their names and numbers."""
+    for row in rst.rows(rst.section(TROUBLE, "A phone finds nothing")):
+        if found := re.fullmatch(r"(\w+) \((\d+)\)", row[0].text):
+            assert ResultCode(int(found[2])).name.replace("_", "") == found[1].upper()
+
+
+def test_filters_for_phones_are_documented() -> None:
+    """The filters that ``phones add`` prints are those of the page about phones."""
+    told = {row[0].text: row[1].literals for row in rst.rows(rst.section(DOCS / "directory.rst", "A phone's settings"))}
+    assert (told["Name filter"], told["Number filter"]) == ((_NAME_FILTER,), (_NUMBER_FILTER,))
+
+
+def test_the_sandbox_is_documented() -> None:
+    """All controls and all faults of the sandbox, and no others, are explained."""
+    cells = first_column(DOCS / "sandbox.rst", "Making something go wrong")
+    assert sorted(cells) == sorted([*CONTROLS, *FAULTS])
+
+
+def test_the_version_is_in_one_place() -> None:
+    """No other file says which version it is."""
+    assert f'"{__version__}"' in (ROOT / "ldapgw" / "__init__.py").read_text()
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == "attr: ldapgw.__version__"

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""What is packaged is a working gateway: built, installed somewhere else, and started there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import time
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email import message_from_string
+from importlib import metadata
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from packaging.requirements import Requirement
+
+from ldapgw import __version__
+from tests.checkout import ROOT, project_files
+
+PLUGIN = "twisted/plugins/ldapgw_plugin.py"
+# Only for writing new migrations, in a checkout.
+NOT_INSTALLED = {"ldapgw/store/migrations/script.py.mako"}
+
+# Seconds; an idle machine needs a fifth of them.
+PATIENCE = 30.0
+# Seconds that a gateway has for its end.
+FAREWELL = 5.0
+
+needs_ldapsearch = pytest.mark.skipif(
+    shutil.which("ldapsearch") is None and "CI" not in os.environ, reason="ldapsearch (Debian's ldap-utils) is missing"
+)
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Run a program that knows nothing of this one; its output, once it has ended well."""
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(cwd)}
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- built ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, built in a copy of the checkout: building leaves things behind."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for path in project_files():
+        target = copy / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, copy / "dist", cwd=copy)
+    (built,) = (copy / "dist").iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built out of the source distribution: nothing that it needs is missing there."""
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--no-build-isolation")
+    run(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", folder / "dist", sdist, cwd=folder)
+    (built,) = (folder / "dist").iterdir()
+    return built
+
+
+def project_names() -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in project_files()}
+
+
+def test_the_sdist_is_the_project(sdist: Path) -> None:
+    """A source distribution has all files: sources, tests, documents, scripts."""
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert sdist.name == f"ldapgw-{__version__}.tar.gz"
+    assert project_names() - held <= {".gitignore"}
+
+
+def test_the_wheel_has_the_packages_and_no_more(wheel: Path) -> None:
+    """Templates, static files, migrations, py.typed and the plugin are in the wheel; tests and left-overs are not."""
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == {name for name in project_names() if name.startswith("ldapgw/")} - NOT_INSTALLED | {PLUGIN}
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    """Version, description and command are in its metadata."""
+    archive = zipfile.ZipFile(wheel)
+    folder = f"ldapgw-{__version__}.dist-info"
+    about = message_from_string(archive.read(f"{folder}/METADATA").decode())
+    assert about["Version"] == __version__
+    assert about.get_payload() == (ROOT / "README.rst").read_text()
+    assert "ldapgw = ldapgw.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
+
+
+def requirements(of: list[str], extras: set[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Distributions by their names, each with the extras that are asked of it."""
+    for text in of:
+        needed = Requirement(text)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras | {""}):
+            yield needed.name.lower().replace("_", "-"), frozenset(needed.extras)
+
+
+def test_everything_that_is_imported_is_required(wheel: Path) -> None:
+    """An installation without the extra "test" has every package that is imported, by name or through another."""
+    written = zipfile.ZipFile(wheel).read(f"ldapgw-{__version__}.dist-info/METADATA").decode()
+    about = message_from_string(written)
+    found: set[tuple[str, frozenset[str]]] = set()
+    todo = list(requirements(about.get_all("Requires-Dist", []), set()))
+    while todo:
+        name, extras = one = todo.pop()
+        if one not in found:
+            found.add(one)
+            todo += requirements(metadata.requires(name) or [], set(extras))
+    installed = {name for name, _ in found}
+    homes = metadata.packages_distributions()
+    for package in {name.partition(".")[0] for path in (ROOT / "ldapgw").rglob("*.py") for name in imports(path)}:
+        if package not in sys.stdlib_module_names and package != "ldapgw":
+            assert {home.lower().replace("_", "-") for home in homes[package]} & installed, package
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+# --- installed --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An environment with the wheel in it.
+
+    :ivar folder: to work in; outside of the checkout.
+    """
+
+    prefix: Path
+    folder: Path
+
+    def program(self, name: str) -> Path:
+        return self.prefix / "bin" / name
+
+
+@pytest.fixture(scope="module")
+def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The wheel in an environment that is otherwise empty, but sees the packages of this one.
+
+    They are seen by a path file that names their folder.  Path files in that folder do not count then, so the checkout,
+    which is installed there for editing, stays out of sight.
+    """
+    folder = tmp_path_factory.mktemp("elsewhere")
+    prefix = folder / "venv"
+    venv.create(prefix, symlinks=True)
+    python = prefix / "bin" / "python"
+    options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
+    run(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel, cwd=folder)
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    ours = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    (packages / "dependencies.pth").write_text("\n".join(ours) + "\n")
+    twistd = prefix / "bin" / "twistd"
+    twistd.write_text(f"#!{python}\nfrom twisted.scripts.twistd import run\nrun()\n")
+    twistd.chmod(0o755)
+    return Installation(prefix, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A configuration on free ports of this machine."""
+
+    file: Path
+    web: int
+    ldap: int
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A gateway's configuration."""
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        web, ldap = one.getsockname()[1], other.getsockname()[1]
+    file = tmp_path / "ldapgw.toml"
+    file.write_text(f"""
+state_dir = "state"
+[ldap]
+listen = ["tcp:{ldap}:interface=127.0.0.1"]
+[web]
+listen = ["tcp:{web}:interface=127.0.0.1"]
+public_url = "http://localhost:{web}"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+client_id = "123-abc.apps.googleusercontent.com"
+client_secret = "secret"
+allowed_users = ["@acme.example"]
+""")
+    return Site(file, web, ldap)
+
+
+def test_the_installed_package_is_meant(installation: Installation) -> None:
+    """The tests below are about the installed copy: it is this one that Python finds."""
+    found = run(installation.program("python"), "-c", "import ldapgw; print(ldapgw.__file__)", cwd=installation.folder)
+    assert Path(found.strip()).is_relative_to(installation.prefix)
+
+
+def test_the_command_is_installed(installation: Installation) -> None:
+    """``ldapgw`` and ``python -m ldapgw`` are the command."""
+    told = f"ldapgw {__version__}\n"
+    assert run(installation.program("ldapgw"), "--version", cwd=installation.folder) == told
+    assert run(installation.program("python"), "-m", "ldapgw", "--version", cwd=installation.folder) == told
+
+
+def test_twistd_finds_the_plugin(installation: Installation) -> None:
+    """``twistd --help`` lists the gateway, with nothing rebuilt by hand."""
+    told = run(installation.program("twistd"), "--help", cwd=installation.folder)
+    assert "    ldapgw " in told
+
+
+def test_check_finds_a_fresh_installation_well(installation: Installation, site: Site) -> None:
+    """``ldapgw check`` has nothing to mend: migrations and all are there."""
+    command = (installation.program("ldapgw"), "--config", site.file, "check", "--json")
+    report = json.loads(run(*command, cwd=installation.folder))
+    assert report["redirect_uri"] == f"http://localhost:{site.web}/oauth/callback"
+    assert [item for item in report["items"] if item["state"] != "ok"] == []
+
+
+@contextmanager
+def serving(installation: Installation, site: Site, *command: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway that has answered."""
+    log = site.file.with_name("log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=installation.folder,
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until_healthy(process, site, log)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], site: Site, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            try:
+                with urlopen(f"http://127.0.0.1:{site.web}/healthz") as answer:
+                    assert answer.status == 200
+                    return
+            except URLError:
+                continue
+        break
+    pytest.fail(f"the gateway does not serve:\n{log.read_text()}")
+
+
+@needs_ldapsearch
+@pytest.mark.parametrize("door", ["twistd", "ldapgw"])
+def test_both_doors_serve(installation: Installation, site: Site, door: str) -> None:
+    """``twistd ldapgw`` and ``ldapgw run`` serve the page and the directory, and end within seconds of a SIGTERM."""
+    commands = {
+        "twistd": ("--nodaemon", "--pidfile=", "ldapgw", "--config", site.file),
+        "ldapgw": ("--config", site.file, "run"),
+    }
+    search = ("ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{site.ldap}", "-s", "base", "-b", "", "+")
+    with serving(installation, site, installation.program(door), *commands[door]) as process:
+        answer = run(*search, cwd=site.file.parent)
+        with urlopen(f"http://127.0.0.1:{site.web}/acme/") as page:
+            assert b"Connect Google contacts" in page.read()
+        process.send_signal(signal.SIGTERM)
+        process.wait(FAREWELL)
+    assert "namingContexts: dc=acme,dc=example\n" in answer
+    assert f"vendorVersion: {__version__}\n" in answer
+    # Once all has ended, twistd ends by the signal that it got.
+    assert process.returncode == {"twistd": -signal.SIGTERM, "ldapgw": 0}[door]
+    assert "Traceback" not in site.file.with_name("log").read_text()
