@@ -103,7 +103,7 @@ class Stage:
         self.world.add_account(ALICE, "Alice", "A", hd="acme.example")
         self.world.add_account(BOB, "Bob", "B", hd="acme.example")
         self.world.add_account(CAROL, "Carol", "C")
-        self.database = Database("sqlite://")
+        self.database = self.new_database()
         self.database.open()
         self.vault = Vault([Fernet.generate_key()])
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
@@ -129,6 +129,9 @@ class Stage:
             now=self.clock.seconds,
         )
         self.scheduler = self.new_scheduler()
+
+    def new_database(self) -> Database:
+        return Database("sqlite://")
 
     def new_scheduler(self) -> SyncScheduler:
         return SyncScheduler(

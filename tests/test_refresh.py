@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Carrying changes of the database into what is served, and saying what is wrong with it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+
+from ldapgw import credential
+from ldapgw.errors import StoreError
+from ldapgw.refresh import LOOK_SECONDS, SEEN_SECONDS, Refresher
+from ldapgw.store import phones
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.watch import Watch
+from tests.sync.stage import NOW, Stage
+
+
+class Scene(Stage):
+    """The stage with a refresher on a database in a file, as others see it too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seen: dict[str, str] = {}
+        self.logged: list[str] = []
+        super().__init__()
+        self.refresher = Refresher(
+            clock=self.clock,
+            store=self.store,
+            watch=Watch(self.database),
+            publisher=self.publisher,
+            scheduler=self.scheduler,
+            take_seen=self.take_seen,
+        )
+
+    def new_database(self) -> Database:
+        return Database(f"sqlite:///{self.path}")
+
+    def take_seen(self) -> dict[str, str]:
+        seen, self.seen = self.seen, {}
+        return seen
+
+    def observe(self, event: dict[str, Any]) -> None:
+        if event["log_namespace"].startswith("ldapgw"):
+            self.logged.append(event["log_format"].format(**event))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path / "ldapgw.db")
+    globalLogPublisher.addObserver(scene.observe)
+    scene.scheduler.startService()
+    scene.refresher.startService()
+    yield scene
+    if scene.refresher.running:
+        scene.refresher.stopService()
+    scene.scheduler.stopService()
+    globalLogPublisher.removeObserver(scene.observe)
+    assert not scene.clock.getDelayedCalls()
+
+
+def add_phone(scene: Scene) -> None:
+    """As a command does: in a process, and so on a connection, of its own."""
+    other = scene.new_database()
+    other.open()
+    with other.begin() as connection:
+        phones.add(connection, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+    other.close()
+
+
+def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
+    with scene.database.begin() as connection:
+        return [(phone.last_seen, phone.last_address) for phone in phones.read_all(connection)]
+
+
+def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> None:
+    """At the next look."""
+    assert "desk1" not in scene.catalog.served.logins
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+
+
+def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
+    """The picture stays the same one."""
+    before = scene.catalog.served
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.catalog.served is before
+
+
+def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
+    """And at the end."""
+    add_phone(scene)
+    scene.seen = {"desk1": "192.0.2.1"}
+    scene.clock.advance(SEEN_SECONDS)
+    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.1")]
+    scene.seen = {"desk1": "192.0.2.2"}
+    scene.refresher.stopService()
+    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.2")]
+
+
+def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene) -> None:
+    """However long it lasts; what was seen meanwhile is not lost, and what was served stays."""
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    away = scene.path.with_name("away.db")
+    scene.database.close()
+    scene.path.rename(away)
+    scene.seen = {"desk1": "192.0.2.1"}
+    for _ in range(100):
+        scene.clock.advance(LOOK_SECONDS)
+    trouble = f"{scene.path}: cannot be used: No such file or directory; phones are served from memory"
+    assert scene.logged == [trouble]
+    assert "desk1" in scene.catalog.served.logins
+    away.rename(scene.path)
+    for _ in range(60):
+        scene.clock.advance(LOOK_SECONDS)
+    assert scene.logged == [trouble, "the database can be used again"]
+    assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
+
+
+def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene) -> None:
+    """With its traceback, in the log alone."""
+    real = scene.publisher.refresh
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    scene.publisher.refresh = broken  # type: ignore[method-assign]
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.logged == ["looking at the database failed"]
+    scene.publisher.refresh = real  # type: ignore[method-assign]
+    scene.database.close()
+    other = scene.new_database()
+    other.open()
+    with other.begin() as connection:
+        phones.set_password(connection, "desk1", "sha256$00$11")
+    other.close()
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+
+
+def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
+    """And hear of trouble."""
+    add_phone(scene)
+    Deferred.fromCoroutine(scene.refresher.refresh())
+    assert "desk1" in scene.catalog.served.logins
+    scene.database.close()
+    scene.path.unlink()
+    failures: list[Any] = []
+    Deferred.fromCoroutine(scene.refresher.refresh()).addErrback(failures.append)
+    assert failures[0].check(StoreError)
