@@ -185,6 +185,7 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
 def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
     """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
     assert number.beginnings(text, "DE", outside_line) == forms
+    assert number.beginnings("0049 30", "ZZ") == ("004930",)
 
 
 @pytest.mark.parametrize(

@@ -7,27 +7,16 @@ an escaped one and keeps the blanks around a value.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Self
+
+from ldapgw.directory.schema import attribute_type
 
 # Far beyond any DN of ours; what is longer is refused before it is read (reliability of the wire).
 LONGEST = 8192
 MOST_RDNS = 64
 
-_ALIASES = {
-    "commonname": "cn",
-    "2.5.4.3": "cn",
-    "organizationalunitname": "ou",
-    "2.5.4.11": "ou",
-    "organizationname": "o",
-    "2.5.4.10": "o",
-    "countryname": "c",
-    "2.5.4.6": "c",
-    "domaincomponent": "dc",
-    "0.9.2342.19200300.100.1.25": "dc",
-    "userid": "uid",
-    "0.9.2342.19200300.100.1.1": "uid",
-}
 _SPECIAL = frozenset('"+,;<>\\')
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -77,7 +66,11 @@ class Dn:
     @property
     def key(self) -> tuple[frozenset[Assertion], ...]:
         """What two writings of one name share: case and runs of blanks do not matter (caseIgnoreMatch)."""
-        return tuple(frozenset((kind, " ".join(value.casefold().split())) for kind, value in rdn) for rdn in self.rdns)
+        return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
+
+    def parent(self, levels: int = 1) -> Dn:
+        """The name of the entry above this one."""
+        return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
         """The name of an entry below this one."""
@@ -88,17 +81,25 @@ class Dn:
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
 
 
+def folded(value: str) -> str:
+    """An attribute value of a DN in the form that all its writings share."""
+    return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+
+
 def escape(value: str) -> str:
     """A value as it stands in a DN's string form (RFC 4514 2.4)."""
-    escaped = "".join(
-        f"\\{ord(sign):02x}" if sign < " " or sign == "\x7f" else "\\" + sign if sign in _SPECIAL else sign
-        for sign in value
-    )
-    if escaped.startswith(("#", " ")):
-        escaped = "\\" + escaped
-    if escaped.endswith(" ") and not escaped.endswith("\\ "):
-        escaped = escaped[:-1] + "\\ "
-    return escaped
+    inner = "".join(map(_escaped_sign, value))
+    if value.startswith(("#", " ")):
+        inner = "\\" + inner
+    if len(value) > 1 and value.endswith(" "):
+        inner = inner[:-1] + "\\ "
+    return inner
+
+
+def _escaped_sign(sign: str) -> str:
+    if sign < " " or sign == "\x7f":
+        return f"\\{ord(sign):02x}"
+    return "\\" + sign if sign in _SPECIAL else sign
 
 
 def _assertion(text: str, position: int) -> tuple[Assertion, int]:
@@ -110,7 +111,8 @@ def _assertion(text: str, position: int) -> tuple[Assertion, int]:
     if not kind or not all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in kind):
         raise InvalidDn("a part has no attribute type")
     value, position = _value(text, equals + 1)
-    return (_ALIASES.get(kind, kind), value), position
+    known = attribute_type(kind)
+    return (known.name.lower() if known else kind, value), position
 
 
 def _value(text: str, position: int) -> tuple[str, int]:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Binds contacts into entries; what they have in common (shapes, companies, towns) is made once and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ldapgw.contact import Contact
+from ldapgw.directory import fold, haystack
+from ldapgw.directory.dn import escape
+from ldapgw.directory.entry import Entry, encoded_text, encoded_texts
+from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.origin import Place
+from ldapgw.directory.person import OBJECT_CLASSES, Numbers, Texts, numbers_of, other_names, shown_name, texts_of, write
+from ldapgw.directory.schema import Family, attribute_type
+from ldapgw.number import Number
+
+# What a contact's other names find it by.
+_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
+
+
+class Bound(NamedTuple):
+    """What became of a contact: its entry, if there is anything to show, and the entries of its numbers."""
+
+    whole: tuple[Entry, ...] = ()
+    singles: tuple[Entry, ...] = ()
+
+
+class Binder:
+    """Makes the entries of one book.
+
+    :param place: where they stand.
+    :param per_number: also make one entry for each number.
+    """
+
+    def __init__(self, context: NamingContext, place: Place, *, per_number: bool) -> None:
+        self._context = context
+        self._place = place
+        self._per_number = per_number
+        self._shapes: dict[tuple[str, ...], dict[str, int]] = {}
+        self._pieces: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[bytes, str]] = {}
+        self._classes = encoded_texts(OBJECT_CLASSES), haystack.of_values(Family.OID, OBJECT_CLASSES)
+
+    def bind(self, contact: Contact) -> Bound:
+        """Make the entries of a contact; none if it has neither name, organization, number nor address."""
+        numbers = numbers_of(contact, self._context)
+        name = shown_name(contact, numbers)
+        if not name:
+            return Bound()
+        also = other_names(contact)
+        whole = self._entry(texts_of(contact, name), numbers, also, contact.updated)
+        return Bound((whole,), tuple(self._singles(contact, name, also)) if self._per_number else ())
+
+    def _singles(self, contact: Contact, name: str, also: tuple[str, ...]) -> Iterator[Entry]:
+        """One entry for each number; its kind stands behind the name."""
+        written: dict[str, tuple[str, Number]] = {}
+        for phone in contact.phones:
+            written.setdefault(write(phone.number, self._context), (phone.kind.value, phone.number))
+        texts = texts_of(contact, name)
+        for count, (number, (kind, read)) in enumerate(written.items(), start=1):
+            shown = (f"{name} ({kind})",)
+            own = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": shown, "displayName": shown}
+            yield self._entry(own, {"telephoneNumber": {number: read}}, (name, *also), contact.updated)
+
+    def _entry(self, texts: Texts, numbers: Numbers, also: tuple[str, ...], updated: float) -> Entry:
+        pieces = {"objectClass": self._classes}
+        pieces |= {name: self._text(name, values, also if name in _NAMES else ()) for name, values in texts.items()}
+        pieces |= {name: self._numbers(values) for name, values in numbers.items()}
+        names = tuple(pieces)
+        shape = self._shapes.setdefault(names, {name: at for at, name in enumerate(names)})
+        sets, haystacks = zip(*pieces.values(), strict=True)
+        uid, cn = texts["uid"][0], texts["cn"][0]
+        dn = encoded_text(f"uid={escape(uid)},{self._place.dn}")
+        order = f"{fold.collation(cn)}\0{cn}\0{uid}"
+        return Entry(dn, shape, sets, haystacks, self._place, updated=updated, order=order)
+
+    def _text(self, name: str, values: tuple[str, ...], also: tuple[str, ...]) -> tuple[bytes, str]:
+        kind = attribute_type(name)
+        family = kind.kind.family if kind else Family.TEXT
+        lenient = self._context.lenient and family is Family.TEXT
+        key = ("" if lenient else family.name, values, also)
+        found = self._pieces.get(key)
+        if found is None:
+            sought = haystack.of_texts(values, also) if lenient else haystack.of_values(family, values)
+            found = self._pieces[key] = encoded_texts(values), sought
+        return found
+
+    def _numbers(self, numbers: Mapping[str, Number]) -> tuple[bytes, str]:
+        lenient = self._context.lenient
+        sought = haystack.of_numbers(numbers.values()) if lenient else haystack.of_values(Family.NUMBER, numbers)
+        return encoded_texts(numbers), sought

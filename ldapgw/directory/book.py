@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
+
+Building is the slow part, done off the reactor's thread, once for each change; nothing here changes afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ldapgw.contact import Contact, Sharing
+from ldapgw.directory import fold
+from ldapgw.directory.binder import Binder, Bound
+from ldapgw.directory.dn import escape, folded
+from ldapgw.directory.entry import Entry, special
+from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.origin import Place, structure
+
+# The ou of the book that holds a Workspace directory.
+DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Entries that stand below one entry, in order, and by the last part of their names."""
+
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    by_uid: Mapping[str, Entry] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted)."""
+
+    contacts: Shelf
+    numbers: Shelf | None
+
+    def form(self, *, per_number: bool) -> Shelf:
+        """The form that a viewer wants, as far as it was built."""
+        return self.numbers if per_number and self.numbers is not None else self.contacts
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label's branch: contacts of the book again, for a search whose base is in it.
+
+    :ivar name: its ou.
+    :ivar container: its own entry.
+    """
+
+    name: str
+    container: Entry
+    shelves: Shelves
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The contacts of one account, or of the Workspace directory.
+
+    :ivar key: what access is granted by; the same for the life of an account.
+    :ivar name: its ou.
+    :ivar container: its own entry.
+    """
+
+    key: str
+    name: str
+    sharing: Sharing
+    container: Entry
+    shelves: Shelves
+    labels: tuple[Label, ...] = ()
+
+
+def build_book(
+    context: NamingContext,
+    key: str,
+    name: str,
+    sharing: Sharing,
+    contacts: Iterable[Contact],
+    labels: Mapping[str, str],
+    *,
+    per_number: bool,
+) -> Book:
+    """Make a book of contacts.
+
+    :param name: the value of its ou; what a person sees of it.
+    :param labels: the labels' names by their group resource names.
+    :param per_number: also build one entry for each number, for phones that show one number alone.
+    """
+    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}")
+    binder = Binder(context, place, per_number=per_number)
+    bound = [(contact, binder.bind(contact)) for contact in contacts]
+    container = _unit(context, place, name, subordinates=any(entries for _, entries in bound))
+    shelves = _shelves((entries for _, entries in bound), per_number=per_number)
+    branches = tuple(_labels(context, place, bound, labels, per_number=per_number))
+    return Book(key, name, sharing, container, shelves, branches)
+
+
+def _labels(
+    context: NamingContext,
+    book: Place,
+    bound: list[tuple[Contact, Bound]],
+    labels: Mapping[str, str],
+    *,
+    per_number: bool,
+) -> Iterator[Label]:
+    """Labels in the order of their names; those whose names differ in case or blanks alone are one."""
+    groups: dict[str, tuple[str, set[str]]] = {}
+    for resource, name in sorted(labels.items(), key=lambda item: (fold.collation(item[1]), item)):
+        if folded(name):
+            groups.setdefault(folded(name), (name, set()))[1].add(resource)
+    for key, (name, resources) in groups.items():
+        place = Place(f"ou={escape(name)},{book.dn}", f"{book.path}/{key}")
+        members = [entries for contact, entries in bound if not resources.isdisjoint(contact.labels)]
+        moved = [Bound(*(tuple(entry.moved(place) for entry in form) for form in entries)) for entries in members]
+        container = _unit(context, place, name, subordinates=any(members))
+        yield Label(name, container, _shelves(moved, per_number=per_number))
+
+
+def _shelves(bound: Iterable[Bound], *, per_number: bool) -> Shelves:
+    wholes: list[Entry] = []
+    singles: list[Entry] = []
+    for entries in bound:
+        wholes += entries.whole
+        singles += entries.singles
+    return Shelves(_shelf(wholes), _shelf(singles) if per_number else None)
+
+
+def _shelf(entries: list[Entry]) -> Shelf:
+    ordered = tuple(sorted(entries, key=lambda entry: entry.order))
+    return Shelf(ordered, {folded(entry.attribute("uid")[0].decode()): entry for entry in ordered})
+
+
+def _unit(context: NamingContext, place: Place, name: str, *, subordinates: bool) -> Entry:
+    attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
+    operational = structure(place.dn, "organizationalUnit", place.path, subordinates=subordinates)
+    return special(place.dn, attributes, operational, lenient=context.lenient)

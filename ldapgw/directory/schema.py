@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""The schema: attribute types, object classes, matching rules and syntaxes that this directory knows.
+
+One table for everything: how an attribute is named, how its values compare, and what the subschema publishes.  The
+definitions are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, cut down to what we serve, with the ordering
+and number rules added that we do evaluate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Family(Enum):
+    """How values compare."""
+
+    TEXT = auto()  # names and words: folded, if the tenant's matching is lenient
+    NUMBER = auto()  # telephone numbers: compared as such, if the tenant's matching is lenient
+    IDENTIFIER = auto()  # case does not matter, everything else does
+    EXACT = auto()
+    OID = auto()
+    DEFINITION = auto()  # a definition in the subschema, compared by its OID
+    DN = auto()
+    TIME = auto()
+    UUID = auto()
+    BOOLEAN = auto()
+    INTEGER = auto()
+
+
+class Use(Enum):
+    """What a matching rule decides (RFC 4512 2.5.1 calls them EQUALITY, ORDERING and SUBSTR)."""
+
+    EQUALITY = auto()
+    ORDERING = auto()
+    SUBSTRINGS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingRule:
+    """RFC 4512 4.1.3; `family` says how it compares."""
+
+    name: str
+    oid: str
+    syntax: str
+    use: Use
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A syntax with the names of its matching rules ("" where there is none)."""
+
+    syntax: str
+    family: Family
+    equality: str
+    ordering: str = ""
+    substrings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeType:
+    """RFC 4512 4.1.2.
+
+    :ivar name: the spelling under which values are kept.
+    :ivar others: the other names of the standards, published too.
+    :ivar nicknames: further names that phones use; understood and not published.
+    :ivar supertype: the name of the type that this is a subtype of.
+    :ivar usage: "" for user attributes.
+    """
+
+    name: str
+    oid: str
+    kind: Kind
+    others: tuple[str, ...] = ()
+    nicknames: tuple[str, ...] = ()
+    supertype: str = ""
+    usage: str = ""
+    single: bool = False
+
+    @property
+    def operational(self) -> bool:
+        """Whether it is returned only when asked for (RFC 4512 3.4)."""
+        return bool(self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectClass:
+    """RFC 4512 4.1.1; `kind` is STRUCTURAL, AUXILIARY or ABSTRACT."""
+
+    name: str
+    oid: str
+    kind: str
+    superclass: str = ""
+    must: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+
+
+_SYNTAX = "1.3.6.1.4.1.1466.115.121.1."
+
+# RFC 4517 3.3, RFC 4530 2.1
+SYNTAXES = {
+    _SYNTAX + "3": "Attribute Type Description",
+    _SYNTAX + "7": "Boolean",
+    _SYNTAX + "11": "Country String",
+    _SYNTAX + "12": "DN",
+    _SYNTAX + "15": "Directory String",
+    _SYNTAX + "22": "Facsimile Telephone Number",
+    _SYNTAX + "24": "Generalized Time",
+    _SYNTAX + "26": "IA5 String",
+    _SYNTAX + "27": "INTEGER",
+    _SYNTAX + "30": "Matching Rule Description",
+    _SYNTAX + "37": "Object Class Description",
+    _SYNTAX + "38": "OID",
+    _SYNTAX + "41": "Postal Address",
+    _SYNTAX + "50": "Telephone Number",
+    _SYNTAX + "54": "LDAP Syntax Description",
+    _SYNTAX + "58": "Substring Assertion",
+    "1.3.6.1.1.16.1": "UUID",
+}
+
+_EQUALITY, _ORDERING, _SUBSTRINGS = Use
+_SUBSTRING_ASSERTION = _SYNTAX + "58"
+
+# RFC 4517 4.2, RFC 4530 2.2 and 2.3
+MATCHING_RULES = (
+    MatchingRule("objectIdentifierMatch", "2.5.13.0", _SYNTAX + "38", _EQUALITY, Family.OID),
+    MatchingRule("distinguishedNameMatch", "2.5.13.1", _SYNTAX + "12", _EQUALITY, Family.DN),
+    MatchingRule("caseIgnoreMatch", "2.5.13.2", _SYNTAX + "15", _EQUALITY, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreOrderingMatch", "2.5.13.3", _SYNTAX + "15", _ORDERING, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreSubstringsMatch", "2.5.13.4", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.IDENTIFIER),
+    MatchingRule("caseExactMatch", "2.5.13.5", _SYNTAX + "15", _EQUALITY, Family.EXACT),
+    MatchingRule("caseExactOrderingMatch", "2.5.13.6", _SYNTAX + "15", _ORDERING, Family.EXACT),
+    MatchingRule("caseExactSubstringsMatch", "2.5.13.7", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.EXACT),
+    MatchingRule("caseIgnoreListMatch", "2.5.13.11", _SYNTAX + "41", _EQUALITY, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreListSubstringsMatch", "2.5.13.12", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.IDENTIFIER),
+    MatchingRule("booleanMatch", "2.5.13.13", _SYNTAX + "7", _EQUALITY, Family.BOOLEAN),
+    MatchingRule("integerMatch", "2.5.13.14", _SYNTAX + "27", _EQUALITY, Family.INTEGER),
+    MatchingRule("telephoneNumberMatch", "2.5.13.20", _SYNTAX + "50", _EQUALITY, Family.NUMBER),
+    MatchingRule("telephoneNumberSubstringsMatch", "2.5.13.21", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.NUMBER),
+    MatchingRule("generalizedTimeMatch", "2.5.13.27", _SYNTAX + "24", _EQUALITY, Family.TIME),
+    MatchingRule("generalizedTimeOrderingMatch", "2.5.13.28", _SYNTAX + "24", _ORDERING, Family.TIME),
+    MatchingRule("objectIdentifierFirstComponentMatch", "2.5.13.30", _SYNTAX + "38", _EQUALITY, Family.DEFINITION),
+    MatchingRule("caseIgnoreIA5Match", "1.3.6.1.4.1.1466.109.114.2", _SYNTAX + "26", _EQUALITY, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreIA5SubstringsMatch", "1.3.6.1.4.1.1466.109.114.3", _SUBSTRING_ASSERTION, _SUBSTRINGS,
+                 Family.IDENTIFIER),
+    MatchingRule("uuidMatch", "1.3.6.1.1.16.2", "1.3.6.1.1.16.1", _EQUALITY, Family.UUID),
+    MatchingRule("uuidOrderingMatch", "1.3.6.1.1.16.3", "1.3.6.1.1.16.1", _ORDERING, Family.UUID),
+)  # fmt: skip
+
+_CASE_IGNORE = ("caseIgnoreMatch", "caseIgnoreOrderingMatch", "caseIgnoreSubstringsMatch")
+_WORDS = Kind(_SYNTAX + "15", Family.TEXT, *_CASE_IGNORE)
+_NAME = Kind(_SYNTAX + "15", Family.IDENTIFIER, *_CASE_IGNORE)
+_COUNTRY = Kind(_SYNTAX + "11", Family.IDENTIFIER, *_CASE_IGNORE)
+_DOMAIN = Kind(_SYNTAX + "26", Family.IDENTIFIER, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
+_MAIL = Kind(_SYNTAX + "26", Family.TEXT, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
+_POSTAL = Kind(_SYNTAX + "41", Family.TEXT, "caseIgnoreListMatch", "", "caseIgnoreListSubstringsMatch")
+_EXACT = Kind(_SYNTAX + "15", Family.EXACT, "caseExactMatch", "caseExactOrderingMatch", "caseExactSubstringsMatch")
+_TELEPHONE = Kind(_SYNTAX + "50", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
+_FAX = Kind(_SYNTAX + "22", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
+_OID = Kind(_SYNTAX + "38", Family.OID, "objectIdentifierMatch")
+_DN = Kind(_SYNTAX + "12", Family.DN, "distinguishedNameMatch")
+_TIME = Kind(_SYNTAX + "24", Family.TIME, "generalizedTimeMatch", "generalizedTimeOrderingMatch")
+_UUID = Kind("1.3.6.1.1.16.1", Family.UUID, "uuidMatch", "uuidOrderingMatch")
+_BOOLEAN = Kind(_SYNTAX + "7", Family.BOOLEAN, "booleanMatch")
+_INTEGER = Kind(_SYNTAX + "27", Family.INTEGER, "integerMatch")
+
+
+def _definition(syntax: str) -> Kind:
+    return Kind(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
+
+
+_OPERATION, _DSA = "directoryOperation", "dSAOperation"
+
+ATTRIBUTE_TYPES = (
+    AttributeType("objectClass", "2.5.4.0", _OID),
+    # RFC 4519; `name` has no values of its own: asked for it, its subtypes answer.
+    AttributeType("name", "2.5.4.41", _WORDS),
+    AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), supertype="name"),
+    AttributeType("sn", "2.5.4.4", _WORDS, ("surname",), supertype="name"),
+    AttributeType("givenName", "2.5.4.42", _WORDS, ("gn",), supertype="name"),
+    AttributeType("initials", "2.5.4.43", _WORDS, supertype="name"),
+    AttributeType("o", "2.5.4.10", _WORDS, ("organizationName",), ("company", "companyName"), supertype="name"),
+    AttributeType("ou", "2.5.4.11", _WORDS, ("organizationalUnitName",), ("department",), supertype="name"),
+    AttributeType("title", "2.5.4.12", _WORDS, supertype="name"),
+    AttributeType("l", "2.5.4.7", _WORDS, ("localityName",), supertype="name"),
+    AttributeType("st", "2.5.4.8", _WORDS, ("stateOrProvinceName",), supertype="name"),
+    AttributeType("c", "2.5.4.6", _COUNTRY, ("countryName",), supertype="name", single=True),
+    AttributeType("street", "2.5.4.9", _WORDS, ("streetAddress",)),
+    AttributeType("postalCode", "2.5.4.17", _WORDS),
+    AttributeType("postalAddress", "2.5.4.16", _POSTAL),
+    AttributeType("telephoneNumber", "2.5.4.20", _TELEPHONE),
+    AttributeType("facsimileTelephoneNumber", "2.5.4.23", _FAX, ("fax",)),
+    AttributeType("dc", "0.9.2342.19200300.100.1.25", _DOMAIN, ("domainComponent",), single=True),
+    AttributeType("uid", "0.9.2342.19200300.100.1.1", _NAME, ("userid",)),
+    # RFC 4524, RFC 2798, RFC 2079
+    AttributeType("mail", "0.9.2342.19200300.100.1.3", _MAIL, ("rfc822Mailbox",), ("email",)),
+    AttributeType("homePhone", "0.9.2342.19200300.100.1.20", _TELEPHONE, ("homeTelephoneNumber",)),
+    AttributeType("mobile", "0.9.2342.19200300.100.1.41", _TELEPHONE, ("mobileTelephoneNumber",)),
+    AttributeType("pager", "0.9.2342.19200300.100.1.42", _TELEPHONE, ("pagerTelephoneNumber",)),
+    AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single=True),
+    AttributeType("labeledURI", "1.3.6.1.4.1.250.1.57", _EXACT),
+    # RFC 4512 3.4, RFC 4530, RFC 5020; hasSubordinates is X.501's
+    AttributeType("structuralObjectClass", "2.5.21.9", _OID, usage=_OPERATION, single=True),
+    AttributeType("createTimestamp", "2.5.18.1", _TIME, usage=_OPERATION, single=True),
+    AttributeType("modifyTimestamp", "2.5.18.2", _TIME, usage=_OPERATION, single=True),
+    AttributeType("subschemaSubentry", "2.5.18.10", _DN, usage=_OPERATION, single=True),
+    AttributeType("hasSubordinates", "2.5.18.9", _BOOLEAN, usage=_OPERATION, single=True),
+    AttributeType("entryUUID", "1.3.6.1.1.16.4", _UUID, usage=_OPERATION, single=True),
+    AttributeType("entryDN", "1.3.6.1.1.20", _DN, usage=_OPERATION, single=True),
+    # RFC 4512 4.2: the subschema
+    AttributeType("attributeTypes", "2.5.21.5", _definition("3"), usage=_OPERATION),
+    AttributeType("objectClasses", "2.5.21.6", _definition("37"), usage=_OPERATION),
+    AttributeType("matchingRules", "2.5.21.4", _definition("30"), usage=_OPERATION),
+    AttributeType("ldapSyntaxes", "1.3.6.1.4.1.1466.101.120.16", _definition("54"), usage=_OPERATION),
+    # RFC 4512 5.1, RFC 3045: the root DSE
+    AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
+    # Active Directory's, which gave it no OID: this is one of ours, made of a UUID (ITU-T X.667).
+    AttributeType("defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single=True),
+    AttributeType("supportedLDAPVersion", "1.3.6.1.4.1.1466.101.120.15", _INTEGER, usage=_DSA),
+    AttributeType("supportedControl", "1.3.6.1.4.1.1466.101.120.13", _OID, usage=_DSA),
+    AttributeType("supportedExtension", "1.3.6.1.4.1.1466.101.120.7", _OID, usage=_DSA),
+    AttributeType("supportedFeatures", "1.3.6.1.4.1.4203.1.3.5", _OID, usage=_DSA),
+    AttributeType("supportedSASLMechanisms", "1.3.6.1.4.1.1466.101.120.14", _NAME, usage=_DSA),
+    AttributeType("vendorName", "1.3.6.1.1.4", _EXACT, usage=_DSA, single=True),
+    AttributeType("vendorVersion", "1.3.6.1.1.5", _EXACT, usage=_DSA, single=True),
+)
+
+_PLACE = ("street", "postalCode", "postalAddress", "st", "l")
+_REACHED = ("telephoneNumber", "facsimileTelephoneNumber")
+
+OBJECT_CLASSES = (
+    ObjectClass("top", "2.5.6.0", "ABSTRACT", must=("objectClass",)),
+    ObjectClass("organization", "2.5.6.4", "STRUCTURAL", "top", ("o",), (*_REACHED, *_PLACE)),
+    ObjectClass("organizationalUnit", "2.5.6.5", "STRUCTURAL", "top", ("ou",), (*_REACHED, *_PLACE)),
+    ObjectClass("person", "2.5.6.6", "STRUCTURAL", "top", ("sn", "cn"), ("telephoneNumber",)),
+    ObjectClass("organizationalPerson", "2.5.6.7", "STRUCTURAL", "person", (),
+                ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
+    # RFC 2798 has no c; a contact's country is worth an addition that hurts no client.
+    ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
+                ("displayName", "givenName", "homePhone", "initials", "labeledURI", "mail", "mobile", "o", "pager",
+                 "uid", "c")),
+    ObjectClass("dcObject", "1.3.6.1.4.1.1466.344", "AUXILIARY", "top", ("dc",)),
+    ObjectClass("subentry", "2.5.17.0", "STRUCTURAL", "top", ("cn",)),
+    ObjectClass("subschema", "2.5.20.1", "AUXILIARY", "top", (),
+                ("attributeTypes", "objectClasses", "matchingRules", "ldapSyntaxes")),
+)  # fmt: skip
+
+_TYPES = {
+    name.lower(): kind
+    for kind in ATTRIBUTE_TYPES
+    for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.others, *kind.nicknames)
+}
+_CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}
+_RULES = {name.lower(): rule for rule in MATCHING_RULES for name in (rule.name, rule.oid)}
+_SUBTYPES = {
+    kind.name: tuple(sub for sub in ATTRIBUTE_TYPES if sub.supertype == kind.name) or (kind,)
+    for kind in ATTRIBUTE_TYPES
+}
+
+
+def attribute_type(description: str) -> AttributeType | None:
+    """The type that an attribute description names: by name in any case, alias or OID.
+
+    One with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
+    """
+    return _TYPES.get(description.lower())
+
+
+def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
+    """The types that hold the values of one: itself, or what it is the supertype of (RFC 4512 2.5.1)."""
+    return _SUBTYPES[kind.name]
+
+
+def object_class(name: str) -> ObjectClass | None:
+    """The object class of a name or OID."""
+    return _CLASSES.get(name.lower())
+
+
+def matching_rule(name: str) -> MatchingRule | None:
+    """The matching rule of a name or OID."""
+    return _RULES.get(name.lower())
+
+
+def oid_of(name: str) -> str | None:
+    """The OID of whatever in this schema has the name or OID; None if nothing has."""
+    found = object_class(name) or attribute_type(name) or matching_rule(name)
+    return found.oid if found else None
+
+
+def class_chain(name: str) -> tuple[ObjectClass, ...]:
+    """An object class and all that it is made of, the most general first."""
+    chain: list[ObjectClass] = []
+    found = object_class(name)
+    while found is not None:
+        chain.insert(0, found)
+        found = object_class(found.superclass)
+    return tuple(chain)
+
+
+def attributes_of(name: str) -> tuple[AttributeType, ...]:
+    """The attributes that an object class allows or demands (RFC 4529: ``@inetOrgPerson``)."""
+    names = (attribute for part in class_chain(name) for attribute in (*part.must, *part.may))
+    return tuple(_TYPES[attribute.lower()] for attribute in dict.fromkeys(names))

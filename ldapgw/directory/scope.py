@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""What the base and the scope of a search cover, for somebody who sees a part of the tree.
+
+What one may not see does not exist: it is found neither by a search nor by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ldapgw.directory.book import Book, Label, Shelves
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import Dn, InvalidDn, folded
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import Scope
+from ldapgw.directory.naming import ROOT, NamingContext
+from ldapgw.directory.origin import SUBSCHEMA_DN
+from ldapgw.directory.rootdse import root_dse, subschema, tenant_entry
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.errors import DirectoryError, ResultCode
+
+_SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the tree in which one filter means one thing.
+
+    :ivar single: entries outside any order, those above first.
+    :ivar shelves: ordered entries; of two for the same person, the one on the earlier shelf counts.
+    :ivar callers: books that tell a caller's name and no more.
+    """
+
+    context: NamingContext
+    single: tuple[Entry, ...] = ()
+    shelves: tuple[tuple[Entry, ...], ...] = ()
+    callers: tuple[tuple[Entry, ...], ...] = ()
+
+
+def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, ...]:
+    """What a search covers.
+
+    :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
+    """
+    try:
+        dn = Dn.parse(base)
+    except InvalidDn:
+        raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
+    if not dn.rdns and scope is Scope.BASE_OBJECT:
+        return (Region(ROOT, (_root(dit, viewer),)),)
+    if dn.key == _SUBSCHEMA:
+        return () if scope is Scope.SINGLE_LEVEL else (Region(ROOT, (subschema(),)),)
+    if not viewer.access:
+        raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
+    views = tuple(_views(dit, viewer))
+    if not dn.rdns:
+        return tuple(view.whole(scope) for view in views)
+    for view in views:
+        depth = len(dn.rdns) - len(view.directory.context.base.rdns)
+        if depth >= 0 and dn.key[depth:] == view.directory.context.base.key:
+            return (view.below(dn, depth, scope),)
+    raise _missing("")
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A tenant as one viewer sees it."""
+
+    directory: Directory
+    access: Access
+    per_number: bool
+
+    def whole(self, scope: Scope) -> Region:
+        """The tenant's tree, seen from the root of all trees."""
+        tenant = tenant_entry(self.directory.context)
+        return Region(self.directory.context, (tenant,)) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
+
+    def below(self, dn: Dn, depth: int, scope: Scope) -> Region:
+        """The entry of a name, and what lies below it as far as the scope reaches.
+
+        :param depth: how many parts of the name stand before the tenant's.
+        """
+        if depth == 0:
+            return self._tenant(scope)
+        value = _only(dn, depth - 1, "ou")
+        book = next((book for book in self.directory.visible(self.access) if folded(book.name) == value), None)
+        if book is None:
+            raise _missing(str(dn.parent(depth)))
+        if depth == 1:
+            return self._branch(scope, book, book.labels)
+        value = _only(dn, depth - 2, "ou")
+        label = next((label for label in book.labels if folded(label.name) == value), None)
+        if label is None:
+            return self._leaf(dn, depth - 1, book, scope)
+        return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
+
+    def _tenant(self, scope: Scope) -> Region:
+        context = self.directory.context
+        tenant = tenant_entry(context)
+        if scope is Scope.BASE_OBJECT:
+            return Region(context, (tenant,))
+        books = self.directory.visible(self.access)
+        if scope is Scope.SINGLE_LEVEL:
+            return Region(context, tuple(book.container for book in books))
+        single = (tenant, *(container for book in books for container in _containers(book)))
+        callers = tuple(book.shelves.contacts.entries for book in self.directory.callers(self.access))
+        return Region(context, single, tuple(map(self._entries, books)), callers)
+
+    def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> Region:
+        """A book or a label; the contacts of a label are found in it alone."""
+        own = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
+        if scope is Scope.BASE_OBJECT:
+            return Region(self.directory.context, own)
+        single = (*own, *(label.container for label in labels))
+        return Region(self.directory.context, single, (self._entries(branch),))
+
+    def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> Region:
+        """A contact by its name, in either form.
+
+        :param depth: how many parts of the name stand before the branch's.
+        """
+        entry = _by_uid(branch.shelves, _only(dn, depth - 1, "uid"))
+        if entry is None:
+            raise _missing(str(dn.parent(depth)))
+        if depth > 1:
+            raise _missing(str(dn.parent(depth - 1)))
+        return Region(self.directory.context, () if scope is Scope.SINGLE_LEVEL else (entry,))
+
+    def _entries(self, branch: Book | Label) -> tuple[Entry, ...]:
+        return branch.shelves.form(per_number=self.per_number).entries
+
+
+def _containers(book: Book) -> tuple[Entry, ...]:
+    return (book.container, *(label.container for label in book.labels))
+
+
+def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
+    for access in viewer.access:
+        directory = dit.directory(access.tenant)
+        if directory is not None:
+            yield _View(directory, access, viewer.per_number)
+
+
+def _root(dit: Dit, viewer: Viewer) -> Entry:
+    contexts = [directory.context for directory in dit.directories]
+    names = {access.tenant for access in viewer.access}
+    likely = [context for context in contexts if context.name in names] or contexts
+    return root_dse(dit.features, contexts, likely[0] if len(likely) == 1 else None)
+
+
+def _only(dn: Dn, at: int, kind: str) -> str | None:
+    """The folded value of one part of a name, if it is of this type alone."""
+    rdn = dn.key[at]
+    return dict(rdn).get(kind) if len(rdn) == 1 else None
+
+
+def _by_uid(shelves: Shelves, uid: str | None) -> Entry | None:
+    if uid is None:
+        return None
+    found = shelves.contacts.by_uid.get(uid)
+    return found if found or shelves.numbers is None else shelves.numbers.by_uid.get(uid)
+
+
+def _missing(matched: str) -> DirectoryError:
+    return DirectoryError(ResultCode.NO_SUCH_OBJECT, "no such entry, or not for this login", matched_dn=matched)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Which attributes a search returns (RFC 4511 4.5.1.8), worked out once a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from ldapgw.ber import octets
+from ldapgw.directory.schema import AttributeType, attribute_type, attributes_of, subtypes
+
+# An attribute as it is returned: the encoding of its name in the request's spelling, and the name of its values.
+Named = tuple[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """An attribute selection.
+
+    :ivar named: user attributes asked for by name.
+    :ivar operational: operational attributes asked for by name.
+    :ivar names: the names in both.
+    :ivar all_user: all user attributes (``*``, or nothing asked for).
+    :ivar all_operational: all operational attributes (``+``, RFC 3673).
+    """
+
+    named: tuple[Named, ...]
+    operational: tuple[Named, ...]
+    names: frozenset[str]
+    all_user: bool
+    all_operational: bool
+
+    @classmethod
+    def parse(cls, attributes: tuple[str, ...]) -> Self:
+        """Read an attribute selection; what names no attribute of ours (``1.1``) selects nothing.
+
+        Some phones send "cn sn" as one name: it is two.
+        """
+        asked = [name for text in attributes for name in text.split()]
+        found: dict[str, tuple[bytes, AttributeType]] = {}
+        for name in asked:
+            for kind in _named(name):
+                spelling = name.encode() if attribute_type(name) is kind else kind.name.encode()
+                found.setdefault(kind.name, (octets(spelling), kind))
+        return cls(
+            named=tuple((name, kind.name) for name, kind in found.values() if not kind.operational),
+            operational=tuple((name, kind.name) for name, kind in found.values() if kind.operational),
+            names=frozenset(found),
+            all_user=not asked or "*" in asked,
+            all_operational="+" in asked,
+        )
+
+
+def _named(name: str) -> tuple[AttributeType, ...]:
+    """The attributes that one name stands for; ``@`` and an object class stand for all of the class (RFC 4529)."""
+    if name.startswith("@"):
+        return attributes_of(name[1:])
+    kind = attribute_type(name)
+    return subtypes(kind) if kind else ()

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: MIT
+"""One connection: octets, a transport, and time.
+
+It works in slices.  In each it takes what is next of: a request that waits, a message that came, more entries of the
+search that runs; joins what there is to say and writes it at once.  When the transport says pause it stops, and reads
+no more either.  Work that does not fit into one slice goes on in later reactor turns, in rotation with the other
+connections'.
+"""
+
+from __future__ import annotations
+
+import traceback
+import typing
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any, cast
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLContextFactory,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Cooperator
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ldapgw.errors import ProtocolViolation, ResultCode
+from ldapgw.ldap.answer import Answer
+from ldapgw.ldap.deadlines import Deadlines, Overdue
+from ldapgw.ldap.decode import decode
+from ldapgw.ldap.encode import encode
+from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, JOINED, LINGER, MESSAGE_TIMEOUT, SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
+from ldapgw.ldap.outbox import Outbox
+from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
+
+log = Logger()
+
+
+class Server(typing.Protocol):
+    """What a connection needs of the factory that made it."""
+
+    limits: Limits
+    clock: IReactorTime
+    tls: IOpenSSLContextFactory | None
+    cooperator: Cooperator
+
+    def session(self, address: str, *, secure: bool) -> Session:
+        """The session of a new connection."""
+
+    def penalty(self, address: str) -> float:
+        """Count a wrong password; for how many seconds its answer is held back."""
+
+    def add(self, connection: LdapProtocol) -> None:
+        """A connection is there."""
+
+    def remove(self, connection: LdapProtocol) -> None:
+        """A connection is gone."""
+
+
+@implementer(IPushProducer, IHandshakeListener, IHalfCloseableProtocol)
+class LdapProtocol(Protocol):
+    """One connection.
+
+    :param address: the client's, normalized.
+    """
+
+    transport: Any  # a TCP or UNIX connection, or TLS on one
+
+    def __init__(self, server: Server, address: str) -> None:
+        self.address = address
+        self._server = server
+        self._clock = server.clock
+        self._framer = Framer(server.limits.max_message)
+        self.deadlines = Deadlines()
+        self._session: Session
+        self._answer: Answer | None = None
+        self._held_back: IDelayedCall | None = None
+        self._outbox = Outbox()
+        self._at_work = False  # a task of the cooperator's goes on with us
+        self._paused = False  # the transport has enough to write
+        self._reading = True
+        self._input_ended = False
+        self._closing = False
+
+    @property
+    def login(self) -> str:
+        """Whom the client is bound as; empty: nobody."""
+        return self._session.viewer.login
+
+    # --- what Twisted tells us --------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Start with the rights that anybody has from there."""
+        secure = ISSLTransport.providedBy(self.transport)
+        set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # TLS passes it on, a UNIX socket has none
+        if set_no_delay:
+            set_no_delay(True)
+        self._session = self._server.session(self.address, secure=secure)
+        self.transport.registerProducer(self, streaming=True)
+        now = self._clock.seconds()
+        self.deadlines.idle = now + self._server.limits.idle_timeout
+        if secure:
+            self.deadlines.handshake = now + HANDSHAKE_TIMEOUT
+        self._server.add(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is ready."""
+        self.deadlines.handshake = inf
+
+    def dataReceived(self, data: bytes) -> None:
+        """Work on what came, unless we are at it already."""
+        if self._closing:
+            return
+        self._framer.feed(data)
+        if not self._at_work and self._work():
+            self._go_on()
+
+    def pauseProducing(self) -> None:
+        """The client takes less than we have for it."""
+        self._paused = True
+        self.deadlines.write = self._clock.seconds() + WRITE_TIMEOUT
+        self._regulate()
+
+    def resumeProducing(self) -> None:
+        """The client has taken it."""
+        self._paused = False
+        self.deadlines.write = inf
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; `connectionLost` will say so."""
+
+    def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        """The client has said all that it wants to say, and may still be listening."""
+        self._input_ended = True
+        self._go_on()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        """We never close only our half."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
+        """Let go of everything."""
+        self._closing = True
+        self._stop_work()
+        self._server.remove(self)
+
+    def expire(self, now: float) -> None:
+        """Close or cut the connection if it is late."""
+        if self._session.busy:
+            self.deadlines.idle = now + self._server.limits.idle_timeout
+        overdue = self.deadlines.overdue(now)
+        if overdue is Overdue.ABORT:
+            self.transport.abortConnection()
+        elif overdue is Overdue.CLOSE:
+            self.close()
+
+    # --- a slice of work --------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Work in later reactor turns."""
+        if not self._at_work:
+            self._at_work = True
+            self._server.cooperator.cooperate(self._slices())
+
+    def _slices(self) -> Iterator[None]:
+        while self._work():
+            yield
+        self._at_work = False
+
+    def _work(self) -> bool:
+        """One slice; whether there is more to do at once."""
+        seconds = self._clock.seconds
+        end = seconds() + SLICE
+        more = True
+        while more and not self._paused and not self._closing:
+            more = self._guarded(self._turn)
+            if self._outbox.size >= JOINED:
+                self._flush()
+            if seconds() >= end:
+                break
+        if self._closing:
+            return False
+        self._flush()
+        if self._input_ended and not more and not self._session.busy:
+            self.close()
+        self._regulate()
+        return more and not self._paused
+
+    def _guarded(self, turn: Callable[[], bool]) -> bool:
+        """One turn, with the answers that its errors deserve."""
+        try:
+            return turn()
+        except ProtocolViolation as violation:
+            log.debug("Not LDAP: {diagnostic}", diagnostic=violation.diagnostic)
+            self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
+        except Exception as error:  # noqa: BLE001 - the last guard: one client's request never harms another's
+            log.error("Internal error: {kind} at {place}", kind=type(error).__name__, place=_place(error))
+            failed = Result(ResultCode.OTHER, "internal error")
+            if self._session.busy and self._held_back is None:
+                self._finish(failed)
+                return True
+            self.close(notice_of_disconnection(ResultCode.OTHER, failed.diagnostic))
+        return False
+
+    def _turn(self) -> bool:
+        """The next thing to do; whether there was one."""
+        if not self._session.busy:
+            step = self._session.advance()
+            if step is not None:
+                self._take(step)
+                self._pull()  # a short search is done before anything behind it is looked at
+                return True
+        if not self._session.full:
+            message = self._framer.take()
+            if message is not None:
+                self._touch()
+                for step in self._session.receive(decode(message)):
+                    self._take(step)
+                return True
+        return self._pull()
+
+    def _pull(self) -> bool:
+        """Pull more of the search that runs; whether one does."""
+        if self._answer is None:
+            return False
+        result = self._answer.pull(self._outbox, self._clock.seconds())
+        if result is not None:
+            self._finish(result)
+        return True
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case Send(reply):
+                self._outbox.add(encode(reply))
+            case Run(message_id, entries, selection, types_only, time_limit):
+                self._answer = Answer(message_id, entries, selection, types_only=types_only, time_limit=time_limit)
+            case HoldBack(result):
+                delay = self._server.penalty(self.address)
+                self._held_back = self._clock.callLater(delay, self._release, result)
+            case Stop():
+                self._answer = None
+            case StartTls(reply):
+                self._start_tls(reply)
+            case _:  # Close
+                self.close()
+
+    def _finish(self, result: Result) -> None:
+        """End what runs, and say so."""
+        self._answer = None
+        self._touch()
+        self._outbox.add(encode(self._session.finish(result)))
+
+    def _release(self, result: Result) -> None:
+        """A wrong password has waited long enough."""
+        self._held_back = None
+        self._finish(result)
+        self._flush()
+        self._go_on()
+
+    def _start_tls(self, reply: Reply) -> None:
+        contexts = cast("IOpenSSLContextFactory", self._server.tls)
+        contexts.getContext()  # if that fails, it does before we have promised anything
+        self._outbox.add(encode(reply))
+        self._flush()
+        # RFC 4511 4.14.1 and CVE-2011-0411: what somebody put in front of the handshake must not count after it.
+        self._framer.discard()
+        self.deadlines.handshake = self._clock.seconds() + HANDSHAKE_TIMEOUT
+        self.transport.startTLS(contexts)
+
+    def _touch(self) -> None:
+        self.deadlines.idle = self._clock.seconds() + self._server.limits.idle_timeout
+        self.deadlines.message = inf
+
+    def _flush(self) -> None:
+        """Write all at once: a small answer in two packets waits for the client's delayed acknowledgement."""
+        if self._outbox.size:
+            self.transport.write(self._outbox.take())
+
+    def _regulate(self) -> None:
+        """Read on only while there is room for what would come."""
+        if self._closing or self._input_ended:
+            return
+        reading = not self._paused and not self._session.full
+        if reading != self._reading:
+            self._reading = reading
+            if reading:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+        if not reading or not self._framer.partial:
+            self.deadlines.message = inf
+        elif self.deadlines.message == inf:
+            self.deadlines.message = self._clock.seconds() + MESSAGE_TIMEOUT
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self, notice: Reply | None = None) -> None:
+        """End the session: say what there is to say, then close."""
+        if self._closing:
+            return
+        self._closing = True
+        self._stop_work()
+        self._framer.discard()
+        if notice is not None:
+            self._outbox.add(encode(notice))
+        self._flush()
+        self.deadlines.closing = self._clock.seconds() + LINGER
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _stop_work(self) -> None:
+        self._answer = None
+        if self._held_back is not None:
+            self._held_back.cancel()
+            self._held_back = None
+
+
+def _place(error: BaseException) -> str:
+    """Where in our code an exception came from; its text is left out, for it may hold what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))

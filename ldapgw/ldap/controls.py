@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Controls: what a client adds to a request (RFC 4511 4.1.11).
+
+`KINDS` says which controls there are.  A control that comes later (paged results, sort, VLV) is one entry there: the
+operations that it goes with, and what reads its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ldapgw.ber import BOOLEAN, OCTET_STRING, SEQUENCE, Reader, boolean, octets, tlv
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.limits import CONTROLS
+from ldapgw.ldap.messages import Control, Operation
+
+CONTROLS_TAG = 0xA0
+# RFC 3296
+MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
+
+
+@dataclass(frozen=True, slots=True)
+class ManageDsaIt:
+    """Treat referrals as entries.  There are none here, so nothing is to be done."""
+
+
+ControlValue = ManageDsaIt
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A control that works here.
+
+    :ivar operations: those that it is appropriate for.
+    :ivar read: its value; raises `DirectoryError` or `ProtocolViolation` when it is not what the control's RFC says.
+    """
+
+    operations: frozenset[Operation]
+    read: Callable[[bytes | None], ControlValue]
+
+
+def _manage_dsa_it(_value: bytes | None) -> ManageDsaIt:
+    return ManageDsaIt()
+
+
+KINDS: Mapping[str, Kind] = {
+    MANAGE_DSA_IT: Kind(
+        frozenset(
+            {
+                Operation.SEARCH,
+                Operation.COMPARE,
+                Operation.ADD,
+                Operation.DELETE,
+                Operation.MODIFY,
+                Operation.MODIFY_DN,
+            }
+        ),
+        _manage_dsa_it,
+    ),
+}
+
+
+def read(message: Reader) -> tuple[Control, ...]:
+    """The controls that stand behind a request.
+
+    :raises ProtocolViolation: when they cannot be read, or are more than anybody sends.
+    """
+    sequence = message.enter(CONTROLS_TAG, "controls")
+    controls: list[Control] = []
+    while sequence:
+        if len(controls) == CONTROLS:
+            raise ProtocolViolation("controls: too many")
+        content = sequence.enter(SEQUENCE, "control")
+        kind = content.text("controlType")
+        critical = content.boolean("criticality") if content.peek() == BOOLEAN else False
+        value = content.octets("controlValue") if content.peek() == OCTET_STRING else None
+        content.finish("control")
+        controls.append(Control(kind, critical, value))
+    return tuple(controls)
+
+
+def write(controls: tuple[Control, ...]) -> bytes:
+    """The controls of a reply, as they stand behind it."""
+    return tlv(CONTROLS_TAG, b"".join(_encode(control) for control in controls)) if controls else b""
+
+
+def _encode(control: Control) -> bytes:
+    critical = boolean(control.critical) if control.critical else b""
+    value = octets(control.value) if control.value is not None else b""
+    return tlv(SEQUENCE, octets(control.type.encode()) + critical + value)
+
+
+def judge(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlValue, ...]:
+    """The values of those controls that are to be honoured.
+
+    RFC 4511 4.1.11: an unrecognized or inappropriate control fails the operation if it is critical and is ignored
+    else.
+
+    :raises DirectoryError: unavailableCriticalExtension; protocolError for a value that is wrong.
+    """
+    values = []
+    for control in controls:
+        kind = KINDS.get(control.type)
+        if kind is None or operation not in kind.operations:
+            if control.critical:
+                raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")
+            continue
+        try:
+            values.append(kind.read(control.value))
+        except ProtocolViolation as violation:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, violation.diagnostic) from None
+    return tuple(values)

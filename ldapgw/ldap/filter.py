@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""The filter of a search request, from BER to a tree (RFC 4511 4.5.1.7).
+
+Each kind of filter is one function in a table.  Depth and number of terms are bounded here, so that whoever walks the
+tree later may recurse.  What cannot be read is a `ProtocolViolation`; what can be read and is wrong is the search's own
+error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ldapgw.ber import Reader
+from ldapgw.directory.filters import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_TERMS
+
+_INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
+_RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
+
+
+class _Budget:
+    """How many terms may still come."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = FILTER_TERMS
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
+
+
+def read(parent: Reader) -> Filter:
+    """The filter that comes next.
+
+    :raises ProtocolViolation: when it cannot be read.
+    :raises DirectoryError: when it can be read but is wrong, nested too deep, or too long.
+    """
+    return _filter(parent, 0, _Budget())
+
+
+def _filter(parent: Reader, depth: int, budget: _Budget) -> Filter:
+    budget.spend()
+    tag, content = parent.inside("filter")
+    kind = _KINDS.get(tag)
+    if kind is None:
+        raise _wrong("filter: unknown kind")
+    found = kind(content, depth + 1, budget)
+    content.finish("filter")
+    return found
+
+
+def _set(content: Reader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
+    _check_depth(depth)
+    terms = []
+    while content:
+        terms.append(_filter(content, depth, budget))
+    return tuple(terms)
+
+
+def _and(content: Reader, depth: int, budget: _Budget) -> Filter:
+    return And(_set(content, depth, budget))
+
+
+def _or(content: Reader, depth: int, budget: _Budget) -> Filter:
+    return Or(_set(content, depth, budget))
+
+
+def _not(content: Reader, depth: int, budget: _Budget) -> Filter:
+    _check_depth(depth)
+    return Not(_filter(content, depth, budget))
+
+
+def _assertion(kind: Callable[[str, bytes], Filter]) -> Callable[[Reader, int, _Budget], Filter]:
+    """What reads an AttributeValueAssertion into this kind of filter."""
+
+    def read_assertion(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+        return kind(content.text("attributeDesc"), content.octets("assertionValue"))
+
+    return read_assertion
+
+
+def _substrings(content: Reader, _depth: int, budget: _Budget) -> Filter:
+    attribute = content.text("type")
+    parts = content.enter(0x30, "substrings")
+    initial: bytes | None = None
+    final: bytes | None = None
+    between: list[bytes] = []
+    if not parts:
+        raise _wrong("substrings: none")
+    first = True
+    while parts:
+        budget.spend()
+        tag, part = parts.inside("substring")
+        if final is not None or (tag == _INITIAL and not first):
+            raise _wrong("substrings: out of order")
+        if tag == _INITIAL:
+            initial = part.rest()
+        elif tag == _ANY:
+            between.append(part.rest())
+        elif tag == _FINAL:
+            final = part.rest()
+        else:
+            raise _wrong("substrings: unknown part")
+        first = False
+    return Substrings(attribute, initial, tuple(between), final)
+
+
+def _present(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+    return Present(content.rest().decode("latin-1"))
+
+
+def _extensible(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+    rule = content.text("matchingRule", _RULE) if content.peek() == _RULE else None
+    attribute = content.text("type", _TYPE) if content.peek() == _TYPE else None
+    value = content.octets("matchValue", _VALUE)
+    dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content else False
+    if rule is None and attribute is None:
+        raise _wrong("extensibleMatch: neither rule nor type")
+    return Extensible(rule, attribute, value, dn_attributes)
+
+
+def _check_depth(depth: int) -> None:
+    if depth > FILTER_DEPTH:
+        raise _wrong("filter: nested too deep")
+
+
+def _wrong(diagnostic: str) -> DirectoryError:
+    return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
+
+
+_KINDS: dict[int, Callable[[Reader, int, _Budget], Filter]] = {
+    0xA0: _and,
+    0xA1: _or,
+    0xA2: _not,
+    0xA3: _assertion(Equality),
+    0xA4: _substrings,
+    0xA5: _assertion(GreaterOrEqual),
+    0xA6: _assertion(LessOrEqual),
+    0x87: _present,
+    0xA8: _assertion(Approximate),
+    0xA9: _extensible,
+}

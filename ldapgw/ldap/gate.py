@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""What the wire needs of the rest of the program, given by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.viewer import Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The doors to what is served and to who may see it.
+
+    :ivar dit: everything served, as it is now.
+    :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.
+    :ivar anonymous: client address → what may be seen from there without a login.
+    """
+
+    dit: Callable[[], Dit]
+    authenticate: Callable[[str, bytes, str], Viewer | None]
+    anonymous: Callable[[str], Viewer]

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Requests and replies as frozen values, in the terms of RFC 4511.
+
+A `Message` is what could be read of an LDAPMessage.  A request that could be read but is wrong is `Rejected`: it
+carries the result that it deserves, so that it is answered in its turn like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from ldapgw.directory.filters import SearchRequest
+from ldapgw.errors import DirectoryError, ResultCode
+
+# RFC 4511 4.4.1
+NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"
+# RFC 4511 4.14
+START_TLS = "1.3.6.1.4.1.1466.20037"
+# RFC 4532
+WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+# RFC 3909
+CANCEL = "1.3.6.1.1.8"
+
+
+class Operation(IntEnum):
+    """What a client can ask for; the value is the tag of the request's protocolOp (RFC 4511 appendix B)."""
+
+    BIND = 0x60
+    UNBIND = 0x42
+    SEARCH = 0x63
+    MODIFY = 0x66
+    ADD = 0x68
+    DELETE = 0x4A
+    MODIFY_DN = 0x6C
+    COMPARE = 0x6E
+    ABANDON = 0x50
+    EXTENDED = 0x77
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """RFC 4511 4.1.11."""
+
+    type: str
+    critical: bool = False
+    value: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """LDAPResult (RFC 4511 4.1.9).
+
+    :ivar diagnostic: a fixed phrase of ours; never a part of what was sent.
+    """
+
+    code: ResultCode = ResultCode.SUCCESS
+    diagnostic: str = ""
+    matched_dn: str = ""
+
+    @classmethod
+    def of(cls, error: DirectoryError) -> Result:
+        """The result that an operation ends with when this was raised."""
+        return cls(error.code, error.diagnostic, error.matched_dn)
+
+
+SUCCESS = Result()
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """A name's password in clear."""
+
+    password: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sasl:
+    """A SASL mechanism and its first message, if one came along."""
+
+    mechanism: str
+    credentials: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BindRequest:
+    """RFC 4511 4.2.
+
+    :ivar name: a DN, or whatever a phone has in the field of that name.
+    :ivar authentication: None: a choice that RFC 4511 does not have.
+    """
+
+    version: int
+    name: str = field(repr=False)
+    authentication: Simple | Sasl | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRequest:
+    """RFC 4511 4.10."""
+
+    entry: str
+    attribute: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonRequest:
+    """RFC 4511 4.11."""
+
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedRequest:
+    """RFC 4511 4.12."""
+
+    name: str
+    value: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """A request of which the operation is all that matters: Unbind, and whatever would write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A request that could be read but is wrong; the answer is already known."""
+
+    result: Result
+
+
+Request = BindRequest | SearchRequest | CompareRequest | AbandonRequest | ExtendedRequest | Empty | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A client's LDAPMessage (RFC 4511 4.1.1)."""
+
+    message_id: int
+    operation: Operation
+    request: Request
+    controls: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The LDAPMessage that ends an operation.
+
+    :ivar message_id: of the request; 0 for what nobody asked for.
+    :ivar operation: the one that is answered; it chooses the kind of response.
+    :ivar name: responseName of an extended response.
+    :ivar value: responseValue of an extended response.
+    """
+
+    message_id: int
+    operation: Operation
+    result: Result
+    name: str = ""
+    value: bytes | None = None
+    controls: tuple[Control, ...] = ()
+
+
+def notice_of_disconnection(code: ResultCode, diagnostic: str) -> Reply:
+    """What a server says before it ends a session by itself (RFC 4511 4.4.1)."""
+    return Reply(0, Operation.EXTENDED, Result(code, diagnostic), name=NOTICE_OF_DISCONNECTION)

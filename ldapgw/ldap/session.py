@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+"""One LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
+
+The laws:
+
+* One operation runs at a time; the rest wait and are answered in the order in which they came.
+* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind waits, but whatever was asked for before it is abandoned.
+* `receive` takes what came, `advance` begins what is next, `finish` ends what runs.  Each gives steps for the
+  connection to take; the session itself has no transport, no clock and no octets.
+* After Unbind or a violation nothing is answered.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, cast
+
+from ldapgw.directory.compare import compare
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import SearchRequest
+from ldapgw.directory.search import search
+from ldapgw.directory.selection import Selection
+from ldapgw.directory.viewer import Viewer
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap import bind, controls
+from ldapgw.ldap.decode import cancel_id
+from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.limits import WAITING, Limits
+from ldapgw.ldap.messages import (
+    CANCEL,
+    START_TLS,
+    SUCCESS,
+    WHO_AM_I,
+    AbandonRequest,
+    BindRequest,
+    CompareRequest,
+    ExtendedRequest,
+    Message,
+    Operation,
+    Rejected,
+    Reply,
+    Result,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this reply."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBack:
+    """A wrong password: `finish` with this result, but only after the penalty that the client's network deserves."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Answer a search: pull its entries, then `finish` it."""
+
+    message_id: int
+    entries: Iterator[Entry | None]
+    selection: Selection
+    types_only: bool
+    time_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Pull no more entries; the search is abandoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Send this reply in clear, forget what else came in clear, and begin TLS."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection and say nothing."""
+
+
+Step = Send | HoldBack | Run | Stop | StartTls | Close
+
+
+class Session:
+    """What one connection is and wants.
+
+    :param address: the client's, for the gate.
+    :param tls: whether StartTLS can be had.
+    :param secure: whether TLS is in use from the start.
+    :param require_tls: whether a password needs TLS.
+    :ivar viewer: whom the client is bound as.
+    """
+
+    __slots__ = ("_address", "_current", "_gate", "_limits", "_require_tls", "_tls", "_waiting", "secure", "viewer")
+
+    def __init__(self, gate: Gate, limits: Limits, address: str, *, tls: bool, secure: bool, require_tls: bool) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._address = address
+        self._tls = tls
+        self._require_tls = require_tls
+        self._current: Message | None = None
+        self._waiting: OrderedDict[int, Message] = OrderedDict()
+        self.secure = secure
+        self.viewer: Viewer = gate.anonymous(address)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation runs."""
+        return self._current is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests wait as may wait: read no more until one is done."""
+        return len(self._waiting) >= WAITING
+
+    def receive(self, message: Message) -> tuple[Step, ...]:
+        """Take a request.
+
+        :raises ProtocolViolation: when its messageID is that of an operation which is not done yet (4.1.1.1).
+        """
+        if message.operation is Operation.UNBIND:
+            return (*self._stop(), Close())
+        if message.message_id in self._waiting or self._runs(message.message_id):
+            raise ProtocolViolation("messageID: already in use")
+        if isinstance(message.request, AbandonRequest):
+            return self._abandon(message.request.message_id)
+        if isinstance(message.request, ExtendedRequest):
+            at_once = self._AT_ONCE.get(message.request.name)
+            if at_once:
+                return self._try(at_once, message, message.request)
+        stopped = self._stop() if isinstance(message.request, BindRequest) else ()
+        self._waiting[message.message_id] = message
+        return stopped
+
+    def advance(self) -> Step | None:
+        """Begin the operation that waits longest; None while one runs, or when none waits."""
+        if self._current is not None or not self._waiting:
+            return None
+        _, message = self._waiting.popitem(last=False)
+        self._current = message
+        try:
+            if isinstance(message.request, Rejected):
+                return Send(self.finish(message.request.result))
+            controls.judge(message.controls, message.operation)
+            return self._OPERATIONS[message.operation](self, message)
+        except DirectoryError as error:
+            return Send(self.finish(Result.of(error)))
+
+    def finish(self, result: Result, value: bytes | None = None) -> Reply:
+        """End the operation that runs: the reply that says so."""
+        message = cast("Message", self._current)
+        self._current = None
+        return Reply(message.message_id, message.operation, result, value=value)
+
+    # --- operations that wait their turn ----------------------------------------------------------------------------
+
+    def _bind(self, message: Message) -> Step:
+        # RFC 4511 4.2.1: until the bind has succeeded, the session is anonymous.
+        self.viewer = self._gate.anonymous(self._address)
+        judged = bind.judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
+        if isinstance(judged, Result):
+            return Send(self.finish(judged))
+        if judged is not bind.ANONYMOUS:
+            viewer = self._gate.authenticate(judged.name, judged.password, self._address)
+            if viewer is None:
+                return HoldBack(bind.WRONG)
+            self.viewer = viewer
+        return Send(self.finish(SUCCESS))
+
+    def _search(self, message: Message) -> Step:
+        request = cast("SearchRequest", message.request)
+        size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
+        if size_limit != request.size_limit:
+            request = replace(request, size_limit=size_limit)
+        return Run(
+            message.message_id,
+            search(self._dit(request.base), self.viewer, request),
+            Selection.parse(request.attributes),
+            request.types_only,
+            min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
+        )
+
+    def _compare(self, message: Message) -> Step:
+        request = cast("CompareRequest", message.request)
+        equal = compare(self._dit(request.entry), self.viewer, request.entry, request.attribute, request.value)
+        return Send(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
+
+    def _dit(self, base: str) -> Dit:
+        """What is served, with a root DSE that is honest to this connection: PLAIN works on TLS alone."""
+        dit = self._gate.dit()
+        if self.secure or base.strip() or not dit.features.sasl_mechanisms:
+            return dit
+        return replace(dit, features=replace(dit.features, sasl_mechanisms=()))
+
+    def _extended(self, message: Message) -> Step:
+        request = cast("ExtendedRequest", message.request)
+        if request.name != WHO_AM_I:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "extended operation is not supported")
+        if request.value is not None:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "Who am I? has no value")
+        login = self.viewer.login
+        return Send(self.finish(SUCCESS, f"dn:{login}".encode() if login else b""))
+
+    def _refuse(self, _message: Message) -> Step:
+        raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
+
+    # --- operations that are looked at at once ----------------------------------------------------------------------
+
+    def _try(
+        self,
+        operation: Callable[[Session, Message, ExtendedRequest], tuple[Step, ...]],
+        message: Message,
+        request: ExtendedRequest,
+    ) -> tuple[Step, ...]:
+        try:
+            controls.judge(message.controls, message.operation)
+            return operation(self, message, request)
+        except DirectoryError as error:
+            return (Send(Reply(message.message_id, message.operation, Result.of(error))),)
+
+    def _start_tls(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
+        """RFC 4511 4.14."""
+        if not self._tls:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS is not supported")
+        if request.value is not None:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "StartTLS has no value")
+        if self.secure:
+            raise DirectoryError(ResultCode.OPERATIONS_ERROR, "TLS is already in use")
+        if self._current is not None or self._waiting:
+            raise DirectoryError(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
+        self.secure = True
+        self.viewer = self._gate.anonymous(self._address)
+        return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
+
+    def _cancel(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
+        """RFC 3909: the operation ends with canceled, then the Cancel succeeds."""
+        target = cancel_id(request.value)
+        canceled = self._current if self._runs(target) else self._waiting.get(target)
+        if canceled is None:
+            raise DirectoryError(ResultCode.NO_SUCH_OPERATION, "no such operation is outstanding")
+        if canceled.operation is Operation.BIND:
+            raise DirectoryError(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
+        stopped = self._stop_current() if canceled is self._current else ()
+        self._waiting.pop(target, None)
+        return (
+            *stopped,
+            Send(Reply(target, canceled.operation, Result(ResultCode.CANCELED))),
+            Send(Reply(message.message_id, message.operation, SUCCESS)),
+        )
+
+    def _abandon(self, target: int) -> tuple[Step, ...]:
+        """RFC 4511 4.11: never answered, whatever it names; a bind goes on."""
+        if self._runs(target):
+            return self._stop_current()
+        waiting = self._waiting.get(target)
+        if waiting is not None and waiting.operation is not Operation.BIND:
+            del self._waiting[target]
+        return ()
+
+    def _stop(self) -> tuple[Step, ...]:
+        """Abandon everything but binds."""
+        for message in tuple(self._waiting.values()):
+            if message.operation is not Operation.BIND:
+                del self._waiting[message.message_id]
+        return self._stop_current()
+
+    def _stop_current(self) -> tuple[Step, ...]:
+        """Abandon what runs, unless it is a bind: all else that lasts is a search."""
+        if self._current is None or self._current.operation is Operation.BIND:
+            return ()
+        self._current = None
+        return (Stop(),)
+
+    def _runs(self, message_id: int) -> bool:
+        return self._current is not None and self._current.message_id == message_id
+
+    _AT_ONCE: ClassVar[Mapping[str, Callable[[Session, Message, ExtendedRequest], tuple[Step, ...]]]] = {
+        START_TLS: _start_tls,
+        CANCEL: _cancel,
+    }
+    _OPERATIONS: ClassVar[Mapping[Operation, Callable[[Session, Message], Step]]] = {
+        Operation.BIND: _bind,
+        Operation.SEARCH: _search,
+        Operation.COMPARE: _compare,
+        Operation.EXTENDED: _extended,
+        Operation.ADD: _refuse,
+        Operation.DELETE: _refuse,
+        Operation.MODIFY: _refuse,
+        Operation.MODIFY_DN: _refuse,
+    }

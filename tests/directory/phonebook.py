@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The 47 contacts and 110 requests of ``tests/data/phones.json`` as our values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ldapgw import number
+from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit, Features, NamingContext
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.number import NumberFormat
+
+DATA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "phones.json").read_text())
+CASES: list[dict[str, Any]] = DATA["cases"]
+
+BASE = "dc=acme,dc=example"
+BOOK = f"ou=alice@acme.example,{BASE}"
+PHONE = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", "alice"),))
+GUEST = Viewer(access=(Access("acme"),))
+
+_KINDS = {"work": Kind.WORK, "main": Kind.MAIN, "other": Kind.OTHER, "mobile": Kind.MOBILE, "home": Kind.HOME,
+          "workFax": Kind.FAX}  # fmt: skip
+
+
+def naming_context(*, lenient: bool = True, number_format: NumberFormat = NumberFormat.E164) -> NamingContext:
+    """The tenant of the file: in Germany, with 0 for an outside line."""
+    return NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "0", number_format, lenient)
+
+
+def contacts() -> list[Contact]:
+    """The file's contacts; the key of each is its uid."""
+    return [_contact(one) for one in DATA["contacts"]]
+
+
+def phonebook(*, lenient: bool = True, sharing: Sharing = Sharing.PRIVATE) -> Dit:
+    """A tree with one book of all contacts."""
+    context = naming_context(lenient=lenient)
+    book = build_book(context, "alice", "alice@acme.example", sharing, contacts(), {}, per_number=False)
+    return Dit((Directory(context, (book,)),), Features("1"))
+
+
+def _contact(one: dict[str, Any]) -> Contact:
+    name = " ".join(one[key] for key in ("honorificPrefix", "givenName", "familyName") if one.get(key))
+    reading = " ".join(one[key] for key in ("phoneticGivenName", "phoneticFamilyName") if one.get(key))
+    return Contact(
+        uid=one["key"],
+        name=name,
+        given_name=one["givenName"] or "",
+        family_name=one["familyName"] or "",
+        also=(reading,) if reading else (),
+        organization=one["organization"] or "",
+        title=one["title"] or "",
+        phones=tuple(phone for entry in one["numbers"] if (phone := _phone(entry))),
+        emails=tuple(email["value"] for email in one["emails"]),
+        addresses=tuple(
+            Address((a["formatted"],), city=a["city"], postal_code=a["postalCode"], country_code=a["country"])
+            for a in one["addresses"]
+        ),
+    )
+
+
+def _phone(entry: dict[str, Any]) -> Phone | None:
+    read = number.parse(entry["value"], "DE", entry["canonicalForm"] or "")
+    return Phone(_KINDS[entry["type"]], read) if read else None

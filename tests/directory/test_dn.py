@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Distinguished names: read as phones write them, written so that anybody can read them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.directory.dn import LONGEST, Dn, InvalidDn, escape, folded
+
+# Hostile names: everything that RFC 4514 gives a meaning to, blanks, controls, and any other sign.
+NAMES = st.text(
+    st.one_of(st.sampled_from(' ,+"\\<>;#=\0\n\x7f'), st.characters(exclude_categories=["Cs"])), max_size=40
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=4))
+def test_any_name_survives_its_dn(values: list[str]) -> None:
+    """What is escaped is read back, sign by sign."""
+    dn = Dn(tuple((("ou", value),) for value in values))
+
+    assert Dn.parse(str(dn)) == dn
+    assert Dn.parse(str(dn)).key == dn.key
+
+
+@settings(max_examples=100, deadline=None)
+@given(NAMES, NAMES)
+def test_two_values_share_one_rdn(first: str, second: str) -> None:
+    """A "+" parts values, unless it is one."""
+    dn = Dn(((("cn", first), ("ou", second)), (("dc", "example"),)))
+
+    assert Dn.parse(str(dn)) == dn
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=' ,+"\\<>;#=oucn12ab\0', max_size=60))
+def test_any_text_is_a_dn_or_refused(text: str) -> None:
+    """And the string form of what was read means the same."""
+    try:
+        dn = Dn.parse(text)
+    except InvalidDn:
+        return
+    assert Dn.parse(str(dn)) == dn
+
+
+@pytest.mark.parametrize(
+    ("text", "rdns"),
+    [
+        ("", ()),
+        ("   ", ()),
+        ("DC=Acme", ((("dc", "Acme"),),)),
+        ("commonName=a, OID.2.5.4.11 = b ", ((("cn", "a"),), (("ou", "b"),))),
+        ("domainComponent=a;userid=b", ((("dc", "a"),), (("uid", "b"),))),
+        ("x-own=1", ((("x-own", "1"),),)),
+        ('cn="a, b" ,ou=c', ((("cn", "a, b"),), (("ou", "c"),))),
+        ('cn="a\\"b"', ((("cn", 'a"b'),),)),
+        ("cn=#04024869", ((("cn", "Hi"),),)),
+        ("cn=\\4cu\\c4\\8di\\c4\\87", ((("cn", "Lučić"),),)),
+        ("cn=a\\ ,ou=\\ b", ((("cn", "a "),), (("ou", " b"),))),
+        ("cn=,ou=", ((("cn", ""),), (("ou", ""),))),
+    ],
+)
+def test_writings(text: str, rdns: object) -> None:
+    """Aliases, OIDs, blanks, semicolons, quotation marks, hex: RFC 4514 and what LDAPv2 had."""
+    assert Dn.parse(text).rdns == rdns
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["desk1", "=a", "c n=a", "cn=a,", "cn=a\\", "cn=a\\zz", "cn=a\\4", 'cn="a', 'cn="a" b', "cn=<", 'cn=a"', "cn=a\0",
+     "cn=#0402", "cn=#123", "cn=#0401ff", "cn=\\ff", "cn=\ud800", "cn=" + "a" * LONGEST, ",".join(["cn=a"] * 65)],
+    ids=lambda text: repr(text[:20]),
+)  # fmt: skip
+def test_what_is_no_dn(text: str) -> None:
+    """Is refused, with a phrase of ours."""
+    with pytest.raises(InvalidDn):
+        Dn.parse(text)
+
+
+def test_a_megabyte_is_refused_at_once() -> None:
+    """And escaped in linear time."""
+    text = "cn=" + escape('"' * 1_000_000)
+    begun = time.perf_counter()
+
+    with pytest.raises(InvalidDn):
+        Dn.parse(text)
+
+    assert time.perf_counter() - begun < 0.05
+    assert len(text) == 2_000_003
+
+
+def test_keys_ignore_what_does_not_matter() -> None:
+    """Case, runs of blanks, the order within an RDN, and how an accent is encoded."""
+    one = Dn.parse("cn=Zoe\u0308  B+ou=X,DC=Acme")
+    other = Dn.parse("OU=x + CN=zoë b,dc=ACME")
+
+    assert one.key == other.key
+    assert one.key != Dn.parse("cn=zoe b+ou=x,dc=acme").key
+
+
+def test_family() -> None:
+    """A child, its parent, and a folded value."""
+    base = Dn.parse("dc=acme,dc=example")
+
+    assert str(base.child("ou", "a, b")) == "ou=a\\, b,dc=acme,dc=example"
+    assert base.child("ou", "a").child("uid", "1").parent(2) == base
+    assert folded(" A  B ") == "a b"

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Entries: what of them is returned, and how."""
+
+from __future__ import annotations
+
+import pytest
+from ldaptor.protocols import pureldap
+from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
+
+from ldapgw.directory.entry import Entry, decoded, encoded_set, encoded_text, special
+from ldapgw.directory.origin import Place
+from ldapgw.directory.selection import Selection
+from tests.directory.test_matching import CONTACT, ENTRIES, entry
+
+ENTRY = ENTRIES[True]
+
+CLASSES = [b"top", b"person", b"organizationalPerson", b"inetOrgPerson"]
+
+
+def answer(one: Entry, *attributes: str, types_only: bool = False) -> dict[str, list[bytes]]:
+    """The attributes that a foreign decoder reads in the encoding, which must hold no attribute twice."""
+    octets = one.encode(Selection.parse(attributes), types_only=types_only)
+    context = pureldap.LDAPBERDecoderContext(fallback=BERDecoderContext())
+    read, length = berDecodeObject(context, octets)
+    assert length == len(octets)
+    assert read.objectName == one.dn.encode()
+    names = [name.decode() for name, _ in read.attributes]
+    assert len({name.lower() for name in names}) == len(names)
+    return {name.decode(): list(values) for name, values in read.attributes}
+
+
+def test_all_user_attributes() -> None:
+    """Nothing asked for means all user attributes, best values first, under the standards' spelling."""
+    assert answer(ENTRY) == {
+        "objectClass": CLASSES,
+        "uid": [b"c1"],
+        "cn": ["Jörg Müller-Lüdenscheidt".encode()],
+        "displayName": ["Jörg Müller-Lüdenscheidt".encode()],
+        "givenName": ["Jörg".encode()],
+        "sn": ["Müller-Lüdenscheidt".encode()],
+        "initials": [b"J."],
+        "o": [b"Hotel **** Adler"],
+        "ou": [b"Einkauf"],
+        "title": ["Chef (Küche)".encode()],
+        "mail": [b"joerg.mueller@adler.example"],
+        "telephoneNumber": [b"+49301234567", b"204"],
+        "mobile": [b"+491712345678"],
+        "facsimileTelephoneNumber": [b"+49301234599"],
+        "street": [b"Weg 1"],
+        "l": [b"Berlin"],
+        "postalCode": [b"12345"],
+        "c": [b"DE"],
+        "postalAddress": [b"Weg 1$12345 Berlin"],
+        "labeledURI": [b"https://Adler.example/a%20b"],
+    }
+    assert answer(ENTRY, "*") == answer(ENTRY)
+    assert answer(ENTRY, "", " ") == answer(ENTRY)
+
+
+def test_all_operational_attributes() -> None:
+    """RFC 3673: a plus sign; Google's last change stands for the creation."""
+    found = answer(ENTRY, "+")
+
+    assert found == {
+        "structuralObjectClass": [b"inetOrgPerson"],
+        "subschemaSubentry": [b"cn=subschema"],
+        "hasSubordinates": [b"FALSE"],
+        "entryUUID": [ENTRY.attribute("entryUUID")[0]],
+        "entryDN": [b"uid=c1,ou=alice@acme.example,dc=acme,dc=example"],
+        "createTimestamp": [b"20231114221320Z"],
+        "modifyTimestamp": [b"20231114221320Z"],
+    }
+    assert answer(ENTRY, "*", "+") == answer(ENTRY) | found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names"),
+    [
+        (("CN", "telephonenumber"), ["CN", "telephonenumber"]),
+        (("2.5.4.3", "OID.2.5.4.4"), ["2.5.4.3", "OID.2.5.4.4"]),
+        (("commonName", "cn"), ["commonName"]),
+        (("cn sn",), ["cn", "sn"]),
+        (("cn", "CN", "cn"), ["cn"]),
+        (("mobile", "homePhone", "shoeSize", "\udcff", "ü"), ["mobile"]),
+        (("cn;lang-de",), []),
+        (("1.1",), []),
+        (("1.1", "sn"), ["sn"]),
+        (("entryuuid",), ["entryuuid"]),
+        (("vendorName",), []),
+        (("l", "name"), ["l", "cn", "sn", "givenName", "initials", "o", "ou", "title", "c"]),
+        (("@organizationalUnit",), ["objectClass", "ou", "telephoneNumber", "facsimileTelephoneNumber", "street",
+                                    "postalCode", "postalAddress", "l"]),
+        (("@nothing",), []),
+        (("+", "ENTRYDN"), ["ENTRYDN", "structuralObjectClass", "subschemaSubentry", "hasSubordinates", "entryUUID",
+                            "createTimestamp", "modifyTimestamp"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_attributes_come_back_as_they_were_asked_for(attributes: tuple[str, ...], names: list[str]) -> None:
+    """Any case, aliases, OIDs, supertypes, object classes; each once, unknown ones not at all."""
+    assert list(answer(ENTRY, *attributes)) == names
+
+
+def test_a_name_beside_a_star_keeps_its_spelling() -> None:
+    """And is not returned twice."""
+    found = answer(ENTRY, "SURNAME", "*")
+
+    assert found["SURNAME"] == ["Müller-Lüdenscheidt".encode()]
+    assert "sn" not in found
+    assert len(found) == len(answer(ENTRY))
+
+
+def test_types_only() -> None:
+    """Names without values, operational ones too."""
+    assert answer(ENTRY, "cn", "mobile", "entryDN", "pager", types_only=True) == {"cn": [], "mobile": [], "entryDN": []}
+
+
+def test_values_by_name() -> None:
+    """For the command line and the pages."""
+    assert ENTRY.attribute("surname") == ("Müller-Lüdenscheidt".encode(),)
+    assert ENTRY.attribute("hassubordinates") == (b"FALSE",)
+    assert ENTRY.attribute("pager") == ENTRY.attribute("vendorName") == ENTRY.attribute("shoeSize") == ()
+
+
+def test_a_moved_entry_is_another_one() -> None:
+    """The same contact below a label: another name, another UUID, all else the same."""
+    moved = ENTRY.moved(Place("ou=a\\,b,dc=x", "acme/alice/a"))
+
+    assert moved.dn == "uid=c1,ou=a\\,b,dc=x"
+    assert moved.attribute("entryDN") == (moved.dn.encode(),)
+    assert moved.attribute("entryUUID") != ENTRY.attribute("entryUUID")
+    assert answer(moved) == answer(ENTRY)
+    assert ENTRY.moved(Place("ou=alice@acme.example,dc=acme,dc=example", "acme/alice")).attribute("entryUUID") == (
+        ENTRY.attribute("entryUUID")
+    )
+
+
+def test_uuids_never_change() -> None:
+    """They are made of tenant, book and contact, so that every start gives the same."""
+    assert entry(lenient=False).attribute("entryUUID") == ENTRY.attribute("entryUUID")
+    assert ENTRY.attribute("entryUUID")[0].decode() == "fd807a62-ccf4-51a5-b128-ae1092ffe19c"
+
+
+def test_an_entry_does_not_show_in_its_repr() -> None:
+    """A log must not hold names or numbers."""
+    assert repr(ENTRY) == "<Entry of 20 attributes>"
+    assert CONTACT.name not in repr(ENTRY)
+
+
+def test_sets() -> None:
+    """Values in and out of their encoding; half a surrogate pair does no harm."""
+    assert decoded(encoded_set([b"a", b"b" * 300])) == (b"a", b"b" * 300)
+    assert decoded(b"") == ()
+    assert encoded_text("a\ud800") == b"\x04\x02a?"
+
+
+def test_special_entries_know_only_the_schema() -> None:
+    """A name that the schema does not have is left out."""
+    one = special("cn=x", {"cn": ("x",), "shoeSize": ("42",)}, {}, lenient=True)
+
+    assert answer(one) == {"cn": [b"x"]}
+    assert answer(one, "+") == {}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The entries that are no contacts, and the schema that they publish."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.directory import rootdse, schema
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.person import OBJECT_CLASSES
+from ldapgw.directory.rootdse import Features
+from tests.directory.phonebook import BASE, naming_context
+from tests.directory.test_entry import answer
+
+CONTEXT = naming_context()
+OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
+
+
+def test_root_dse() -> None:
+    """Lists what works, and nothing else; operational, as RFC 4512 5.1 has it."""
+    features = Features("1.2", ("1.2.840.113556.1.4.319",), (), ("1.3.6.1.4.1.4203.1.5.1",), ("PLAIN",))
+    entry = rootdse.root_dse(features, (CONTEXT, OTHER), CONTEXT)
+
+    assert answer(entry) == {"objectClass": [b"top"]}
+    assert answer(entry, "+") == {
+        "structuralObjectClass": [b"top"],
+        "subschemaSubentry": [b"cn=subschema"],
+        "namingContexts": [BASE.encode(), b"ou=x,o=Other"],
+        "defaultNamingContext": [BASE.encode()],
+        "supportedLDAPVersion": [b"2", b"3"],
+        "supportedControl": [b"1.2.840.113556.1.4.319"],
+        "supportedFeatures": [b"1.3.6.1.4.1.4203.1.5.1"],
+        "supportedSASLMechanisms": [b"PLAIN"],
+        "vendorName": [b"ldapgw"],
+        "vendorVersion": [b"1.2"],
+    }
+
+
+def test_tenant() -> None:
+    """An organization, and a dcObject where its name says so; the name's own value is in the entry."""
+    assert answer(rootdse.tenant_entry(CONTEXT)) == {
+        "objectClass": [b"top", b"organization", b"dcObject"],
+        "o": [b"Acme GmbH"],
+        "dc": [b"acme"],
+    }
+    assert answer(rootdse.tenant_entry(OTHER), "*", "hasSubordinates") == {
+        "objectClass": [b"top", b"organization"],
+        "o": [b"Acme GmbH"],
+        "ou": [b"x"],
+        "hasSubordinates": [b"TRUE"],
+    }
+    assert answer(rootdse.tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {
+        "o": [b"Acme GmbH", b"Other"]
+    }
+
+
+def definitions(attribute: str) -> list[str]:
+    """The definitions of one kind that the subschema publishes."""
+    return [value.decode() for value in rootdse.subschema().attribute(attribute)]
+
+
+def test_subschema_is_whole() -> None:
+    """Every name that a definition uses is defined too."""
+    rules = {name for text in definitions("matchingRules") for name in re.findall(r"NAME '(\w+)'", text)}
+    syntaxes = {text.split()[1] for text in definitions("ldapSyntaxes")}
+    types = {name for text in definitions("attributeTypes") for name in re.findall(r"'(\w+)'", text)}
+    classes = {name for text in definitions("objectClasses") for name in re.findall(r"'(\w+)'", text)}
+    used = " ".join(definitions("attributeTypes") + definitions("matchingRules"))
+
+    assert set(re.findall(r"(?:EQUALITY|ORDERING|SUBSTR) (\w+)", used)) <= rules
+    assert set(re.findall(r"SYNTAX ([\d.]+)", used)) <= syntaxes
+    assert set(re.findall(r"SUP (\w+)", used)) <= types
+    for text in definitions("objectClasses"):
+        assert set(re.findall(r"SUP (\w+)", text)) <= classes
+        listed = re.findall(r"(?:MUST|MAY) (?:\(([^)]*)\)|(\w+))", text)
+        assert {name for pair in listed for part in pair for name in part.replace("$", " ").split()} <= types
+
+
+def test_definitions() -> None:
+    """In the words of RFC 4512 4.1."""
+    assert "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )" in definitions("objectClasses")
+    assert (
+        "( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name EQUALITY caseIgnoreMatch ORDERING caseIgnoreOrderingMatch "
+        "SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
+    ) in definitions("attributeTypes")
+    assert (
+        "( 2.5.18.9 NAME 'hasSubordinates' EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 SINGLE-VALUE "
+        "NO-USER-MODIFICATION USAGE directoryOperation )"
+    ) in definitions("attributeTypes")
+
+
+def test_no_name_or_oid_is_taken_twice() -> None:
+    """Names of one kind are unique in any case, and so are OIDs over all kinds."""
+    names = [name.lower() for kind in schema.ATTRIBUTE_TYPES for name in (kind.name, *kind.others, *kind.nicknames)]
+    oids = [one.oid for one in (*schema.ATTRIBUTE_TYPES, *schema.OBJECT_CLASSES, *schema.MATCHING_RULES)]
+
+    assert len(set(names)) == len(names)
+    assert len(set(oids)) == len(oids)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("CN", "cn"), ("2.5.4.3", "cn"), ("oid.2.5.4.3", "cn"), ("company", "o"), ("cn;binary", None), ("", None)],
+)
+def test_lookup(name: str, found: str | None) -> None:
+    """Attribute types by any of their names."""
+    kind = schema.attribute_type(name)
+
+    assert (kind and kind.name) == found
+
+
+def test_the_chain_of_a_person() -> None:
+    """The most general first; each class's attributes belong to the last one too."""
+    assert OBJECT_CLASSES == ("top", "person", "organizationalPerson", "inetOrgPerson")
+    assert {"objectClass", "cn", "sn", "telephoneNumber", "title", "mobile"} <= {
+        kind.name for kind in schema.attributes_of("inetOrgPerson")
+    }
+    assert schema.oid_of("caseIgnoreMatch") == "2.5.13.2"

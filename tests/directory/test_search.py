@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: MIT
+"""Search: scopes, who sees what, order, limits, and breaths."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.compare import compare
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import Scope, SearchRequest
+from ldapgw.directory.search import search
+from ldapgw.directory.viewer import NOBODY, Access, Viewer
+from ldapgw.errors import DirectoryError, ResultCode
+from tests.directory.filtertext import read_filter
+from tests.directory.phonebook import BASE, naming_context
+from tests.directory.test_entry import answer
+from tests.directory.test_matching import phone
+
+BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope
+CONTEXT = naming_context()
+OTHER = replace(CONTEXT, name="other", title="Other Ltd", base=Dn.parse("dc=other,dc=example"))
+
+ALICE, BOB, CAROL, DAVE, STAFF = (f"ou={name},{BASE}" for name in ("alice", "bob", "carol", "dave", DIRECTORY))
+
+ADA = Contact(
+    "c1", name="Ada Ärmel", phones=(phone(Kind.WORK, "+49301234567"), phone(Kind.MOBILE, "01712345678")),
+    emails=("ada@a.example",), title="Chef", labels=("contactGroups/1", "contactGroups/3"), also=("Secret",),
+)  # fmt: skip
+BEN = Contact("c2", name="Ben Alt", phones=(phone(Kind.HOME, "+49307654321"),), labels=("contactGroups/2",))
+CEM = Contact("c3", name="Cem Öz", emails=("cem@a.example",), labels=("contactGroups/1",))
+NONE = Contact("c9", title="Nobody", labels=("contactGroups/1",))
+LABELS = {
+    "contactGroups/1": "Suppliers",
+    "contactGroups/2": "suppliers ",
+    "contactGroups/3": "A, b",
+    "x": " ",
+    "y": "Ümpty",
+}
+
+PRIVATE, CALLERS, SHARED = Sharing
+
+
+def at(contact: Contact, uid: str, **changes: object) -> Contact:
+    """The same person in somebody else's book."""
+    return replace(contact, uid=uid, labels=(), **changes)  # type: ignore[arg-type]
+
+
+def tree(*, lenient: bool = True) -> Dit:
+    """Alice's own book, Bob's shared one, Carol's open to callers' names, Dave's closed one, and the staff."""
+    context = replace(CONTEXT, lenient=lenient)
+    books = (
+        build_book(context, "s", DIRECTORY, SHARED, [at(ADA, "s1"), at(BEN, "s2")], {}, per_number=True),
+        build_book(context, "d", "dave", PRIVATE, [Contact("d1", name="Dora")], {}, per_number=True),
+        build_book(context, "c", "carol", CALLERS, [
+            at(ADA, "k1", family_name="Ärmel", department="Hidden"), Contact("k2", name="Kai", phones=BEN.phones),
+            Contact("k3", name="kai", phones=BEN.phones), at(BEN, "k4"),
+        ], {}, per_number=True),
+        build_book(context, "b", "bob", SHARED, [
+            at(ADA, "b1"), at(CEM, "b3"), Contact("b4", name="Cem Öz", emails=("other@a.example",)),
+            Contact("b5", name="ada armel", phones=ADA.phones[:1]),
+        ], {}, per_number=True),
+        build_book(context, "a", "alice", PRIVATE, [CEM, NONE, BEN, ADA], LABELS, per_number=True),
+    )  # fmt: skip
+    away = build_book(OTHER, "o", "olaf", SHARED, [Contact("o1", name="Olaf")], {}, per_number=False)
+    return Dit((Directory(context, books), Directory(OTHER, (away,))), Features("1"))
+
+
+TREE = tree()
+PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
+HALL = Viewer("cn=hall", (Access("acme"),))
+NUMBERS = Viewer("cn=old", (Access("acme", "a"),), per_number=True)
+BOTH = Viewer("cn=both", (Access("acme", "a"), Access("other"), Access("gone")))
+
+
+def found(
+    base: str,
+    scope: Scope = WHOLE_SUBTREE,
+    text: str = "(cn=*)",
+    viewer: Viewer = PHONE,
+    limit: int = 0,
+    dit: Dit = TREE,
+) -> list[Entry]:
+    """The entries of a search."""
+    return [entry for entry in search(dit, viewer, SearchRequest(base, scope, read_filter(text), limit)) if entry]
+
+
+def names(entries: list[Entry]) -> list[str]:
+    """The first parts of the entries' names."""
+    return [entry.dn.split(",")[0] for entry in entries]
+
+
+def refused(base: str, scope: Scope = BASE_OBJECT, viewer: Viewer = PHONE) -> tuple[ResultCode, str]:
+    """How a search is refused."""
+    with pytest.raises(DirectoryError) as caught:
+        found(base, scope, "(objectClass=*)", viewer)
+    return caught.value.code, caught.value.matched_dn
+
+
+ALL = "(objectClass=*)"
+
+
+@pytest.mark.parametrize(
+    ("base", "scope", "text", "expected"),
+    [
+        ("", BASE_OBJECT, ALL, [""]),
+        ("", BASE_OBJECT, "(cn=*)", []),
+        ("", SINGLE_LEVEL, ALL, ["dc=acme"]),
+        ("", WHOLE_SUBTREE, "(cn=*)", ["uid=c1", "uid=b5", "uid=c2", "uid=b4", "uid=c3"]),
+        ("cn=Subschema", BASE_OBJECT, "(objectClass=subschema)", ["cn=subschema"]),
+        ("cn=subschema", WHOLE_SUBTREE, "(cn=x)", []),
+        ("cn=subschema", SINGLE_LEVEL, ALL, []),
+        (BASE, BASE_OBJECT, "(objectClass=organization)", ["dc=acme"]),
+        (BASE, SINGLE_LEVEL, ALL, ["ou=alice", "ou=bob", "ou=directory"]),
+        (BASE, WHOLE_SUBTREE, "(ou=*)", ["ou=alice", "ou=A\\", "ou=Suppliers", "ou=Ümpty", "ou=bob", "ou=directory"]),
+        (BASE, WHOLE_SUBTREE, "(ou:dn:=alice)", ["ou=alice", "ou=A\\", "ou=Suppliers", "ou=Ümpty", "uid=c1", "uid=c2",
+                                                "uid=c3"]),
+        (BASE.upper(), WHOLE_SUBTREE, "(sn=alt)", ["uid=c2"]),
+        (ALICE, BASE_OBJECT, ALL, ["ou=alice"]),
+        (ALICE, SINGLE_LEVEL, ALL, ["ou=A\\", "ou=Suppliers", "ou=Ümpty", "uid=c1", "uid=c2", "uid=c3"]),
+        (ALICE, WHOLE_SUBTREE, "(cn=*)", ["uid=c1", "uid=c2", "uid=c3"]),
+        (BOB, WHOLE_SUBTREE, "(cn=*)", ["uid=b1", "uid=b5", "uid=b3", "uid=b4"]),
+        (STAFF, WHOLE_SUBTREE, "(cn=*)", ["uid=s1", "uid=s2"]),
+        (f"uid=c1,{ALICE}", BASE_OBJECT, ALL, ["uid=c1"]),
+        (f"UID = C1,{ALICE}", WHOLE_SUBTREE, ALL, ["uid=c1"]),
+        (f"uid=c1-1,{ALICE}", WHOLE_SUBTREE, ALL, ["uid=c1-1"]),
+        (f"uid=c1,{ALICE}", SINGLE_LEVEL, ALL, []),
+        (f"ou=Suppliers,{ALICE}", BASE_OBJECT, ALL, ["ou=Suppliers"]),
+        (f"ou=suppliers,{ALICE}", SINGLE_LEVEL, ALL, ["uid=c1", "uid=c2", "uid=c3"]),
+        (f"ou=suppliers,{ALICE}", WHOLE_SUBTREE, ALL, ["ou=Suppliers", "uid=c1", "uid=c2", "uid=c3"]),
+        (f"ou=A\\, b,{ALICE}", WHOLE_SUBTREE, "(cn=*)", ["uid=c1"]),
+        (f"ou=ümpty,{ALICE}", WHOLE_SUBTREE, ALL, ["ou=Ümpty"]),
+        (f"uid=c1,ou=a\\, b,{ALICE}", BASE_OBJECT, ALL, ["uid=c1"]),
+        (f"uid=c1,ou=a\\, b,{ALICE}", SINGLE_LEVEL, ALL, []),
+    ],
+)  # fmt: skip
+def test_scopes(base: str, scope: Scope, text: str, expected: list[str]) -> None:
+    """Each base with each scope; a person in several books once, one's own book first, in the order of names."""
+    assert names(found(base, scope, text)) == expected
+
+
+def test_entries_below_a_label_have_names_there() -> None:
+    """So that a phone can read them again."""
+    base = f"ou=Suppliers,{ALICE}"
+
+    assert [entry.dn for entry in found(base)] == [f"uid={uid},{base}" for uid in ("c1", "c2", "c3")]
+    assert [found(entry.dn, BASE_OBJECT)[0].dn for entry in found(base)] == [entry.dn for entry in found(base)]
+
+
+@pytest.mark.parametrize(
+    ("base", "matched"),
+    [
+        (CAROL, BASE),
+        (DAVE, BASE),
+        (f"uid=d1,{DAVE}", BASE),
+        (f"ou=phones,{BASE}", BASE),
+        (f"cn=desk1,ou=phones,{BASE}", BASE),
+        (f"cn=alice,{BASE}", BASE),
+        (f"ou=alice+cn=x,{BASE}", BASE),
+        (f"uid=c4,{ALICE}", ALICE),
+        (f"uid=c9,{ALICE}", ALICE),
+        (f"cn=Ada,{ALICE}", ALICE),
+        (f"uid=c1+cn=Ada,{ALICE}", ALICE),
+        (f"ou=nothing,{ALICE}", ALICE),
+        (f"uid=c2,ou=a\\, b,{ALICE}", f"ou=a\\, b,{ALICE}"),
+        (f"cn=x,uid=c1,{ALICE}", f"uid=c1,{ALICE}"),
+        (f"cn=y,cn=x,uid=c1,{ALICE}", f"uid=c1,{ALICE}"),
+        (f"cn=x,uid=c4,{ALICE}", ALICE),
+        (f"cn=x,uid=c1,ou=a\\, b,{ALICE}", f"uid=c1,ou=a\\, b,{ALICE}"),
+        ("dc=example", ""),
+        ("dc=other,dc=example", ""),
+        ("ou=olaf,dc=other,dc=example", ""),
+        ("cn=desk1", ""),
+    ],
+)
+def test_what_one_may_not_see_does_not_exist(base: str, matched: str) -> None:
+    """By its name no more than by a search: noSuchObject, with the nearest name above that exists for this login."""
+    for scope in Scope:
+        assert refused(base, scope) == (ResultCode.NO_SUCH_OBJECT, matched)
+
+
+def test_a_base_that_is_no_dn() -> None:
+    """Is refused as such, to everybody."""
+    for viewer in (PHONE, NOBODY):
+        assert refused("desk1", WHOLE_SUBTREE, viewer) == (ResultCode.INVALID_DN_SYNTAX, "")
+
+
+@pytest.mark.parametrize("base", [BASE, ALICE, "dc=nowhere", f"uid=c1,{ALICE}"])
+def test_nobody_sees_nothing(base: str) -> None:
+    """Without a login: the root DSE and the subschema alone."""
+    for scope in Scope:
+        assert refused(base, scope, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+    assert refused("", WHOLE_SUBTREE, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+    assert refused("", SINGLE_LEVEL, NOBODY) == (ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "")
+    assert names(found("", BASE_OBJECT, ALL, NOBODY)) == [""]
+    assert names(found("cn=subschema", BASE_OBJECT, ALL, NOBODY)) == ["cn=subschema"]
+
+
+def test_a_phone_without_an_account() -> None:
+    """Sees the shared books and the directory."""
+    assert names(found(BASE, viewer=HALL)) == ["uid=b1", "uid=b5", "uid=s2", "uid=b3", "uid=b4"]
+    assert refused(ALICE, viewer=HALL) == (ResultCode.NO_SUCH_OBJECT, BASE)
+
+
+def test_several_tenants() -> None:
+    """Each tree for itself; a tenant that is gone is not there."""
+    assert names(found("", SINGLE_LEVEL, ALL, BOTH)) == ["dc=acme", "dc=other"]
+    assert names(found("", viewer=BOTH))[-1] == "uid=o1"
+    assert names(found("dc=other,dc=example", viewer=BOTH)) == ["uid=o1"]
+
+
+@pytest.mark.parametrize(
+    ("viewer", "default"),
+    [(PHONE, [BASE.encode()]), (BOTH, []), (NOBODY, []), (Viewer(access=(Access("gone"),)), [])],
+    ids=["one", "two", "nobody", "gone"],
+)
+def test_the_root_dse_names_ones_own_tenant(viewer: Viewer, default: list[bytes]) -> None:
+    """Where there is one to name."""
+    entry = found("", BASE_OBJECT, ALL, viewer)[0]
+
+    assert list(entry.attribute("defaultNamingContext")) == default
+    assert entry.attribute("namingContexts") == (BASE.encode(), b"dc=other,dc=example")
+
+
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+def test_a_callers_name(lenient: bool) -> None:
+    """A book open to callers tells name and number to a filter that names the number, and nothing besides."""
+    dit = tree(lenient=lenient)
+    base = "cn={}+telephoneNumber=\\+49307654321," + BASE
+
+    entries = found(BASE, text="(|(telephoneNumber=+49307654321)(homePhone=+49307654321)(cn=k*))", viewer=HALL, dit=dit)
+
+    assert [entry.dn for entry in entries] == [f"uid=s2,{STAFF}", base.format("Kai"), base.format("kai")]
+    assert answer(entries[1], "*", "+") == {
+        "cn": [b"Kai"], "sn": [b"Kai"], "displayName": [b"Kai"], "telephoneNumber": [b"+49307654321"],
+        "homePhone": [b"+49307654321"],
+    }  # fmt: skip
+    assert refused(entries[1].dn, viewer=HALL) == (ResultCode.NO_SUCH_OBJECT, BASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(mobile=01712345678)", True),
+        ("(&(mobile=01712345678)(objectClass=person)(sn=Ärmel))", True),
+        ("(|(mobile=01712345678)(ou=x))", True),
+        ("(mobile~=0171 2345678)", True),
+        ("(mobile=0171234567*)", False),
+        ("(mobile=*)", False),
+        ("(mobile=)", False),
+        ("(&(cn=*)(!(mobile=999)))", False),
+        ("(cn=ada*)", False),
+        ("(&(mobile=01712345678)(cn=ada*))", True),
+        ("(&(mobile=01712345678)(cn=secret))", False),
+        ("(&(mobile=01712345678)(ou=Hidden))", False),
+        ("(&(mobile=01712345678)(telephoneNumber=*))", False),
+        ("(&(mobile=01712345678)(telephoneNumber=+49301234567))", True),
+        ("(&(mobile=01712345678)(entryUUID=*))", False),
+        ("(|(mobile=01799999999)(cn=ada*))", False),
+    ],
+)
+def test_a_book_open_to_callers_cannot_be_browsed(text: str, expected: bool) -> None:
+    """Nor be felt for what it does not show."""
+    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
+
+    assert bool(found(BASE, text=text, viewer=HALL, dit=dit)) is expected
+    assert names(found(BASE, SINGLE_LEVEL, ALL, HALL, dit=dit)) == []
+
+
+def test_ones_own_callers_book_is_whole() -> None:
+    """For its own account's phones it is a book like any other."""
+    carol = Viewer("cn=desk2", (Access("acme", "c"),))
+
+    assert names(found(CAROL, viewer=carol)) == ["uid=k1", "uid=k4", "uid=k2", "uid=k3"]
+
+
+def test_a_known_caller_is_named_once() -> None:
+    """Somebody whom one may see in full is not named by another's book again."""
+    assert names(found(BASE, text="(mobile=01712345678)")) == ["uid=c1"]
+
+
+def test_entries_per_number() -> None:
+    """The kind stands behind the name; telephoneNumber holds the one number; found by the bare name too."""
+    entries = found(ALICE, viewer=NUMBERS)
+
+    shown = [(entry.attribute("cn")[0], *entry.attribute("telephoneNumber")) for entry in entries]
+    assert list(zip(names(entries), shown, strict=True)) == [
+        ("uid=c1-2", ("Ada Ärmel (mobile)".encode(), b"+491712345678")),
+        ("uid=c1-1", ("Ada Ärmel (work)".encode(), b"+49301234567")),
+        ("uid=c2-1", (b"Ben Alt (home)", b"+49307654321")),
+    ]  # fmt: skip
+    assert [entry.attribute("mobile") for entry in entries] == [(), (), ()]
+    assert names(found(ALICE, text="(cn=ada armel)", viewer=NUMBERS)) == ["uid=c1-2", "uid=c1-1"]
+    assert names(found(f"ou=a\\, b,{ALICE}", viewer=NUMBERS)) == ["uid=c1-2", "uid=c1-1"]
+    assert names(found(f"uid=c1-2,ou=a\\, b,{ALICE}", BASE_OBJECT, viewer=NUMBERS)) == ["uid=c1-2"]
+    assert names(found(f"uid=c1,{ALICE}", BASE_OBJECT, viewer=NUMBERS)) == ["uid=c1"]
+    assert names(found("dc=other,dc=example", viewer=replace(BOTH, per_number=True))) == ["uid=o1"]
+
+
+@pytest.mark.parametrize(("limit", "code"), [(0, None), (3, None), (4, None), (2, ResultCode.SIZE_LIMIT_EXCEEDED)])
+def test_size_limit(limit: int, code: ResultCode | None) -> None:
+    """Exactly as many as the limit allows is success; one more is the first entries and an error behind them."""
+    request = SearchRequest(ALICE, WHOLE_SUBTREE, read_filter("(cn=*)"), limit)
+    got: list[str] = []
+    error = None
+    try:
+        got.extend(entry.dn for entry in search(TREE, PHONE, request) if entry)
+    except DirectoryError as caught:
+        error = caught.code
+
+    assert (len(got), error) == (limit if code else 3, code)
+
+
+MANY = [Contact(f"c{at}", name=f"{'Ada' if at % 900 == 899 else 'Bo'} {at:04}") for at in range(1800)]
+
+
+@pytest.mark.parametrize(
+    ("text", "breaths"),
+    [("(cn=ada*)", 8), ("(|" + "(cn=ada*)" * 99 + ")", 224), ("(|" + "(cn=ada*)" * 999 + ")", 1799)],
+    ids=["light", "heavy", "heaviest"],
+)
+def test_a_walk_takes_breath(text: str, breaths: int) -> None:
+    """Some 200 entries at most between two chances to serve others, fewer if the filter is heavy."""
+    book = build_book(CONTEXT, "a", "alice", PRIVATE, MANY, {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    steps = list(search(dit, PHONE, SearchRequest(ALICE, WHOLE_SUBTREE, read_filter(text))))
+
+    assert [entry.attribute("uid")[0] for entry in steps if entry] == [b"c899", b"c1799"]
+    assert steps.count(None) == breaths
+
+
+def test_a_walk_over_several_books_takes_breath() -> None:
+    """Callers' books are walked for a number, all others for the filter."""
+    books = tuple(
+        build_book(CONTEXT, key, key, sharing, MANY, {}, per_number=False)
+        for key, sharing in (("a", PRIVATE), ("b", SHARED), ("c", CALLERS))
+    )
+    dit = Dit((Directory(CONTEXT, books),), Features("1"))
+    steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=999)"))))
+
+    assert steps == [None] * (9 + 18)
+
+
+def test_order_is_stable() -> None:
+    """As people sort names (accents, case and scripts do not matter), in whatever order the contacts came."""
+    people = ["Özil", "olaf", "Oz", "Петров", "peter", "Zoë", "zoe", "Ärmel", "arm", "🐶", "Łukasz", "Lutz"]
+    contacts = [Contact(f"c{at}", name=name) for at, name in enumerate(people)]
+    orders = []
+    for seed in range(3):
+        random.Random(seed).shuffle(contacts)
+        book = build_book(CONTEXT, "a", "alice", PRIVATE, contacts, {}, per_number=False)
+        dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+        orders.append([entry.attribute("cn")[0].decode() for entry in found(ALICE, dit=dit)])
+
+    assert orders == [
+        ["🐶", "arm", "Ärmel", "Łukasz", "Lutz", "olaf", "Oz", "Özil", "peter", "Петров", "Zoë", "zoe"]
+    ] * 3  # fmt: skip
+
+
+HOSTILE = st.text(
+    st.one_of(st.sampled_from(' ,+"\\<>;#=\0\n\x7f'), st.characters(exclude_categories=["Cs"])), min_size=1, max_size=30
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_hostile_names_are_found_by_their_dn(name: str, uid: str, label: str) -> None:
+    """Whatever a contact, an id, a book or a label is called, its entry's DN leads back to it."""
+    contact = Contact(uid, name=name, labels=("g",))
+    book = build_book(CONTEXT, "a", label, PRIVATE, [contact], {"g": label}, per_number=True)
+    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+
+    for entry in found("", text=ALL, dit=dit):
+        assert [again.dn for again in found(entry.dn, BASE_OBJECT, ALL, dit=dit)] == [entry.dn]
+    assert answer(found(f"{book.container.dn}", text="(uid=*)", dit=dit)[0])["cn"] == [name.encode()]
+
+
+def test_a_name_of_a_megabyte() -> None:
+    """Is kept whole and found by how it begins."""
+    contact = Contact("c", name="Ada " + "x" * 1_000_000)
+    book = build_book(CONTEXT, "a", "alice", PRIVATE, [contact], {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+
+    assert len(found(ALICE, text="(cn=ada x*)", dit=dit)[0].attribute("cn")[0]) == 1_000_004
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "held"),
+    [
+        ("cn", b"ADA ARMEL", True),
+        ("cn", b"ada", False),
+        ("telephoneNumber", b"030 1234567", True),
+        ("name", b"chef", True),
+        ("objectClass", b"person", True),
+        ("objectClass", b"unheardOf", False),
+        ("hasSubordinates", b"FALSE", True),
+    ],
+)
+def test_compare(attribute: str, value: bytes, held: bool) -> None:
+    """By the attribute's own rule."""
+    assert compare(TREE, PHONE, f"uid=c1,{ALICE}", attribute, value) is held
+
+
+@pytest.mark.parametrize(
+    ("dn", "attribute", "code"),
+    [
+        (f"uid=c1,{ALICE}", "shoeSize", ResultCode.UNDEFINED_ATTRIBUTE_TYPE),
+        (f"uid=c1,{ALICE}", "pager", ResultCode.NO_SUCH_ATTRIBUTE),
+        (f"uid=c1,{DAVE}", "cn", ResultCode.NO_SUCH_OBJECT),
+        ("desk1", "cn", ResultCode.INVALID_DN_SYNTAX),
+    ],
+)
+def test_compare_is_refused(dn: str, attribute: str, code: ResultCode) -> None:
+    """With the code of RFC 4511 4.10."""
+    with pytest.raises(DirectoryError) as caught:
+        compare(TREE, PHONE, dn, attribute, b"x")
+
+    assert caught.value.code is code
+
+
+VIEWERS = [PHONE, HALL, NUMBERS, replace(HALL, per_number=True)]
+BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
+TERMS = ["(cn=*)", "(cn=a*)", "(mobile=01712345678)", "(telephoneNumber=*)", "(homePhone=+49307654321)", "(title=chef)",
+         "(mail=*)", "(!(cn=a*))", "(shoeSize=1)", "(objectClass=*)", "(ou:dn:=dave)"]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(VIEWERS), st.sampled_from(BASES), st.sampled_from(Scope), st.sampled_from("&|"),
+    st.lists(st.sampled_from(TERMS), min_size=1, max_size=3),
+)  # fmt: skip
+def test_nobody_sees_what_is_not_theirs(viewer: Viewer, base: str, scope: Scope, sign: str, terms: list[str]) -> None:
+    """Any search of any login: nothing of a closed book, and no more than name and number of a callers' one."""
+    try:
+        entries = found(base, scope, f"({sign}{''.join(terms)})", viewer)
+    except DirectoryError:
+        return
+    own = ALICE if viewer.access[0].book else BOB
+    for entry in entries:
+        assert not entry.dn.endswith((DAVE, CAROL, "dc=other,dc=example"))
+        if entry.dn.startswith("cn=") and entry.dn != "cn=subschema":
+            assert set(entry.shape) <= {
+                "objectClass",
+                "cn",
+                "sn",
+                "displayName",
+                "mobile",
+                "homePhone",
+                "telephoneNumber",
+            }
+            assert any(text in terms for text in ("(mobile=01712345678)", "(homePhone=+49307654321)"))
+        elif entry.attribute("uid"):
+            assert entry.dn.endswith((own, BOB, STAFF))

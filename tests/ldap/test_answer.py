@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The answer to a search, pulled a stride at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.search import search
+from ldapgw.directory.selection import Selection
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.answer import STRIDE, Answer
+from ldapgw.ldap.features import features
+from ldapgw.ldap.limits import JOINED
+from ldapgw.ldap.messages import SUCCESS, Result
+from ldapgw.ldap.outbox import Outbox
+from tests.ldap import pdu
+from tests.ldap.world import BOOK, CONTEXT, VIEWER, contacts
+
+
+def answer(count: int, *, organization: str = "", types_only: bool = False, **request) -> Answer:
+    entries = [replace(contact, organization=organization) for contact in contacts(count)]
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
+    sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"), **request)
+    found = search(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought)
+    return Answer(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
+
+
+def test_a_stride_at_a_time():
+    """Nothing is made before it is pulled; the end is known when there is no more."""
+    pulled, outbox = answer(2 * STRIDE), Outbox()
+    assert pulled.pull(outbox, 0.0) is None
+    assert len(pdu.responses(b"".join(outbox.pieces))) == STRIDE
+    assert pulled.pull(outbox, 0.0) is None
+    assert pulled.pull(outbox, 0.0) is SUCCESS
+    assert outbox.size == len(b"".join(outbox.pieces))
+    found = pdu.responses(outbox.take())
+    assert [one.message_id for one in found] == [5] * 2 * STRIDE
+    assert len({one.dn for one in found}) == 2 * STRIDE
+
+
+def test_large_entries_come_fewer_at_a_time():
+    """What is joined stays within what a transport wants."""
+    pulled, outbox = answer(STRIDE, organization="x" * 8000), Outbox()
+    assert pulled.pull(outbox, 0.0) is None
+    assert JOINED <= outbox.size <= JOINED + 20_000
+
+
+@pytest.mark.parametrize(("now", "expected"), [(19.9, SUCCESS), (20.0, Result(ResultCode.TIME_LIMIT_EXCEEDED))])
+def test_the_time_limit_counts_from_the_first_pull(now, expected):
+    """What was found before it is over has been given."""
+    pulled, outbox = answer(STRIDE), Outbox()
+    assert pulled.pull(outbox, 10.0) is None
+    assert pulled.pull(outbox, now) == expected
+    assert len(pdu.responses(outbox.take())) == STRIDE
+
+
+def test_the_size_limit_ends_it_with_what_was_found():
+    """Entries first, then code 4."""
+    pulled, outbox = answer(10, size_limit=3), Outbox()
+    assert pulled.pull(outbox, 0.0).code is ResultCode.SIZE_LIMIT_EXCEEDED
+    assert len(pdu.responses(outbox.take())) == 3
+
+
+def test_types_only():
+    """Names of attributes without their values."""
+    pulled, outbox = answer(1, types_only=True), Outbox()
+    assert pulled.pull(outbox, 0.0) is SUCCESS
+    [entry] = pdu.responses(outbox.take())
+    assert {values for _, values in entry.attributes} == {()}

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""Real clients on real sockets: ldap-utils, in clear, with StartTLS and over LDAPS."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import socket
+import ssl
+import subprocess
+import warnings
+from dataclasses import dataclass
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet.threads import deferToThread
+
+from ldapgw.config.forms import File
+from ldapgw.config.tables import Tls
+from ldapgw.tls import ServerContext
+from tests.ldap import pdu
+from tests.ldap.world import BASE, BOOK, DESK1, SECRET, make_dit, make_factory, make_gate
+
+LOGIN = ["-D", DESK1, "-w", SECRET.decode()]
+SEARCH = ["-LLL", "-b", BASE, "(cn=user 0000*)", "cn"]
+
+
+@dataclass
+class Server:
+    """Where it listens, and the file with its certificate."""
+
+    plain: int
+    tls: int
+    certificate: str
+
+
+def certificate_and_key() -> tuple[bytes, bytes]:
+    """Self-signed, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    return certificate.public_bytes(encoding), key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+
+
+@pytest.fixture(name="contexts", scope="module")
+def _contexts(tmp_path_factory):
+    certificate, key = certificate_and_key()
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "certificate.pem").write_bytes(certificate)
+    (folder / "key.pem").write_bytes(key)
+    files = Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem"))
+    return ServerContext(files), str(folder / "certificate.pem")
+
+
+@pytest.fixture(name="server", params=[False], ids=[""])
+def _server(reactor, contexts, request):
+    """A gateway's wire on free ports; the parameter requires TLS for passwords."""
+    options, path = contexts
+    factory = make_factory(make_gate(make_dit(tls=True)), reactor, tls=options, require_tls=request.param)
+    plain = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    tls = reactor.listenTCP(0, factory.over_tls(), interface="127.0.0.1")
+    yield Server(plain.getHost().port, tls.getHost().port, path)
+    for port in (plain, tls):
+        pytest_twisted.blockon(port.stopListening())
+    pytest_twisted.blockon(factory.disconnect_all().addTimeout(10, reactor))
+
+
+async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap") -> tuple[int, str]:
+    """A command of ldap-utils against the server: its exit status and all that it printed."""
+    port = server.tls if scheme == "ldaps" else server.plain
+    environment = os.environ | {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
+    done = await deferToThread(
+        subprocess.run,
+        [command, "-x", "-H", f"{scheme}://127.0.0.1:{port}", "-o", "nettimeout=5", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [("ldap", []), ("ldap", ["-ZZ"]), ("ldaps", [])],
+    ids=["clear", "StartTLS", "LDAPS"],
+)
+@pytest_twisted.ensureDeferred
+async def test_ldapsearch_finds(server, scheme, options):
+    """By DN and by the bare name, with the certificate verified where there is one."""
+    for name in (DESK1, "desk1"):
+        login = ["-D", name, "-w", SECRET.decode()]
+        status, printed = await run(server, "ldapsearch", *options, *login, *SEARCH, scheme=scheme)
+        assert (status, printed.count("\ndn: ") + printed.startswith("dn: ")) == (0, 10), printed
+        assert printed.startswith(f"dn: uid=c0,{BOOK}\ncn: User 00000\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_ldapsearch_reads_the_root_dse_and_the_schema(server):
+    """Without a login."""
+    status, printed = await run(server, "ldapsearch", "-LLL", "-s", "base", "-b", "", "+")
+    assert (status, f"namingContexts: {BASE}\n" in printed) == (0, True)
+    assert "supportedExtension: 1.3.6.1.4.1.1466.20037\n" in printed
+    assert "supportedSASLMechanisms" not in printed
+    status, printed = await run(server, "ldapsearch", "-LLL", "-s", "base", "-b", "cn=subschema", "+")
+    assert status == 0
+    assert "attributeTypes: " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["-D", DESK1, "-w", "guess", *SEARCH], 49),
+        (["-D", DESK1, "-w", "", *SEARCH], 53),
+        (["-b", BASE], 50),
+        ([*LOGIN, "-b", "dc=nowhere"], 32),
+        ([*LOGIN, "-b", "nowhere"], 34),
+        ([*LOGIN, "-b", BASE, "-z", "3"], 4),
+        ([*LOGIN, "-b", BASE, "-e", "!1.2.3"], 12),
+        ([*LOGIN, "-b", BASE, "-M", "-z", "60"], 0),
+        ([*LOGIN, "-P", "2", "-b", BASE, "-z", "60"], 0),
+    ],
+    ids=["password", "no password", "anonymous", "no object", "no DN", "size", "control", "ManageDsaIT", "LDAPv2"],
+)
+@pytest_twisted.ensureDeferred
+async def test_ldapsearch_understands_our_results(server, arguments, status):
+    """Its exit status is the result code."""
+    assert (await run(server, "ldapsearch", *arguments))[0] == status
+
+
+@pytest_twisted.ensureDeferred
+async def test_ldapwhoami_and_ldapcompare(server):
+    """RFC 4532; 6 is true, 5 is false."""
+    assert await run(server, "ldapwhoami", *LOGIN) == (0, f"dn:{DESK1}\n")
+    assert await run(server, "ldapwhoami") == (0, "anonymous\n")
+    entry = f"uid=c7,{BOOK}"
+    assert await run(server, "ldapcompare", *LOGIN, entry, "cn:USER 00007") == (6, "TRUE\n")
+    assert await run(server, "ldapcompare", *LOGIN, entry, "cn:nobody") == (5, "FALSE\n")
+
+
+@pytest.mark.parametrize("server", [True], indirect=True, ids=["require_tls"])
+@pytest_twisted.ensureDeferred
+async def test_where_tls_is_required_a_password_in_clear_is_refused(server):
+    """13, confidentialityRequired; with TLS it is accepted."""
+    assert (await run(server, "ldapwhoami", *LOGIN))[0] == 13
+    assert await run(server, "ldapwhoami", "-ZZ", *LOGIN) == (0, f"dn:{DESK1}\n")
+    assert await run(server, "ldapwhoami", *LOGIN, scheme="ldaps") == (0, f"dn:{DESK1}\n")
+
+
+def talk(server: Server, conversation) -> None:
+    with socket.create_connection(("127.0.0.1", server.plain), 5) as connection:
+        conversation(connection)
+
+
+def tls_on(connection: socket.socket, server: Server) -> ssl.SSLSocket:
+    return ssl.create_default_context(cafile=server.certificate).wrap_socket(connection, server_hostname="127.0.0.1")
+
+
+def exactly(connection: socket.socket, request: bytes, count: int) -> list[pdu.Response]:
+    """Send, and read until that many answers are there."""
+    connection.sendall(request)
+    data = b""
+    while True:
+        received = connection.recv(65536)
+        assert received, "closed before it answered"
+        data += received
+        try:
+            found = pdu.responses(data)
+        except Exception:  # noqa: BLE001 - half a message
+            continue
+        if len(found) >= count:
+            return found
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_injected_before_the_handshake_is_not_answered_after_it(server):
+    """The first answer on TLS is to the first question on TLS; and the login in clear is forgotten."""
+
+    def conversation(connection):
+        assert exactly(connection, pdu.message(1, pdu.bind(DESK1, SECRET)), 1)[0].code == 0
+        injected = pdu.message(3, pdu.search("", 0)) + pdu.message(4, pdu.bind(DESK1, SECRET))
+        assert exactly(connection, pdu.message(2, pdu.START_TLS) + injected, 1)[0].message_id == 2
+        with tls_on(connection, server) as secured:
+            [whoami] = exactly(secured, pdu.message(5, pdu.WHO_AM_I), 1)
+            assert (whoami.message_id, whoami.value) == (5, b"")
+            [again] = exactly(secured, pdu.message(6, pdu.START_TLS), 1)
+            assert (again.message_id, again.code) == (6, 1)
+            [bound] = exactly(secured, pdu.message(7, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)), 1)
+            assert bound.code == 0
+
+    await deferToThread(talk, server, conversation)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_notice_arrives_and_then_the_end(server):
+    """A browser on the wrong port."""
+
+    def conversation(connection):
+        [notice] = exactly(connection, b"GET / HTTP/1.1\r\n\r\n", 1)
+        assert notice.name == "1.3.6.1.4.1.1466.20036"
+        assert connection.recv(1) == b""
+
+    await deferToThread(talk, server, conversation)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_and_a_half_close_are_answered(server):
+    """A script that pipes its request in."""
+
+    def conversation(connection):
+        connection.sendall(b"".join(pdu.message(at, pdu.search("", 0)) for at in range(1, 201)))
+        connection.shutdown(socket.SHUT_WR)
+        data = b""
+        while received := connection.recv(65536):
+            data += received
+        assert len(pdu.responses(data)) == 400
+
+    await deferToThread(talk, server, conversation)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_old_tls_version_is_refused(server):
+    """1.2 and up (RFC 8996)."""
+
+    def conversation(connection):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        exactly(connection, pdu.message(1, pdu.START_TLS), 1)
+        with pytest.raises(ssl.SSLError):
+            context.wrap_socket(connection)
+
+    await deferToThread(talk, server, conversation)

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: MIT
+"""The session as a state machine: messages in, steps out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.directory.viewer import NOBODY
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.controls import MANAGE_DSA_IT
+from ldapgw.ldap.decode import decode
+from ldapgw.ldap.limits import WAITING, Limits
+from ldapgw.ldap.messages import SUCCESS, Message, Operation, Reply, Result
+from ldapgw.ldap.session import Close, HoldBack, Run, Send, Session, StartTls, Stop
+from tests.ldap import pdu
+from tests.ldap.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
+
+CRITICAL = pdu.controls(pdu.control("1.2.3.4", critical=True))
+WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+
+
+def session(address: str = "192.0.2.1", limits: Limits = LIMITS, **conditions) -> Session:
+    return Session(make_gate(), limits, address, **{"tls": True, "secure": False, "require_tls": False} | conditions)
+
+
+def message(message_id: int, request: bytes, controls: bytes = b"") -> Message:
+    return decode(pdu.message(message_id, request, controls))
+
+
+def ask(state: Session, request: bytes, message_id: int = 1, controls: bytes = b""):
+    """The step that one request leads to when nothing else is going on."""
+    steps = state.receive(message(message_id, request, controls))
+    return steps or state.advance()
+
+
+def answer(state: Session, request: bytes, controls: bytes = b"") -> Result:
+    step = ask(state, request, controls=controls)
+    if isinstance(step, tuple):
+        [step] = step
+    assert isinstance(step, Send), step
+    assert step.reply.message_id == 1
+    return step.reply.result
+
+
+def bound(**conditions) -> Session:
+    state = session(**conditions)
+    assert answer(state, pdu.bind(DESK1, SECRET)) == SUCCESS
+    return state
+
+
+# --- bind -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_session_has_the_rights_of_its_address():
+    """Without a bind a client is anonymous (RFC 4511 4.2.1)."""
+    assert session().viewer is NOBODY
+    assert session(LOCAL_NET + "7").viewer.access
+
+
+@pytest.mark.parametrize("name", [DESK1, "desk1"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_login_binds(name, version):
+    """By its DN or its bare name, in either version."""
+    state = session()
+    assert answer(state, pdu.bind(name, SECRET, version)) == SUCCESS
+    assert state.viewer == VIEWER
+    assert not state.busy
+
+
+def test_a_wrong_password_is_held_back_and_leaves_the_session_anonymous():
+    """RFC 4513 4: after a failed bind the session is anonymous."""
+    state = bound()
+    assert ask(state, pdu.bind(DESK1, b"guess")) == HoldBack(WRONG)
+    assert state.busy
+    assert state.viewer is NOBODY
+    assert state.finish(WRONG) == Reply(1, Operation.BIND, WRONG)
+    assert not state.busy
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (pdu.bind(DESK1), ResultCode.UNWILLING_TO_PERFORM),
+        (pdu.bind("", b"x"), ResultCode.INVALID_CREDENTIALS),
+        (pdu.bind(DESK1, SECRET, 4), ResultCode.PROTOCOL_ERROR),
+        (pdu.sasl("DIGEST-MD5"), ResultCode.AUTH_METHOD_NOT_SUPPORTED),
+        (pdu.bind(), ResultCode.SUCCESS),
+    ],
+    ids=["no password", "password alone", "version 4", "mechanism", "anonymous"],
+)
+def test_any_other_bind_takes_the_login_away(request_, code):
+    """Whatever becomes of it, what was before is over."""
+    state = bound()
+    assert answer(state, request_).code is code
+    assert state.viewer is NOBODY
+
+
+def test_where_tls_is_required_a_password_in_clear_is_refused():
+    """And accepted over TLS, as SASL PLAIN is."""
+    assert answer(session(require_tls=True), pdu.bind(DESK1, SECRET)).code is ResultCode.CONFIDENTIALITY_REQUIRED
+    state = bound(require_tls=True, secure=True)
+    assert answer(state, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)) == SUCCESS
+    assert state.viewer == VIEWER
+
+
+def test_a_bind_abandons_what_was_asked_for_before():
+    """RFC 4511 4.2.1; a bind that is being held back goes on."""
+    state = bound()
+    run = ask(state, pdu.search(BASE, 2), 2)
+    assert isinstance(run, Run)
+    assert state.receive(message(3, pdu.search(BASE, 2))) == ()
+    assert state.receive(message(4, pdu.bind("desk1", b"guess"))) == (Stop(),)
+    assert state.advance() == HoldBack(WRONG)
+    assert state.receive(message(5, pdu.search())) == ()
+    assert state.receive(message(6, pdu.bind("desk1", SECRET))) == ()
+    assert state.advance() is None
+    assert state.finish(WRONG).message_id == 4
+    assert state.advance() == Send(Reply(6, Operation.BIND, SUCCESS))
+    assert state.advance() is None
+    assert state.viewer == VIEWER
+
+
+# --- search ---------------------------------------------------------------------------------------------------------
+
+
+def everything(run: Run) -> tuple[int, ResultCode]:
+    """How many entries a search gives, and how it ends."""
+    found = 0
+    try:
+        for entry in run.entries:
+            found += entry is not None
+    except DirectoryError as error:
+        return found, error.code
+    return found, ResultCode.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("asked", "ours", "expected"),
+    [
+        (0, 1000, (52, ResultCode.SUCCESS)),
+        (52, 1000, (52, ResultCode.SUCCESS)),
+        (5, 1000, (5, ResultCode.SIZE_LIMIT_EXCEEDED)),
+        (0, 7, (7, ResultCode.SIZE_LIMIT_EXCEEDED)),
+        (50, 7, (7, ResultCode.SIZE_LIMIT_EXCEEDED)),
+    ],
+)
+def test_the_smaller_size_limit_counts(asked, ours, expected):
+    """Zero is no limit of the client's; exactly as many as the limit is success."""
+    run = ask(bound(limits=replace(LIMITS, size_limit=ours)), pdu.search(BASE, 2, size=asked))
+    assert everything(run) == expected
+
+
+@pytest.mark.parametrize(("asked", "effective"), [(0, 10.0), (3, 3), (50, 10.0)])
+def test_the_smaller_time_limit_counts(asked, effective):
+    """Seconds; ours are 10."""
+    run = ask(bound(), pdu.search(BASE, 2, time=asked, types_only=True))
+    assert (run.message_id, run.time_limit, run.types_only) == (1, effective, True)
+
+
+def test_a_search_is_busy_until_it_is_finished():
+    """What comes meanwhile waits, and is answered in the order in which it came."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    for message_id in (9, 3):
+        assert state.receive(message(message_id, pdu.WHO_AM_I)) == ()
+    assert (state.busy, state.advance()) == (True, None)
+    assert state.finish(SUCCESS) == Reply(2, Operation.SEARCH, SUCCESS)
+    assert [state.advance().reply.message_id for _ in range(2)] == [9, 3]
+    assert state.advance() is None
+
+
+def test_a_search_that_fails_says_so_when_it_is_pulled():
+    """An error of the directory's is the answer's, not the session's."""
+    run = ask(bound(), pdu.search("dc=nowhere", 2))
+    assert everything(run) == (0, ResultCode.NO_SUCH_OBJECT)
+
+
+def test_a_rejected_request_is_answered_in_its_turn():
+    """It could be read; so the session goes on."""
+    state = bound()
+    assert answer(state, pdu.search(scope=9)) == Result(ResultCode.PROTOCOL_ERROR, "scope: unknown value")
+    assert isinstance(ask(state, pdu.search()), Run)
+
+
+# --- compare, writes, extended operations, controls -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "attribute", "value", "code"),
+    [
+        (f"uid=c7,{BOOK}", "cn", b"USER 00007", ResultCode.COMPARE_TRUE),
+        (f"uid=c7,{BOOK}", "cn", b"User 00008", ResultCode.COMPARE_FALSE),
+        (f"uid=c7,{BOOK}", "mail", b"x", ResultCode.NO_SUCH_ATTRIBUTE),
+        (f"uid=c7,{BOOK}", "nosuch", b"x", ResultCode.UNDEFINED_ATTRIBUTE_TYPE),
+        (f"uid=none,{BOOK}", "cn", b"x", ResultCode.NO_SUCH_OBJECT),
+    ],
+)
+def test_compare(entry, attribute, value, code):
+    """RFC 4511 4.10."""
+    assert answer(bound(), pdu.compare(entry, attribute, value)).code is code
+
+
+@pytest.mark.parametrize(
+    "tag", [Operation.ADD, Operation.DELETE, Operation.MODIFY, Operation.MODIFY_DN], ids=lambda tag: tag.name
+)
+@pytest.mark.parametrize("state", [session, bound], ids=["anonymous", "bound"])
+def test_nothing_is_ever_written(tag, state):
+    """Whoever asks, whatever is in the request."""
+    result = answer(state(), bytes((tag, 2)) + b"\xff\xff")
+    assert result == Result(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
+
+
+def test_who_am_i():
+    """RFC 4532: dn: and the DN, or nothing at all."""
+    assert ask(bound(), pdu.WHO_AM_I).reply == Reply(1, Operation.EXTENDED, SUCCESS, value=b"dn:" + DESK1.encode())
+    assert ask(session(), pdu.WHO_AM_I).reply == Reply(1, Operation.EXTENDED, SUCCESS, value=b"")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pdu.extended("1.3.6.1.4.1.4203.1.11.3", b"x"),
+        pdu.extended("1.3.6.1.4.1.4203.1.11.1", b"x"),
+        pdu.extended(""),
+        pdu.extended("1.3.6.1.1.8"),
+        pdu.extended("1.3.6.1.4.1.1466.20037", b""),
+    ],
+    ids=["Who am I? with a value", "Password Modify", "no name", "Cancel of nothing", "StartTLS with a value"],
+)
+def test_other_extended_operations_are_a_protocol_error(request_):
+    """RFC 4511 4.12."""
+    assert answer(bound(), request_).code is ResultCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pdu.bind(DESK1, SECRET),
+        pdu.search(),
+        pdu.compare("", "objectClass", b"top"),
+        pdu.WHO_AM_I,
+        pdu.START_TLS,
+        pdu.cancel(1),
+        bytes((Operation.ADD, 0)),
+    ],
+    ids=["bind", "search", "compare", "whoami", "StartTLS", "cancel", "add"],
+)
+def test_an_unknown_critical_control_fails_any_operation(request_):
+    """RFC 4511 4.1.11; the operation is not performed."""
+    state = session()
+    assert answer(state, request_, controls=CRITICAL).code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
+    assert (state.viewer, state.secure) == (NOBODY, False)
+
+
+def test_controls_that_do_not_matter_are_ignored():
+    """Unknown ones that are not critical, and ManageDsaIT."""
+    controls = pdu.controls(pdu.control("1.2.3.4"), pdu.control(MANAGE_DSA_IT, critical=True))
+    assert isinstance(ask(session(), pdu.search(), controls=controls), Run)
+
+
+# --- abandon, cancel, unbind ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("controls", [b"", CRITICAL], ids=["bare", "with a critical control"])
+def test_abandon_is_never_answered(controls):
+    """Neither for what runs, nor for what waits, nor for what is not there (RFC 4511 4.11)."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    state.receive(message(3, pdu.search(BASE, 2)))
+    state.receive(message(4, pdu.WHO_AM_I))
+    assert state.receive(message(5, pdu.abandon(3), controls)) == ()
+    assert state.receive(message(6, pdu.abandon(99), controls)) == ()
+    assert state.receive(message(7, pdu.abandon(2), controls)) == (Stop(),)
+    assert not state.busy
+    assert state.advance().reply.message_id == 4
+    assert state.advance() is None
+
+
+def test_a_bind_cannot_be_abandoned_nor_canceled():
+    """RFC 4511 4.11, RFC 3909 2.1: neither one that is held back, nor one that waits."""
+    state = session()
+    ask(state, pdu.bind(DESK1, b"guess"), 2)
+    state.receive(message(3, pdu.bind(DESK1, SECRET)))
+    for target in (2, 3):
+        assert state.receive(message(5, pdu.abandon(target))) == ()
+        [refused] = state.receive(message(6, pdu.cancel(target)))
+        assert refused.reply.result.code is ResultCode.CANNOT_CANCEL
+    assert state.finish(WRONG).message_id == 2
+    assert state.advance().reply == Reply(3, Operation.BIND, SUCCESS)
+
+
+def test_cancel_ends_what_runs_and_what_waits():
+    """RFC 3909: the operation answers canceled, then the Cancel succeeds."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    state.receive(message(3, pdu.compare("", "cn", b"x")))
+    canceled = Result(ResultCode.CANCELED)
+    assert state.receive(message(4, pdu.cancel(3))) == (
+        Send(Reply(3, Operation.COMPARE, canceled)),
+        Send(Reply(4, Operation.EXTENDED, SUCCESS)),
+    )
+    assert state.receive(message(5, pdu.cancel(2))) == (
+        Stop(),
+        Send(Reply(2, Operation.SEARCH, canceled)),
+        Send(Reply(5, Operation.EXTENDED, SUCCESS)),
+    )
+    [refused] = state.receive(message(6, pdu.cancel(2)))
+    assert refused.reply.result.code is ResultCode.NO_SUCH_OPERATION
+    assert (state.busy, state.advance()) == (False, None)
+
+
+def test_unbind_ends_it_all():
+    """Nothing that waits is answered any more; controls do not matter."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    state.receive(message(3, pdu.WHO_AM_I))
+    assert state.receive(message(2, pdu.UNBIND, CRITICAL)) == (Stop(), Close())
+    assert state.advance() is None
+
+
+def test_unbind_does_not_wait_for_a_bind():
+    """Neither for one that is held back, nor for one behind it."""
+    state = session()
+    ask(state, pdu.bind(DESK1, b"guess"), 2)
+    state.receive(message(3, pdu.bind(DESK1, SECRET)))
+    state.receive(message(4, pdu.WHO_AM_I))
+    assert state.receive(message(5, pdu.UNBIND)) == (Close(),)
+
+
+def test_a_message_id_in_use_ends_the_session():
+    """RFC 4511 4.1.1.1: of what runs, or of what waits; afterwards it may be used again."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    state.receive(message(3, pdu.WHO_AM_I))
+    for request in (pdu.search(), pdu.abandon(2), pdu.cancel(2)):
+        for message_id in (2, 3):
+            with pytest.raises(ProtocolViolation, match="messageID: already in use"):
+                state.receive(message(message_id, request))
+    state.finish(SUCCESS)
+    assert state.receive(message(2, pdu.search())) == ()
+
+
+def test_a_hundred_requests_may_wait():
+    """Then it is full, until one is taken."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 1000)
+    for message_id in range(1, WAITING + 1):
+        assert not state.full
+        state.receive(message(message_id, pdu.WHO_AM_I))
+    assert state.full
+    state.finish(SUCCESS)
+    state.advance()
+    assert not state.full
+
+
+# --- StartTLS -------------------------------------------------------------------------------------------------------
+
+
+def test_start_tls_begins_once_and_forgets_the_login():
+    """RFC 4511 4.14."""
+    state = bound()
+    reply = Reply(1, Operation.EXTENDED, SUCCESS, name="1.3.6.1.4.1.1466.20037")
+    assert ask(state, pdu.START_TLS) == (StartTls(reply),)
+    assert (state.secure, state.viewer) == (True, NOBODY)
+    [again] = ask(state, pdu.START_TLS)
+    assert again.reply.result == Result(ResultCode.OPERATIONS_ERROR, "TLS is already in use")
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["one runs", "one waits"])
+def test_start_tls_does_not_begin_while_operations_are_outstanding(waiting):
+    """RFC 4511 4.14.1."""
+    state = bound()
+    state.receive(message(2, pdu.search(BASE, 2)))
+    if not waiting:
+        state.advance()
+    [refused] = state.receive(message(3, pdu.START_TLS))
+    assert refused.reply.result == Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
+    assert not state.secure
+
+
+def test_start_tls_without_a_certificate_is_a_protocol_error():
+    """The connection stays usable."""
+    state = bound(tls=False)
+    [refused] = ask(state, pdu.START_TLS)
+    assert refused.reply.result == Result(ResultCode.PROTOCOL_ERROR, "StartTLS is not supported")
+    assert state.viewer == VIEWER
