@@ -17,6 +17,10 @@ class Source(StrEnum):
     DIRECTORY = "directory"
 
 
+# The groups of every account that Google shows beside those that the user has made.
+SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})
+
+
 class Sharing(StrEnum):
     """Who sees a book besides its own account's phones."""
 

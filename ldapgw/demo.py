@@ -24,6 +24,7 @@ from twisted.web.server import Site
 from ldapgw import config, credential
 from ldapgw.config import Config
 from ldapgw.errors import LdapgwError, UserError
+from ldapgw.foreground import end_with
 from ldapgw.listener import Listener
 from ldapgw.lock import holder
 from ldapgw.publisher import phone_dn
@@ -95,7 +96,7 @@ async def _demo(settings: Config, ports: Ports, say: Callable[[str], None]) -> N
     say("Starting the gateway …")
     gateway = makeService(settings, reactor)
     gateway.begin()
-    reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
+    end_with(gateway)
     say(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
     visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from twisted.internet import reactor
 
 from ldapgw.config import Config
 from ldapgw.logs import begin_logging
-from ldapgw.service import makeService
+from ldapgw.service import Gateway, makeService
 
 
 def run(config: Config) -> int:
@@ -21,6 +22,25 @@ def run(config: Config) -> int:
     gateway = makeService(config, reactor)
     begin_logging(sys.stderr, config.log_format)
     gateway.begin()
-    reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
+    end_with(gateway)
     reactor.run()
     return 0
+
+
+def end_with(gateway: Gateway) -> None:
+    """Have SIGTERM and Ctrl-C end the gateway in good order, once: impatience changes nothing."""
+    asked: list[int] = []
+
+    def stop(number: int) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            reactor.stop()
+
+    def take_over() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A handler may be interrupted by the next signal; what the reactor is asked to call waits its turn.
+            signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
+
+    reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
+    # Once the reactor runs: it sets handlers of its own when it starts.
+    reactor.callLater(0, take_over)

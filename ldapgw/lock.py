@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from pathlib import Path
 
 from ldapgw.errors import StoreError
 
 NAME = "ldapgw.pid"
+TRIES = 3
+WAIT = 0.05
 
 
 class Lock:
@@ -22,13 +25,15 @@ class Lock:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._file = os.open(state_dir / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = state_dir / NAME
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
+        if not any(_is_locked(self._file) for _ in range(TRIES)):
             pid = _read(self._file)
             os.close(self._file)
-            raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})") from None
+            raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})")
 
     def name_process(self) -> None:
         """Write down which process holds it; to be done once twistd has forked."""
@@ -53,6 +58,16 @@ def holder(state_dir: Path) -> int | None:
     finally:
         os.close(file)
     return None
+
+
+def _is_locked(file: int) -> bool:
+    """Whether the lock was got; if not, it was waited for: a command that looks (`holder`) has it for a moment."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        select.select([], [], [], WAIT)
+        return False
+    return True
 
 
 def _read(file: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -42,9 +42,10 @@ class OffThread(Service):
         self._pool = ThreadPool(1, self._threads, self._label)
         self._pool.start()
 
-    def stopService(self) -> None:
-        """Finish what was begun."""
+    def stopService(self) -> Deferred[None]:
+        """Finish what was begun; the reactor goes on meanwhile."""
         super().stopService()
         pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        if pool is None:
+            return succeed(None)
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), pool.stop)

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Turns what the store holds into what phones are served, and publishes it by one assignment.
 
-A book is built anew when its account's contacts, address or sharing have changed, off the reactor's thread; the others
-are taken over as they are.
+A book is built anew when its account's contacts or address have changed, off the reactor's thread; the others are
+taken over as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
+from twisted.logger import Logger
 
 from ldapgw.catalog import Catalog, Login, Served
 from ldapgw.contact import Contact, Sharing, Source
@@ -21,15 +22,16 @@ from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.worker import Store
 
-# A group that nearly every contact is in makes no useful label branch.
-_EVERYBODY = "contactGroups/myContacts"
+log = Logger()
 
-_BookId = tuple[int, str]
+# Which book: the account's id and "", or the tenant's name and DIRECTORY.
+_BookId = tuple[int | str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,22 @@ class _Shelf:
     book: Book
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the store holds, but for the contacts: those of configured tenants.
+
+    :ivar feeds: by tenant, the account that its Workspace directory is taken from.
+    """
+
+    accounts: tuple[Account, ...] = ()
+    logins: tuple[PhoneLogin, ...] = ()
+    feeds: Mapping[str, Account] = field(default_factory=dict)
+
+
 class Publisher:
     """Keeps the catalog up to date.
 
-    Mutable: the books that were built last.
+    Mutable: what was read last, and the books that were built last.
 
     :param contexts: by tenant.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
@@ -63,56 +77,79 @@ class Publisher:
         self._contexts = contexts
         self._features = features
         self._run_off_thread = run_off_thread
+        self._rows = _Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
         self._lock = DeferredLock()
 
     async def refresh(self) -> None:
-        """Serve what the store holds now; calls that come meanwhile wait, so that the last one sees the last state.
+        """Serve what the store holds now: logins, sharing and what is gone at once, changed books when they are built.
+
+        One account's trouble leaves its book as it was and hurts no other.
 
         :raises StoreError: when the database cannot be used; what is served stays.
         """
+        self._rows = await self._store.run(_read, self._contexts.keys())
+        self._publish(loaded=self._catalog.served.loaded)
         await self._lock.acquire()
         try:
-            found, logins = await self._store.run(_read)
-            connected = [account for account in found if account.connected and account.tenant in self._contexts]
-            per_number = {login.tenant for login in logins if login.numbers is Numbers.ENTRIES}
-            shelves: dict[_BookId, _Shelf] = {}
-            for account in connected:
-                shelves |= await self._shelves_of(account, per_number=account.tenant in per_number)
-            self._shelves = shelves
-            directories = tuple(
-                Directory(context, tuple(self._books(name, connected))) for name, context in self._contexts.items()
-            )
-            served = {
-                login.name.lower(): _login(login, self._contexts[login.tenant], connected)
-                for login in logins
-                if login.tenant in self._contexts
-            }
-            self._catalog.publish(Served(Dit(directories, self._features), served, loaded=True))
+            rows = self._rows
+            per_number = {login.tenant for login in rows.logins if login.numbers is Numbers.ENTRIES}
+            feeding = {account.id for account in rows.feeds.values()}
+            for account in rows.accounts:
+                await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
+            self._publish(loaded=True)
         finally:
             self._lock.release()
 
-    async def _shelves_of(self, account: Account, *, per_number: bool) -> dict[_BookId, _Shelf]:
-        """The account's own book, and the directory's when the account feeds one; built only when something changed."""
-        made_of = (account.generation, account.address, account.sharing, per_number)
-        own, shared = (account.id, ""), (account.id, DIRECTORY)
-        kept = {key: self._shelves[key] for key in (own, shared) if key in self._shelves}
-        if own in kept and kept[own].made_of == made_of:
-            return kept
-        everything, labels = await self._store.run(_read_contacts, account.id)
-        context = self._contexts[account.tenant]
-        books = await self._run_off_thread(_build, context, account, everything, labels, per_number)
-        return {key: _Shelf(made_of, book) for key, book in zip((own, shared), books, strict=False)}
+    def _publish(self, *, loaded: bool) -> None:
+        """Serve the books that there are, to the logins that there are; of nobody who is gone."""
+        rows = self._rows
+        alive = {(account.id, "") for account in rows.accounts} | {(tenant, DIRECTORY) for tenant in rows.feeds}
+        self._shelves = {key: shelf for key, shelf in self._shelves.items() if key in alive}
+        directories = tuple(
+            Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()
+        )
+        owners = {account.id: account.sub for account in rows.accounts}
+        logins = {
+            login.name.lower(): _login(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
+            for login in rows.logins
+        }
+        self._catalog.publish(Served(Dit(directories, self._features), logins, loaded=loaded))
 
-    def _books(self, tenant: str, connected: Iterable[Account]) -> Iterable[Book]:
-        feeds = None
-        for account in connected:
-            if account.tenant == tenant:
-                yield self._shelves[account.id, ""].book
-                if account.sources.get(Source.DIRECTORY) is SourceState.ON and (feeds is None or account.id < feeds):
-                    feeds = account.id
-        if feeds is not None and (feeds, DIRECTORY) in self._shelves:
-            yield self._shelves[feeds, DIRECTORY].book
+    def _books(self, tenant: str, rows: _Rows) -> Iterable[Book]:
+        for account in rows.accounts:
+            shelf = self._shelves.get((account.id, ""))
+            if account.tenant == tenant and shelf is not None:
+                same = shelf.book.sharing is account.sharing
+                yield shelf.book if same else replace(shelf.book, sharing=account.sharing)
+        shelf = self._shelves.get((tenant, DIRECTORY))
+        if shelf is not None:
+            yield shelf.book
+
+    async def _build(self, account: Account, *, per_number: bool, feeds: bool) -> None:
+        """Build the books that are made of an account's contacts, if those have changed."""
+        made_of = (account.id, account.generation, account.address, per_number)
+        wanted: list[_BookId] = [(account.id, "")]
+        if feeds:
+            wanted.append((account.tenant, DIRECTORY))
+        if all(key in self._shelves and self._shelves[key].made_of == made_of for key in wanted):
+            return
+        try:
+            (everything, damaged), labels = await self._store.run(_read_contacts, account.id)
+            context = self._contexts[account.tenant]
+            books = await self._run_off_thread(_books_of, context, account, everything, labels, per_number, feeds)
+        except (CancelledError, StoreError):
+            raise
+        except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
+            log.failure("the book of account {account} cannot be built", account=account.id)
+            return
+        if damaged:
+            log.error(
+                "{count} stored contacts of account {account} cannot be read; the next sync brings them anew",
+                count=damaged,
+                account=account.id,
+            )
+        self._shelves |= {key: _Shelf(made_of, book) for key, book in zip(wanted, books, strict=True)}
 
 
 def phone_dn(name: str, base: Dn) -> Dn:
@@ -120,33 +157,41 @@ def phone_dn(name: str, base: Dn) -> Dn:
     return base.child("ou", "phones").child("cn", name)
 
 
-def _read(connection: Connection) -> tuple[tuple[Account, ...], tuple[PhoneLogin, ...]]:
-    return accounts.read_all(connection), phones.read_all(connection)
+def _read(connection: Connection, tenants: Collection[str]) -> _Rows:
+    found = accounts.read_all(connection, counted=False)
+    connected = tuple(account for account in found if account.connected and account.tenant in tenants)
+    colleagues = contacts.served_by(connection, Source.DIRECTORY)
+    feeds: dict[str, Account] = {}
+    for account in sorted(connected, key=lambda account: account.id):
+        if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
+            feeds.setdefault(account.tenant, account)
+    return _Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
 
 
-def _read_contacts(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], Mapping[str, str]]:
+def _read_contacts(
+    connection: Connection, account_id: int
+) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
 
 
-def _build(
+def _books_of(
     context: NamingContext,
     account: Account,
     everything: Iterable[Contact],
     labels: Mapping[str, str],
-    per_number: bool,  # noqa: FBT001  called by name of the function alone, through a thread
+    per_number: bool,  # noqa: FBT001  called through a thread, by position
+    feeds: bool,  # noqa: FBT001
 ) -> tuple[Book, ...]:
-    """The account's book, and the directory's if there are contacts for one."""
+    """The account's book, and the directory's where the account feeds it."""
     personal = [contact for contact in everything if contact.source is not Source.DIRECTORY]
-    colleagues = [contact for contact in everything if contact.source is Source.DIRECTORY]
-    branches = {resource: name for resource, name in labels.items() if resource != _EVERYBODY}
-    own = build_book(context, account.sub, account.address, account.sharing, personal, branches, per_number=per_number)
-    if not colleagues:
+    own = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
+    if not feeds:
         return (own,)
+    colleagues = [contact for contact in everything if contact.source is Source.DIRECTORY]
     return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
-def _login(login: PhoneLogin, context: NamingContext, connected: Iterable[Account]) -> Login:
-    own = next((account.sub for account in connected if account.id == login.account_id), "")
+def _login(login: PhoneLogin, context: NamingContext, own: str) -> Login:
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own),), per_number=login.numbers is Numbers.ENTRIES)
     return Login(login.name, dn, login.password, viewer)

@@ -22,8 +22,8 @@ from ldapgw.sync.scheduler import SyncScheduler
 
 # A command's change takes effect within 2 seconds.
 LOOK_SECONDS = 1.0
-# When a phone was last seen is written this often; each bind would cost a disk's flush.
-SEEN_SECONDS = 30.0
+# When a phone was last seen is written this often at most; each bind would cost a disk's flush.
+SEEN_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class Refresher(Service):
         self._scheduler = scheduler
         self._take_seen = take_seen
         self._problem = ""
+        self._is_outdated = True
         self._seen: dict[str, tuple[float, str]] = {}
         self._timers = (
             (LoopingCall(self._quietly, self._look), LOOK_SECONDS),
@@ -61,13 +62,10 @@ class Refresher(Service):
         for timer, _ in self._timers:
             timer.clock = clock
 
-    async def refresh(self) -> None:
-        """Serve and sync by what the database holds now.
-
-        :raises StoreError: when it cannot be used; what is served stays.
-        """
-        await self._publisher.refresh()
-        await self._scheduler.refresh()
+    def look_now(self) -> Deferred[None]:
+        """Serve and sync by what the database holds now; trouble is logged, and it is tried again at the next look."""
+        self._is_outdated = True
+        return self._quietly(self._look)
 
     async def write_seen(self) -> None:
         """Store which phones were seen; those that could not be stored are kept for the next time."""
@@ -89,12 +87,24 @@ class Refresher(Service):
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._quietly(self.write_seen)
+        return self._quietly(self.write_seen).addBoth(lambda _: self._watch.close())
 
     async def _look(self) -> None:
+        await self._guarded(self._carry_over)
+
+    async def _carry_over(self) -> None:
         # The store's thread asks: SQLite's answer may wait for the disk.
-        if await self._guarded(lambda: self._store.run(lambda _: self._watch.changed())):
-            await self._guarded(self.refresh)
+        changed = await self._store.run(lambda _: self._watch.changed())
+        if not changed and not self._is_outdated:
+            return
+        # Before the work: what changes meanwhile has to be looked at again.
+        self._is_outdated = False
+        try:
+            await self._publisher.refresh()
+            await self._scheduler.refresh()
+        except BaseException:
+            self._is_outdated = True
+            raise
 
     async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
         """Work with the database; trouble with it is one line in the log, however long it lasts, and so is its end."""

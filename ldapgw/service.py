@@ -11,9 +11,11 @@ from random import SystemRandom
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ldapgw import __version__
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
 from ldapgw.directory.dit import Dit
@@ -42,13 +44,16 @@ from ldapgw.web.gate import WebGate
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
+log = Logger()
+
 
 class Gateway(MultiService):
-    """All services of one gateway.  The last that ends is the state: until then, something may want to be written."""
+    """All services of one gateway.  Threads and state end last: until then, something may want to be written."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, threads: Iterable[OffThread]) -> None:
         super().__init__()
         self._state = state
+        self._threads = tuple(threads)
 
     def begin(self) -> None:
         """Listen and serve, where no twistd does it for us.
@@ -65,15 +70,19 @@ class Gateway(MultiService):
     def startService(self) -> None:
         """Name our process in the lock file: only now is it the one that serves, twistd may have forked."""
         self._state.lock.name_process()
+        for thread in self._threads:
+            thread.startService()
         super().startService()
 
-    def stopService(self) -> Deferred[object]:
-        """End all services, then let go of the state."""
-        return maybeDeferred(super().stopService).addBoth(self._closed)
+    def stopService(self) -> Deferred[None]:
+        """End all services, then the threads, then let go of the state."""
+        return Deferred.fromCoroutine(self._end())
 
-    def _closed(self, result: object) -> object:
+    async def _end(self) -> None:
+        await super().stopService()
+        for thread in self._threads:
+            await thread.stopService()
         self._state.close()
-        return result
 
 
 def makeService(config: Config, reactor: Any) -> Gateway:
@@ -132,7 +141,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         scheduler=scheduler,
         take_seen=catalog.take_seen,
     )
-    gateway = Gateway(state)
+    gateway = Gateway(state, (work_thread, store_thread))
     gate = WebGate(
         public_url=config.web.public_url,
         tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
@@ -144,13 +153,21 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
-        changed=refresher.refresh,
+        changed=refresher.look_now,
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
     # What is ended last stands first.
-    for part in (store_thread, work_thread, refresher, scheduler, *listeners):
+    for part in (refresher, scheduler, *listeners):
         part.setServiceParent(gateway)
     _load(publisher)
+    books = [book for directory in catalog.dit().directories for book in directory.books]
+    contacts = sum(len(book.shelves.contacts.entries) for book in books)
+    log.info(
+        "ldapgw {version}: {contacts} contacts in {books} books",
+        version=__version__,
+        contacts=contacts,
+        books=len(books),
+    )
     state.database.close()  # twistd may fork now, and SQLite's connections must not be taken along
     return gateway
 

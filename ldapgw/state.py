@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from ldapgw.errors import StoreError
 from ldapgw.lock import Lock
 from ldapgw.store import accounts
 from ldapgw.store.database import Database, prepare_state_dir
@@ -21,6 +22,20 @@ def database_url(state_dir: Path, configured: str) -> str:
     return configured or f"sqlite:///{state_dir / DATABASE}"
 
 
+def refuse_lost_database(state_dir: Path, file: Path | None) -> None:
+    """Make no new database where one has been: its phones, consents and contacts are somewhere.
+
+    :param file: the database's; None where it is none.
+    :raises StoreError: when the key is there, and so a gateway was, and the database is not.
+    """
+    key = state_dir / KEY
+    if file is not None and key.exists() and not file.exists():
+        raise StoreError(
+            f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key to "
+            "begin anew"
+        )
+
+
 class State:
     """An opened state_dir.
 
@@ -33,6 +48,7 @@ class State:
         self.lock = Lock(state_dir)
         try:
             self.database = Database(database_url(state_dir, configured))
+            refuse_lost_database(state_dir, self.database.file)
             self.database.open()
             with self.database.begin() as connection:
                 accounts.forget_running(connection)

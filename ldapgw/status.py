@@ -37,6 +37,10 @@ _PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 # A passing trouble becomes one that a person should know of when nothing was synced for this long.
 STALE_SECONDS = 24 * 3600
 
+HOUR = 3600
+# How long a consent to a Google client in "Testing" lasts.
+TESTING_SECONDS = 7 * 24 * HOUR
+
 
 def account_object(account: Account, wanted: Collection[Source], page: str, now: float) -> dict[str, Any]:
     """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
@@ -96,13 +100,17 @@ def _error(trouble: Trouble | None, account: Account, page: str) -> dict[str, An
 
 def _warnings(account: Account, page: str, now: float) -> list[dict[str, str]]:
     found = []
-    if account.refresh_expires_at is not None:
+    if account.refresh_expires_at is not None and account.connected_at is not None:
         when = datetime.fromtimestamp(account.refresh_expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        text = (
-            f"The Google client is in “Testing”, so this consent ends on {when}. The administrator should publish the "
-            f"app in the Google console; then connect again on {page}."
-        )
-        found.append({"code": "testing_client", "message": text})
+        if abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR:
+            text = (
+                f"The Google client is in “Testing”, so this consent ends on {when}. The administrator should publish "
+                f"the app in the Google console; then connect again on {page}."
+            )
+            found.append({"code": "testing_client", "message": text})
+        else:
+            text = f"This consent was given until {when}. Connect again on {page} to go on."
+            found.append({"code": "consent_ends", "message": text})
     if account.connected and _is_stale(account, now):
         found.append({"code": "stale", "message": "There was no good sync for more than a day."})
     return found

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.python.usage import Options as UsageOptions
-from twisted.python.usage import UsageError
 
 from ldapgw.config import DEFAULT_FILE, Config, load
 from ldapgw.errors import UserError
@@ -24,31 +23,46 @@ class Options(UsageOptions):
     config: Config
 
     def postOptions(self) -> None:
-        """:raises UsageError: with all problems of the file."""
-        try:
+        """:raises SystemExit: once all problems of the file are told."""
+        twistd: Mapping[str, object] = self.parent or {}
+        with _plainly():
+            if twistd.get("uid") is not None or twistd.get("gid") is not None:
+                raise UserError("--uid and --gid come too late for state_dir; start twistd as the user who owns it")
             self.config = load(self["config"])
-        except UserError as error:
-            raise UsageError("\n".join(error.problems)) from None
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether twistd goes into the background."""
+        twistd: Mapping[str, object] = self.parent or {}
+        return not twistd.get("nodaemon")
 
 
 class FrontDoor(MultiService):
-    """A gateway behind twistd, which would print a traceback where a plain line is enough."""
+    """A gateway behind twistd, which would print a traceback where a plain line is enough.
+
+    :param is_daemon: whether twistd has gone into the background, and passes on to its parent what is raised.
+    """
+
+    def __init__(self, *, is_daemon: bool) -> None:
+        super().__init__()
+        self._is_daemon = is_daemon
 
     def privilegedStartService(self) -> None:
         """Listen.
 
-        :raises SystemExit: with the line, when an endpoint cannot be listened on.
+        :raises SystemExit: in the foreground, when an endpoint cannot be listened on, once that is told.
+        :raises UserError: in the background; the parent would wait for ever for a process that just exits.
         """
-        with _plainly():
+        with nullcontext() if self._is_daemon else _plainly():
             super().privilegedStartService()
 
 
 def makeService(options: Options) -> FrontDoor:
     """The gateway, for twistd.
 
-    :raises SystemExit: with a plain line, when something that is needed cannot be had.
+    :raises SystemExit: when something that is needed cannot be had, once that is told.
     """
-    door = FrontDoor()
+    door = FrontDoor(is_daemon=options.is_daemon)
     with _plainly():
         makeGateway(options.config, reactor).setServiceParent(door)
     return door
@@ -56,6 +70,7 @@ def makeService(options: Options) -> FrontDoor:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
+    """What an operator has to mend is told in plain lines, and ends the program."""
     try:
         yield
     except UserError as error:

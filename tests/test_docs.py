@@ -387,14 +387,14 @@ def an_account() -> Account:
     """An account with all warnings: a consent that ends, and no sync since long ago."""
     empty: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Account))
     known = {"tenant": "acme", "address": "alice@acme.example", "sharing": Sharing.PRIVATE, "connected_at": 0.0}
-    return Account(**empty | known | {"refresh_expires_at": 1.0, "sources": {}, "skipped": {}})
+    return Account(**empty | known | {"refresh_expires_at": 604799.0, "sources": {}, "skipped": {}})
 
 
 def test_warning_codes_are_documented() -> None:
     """Warnings that an account can have are explained."""
     told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0)
     assert {warning["code"] for warning in told["warnings"]} == {"testing_client", "stale"}
-    assert {"testing_client", "stale"} <= set(first_column(TROUBLE, "Warnings of an account"))
+    assert {"testing_client", "consent_ends", "stale"} <= set(first_column(TROUBLE, "Warnings of an account"))
 
 
 def test_account_objects_are_documented() -> None:

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from twisted.internet.defer import Deferred, fail
+
 from ldapgw import credential
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, tables
+from ldapgw.store.accounts import Account
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
@@ -123,8 +130,82 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     assert stage.catalog.served.logins["desk1"].viewer.per_number
 
 
-def test_label_branches_but_not_of_everybody() -> None:
-    """The group that all contacts are in makes no useful branch."""
+def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason to build a book."""
+    stage = Stage()
+    account = stage.connect()
+    before = books(stage)[ALICE]
+    with stage.database.begin() as connection:
+        accounts.share(connection, account.id, Sharing.SHARED)
+    after = books(stage)[ALICE]
+    assert (after.sharing, after.shelves) == (Sharing.SHARED, before.shelves)
+    assert after.shelves is before.shelves
+
+
+def test_who_is_gone_is_gone_before_books_are_built() -> None:
+    """A long build does not keep a removed phone or a disconnected account."""
+    stage = Stage()
+    account = stage.connect(ALICE)
+    stage.connect(BOB)
+    add_phone(stage, "Desk1", owner=ALICE)
+    result_of(stage.publisher.refresh())
+    stage.world.add_person(BOB, person("Ada Riese"))
+    stage.sync(BOB)
+    with stage.database.begin() as connection:
+        phones.remove(connection, "Desk1")
+        accounts.disconnect(connection, account.id)
+    building: Deferred[tuple[Book, ...]] = Deferred()
+    stage.publisher._run_off_thread = lambda *_: building
+    refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
+    (directory,) = stage.catalog.dit().directories
+    assert ([book.name for book in directory.books], stage.catalog.served.logins) == ([BOB], {})
+    building.errback(ZeroDivisionError())
+    assert refreshed.called
+
+
+def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
+    """Its book stays what it was; the others are built, and the log says which one it is."""
+    stage = Stage()
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Ada Riese"))
+        stage.connect(address)
+        stage.sync(address)
+    assert books(stage).keys() == {ALICE, BOB}
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Bo Weg"))
+        stage.sync(address)
+    real = stage.publisher._run_off_thread
+
+    def broken(function: Any, context: Any, account: Account, *args: Any) -> Any:
+        if account.address == ALICE:
+            return fail(ZeroDivisionError())
+        return real(function, context, account, *args)
+
+    stage.publisher._run_off_thread = broken
+    assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
+    assert caplog_twisted == ["the book of account 1 cannot be built"] * 2
+
+
+def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]) -> None:
+    """The rest is served meanwhile; the next sync is a full one."""
+    stage = Stage()
+    for name in ("Ada Riese", "Bo Weg"):
+        stage.world.add_person(ALICE, person(name))
+    stage_id = stage.connect().id
+    stage.sync()
+    uid = next(uid for uid, one in stage.records().items() if one.contact and one.contact.name == "Ada Riese")
+    with stage.database.begin() as connection:
+        damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
+        accounts.bump_generation(connection, stage_id)
+        connection.execute(damaged)
+    assert stage.names() == ["Bo Weg"]
+    assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]
+    stage.sync()
+    assert stage.names() == ["Ada Riese", "Bo Weg"]
+
+
+def test_a_label_has_a_branch() -> None:
+    """The groups that Google keeps for everybody make none."""
     stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     both = [

@@ -29,7 +29,7 @@ FINE = Account(
     failures=0,
     attempts=3,
     wish=None,
-    accept_shrink=False,
+    due=None,
     generation=2,
     sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.UNAVAILABLE},
     contacts=812,
@@ -126,10 +126,20 @@ def test_an_error_has_code_message_and_since() -> None:
 
 def test_warnings() -> None:
     """A consent that ends by itself says when; a day without a good sync is told."""
-    account = replace(FINE, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
+    account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
     first, second = account_object(account, (), PAGE, NOW)["warnings"]
     assert (first["code"], second["code"]) == ("testing_client", "stale")
     assert "this consent ends on 2027-01-22 07:59 UTC" in first["message"]
+
+
+def test_a_consent_for_a_time_that_its_owner_chose() -> None:
+    """Google ends it too, and nobody has to publish anything."""
+    account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 30 * 86400)
+    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    assert warning == {
+        "code": "consent_ends",
+        "message": f"This consent was given until 2027-02-14 08:00 UTC. Connect again on {PAGE} to go on.",
+    }
 
 
 def test_timestamps() -> None:

@@ -171,9 +171,10 @@ def _name(entry: Entry) -> str:
 
 
 def _book(tenant: Tenant, entry: Entry) -> str:
-    """The name of the book that an entry is in; empty for the tenant's own entry."""
+    """The name of the book that an entry is in; empty for the tenant's own entry, and for a caller's."""
     above = Dn.parse(entry.dn).rdns[: -len(Dn.parse(tenant.base_dn).rdns)]
-    return above[-1][0][1] if above else ""
+    kind, name = above[-1][0] if above else ("", "")
+    return name if kind == "ou" else ""
 
 
 def _numbers(entry: Entry) -> Iterable[str]:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, make_url
 
 from ldapgw.config import Config, Tenant, load
 from ldapgw.errors import UserError
-from ldapgw.state import KEY, database_url
+from ldapgw.state import KEY, database_url, refuse_lost_database
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
@@ -72,6 +72,7 @@ class Site:
         """
         file = self.database_file
         missing = file is not None and is_missing(file)
+        refuse_lost_database(self.state_dir, file)
         with _opened(_IN_MEMORY if missing else self.database_url) as database:
             yield database
 
@@ -82,6 +83,7 @@ class Site:
         :raises StoreError: when that is not possible.
         """
         file = self.database_file
+        refuse_lost_database(self.state_dir, file)
         if file is not None and is_missing(file):
             self._refuse_strangers_files()
         prepare_state_dir(self.state_dir)

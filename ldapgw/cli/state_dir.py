@@ -35,6 +35,8 @@ def look_at(site: Site) -> Iterator[Finding]:
 def _folder(path: Path) -> Finding:
     if is_missing(path):
         return _missing("state_dir", path)
+    if path.exists() and not path.is_dir():
+        return Finding(Mark.FAILED, f"state_dir {path}", "is not a folder")
     if not os.access(path, os.F_OK):
         return Finding(Mark.FAILED, f"state_dir {path}", "cannot be looked into by this user")
     if path.stat().st_mode & 0o007:

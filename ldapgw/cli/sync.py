@@ -38,12 +38,12 @@ def sync(
 
     This is tried at once, even while the gateway waits after a failure.
     """
-    wish = Wish.FULL if full or accept_shrink else Wish.INCREMENTAL
+    wish = Wish.ACCEPT if accept_shrink else Wish.FULL if full else Wish.INCREMENTAL
     with site.open_store() as database:
         with database.begin() as connection:
             asked = _asked(site, connection, addresses, tenant)
             for account in asked.values():
-                accounts.ask(connection, account.id, wish, accept_shrink=accept_shrink)
+                accounts.ask(connection, account.id, wish)
         if holder(site.state_dir) is None:
             raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
         if not wait:

@@ -22,8 +22,13 @@ from ldapgw.number import known_region
 class Duration(float):
     """Seconds; written ``"90s"``, ``"10m"``, ``"2h"`` or ``"7d"``."""
 
-    expected: ClassVar[str] = 'a duration such as "90s", "10m", "2h" or "7d"'
+    expected: ClassVar[str] = 'a duration of a second or more, such as "90s", "10m", "2h" or "7d"'
     units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def __str__(self) -> str:
+        """As it is written in the file."""
+        unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
+        return f"{self / self.units[unit]:.0f}{unit}"
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -91,6 +96,9 @@ class Endpoints(tuple[str, ...]):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError
         for item in value:
+            port = re.match(r"(?:tcp6?|ssl):(?:port=)?(\d+)", item)
+            if port and int(port[1]) > 65535:
+                raise ValueError
             try:
                 serverFromString(_NO_REACTOR, item)
             except Exception as error:  # endpoint plugins raise what they like

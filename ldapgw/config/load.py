@@ -7,14 +7,14 @@ Each line names the file, the key, the value found and the form expected; a secr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ldapgw.config.forms import Duration, File, Secret, is_loopback
-from ldapgw.config.tables import Config, Google, Table, Tenant
+from ldapgw.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 
@@ -47,26 +47,31 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     """
     decoder = _Decoder(Path(file).absolute().parent)
     config = decoder.table(Config, document, "")
-    problems = decoder.problems + (list(_contradictions(config)) if config else [])
-    if config:
-        config = msgspec.structs.replace(config, tenant=tuple(_with_client(t, problems) for t in config.tenant))
-    if problems or not config:
+    found = decoder.found
+    problems = [*decoder.problems, *_contradictions(found), *_tenant_contradictions(found.get(Tenant, []))]
+    tenants = tuple(_with_client(tenant, problems) for tenant in found.get(Tenant, []))
+    if problems or config is None:
         raise UserError(f"{file}: {problem}" for problem in problems)
-    return config
+    return msgspec.structs.replace(config, tenant=tenants)
 
 
 class _Decoder:
-    """Walks the document beside the structs and collects what does not fit."""
+    """Walks the document beside the structs; collects what does not fit.
+
+    :ivar found: of each kind of table that is there, those that could be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.problems: list[str] = []
+        self.found: dict[type[Table], list[Any]] = {}
 
     def table(self, kind: type[_T], found: object, where: str) -> _T | None:
         """One table; None where a required key is missing or wrong."""
         if not isinstance(found, Mapping):
             self.problems.append(f"{where.rstrip('.')}: expected a table")
             return None
+        self.found.setdefault(kind, [])
         hints = get_type_hints(kind, include_extras=True)
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(kind):
@@ -79,7 +84,11 @@ class _Decoder:
         for key in found.keys() - hints.keys():
             self.problems.append(f"{where}{key}: is no key of this table; there are: {', '.join(sorted(hints))}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
-        return kind(**values) if required <= values.keys() else None
+        if not required <= values.keys():
+            return None
+        table = kind(**values)
+        self.found[kind].append(table)
+        return table
 
     def _value(self, hint: Any, raw: object, where: str) -> Any:
         """One value, or `_MISSING` once its problem is noted."""
@@ -137,42 +146,51 @@ def _shown(raw: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _contradictions(config: Config) -> Iterator[str]:
-    """Values that are fine alone and impossible together."""
-    if config.ldap.listen_tls and not config.tls:
-        yield "ldap.listen_tls: needs the table [tls] with certificate and private_key"
-    if config.ldap.require_tls and not config.tls:
+def _contradictions(found: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
+    """Values that are fine alone and impossible together; of the tables that could be read."""
+    ldap = next(iter(found.get(Ldap, [])), Ldap())
+    web = next(iter(found.get(Web, [])), None)
+    sync = next(iter(found.get(Sync, [])), Sync())
+    google = next(iter(found.get(Google, [])), Google())
+    if ldap.listen_tls and Tls not in found:
+        yield f"ldap.listen_tls = {_shown(ldap.listen_tls)}: needs the table [tls] with certificate and private_key"
+    if ldap.require_tls and Tls not in found:
         yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
-    shortest = Duration(1) if _on_loopback(config.google) else Duration(60)
-    if config.sync.interval < shortest:
-        yield f"sync.interval: expected at least {'1s' if shortest < 60 else '1m'}"
+    shortest = Duration(1) if _on_loopback(google) else Duration(60)
+    if sync.interval < shortest:
+        yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
     listened: dict[str, str] = {}
     for key, endpoints in (
-        ("ldap.listen", config.ldap.listen),
-        ("ldap.listen_tls", config.ldap.listen_tls),
-        ("web.listen", config.web.listen),
+        ("ldap.listen", ldap.listen),
+        ("ldap.listen_tls", ldap.listen_tls),
+        ("web.listen", web.listen if web else ()),
     ):
         for endpoint in endpoints:
             if endpoint in listened and not endpoint.startswith("tcp:0"):
-                yield f'{key}: "{endpoint}" is listened on by {listened[endpoint]} already'
+                yield f'{key} = "{endpoint}": is listened on by {listened[endpoint]} already'
             listened[endpoint] = key
-    yield from _tenant_contradictions(config.tenant)
 
 
-def _tenant_contradictions(tenants: tuple[Tenant, ...]) -> Iterator[str]:
-    bases: dict[str, tuple[Any, ...]] = {}
+def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
+    bases: dict[str, Tenant] = {}
     for tenant in tenants:
         where = f'tenant "{tenant.name}"'
         if tenant.name in bases:
             yield f"{where}: name is used twice"
         base = Dn.parse(tenant.base_dn).key
-        for other, theirs in bases.items():
+        for other in bases.values():
+            theirs = Dn.parse(other.base_dn).key
             shorter = min(len(base), len(theirs))
             if base[-shorter:] == theirs[-shorter:]:
-                yield f'{where}: base_dn lies within that of tenant "{other}", or the other way round'
-        bases[tenant.name] = base
+                yield (
+                    f'{where}: base_dn = "{tenant.base_dn}": expected one that is not within, and does not hold, '
+                    f'"{other.base_dn}" of tenant "{other.name}"'
+                )
+        bases[tenant.name] = tenant
         if tenant.client_secret_file and (tenant.client_id or tenant.client_secret):
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
+        if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
+            yield f"{where}: sources = {_shown(tenant.sources)}: expected each source once, and one at least"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
 

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -140,6 +140,8 @@ class Caller:
                 **request,
             )
             body = await _read(response.original, largest)
+        except ConnectingCancelledError as error:
+            raise CancelledError from error
         except _NETWORK as error:
             if isinstance(error, ResponseFailed) and any(reason.check(CancelledError) for reason in error.reasons):
                 raise CancelledError from error

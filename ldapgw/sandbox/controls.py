@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from ldapgw.sandbox.shelf import Resource
 from ldapgw.sandbox.world import SOURCES, World
 
 Arguments = Mapping[str, Any]
+
+# Ten years, in seconds: times stay ones that dates can be made of.
+_LARGEST = 10 * 366 * 86400.0
 
 
 def state(world: World) -> dict[str, Any]:
@@ -174,9 +178,12 @@ def _need(given: Arguments, name: str) -> str:
 
 def _number(given: Arguments, name: str) -> float:
     try:
-        return float(given.get(name) or "")
+        number = float(given.get(name) or "")
     except (TypeError, ValueError):
-        raise UserError(f"{name}: expected a number") from None
+        number = math.nan
+    if not abs(number) <= _LARGEST:
+        raise UserError(f"{name}: expected a number of at most {_LARGEST:.0f}")
+    return number
 
 
 def _person(given: Arguments) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, func, insert, select, true, update
@@ -24,10 +24,11 @@ class SourceState(StrEnum):
 
 
 class Wish(StrEnum):
-    """A sync that a person asks for."""
+    """A sync that a person asks for, the strongest last; ``accept`` is a full one that may shrink the book."""
 
     INCREMENTAL = "incremental"
     FULL = "full"
+    ACCEPT = "accept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Account:
     failures: int
     attempts: int
     wish: Wish | None
-    accept_shrink: bool
+    due: Wish | None
     generation: int
     sources: Mapping[Source, SourceState]
     contacts: int
@@ -69,6 +70,10 @@ class Account:
     def connected(self) -> bool:
         """Whether we hold a grant."""
         return self.connected_at is not None
+
+    def __repr__(self) -> str:
+        """Without address and sub: a log must not hold them."""
+        return f"<Account {self.id} of {self.tenant}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,9 +103,12 @@ def read(connection: Connection, account_id: int) -> Account | None:
     return next(iter(_accounts(connection, account.c.id == account_id)), None)
 
 
-def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
-    """All accounts, of one tenant or of all, by tenant and address."""
-    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant)
+def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:
+    """All accounts, of one tenant or of all, by tenant and address.
+
+    :param counted: whether contacts and numbers are counted, which looks at each; else the counts are 0.
+    """
+    return _accounts(connection, true() if tenant is None else account.c.tenant == tenant, counted=counted)
 
 
 def find(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
@@ -138,6 +146,7 @@ def connect(
         "error_link": None,
         "failures": 0,
         "wish": Wish.FULL,
+        "due": None,
     }
     if grant.refresh_token is not None:
         values["refresh_token"] = vault.seal(grant.refresh_token)
@@ -172,18 +181,16 @@ def tokens(connection: Connection, vault: Vault, account_id: int) -> Tokens | No
 def refreshed(
     connection: Connection,
     vault: Vault,
-    account_id: int,
+    grant: Account,
     access_token: str,
     expires_at: float,
     refresh_token: str | None,
 ) -> None:
-    """Store a new access token, and a new refresh token where Google sent one."""
+    """Store a new access token, and a new refresh token where Google sent one; not over those of a later consent."""
     values: dict[str, object] = {"access_token": vault.seal(access_token), "access_expires_at": expires_at}
     if refresh_token is not None:
         values["refresh_token"] = vault.seal(refresh_token)
-    connection.execute(
-        update(account).where(account.c.id == account_id, account.c.connected_at.is_not(None)).values(**values)
-    )
+    connection.execute(update(account).where(_is_still(grant)).values(**values))
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
@@ -205,31 +212,35 @@ def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
 
 
-def ask(connection: Connection, account_id: int, wish: Wish, *, accept_shrink: bool = False) -> None:
-    """Note that a person wants a sync now."""
-    connection.execute(update(account).where(account.c.id == account_id).values(wish=wish, accept_shrink=accept_shrink))
+def ask(connection: Connection, account_id: int, wish: Wish) -> None:
+    """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays."""
+    found = connection.execute(select(account.c.wish).where(account.c.id == account_id)).scalar()
+    strongest = _stronger(wish, Wish(found) if found else None)
+    connection.execute(update(account).where(account.c.id == account_id).values(wish=strongest))
 
 
 def begin_sync(connection: Connection, account_id: int) -> Account | None:
-    """Take note that a sync begins, which fulfils the wish for one.
+    """Take note that a sync begins.  What was wished for is due until one has ended well.
 
-    :returns: the account as it was before; None when it is not connected.
+    :returns: the account, with what is due; None when it is not connected.
     """
     found = read(connection, account_id)
     if found is None or not found.connected:
         return None
-    values = {"syncing": True, "wish": None, "accept_shrink": False}
+    due = _stronger(found.due, found.wish)
+    values = {"syncing": True, "wish": None, "due": due}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
-    return found
+    return replace(found, due=due)
 
 
-def end_sync(connection: Connection, account_id: int, now: float, next_sync: float) -> None:
-    """Take note that a sync ended well."""
+def end_sync(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
+    """Take note that a sync ended well; of no account that was disconnected or connected anew meanwhile."""
     connection.execute(
         update(account)
-        .where(account.c.id == account_id)
+        .where(_is_still(grant))
         .values(
             syncing=False,
+            due=None,
             last_sync=now,
             next_sync=next_sync,
             attempts=account.c.attempts + 1,
@@ -242,15 +253,18 @@ def end_sync(connection: Connection, account_id: int, now: float, next_sync: flo
 
 
 def fail_sync(
-    connection: Connection, account_id: int, code: str, now: float, next_sync: float | None, link: str = ""
+    connection: Connection, grant: Account, code: str, now: float, next_sync: float | None, link: str = ""
 ) -> None:
-    """Take note that a sync failed; `next_sync` None: none until a person acts."""
+    """Take note that a sync failed; of no account that was disconnected or connected anew meanwhile.
+
+    :param next_sync: None: none until a person acts.
+    """
     since = select(func.coalesce(account.c.error_since, now)).where(
-        account.c.id == account_id, account.c.error_code == code
+        account.c.id == grant.id, account.c.error_code == code
     )
     connection.execute(
         update(account)
-        .where(account.c.id == account_id)
+        .where(_is_still(grant))
         .values(
             syncing=False,
             next_sync=next_sync,
@@ -264,8 +278,8 @@ def fail_sync(
 
 
 def forget_running(connection: Connection) -> None:
-    """At a start: no sync is running, whatever a killed process has left."""
-    connection.execute(update(account).where(account.c.syncing).values(syncing=False))
+    """At a start: no sync is running; one that a killed process has left begins anew at once."""
+    connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 
 def bump_generation(connection: Connection, account_id: int) -> None:
@@ -299,16 +313,27 @@ _FORGOTTEN = (
     "error_since",
     "error_link",
     "wish",
+    "due",
 )
 
 
-def _accounts(connection: Connection, where: ColumnElement[bool]) -> tuple[Account, ...]:
+def _is_still(grant: Account) -> ColumnElement[bool]:
+    """That an account holds the very grant that somebody began to work with."""
+    return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
+
+
+def _stronger(first: Wish | None, second: Wish | None) -> Wish | None:
+    order = [None, *Wish]
+    return max(first, second, key=order.index)
+
+
+def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bool = True) -> tuple[Account, ...]:
     rows = connection.execute(select(account).where(where).order_by(account.c.tenant, account.c.address)).all()
     ids = select(account.c.id).where(where).scalar_subquery()
     states: dict[int, dict[Source, SourceState]] = {}
     for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
-    counts = _counts(connection, ids)
+    counts = _counts(connection, ids) if counted else {}
     return tuple(_account(row, states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
 
 
@@ -354,7 +379,7 @@ def _account(
         failures=row.failures,
         attempts=row.attempts,
         wish=Wish(row.wish) if row.wish else None,
-        accept_shrink=row.accept_shrink,
+        due=Wish(row.due) if row.due else None,
         generation=row.generation,
         sources=states,
         contacts=contacts,

@@ -6,12 +6,13 @@ A person that was left out has a row too, with the reason: nothing is lost silen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from ldapgw.contact import Contact, Source
 from ldapgw.store.tables import contact, label, source
@@ -44,10 +45,33 @@ class SyncState:
     full_sync_at: float | None
 
 
-def read(connection: Connection, account_id: int) -> tuple[Contact, ...]:
-    """All contacts of an account that are served, of all sources."""
-    query = select(contact.c.content).where(contact.c.account_id == account_id, contact.c.content.is_not(None))
-    return tuple(_decoder.decode(content) for content in connection.execute(query).scalars())
+def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
+    """All contacts of an account that are served, of all sources; and how many could not be read.
+
+    Another version may have written those.  Their sources are due for a full sync, which writes them anew.
+    """
+    query = select(contact.c.source, contact.c.content).where(
+        contact.c.account_id == account_id, contact.c.content.is_not(None)
+    )
+    found: list[Contact] = []
+    damaged: Counter[str] = Counter()
+    for row in connection.execute(query):
+        one = _decoded(row.content)
+        if one is None:
+            damaged[row.source] += 1
+        else:
+            found.append(one)
+    if damaged:
+        where = and_(source.c.account_id == account_id, source.c.source.in_(damaged))
+        connection.execute(update(source).where(where).values(sync_token=None))
+    return tuple(found), damaged.total()
+
+
+def served_by(connection: Connection, of: Source) -> dict[int, int]:
+    """How many contacts of a source each account has, by account; those that have none are left out."""
+    query = select(contact.c.account_id, func.count().label("served")).group_by(contact.c.account_id)
+    rows = connection.execute(query.where(contact.c.source == of, contact.c.content.is_not(None)))
+    return {row.account_id: row.served for row in rows}
 
 
 def records(
@@ -69,7 +93,7 @@ def records(
         row.uid: Record(
             row.uid,
             row.source_id,
-            _decoder.decode(row.content) if row.content is not None else None,
+            _decoded(row.content),
             row.skipped or "",
             row.unreadable,
         )
@@ -144,6 +168,14 @@ def _row(account_id: int, of: Source, record: Record) -> dict[str, object]:
         "numbers": len(record.contact.phones) if record.contact else 0,
         "unreadable": record.unreadable,
     }
+
+
+def _decoded(content: bytes | None) -> Contact | None:
+    """A contact; None where none is stored, or what is stored cannot be read."""
+    try:
+        return _decoder.decode(content) if content is not None else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
@@ -51,8 +51,7 @@ class Database:
         try:
             if self._path:
                 self._path.touch(mode=0o600)
-            with self._engine.connect() as connection:
-                found = MigrationContext.configure(connection).get_current_revision()
+            found = self._revision()
             newest, *older = revisions()
             if found not in {None, newest, *older}:
                 raise StoreError(f"{self._name}: was made by a newer ldapgw; install that version, nothing was changed")
@@ -88,6 +87,11 @@ class Database:
         """For `ldapgw.store.watch` alone: transactions go through `begin`."""
         return self._engine
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None in memory."""
+        return self._path
+
     def identity(self) -> tuple[int, int] | None:
         """Which file it is; another one once it was replaced.  None in memory.
 
@@ -100,17 +104,30 @@ class Database:
 
     def _check_file(self) -> None:
         """SQLite would go on writing into a file that was deleted, and all of it would be lost."""
-        if self._file and self.identity() != self._file:
+        identity = self.identity()
+        if self._file and identity != self._file:
             self._engine.dispose()
-            self.open()
+            if self._revision() != revisions()[0]:
+                raise StoreError(f"{self._name}: was replaced by a file that is no database of this ldapgw")
+            self._file = identity
+
+    def _revision(self) -> str | None:
+        """The version of the database; None for one that is empty.
+
+        :raises StoreError: when it is another program's.
+        """
+        with self._engine.connect() as connection:
+            revision = MigrationContext.configure(connection).get_current_revision()
+            if revision is None and inspect(connection).get_table_names():
+                raise StoreError(f"{self._name}: is a database of another program")
+        return revision
 
     def _keep_copy(self, revision: str | None) -> None:
         if revision is None or not self._path:
             return
-        with (
-            sqlite3.connect(self._path) as old,
-            sqlite3.connect(self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")) as copy,
-        ):
+        kept = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
+        kept.touch(mode=0o600)
+        with closing(sqlite3.connect(self._path)) as old, closing(sqlite3.connect(kept)) as copy:
             old.backup(copy)
 
     def _trouble(self, error: Exception) -> StoreError:

@@ -29,6 +29,10 @@ class SignIn:
     sub: str
     address: str
 
+    def __repr__(self) -> str:
+        """Without address and sub: a log must not hold them."""
+        return f"<SignIn to {self.tenant}>"
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Flow:

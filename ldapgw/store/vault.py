@@ -31,13 +31,9 @@ class Vault:
         :param create: make a new key where there is no file; not to be done once secrets are stored.
         :raises StoreError: when the file is missing, readable for others, or holds no key.
         """
-        if create and not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key() + b"\n")
-                file.flush()
-                os.fsync(descriptor)
         try:
+            if create and not path.exists():
+                _create(path)
             mode = path.stat().st_mode
             keys = path.read_bytes().split()
         except FileNotFoundError:
@@ -66,3 +62,15 @@ class Vault:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
             raise StoreError("a stored secret does not fit the key file; put back the key that belongs to it") from None
+
+
+def _create(path: Path) -> None:
+    """A new key file; whole or not at all, whenever the machine stops."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(Fernet.generate_key() + b"\n")
+        file.flush()
+        os.fsync(descriptor)
+    new.rename(path)

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zlib import crc32
 
 from sqlalchemy import Connection
 
-from ldapgw.contact import Source
+from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import (
     AccessTokenRejected,
+    BadResponse,
     ConsentRevoked,
+    GoogleUnavailable,
     ScopeMissing,
     SourceUnavailable,
     SuspiciousShrink,
@@ -35,6 +38,13 @@ from ldapgw.sync.plan import Plan, make_plan
 
 # An access token is renewed this early, so that it does not end between two pages.
 EARLY_SECONDS = 60.0
+
+# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
+LEAST_OF_TOTAL = 0.9
+
+DAY = 86400
+# Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
+TOKEN_DAYS = 6
 
 T = TypeVar("T")
 
@@ -55,6 +65,7 @@ class _Fetched:
 
     readings: tuple[Reading, ...]
     sync_token: str
+    bound_to: str
     full: bool
 
 
@@ -109,27 +120,34 @@ class SyncJob:
         tenant = self._tenants[account.tenant]
         granted = [source for source in tenant.sources if source in sources_of(account.scopes)]
         states = dict.fromkeys(tenant.sources, SourceState.NOT_GRANTED)
-        before = await self._store.run(contacts.sync_states, account.id)
+        before = {} if full else await self._store.run(contacts.sync_states, account.id)
+        stored_labels = await self._store.run(contacts.read_labels, account.id)
+        labels = await self._labels(account, tenant) if tenant.labels and Source.CONTACTS in granted else None
+        wanted = _wanted_labels(tenant, labels or {})
         fetched: dict[Source, _Fetched] = {}
         for source in granted:
+            bound_to = _fingerprint(tenant, source, wanted)
+            token = _token(before.get(source), bound_to, account, self._now())
             try:
-                fetched[source] = await self._fetch(account, tenant, source, None if full else before.get(source))
+                fetched[source] = await self._fetch(account, tenant, source, bound_to, token)
                 states[source] = SourceState.ON
             except SourceUnavailable:
                 states[source] = SourceState.UNAVAILABLE
             except ScopeMissing:
                 states[source] = SourceState.NOT_GRANTED
-        if not fetched:
+        if set(states.values()) == {SourceState.NOT_GRANTED}:
             raise ScopeMissing("none of the tenant's sources is granted")
-        labels = await self._labels(account, tenant, fetched.get(Source.CONTACTS))
-        wanted = _wanted_labels(tenant, labels)
+        if labels is None:
+            unheard = fetched.get(Source.CONTACTS)
+            outdated = unheard is not None and (unheard.full or not _labels_of(unheard) <= stored_labels.keys())
+            labels = await self._labels(account, tenant) if outdated else stored_labels
         plans = [await self._plan(account, source, found, wanted) for source, found in fetched.items()]
         if not accept_shrink and any(plan.is_suspicious for plan in plans):
             raise SuspiciousShrink
         sync_states = {
             source: SyncState(
                 found.sync_token,
-                _fingerprint(tenant, source),
+                found.bound_to,
                 self._now() if found.full else before[source].full_sync_at,
             )
             for source, found in fetched.items()
@@ -137,37 +155,36 @@ class SyncJob:
         forgotten = frozenset(Source) - set(granted)
         return await self._store.run(_apply, account, _Change(tuple(plans), sync_states, states, forgotten, labels))
 
-    async def _labels(self, account: Account, tenant: SyncedTenant, fetched: _Fetched | None) -> Mapping[str, str]:
-        """The account's labels, asked for when they may have changed: an idle round costs one call a source."""
-        if fetched is None:
-            return {}
-        stored = await self._store.run(contacts.read_labels, account.id)
-        read = (reading.contact for reading in fetched.readings if reading.contact)
-        named = {label for contact in read for label in contact.labels}
-        if not fetched.full and not tenant.labels and named <= stored.keys():
-            return stored
+    async def _labels(self, account: Account, tenant: SyncedTenant) -> Mapping[str, str]:
+        """The account's labels; not asked for when nothing speaks of a new one: an idle round is one call a source."""
         return await self._with_access(account, tenant, self._people.labels)
 
     async def _fetch(
-        self, account: Account, tenant: SyncedTenant, source: Source, before: SyncState | None
+        self, account: Account, tenant: SyncedTenant, source: Source, bound_to: str, token: str | None
     ) -> _Fetched:
-        """All pages of a source: what changed since `before`, or everything."""
-        token = before.sync_token if before is not None and _is_good(before, tenant, source) else None
+        """All pages of a source: what changed since a sync token was given, or everything.
+
+        :raises BadResponse: when a full listing held far less than Google's own total: who was not listed is not gone.
+        """
 
         async def pages(access_token: str) -> _Fetched:
             readings: list[Reading] = []
             last = ""
+            total = 0
             async for page in self._people.pages(source, access_token, token):
                 readings += await self._run_off_thread(_read_page, page.persons, source, tenant.region)
                 last = page.next_sync_token or last
-            return _Fetched(tuple(readings), last, full=token is None)
+                total = page.total or total
+            if token is None and len(readings) < total * LEAST_OF_TOTAL:
+                raise BadResponse("the listing is shorter than its total")
+            return _Fetched(tuple(readings), last, bound_to, full=token is None)
 
         try:
             return await self._with_access(account, tenant, pages)
         except SyncTokenExpired:
             if token is None:
                 raise
-            return await self._fetch(account, tenant, source, None)
+            return await self._fetch(account, tenant, source, bound_to, None)
 
     async def _with_access(self, account: Account, tenant: SyncedTenant, call: Callable[[str], Awaitable[T]]) -> T:
         """Call Google with an access token that is good; once more with a new one when Google rejects it."""
@@ -178,7 +195,12 @@ class SyncJob:
         try:
             return await call(access_token)
         except AccessTokenRejected:
-            return await call(await self._refresh(account, tenant, held))
+            access_token = await self._refresh(account, tenant, held)
+        try:
+            return await call(access_token)
+        except AccessTokenRejected:
+            # Only the token endpoint says that a consent is gone.
+            raise GoogleUnavailable("a new access token was rejected") from None
 
     async def _tokens(self, account: Account) -> Tokens:
         held = await self._store.run(accounts.tokens, self._vault, account.id)
@@ -190,7 +212,7 @@ class SyncJob:
         """A new access token, stored before it is used."""
         grant = await self._oauth.refresh(tenant.client, held.refresh_token)
         await self._store.run(
-            accounts.refreshed, self._vault, account.id, grant.access_token, grant.expires_at, grant.refresh_token
+            accounts.refreshed, self._vault, account, grant.access_token, grant.expires_at, grant.refresh_token
         )
         return grant.access_token
 
@@ -218,22 +240,40 @@ def _persons(readings: Iterable[Reading]) -> tuple[frozenset[str], frozenset[str
     return frozenset(uids), frozenset(reading.source_id for reading in readings if reading.source_id)
 
 
+def _labels_of(fetched: _Fetched) -> set[str]:
+    """The user's labels that persons were said to have."""
+    read = (reading.contact for reading in fetched.readings if reading.contact)
+    return {label for contact in read for label in contact.labels} - SYSTEM_LABELS
+
+
 def _wanted_labels(tenant: SyncedTenant, labels: Mapping[str, str]) -> Collection[str] | None:
     """Resource names of the labels that the tenant's configuration names; None: all contacts are wanted."""
     if not tenant.labels:
         return None
     names = {name.casefold() for name in tenant.labels}
-    return {resource for resource, name in labels.items() if name.casefold() in names}
+    known = {**labels, **{label: label.rpartition("/")[2] for label in SYSTEM_LABELS}}
+    return {resource for resource, name in known.items() if name.casefold() in names}
 
 
-def _fingerprint(tenant: SyncedTenant, source: Source) -> str:
-    """Of all that the stored contacts and the sync token depend on: Google's parameters and our reading of persons."""
-    return "|".join((fingerprint(source), tenant.region, *sorted(tenant.labels)))
+def _fingerprint(tenant: SyncedTenant, source: Source, labels: Collection[str] | None) -> str:
+    """Of all that the stored contacts and the sync token depend on: Google's parameters and our reading of persons.
+
+    When a setting changes, or a label gets the name that the configuration names, all persons are read anew.
+    """
+    filtered = sorted(labels or ()) if source is Source.CONTACTS else []
+    return "|".join((fingerprint(source), tenant.region, *filtered))
 
 
-def _is_good(state: SyncState | None, tenant: SyncedTenant, source: Source) -> bool:
-    """Whether a sync token can be used."""
-    return state is not None and bool(state.sync_token) and state.fingerprint == _fingerprint(tenant, source)
+def _token(state: SyncState | None, bound_to: str, account: Account, now: float) -> str | None:
+    """The sync token to go on with; None when a full sync is due.
+
+    Google's tokens end after seven days.  A full one is done before, spread over the last of the days by account, so
+    that those who connected on one day do not use up Google's small quota of full syncs together.
+    """
+    if state is None or state.fingerprint != bound_to or state.full_sync_at is None:
+        return None
+    spread = crc32(account.sub.encode()) % DAY
+    return state.sync_token if now - state.full_sync_at < TOKEN_DAYS * DAY - spread else None
 
 
 def _apply(connection: Connection, account: Account, change: _Change) -> bool:

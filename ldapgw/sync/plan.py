@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from ldapgw.contact import Source
 from ldapgw.google.person import Reading
@@ -23,8 +24,8 @@ class Plan:
 
     :ivar stored: persons that are new or different.
     :ivar gone: uids to delete.
-    :ivar before: contacts that were served.
-    :ivar lost: how many of these are gone.
+    :ivar before: of a full sync: contacts that were served.
+    :ivar lost: of a full sync: how many of these would be served no more.
     """
 
     source: Source
@@ -60,27 +61,32 @@ def make_plan(
     """
     found: dict[str, Record] = {}
     gone: dict[str, None] = {}
+    nameless = count()
     for reading in readings:
         for uid in (*reading.previous_uids, *([reading.uid] if reading.deleted else [])):
             found.pop(uid, None)
             gone[uid] = None
         if not reading.deleted:
-            uid = reading.uid or f"?{len(found)}"  # a person without an id is counted all the same
+            uid = reading.uid or f"?{next(nameless)}"  # a person without an id is counted all the same
             found[uid] = _record(reading, uid, labels)
             gone.pop(uid, None)
     moved = {record.source_id: record.uid for record in found.values() if record.source_id}
     for uid, record in stored.items():
         if uid not in found and (full or moved.get(record.source_id)):
             gone[uid] = None
-    removed = [uid for uid in gone if uid in stored]
-    kept_ids = moved.keys()
+    served = [record for record in stored.values() if record.contact is not None] if full else []
+    kept = {record.source_id for record in found.values() if record.contact is not None and record.source_id}
     return Plan(
         source,
         stored=tuple(record for uid, record in found.items() if stored.get(uid) != record),
-        gone=tuple(removed),
-        before=sum(record.contact is not None for record in stored.values()),
-        lost=sum(stored[uid].contact is not None and stored[uid].source_id not in kept_ids for uid in removed),
+        gone=tuple(uid for uid in gone if uid in stored),
+        before=len(served),
+        lost=sum(record.source_id not in kept and not _serves(found.get(record.uid)) for record in served),
     )
+
+
+def _serves(record: Record | None) -> bool:
+    return record is not None and record.contact is not None
 
 
 def _record(reading: Reading, uid: str, labels: Collection[str] | None) -> Record:

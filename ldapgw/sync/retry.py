@@ -15,6 +15,7 @@ from ldapgw.errors import (
 
 FIRST_WAIT = 30.0
 HOUR = 3600.0
+DAY = 86400.0
 # The quota of full syncs is small and fixed: minutes, not seconds.
 QUOTA_WAITS = (300.0, 900.0, HOUR)
 
@@ -39,7 +40,8 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     if isinstance(error, ClientRejected | ApiDisabled):
         return HOUR * (0.9 + 0.2 * jitter)
     if isinstance(error, SuspiciousShrink):
-        return after_success(interval, jitter)
+        # Each try is a full listing, of which Google allows few.
+        return min(HOUR * 2.0 ** min(failures - 1, 16), DAY) * (0.9 + 0.2 * jitter)
     wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 16), max(interval, FIRST_WAIT), HOUR)
     if isinstance(error, QuotaExceeded):
         wait = QUOTA_WAITS[min(failures, len(QUOTA_WAITS)) - 1]

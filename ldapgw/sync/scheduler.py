@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ldapgw.errors import ApiDisabled, GoogleError, StoreError
 from ldapgw.store import accounts
@@ -24,6 +25,8 @@ from ldapgw.sync.job import SyncJob
 
 # Google's quota is per project, and each sync holds a page or two in memory.
 AT_ONCE = 4
+# The most that Google can ask us to wait; a plan that lies further ahead is none (a clock that was wrong).
+LONGEST_WAIT = 86400.0
 
 log = Logger()
 
@@ -34,6 +37,14 @@ class _Loop:
 
     timer: LoopingCall
     run: Deferred[None] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a sync ended: seconds to the next one, None for not before a person acts."""
+
+    wait: float | None
+    changed: bool = False
 
 
 class SyncScheduler(Service):
@@ -62,10 +73,11 @@ class SyncScheduler(Service):
         self._random = random
         self._loops: dict[int, _Loop] = {}
         self._places = DeferredSemaphore(AT_ONCE)
+        self._express = DeferredSemaphore(AT_ONCE)
 
     async def refresh(self) -> None:
         """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
-        everyone = await self._store.run(accounts.read_all)
+        everyone = await self._store.run(accounts.read_all, counted=False)
         found = {one.id: one for one in everyone if one.connected and self._job.serves(one.tenant)}
         if not self.running:
             return
@@ -75,7 +87,7 @@ class SyncScheduler(Service):
             self._attend(account)
 
     def stopService(self) -> Deferred[list[None]]:
-        """Abandon what is under way; nothing of it was written, and the next start takes it up again."""
+        """Abandon what is under way; nothing of it was written, and the next start begins with it."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]
         for account_id in list(self._loops):
@@ -87,11 +99,12 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
+        if loop.run is not None:
+            return
         if account.wish is not None:
-            if loop.run is None:
-                self._start(loop, 0.0)
-        elif not loop.timer.running and loop.run is None and account.next_sync is not None:
-            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), self._interval))
+            self._start(loop, 0.0)
+        elif not loop.timer.running and account.next_sync is not None:
+            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), LONGEST_WAIT))
 
     def _start(self, loop: _Loop, wait: float) -> None:
         if loop.timer.running:
@@ -109,56 +122,74 @@ class SyncScheduler(Service):
         """What the timer calls; it waits for the run before it counts the time to the next."""
         loop = self._loops[account_id]
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addBoth(self._ended, loop)
+        return loop.run.addErrback(self._fault, account_id).addBoth(self._ended, loop)
+
+    def _fault(self, failure: Failure, account_id: int) -> None:
+        if not failure.check(CancelledError):
+            log.failure("sync of account {account} ended in a fault", failure, account=account_id)
 
     def _ended(self, _result: object, loop: _Loop) -> None:
         loop.run = None
 
     async def _run(self, account_id: int, loop: _Loop) -> None:
-        """One sync, from the place in the queue to what is noted of its end; raises nothing."""
-        await self._places.acquire()
+        """One sync, from the place in the queue to what is noted of its end."""
+        # Whatever happens below, the next turn is not at once.
+        self._wait(loop, self._interval)
+        try:
+            outcome = await self._in_place(account_id)
+        except StoreError as error:
+            # Whoever looks at the database says so once, for all accounts.
+            log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
+            return
+        if outcome.wait is None:
+            loop.timer.stop()
+        else:
+            self._wait(loop, outcome.wait)
+        if outcome.changed:
+            await self._publish()
+
+    async def _in_place(self, account_id: int) -> _Outcome:
+        """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
+        waiting = await self._store.run(accounts.read, account_id)
+        places = self._express if waiting is not None and waiting.wish is not None else self._places
+        await places.acquire()
         try:
             account = await self._store.run(accounts.begin_sync, account_id)
-            if account is None:
-                return
-            wait = await self._sync(account)
-            if wait is None:
-                loop.timer.stop()
-            else:
-                # The timer counts from here, not from the grid on which it began.
-                loop.timer.interval, loop.timer.starttime = wait, self._clock.seconds()
+            return _Outcome(None) if account is None else await self._sync(account)
+        finally:
+            places.release()
+
+    def _wait(self, loop: _Loop, seconds: float) -> None:
+        """Have the next turn after so many seconds from now, not on the grid on which the timer began."""
+        loop.timer.interval, loop.timer.starttime = seconds, self._clock.seconds()
+
+    async def _sync(self, account: Account) -> _Outcome:
+        """Sync, and note how it ended."""
+        full = account.due in (Wish.FULL, Wish.ACCEPT)
+        try:
+            changed = await self._job.sync(account, full=full, accept_shrink=account.due is Wish.ACCEPT)
         except CancelledError:
             raise
-        except StoreError as error:
-            log.error("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
-        finally:
-            self._places.release()
-
-    async def _sync(self, account: Account) -> float | None:
-        """Sync, and note how it ended; seconds to wait, None for ever."""
-        try:
-            changed = await self._job.sync(account, full=account.wish is Wish.FULL, accept_shrink=account.accept_shrink)
         except GoogleError as error:
             log.warn(
                 "sync of account {account}: {code} {detail}", account=account.id, code=error.code, detail=error.detail
             )
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             return await self._failed(account, error, error.code, link)
-        except (StoreError, CancelledError):
-            raise
+        except StoreError as error:
+            log.error("sync of account {account}: {problem}", account=account.id, problem=error.problems[0])
+            return await self._failed(account, error, "internal")
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
             log.failure("sync of account {account} failed", account=account.id)
             return await self._failed(account, error, "internal")
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._store.run(accounts.end_sync, account.id, now, now + wait)
-        if changed:
-            await self._publish()
-        return wait
+        await self._store.run(accounts.end_sync, account, now, now + wait)
+        return _Outcome(wait, changed)
 
-    async def _failed(self, account: Account, error: Exception, code: str, link: str = "") -> float | None:
+    async def _failed(self, account: Account, error: Exception, code: str, link: str = "") -> _Outcome:
         wait = retry.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
-        await self._store.run(accounts.fail_sync, account.id, code, now, next_sync, link)
-        return wait
+        await self._store.run(accounts.fail_sync, account, code, now, next_sync, link)
+        return _Outcome(wait)

@@ -131,7 +131,7 @@ class Handlers:
         if visitor.account is None or not visitor.account.connected:
             return self._back(tenant)
         if "accept_shrink" in call.form:
-            await self._gate.store.run(accounts.ask, visitor.account.id, Wish.FULL, accept_shrink=True)
+            await self._gate.store.run(accounts.ask, visitor.account.id, Wish.ACCEPT)
         else:
             await self._gate.store.run(accounts.ask, visitor.account.id, Wish.INCREMENTAL)
         await self._gate.changed()

@@ -179,11 +179,15 @@ def _state(status: Mapping[str, Any] | None) -> State:
     return STATES["attention before the first sync" if new else status["state"]]
 
 
+# Warnings of a consent that ends on a certain day.
+_ENDING = frozenset({"testing_client", "consent_ends"})
+
+
 def _reconnect(status: Mapping[str, Any]) -> str:
     """Whether connecting again ``must`` or ``may`` be done; empty where it would mend nothing."""
     if status["error"] and status["error"]["code"] in _CONSENT_TROUBLES:
         return "must"
-    ends = any(warning["code"] == "testing_client" for warning in status["warnings"])
+    ends = any(warning["code"] in _ENDING for warning in status["warnings"])
     return "may" if ends or "not granted" in status["sources"].values() else ""
 
 

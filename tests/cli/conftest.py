@@ -114,9 +114,10 @@ class Gateway:
             contacts.apply(
                 connection, account_id, Source.CONTACTS, [Record(one.uid, one.uid, one) for one in found], ()
             )
-            accounts.begin_sync(connection, account_id)
+            begun = accounts.begin_sync(connection, account_id)
+            assert begun is not None
             accounts.bump_generation(connection, account_id)
-            accounts.end_sync(connection, account_id, THEN, THEN + 600)
+            accounts.end_sync(connection, begun, THEN, THEN + 600)
 
     @contextmanager
     def running(self) -> Iterator[None]:

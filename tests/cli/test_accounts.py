@@ -39,9 +39,10 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         left_out = [Record("c1", "1", None, "empty"), Record("c2", "2", None, "empty")]
         contacts.apply(connection, alice, Source.CONTACTS, left_out, ())
-    broken = gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
+    gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     with gateway.begin() as connection:
-        accounts.fail_sync(connection, broken, "consent_revoked", THEN, None)
+        (bob,) = accounts.find(connection, "bob@acme.example")
+        accounts.fail_sync(connection, bob, "consent_revoked", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [" ".join(line.split()) for line in shown[1:3]] == [
         "✓ alice@acme.example acme ok private 1 1 2026-01-31 09:30 2026-01-31 09:40",

@@ -73,7 +73,7 @@ def left(gateway: Gateway) -> tuple[bool, int]:
     """Whether the account is connected, and how many contacts it has."""
     with gateway.begin() as connection:
         (account,) = accounts.find(connection, ALICE)
-        return account.connected, len(contacts.read(connection, account.id))
+        return account.connected, len(contacts.read(connection, account.id)[0])
 
 
 @pytest_twisted.ensureDeferred

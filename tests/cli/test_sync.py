@@ -13,10 +13,10 @@ from ldapgw.store.accounts import Wish
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 
 
-def wishes(gateway: Gateway) -> dict[str, tuple[Wish | None, bool]]:
+def wishes(gateway: Gateway) -> dict[str, Wish | None]:
     """What the database holds for the gateway to find."""
     with gateway.begin() as connection:
-        return {one.address: (one.wish, one.accept_shrink) for one in accounts.read_all(connection)}
+        return {one.address: one.wish for one in accounts.read_all(connection)}
 
 
 def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
@@ -29,17 +29,17 @@ def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], {"alice@acme.example": (Wish.INCREMENTAL, False), "bob@acme.example": (Wish.INCREMENTAL, False)}),
-        (["ALICE@acme.example"], {"alice@acme.example": (Wish.INCREMENTAL, False), "bob@acme.example": (None, False)}),
-        (["bob@acme.example", "--full"], {"alice@acme.example": (None, False), "bob@acme.example": (Wish.FULL, False)}),
+        ([], {"alice@acme.example": Wish.INCREMENTAL, "bob@acme.example": Wish.INCREMENTAL}),
+        (["ALICE@acme.example"], {"alice@acme.example": Wish.INCREMENTAL, "bob@acme.example": None}),
+        (["bob@acme.example", "--full"], {"alice@acme.example": None, "bob@acme.example": Wish.FULL}),
         (
             ["bob@acme.example", "--accept-shrink"],
-            {"alice@acme.example": (None, False), "bob@acme.example": (Wish.FULL, True)},
+            {"alice@acme.example": None, "bob@acme.example": Wish.ACCEPT},
         ),
     ],
     ids=["all", "one", "full", "accept-shrink"],
 )
-def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, tuple[Wish | None, bool]]) -> None:
+def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, Wish | None]) -> None:
     """The wish is in the database, for the accounts that are named or for all."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
@@ -56,7 +56,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
     assert gateway.refused("sync", "--wait") == (
         f"no gateway is running on {gateway.state_dir}; the wish is noted, and done at its start\n"
     )
-    assert wishes(gateway) == {"alice@acme.example": (Wish.INCREMENTAL, False)}
+    assert wishes(gateway) == {"alice@acme.example": Wish.INCREMENTAL}
 
 
 def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: Gateway) -> None:
@@ -72,7 +72,7 @@ def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: 
         "bob@acme.example is not connected; connect it on https://phonebook.example.com/acme/",
         f'carol@old.example: its tenant "old" is not in {gateway.file} any more',
     ]
-    assert {wish for wish, _ in wishes(gateway).values()} == {None}
+    assert set(wishes(gateway).values()) == {None}
 
 
 def test_nobody_is_connected(gateway: Gateway) -> None:
@@ -87,7 +87,7 @@ def test_all_of_one_tenant(gateway: Gateway) -> None:
     idle(gateway, "bob@beta.example", "beta")
     with gateway.running():
         gateway.run("sync", "--tenant", "beta")
-    assert wishes(gateway) == {"alice@acme.example": (None, False), "bob@beta.example": (Wish.INCREMENTAL, False)}
+    assert wishes(gateway) == {"alice@acme.example": None, "bob@beta.example": Wish.INCREMENTAL}
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, steps: list[Callable[[Gateway], None]]) -> None:
@@ -103,9 +103,9 @@ def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
         with gateway.begin() as connection:
             (account,) = accounts.find(connection, address)
             if code:
-                accounts.fail_sync(connection, account.id, code, THEN, None)
+                accounts.fail_sync(connection, account, code, THEN, None)
             else:
-                accounts.end_sync(connection, account.id, THEN, THEN + 600)
+                accounts.end_sync(connection, account, THEN, THEN + 600)
 
     return step
 

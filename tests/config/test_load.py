@@ -176,7 +176,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'ldap.listen = ["tpc:389"]: expected a list of Twisted server endpoints such as ["tcp:389"] or '
             '["tcp:389:interface=127.0.0.1"]',
             "ldap.size_limit = 0: expected a whole number from 1 to 10000000",
-            'ldap.time_limit = 10: expected a duration such as "90s", "10m", "2h" or "7d"',
+            'ldap.time_limit = 10: expected a duration of a second or more, such as "90s", "10m", "2h" or "7d"',
             "ldap.require_tls = 1: expected true or false",
             'ldap.max_message = "64KB": expected a size such as "64KiB" or "1MiB"',
             'web.public_url = "http://phonebook.example.com": expected an https:// address without query (http:// for '
@@ -208,16 +208,16 @@ def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
 CONTRADICTIONS = {
     "tls listener without a certificate": (
         '[ldap]\nlisten_tls = ["tcp:636"]',
-        "ldap.listen_tls: needs the table [tls] with certificate and private_key",
+        'ldap.listen_tls = ["tcp:636"]: needs the table [tls] with certificate and private_key',
     ),
     "tls required without a certificate": (
         "[ldap]\nrequire_tls = true",
         "ldap.require_tls = true: needs the table [tls], or no phone could log in",
     ),
-    "too often for Google": ('[sync]\ninterval = "59s"', "sync.interval: expected at least 1m"),
+    "too often for Google": ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
     "two listeners on one endpoint": (
         '[ldap]\nlisten = ["tcp:8080"]',
-        'web.listen: "tcp:8080" is listened on by ldap.listen already',
+        'web.listen = "tcp:8080": is listened on by ldap.listen already',
     ),
     "same tenant twice": (
         '[[tenant]]\nname = "acme"\nbase_dn = "dc=other"',
@@ -225,11 +225,20 @@ CONTRADICTIONS = {
     ),
     "base within another": (
         '[[tenant]]\nname = "b"\nbase_dn = "OU=x,DC=Acme, dc=example"',
-        'tenant "b": base_dn lies within that of tenant "acme", or the other way round',
+        'tenant "b": base_dn = "OU=x,DC=Acme, dc=example": expected one that is not within, and does not hold, '
+        '"dc=acme,dc=example" of tenant "acme"',
     ),
     "id without secret": (
         '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nclient_id = "x"',
         'tenant "b": client_id and client_secret go together',
+    ),
+    "no source": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = []',
+        'tenant "b": sources = []: expected each source once, and one at least',
+    ),
+    "a source twice": (
+        '[[tenant]]\nname = "b"\nbase_dn = "dc=b"\nsources = ["contacts", "contacts"]',
+        'tenant "b": sources = ["contacts", "contacts"]: expected each source once, and one at least',
     ),
     "no tenant table": ("tenant_ = 1", None),
 }
@@ -244,6 +253,25 @@ def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expecte
         assert found[0].startswith("tenant[1].tenant_: is no key of this table")
     else:
         assert found == [expected]
+
+
+def test_contradictions_are_told_with_everything_else(tmp_path: Path) -> None:
+    """One wrong value hides no other problem."""
+    more = '[ldap]\nsize_limit = "x"\n[sync]\ninterval = "5s"\n[[tenant]]\nname = "acme"\nbase_dn = "dc=b"\n'
+    more += '[[tenant]]\nname = "c"\nbase_dn = "dc=c"\nclient_secret_file = "none.json"\n'
+    assert problems(tmp_path, SMALLEST + more) == [
+        'ldap.size_limit = "x": expected a whole number from 1 to 10000000',
+        'sync.interval = "5s": expected at least 1m',
+        'tenant "acme": name is used twice',
+        f'tenant "c": client_secret_file = {tmp_path / "none.json"}: cannot be read: No such file or directory',
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:70000", "tcp:port=70000", "tcp6:65536", "tpc:389", "tcp", "tcp:x"])
+def test_endpoints_that_are_none(tmp_path: Path, endpoint: str) -> None:
+    """They are told before anybody tries to listen."""
+    (told,) = problems(tmp_path, SMALLEST + f'[ldap]\nlisten = ["{endpoint}"]')
+    assert told.startswith(f'ldap.listen = ["{endpoint}"]: expected a list of Twisted server endpoints')
 
 
 def test_tenants_must_be_there(tmp_path: Path) -> None:

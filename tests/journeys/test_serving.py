@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -168,10 +169,20 @@ async def test_a_database_that_is_gone_hurts_no_phone(site: Site) -> None:
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
         away.rename(state)
         wait_until(lambda: "can be used again" in gateway.said, "the log says that it is back")
+        files = list(state.glob("ldapgw.db*"))
+        for file in files:
+            file.rename(away.with_name(file.name))
+        for command in (("phones", "add", "ghost"), ("accounts",), ("phones", "list")):
+            refused = site.ldapgw(*command)
+            assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+            assert "the database is gone" in refused.stderr
+        assert found(site) == NUMBER
+        for file in files:
+            away.with_name(file.name).rename(file)
         site.synced()
         assert site.ldapgw("sync", ALICE, "--wait").returncode == 0
         assert found(site) == NUMBER
-    assert gateway.said.count("phones are served from memory") == 1
+    assert gateway.said.count("phones are served from memory") <= 2
     assert "Traceback" not in gateway.said
 
 
@@ -184,6 +195,62 @@ def test_a_second_gateway_is_refused_with_the_first_ones_pid(site: Site) -> None
             f"ldapgw: state_dir = {site.folder / 'state'}: another gateway runs on it (process {first.pid})\n"
         )
         assert site.is_ready()
+
+
+def test_a_database_that_is_lost_is_not_begun_anew(site: Site) -> None:
+    """Whoever took it away has the phones and consents; one line says what to do."""
+    with site.running():
+        pass
+    for file in (site.folder / "state").glob("ldapgw.db*"):
+        file.unlink()
+    for name, command in (("run", site.command("run")), ("twistd", [*TWISTD, str(site.file)])):
+        refused = Process(command, site.folder / f"{name}.log", site.folder)
+        assert refused.wait() == 1
+        assert refused.said.count("the database is gone, and its key") == 1
+        assert "Traceback" not in refused.said
+    (site.folder / "state" / "ldapgw.key").unlink()
+    with site.running(name="anew"):
+        assert site.accounts() == []
+
+
+def test_impatience_changes_nothing(site: Site) -> None:
+    """A second signal is no reason for a traceback."""
+    with site.running() as gateway:
+        os.kill(gateway.pid, signal.SIGTERM)
+        os.kill(gateway.pid, signal.SIGTERM)
+        os.kill(gateway.pid, signal.SIGINT)
+        assert gateway.wait() == 0
+    assert "Traceback" not in gateway.said
+    assert "Unhandled" not in gateway.said
+
+
+def test_a_daemon_whose_port_is_taken_ends(site: Site) -> None:
+    """Its parent is told, and does not wait for ever."""
+    with site.running():
+        (site.folder / "other").mkdir()
+        other = Site(site.folder / "other")
+        other.file.write_text(other.file.read_text().replace(str(other.ldap_port), str(site.ldap_port)))
+        pidfile, logfile = other.folder / "twistd.pid", other.folder / "twistd.log"
+        command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(other.file)]
+        refused = Process(command, other.folder / "daemon.log", other.folder)
+        assert refused.wait() == 1
+        assert "cannot be listened on" in refused.said
+        wait_until(lambda: not pidfile.exists(), "the daemon is gone")
+
+
+def test_a_daemon_serves_until_it_is_ended(site: Site) -> None:
+    """Its process is the one that the lock file names."""
+    pidfile, logfile = site.folder / "twistd.pid", site.folder / "twistd.log"
+    command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(site.file)]
+    assert Process(command, site.folder / "daemon.log", site.folder).wait() == 0
+    wait_until(site.is_ready, "the daemon serves")
+    pid = int(pidfile.read_text())
+    assert int((site.folder / "state" / "ldapgw.pid").read_text()) == pid
+    site.add_phone("desk1", "--tenant", "acme")
+    assert site.names() == []
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not pidfile.exists(), "the daemon is gone")
+    assert "Traceback" not in logfile.read_text()
 
 
 def test_a_port_that_is_taken_is_one_line(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.contact import Contact, Sharing, Source
@@ -53,7 +54,7 @@ def test_a_consent_makes_an_account(connection: Connection, vault: Vault) -> Non
         failures=0,
         attempts=0,
         wish=Wish.FULL,
-        accept_shrink=False,
+        due=None,
         generation=0,
         sources={},
         contacts=0,
@@ -86,7 +87,7 @@ def test_a_second_consent_continues_the_account(connection: Connection, vault: V
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
     account = connect(connection, vault)
     accounts.share(connection, account.id, Sharing.SHARED)
-    accounts.fail_sync(connection, account.id, "consent_revoked", NOW + 5, None)
+    accounts.fail_sync(connection, account, "consent_revoked", NOW + 5, None)
     accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
         connection,
@@ -117,31 +118,31 @@ def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection,
 def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, vault: Vault) -> None:
     """Google sends a new refresh token rarely, and then it counts."""
     account = connect(connection, vault)
-    accounts.refreshed(connection, vault, account.id, "access-2", NOW + 7200, None)
+    accounts.refreshed(connection, vault, account, "access-2", NOW + 7200, None)
     held = accounts.tokens(connection, vault, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
-    accounts.refreshed(connection, vault, account.id, "access-3", NOW + 9999, "refresh-2")
+    accounts.refreshed(connection, vault, account, "access-3", NOW + 9999, "refresh-2")
     held = accounts.tokens(connection, vault, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-2"
 
 
 def test_a_sync_that_ends_well(connection: Connection, vault: Vault) -> None:
-    """The wish is fulfilled when it begins; trouble ends with it."""
+    """What was wished for is due until it does; trouble ends with it."""
     account = connect(connection, vault)
-    accounts.fail_sync(connection, account.id, "network", NOW, NOW + 30)
-    accounts.ask(connection, account.id, Wish.FULL, accept_shrink=True)
+    accounts.fail_sync(connection, account, "network", NOW, NOW + 30)
+    accounts.ask(connection, account.id, Wish.ACCEPT)
     begun = accounts.begin_sync(connection, account.id)
     assert begun is not None
-    assert (begun.wish, begun.accept_shrink, begun.failures) == (Wish.FULL, True, 1)
+    assert (begun.due, begun.failures) == (Wish.ACCEPT, 1)
     running = accounts.read(connection, account.id)
     assert running is not None
-    assert (running.syncing, running.wish, running.accept_shrink) == (True, None, False)
-    accounts.end_sync(connection, account.id, NOW + 60, NOW + 660)
+    assert (running.syncing, running.wish, running.due) == (True, None, Wish.ACCEPT)
+    accounts.end_sync(connection, begun, NOW + 60, NOW + 660)
     ended = accounts.read(connection, account.id)
     assert ended is not None
-    assert (ended.syncing, ended.last_sync, ended.next_sync) == (False, NOW + 60, NOW + 660)
+    assert (ended.syncing, ended.last_sync, ended.next_sync, ended.due) == (False, NOW + 60, NOW + 660, None)
     assert (ended.trouble, ended.failures, ended.attempts) == (None, 0, 2)
 
 
@@ -150,7 +151,7 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault
     account = connect(connection, vault)
     seen = []
     for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
-        accounts.fail_sync(connection, account.id, code, when, when + 1, link="https://x.example")
+        accounts.fail_sync(connection, account, code, when, when + 1, link="https://x.example")
         found = accounts.read(connection, account.id)
         assert found is not None
         seen.append((found.trouble, found.failures, found.next_sync))
@@ -198,13 +199,70 @@ def test_states_of_sources(connection: Connection, vault: Vault) -> None:
 
 
 def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: Vault) -> None:
-    """The next start says so."""
+    """The next start begins it anew at once, and what was wished for is due still."""
     account = connect(connection, vault)
     accounts.begin_sync(connection, account.id)
     accounts.forget_running(connection)
     found = accounts.read(connection, account.id)
     assert found is not None
-    assert not found.syncing
+    assert (found.syncing, found.next_sync, found.due) == (False, 0.0, Wish.FULL)
+
+
+WISHES = {
+    "a full one after a small one": ([Wish.INCREMENTAL, Wish.FULL], Wish.FULL),
+    "a small one after a full one": ([Wish.FULL, Wish.INCREMENTAL], Wish.FULL),
+    "acceptance stays": ([Wish.ACCEPT, Wish.FULL, Wish.INCREMENTAL], Wish.ACCEPT),
+}
+
+
+@pytest.mark.parametrize(("wishes", "strongest"), WISHES.values(), ids=WISHES)
+def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes: list[Wish], strongest: Wish) -> None:
+    """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
+    account = connect(connection, vault)
+    begun = accounts.begin_sync(connection, account.id)
+    assert begun is not None
+    accounts.end_sync(connection, begun, NOW, NOW)
+    for wish in wishes:
+        accounts.ask(connection, account.id, wish)
+    begun = accounts.begin_sync(connection, account.id)
+    assert begun is not None
+    assert begun.due is strongest
+    accounts.fail_sync(connection, begun, "network", NOW, NOW + 30)
+    accounts.ask(connection, account.id, Wish.INCREMENTAL)
+    again = accounts.begin_sync(connection, account.id)
+    assert again is not None
+    assert again.due is strongest
+
+
+def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, vault: Vault) -> None:
+    """Neither onto a disconnected account nor onto the next consent's."""
+    old = connect(connection, vault)
+    accounts.disconnect(connection, old.id)
+    accounts.end_sync(connection, old, NOW + 5, NOW + 6)
+    accounts.fail_sync(connection, old, "consent_revoked", NOW + 5, None)
+    left = accounts.read(connection, old.id)
+    assert left is not None
+    assert (left.last_sync, left.next_sync, left.trouble, left.attempts) == (None, None, None, 0)
+    new = connect(connection, vault, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
+    accounts.refreshed(connection, vault, old, "late", NOW, "late")
+    accounts.fail_sync(connection, old, "consent_revoked", NOW + 10, None)
+    held = accounts.tokens(connection, vault, new.id)
+    assert held is not None
+    assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
+    assert accounts.read(connection, new.id) == new
+
+
+def test_a_quick_look_does_not_count(connection: Connection, vault: Vault) -> None:
+    """Contacts may be many; who only wants to know of accounts need not wait for the count."""
+    account = connect(connection, vault)
+    contacts.apply(connection, account.id, Source.CONTACTS, [Record("c1", "s1", Contact("c1", name="A"))], [])
+    assert [one.contacts for one in accounts.read_all(connection)] == [1]
+    assert [one.contacts for one in accounts.read_all(connection, counted=False)] == [0]
+
+
+def test_no_address_is_in_a_repr(connection: Connection, vault: Vault) -> None:
+    """A log may hold an account."""
+    assert repr(connect(connection, vault)) == "<Account 1 of acme>"
 
 
 def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> None:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.number import parse
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, contacts, tables
 from ldapgw.store.contacts import Record
 from ldapgw.store.vault import Vault
 from tests.store.test_accounts import GRANT, NOW
@@ -45,7 +45,7 @@ def account_id(connection: Connection, vault: Vault) -> int:
 def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
     """Every field, numbers and their forms included: nothing is worked out again at a start."""
     contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA, unreadable=1)], [])
-    assert contacts.read(connection, account_id) == (ADA,)
+    assert contacts.read(connection, account_id) == ((ADA,), 0)
     assert contacts.records(connection, account_id, Source.CONTACTS) == {"c1": Record("c1", "s1", ADA, unreadable=1)}
 
 
@@ -58,7 +58,7 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
     assert account is not None
     assert (account.contacts, account.numbers) == (1, 2)
     assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
-    assert contacts.read(connection, account_id) == (ADA,)
+    assert contacts.read(connection, account_id) == ((ADA,), 0)
 
 
 def test_changed_and_gone(connection: Connection, account_id: int) -> None:
@@ -88,7 +88,7 @@ def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA)], [])
     assert contacts.forget_source(connection, account_id, Source.CONTACTS)
     assert not contacts.forget_source(connection, account_id, Source.CONTACTS)
-    assert contacts.read(connection, account_id) == ()
+    assert contacts.read(connection, account_id) == ((), 0)
 
 
 def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
@@ -98,3 +98,24 @@ def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
     assert contacts.read_labels(connection, account_id) == {"contactGroups/2": "Haus 🏠"}
     contacts.set_labels(connection, account_id, {})
     assert contacts.read_labels(connection, account_id) == {}
+
+
+def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: Connection, account_id: int) -> None:
+    """Another version may have written them; the rest is served, and their source is due for a full sync."""
+    whole = [Record("c1", "s1", ADA), Record("c2", "s2", Contact("c2", name="B"))]
+    contacts.apply(connection, account_id, Source.CONTACTS, whole, [])
+    accounts.set_sources(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
+    contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
+    damage = update(tables.contact).where(tables.contact.c.uid == "c2")
+    connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
+    assert contacts.read(connection, account_id) == ((ADA,), 1)
+    assert contacts.sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
+    assert contacts.records(connection, account_id, Source.CONTACTS)["c2"] == Record("c2", "s2", None)
+
+
+def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -> None:
+    """Persons that were left out do not count."""
+    stored = [Record("c1", "s1", ADA), Record("c2", "s2", None, "empty")]
+    contacts.apply(connection, account_id, Source.DIRECTORY, stored, [])
+    assert contacts.served_by(connection, Source.DIRECTORY) == {account_id: 1}
+    assert contacts.served_by(connection, Source.CONTACTS) == {}

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
+    BadResponse,
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
     ScopeMissing,
     SuspiciousShrink,
 )
+from ldapgw.google.people import Page
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
@@ -329,3 +333,99 @@ def test_tenants_that_the_configuration_knows() -> None:
     """Accounts of one that was taken out rest."""
     stage = Stage()
     assert [stage.job.serves("acme"), stage.job.serves("other")] == [True, False]
+
+
+def test_a_listing_that_was_cut_removes_nobody() -> None:
+    """Google's own total says that there are more."""
+    stage = connected()
+    for number in range(30):
+        stage.world.add_person(ALICE, person(f"Person {number}"))
+    stage.sync()
+    before = stage.sync_states(), stage.records()
+    real = stage.job._people.pages
+
+    async def cut(source: Source, access_token: str, sync_token: str | None) -> AsyncIterator[Page]:
+        async for page in real(source, access_token, sync_token):
+            yield replace(page, persons=page.persons[:20])
+
+    stage.job._people.pages = cut  # type: ignore[method-assign]
+    with pytest.raises(BadResponse):
+        stage.sync(full=True, accept_shrink=True)
+    assert (stage.sync_states(), stage.records()) == before
+
+
+def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
+    """Only the token endpoint says that a consent is gone."""
+    stage = connected()
+    stage.world.faults.inject("error_unauthenticated_401")
+    with pytest.raises(GoogleUnavailable):
+        stage.sync()
+
+
+def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
+    """A directory that is closed is no box that was not ticked: the state says so, and it is tried again."""
+    stage = connected(sources=(Source.DIRECTORY,))
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    stage.sync()
+    stage.world.faults.inject("error_permission_denied_directory_403")
+    stage.sync()
+    assert stage.account().sources == {Source.DIRECTORY: SourceState.UNAVAILABLE}
+    assert stage.names("directory") == []
+    stage.world.faults.clear()
+    stage.sync()
+    assert stage.names("directory") == ["Dora Dienst"]
+
+
+def test_a_full_sync_is_done_before_google_asks_for_one() -> None:
+    """Within the sixth day, at a time of the account's own."""
+    stage = connected()
+    stage.sync()
+    start = stage.clock.seconds()
+    days = []
+    for _ in range(7 * 24):
+        stage.clock.advance(3600)
+        before = stage.sync_states()[Source.CONTACTS].full_sync_at
+        stage.sync()
+        if stage.sync_states()[Source.CONTACTS].full_sync_at != before:
+            days.append((stage.clock.seconds() - start) / 86400)
+    assert len(days) == 1
+    assert 5 <= days[0] <= 6
+
+
+def test_a_label_that_is_renamed_is_followed() -> None:
+    """Who had the wanted label and has it no more, and the other way round."""
+    stage = connected(labels=("Kunden",))
+    groups = [stage.world.add_label(ALICE, name) for name in ("Kunden", "Andere")]
+    for name, group in zip(("Ada Riese", "Bo Weg"), groups, strict=True):
+        member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+        stage.world.add_person(ALICE, person(name) | member)
+    stage.sync()
+    assert stage.names() == ["Ada Riese"]
+    stage.world.delete_label(ALICE, groups[0])
+    third = stage.world.add_label(ALICE, "kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": third}}]}
+    stage.world.add_person(ALICE, person("Cy Neu") | member)
+    stage.sync()
+    assert stage.names() == ["Cy Neu"]
+
+
+def test_starred_contacts_can_be_asked_for() -> None:
+    """The groups that every account has are labels too."""
+    stage = connected(labels=("starred",))
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}]}
+    stage.world.add_person(ALICE, person("Ada Riese") | member)
+    stage.world.add_person(ALICE, person("Bo Weg"))
+    stage.sync()
+    assert stage.names() == ["Ada Riese"]
+
+
+def test_a_change_of_a_starred_contact_costs_one_call() -> None:
+    """Those groups are no labels that we have not heard of."""
+    stage = connected()
+    changed = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    stage.calls()
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}]}
+    stage.world.change_person(ALICE, changed, person("Ada Riese") | member)
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1}

@@ -43,12 +43,12 @@ MOVED = replace(reading("c2", source_id="s-c1"), previous_uids=("c1",))
 CASES = {
     "first sync": ({}, [reading("c1"), reading("c2")], True, Plan(CONTACTS, (record("c1"), record("c2")))),
     "nothing changed": (stored(record("c1")), [reading("c1")], True, Plan(CONTACTS, before=1)),
-    "a quiet delta": (stored(record("c1")), [], False, Plan(CONTACTS, before=1)),
+    "a quiet delta": (stored(record("c1")), [], False, Plan(CONTACTS)),
     "a changed contact": (
         stored(record("c1")),
         [reading("c1", "New")],
         False,
-        Plan(CONTACTS, (record("c1", "New"),), before=1),
+        Plan(CONTACTS, (record("c1", "New"),)),
     ),
     "swept by a full sync": (
         stored(record("c1"), record("c2")),
@@ -56,25 +56,25 @@ CASES = {
         True,
         Plan(CONTACTS, gone=("c1",), before=2, lost=1),
     ),
-    "not swept by a delta": (stored(record("c1"), record("c2")), [reading("c2")], False, Plan(CONTACTS, before=2)),
+    "not swept by a delta": (stored(record("c1"), record("c2")), [reading("c2")], False, Plan(CONTACTS)),
     "deleted by a delta": (
         stored(record("c1")),
         [deleted("c1")],
         False,
-        Plan(CONTACTS, gone=("c1",), before=1, lost=1),
+        Plan(CONTACTS, gone=("c1",)),
     ),
     "deleted and never known": ({}, [deleted("c1")], False, Plan(CONTACTS)),
     "deleted, then there again": (
         stored(record("c1")),
         [deleted("c1"), reading("c1", "New")],
         False,
-        Plan(CONTACTS, (record("c1", "New"),), before=1),
+        Plan(CONTACTS, (record("c1", "New"),)),
     ),
     "there, then deleted": (
         stored(record("c1")),
         [reading("c1", "New"), deleted("c1")],
         False,
-        Plan(CONTACTS, gone=("c1",), before=1, lost=1),
+        Plan(CONTACTS, gone=("c1",)),
     ),
     "twice in one answer": ({}, [reading("c1", "A"), reading("c1", "B")], True, Plan(CONTACTS, (record("c1", "B"),))),
     "left out with a reason": ({}, [EMPTY], True, Plan(CONTACTS, (Record("c9", "s-c9", None, "empty"),))),
@@ -88,13 +88,13 @@ CASES = {
         stored(record("c1")),
         [MOVED],
         False,
-        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",), before=1),
+        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",)),
     ),
     "moved without being told": (
         stored(record("c1")),
         [reading("c2", source_id="s-c1")],
         False,
-        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",), before=1),
+        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",)),
     ),
     "an empty answer": (stored(record("c1")), [], True, Plan(CONTACTS, gone=("c1",), before=1, lost=1)),
 }
@@ -134,6 +134,22 @@ def test_a_book_that_shrinks(size: int, lost: int, suspicious: bool) -> None:
     before = stored(*(record(f"c{number}") for number in range(size)))
     plan = make_plan(CONTACTS, before, [reading(f"c{number}") for number in range(lost, size)], full=True)
     assert (plan.before, plan.lost, plan.is_suspicious) == (size, lost, suspicious)
+
+
+def test_a_delta_may_delete_as_many_as_it_says() -> None:
+    """What Google says is gone is gone: only what a full sync did not hear of is doubted."""
+    before = stored(*(record(f"c{number}") for number in range(25)))
+    plan = make_plan(CONTACTS, before, [deleted(uid) for uid in before], full=False)
+    assert (len(plan.gone), plan.is_suspicious) == (25, False)
+
+
+def test_contacts_that_become_empty_are_lost_too() -> None:
+    """A Google that answers without names and numbers, or a label that vanished, empties the book as well."""
+    before = stored(*(record(f"c{number}") for number in range(30)))
+    empty = [replace(reading(uid), contact=None, skipped="empty") for uid in before]
+    assert make_plan(CONTACTS, before, empty, full=True).is_suspicious
+    unlabelled = [reading(uid) for uid in before]
+    assert make_plan(CONTACTS, before, unlabelled, full=True, labels={"contactGroups/1"}).is_suspicious
 
 
 def test_contacts_that_move_are_not_lost() -> None:

@@ -39,7 +39,7 @@ ACCOUNT = Account(
     failures=0,
     attempts=1,
     wish=None,
-    accept_shrink=False,
+    due=None,
     generation=1,
     sources={Source.CONTACTS: SourceState.ON},
     contacts=1812,
@@ -106,7 +106,7 @@ def shown(account: Account | None) -> Reader:
             {"sync", "share", "disconnect"},
         ),
         (
-            replace(ACCOUNT, refresh_expires_at=NOW + 86400),
+            replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
             "✓",
             "Connected",
             {"connect", "sync", "share", "disconnect"},
@@ -155,8 +155,8 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
 
 def test_warnings_are_shown() -> None:
     """Such as the day on which a consent ends."""
-    text = shown(replace(ACCOUNT, refresh_expires_at=NOW + 86400)).text
-    assert "this consent ends on 2026-09-22 14:13 UTC" in text
+    text = shown(replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799)).text
+    assert "this consent ends on 2026-09-28 12:13 UTC" in text
 
 
 def test_what_was_left_out() -> None:

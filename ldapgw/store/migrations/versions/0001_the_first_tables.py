@@ -24,7 +24,7 @@ def upgrade() -> None:
         ),
         sa.Column("access_token", sa.LargeBinary(), nullable=True, comment="sealed"),
         sa.Column("access_expires_at", sa.Float(), nullable=True, comment="when the access token ends"),
-        sa.Column("syncing", sa.Boolean(), server_default=sa.text("0"), nullable=False, comment="a sync is running"),
+        sa.Column("syncing", sa.Boolean(), server_default=sa.false(), nullable=False, comment="a sync is running"),
         sa.Column("last_sync", sa.Float(), nullable=True, comment="when the last good sync ended"),
         sa.Column("next_sync", sa.Float(), nullable=True, comment="when the next one is planned; null: none is"),
         sa.Column("error_code", sa.String(), nullable=True, comment="the error code of status.json; null: all is well"),
@@ -34,14 +34,16 @@ def upgrade() -> None:
             "failures", sa.Integer(), server_default="0", nullable=False, comment="syncs that failed one after another"
         ),
         sa.Column(
-            "wish", sa.String(), nullable=True, comment="a sync that a person asks for: incremental or full; null: none"
+            "wish",
+            sa.String(),
+            nullable=True,
+            comment="a sync that a person asks for now: incremental, full or accept; null: none",
         ),
         sa.Column(
-            "accept_shrink",
-            sa.Boolean(),
-            server_default=sa.text("0"),
-            nullable=False,
-            comment="the wish accepts a shrunk book",
+            "due",
+            sa.String(),
+            nullable=True,
+            comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual",
         ),
         sa.Column(
             "attempts", sa.Integer(), server_default="0", nullable=False, comment="syncs that ended, well or not"

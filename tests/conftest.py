@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""What tests of every part share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.logger import formatEvent, globalLogPublisher
+
+
+@pytest.fixture
+def caplog_twisted() -> Iterator[list[str]]:
+    """What our own loggers say during the test."""
+    said: list[str] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        if event.get("log_namespace", "").startswith("ldapgw"):
+            said.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield said
+    globalLogPublisher.removeObserver(observe)
