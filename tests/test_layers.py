@@ -28,17 +28,24 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts"}, PURE),
     "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
-    "publisher": ({"catalog", "contact", "directory", "store"}, {"twisted", "sqlalchemy"}),
+    "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
-    "ldap": ({"errors", "ber", "directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
+    "complaints": (set(), PURE),
+    "ldap": (
+        {"errors", "ber", "complaints", "directory", "__init__"},
+        {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},
+    ),
     "web": (
         {"errors", "contact", "google", "store", "status", "__init__"},
         {"klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
-    "state": ({"lock", "store"}, {"sqlalchemy"}),
-    "listener": ({"errors"}, {"twisted"}),
-    "tls": ({"config", "errors"}, {"OpenSSL", "twisted", "zope"}),
+    "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
+    "descriptors": (set(), {"twisted"}),
+    "listener": ({"complaints", "descriptors", "errors"}, {"twisted", "zope"}),
+    "certificate": (set(), {"cryptography"}),
+    "tls": ({"certificate", "config", "errors"}, {"OpenSSL", "twisted", "zope"}),
+    "renewal": ({"errors", "tls"}, {"twisted"}),
     "logs": (set(), {"twisted"}),
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
@@ -54,7 +61,7 @@ DOORS = {
     "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},
     "alembic": {"store.database", "store.migrations.env"},
-    "cryptography": {"store.vault", "cli.certificate"},
+    "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }
 
 
