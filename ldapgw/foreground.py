@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor as installed
 
 from ldapgw.config import Config
 from ldapgw.logs import begin_logging
 from ldapgw.service import Gateway, makeService
+
+# Twisted's declaration of it lacks what every real one has.
+reactor: Any = installed
 
 
 def run(config: Config) -> int:
