@@ -131,7 +131,7 @@ class SuspiciousShrink(GoogleError):
 
 
 class ResultCode(IntEnum):
-    """RFC 4511 4.1.9, appendix A; RFC 3909 for the cancel codes."""
+    """RFC 4511 4.1.9, appendix A; RFC 3909 for the cancel codes, draft-ietf-ldapext-ldapv3-vlv-09 for 60, 61 and 76."""
 
     SUCCESS = 0
     OPERATIONS_ERROR = 1
@@ -146,6 +146,8 @@ class ResultCode(IntEnum):
     CONFIDENTIALITY_REQUIRED = 13
     NO_SUCH_ATTRIBUTE = 16
     UNDEFINED_ATTRIBUTE_TYPE = 17
+    INAPPROPRIATE_MATCHING = 18
+    INVALID_ATTRIBUTE_SYNTAX = 21
     NO_SUCH_OBJECT = 32
     INVALID_DN_SYNTAX = 34
     INVALID_CREDENTIALS = 49
@@ -153,6 +155,9 @@ class ResultCode(IntEnum):
     BUSY = 51
     UNAVAILABLE = 52
     UNWILLING_TO_PERFORM = 53
+    SORT_CONTROL_MISSING = 60
+    OFFSET_RANGE_ERROR = 61
+    VIRTUAL_LIST_VIEW_ERROR = 76
     OTHER = 80
     CANCELED = 118
     NO_SUCH_OPERATION = 119

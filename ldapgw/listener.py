@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Endpoints that are listened on, and the sessions behind them.
 
-A port that cannot be had ends the start with a plain line.
+A port that cannot be had ends the start with a plain line.  While few file descriptors are left, connections that come
+are closed at once: those that are there, the database and Google need what is left.
 """
 
 from __future__ import annotations
@@ -13,17 +14,68 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    ILoggingContext,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from ldapgw.complaints import Complaints
+from ldapgw.descriptors import has_room
 from ldapgw.errors import UserError
 
 log = Logger()
 
 
+@implementer(IProtocolFactory, ILoggingContext)
+class Door:
+    """In front of a factory: whether one more connection can be had.
+
+    :param name: what the log calls it.
+    :param has_room: whether there are file descriptors left for it.
+    """
+
+    def __init__(self, name: str, factory: IProtocolFactory, clock: IReactorTime, has_room: Callable[[], bool]) -> None:
+        self._name = name
+        self._factory = factory
+        self._clock = clock
+        self._has_room = has_room
+        self._complaints = Complaints()
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """The connection's protocol; None closes it at once."""
+        if self._has_room():
+            return self._factory.buildProtocol(addr)
+        complaint = self._complaints.add("refused", self._name, self._clock.seconds())
+        if complaint is not None:
+            log.warn(
+                "{listener}: {count} connections closed at once, few file descriptors are left; raise LimitNOFILE",
+                listener=self._name,
+                count=complaint.count,
+            )
+        return None
+
+    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+        """See `IProtocolFactory`."""
+        self._factory.doStart()
+
+    def doStop(self) -> None:  # noqa: N802 - Twisted's name
+        """See `IProtocolFactory`."""
+        self._factory.doStop()
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """See `ILoggingContext`."""
+        return self._name
+
+
 class Listener(Service):
-    """Listens from the privileged start on, so that twistd can drop its rights afterwards.
+    """Listens from the privileged start on.
 
     :param setting: where the endpoint stands in the file, for messages.
     :param endpoint: Twisted's server endpoint string.
@@ -32,7 +84,7 @@ class Listener(Service):
     def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
         self._endpoint = serverFromString(reactor, endpoint)
         self._name = f'{setting} "{endpoint}"'
-        self._factory = factory
+        self._door = Door(self._name, factory, reactor, has_room)
         self._port: IListeningPort | None = None
         self._problem = ""
 
@@ -43,7 +95,7 @@ class Listener(Service):
         """
         super().privilegedStartService()
         # Twisted's own endpoints listen at once; one that does not is heard of in the log.
-        self._endpoint.listen(self._factory).addCallbacks(self._listening, self._refused)
+        self._endpoint.listen(self._door).addCallbacks(self._listening, self._refused)
         if self._problem:
             raise UserError(self._problem)
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from ldapgw import __version__
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
+from ldapgw.descriptors import make_room
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
@@ -33,6 +34,7 @@ from ldapgw.listener import Listener, Sessions
 from ldapgw.offthread import OffThread
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
+from ldapgw.renewal import Renewal
 from ldapgw.state import State
 from ldapgw.store.watch import Watch
 from ldapgw.store.worker import StoreWorker
@@ -99,6 +101,7 @@ def makeService(config: Config, reactor: Any) -> Gateway:
 
 
 def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
+    make_room(config.ldap.max_connections)
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
@@ -156,8 +159,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         changed=refresher.look_now,
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
+    renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (refresher, scheduler, *listeners):
+    for part in (refresher, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     _load(publisher)
     books = [book for directory in catalog.dit().directories for book in directory.books]
@@ -177,7 +181,7 @@ def _listeners(
 ) -> Iterable[IService]:
     """Everything that the outside can talk to."""
     ldap = LdapFactory(
-        Gate(catalog.dit, catalog.authenticate, catalog.anonymous),
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32)),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
         reactor,
         tls,

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # What tools leave behind; git knows it by .gitignore.
-_LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.cache")
+_LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.cache", "node_modules")
 
 
 def project_files() -> list[Path]:

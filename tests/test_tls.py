@@ -1,71 +1,77 @@
 # SPDX-License-Identifier: MIT
-"""The certificate, and what is said of one that cannot be used."""
+"""The certificate that phones are shown, whom else it lets in, and what is said of files that cannot be used."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from OpenSSL import SSL
 
 from ldapgw.config import Tls
 from ldapgw.config.forms import File
 from ldapgw.errors import UserError
-from ldapgw.tls import ServerContext
+from ldapgw.tls import ServerContext, stamp
+from tests.certificates import Issued, issue
 
 
-def write_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = ec.generate_private_key(ec.SECP256R1())
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return key
+def files_of(folder: Path, issued: Issued, **more: Any) -> Tls:
+    certificate, key = issued.write(folder)
+    return Tls(certificate=File(certificate), private_key=File(key), **more)
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Tls:
     """A key and its certificate."""
-    key = write_key(tmp_path / "key.pem")
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    return Tls(certificate=File(tmp_path / "cert.pem"), private_key=File(tmp_path / "key.pem"))
+    return files_of(tmp_path, issue())
 
 
-def shake(server: SSL.Context, highest: int) -> str:
-    """The version that a client of that version at most agrees on with the server; "" where there is none."""
-    client_context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    client_context.set_min_proto_version(SSL.TLS1_VERSION)
-    client_context.set_max_proto_version(highest)
-    client_context.set_cipher_list(b"ALL:@SECLEVEL=0")
-    client, other = SSL.Connection(client_context), SSL.Connection(server)
+def client_context(*, highest: int = SSL.TLS1_3_VERSION, shows: Issued | None = None) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_VERSION)
+    context.set_max_proto_version(highest)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    if shows is not None:
+        context.use_certificate(shows.certificate)
+        context.use_privatekey(shows.key)
+    return context
+
+
+def pump(*ends: SSL.Connection) -> None:
+    """Carry what one says to the other."""
+    for near, far in (ends, reversed(ends)):
+        with suppress(SSL.WantReadError):
+            far.bio_write(near.bio_read(1 << 20))
+
+
+def shake(server: SSL.Context, client: SSL.Connection) -> tuple[SSL.Connection, str]:
+    """A handshake in memory: the server's end, and why it failed."""
+    other = SSL.Connection(server)
     client.set_connect_state()
     other.set_accept_state()
     for _ in range(4):
-        for end, far in ((client, other), (other, client)):
+        for end in (client, other):
             try:
                 end.do_handshake()
             except SSL.WantReadError:
                 pass
-            except SSL.Error:
-                return ""
-            with suppress(SSL.WantReadError):
-                far.bio_write(end.bio_read(65536))
-    return client.get_protocol_version_name()
+            except SSL.Error as error:
+                if end is other:
+                    return other, str(error.args[0][-1][-1])
+            pump(client, other)
+    return other, ""
+
+
+def agreed(server: SSL.Context, highest: int) -> str:
+    """The version that a client of that version at most agrees on with the server; "" where there is none."""
+    client = SSL.Connection(client_context(highest=highest))
+    _, problem = shake(server, client)
+    return "" if problem else client.get_protocol_version_name()
 
 
 VERSIONS = {
@@ -74,22 +80,134 @@ VERSIONS = {
 }
 
 
-@pytest.mark.parametrize(("minimum", "agreed"), VERSIONS.values(), ids=VERSIONS)
-def test_versions(files: Tls, minimum: str, agreed: dict[int, str]) -> None:
+@pytest.mark.parametrize(("minimum", "expected"), VERSIONS.values(), ids=VERSIONS)
+def test_versions(tmp_path: Path, minimum: Any, expected: dict[int, str]) -> None:
     """Older ones are refused in the handshake."""
-    tls = Tls(certificate=files.certificate, private_key=files.private_key, minimum=minimum)  # type: ignore[arg-type]
-    context = ServerContext(tls).getContext()
-    assert {highest: shake(context, highest) for highest in agreed} == agreed
+    context = ServerContext(files_of(tmp_path, issue(), minimum=minimum)).getContext()
+    assert {highest: agreed(context, highest) for highest in expected} == expected
+
+
+@pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
+def test_both_kinds_of_certificate_work_without_a_server_name(tmp_path: Path, kind: str, highest: int) -> None:
+    """Phones from before 2020 send none, and know RSA alone."""
+    issued = issue(kind=kind)
+    client = SSL.Connection(client_context(highest=highest))
+    _, problem = shake(ServerContext(files_of(tmp_path, issued)).getContext(), client)
+    shown = client.get_peer_certificate(as_cryptography=True)
+    assert (problem, shown) == ("", issued.certificate)
+
+
+def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
+    """Neither plain RSA nor anything broken is among them; one in CBC mode is, for old phones."""
+    names = SSL.Connection(ServerContext(files).getContext()).get_cipher_list()
+    old = [name for name in names if not name.startswith("TLS_")]
+    assert [name for name in old if not name.startswith("ECDHE-")] == []
+    assert [name for name in names if any(bad in name for bad in ("RC4", "DES", "MD5", "NULL", "EXP"))] == []
+    assert old[0].endswith("GCM-SHA384")
+    assert "ECDHE-RSA-AES128-SHA" in old
+
+
+def test_nobody_renegotiates(files: Tls) -> None:
+    """A client that tries is refused, and the session goes on without it."""
+    client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
+    server, _ = shake(ServerContext(files).getContext(), client)
+    client.renegotiate()
+    with suppress(SSL.Error):
+        client.do_handshake()
+    pump(client, server)
+    with suppress(SSL.Error):
+        server.recv(10)
+    assert server.total_renegotiations() == 0
+
+
+def test_a_session_is_resumed_with_its_ticket(tmp_path: Path) -> None:
+    """In TLS 1.2, where the ticket comes in the handshake; also where clients show certificates."""
+    authority = issue("authority", authority=True, which=1)
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=authority, which=2))
+    first, second = SSL.Connection(context), SSL.Connection(context)
+    assert shake(server, first)[1] == ""
+    session = first.get_session()
+    assert session is not None
+    second.set_session(session)
+    assert shake(server, second)[1] == ""
+    assert second.master_key() == first.master_key()
+
+
+AUTHORITY = issue("authority", authority=True, which=1)
+SHOWN: dict[str, tuple[Callable[[], Issued | None], str]] = {
+    "of the authority": (lambda: issue("desk1", by=AUTHORITY, which=2), ""),
+    "none": (lambda: None, "peer did not return a certificate"),
+    "of nobody": (lambda: issue("desk1", which=2), "certificate verify failed"),
+    "expired": (lambda: issue("desk1", by=AUTHORITY, which=2, days=-1), "certificate verify failed"),
+    "of an authority by the same name": (
+        lambda: issue("desk1", by=issue("authority", authority=True, which=3), which=2),
+        "certificate verify failed",
+    ),
+}
+
+
+@pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+@pytest.mark.parametrize(("shows", "problem"), SHOWN.values(), ids=SHOWN)
+def test_clients_show_a_certificate_of_the_authority(
+    tmp_path: Path, shows: Callable[[], Issued | None], problem: str, highest: int
+) -> None:
+    """Where ``client_ca`` is set; who has none of it does not get through the handshake."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    client = SSL.Connection(client_context(highest=highest, shows=shows()))
+    assert shake(server, client)[1] == problem
+
+
+def test_clients_are_told_whose_certificate_is_wanted(tmp_path: Path) -> None:
+    """One that has several picks by that."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
+    shake(server, client)
+    assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
 
 
 def test_files_that_cannot_be_used(files: Tls, tmp_path: Path) -> None:
-    """One line that names the key of the configuration and the file."""
-    write_key(tmp_path / "other.pem")
-    for certificate, private_key, message in (
-        ("none.pem", "key.pem", "tls.certificate = .*none.pem: is no certificate that can be read"),
-        ("key.pem", "key.pem", "tls.certificate = .*key.pem: is no certificate that can be read"),
-        ("cert.pem", "none.pem", "tls.private_key = .*none.pem: is no private key that can be read"),
-        ("cert.pem", "other.pem", "tls.private_key = .*other.pem: .* not the certificate's"),
+    """One line that names the key of the configuration and the file, and says why."""
+    (tmp_path / "other.pem").write_bytes(issue(which=7).key_pem())
+    (tmp_path / "secret.pem").write_bytes(issue().key_pem(BestAvailableEncryption(b"x")))
+    for certificate, private_key, client_ca, message in (
+        ("none.pem", "key.pem", None, "tls.certificate = .*none.pem: is no certificate that can be used .No such file"),
+        ("key.pem", "key.pem", None, "tls.certificate = .*key.pem: is no certificate that can be used"),
+        ("cert.pem", "none.pem", None, "tls.private_key = .*none.pem: is no private key that can be used"),
+        ("cert.pem", "other.pem", None, "tls.private_key = .*other.pem: .* not the certificate's .key values mismatch"),
+        ("cert.pem", "secret.pem", None, "tls.private_key = .*secret.pem: is protected by a passphrase"),
+        ("cert.pem", "key.pem", "none.pem", "tls.client_ca = .*none.pem: holds no certificate that can be used"),
+        ("cert.pem", "key.pem", "key.pem", "tls.client_ca = .*key.pem: holds no certificate that can be used"),
     ):
+        authority = File(tmp_path / client_ca) if client_ca else None
+        tls = Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key))
         with pytest.raises(UserError, match=message):
-            ServerContext(Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key)))
+            ServerContext(Tls(certificate=tls.certificate, private_key=tls.private_key, client_ca=authority))
+
+
+def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:
+    """It changes when one is written, replaced by another, or gone."""
+    seen = [stamp(files)]
+    os.utime(files.certificate, (1, 1))
+    seen.append(stamp(files))
+    issue(which=9).write(tmp_path, "new-")
+    (tmp_path / "new-key.pem").replace(files.private_key)
+    seen.append(stamp(files))
+    Path(files.private_key).unlink()
+    seen.append(stamp(files))
+    assert len(set(seen)) == 4
+    assert seen[3][1] is None
+
+
+def test_the_lifetime_is_that_of_the_whole_chain(tmp_path: Path) -> None:
+    """An intermediate certificate may end before the server's own."""
+    authority = issue("authority", authority=True, which=1, days=10)
+    own = issue(by=authority)
+    tls = files_of(tmp_path, own)
+    Path(tls.certificate).write_bytes(own.pem + authority.pem)
+    pair = ServerContext(tls).pair
+    assert pair.lifetime.ends == authority.certificate.not_valid_after_utc

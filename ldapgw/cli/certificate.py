@@ -1,45 +1,40 @@
 # SPDX-License-Identifier: MIT
-"""Looking at the certificate and the private key of ``[tls]`` as the gateway will."""
+"""Looking at the certificates and the private key of ``[tls]`` as the gateway will."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ldapgw.certificate import WARN_DAYS, Lifetime, PrivateKey, read_certificates, read_private_key
 from ldapgw.cli.finding import Finding, Mark
 from ldapgw.config import Tls
 
-# Let's Encrypt renews 30 days before the end; with less than that left, the renewal is not working.
-WARN_DAYS = 30
-
 
 def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:
-    """The certificate, its private key, whether they belong together, and how long they last.
+    """The certificate, its private key, whether they belong together, how long they last, and who signs phones'.
 
     :param host: the name that phones connect to.
     :param now: seconds since the epoch.
     """
-    chain: list[x509.Certificate] = []
-    key: PrivateKeyTypes | None = None
+    chain: Sequence[x509.Certificate] = ()
+    key: PrivateKey | None = None
     try:
-        chain = x509.load_pem_x509_certificates(Path(tls.certificate).read_bytes())
+        chain = read_certificates(Path(tls.certificate).read_bytes())
     except OSError as error:
         yield Finding(Mark.FAILED, tls.certificate, f"cannot be read: {error.strerror}")
     except ValueError:
         yield Finding(Mark.FAILED, tls.certificate, "expected certificates in PEM, the server's own first")
     try:
-        key = load_pem_private_key(Path(tls.private_key).read_bytes(), password=None)
+        key = read_private_key(Path(tls.private_key).read_bytes())
     except OSError as error:
         yield Finding(Mark.FAILED, tls.private_key, f"cannot be read: {error.strerror}")
     except TypeError:
         yield Finding(Mark.FAILED, tls.private_key, "is protected by a passphrase, for which nobody can be asked")
-    except (ValueError, UnsupportedAlgorithm):
+    except ValueError:
         yield Finding(Mark.FAILED, tls.private_key, "expected a private key in PEM")
     if chain:
         yield _lifetime(tls.certificate, chain, now)
@@ -51,21 +46,32 @@ def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:
         if chain[0].public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
             told = f"does not belong to the first certificate of {tls.certificate}"
             yield Finding(Mark.FAILED, tls.private_key, told)
+    if tls.client_ca:
+        yield _authorities(tls.client_ca, now)
 
 
-def _lifetime(file: str, chain: list[x509.Certificate], now: float) -> Finding:
+def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> Finding:
     """The chain lasts as long as the first of its certificates to expire."""
-    begins = max(certificate.not_valid_before_utc for certificate in chain)
-    ends = min(certificate.not_valid_after_utc for certificate in chain)
-    moment = datetime.fromtimestamp(now, UTC)
-    days = (ends - moment).days
-    if moment >= ends:
-        return Finding(Mark.FAILED, file, f"has expired on {ends:%Y-%m-%d}; renew it")
-    if moment < begins:
-        return Finding(Mark.FAILED, file, f"is valid from {begins:%Y-%m-%d} on; check the machine's clock")
-    if days < WARN_DAYS:
-        return Finding(Mark.WARNING, file, f"expires on {ends:%Y-%m-%d}, in {days} days; renew it")
-    return Finding(Mark.OK, file, f"valid until {ends:%Y-%m-%d}")
+    lifetime = Lifetime.of(chain)
+    days = lifetime.days_left(now)
+    if days < 0:
+        return Finding(Mark.FAILED, file, f"has expired on {lifetime.ends:%Y-%m-%d}; renew it")
+    if now < lifetime.begins.timestamp():
+        return Finding(Mark.FAILED, file, f"is valid from {lifetime.begins:%Y-%m-%d} on; check the machine's clock")
+    if days < WARN_DAYS[0]:
+        return Finding(Mark.WARNING, file, f"expires on {lifetime.ends:%Y-%m-%d}, in {days} days; renew it")
+    return Finding(Mark.OK, file, f"valid until {lifetime.ends:%Y-%m-%d}")
+
+
+def _authorities(file: str, now: float) -> Finding:
+    """Who signs the certificates of phones; one that has expired lets none of its phones in."""
+    try:
+        found = read_certificates(Path(file).read_bytes())
+    except OSError as error:
+        return Finding(Mark.FAILED, file, f"cannot be read: {error.strerror}")
+    except ValueError:
+        return Finding(Mark.FAILED, file, "expected certificates in PEM, of those who sign phones' certificates")
+    return _lifetime(file, found, now)
 
 
 def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[Finding]:

@@ -82,6 +82,9 @@ def _encryption(config: Config) -> Iterator[Finding]:
     elif open_to_network and not config.ldap.require_tls:
         told = "false, so phones that do not ask for TLS send their passwords unencrypted"
         yield Finding(Mark.WARNING, "ldap.require_tls", told)
+    if config.tls and config.tls.client_ca and config.ldap.listen and not config.ldap.require_tls:
+        told = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
+        yield Finding(Mark.WARNING, "tls.client_ca", told)
 
 
 def _is_local(interface: str) -> bool:

@@ -36,7 +36,9 @@ class Ldap(Table, frozen=True, kw_only=True):
     """``[ldap]``"""
 
     listen: Endpoints = Endpoints(["tcp:389"])
+    # There is no certificate by default.
     listen_tls: Endpoints = Endpoints()
+    # Cisco SPA and Sangoma phones have no TLS at all.
     require_tls: bool = False
     # A phone's list shows 50; an address book that reads everything pages.  1000 is what Active Directory gives.
     size_limit: Count = 1000
@@ -44,9 +46,11 @@ class Ldap(Table, frozen=True, kw_only=True):
     time_limit: Duration = Duration(10)
     # Phones keep a connection open between keystrokes; a quarter of an hour is what firewalls forget first.
     idle_timeout: Duration = Duration(900)
-    # The longest search seen from a phone has 2 KiB.
+    # The longest search seen from a phone has 2 KiB; a program that asks for everything stays below 10.
     max_message: Size = Size(64 << 10)
+    # One for each phone of a large site.  An idle one costs 2 KiB, with TLS 25, and a descriptor.
     max_connections: Count = 10000
+    # A site behind one translated address has some hundreds of phones; one client must not take all that there are.
     max_connections_per_address: Count = 500
 
 
@@ -55,6 +59,9 @@ class Tls(Table, frozen=True, kw_only=True):
 
     certificate: File
     private_key: File
+    # Without it, phones need no certificate of their own: few can be given one.
+    client_ca: File | None = None
+    # RFC 8996 forbids older ones; phones from before 2020 know no newer one.
     minimum: Literal["1.2", "1.3"] = "1.2"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ldapgw.contact import Contact
-from ldapgw.directory import fold, haystack
+from ldapgw.directory import haystack, order
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import Entry, encoded_text, encoded_texts
 from ldapgw.directory.naming import NamingContext
@@ -72,8 +72,8 @@ class Binder:
         sets, haystacks = zip(*pieces.values(), strict=True)
         uid, cn = texts["uid"][0], texts["cn"][0]
         dn = encoded_text(f"uid={escape(uid)},{self._place.dn}")
-        order = f"{fold.collation(cn)}\0{cn}\0{uid}"
-        return Entry(dn, shape, sets, haystacks, self._place, updated=updated, order=order)
+        stands = order.of_contact(cn, f"{self._place.path}/{uid}")
+        return Entry(dn, shape, sets, haystacks, self._place, updated=updated, order=stands)
 
     def _text(self, name: str, values: tuple[str, ...], also: tuple[str, ...]) -> tuple[bytes, str]:
         kind = attribute_type(name)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import fold
+from ldapgw.directory import fold, order
 from ldapgw.directory.binder import Binder, Bound
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, special
@@ -90,10 +90,12 @@ def build_book(
     place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}")
     binder = Binder(context, place, per_number=per_number)
     bound = [(contact, binder.bind(contact)) for contact in contacts]
-    container = _unit(context, place, name, subordinates=any(entries for _, entries in bound))
+    stands = order.of_branch(name, place.path)
+    container = _unit(context, place, name, stands, subordinates=any(entries for _, entries in bound))
     shelves = _shelves((entries for _, entries in bound), per_number=per_number)
-    branches = tuple(_labels(context, place, bound, labels, per_number=per_number))
-    return Book(key, name, sharing, container, shelves, branches)
+    branches = _labels(context, place, bound, labels, stands, per_number=per_number)
+    ordered = tuple(sorted(branches, key=lambda label: label.container.order))
+    return Book(key, name, sharing, container, shelves, ordered)
 
 
 def _labels(
@@ -101,10 +103,11 @@ def _labels(
     book: Place,
     bound: list[tuple[Contact, Bound]],
     labels: Mapping[str, str],
+    above: str,
     *,
     per_number: bool,
 ) -> Iterator[Label]:
-    """Labels in the order of their names; those whose names differ in case or blanks alone are one."""
+    """The labels; those whose names differ in case or blanks alone are one."""
     groups: dict[str, tuple[str, set[str]]] = {}
     for resource, name in sorted(labels.items(), key=lambda item: (fold.collation(item[1]), item)):
         if folded(name):
@@ -113,7 +116,8 @@ def _labels(
         place = Place(f"ou={escape(name)},{book.dn}", f"{book.path}/{key}")
         members = [entries for contact, entries in bound if not resources.isdisjoint(contact.labels)]
         moved = [Bound(*(tuple(entry.moved(place) for entry in form) for form in entries)) for entries in members]
-        container = _unit(context, place, name, subordinates=any(members))
+        stands = order.of_branch(name, place.path, above)
+        container = _unit(context, place, name, stands, subordinates=any(members))
         yield Label(name, container, _shelves(moved, per_number=per_number))
 
 
@@ -131,7 +135,7 @@ def _shelf(entries: list[Entry]) -> Shelf:
     return Shelf(ordered, {folded(entry.attribute("uid")[0].decode()): entry for entry in ordered})
 
 
-def _unit(context: NamingContext, place: Place, name: str, *, subordinates: bool) -> Entry:
+def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:
     attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
     operational = structure(place.dn, "organizationalUnit", place.path, subordinates=subordinates)
-    return special(place.dn, attributes, operational, lenient=context.lenient)
+    return special(place.dn, attributes, operational, lenient=context.lenient, order=stands)

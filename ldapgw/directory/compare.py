@@ -15,7 +15,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Whether the entry has the value.
 
-    :raises DirectoryError: as a search of that base does; undefinedAttributeType and noSuchAttribute.
+    :raises DirectoryError: as a search of that base does; undefinedAttributeType and noSuchAttribute; and
+        invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).
     """
     region = regions(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     kind = attribute_type(attribute)
@@ -26,4 +27,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
     tests = [(needle.equality(each, value, region.context), haystack) for each, haystack in present]
-    return any(test(haystack) for test, haystack in tests if test)
+    defined = [(test, haystack) for test, haystack in tests if test]
+    if not defined:
+        raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
+    return any(test(haystack) for test, haystack in defined)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.rootdse import Features
-from ldapgw.directory.viewer import Access
+from ldapgw.directory.rootdse import Features, root_dse
+from ldapgw.directory.viewer import Access, Viewer
 
 __all__ = ["Directory", "Dit", "Features", "NamingContext"]
 
@@ -33,14 +34,39 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Dit:
-    """All tenants' directories, and what the server can do; replaced as a whole, never changed."""
+    """All tenants' directories, and what the server can do; replaced as a whole, never changed.
+
+    What is worked out of it once, because clients ask for it at each connection, is kept beside it.
+    """
 
     directories: tuple[Directory, ...]
     features: Features
+    _in_clear: list[Dit] = field(default_factory=list, init=False, repr=False, compare=False)
+    _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def directory(self, tenant: str) -> Directory | None:
         """The directory of a tenant by its name."""
         return next((one for one in self.directories if one.context.name == tenant), None)
+
+    @property
+    def in_clear(self) -> Dit:
+        """The same for a connection without TLS, where no SASL mechanism works."""
+        if not self.features.sasl_mechanisms:
+            return self
+        if not self._in_clear:
+            self._in_clear.append(replace(self, features=replace(self.features, sasl_mechanisms=())))
+        return self._in_clear[0]
+
+    def root_dse(self, viewer: Viewer) -> Entry:
+        """The root DSE; its default naming context is the viewer's own, or the only one."""
+        names = frozenset(access.tenant for access in viewer.access)
+        found = self._root_dses.get(names)
+        if found is None:
+            contexts = tuple(directory.context for directory in self.directories)
+            likely = [context for context in contexts if context.name in names] or contexts
+            found = root_dse(self.features, contexts, likely[0] if len(likely) == 1 else None)
+            self._root_dses[names] = found
+        return found
 
 
 def _is_own(book: Book, access: Access) -> bool:

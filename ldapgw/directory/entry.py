@@ -28,7 +28,7 @@ class Entry:
 
     :ivar shape: the place of each user attribute, by its name.
     :ivar haystacks: the searchable form of each attribute's values, by its place.
-    :ivar order: sorts entries as people sort names: the folded name, a NUL, and what makes the order stable.
+    :ivar order: sorts entries as people sort names (`ldapgw.directory.order`); empty where there is one alone.
     """
 
     __slots__ = ("_dn", "_origin", "_sets", "_updated", "haystacks", "order", "shape")
@@ -118,7 +118,9 @@ class Entry:
         return [(encoded, encoded_set(values)) for encoded, values in asked]
 
 
-def special(dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool) -> Entry:
+def special(
+    dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, order: str = ""
+) -> Entry:
     """An entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
     kinds = [kind for kind in map(attribute_type, attributes) if kind]
     values = [tuple(attributes[kind.name]) for kind in kinds]
@@ -128,7 +130,8 @@ def special(dn: str, attributes: Mapping[str, Sequence[str]], operational: Attri
         for kind, texts in zip(kinds, values, strict=True)
     )  # fmt: skip
     shape = {kind.name: at for at, kind in enumerate(kinds)}
-    return Entry(encoded_text(dn), shape, tuple(map(encoded_texts, values)), haystacks, Fixed(operational))
+    sets = tuple(map(encoded_texts, values))
+    return Entry(encoded_text(dn), shape, sets, haystacks, Fixed(operational), order=order)
 
 
 def encoded_text(text: str) -> bytes:

@@ -101,7 +101,8 @@ def _read(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, 
     if text.isascii():
         lower = text.lower()
         return _read_ascii(lower, lower)
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_VISIBLE)
+    # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
+    folded = unicodedata.normalize("NFKC", text)[:LONGEST].casefold().translate(_VISIBLE)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE))
     if bare.isascii():
         return _read_ascii(bare, folded)

@@ -36,6 +36,7 @@ from ldapgw.directory.schema import (
     matching_rule,
     subtypes,
 )
+from ldapgw.directory.syntax import conforms
 
 Term = Callable[[Entry], bool | None]
 
@@ -44,9 +45,12 @@ _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 # What is worked out for each entry anew takes about so many looks' time.
 _SLOW = 20
 
-# The families whose values a rule of a family compares (RFC 4517 4.2.11: caseIgnoreMatch reads any kind of string).
-_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.NUMBER))
-_COMPARED = {Family.IDENTIFIER: _STRINGS, Family.EXACT: _STRINGS}
+# RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules that compare a Directory String compare all its alternatives,
+# which are, of the syntaxes here, Directory String itself, Country String and Telephone Number.
+_DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
+_DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
+# A person who asks for one of these rules means any text: mail and postal addresses too.
+_TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
 def prepare(sought: Filter, context: NamingContext) -> Term:
@@ -142,20 +146,24 @@ def _extensible(sought: Extensible, context: NamingContext) -> Term:
     if (sought.rule is not None and rule is None) or (sought.attribute is not None and kind is None):
         return _undefined
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
-    terms = [_extended(one, rule, sought, context) for each in kinds for one in subtypes(each)]
+    ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
+    terms = [_extended(one, rule, ruled, sought, context) for each in kinds for one in subtypes(each)]
     known = tuple(term for term in terms if term is not None)
     return _any(known) if known else _undefined
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, sought: Extensible, context: NamingContext
+    kind: AttributeType, rule: MatchingRule | None, ruled: Test | None, sought: Extensible, context: NamingContext
 ) -> Term | None:
-    """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one."""
+    """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
+
+    :param ruled: the rule's test.
+    """
     if rule is None:
         own = needle.equality(kind, sought.value, context)
         search = _own_haystack(kind, context)
-    elif kind.kind.family is rule.family or kind.kind.family in _COMPARED.get(rule.family, ()):
-        own = _ruled(rule, sought.value)
+    elif applies(rule, kind, context):
+        own = ruled
         search = _ruled_haystack(rule.family)
     else:
         return None
@@ -172,6 +180,15 @@ def _extended(
     return term if rule or sought.dn_attributes else _on(kind, own)
 
 
+def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:
+    """Whether a rule compares an attribute's values (RFC 4512 4.1.4 would call it the rule's use)."""
+    if rule.name in (kind.kind.equality, kind.kind.ordering, kind.kind.substrings):
+        return True
+    return rule.oid in _DIRECTORY_STRING_RULES and kind.kind.syntax in (
+        _TEXTS if context.lenient else _DIRECTORY_STRINGS
+    )
+
+
 def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.kind.family is Family.TEXT and context.lenient:
@@ -186,7 +203,7 @@ def _ruled_haystack(family: Family) -> Callable[[Iterable[str]], str]:
 def _ruled(rule: MatchingRule, value: bytes) -> Test | None:
     """The test of a rule that was asked for by name: RFC 4517 to the letter."""
     text = needle.text_of(value, lenient=False)
-    if text is None:
+    if text is None or not conforms(rule.syntax, text):
         return None
     if rule.use is Use.ORDERING:
         return needle.strict_before(rule.family, text)

@@ -15,7 +15,8 @@ from ldapgw import number
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.schema import AttributeType, Family
+from ldapgw.directory.schema import AttributeType, Family, matching_rule
+from ldapgw.directory.syntax import conforms
 
 Test = Callable[[str], bool]
 
@@ -45,7 +46,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Test 
         return same_number(text, context)
     if context.lenient and kind.kind.family is Family.TEXT:
         return _same_text(kind, text)
-    return strict_equality(kind.kind.family, text)
+    return strict_equality(kind.kind.family, text) if context.lenient or _can_equal(kind, text) else None
 
 
 def strict_equality(family: Family, text: str) -> Test | None:
@@ -71,10 +72,12 @@ def same_number(text: str, context: NamingContext) -> Test:
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
 ) -> Test | None:
-    """Whether one of the values holds the parts in their order; parts without octets do not count."""
+    """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
     parts = [text_of(part or b"", lenient=context.lenient) for part in (initial, *middle, final)]
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
+        return None
+    if not context.lenient and (b"" in (initial, *middle, final) or not _can_hold(kind, texts)):
         return None
     if not any(texts):
         return _always
@@ -108,7 +111,7 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
         return None
     if context.lenient and kind.kind.family is Family.TEXT:
         return _compared(operator.ge if greater else operator.le, f" {fold.collation(text)} ")
-    if not kind.kind.ordering:
+    if not kind.kind.ordering or not (context.lenient or _can_equal(kind, text)):
         return None
     line = prepare.line(kind.kind.family, text)
     return None if line is None else _compared(operator.ge if greater else operator.le, line)
@@ -118,6 +121,17 @@ def strict_before(family: Family, text: str) -> Test | None:
     """Whether one of the values sorts before the asked one: an ordering rule by its name (RFC 4517 4.2)."""
     line = prepare.line(family, text)
     return None if line is None else _compared(operator.lt, line)
+
+
+def _can_equal(kind: AttributeType, text: str) -> bool:
+    """Whether the attribute's equality rule can be asked with a text at all."""
+    rule = matching_rule(kind.kind.equality)
+    return rule is None or conforms(rule.syntax, text)
+
+
+def _can_hold(kind: AttributeType, parts: Iterable[str]) -> bool:
+    """Whether the attribute's substrings rule can be asked with these parts; "" stands where there is none."""
+    return all(_can_equal(kind, part) for part in parts if part)
 
 
 def _same_text(kind: AttributeType, text: str) -> Test:

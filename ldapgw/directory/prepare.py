@@ -22,6 +22,9 @@ _TIME = re.compile(
 
 _OID = re.compile(r"\d{1,40}(?:\.\d{1,40}){1,40}", re.ASCII)
 
+# RFC 4518 2.2: the controls that are mapped to a blank; all others are mapped to nothing.
+_BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
+
 # RFC 4518 2.2: variation selectors and fillers that are no Cf, mapped to nothing.
 _UNSEEN = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
@@ -29,7 +32,7 @@ _UNSEEN = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
     """The words of a string after RFC 4518's map, normalize and case folding (not with `exact`)."""
     if text.isascii():
-        mapped = "".join(sign for sign in text if " " <= sign < "\x7f" or sign.isspace())
+        mapped = "".join(sign for sign in text if " " <= sign < "\x7f" or sign in _BLANK_CONTROLS)
         return tuple((mapped if exact else mapped.lower()).split())
     mapped = "".join(map(_mapped, text))
     folded = unicodedata.normalize("NFKC", mapped if exact else mapped.casefold())
@@ -63,12 +66,14 @@ def distinguished_name(text: str) -> str | None:
         key = Dn.parse(text).key
     except InvalidDn:
         return None
+    if text and not key:  # blanks alone: a base that phones send, and no value (RFC 4514 3)
+        return None
     return ",".join("+".join(sorted(map(repr, rdn))) for rdn in key)
 
 
 def time(text: str) -> str | None:
     """A Generalized Time as a moment of UTC that sorts as text; None where it is none."""
-    match = _TIME.fullmatch(text.strip())
+    match = _TIME.fullmatch(text)
     if not match:
         return None
     year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
@@ -123,6 +128,7 @@ def line(family: Family, text: str) -> str | None:
 
 
 def _mapped(sign: str) -> str:
-    if sign.isspace():
+    category = unicodedata.category(sign)
+    if sign in _BLANK_CONTROLS or category in ("Zs", "Zl", "Zp"):
         return " "
-    return "" if unicodedata.category(sign) in ("Cc", "Cf") or sign in _UNSEEN else sign
+    return "" if category in ("Cc", "Cf") or sign in _UNSEEN else sign

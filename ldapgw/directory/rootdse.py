@@ -12,7 +12,8 @@ from functools import cache, lru_cache
 
 from ldapgw.directory import schema
 from ldapgw.directory.entry import Entry, special
-from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.matching import applies
+from ldapgw.directory.naming import ROOT, NamingContext
 from ldapgw.directory.origin import SUBSCHEMA_DN, structure
 
 VENDOR = "ldapgw"
@@ -81,11 +82,18 @@ def subschema() -> Entry:
         "matchingRules": _encoded(
             f"( {rule.oid} NAME '{rule.name}' SYNTAX {rule.syntax} )" for rule in schema.MATCHING_RULES
         ),
+        "matchingRuleUse": _encoded(map(_matching_rule_use, schema.MATCHING_RULES)),
         "attributeTypes": _encoded(map(_attribute_type, schema.ATTRIBUTE_TYPES)),
         "objectClasses": _encoded(map(_object_class, schema.OBJECT_CLASSES)),
     }
     attributes = {"objectClass": ("top", "subentry", "subschema"), "cn": ("subschema",)}
     return special(SUBSCHEMA_DN, attributes, operational, lenient=False)
+
+
+def _matching_rule_use(rule: schema.MatchingRule) -> str:
+    """RFC 4512 4.1.4: the attributes that an extensible match can go with."""
+    names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if applies(rule, kind, ROOT))
+    return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )"
 
 
 def _attribute_type(kind: schema.AttributeType) -> str:

@@ -110,6 +110,7 @@ SYNTAXES = {
     _SYNTAX + "26": "IA5 String",
     _SYNTAX + "27": "INTEGER",
     _SYNTAX + "30": "Matching Rule Description",
+    _SYNTAX + "31": "Matching Rule Use Description",
     _SYNTAX + "37": "Object Class Description",
     _SYNTAX + "38": "OID",
     _SYNTAX + "41": "Postal Address",
@@ -212,6 +213,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("attributeTypes", "2.5.21.5", _definition("3"), usage=_OPERATION),
     AttributeType("objectClasses", "2.5.21.6", _definition("37"), usage=_OPERATION),
     AttributeType("matchingRules", "2.5.21.4", _definition("30"), usage=_OPERATION),
+    AttributeType("matchingRuleUse", "2.5.21.8", _definition("31"), usage=_OPERATION),
     AttributeType("ldapSyntaxes", "1.3.6.1.4.1.1466.101.120.16", _definition("54"), usage=_OPERATION),
     # RFC 4512 5.1, RFC 3045: the root DSE
     AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
@@ -243,7 +245,7 @@ OBJECT_CLASSES = (
     ObjectClass("dcObject", "1.3.6.1.4.1.1466.344", "AUXILIARY", "top", ("dc",)),
     ObjectClass("subentry", "2.5.17.0", "STRUCTURAL", "top", ("cn",)),
     ObjectClass("subschema", "2.5.20.1", "AUXILIARY", "top", (),
-                ("attributeTypes", "objectClasses", "matchingRules", "ldapSyntaxes")),
+                ("attributeTypes", "objectClasses", "matchingRules", "matchingRuleUse", "ldapSyntaxes")),
 )  # fmt: skip
 
 _TYPES = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from ldapgw.directory.book import Book, Label, Shelves
 from ldapgw.directory.dit import Directory, Dit
@@ -16,18 +17,19 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Scope
 from ldapgw.directory.naming import ROOT, NamingContext
 from ldapgw.directory.origin import SUBSCHEMA_DN
-from ldapgw.directory.rootdse import root_dse, subschema, tenant_entry
+from ldapgw.directory.rootdse import subschema, tenant_entry
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError, ResultCode
 
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
+_ORDER = attrgetter("order")
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of the tree in which one filter means one thing.
 
-    :ivar single: entries outside any order, those above first.
+    :ivar single: the tenant, the books and labels, in their order; or the one entry that was asked for.
     :ivar shelves: ordered entries; of two for the same person, the one on the earlier shelf counts.
     :ivar callers: books that tell a caller's name and no more.
     """
@@ -48,7 +50,7 @@ def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, 
     except InvalidDn:
         raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
     if not dn.rdns and scope is Scope.BASE_OBJECT:
-        return (Region(ROOT, (_root(dit, viewer),)),)
+        return (Region(ROOT, (dit.root_dse(viewer),)),)
     if dn.key == _SUBSCHEMA:
         return () if scope is Scope.SINGLE_LEVEL else (Region(ROOT, (subschema(),)),)
     if not viewer.access:
@@ -102,8 +104,9 @@ class _View:
             return Region(context, (tenant,))
         books = self.directory.visible(self.access)
         if scope is Scope.SINGLE_LEVEL:
-            return Region(context, tuple(book.container for book in books))
-        single = (tenant, *(container for book in books for container in _containers(book)))
+            return Region(context, tuple(sorted((book.container for book in books), key=_ORDER)))
+        branches = sorted(books, key=lambda book: book.container.order)
+        single = (tenant, *(container for book in branches for container in _containers(book)))
         callers = tuple(book.shelves.contacts.entries for book in self.directory.callers(self.access))
         return Region(context, single, tuple(map(self._entries, books)), callers)
 
@@ -140,13 +143,6 @@ def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
         directory = dit.directory(access.tenant)
         if directory is not None:
             yield _View(directory, access, viewer.per_number)
-
-
-def _root(dit: Dit, viewer: Viewer) -> Entry:
-    contexts = [directory.context for directory in dit.directories]
-    names = {access.tenant for access in viewer.access}
-    likely = [context for context in contexts if context.name in names] or contexts
-    return root_dse(dit.features, contexts, likely[0] if len(likely) == 1 else None)
 
 
 def _only(dn: Dn, at: int, kind: str) -> str | None:

@@ -37,11 +37,10 @@ class Selection:
         Some phones send "cn sn" as one name: it is two.
         """
         asked = [name for text in attributes for name in text.split()]
+        spelt = {kind.name: name for name in reversed(asked) if (kind := attribute_type(name))}
         found: dict[str, tuple[bytes, AttributeType]] = {}
-        for name in asked:
-            for kind in _named(name):
-                spelling = name.encode() if attribute_type(name) is kind else kind.name.encode()
-                found.setdefault(kind.name, (octets(spelling), kind))
+        for kind in (kind for name in asked for kind in _named(name)):
+            found.setdefault(kind.name, (octets(spelt.get(kind.name, kind.name).encode()), kind))
         return cls(
             named=tuple((name, kind.name) for name, kind in found.values() if not kind.operational),
             operational=tuple((name, kind.name) for name, kind in found.values() if kind.operational),

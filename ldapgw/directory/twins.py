@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ldapgw.directory import haystack
+from ldapgw.directory import fold, haystack, order
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.person import NUMBER_ATTRIBUTES
 from ldapgw.directory.schema import attribute_type
@@ -17,7 +17,17 @@ def is_same_person(kept: Entry, other: Entry) -> bool:
     A caller of a book that cannot be browsed has lost its other numbers (and its uid): the one left is enough.
     """
     theirs, ours = _reached(kept), _reached(other)
-    return theirs == ours if "uid" in other.shape else ours <= theirs
+    held = theirs == ours if "uid" in other.shape else ours <= theirs
+    return held and (_is_whole(kept) or _name(kept) == _name(other))
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether the entry's order holds its whole name."""
+    return len(order.name_of(entry.order)) < order.LONGEST_NAME
+
+
+def _name(entry: Entry) -> str:
+    return fold.collation(entry.attribute("cn")[0].decode())
 
 
 def _reached(entry: Entry) -> frozenset[str]:

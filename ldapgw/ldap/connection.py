@@ -2,7 +2,7 @@
 """One connection: octets, a transport, and time.
 
 It works in slices.  In each it takes what is next of: a request that waits, a message that came, more entries of the
-search that runs; joins what there is to say and writes it at once.  When the transport says pause it stops, and reads
+search that runs; joins what there is to say and writes it at once.  When the client takes no more it stops, and reads
 no more either.  Work that does not fit into one slice goes on in later reactor turns, in rotation with the other
 connections'.
 """
@@ -15,33 +15,30 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any, cast
 
+from OpenSSL.SSL import Error as TlsError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLContextFactory,
-    IPushProducer,
     IReactorTime,
     ISSLTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import Cooperator
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.answer import Answer
-from ldapgw.ldap.deadlines import Deadlines, Overdue
+from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
 from ldapgw.ldap.decode import decode
 from ldapgw.ldap.encode import encode
 from ldapgw.ldap.framing import Framer
-from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, JOINED, LINGER, MESSAGE_TIMEOUT, SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, JOINED, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
-
-log = Logger()
+from ldapgw.ldap.writer import Writer
 
 
 class Server(typing.Protocol):
@@ -50,13 +47,27 @@ class Server(typing.Protocol):
     limits: Limits
     clock: IReactorTime
     tls: IOpenSSLContextFactory | None
-    cooperator: Cooperator
 
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
 
-    def penalty(self, address: str) -> float:
+    def penalty(self, address: str, login: str) -> float:
         """Count a wrong password; for how many seconds its answer is held back."""
+
+    def complain(self, kind: str, address: str, detail: str = "") -> None:
+        """Count what a client did wrong."""
+
+    def fail(self, kind: str, place: str) -> None:
+        """Count what we did wrong ourselves."""
+
+    def slice(self) -> float:
+        """For how many seconds to work on what has just come in."""
+
+    def go_on(self, slices: Iterator[None]) -> None:
+        """Work on something in later reactor turns, in rotation with the rest."""
+
+    def done(self) -> None:
+        """What went on is done."""
 
     def add(self, connection: LdapProtocol) -> None:
         """A connection is there."""
@@ -65,7 +76,7 @@ class Server(typing.Protocol):
         """A connection is gone."""
 
 
-@implementer(IPushProducer, IHandshakeListener, IHalfCloseableProtocol)
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
 class LdapProtocol(Protocol):
     """One connection.
 
@@ -84,8 +95,8 @@ class LdapProtocol(Protocol):
         self._answer: Answer | None = None
         self._held_back: IDelayedCall | None = None
         self._outbox = Outbox()
-        self._at_work = False  # a task of the cooperator's goes on with us
-        self._paused = False  # the transport has enough to write
+        self._writer: Writer
+        self._at_work = False  # later reactor turns go on with us
         self._reading = True
         self._input_ended = False
         self._closing = False
@@ -104,11 +115,11 @@ class LdapProtocol(Protocol):
         if set_no_delay:
             set_no_delay(True)
         self._session = self._server.session(self.address, secure=secure)
-        self.transport.registerProducer(self, streaming=True)
+        self._begin_to_write(plain=not secure)
         now = self._clock.seconds()
-        self.deadlines.idle = now + self._server.limits.idle_timeout
+        self.deadlines.set(Wait.IDLE, now + self._server.limits.idle_timeout)
         if secure:
-            self.deadlines.handshake = now + HANDSHAKE_TIMEOUT
+            self.deadlines.set(Wait.HANDSHAKE, now + HANDSHAKE_TIMEOUT)
         self._server.add(self)
 
     def handshakeCompleted(self) -> None:
@@ -120,23 +131,8 @@ class LdapProtocol(Protocol):
         if self._closing:
             return
         self._framer.feed(data)
-        if not self._at_work and self._work():
+        if not self._at_work and self._work(self._server.slice()):
             self._go_on()
-
-    def pauseProducing(self) -> None:
-        """The client takes less than we have for it."""
-        self._paused = True
-        self.deadlines.write = self._clock.seconds() + WRITE_TIMEOUT
-        self._regulate()
-
-    def resumeProducing(self) -> None:
-        """The client has taken it."""
-        self._paused = False
-        self.deadlines.write = inf
-        self._go_on()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` will say so."""
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """The client has said all that it wants to say, and may still be listening."""
@@ -146,11 +142,27 @@ class LdapProtocol(Protocol):
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """We never close only our half."""
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
+        if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
+            self._server.complain("failed TLS handshake", self.address, _phrase(reason.value))
         self._closing = True
         self._stop_work()
         self._server.remove(self)
+
+    # --- what the writer tells us -----------------------------------------------------------------------------------
+
+    def _stalled(self) -> None:
+        """The client takes less than we have for it."""
+        self.deadlines.set(Wait.WRITE, self._clock.seconds() + WRITE_TIMEOUT)
+        self._regulate()
+
+    def _taken(self) -> None:
+        """The client has taken it."""
+        self.deadlines.write = inf
+        self._go_on()
+
+    # --- what the sweep tells us ------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
         """Close or cut the connection if it is late."""
@@ -158,6 +170,8 @@ class LdapProtocol(Protocol):
             self.deadlines.idle = now + self._server.limits.idle_timeout
         overdue = self.deadlines.overdue(now)
         if overdue is Overdue.ABORT:
+            self._closing = True
+            self._stop_work()
             self.transport.abortConnection()
         elif overdue is Overdue.CLOSE:
             self.close()
@@ -166,21 +180,24 @@ class LdapProtocol(Protocol):
 
     def _go_on(self) -> None:
         """Work in later reactor turns."""
-        if not self._at_work:
+        if not self._at_work and not self._closing:
             self._at_work = True
-            self._server.cooperator.cooperate(self._slices())
+            self._server.go_on(self._slices())
 
     def _slices(self) -> Iterator[None]:
-        while self._work():
-            yield
-        self._at_work = False
+        try:
+            while self._work(SHORT_SLICE):
+                yield
+        finally:
+            self._at_work = False
+            self._server.done()
 
-    def _work(self) -> bool:
-        """One slice; whether there is more to do at once."""
+    def _work(self, share: float) -> bool:
+        """One slice of so many seconds; whether there is more to do at once."""
         seconds = self._clock.seconds
-        end = seconds() + SLICE
+        end = seconds() + share
         more = True
-        while more and not self._paused and not self._closing:
+        while more and not self._writer.blocked and not self._closing:
             more = self._guarded(self._turn)
             if self._outbox.size >= JOINED:
                 self._flush()
@@ -192,17 +209,17 @@ class LdapProtocol(Protocol):
         if self._input_ended and not more and not self._session.busy:
             self.close()
         self._regulate()
-        return more and not self._paused
+        return more and not self._writer.blocked
 
     def _guarded(self, turn: Callable[[], bool]) -> bool:
         """One turn, with the answers that its errors deserve."""
         try:
             return turn()
         except ProtocolViolation as violation:
-            log.debug("Not LDAP: {diagnostic}", diagnostic=violation.diagnostic)
+            self._server.complain("not LDAP", self.address, violation.diagnostic)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
         except Exception as error:  # noqa: BLE001 - the last guard: one client's request never harms another's
-            log.error("Internal error: {kind} at {place}", kind=type(error).__name__, place=_place(error))
+            self._server.fail(type(error).__name__, _place(error))
             failed = Result(ResultCode.OTHER, "internal error")
             if self._session.busy and self._held_back is None:
                 self._finish(failed)
@@ -242,8 +259,8 @@ class LdapProtocol(Protocol):
                 self._outbox.add(encode(reply))
             case Run(message_id, entries, selection, types_only, time_limit):
                 self._answer = Answer(message_id, entries, selection, types_only=types_only, time_limit=time_limit)
-            case HoldBack(result):
-                delay = self._server.penalty(self.address)
+            case HoldBack(result, login):
+                delay = self._server.penalty(self.address, login)
                 self._held_back = self._clock.callLater(delay, self._release, result)
             case Stop():
                 self._answer = None
@@ -272,8 +289,13 @@ class LdapProtocol(Protocol):
         self._flush()
         # RFC 4511 4.14.1 and CVE-2011-0411: what somebody put in front of the handshake must not count after it.
         self._framer.discard()
-        self.deadlines.handshake = self._clock.seconds() + HANDSHAKE_TIMEOUT
+        self.deadlines.set(Wait.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
+        self._writer.end()
         self.transport.startTLS(contexts)
+        self._begin_to_write(plain=False)
+
+    def _begin_to_write(self, *, plain: bool) -> None:
+        self._writer = Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
 
     def _touch(self) -> None:
         self.deadlines.idle = self._clock.seconds() + self._server.limits.idle_timeout
@@ -282,13 +304,13 @@ class LdapProtocol(Protocol):
     def _flush(self) -> None:
         """Write all at once: a small answer in two packets waits for the client's delayed acknowledgement."""
         if self._outbox.size:
-            self.transport.write(self._outbox.take())
+            self._writer.write(self._outbox.take())
 
     def _regulate(self) -> None:
         """Read on only while there is room for what would come."""
         if self._closing or self._input_ended:
             return
-        reading = not self._paused and not self._session.full
+        reading = not self._writer.blocked and not self._session.full
         if reading != self._reading:
             self._reading = reading
             if reading:
@@ -298,7 +320,7 @@ class LdapProtocol(Protocol):
         if not reading or not self._framer.partial:
             self.deadlines.message = inf
         elif self.deadlines.message == inf:
-            self.deadlines.message = self._clock.seconds() + MESSAGE_TIMEOUT
+            self.deadlines.set(Wait.MESSAGE, self._clock.seconds() + MESSAGE_TIMEOUT)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -312,8 +334,8 @@ class LdapProtocol(Protocol):
         if notice is not None:
             self._outbox.add(encode(notice))
         self._flush()
-        self.deadlines.closing = self._clock.seconds() + LINGER
-        self.transport.unregisterProducer()
+        self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
+        self._writer.end()
         self.transport.loseConnection()
 
     def _stop_work(self) -> None:
@@ -321,6 +343,12 @@ class LdapProtocol(Protocol):
         if self._held_back is not None:
             self._held_back.cancel()
             self._held_back = None
+
+
+def _phrase(error: TlsError) -> str:
+    """OpenSSL's reason, which is one of its fixed phrases."""
+    reasons = error.args[0] if error.args else ()
+    return str(reasons[-1][-1]) if reasons else ""
 
 
 def _place(error: BaseException) -> str:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Controls: what a client adds to a request (RFC 4511 4.1.11).
 
-`KINDS` says which controls there are.  A control that comes later (paged results, sort, VLV) is one entry there: the
-operations that it goes with, and what reads its value.
+`KINDS` says which controls there are: the operations that each goes with, and what reads its value.
 """
 
 from __future__ import annotations
@@ -13,7 +12,10 @@ from dataclasses import dataclass
 from ldapgw.ber import BOOLEAN, OCTET_STRING, SEQUENCE, Reader, boolean, octets, tlv
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.limits import CONTROLS
+from ldapgw.ldap.listview import VIEW_REQUEST, View, read_view
 from ldapgw.ldap.messages import Control, Operation
+from ldapgw.ldap.paging import PAGED_RESULTS, Page, read_page
+from ldapgw.ldap.sort import SORT_REQUEST, Sort, read_sort
 
 CONTROLS_TAG = 0xA0
 # RFC 3296
@@ -25,7 +27,7 @@ class ManageDsaIt:
     """Treat referrals as entries.  There are none here, so nothing is to be done."""
 
 
-ControlValue = ManageDsaIt
+ControlValue = ManageDsaIt | Page | Sort | View
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +35,23 @@ class Kind:
     """A control that works here.
 
     :ivar operations: those that it is appropriate for.
-    :ivar read: its value; raises `DirectoryError` or `ProtocolViolation` when it is not what the control's RFC says.
+    :ivar read: what it asks for; raises `ProtocolViolation` when its value is not what the control's RFC says.
     """
 
     operations: frozenset[Operation]
-    read: Callable[[bytes | None], ControlValue]
+    read: Callable[[Control], ControlValue]
 
 
-def _manage_dsa_it(_value: bytes | None) -> ManageDsaIt:
+def _manage_dsa_it(_control: Control) -> ManageDsaIt:
     return ManageDsaIt()
 
 
+_SEARCH = frozenset((Operation.SEARCH,))
+
 KINDS: Mapping[str, Kind] = {
+    PAGED_RESULTS: Kind(_SEARCH, read_page),
+    SORT_REQUEST: Kind(_SEARCH, read_sort),
+    VIEW_REQUEST: Kind(_SEARCH, read_view),
     MANAGE_DSA_IT: Kind(
         frozenset(
             {
@@ -97,17 +104,22 @@ def judge(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlV
     RFC 4511 4.1.11: an unrecognized or inappropriate control fails the operation if it is critical and is ignored
     else.
 
-    :raises DirectoryError: unavailableCriticalExtension; protocolError for a value that is wrong.
+    :raises DirectoryError: unavailableCriticalExtension; protocolError for a value that is wrong, and for a control
+        that is there twice, of which nobody can say what is meant.
     """
     values = []
+    seen = set()
     for control in controls:
         kind = KINDS.get(control.type)
         if kind is None or operation not in kind.operations:
             if control.critical:
                 raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")
             continue
+        if control.type in seen:
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "the same control twice")
+        seen.add(control.type)
         try:
-            values.append(kind.read(control.value))
+            values.append(kind.read(control))
         except ProtocolViolation as violation:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, violation.diagnostic) from None
     return tuple(values)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.viewer import Viewer
@@ -17,8 +17,10 @@ class Gate:
     :ivar dit: everything served, as it is now.
     :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.
     :ivar anonymous: client address → what may be seen from there without a login.
+    :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
     """
 
     dit: Callable[[], Dit]
     authenticate: Callable[[str, bytes, str], Viewer | None]
     anonymous: Callable[[str], Viewer]
+    cookie_key: bytes = field(repr=False)

@@ -20,11 +20,16 @@ CONTROLS: Final = 32
 
 # Requests that wait behind a running search before we stop reading; OpenLDAP's conn_max_pending.
 WAITING: Final = 100
-# Answers are joined up to this size before they are written; Twisted's own buffer has the same.
-JOINED: Final = 64 << 10
-# Seconds of work on one connection, and on all unfinished searches together, before others get their turn: with both
-# spent in one reactor turn, nobody waits longer than 10 ms for us.
+# Answers are joined up to this size before they are written.  On a plain socket no more is written before that has been
+# taken.  Under TLS there may be two of these and Twisted's buffer of 64 KiB; with what the kernel holds
+# (`ldapgw.ldap.writer`) a client that reads nothing still costs less than 256 KiB.
+JOINED: Final = 48 << 10
+# Seconds of work on all unfinished searches together in one reactor turn, and on what comes in while there are none:
+# with both spent in one turn, nobody waits longer than about 10 ms for us.
 SLICE: Final = 0.005
+# Seconds of work on one of several before it is another's turn: enough for a phone's search, so that it is answered at
+# once although forty others want everything.
+SHORT_SLICE: Final = 0.001
 
 # Seconds.  A phone sends a request in one packet; who takes longer than this holds a connection and no more.
 MESSAGE_TIMEOUT: Final = 30.0

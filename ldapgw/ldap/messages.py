@@ -19,6 +19,8 @@ NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"
 START_TLS = "1.3.6.1.4.1.1466.20037"
 # RFC 4532
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+# Known, and they would write: Password Modify (RFC 3062)
+WRITING = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
 # RFC 3909
 CANCEL = "1.3.6.1.1.8"
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The wire on Twisted: all connections of the LDAP listeners, and what they share.
 
-They share the count of connections, the penalties for wrong passwords, the sweep over deadlines, and the rotation in
-which unfinished searches go on.  One connection is `ldapgw.ldap.connection`.
+They share the count of connections, the penalties for wrong passwords, the lines in the log, the sweep over deadlines,
+and the rotation in which unfinished searches go on.  One connection is `ldapgw.ldap.connection`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -16,14 +16,15 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IOpenSSLContextF
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import Cooperator
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
+from ldapgw.complaints import PAUSE, Complaint, Complaints
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.address import LOCAL, network, normalized
 from ldapgw.ldap.connection import LdapProtocol
 from ldapgw.ldap.connections import Connections
 from ldapgw.ldap.gate import Gate
-from ldapgw.ldap.limits import SLICE, Limits
+from ldapgw.ldap.limits import SHORT_SLICE, SLICE, Limits
 from ldapgw.ldap.messages import notice_of_disconnection
 from ldapgw.ldap.penalties import Penalties
 from ldapgw.ldap.session import Session
@@ -55,17 +56,23 @@ class LdapFactory(ServerFactory):
         self._gate = gate
         self._require_tls = require_tls
         self._penalties = Penalties()
+        self._complaints = Complaints()
+        self._failures = Complaints()
         self._connections: Connections[LdapProtocol] = Connections(
             limits.max_connections, limits.max_connections_per_address
         )
         self._sweep_call: IDelayedCall | None = None
         self._all_gone: list[Deferred[None]] = []
-        self.cooperator = Cooperator(self._turn, lambda run: clock.callLater(0, run))
+        self._going_on = 0
+        self._cooperator = Cooperator(self._turn, lambda run: clock.callLater(0, run))
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
         """A connection's protocol; None closes it at once: there are too many."""
         address = normalized(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
-        return LdapProtocol(self, address) if self._connections.has_room(network(address)) else None
+        if self._connections.has_room(network(address)):
+            return LdapProtocol(self, address)
+        self.complain("one connection too many", address)
+        return None
 
     def over_tls(self) -> LdapsFactory:
         """What listens where TLS begins at once (LDAPS); counts and limits are shared.
@@ -86,6 +93,7 @@ class LdapFactory(ServerFactory):
         """End all sessions; fires when the last connection is gone."""
         for connection in self._connections:
             connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "the server is stopping"))
+        self._tell_due(0.0)
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
@@ -100,12 +108,38 @@ class LdapFactory(ServerFactory):
             self._gate, self.limits, address, tls=self.tls is not None, secure=secure, require_tls=self._require_tls
         )
 
-    def penalty(self, address: str) -> float:
+    def penalty(self, address: str, login: str) -> float:
         """Count a wrong password; for how many seconds its answer is held back."""
-        count, delay = self._penalties.add(network(address), self.clock.seconds())
-        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th …: a guesser does not fill the log
-            log.info("{count} wrong logins from {address}", count=count, address=address)
-        return delay
+        self.complain("wrong login", address)
+        return self._penalties.add(network(address), login, self.clock.seconds())
+
+    def complain(self, kind: str, address: str, detail: str = "") -> None:
+        """Count what a client did wrong; the log has a line a minute of it.
+
+        :param detail: a fixed phrase, never what was sent.
+        """
+        complaint = self._complaints.add(kind, network(address), self.clock.seconds(), detail)
+        if complaint is not None:
+            _tell(complaint)
+
+    def fail(self, kind: str, place: str) -> None:
+        """Count what we did wrong ourselves, likewise."""
+        complaint = self._failures.add(kind, place, self.clock.seconds())
+        if complaint is not None:
+            _tell_failure(complaint)
+
+    def slice(self) -> float:
+        """For how many seconds to work on what has just come in."""
+        return SHORT_SLICE if self._going_on else SLICE
+
+    def go_on(self, slices: Iterator[None]) -> None:
+        """Work on something in later reactor turns, in rotation with the rest."""
+        self._going_on += 1
+        self._cooperator.cooperate(slices)
+
+    def done(self) -> None:
+        """What went on is done."""
+        self._going_on -= 1
 
     def add(self, connection: LdapProtocol) -> None:
         """A connection is there."""
@@ -126,8 +160,16 @@ class LdapFactory(ServerFactory):
     def _sweep(self) -> None:
         self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
         now = self.clock.seconds()
-        for connection in self._connections:
+        for connection in [one for one in self._connections if one.deadlines.due <= now]:
             connection.expire(now)
+        self._tell_due()
+
+    def _tell_due(self, pause: float = PAUSE) -> None:
+        now = self.clock.seconds()
+        for complaint in self._complaints.due(now, pause):
+            _tell(complaint)
+        for complaint in self._failures.due(now, pause):
+            _tell_failure(complaint)
 
     def _turn(self) -> Callable[[], bool]:
         """Says when the searches that go on have had their share of a reactor turn."""
@@ -135,8 +177,30 @@ class LdapFactory(ServerFactory):
         return lambda: self.clock.seconds() >= end
 
 
+def _tell(complaint: Complaint) -> None:
+    log.info(
+        "{kind} from {address} ({count}) {detail}",
+        kind=complaint.kind,
+        address=complaint.origin,
+        count=complaint.count,
+        detail=complaint.detail,
+    )
+
+
+def _tell_failure(complaint: Complaint) -> None:
+    log.error(
+        "Internal error: {kind} at {place} ({count})",
+        kind=complaint.kind,
+        place=complaint.origin,
+        count=complaint.count,
+    )
+
+
 class LdapsFactory(TLSMemoryBIOFactory):
     """TLS around `LdapFactory`; refuses as it does."""
+
+    # Twisted's default collects small writes for a reactor turn.  Ours are joined already.
+    protocol = TLSMemoryBIOProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection's protocol within TLS, or None."""

@@ -4,7 +4,8 @@
 The laws:
 
 * One operation runs at a time; the rest wait and are answered in the order in which they came.
-* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind waits, but whatever was asked for before it is abandoned.
+* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind does: what was asked for before it is answered first, with
+  the rights of the login before it (RFC 4511 4.2.1 leaves that to the server; phones send requests without waiting).
 * `receive` takes what came, `advance` begins what is next, `finish` ends what runs.  Each gives steps for the
   connection to take; the session itself has no transport, no clock and no octets.
 * After Unbind or a violation nothing is answered.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 from ldapgw.directory.compare import compare
@@ -28,12 +29,14 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import bind, controls
 from ldapgw.ldap.decode import cancel_id
 from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.inquiry import Inquiry, Wishes
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import (
     CANCEL,
     START_TLS,
     SUCCESS,
     WHO_AM_I,
+    WRITING,
     AbandonRequest,
     BindRequest,
     CompareRequest,
@@ -55,9 +58,13 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class HoldBack:
-    """A wrong password: `finish` with this result, but only after the penalty that the client's network deserves."""
+    """A wrong password: `finish` with this result, but only after the penalty that network and login deserve.
+
+    :ivar login: the name that was tried, as it was sent.
+    """
 
     result: Result
+    login: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,18 @@ class Session:
     :ivar viewer: whom the client is bound as.
     """
 
-    __slots__ = ("_address", "_current", "_gate", "_limits", "_require_tls", "_tls", "_waiting", "secure", "viewer")
+    __slots__ = (
+        "_address",
+        "_current",
+        "_gate",
+        "_inquiry",
+        "_limits",
+        "_require_tls",
+        "_tls",
+        "_waiting",
+        "secure",
+        "viewer",
+    )
 
     def __init__(self, gate: Gate, limits: Limits, address: str, *, tls: bool, secure: bool, require_tls: bool) -> None:
         self._gate = gate
@@ -110,6 +128,7 @@ class Session:
         self._tls = tls
         self._require_tls = require_tls
         self._current: Message | None = None
+        self._inquiry: Inquiry | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
         self.secure = secure
         self.viewer: Viewer = gate.anonymous(address)
@@ -134,14 +153,13 @@ class Session:
         if message.message_id in self._waiting or self._runs(message.message_id):
             raise ProtocolViolation("messageID: already in use")
         if isinstance(message.request, AbandonRequest):
-            return self._abandon(message.request.message_id)
+            return self._abandon(message, message.request.message_id)
         if isinstance(message.request, ExtendedRequest):
             at_once = self._AT_ONCE.get(message.request.name)
             if at_once:
                 return self._try(at_once, message, message.request)
-        stopped = self._stop() if isinstance(message.request, BindRequest) else ()
         self._waiting[message.message_id] = message
-        return stopped
+        return ()
 
     def advance(self) -> Step | None:
         """Begin the operation that waits longest; None while one runs, or when none waits."""
@@ -149,10 +167,15 @@ class Session:
             return None
         _, message = self._waiting.popitem(last=False)
         self._current = message
+        if message.operation is Operation.BIND:
+            # RFC 4513 4: until the bind has succeeded, whatever becomes of it, the session is anonymous.
+            self.viewer = self._gate.anonymous(self._address)
         try:
             if isinstance(message.request, Rejected):
                 return Send(self.finish(message.request.result))
-            controls.judge(message.controls, message.operation)
+            values = controls.judge(message.controls, message.operation)
+            if message.operation is Operation.SEARCH:
+                return self._search(message, Wishes.of(values))
             return self._OPERATIONS[message.operation](self, message)
         except DirectoryError as error:
             return Send(self.finish(Result.of(error)))
@@ -160,32 +183,36 @@ class Session:
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
         """End the operation that runs: the reply that says so."""
         message = cast("Message", self._current)
-        self._current = None
-        return Reply(message.message_id, message.operation, result, value=value)
+        inquiry, self._current, self._inquiry = self._inquiry, None, None
+        said = inquiry.controls(result) if inquiry is not None else ()
+        return Reply(message.message_id, message.operation, result, value=value, controls=said)
 
     # --- operations that wait their turn ----------------------------------------------------------------------------
 
     def _bind(self, message: Message) -> Step:
-        # RFC 4511 4.2.1: until the bind has succeeded, the session is anonymous.
-        self.viewer = self._gate.anonymous(self._address)
         judged = bind.judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
         if isinstance(judged, Result):
             return Send(self.finish(judged))
         if judged is not bind.ANONYMOUS:
             viewer = self._gate.authenticate(judged.name, judged.password, self._address)
             if viewer is None:
-                return HoldBack(bind.WRONG)
+                return HoldBack(bind.WRONG, judged.name)
             self.viewer = viewer
         return Send(self.finish(SUCCESS))
 
-    def _search(self, message: Message) -> Step:
+    def _search(self, message: Message, wishes: Wishes) -> Step:
         request = cast("SearchRequest", message.request)
+        dit, viewer = self._dit(), self.viewer
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
-        if size_limit != request.size_limit:
-            request = replace(request, size_limit=size_limit)
+        if wishes:
+            key = self._gate.cookie_key
+            self._inquiry = Inquiry(dit, viewer, request, wishes, size_limit=size_limit, key=key)
+            entries = self._inquiry.entries()
+        else:
+            entries = search(dit, viewer, replace(request, size_limit=size_limit))
         return Run(
             message.message_id,
-            search(self._dit(request.base), self.viewer, request),
+            entries,
             Selection.parse(request.attributes),
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
@@ -193,18 +220,18 @@ class Session:
 
     def _compare(self, message: Message) -> Step:
         request = cast("CompareRequest", message.request)
-        equal = compare(self._dit(request.entry), self.viewer, request.entry, request.attribute, request.value)
+        equal = compare(self._dit(), self.viewer, request.entry, request.attribute, request.value)
         return Send(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
 
-    def _dit(self, base: str) -> Dit:
+    def _dit(self) -> Dit:
         """What is served, with a root DSE that is honest to this connection: PLAIN works on TLS alone."""
         dit = self._gate.dit()
-        if self.secure or base.strip() or not dit.features.sasl_mechanisms:
-            return dit
-        return replace(dit, features=replace(dit.features, sasl_mechanisms=()))
+        return dit if self.secure else dit.in_clear
 
     def _extended(self, message: Message) -> Step:
         request = cast("ExtendedRequest", message.request)
+        if request.name in WRITING:
+            return self._refuse(message)
         if request.name != WHO_AM_I:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "extended operation is not supported")
         if request.value is not None:
@@ -259,8 +286,12 @@ class Session:
             Send(Reply(message.message_id, message.operation, SUCCESS)),
         )
 
-    def _abandon(self, target: int) -> tuple[Step, ...]:
+    def _abandon(self, message: Message, target: int) -> tuple[Step, ...]:
         """RFC 4511 4.11: never answered, whatever it names; a bind goes on."""
+        try:
+            controls.judge(message.controls, message.operation)
+        except DirectoryError:
+            return ()
         if self._runs(target):
             return self._stop_current()
         waiting = self._waiting.get(target)
@@ -279,7 +310,7 @@ class Session:
         """Abandon what runs, unless it is a bind: all else that lasts is a search."""
         if self._current is None or self._current.operation is Operation.BIND:
             return ()
-        self._current = None
+        self._current = self._inquiry = None
         return (Stop(),)
 
     def _runs(self, message_id: int) -> bool:
@@ -291,7 +322,6 @@ class Session:
     }
     _OPERATIONS: ClassVar[Mapping[Operation, Callable[[Session, Message], Step]]] = {
         Operation.BIND: _bind,
-        Operation.SEARCH: _search,
         Operation.COMPARE: _compare,
         Operation.EXTENDED: _extended,
         Operation.ADD: _refuse,

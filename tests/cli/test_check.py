@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
 from ldapgw.cli.listening import Listening
+from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
 
 HOST = "phonebook.example.com"
@@ -255,6 +256,33 @@ def test_tls_files_that_are_none(gateway: Gateway, content: bytes | None, messag
             (gateway.folder / name).write_bytes(content)
     items = found(gateway, code=1)
     assert [items["cert.pem"], items["key.pem"]] == [("failed", message) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("authority", "state", "message"),
+    [
+        (lambda: issue("authority", authority=True).pem, "ok", "valid until"),
+        (lambda: issue("authority", authority=True, days=-1).pem, "failed", "has expired on"),
+        (lambda: b"x", "failed", "expected certificates in PEM, of those who sign phones' certificates"),
+        (lambda: None, "failed", "cannot be read: No such file or directory"),
+    ],
+    ids=["good", "expired", "no PEM", "missing"],
+)
+def test_who_signs_the_certificates_of_phones(
+    gateway: Gateway, key: ec.EllipticCurvePrivateKey, authority, state: str, message: str
+) -> None:
+    """Its file is looked at too; and without require_tls it keeps nobody out who does without TLS."""
+    write_pair(gateway, key)
+    gateway.write(HEAD + TLS + 'client_ca = "ca.pem"\n' + ACME)
+    if (octets := authority()) is not None:
+        (gateway.folder / "ca.pem").write_bytes(octets)
+    items = found(gateway, code=state == "failed")
+    told, text = items["ca.pem"]
+    assert (told, text[: len(message)]) == (state, message)
+    assert items["tls.client_ca"] == (
+        "warning",
+        "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen",
+    )
 
 
 @pytest.fixture

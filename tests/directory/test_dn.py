@@ -109,3 +109,13 @@ def test_family() -> None:
     assert str(base.child("ou", "a, b")) == "ou=a\\, b,dc=acme,dc=example"
     assert base.child("ou", "a").child("uid", "1").parent(2) == base
     assert folded(" A  B ") == "a b"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("a ", "a\\ "), (" a", "\\ a"), (" ", "\\ "), ("  ", "\\ \\ "), ("#1", "\\#1"), ("a#", "a#"), ("\n", "\\0a")],
+)
+def test_blanks_and_signs_at_the_ends_are_escaped(value: str, written: str) -> None:
+    """RFC 4514 2.4."""
+    assert escape(value) == written
+    assert Dn.parse(f"cn={written}").rdns == ((("cn", value),),)

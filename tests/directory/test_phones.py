@@ -18,10 +18,10 @@ from ldapgw.errors import DirectoryError
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, BOOK, CASES, GUEST, PHONE, phonebook
 
-# What the directory alone cannot answer, and why.
-LATER = {"poly-vlv-value": "the control picks the window of entries (virtual list view)"}
+# What the directory alone cannot answer: the control picks the window of entries.  tests/ldap/test_inquiry.py does.
+LATER = {"poly-vlv-value"}
 
-# Cases whose entries are judged here, while their controls, binds or result controls are the wire's.
+# Cases whose entries are judged here, and their controls, binds or result controls on the wire.
 WIRE = {
     "poly-le-page-up": "reverse sort",
     "poly-vlv-first": "virtual list view",

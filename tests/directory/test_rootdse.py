@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.directory import rootdse, schema
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.person import OBJECT_CLASSES
 from ldapgw.directory.rootdse import Features
+from ldapgw.directory.viewer import NOBODY, Access, Viewer
 from tests.directory.phonebook import BASE, naming_context
 from tests.directory.test_entry import answer
 
@@ -37,6 +39,21 @@ def test_root_dse() -> None:
         "vendorName": [b"ldapgw"],
         "vendorVersion": [b"1.2"],
     }
+
+
+def test_the_root_dse_is_worked_out_once() -> None:
+    """For each part of the tree that is the viewer's own, and once more for connections without TLS."""
+    served = Dit((Directory(CONTEXT), Directory(OTHER)), Features("1.2", sasl_mechanisms=("PLAIN",)))
+    acme, other = Viewer(access=(Access("acme"),)), Viewer(access=(Access("other"),))
+
+    assert served.root_dse(acme) is served.root_dse(Viewer("cn=x", acme.access))
+    assert served.root_dse(acme).attribute("defaultNamingContext") == (BASE.encode(),)
+    assert served.root_dse(other).attribute("defaultNamingContext") == (b"ou=x,o=Other",)
+    assert served.root_dse(NOBODY).attribute("defaultNamingContext") == ()
+    assert served.in_clear is served.in_clear
+    assert served.in_clear.in_clear is served.in_clear
+    assert served.in_clear.root_dse(acme).attribute("supportedSASLMechanisms") == ()
+    assert served.root_dse(acme).attribute("supportedSASLMechanisms") == (b"PLAIN",)
 
 
 def test_tenant() -> None:
@@ -77,6 +94,18 @@ def test_subschema_is_whole() -> None:
         assert set(re.findall(r"SUP (\w+)", text)) <= classes
         listed = re.findall(r"(?:MUST|MAY) (?:\(([^)]*)\)|(\w+))", text)
         assert {name for pair in listed for part in pair for name in part.replace("$", " ").split()} <= types
+
+
+def test_every_matching_rule_says_what_it_can_be_used_for() -> None:
+    """RFC 4512 4.1.4: the attributes of an extensible match, each with each of its own rules."""
+    uses = {
+        text.split("'")[1]: set(re.findall(r"\w+", text.split("APPLIES")[1])) for text in definitions("matchingRuleUse")
+    }
+
+    assert list(uses) == [rule.name for rule in schema.MATCHING_RULES]
+    for kind in schema.ATTRIBUTE_TYPES:
+        for rule in filter(None, (kind.kind.equality, kind.kind.ordering, kind.kind.substrings)):
+            assert kind.name in uses[rule]
 
 
 def test_definitions() -> None:

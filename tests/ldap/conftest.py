@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.logger import LogLevel, globalLogPublisher
+
+from ldapgw.tls import ServerContext
+from tests.ldap import awkward
+from tests.ldap.listening import Server, contexts_in, listening
+from tests.ldap.world import make_factory, make_gate
 
 
 @pytest.fixture
@@ -14,3 +23,41 @@ def reactor() -> Any:
     from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 
     return reactor
+
+
+@pytest.fixture
+def trouble() -> Iterator[list[Any]]:
+    """What an operator would be warned of: log events above info."""
+    events: list[Any] = []
+
+    def observe(event: Any) -> None:
+        if event["log_level"] > LogLevel.info:
+            events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[None]:
+    """No collection of the whole test run's garbage while the work of a turn is measured."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServerContext, str]:
+    """A TLS context for servers, and the file with its certificate."""
+    return contexts_in(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def awkward_server(reactor: Any, contexts: tuple[ServerContext, str]) -> Iterator[Server]:
+    """The tree of awkward contacts, on real sockets."""
+    options, certificate = contexts
+    gate = replace(make_gate(awkward.make_dit(lenient=True)), authenticate=awkward.authenticate)
+    with listening(reactor, make_factory(gate, reactor, tls=options), certificate) as server:
+        yield server

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, Reader, boolean, integer, octets, tlv
 
@@ -88,6 +88,7 @@ class Response:
 
     :ivar kind: its protocolOp's tag.
     :ivar code: resultCode; None for an entry.
+    :ivar controls: the values of the response's controls by their types.
     """
 
     message_id: int
@@ -99,6 +100,7 @@ class Response:
     value: bytes | None = None
     dn: str = ""
     attributes: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+    controls: tuple[tuple[str, bytes], ...] = ()
 
 
 def responses(data: bytes) -> list[Response]:
@@ -109,9 +111,20 @@ def responses(data: bytes) -> list[Response]:
         content = reader.enter(SEQUENCE, "message")
         message_id = content.integer("messageID")
         kind, operation = content.inside("protocolOp")
+        sent = _controls(content.enter(0xA0, "controls")) if content else ()
         content.finish("message")
-        found.append(_entry(message_id, operation) if kind == 0x64 else _result(message_id, kind, operation))
+        one = _entry(message_id, operation) if kind == 0x64 else _result(message_id, kind, operation)
+        found.append(replace(one, controls=sent))
     return found
+
+
+def _controls(sequence: Reader) -> tuple[tuple[str, bytes], ...]:
+    found = []
+    while sequence:
+        one = sequence.enter(SEQUENCE, "control")
+        found.append((one.octets("controlType").decode(), one.octets("controlValue")))
+        one.finish("control")
+    return tuple(found)
 
 
 def _entry(message_id: int, operation: Reader) -> Response:

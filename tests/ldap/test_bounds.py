@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from ldapgw.ldap.address import network, normalized
 from ldapgw.ldap.connections import Connections
-from ldapgw.ldap.deadlines import Deadlines, Overdue
+from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
 from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.penalties import FORGET, LONGEST, MOST, Penalties
 
@@ -55,30 +57,59 @@ def test_each_deadline_has_its_end(waiting, expected):
     """Who takes nothing is cut off; who says nothing is sent away."""
     deadlines = Deadlines()
     assert deadlines.overdue(1e12) is None
-    setattr(deadlines, waiting, 10.0)
+    deadlines.set(Wait(waiting), 10.0)
+    assert deadlines.due == 10.0
     assert deadlines.overdue(9.9) is None
     assert deadlines.overdue(10.0) is expected
+
+
+def test_what_is_put_off_is_looked_at_once_more():
+    """The sweep looks at one number; it may be too early, never too late."""
+    deadlines = Deadlines()
+    deadlines.set(Wait.IDLE, 10.0)
+    deadlines.set(Wait.MESSAGE, 5.0)
+    deadlines.message = inf
+    deadlines.idle = 20.0
+    assert deadlines.due == 5.0
+    assert deadlines.overdue(6.0) is None
+    assert deadlines.due == 20.0
 
 
 def test_wrong_passwords_get_slower_and_are_forgotten():
     """Each network for itself."""
     penalties = Penalties()
-    assert [penalties.add("a", 0.0) for _ in range(7)] == [
-        (1, 0.25), (2, 0.5), (3, 1.0), (4, 2.0), (5, 4.0), (6, LONGEST), (7, LONGEST)
-    ]  # fmt: skip
-    assert penalties.add("b", 0.0) == (1, 0.25)
-    assert penalties.add("a", FORGET - 1) == (8, LONGEST)
-    assert penalties.add("a", 2 * FORGET) == (1, 0.25)
+    delays = [penalties.add("a", f"phone{number}", 0.0) for number in range(7)]
+    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, LONGEST, LONGEST]
+    assert penalties.add("b", "other", 0.0) == 0.25
+    assert penalties.add("a", "other", FORGET - 1) == LONGEST
+    assert penalties.add("a", "other", 2 * FORGET) == 0.25
+
+
+@pytest.mark.parametrize("spelling", ["desk1", " DESK1", "cn=desk1,ou=phones,dc=example", "CN=Desk1, ou=phones"])
+def test_a_login_that_is_tried_from_everywhere_gets_slower_too(spelling):
+    """Whatever it is written like."""
+    penalties = Penalties()
+    assert [penalties.add(f"net{at}", "desk1", 0.0) for at in range(3)] == [0.25, 0.5, 1.0]
+    assert penalties.add("net9", spelling, 0.0) == 2.0
+    assert penalties.add("net10", "desk2", 0.0) == 0.25
+
+
+def test_what_was_tried_as_a_login_is_not_kept():
+    """It may be a password in the wrong field."""
+    penalties = Penalties()
+    penalties.add("net", "hunter2", 0.0)
+    assert "hunter2" not in repr(penalties._counts)
 
 
 def test_the_table_of_penalties_is_bounded():
     """What was quiet longest goes first."""
     penalties = Penalties()
-    penalties.add("first", 0.0)
-    for number in range(MOST):
-        penalties.add(f"net{number}", 1.0)
-    assert penalties.add("net1", 2.0)[0] == 2
-    assert penalties.add("first", 2.0)[0] == 1
+    penalties.add("first", "phone", 0.0)
+    for number in range(MOST // 2):
+        penalties.add(f"net{number}", f"phone{number}", 1.0)
+    assert len(penalties._counts) == MOST
+    assert penalties.add("net1", "new", 2.0) == 0.5
+    assert penalties.add("first", "new2", 2.0) == 0.25
 
 
 def test_the_outbox_joins_what_was_said():

@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from ldapgw.ber import Reader
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.ber import SEQUENCE, Reader, boolean, integer, octets, tlv
+from ldapgw.directory.sorting import SortKey
+from ldapgw.directory.window import AtLeast, Offset, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.controls import MANAGE_DSA_IT, ManageDsaIt
+from ldapgw.ldap.listview import VIEW_REQUEST, View
 from ldapgw.ldap.messages import Control, Operation
+from ldapgw.ldap.paging import PAGED_RESULTS, Page
+from ldapgw.ldap.sort import SORT_REQUEST, Sort
 from tests.ldap import pdu
 
 UNKNOWN = "1.2.3.4"
@@ -77,6 +86,100 @@ def test_manage_dsa_it_is_accepted_where_it_belongs():
     with pytest.raises(DirectoryError) as raised:
         controls.judge((control,), Operation.BIND)
     assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
+
+
+PAGE = tlv(SEQUENCE, integer(10) + octets(b"cookie"))
+KEYS = tlv(
+    SEQUENCE,
+    tlv(SEQUENCE, octets(b"sn") + octets(b"2.5.13.3", 0x80) + boolean(True, 0x81)) + tlv(SEQUENCE, octets(b"cn")),
+)
+BY_OFFSET = tlv(SEQUENCE, integer(0) + integer(31) + tlv(0xA0, integer(1) + integer(0)))
+BY_VALUE = tlv(SEQUENCE, integer(1) + integer(2) + octets(b"schmidt", 0x81) + octets(b"context"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (PAGED_RESULTS, PAGE, Page(10, b"cookie")),
+        (SORT_REQUEST, KEYS, Sort((SortKey("sn", "2.5.13.3", reverse=True), SortKey("cn")), critical=True)),
+        (VIEW_REQUEST, BY_OFFSET, View(Window(0, 31, Offset(1, 0)), critical=True)),
+        (VIEW_REQUEST, BY_VALUE, View(Window(1, 2, AtLeast(b"schmidt")), critical=True, context_id=b"context")),
+    ],
+    ids=["paged", "sort", "offset", "value"],
+)
+def test_what_search_controls_ask_for(kind, value, expected):
+    """Each in the words of its RFC; out of place they are refused like any other."""
+    control = Control(kind, critical=True, value=value)
+    assert controls.judge((control,), Operation.SEARCH) == (expected,)
+    for operation in (Operation.COMPARE, Operation.BIND, Operation.EXTENDED, Operation.MODIFY, Operation.ABANDON):
+        with pytest.raises(DirectoryError) as raised:
+            controls.judge((control,), operation)
+        assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
+        assert controls.judge((replace(control, critical=False),), operation) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((kind, value) for kind in (PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST) for value in (None, b"", b"junk")),
+        *((kind, tlv(SEQUENCE, b"")) for kind in (PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST)),
+        *(
+            (kind, value + b"\x05\x00")
+            for kind, value in ((PAGED_RESULTS, PAGE), (SORT_REQUEST, KEYS), (VIEW_REQUEST, BY_OFFSET))
+        ),
+        *(
+            (kind, tlv(SEQUENCE, value[2:] + b"\x05\x00"))
+            for kind, value in (
+                (PAGED_RESULTS, PAGE),
+                (SORT_REQUEST, KEYS),
+                (VIEW_REQUEST, BY_OFFSET),
+                (VIEW_REQUEST, BY_VALUE),
+            )
+        ),
+        (PAGED_RESULTS, tlv(SEQUENCE, integer(-1) + octets(b""))),
+        (PAGED_RESULTS, tlv(SEQUENCE, integer(2**31) + octets(b""))),
+        (PAGED_RESULTS, tlv(SEQUENCE, integer(1))),
+        (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, b""))),
+        (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, octets(b"sn") + octets(b"x", 0x82)))),
+        (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, octets(b"sn") + boolean(True, 0x81) + octets(b"x", 0x80)))),
+        (VIEW_REQUEST, tlv(SEQUENCE, integer(-1) + integer(0) + tlv(0xA0, integer(1) + integer(0)))),
+        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(-1) + tlv(0xA0, integer(1) + integer(0)))),
+        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0))),
+        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1)))),
+        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1) * 3))),
+    ],
+)
+@pytest.mark.parametrize("critical", [True, False])
+def test_search_controls_that_cannot_be_read(kind, value, critical):
+    """Critical or not: the control is known, and what it asks for is not."""
+    with pytest.raises(DirectoryError) as raised:
+        controls.judge((Control(kind, critical, value),), Operation.SEARCH)
+    assert raised.value.code is ResultCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("kind", sorted(controls.KINDS))
+def test_the_same_control_twice_is_a_protocol_error(kind):
+    """Nobody can say which is meant; unknown ones are ignored however often they come."""
+    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VIEW_REQUEST: BY_OFFSET}.get(kind)
+    assert len(controls.judge((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH)) == 1
+    with pytest.raises(DirectoryError) as raised:
+        controls.judge((Control(kind, value=value), Control(UNKNOWN), Control(kind, value=value)), Operation.SEARCH)
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "the same control twice")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST]), st.binary(max_size=40) | st.builds(
+    lambda value, at, octet: value[:at] + bytes((octet,)) + value[at + 1 :],
+    st.sampled_from([PAGE, KEYS, BY_OFFSET, BY_VALUE]), st.integers(0, 40), st.integers(0, 255),
+))  # fmt: skip
+def test_any_value_is_read_or_refused(kind, value):
+    """Nothing else comes of hostile octets."""
+    try:
+        [found] = controls.judge((Control(kind, value=value),), Operation.SEARCH)
+    except DirectoryError as error:
+        assert error.code is ResultCode.PROTOCOL_ERROR  # noqa: PT017 - either outcome is right
+    else:
+        assert isinstance(found, Page | Sort | View)
 
 
 def test_a_value_that_is_wrong_is_the_operations_own_error(monkeypatch):

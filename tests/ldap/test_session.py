@@ -17,6 +17,7 @@ from ldapgw.ldap.session import Close, HoldBack, Run, Send, Session, StartTls, S
 from tests.ldap import pdu
 from tests.ldap.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
 
+NOT_CRITICAL = pdu.controls(pdu.control("1.2.3.4"))
 CRITICAL = pdu.controls(pdu.control("1.2.3.4", critical=True))
 WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 
@@ -105,18 +106,24 @@ def test_where_tls_is_required_a_password_in_clear_is_refused():
     assert state.viewer == VIEWER
 
 
-def test_a_bind_abandons_what_was_asked_for_before():
-    """RFC 4511 4.2.1; a bind that is being held back goes on."""
+def test_a_bind_waits_for_what_was_asked_for_before():
+    """RFC 4511 4.2.1; it is answered with the rights that were there, and a bind that is held back goes on."""
     state = bound()
     run = ask(state, pdu.search(BASE, 2), 2)
     assert isinstance(run, Run)
     assert state.receive(message(3, pdu.search(BASE, 2))) == ()
-    assert state.receive(message(4, pdu.bind("desk1", b"guess"))) == (Stop(),)
+    assert state.receive(message(4, pdu.bind("desk1", b"guess"))) == ()
+    assert (state.viewer, state.advance()) == (VIEWER, None)
+    assert state.finish(SUCCESS).message_id == 2
+    assert everything(state.advance())[1] is ResultCode.SUCCESS
+    assert state.finish(SUCCESS).message_id == 3
     assert state.advance() == HoldBack(WRONG)
-    assert state.receive(message(5, pdu.search())) == ()
+    assert state.receive(message(5, pdu.search(BASE, 2))) == ()
     assert state.receive(message(6, pdu.bind("desk1", SECRET))) == ()
     assert state.advance() is None
     assert state.finish(WRONG).message_id == 4
+    assert everything(state.advance()) == (0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
+    assert state.finish(SUCCESS).message_id == 5
     assert state.advance() == Send(Reply(6, Operation.BIND, SUCCESS))
     assert state.advance() is None
     assert state.viewer == VIEWER
@@ -212,6 +219,13 @@ def test_nothing_is_ever_written(tag, state):
     assert result == Result(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
 
+@pytest.mark.parametrize("value", [None, b"x"])
+def test_no_password_is_modified(value):
+    """RFC 3062 is known and refused like any write; the root DSE does not list it."""
+    result = answer(bound(), pdu.extended("1.3.6.1.4.1.4203.1.11.1", value))
+    assert result == Result(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
+
+
 def test_who_am_i():
     """RFC 4532: dn: and the DN, or nothing at all."""
     assert ask(bound(), pdu.WHO_AM_I).reply == Reply(1, Operation.EXTENDED, SUCCESS, value=b"dn:" + DESK1.encode())
@@ -222,12 +236,11 @@ def test_who_am_i():
     "request_",
     [
         pdu.extended("1.3.6.1.4.1.4203.1.11.3", b"x"),
-        pdu.extended("1.3.6.1.4.1.4203.1.11.1", b"x"),
         pdu.extended(""),
         pdu.extended("1.3.6.1.1.8"),
         pdu.extended("1.3.6.1.4.1.1466.20037", b""),
     ],
-    ids=["Who am I? with a value", "Password Modify", "no name", "Cancel of nothing", "StartTLS with a value"],
+    ids=["Who am I? with a value", "no name", "Cancel of nothing", "StartTLS with a value"],
 )
 def test_other_extended_operations_are_a_protocol_error(request_):
     """RFC 4511 4.12."""
@@ -254,6 +267,21 @@ def test_an_unknown_critical_control_fails_any_operation(request_):
     assert (state.viewer, state.secure) == (NOBODY, False)
 
 
+def test_a_bind_that_its_controls_make_fail_takes_the_login_away():
+    """As any bind that does not succeed (RFC 4513 4)."""
+    state = bound()
+    assert answer(state, pdu.bind(DESK1, SECRET), CRITICAL).code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
+    assert state.viewer is NOBODY
+
+
+def test_an_abandon_with_an_unknown_critical_control_is_not_performed():
+    """RFC 4511 4.1.11; it is not answered all the same."""
+    state = bound()
+    ask(state, pdu.search(BASE, 2), 2)
+    assert state.receive(message(3, pdu.abandon(2), CRITICAL)) == ()
+    assert state.busy
+
+
 def test_controls_that_do_not_matter_are_ignored():
     """Unknown ones that are not critical, and ManageDsaIT."""
     controls = pdu.controls(pdu.control("1.2.3.4"), pdu.control(MANAGE_DSA_IT, critical=True))
@@ -263,7 +291,7 @@ def test_controls_that_do_not_matter_are_ignored():
 # --- abandon, cancel, unbind ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("controls", [b"", CRITICAL], ids=["bare", "with a critical control"])
+@pytest.mark.parametrize("controls", [b"", NOT_CRITICAL], ids=["bare", "with a control"])
 def test_abandon_is_never_answered(controls):
     """Neither for what runs, nor for what waits, nor for what is not there (RFC 4511 4.11)."""
     state = bound()

@@ -82,7 +82,7 @@ def make_gate(dit: Dit | None = None) -> Gate:
     def anonymous(address: str) -> Viewer:
         return Viewer(access=(Access("acme", "alice"),)) if address.startswith(LOCAL_NET) else NOBODY
 
-    return Gate(dit=lambda: served, authenticate=authenticate, anonymous=anonymous)
+    return Gate(dit=lambda: served, authenticate=authenticate, anonymous=anonymous, cookie_key=b"key of this process")
 
 
 class Wire(StringTransport):
@@ -117,9 +117,9 @@ class Wire(StringTransport):
 
 
 class SteppingClock(Clock):
-    """A clock on which each look takes a millisecond, as work would."""
+    """A clock on which each look takes a quarter of a millisecond, as work would."""
 
-    step = 0.001
+    step = 0.00025
 
     def seconds(self) -> float:
         self.rightNow += self.step

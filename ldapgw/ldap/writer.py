@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""From an answer to the client: written at once where that is possible, and never more than the client takes.
+
+Twisted writes when the reactor comes around to it, which costs an answer four system calls more.  So what is written to
+a plain socket is sent at once, under three rules:
+
+* Never while the transport holds octets of ours: they come first.
+* What the socket does not take is the transport's to write.  It tells as soon as it has; until then we are `blocked`.
+* An error of the socket is the transport's to find: it gets the octets and meets the same error.
+
+Under TLS, and over whatever is no socket, the transport writes everything, and says itself when it has enough.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+# Octets that the kernel may hold unsent for one connection.  It would take 2 MiB and more, of 10,000 slow readers too.
+UNSENT: Final = 64 << 10
+_NOT_SENT_LOW_WATER = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+
+
+@implementer(IPushProducer)
+class Writer:
+    """Writes to one transport.
+
+    :param plain: whether what is written goes over the wire as it is, so that it may be sent past the transport.
+    :param stalled: called when the client takes no more.
+    :param taken: called when it has taken all, or enough to go on.
+    :ivar blocked: whether to write no more for now; what is written all the same is kept and comes in order.
+    """
+
+    __slots__ = ("_send", "_stalled", "_taken", "_transport", "blocked")
+
+    def __init__(self, transport: Any, *, plain: bool, stalled: Callable[[], None], taken: Callable[[], None]) -> None:
+        self.blocked = False
+        self._transport = transport
+        self._stalled = stalled
+        self._taken = taken
+        # TLS passes this on to what it runs on; a transport in memory has none.
+        handle = getattr(transport, "socket", None)
+        _keep_small(handle)
+        self._send = handle.send if plain and handle is not None else None
+        # A pull producer is told whenever the transport has written all, a push producer when it has too much.
+        transport.registerProducer(self, self._send is None)
+
+    def write(self, octets: bytes) -> None:
+        """Write, at once if the client takes it."""
+        if self._send is None or self.blocked:
+            self._transport.write(octets)
+            return
+        try:
+            sent = self._send(octets)
+        except OSError:
+            sent = 0
+        if sent < len(octets):
+            self.blocked = True
+            self._transport.write(octets[sent:])
+            self._stalled()
+
+    def end(self) -> None:
+        """Write no more; what was written still goes."""
+        self._send = None
+        self._transport.unregisterProducer()
+
+    # --- what the transport tells us --------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The transport has enough."""
+        if not self.blocked:
+            self.blocked = True
+            self._stalled()
+
+    def resumeProducing(self) -> None:
+        """The transport has written what it had."""
+        if self.blocked:
+            self.blocked = False
+            self._taken()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; its protocol is told."""
+        self._send = None
+
+
+def _keep_small(handle: socket.socket | None) -> None:
+    if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6) and _NOT_SENT_LOW_WATER is not None:
+        handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)

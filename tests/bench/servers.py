@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The servers under load, each in a process and a folder of its own, with the same 10,000 people."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.credential import hash_password
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.number import parse
+from ldapgw.state import State
+from ldapgw.store import accounts, contacts, phones
+from ldapgw.store.accounts import NewGrant
+from ldapgw.store.contacts import Record
+from ldapgw.store.phones import Numbers, PhoneLogin
+from tests.bench.phone import Phone as Caller
+from tests.bench.phone import Target
+from tests.checkout import ROOT
+from tests.journeys.running import free_ports
+from tests.ldap.served import certified
+from tests.ldap.slapd import PROGRAM
+
+PEOPLE = 10_000
+BASE = "dc=acme,dc=example"
+SECRET = "0123456789abcdefghjk"
+PATIENCE = 30.0
+
+GATEWAY = """
+state_dir = "state"
+[ldap]
+listen = ["tcp:{port}:interface=127.0.0.1:backlog=1024"]
+listen_tls = ["tcp:{tls_port}:interface=127.0.0.1:backlog=1024"]
+max_connections = 12000
+[tls]
+certificate = "certificate.pem"
+private_key = "key.pem"
+[web]
+listen = ["tcp:{web}:interface=127.0.0.1"]
+public_url = "http://127.0.0.1:{web}"
+[google]
+authorization_endpoint = "http://127.0.0.1:1"
+token_endpoint = "http://127.0.0.1:1"
+revocation_endpoint = "http://127.0.0.1:1"
+people_api = "http://127.0.0.1:1"
+issuer = "http://127.0.0.1:1"
+[[tenant]]
+name = "acme"
+base_dn = "{base}"
+client_id = "nobody"
+client_secret = "nothing"
+allowed_users = ["@acme.example"]
+"""
+
+# Debian's modules and schemas; as many entries in an answer as the gateway gives, everything else as it comes.
+SLAPD = """
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {folder}/slapd.pid
+TLSCertificateFile {folder}/certificate.pem
+TLSCertificateKeyFile {folder}/key.pem
+sizelimit 1000
+loglevel none
+database mdb
+suffix "{base}"
+directory {folder}/data
+maxsize 268435456
+index objectClass eq
+index cn,sn,telephoneNumber eq,sub
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    :ivar target: where it is, and a login.
+    """
+
+    name: str
+    target: Target
+    pid: int
+
+    @property
+    def resident(self) -> float:
+        """MiB of memory that it holds."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _names(at: int) -> tuple[str, str, str]:
+    """Given name, family name and number of a person."""
+    return f"Given{at % 97}", f"{at:05} Family", f"+49301{at:06}"
+
+
+def _contact(at: int) -> Contact:
+    given, family, number = _names(at)
+    found = parse(number, "DE")
+    phones_of = (Phone(Kind.WORK, found),) if found else ()
+    return Contact(uid=f"c{at}", name=f"{given} {family}", given_name=given, family_name=family, phones=phones_of)
+
+
+def _seed(folder: Path) -> None:
+    """Put the people and a phone into the gateway's state, as a sync and a command would."""
+    state = State(folder / "state", "")
+    try:
+        grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
+        with state.database.begin() as connection:
+            account = accounts.connect(connection, state.vault, "acme", grant, Sharing.PRIVATE, 0.0)
+            records = [Record(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
+            contacts.apply(connection, account or 0, Source.CONTACTS, records, ())
+            password = hash_password(SECRET, os.urandom)
+            phones.add(connection, PhoneLogin("desk1", "acme", account, Numbers.VALUES, password, 0.0))
+    finally:
+        state.close()
+
+
+def _ldif() -> str:
+    """The same people for slapd."""
+    head = (
+        f"dn: {BASE}\nobjectClass: organization\nobjectClass: dcObject\no: Acme\ndc: acme\n\n"
+        f"dn: cn=desk1,{BASE}\nobjectClass: person\ncn: desk1\nsn: desk1\nuserPassword: {SECRET}\n\n"
+    )
+    return head + "".join(
+        f"dn: uid=c{at},{BASE}\nobjectClass: inetOrgPerson\nuid: c{at}\ncn: {given} {family}\ngivenName: {given}\n"
+        f"sn: {family}\ntelephoneNumber: {number}\n\n"
+        for at in range(PEOPLE)
+        for given, family, number in (_names(at),)
+    )
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[Server]:
+    """ldapgw, as ``ldapgw run`` runs it."""
+    port, tls_port, web = free_ports(3)
+    certified(folder)
+    (folder / "ldapgw.toml").write_text(GATEWAY.format(port=port, tls_port=tls_port, web=web, base=BASE))
+    _seed(folder)
+    command = [sys.executable, "-m", "ldapgw", "--config", str(folder / "ldapgw.toml"), "run"]
+    target = Target(port, tls_port, BASE, f"cn=desk1,ou=phones,{BASE}", SECRET)
+    with _running("ldapgw", command, folder, target) as server:
+        yield server
+
+
+@contextmanager
+def slapd(folder: Path) -> Iterator[Server]:
+    """OpenLDAP's."""
+    port, tls_port = free_ports(2)
+    certified(folder)
+    # A copy: where AppArmor confines the installed program, that one may not write here.
+    program = shutil.copy(PROGRAM or "", folder / "slapd")
+    (folder / "data").mkdir()
+    configuration = folder / "slapd.conf"
+    configuration.write_text(SLAPD.format(folder=folder, base=BASE))
+    (folder / "people.ldif").write_text(_ldif())
+    subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", folder / "people.ldif"], check=True)
+    urls = f"ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port}"
+    target = Target(port, tls_port, BASE, f"cn=desk1,{BASE}", SECRET)
+    with _running("slapd", [program, "-d", "0", "-f", str(configuration), "-h", urls], folder, target) as server:
+        yield server
+
+
+@contextmanager
+def _running(name: str, command: Sequence[str], folder: Path, target: Target) -> Iterator[Server]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        _wait_for(lambda: _answers(target), process, folder)
+        yield Server(name, target, process.pid)
+        assert process.poll() is None, (folder / "log").read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+
+
+def _answers(target: Target) -> bool:
+    try:
+        with Caller(target) as caller:
+            caller.bind()
+            return caller.search("00001") > 0
+    except OSError:
+        return False
+
+
+def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < until, f"not ready: {(folder / 'log').read_text()}"
+        time.sleep(0.05)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The wire on real sockets of loopback, in the process of the tests: for clients in threads and in processes."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import ipaddress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ldapgw.config.forms import File
+from ldapgw.config.tables import Tls
+from ldapgw.ldap.protocol import LdapFactory
+from ldapgw.tls import ServerContext
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it listens, and the file with its certificate."""
+
+    plain: int
+    tls: int
+    certificate: str
+
+    @property
+    def url(self) -> str:
+        return f"ldap://127.0.0.1:{self.plain}"
+
+    @property
+    def tls_url(self) -> str:
+        return f"ldaps://127.0.0.1:{self.tls}"
+
+
+def certificate_and_key() -> tuple[bytes, bytes]:
+    """Self-signed, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    return certificate.public_bytes(encoding), key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+
+
+def contexts_in(folder: Path) -> tuple[ServerContext, str]:
+    """A TLS context for servers, and the file with its certificate."""
+    certificate, key = certificate_and_key()
+    (folder / "certificate.pem").write_bytes(certificate)
+    (folder / "key.pem").write_bytes(key)
+    files = Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem"))
+    return ServerContext(files), str(folder / "certificate.pem")
+
+
+@contextmanager
+def listening(reactor: Any, factory: LdapFactory, certificate: str) -> Iterator[Server]:
+    """Listen on two free ports; at the end every connection is closed."""
+    plain = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    tls = reactor.listenTCP(0, factory.over_tls(), interface="127.0.0.1")
+    try:
+        yield Server(plain.getHost().port, tls.getHost().port, certificate)
+    finally:
+        for port in (plain, tls):
+            pytest_twisted.blockon(port.stopListening())
+        pytest_twisted.blockon(factory.disconnect_all().addTimeout(10, reactor))
+
+
+def library(name: str, remedy: str) -> ModuleType:
+    """A client library; where it is missing, the tests that need it are left out, but not in CI."""
+    if "CI" in os.environ:
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=remedy)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""A conversation in memory whose cost is measured: how long the reactor was kept in any one turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.protocol import LdapFactory
+from tests.ldap import pdu
+from tests.ldap.world import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
+
+NOTICE = "1.3.6.1.4.1.1466.20036"
+
+
+class Talk:
+    """One connection that gets octets as a client may send them.
+
+    :param clock: the factory's.
+    :ivar longest: seconds of work in one turn.
+    :ivar replies: all that came so far.
+    """
+
+    def __init__(self, factory: LdapFactory, clock: Clock, host: str = "192.0.2.1") -> None:
+        self.client = Client(factory, host)
+        self.longest = 0.0
+        self.replies: list[pdu.Response] = []
+        self._clock = clock
+
+    def say(self, octets: bytes) -> None:
+        """Send in one segment, and let the server do what there is to do."""
+        self.begin(octets)
+        self.settle()
+
+    def begin(self, octets: bytes) -> None:
+        """Send in one segment; only the turn in which it arrives."""
+        self._timed(self.client.protocol.dataReceived, octets)
+        self.replies += self.client.received()
+
+    def settle(self) -> None:
+        """Let the reactor turn until there is nothing to do now."""
+        for _ in range(100_000):
+            if not any(call.getTime() <= self._clock.seconds() for call in self._clock.calls):
+                break
+            self.turn()
+        self.replies += self.client.received()
+
+    def turn(self) -> None:
+        """One turn."""
+        self._timed(turn, self._clock)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self._timed(self._clock.advance, seconds)
+        self.settle()
+
+    @property
+    def closed(self) -> bool:
+        return self.client.closed
+
+    @property
+    def ended_with_a_notice(self) -> bool:
+        """Whether the last word was a Notice of Disconnection, and the connection is closed."""
+        return self.closed and bool(self.replies) and self.replies[-1].name == NOTICE
+
+    def _timed(self, do: Callable[[Any], object], argument: Any) -> None:
+        begun = time.process_time()
+        do(argument)
+        self.longest = max(self.longest, time.process_time() - begun)
+
+
+class Server:
+    """A server on a clock that runs with the work, and those who talk to it."""
+
+    def __init__(self, gate: Gate, **limits: int) -> None:
+        self._clock = LiveClock()
+        self._factory = make_factory(gate, self._clock, **limits)
+
+    def talk(self, *, bound: bool = False) -> Talk:
+        """A connection, of a phone that is logged in or of anybody."""
+        talk = Talk(self._factory, self._clock, LOCAL_NET + "9")
+        if bound:
+            talk.say(pdu.message(1, pdu.bind(DESK1, SECRET)))
+            assert [one.code for one in talk.replies] == [0]
+            talk.replies.clear()
+        return talk

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""Whoever wants to stop the server stops nobody: each attack costs little, and others are answered in between.
+
+What is bounded is work, not time: the seconds that the reactor is kept in one turn.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+from twisted.logger import LogLevel, globalLogPublisher
+
+from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.gate import Gate
+from tests.directory.filtertext import read_filter
+from tests.ldap import pdu
+from tests.ldap.served import certified, serving
+from tests.ldap.talk import NOTICE, Server, Talk
+from tests.ldap.test_filter import encode
+from tests.ldap.world import BASE, make_dit, make_gate
+
+ENTRY, DONE = 0x64, 0x65
+PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
+# Seconds of work in one reactor turn: two slices are 10 ms; the rest is for tracing and for the machine.
+MOMENT = 0.05
+
+pytestmark = pytest.mark.usefixtures("still")
+
+
+@pytest.fixture(name="gate", scope="module")
+def _gate() -> Gate:
+    return make_gate()
+
+
+@pytest.fixture(name="many", scope="module")
+def _many() -> Gate:
+    """10,000 contacts."""
+    return make_gate(make_dit(10_000))
+
+
+def is_answered(talk: Talk) -> bool:
+    """Whether a ping is answered in the turn in which it comes."""
+    talk.replies.clear()
+    talk.begin(PING)
+    return [(one.kind, one.code) for one in talk.replies] == [(ENTRY, None), (DONE, 0)]
+
+
+def _request(field: str, number: bytes) -> bytes:
+    """A message in which this field is that INTEGER or ENUMERATED."""
+    fields = {"scope": ENUMERATED, "derefAliases": ENUMERATED, "sizeLimit": INTEGER, "timeLimit": INTEGER}
+    search = {name: tlv(tag, b"\0") for name, tag in fields.items()}
+    if field in search:
+        search[field] = number
+        parts = octets(b"") + b"".join(search.values()) + boolean(value=False) + pdu.PRESENT + tlv(SEQUENCE, b"")
+        return pdu.message(1, tlv(0x63, parts))
+    return {
+        "messageID": tlv(SEQUENCE, number + pdu.search()),
+        "version": pdu.message(1, tlv(0x60, number + octets(b"") + octets(b"", 0x80))),
+        "abandoned messageID": pdu.message(1, b"\x50" + number[1:]),
+    }[field]
+
+
+@pytest.mark.parametrize("length", [5, 10_000, 60_000, 250_000])
+@pytest.mark.parametrize(
+    ("field", "tag"),
+    [
+        ("messageID", INTEGER),
+        ("version", INTEGER),
+        ("scope", ENUMERATED),
+        ("derefAliases", ENUMERATED),
+        ("sizeLimit", INTEGER),
+        ("timeLimit", INTEGER),
+        ("abandoned messageID", INTEGER),
+    ],
+)
+def test_an_integer_of_any_length_stops_nobody(gate, field, tag, length):
+    """Four octets are all that LDAP needs; more are refused without being computed."""
+    server = Server(gate)
+    talk = server.talk()
+    talk.say(_request(field, tlv(tag, b"\x7f" * length)))
+    assert talk.ended_with_a_notice
+    assert talk.longest < MOMENT
+    assert is_answered(server.talk())
+
+
+@pytest.mark.parametrize("length", [10_000, 60_000])
+def test_the_id_of_a_cancel_may_be_long_too(gate, length):
+    """It lies within an octet string: the session goes on."""
+    talk = Server(gate).talk()
+    talk.say(pdu.message(1, pdu.extended("1.3.6.1.1.8", tlv(SEQUENCE, tlv(INTEGER, b"\x7f" * length)))))
+    assert [one.code for one in talk.replies] == [ResultCode.PROTOCOL_ERROR]
+    assert talk.longest < MOMENT
+    assert is_answered(talk)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "30847fffffff",
+        "3084ffffffff0201",
+        "3080020101",
+        "300c02010163070401",
+        "300702010163840000ff",
+        "3005020101637f",
+        "3005020101ff00",
+        "0201",
+        "9f",
+        "00",
+        "16030100",
+    ],
+    ids=["2 GiB", "4 GiB", "indefinite", "longer than its parent", "longer than the message", "operation cut off",
+         "no operation", "another outer tag", "tag of two octets", "zero", "TLS"],
+)  # fmt: skip
+def test_nothing_wedges_a_connection(gate, broken):
+    """Whatever stands behind what cannot be read is not waited for, not kept and not answered."""
+    server = Server(gate)
+    talk = server.talk()
+    talk.say(PING + bytes.fromhex(broken) + PING * 1000)
+    assert [(one.kind, one.name) for one in talk.replies] == [(ENTRY, ""), (DONE, ""), (0x78, NOTICE)]
+    assert talk.closed
+    assert not talk.client.protocol._framer.partial
+    for _ in range(100):
+        talk.say(PING * 1000)
+    assert not talk.client.protocol._framer.partial
+    assert talk.longest < MOMENT
+    assert is_answered(server.talk())
+
+
+def _or(count: int) -> bytes:
+    return encode(read_filter("(|" + "".join(f"(cn=*nobody {number}*)" for number in range(count)) + ")"))
+
+
+@pytest.mark.parametrize(
+    ("filter_", "entries", "code"),
+    [(_or(200), 0, 0), (pdu.PRESENT, 1000, 4), (encode(read_filter("(!(cn=nobody))")), 1000, 4)],
+    ids=["an OR of 200", "everything", "not nobody"],
+)
+def test_a_costly_search_lets_others_in_between(many, filter_, entries, code):
+    """Each turn is short, and what somebody else asks is answered in the turn in which it comes."""
+    server = Server(many)
+    talk, other = server.talk(bound=True), server.talk()
+    talk.begin(pdu.message(2, pdu.search(BASE, 2, filter_, ("cn",))))
+    assert is_answered(other)
+    talk.settle()
+    assert len(talk.replies) == entries + 1
+    assert talk.replies[-1] == pdu.Response(2, DONE, code, diagnostic=talk.replies[-1].diagnostic)
+    assert max(talk.longest, other.longest) < MOMENT
+
+
+def test_thirty_phones_search_at_once(many):
+    """Typing ahead, over 10,000 contacts: all are answered, and nobody in one long turn."""
+    server = Server(many, max_connections_per_address=100)
+    phones = [server.talk(bound=True) for _ in range(30)]
+    for number, phone in enumerate(phones):
+        text = f"(|(cn=user 0{number:02}*)(sn=0{number:02}*)(telephoneNumber=0{number:02}*))"
+        phone.begin(pdu.message(2, pdu.search(BASE, 2, encode(read_filter(text)), ("cn", "telephoneNumber"), size=50)))
+    for phone in phones:
+        phone.settle()
+        assert [one.code for one in phone.replies if one.kind == DONE] == [ResultCode.SIZE_LIMIT_EXCEEDED]
+        assert len(phone.replies) == 51
+        assert phone.longest < MOMENT
+
+
+def test_who_reads_nothing_costs_nothing(many):
+    """Of 20 full searches no more is made than the transport takes; others do not notice."""
+    server = Server(many, size_limit=100_000)
+    talk, other = server.talk(bound=True), server.talk()
+    talk.client.transport.full_at = 1 << 16
+    talk.begin(b"".join(pdu.message(number, pdu.search(BASE, 2)) for number in range(2, 22)))
+    for _ in range(200):
+        talk.turn()
+    assert sum(map(len, talk.client.transport.writes)) <= 256 << 10
+    assert is_answered(other)
+    assert max(talk.longest, other.longest) < MOMENT
+
+
+def test_twenty_thousand_small_messages_at_once(gate):
+    """8 octets each, as many as a segment holds; none of them costs more because of the others."""
+    server = Server(gate)
+    talk, other = server.talk(bound=True), server.talk()
+    stream = pdu.message(2, pdu.abandon(1)) * 20_000
+    assert len(stream) == 160_000
+    begun = time.process_time()
+    for at in range(0, len(stream), 1 << 16):
+        talk.begin(stream[at : at + (1 << 16)])
+        assert is_answered(other)
+    talk.settle()
+    assert time.process_time() - begun < 2.0
+    assert talk.longest < MOMENT
+    assert is_answered(talk)
+
+
+def test_a_message_in_small_pieces_costs_what_it_weighs(gate):
+    """A search of 1 MiB, 64 octets at a time: no piece costs more because of those before it."""
+    talk = Server(gate, max_message=2 << 20).talk()
+    message = pdu.message(1, pdu.compare("", "objectClass", bytes(1 << 20)))
+    for at in range(0, len(message), 64):
+        talk.begin(message[at : at + 64])
+    assert [one.kind for one in talk.replies] == [0x6F]
+    assert talk.longest < MOMENT
+
+
+@pytest.mark.parametrize("junk", [pdu.message(1, b"\x7a\0"), b"\x7f" * 400, b"GET / HTTP/1.1\r\n\r\n"],
+                         ids=["an unknown operation", "an unknown tag", "HTTP"])  # fmt: skip
+def test_junk_does_not_fill_the_log(gate, junk):
+    """A thousand connections' worth is told in a line or two, with nothing of what was sent."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    server = Server(gate, max_connections=2000, max_connections_per_address=2000)
+    for _ in range(1000):
+        talk = server.talk()
+        talk.say(junk)
+        assert talk.ended_with_a_notice
+    globalLogPublisher.removeObserver(events.append)
+    told = [event for event in events if event["log_level"] >= LogLevel.info]
+    assert len(told) <= 2
+    assert not any("GET" in str(event) or "7f" in str(event) for event in told)
+
+
+def test_a_flood_of_handshakes_lets_others_in_between(tmp_path):
+    """Four clients that do nothing but shake hands; whoever asks in clear is answered after one or two handshakes."""
+    context = ssl.create_default_context(cafile=str(certified(tmp_path)))
+    context.check_hostname = False
+    done = threading.Event()
+    made: list[int] = []
+
+    def shake(port: int) -> None:
+        while not done.is_set():
+            with (
+                socket.create_connection(("127.0.0.1", port), 10) as plain,
+                context.wrap_socket(plain) as secure,
+            ):
+                secure.unwrap()
+            made.append(1)
+
+    with serving(tmp_path, tls=True) as server:
+        threads = [threading.Thread(target=shake, args=(server.tls_port,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        waited = []
+        with socket.create_connection(("127.0.0.1", server.port), 10) as phone:
+            while len(made) < 100:
+                begun = server.worked
+                phone.sendall(PING)
+                assert phone.recv(1 << 16)
+                waited.append(server.worked - begun)
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert max(waited) < MOMENT
+    assert server.said == ""

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""What all connections share: the log, the reactor's time, the sweep.  None of it is one client's to use up."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.address import IPv6Address
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from tests.ldap import pdu
+from tests.ldap.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
+
+DONE = 0x65
+EVERYTHING = pdu.search(BASE, 2, attributes=("cn",))
+
+
+@pytest.fixture(name="clock")
+def _clock():
+    return Clock()
+
+
+@pytest.fixture(name="logged")
+def _logged():
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
+
+
+def told(logged):
+    """The lines about what clients did wrong."""
+    return [
+        (event["kind"], event["address"], event["count"], event["detail"]) for event in logged if "address" in event
+    ]
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+def test_errors_of_our_own_do_not_fill_the_log(clock, logged):
+    """A line a minute for each place, with how many there were."""
+    client = Client(make_factory(clock=clock))
+    for at in range(1, 21):
+        client.ask(pdu.bind("broken", b"x"), at)
+    clock.pump([1] * 61)
+    assert [event["count"] for event in logged if event["log_level"].name == "error"] == [1, 19]
+
+
+def test_violations_do_not_fill_the_log(clock, logged):
+    """A line a minute for each address, with how many there were and a phrase of ours about the last."""
+    factory = make_factory(clock=clock)
+    resident = Client(factory, "192.0.2.9")
+    for at in range(90):
+        Client(factory, f"192.0.2.{1 + at % 2}").send(b"GET /secret HTTP/1.1" if at < 80 else b"\x30\x80")
+        clock.advance(1)
+        for connection in factory._connections:
+            if connection is not resident.protocol:
+                connection.connectionLost()
+    assert told(logged) == [
+        ("not LDAP", "192.0.2.1", 1, "message: not an LDAPMessage"),
+        ("not LDAP", "192.0.2.2", 1, "message: not an LDAPMessage"),
+        ("not LDAP", "192.0.2.1", 29, "message: not an LDAPMessage"),
+        ("not LDAP", "192.0.2.2", 29, "message: not an LDAPMessage"),
+    ]
+    factory.disconnect_all()
+    assert told(logged)[4:] == [
+        ("not LDAP", "192.0.2.1", 15, "message: length is not definite"),
+        ("not LDAP", "192.0.2.2", 15, "message: length is not definite"),
+    ]
+    assert resident.closed
+    assert "secret" not in repr(logged)
+
+
+def test_who_is_one_too_many_does_not_fill_the_log(clock, logged):
+    """A line a minute."""
+    factory = make_factory(clock=clock, max_connections=1)
+    _resident = Client(factory)
+    for _ in range(30):
+        assert factory.buildProtocol(IPv6Address("TCP", "2001:db8::1", 5)) is None
+    clock.pump([1] * 61)
+    assert told(logged) == [
+        ("one connection too many", "2001:db8::/64", 1, ""),
+        ("one connection too many", "2001:db8::/64", 29, ""),
+    ]
+
+
+# --- the reactor's time -----------------------------------------------------------------------------------------------
+
+
+def test_many_that_want_everything_at_once_hold_nobody_up():
+    """The first has its 5 ms, the others 1 ms each until their turn comes; who wants little has it at once."""
+    clock = SteppingClock()
+    limits = {"size_limit": 100_000, "max_connections_per_address": 100}
+    factory = make_factory(make_gate(make_dit(1000)), clock, **limits)
+    greedy = [Client(factory) for _ in range(40)]
+    for one in greedy:
+        one.bind()
+    before = clock.rightNow
+    for one in greedy:
+        one.protocol.dataReceived(pdu.message(2, EVERYTHING))
+    assert clock.rightNow - before < 0.1
+    modest = Client(factory)
+    assert [one.kind for one in modest.ask(pdu.search("", 0))] == [0x64, DONE]
+    turns = []
+    while any(call.func.__name__ != "_sweep" for call in clock.getDelayedCalls()):
+        before = clock.rightNow
+        turn(clock)
+        turns.append(clock.rightNow - before)
+    assert max(turns) < 0.01
+    assert [one.received()[-1] for one in greedy] == [pdu.Response(2, DONE, 0)] * 40
+
+
+# --- the sweep --------------------------------------------------------------------------------------------------------
+
+
+def test_idle_connections_are_not_looked_at_before_their_time(clock):
+    """Ten thousand of them cost a sweep the comparison of two numbers each."""
+    factory = make_factory(clock=clock, max_connections=2_000, max_connections_per_address=2_000)
+    looked = []
+    for _ in range(2_000):
+        Client(factory).protocol.expire = looked.append
+    clock.pump([1] * 898)
+    assert looked == []
+    clock.pump([1] * 3)
+    assert len(looked) >= 2_000

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""Answers go out at once where that is possible, in order always, and never more than the client takes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+
+import pytest
+import pytest_twisted
+from twisted.internet.task import deferLater
+
+from ldapgw.config import Tls
+from ldapgw.config.forms import File
+from ldapgw.ldap.limits import WRITE_TIMEOUT
+from ldapgw.ldap.writer import UNSENT, Writer
+from ldapgw.tls import ServerContext
+from tests.certificates import issue
+from tests.ldap import pdu
+from tests.ldap.world import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
+
+# Linux: what was written and has not been sent (linux/sockios.h).
+SIOCOUTQNSD = 0x894B
+QUEUED_MOST = 256 << 10
+
+
+class Calls:
+    """What a writer tells."""
+
+    def __init__(self) -> None:
+        self.stalled = self.taken = 0
+
+    def stall(self) -> None:
+        self.stalled += 1
+
+    def take(self) -> None:
+        self.taken += 1
+
+
+class Transport:
+    """Enough of one: it keeps what it is given."""
+
+    def __init__(self, handle: socket.socket | None) -> None:
+        if handle is not None:
+            self.socket = handle
+        self.kept: list[bytes] = []
+        self.producer: Writer | None = None
+        self.streaming: bool | None = None
+
+    def registerProducer(self, producer: Writer, streaming: bool) -> None:  # noqa: N802 - Twisted's name
+        self.producer, self.streaming = producer, streaming
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        self.producer = None
+
+    def write(self, octets: bytes) -> None:
+        self.kept.append(octets)
+
+
+@pytest.fixture(name="pair")
+def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def make_writer(transport: Transport, *, plain: bool = True) -> tuple[Writer, Calls]:
+    calls = Calls()
+    return Writer(transport, plain=plain, stalled=calls.stall, taken=calls.take), calls
+
+
+def test_what_the_socket_takes_is_sent_at_once(pair):
+    """The transport never hears of it."""
+    transport = Transport(pair[0])
+    writer, calls = make_writer(transport)
+    writer.write(b"one")
+    writer.write(b"two")
+    assert pair[1].recv(100) == b"onetwo"
+    assert (transport.kept, transport.streaming) == ([], False)
+    assert (writer.blocked, calls.stalled, calls.taken) == (False, 0, 0)
+
+
+def test_what_it_does_not_take_is_the_transports(pair):
+    """From there on all of it, until the transport has written everything: nothing overtakes."""
+    transport = Transport(pair[0])
+    writer, calls = make_writer(transport)
+    much = bytes(range(256)) * 4096
+    writer.write(much)
+    assert (writer.blocked, calls.stalled, calls.taken) == (True, 1, 0)
+    sent = b""
+    while (part := _received(pair[1])) != b"":
+        sent += part
+    writer.write(b"behind")  # there is room in the socket again, and octets in front of these
+    assert sent + b"".join(transport.kept) == much + b"behind"
+    assert _received(pair[1]) == b""
+    writer.resumeProducing()
+    assert (writer.blocked, calls.taken) == (False, 1)
+    writer.write(b"next")
+    assert pair[1].recv(100) == b"next"
+
+
+def test_an_error_of_the_socket_is_the_transports_to_find(pair):
+    """It closes the connection as for any other."""
+    transport = Transport(pair[0])
+    writer, _ = make_writer(transport)
+    pair[1].close()
+    writer.write(b"to nobody")
+    assert (transport.kept, writer.blocked) == ([b"to nobody"], True)
+
+
+@pytest.mark.parametrize("how", ["end", "stopProducing"])
+def test_nothing_is_sent_past_the_transport_at_the_end(pair, how):
+    """Its octets may be encrypted from now on, or its socket another's."""
+    transport = Transport(pair[0])
+    writer, _ = make_writer(transport)
+    getattr(writer, how)()
+    writer.write(b"later")
+    assert transport.kept == [b"later"]
+
+
+@pytest.mark.parametrize(("plain", "has_socket"), [(False, True), (True, False)], ids=["TLS", "no socket"])
+def test_else_the_transport_writes_and_says_when_it_is_full(pair, plain, has_socket):
+    """Under TLS nothing may go past it."""
+    transport = Transport(pair[0] if has_socket else None)
+    writer, calls = make_writer(transport, plain=plain)
+    writer.write(b"one")
+    assert (transport.kept, transport.streaming) == ([b"one"], True)
+    for _ in range(2):
+        writer.pauseProducing()
+    assert (writer.blocked, calls.stalled) == (True, 1)
+    writer.resumeProducing()
+    writer.resumeProducing()
+    assert (writer.blocked, calls.taken) == (False, 1)
+
+
+def _received(end: socket.socket) -> bytes:
+    try:
+        return end.recv(1 << 20)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+
+
+# --- whole connections over real sockets ------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="big", scope="module")
+def _big():
+    return make_gate(make_dit(3000))
+
+
+class Peer:
+    """A client on a real socket that reads when it wants to, and the server's end of its connection."""
+
+    def __init__(self, reactor, gate, clock, tls=None, *, at_once: bool = False) -> None:
+        self.reactor = reactor
+        self.factory = make_factory(gate, clock, size_limit=100_000, tls=tls)
+        listens = self.factory.over_tls() if at_once else self.factory
+        self.port = reactor.listenTCP(0, listens, interface="127.0.0.1")
+        self.socket = socket.socket()
+        # What this end has not read yet would hide what that end has not sent.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)
+        self.socket.setblocking(False)
+        self.socket.connect_ex(("127.0.0.1", self.port.getHost().port))
+
+    async def turn(self, seconds: float = 0.0) -> None:
+        """Let the reactor go around."""
+        await deferLater(self.reactor, seconds)
+
+    async def connected(self) -> None:
+        while not len(self.factory._connections):
+            await self.turn()
+        [self.connection] = self.factory._connections
+
+    async def encrypt(self) -> None:
+        """The client's half of a TLS handshake."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket, do_handshake_on_connect=False)
+        while True:
+            try:
+                return self.socket.do_handshake()
+            except ssl.SSLWantReadError:
+                await self.turn()
+
+    async def ask(self, octets: bytes, size: int) -> bytes:
+        """Send, and wait for an answer of that many octets."""
+        self.socket.send(octets)
+        answer = b""
+        while len(answer) < size:
+            await self.turn()
+            answer += _received(self.socket)
+        return answer
+
+    def queued(self) -> int:
+        """Octets of answers that wait for this client: with us, with Twisted and in the kernel."""
+        tcp = tls = self.connection.transport
+        if tcp.TLS:
+            tcp, tls = (tcp.transport, tcp) if hasattr(tcp, "_tlsConnection") else (tcp, tcp.protocol)
+        collected = getattr(getattr(tls, "_aggregator", None), "_buffer", [])
+        waiting = [*collected, *getattr(tls, "_appSendBuffer", [])]
+        twisted = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen + sum(map(len, waiting))
+        kernel = fcntl.ioctl(tcp.socket.fileno(), SIOCOUTQNSD, bytes(4))
+        return self.connection._outbox.size + twisted + struct.unpack("i", kernel)[0]
+
+    async def end(self) -> None:
+        self.socket.close()
+        await self.port.stopListening()
+        while len(self.factory._connections):
+            await self.turn()
+
+
+def full_searches(count: int) -> bytes:
+    return pdu.message(1, pdu.bind(DESK1, SECRET)) + b"".join(
+        pdu.message(at, pdu.search(BASE, 2)) for at in range(2, count + 2)
+    )
+
+
+@pytest.fixture(name="tls", scope="module")
+def _tls(tmp_path_factory):
+    certificate, key = issue().write(tmp_path_factory.mktemp("tls"))
+    return ServerContext(Tls(certificate=File(certificate), private_key=File(key)))
+
+
+@pytest.mark.parametrize("way", ["clear", "StartTLS", "LDAPS"])
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, big, tls, way):
+    """However much it asks for, at every moment; and when it reads, it gets all of it, in order."""
+    peer = Peer(reactor, big, reactor, tls, at_once=way == "LDAPS")
+    await peer.connected()
+    if way == "StartTLS":
+        await peer.ask(pdu.message(9, pdu.START_TLS), 10)
+    if way != "clear":
+        await peer.encrypt()
+    peer.socket.send(full_searches(4))
+    most = quiet = 0
+    while quiet < 20:
+        await peer.turn()
+        queued = peer.queued()
+        quiet = quiet + 1 if queued == most else 0
+        most = max(most, queued)
+    assert UNSENT < most <= QUEUED_MOST
+    assert peer.connection._writer.blocked
+    found = bytearray()
+    while found.count(b"\x0a\x01\x00\x04\x00\x04\x00") < 5:
+        part = _received(peer.socket)
+        assert peer.queued() <= QUEUED_MOST
+        found += part
+        if not part:
+            await peer.turn()
+    ended = [one.message_id for one in pdu.responses(bytes(found)) if one.kind == 0x65]
+    assert ended == list(range(2, 6))
+    await peer.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_takes_nothing_is_cut_off(reactor, big):
+    """After 30 seconds, on a real socket too."""
+    clock = LiveClock()
+    peer = Peer(reactor, big, clock)
+    await peer.connected()
+    peer.socket.send(full_searches(5))
+    while not peer.connection._writer.blocked:
+        await peer.turn()
+        clock.advance(0)
+    clock.advance(WRITE_TIMEOUT - 1)
+    assert len(peer.factory._connections) == 1
+    clock.pump([1.0] * 3)
+    await peer.end()
+    assert len(peer.factory._connections) == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_octet_arrives_whoever_wrote_it(reactor, big):
+    """Sent at once or by the transport, for a client that reads in fits and starts: the same as at one go."""
+    digests = []
+    for step in (1 << 20, 50_000, 1_000):
+        peer = Peer(reactor, big, reactor)
+        await peer.connected()
+        peer.socket.send(full_searches(1))
+        peer.socket.shutdown(socket.SHUT_WR)
+        digest, found = hashlib.sha256(), 0
+        while True:
+            await peer.turn()
+            try:
+                part = peer.socket.recv(step)
+            except BlockingIOError:
+                continue
+            if not part:
+                break
+            digest.update(part)
+            found += len(part)
+        digests.append((digest.hexdigest(), found))
+        await peer.end()
+    assert len(set(digests)) == 1
+    assert digests[0][1] > 500_000

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""Listening, and what happens when the process runs out of file descriptors."""
+
+from __future__ import annotations
+
+import resource
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from ldapgw.descriptors import OTHERS, make_room
+from ldapgw.errors import UserError
+from ldapgw.listener import Door, Listener
+from tests.ldap import pdu
+
+PEER = IPv4Address("TCP", "192.0.2.1", 5)
+
+
+@pytest.fixture(name="lines")
+def _lines():
+    lines = []
+
+    def observe(event):
+        if event["log_namespace"].startswith("ldapgw."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_a_door_lets_in_while_there_is_room(lines):
+    """Then it closes at once, with a line a minute; and lets in again."""
+    rooms = iter([True, False, False, False, False, True])
+    clock = Clock()
+    door = Door('ldap.listen "tcp:389"', Factory.forProtocol(Protocol), clock, lambda: next(rooms))
+    let_in = []
+    for at in range(6):
+        let_in.append(door.buildProtocol(PEER) is not None)
+        clock.advance(30 if at > 2 else 1)
+    assert let_in == [True, False, False, False, False, True]
+    assert lines == [
+        'ldap.listen "tcp:389": 1 connections closed at once, few file descriptors are left; raise LimitNOFILE'
+    ]
+    assert door.logPrefix() == 'ldap.listen "tcp:389"'
+
+
+def test_a_door_starts_and_stops_what_is_behind_it():
+    """As Twisted's ports expect."""
+    factory = Factory()
+    factory.noisy = False
+    door = Door("web.listen", factory, Clock(), lambda: True)
+    door.doStart()
+    assert factory.numPorts == 1
+    door.doStop()
+    assert factory.numPorts == 0
+
+
+def test_a_listener_listens_from_the_privileged_start_on():
+    """On the endpoint that it was given; and stops."""
+    reactor = MemoryReactorClock()
+    listener = Listener(reactor, "ldap.listen", "tcp:389", Factory.forProtocol(Protocol))
+    listener.privilegedStartService()
+    [(port, door, *_)] = reactor.tcpServers
+    assert port == 389
+    assert isinstance(door.buildProtocol(PEER), Protocol)
+    listener.stopService()
+    assert listener.stopService() is None
+
+
+def test_a_port_in_use_is_told_in_a_line(lines):
+    """And ends the start."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        endpoint = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
+        listener = Listener(reactor, "ldap.listen", endpoint, Factory())
+        with pytest.raises(UserError) as caught:
+            listener.privilegedStartService()
+    assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot be listened on: Address already in use',)
+    assert lines == list(caught.value.problems)
+
+
+# --- a process with few descriptors ---------------------------------------------------------------------------------
+
+# 120 descriptors at most, of which a quarter is kept for files.
+PROGRAM = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, 120))
+from twisted.internet import reactor
+from twisted.logger import globalLogBeginner, formatEvent
+globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event), flush=True)], redirectStandardIO=False)
+from ldapgw.descriptors import make_room
+from ldapgw.listener import Listener
+from tests.ldap.world import make_factory
+make_room(1000)
+factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
+listener = Listener(reactor, "ldap.listen", "tcp:0:interface=127.0.0.1", factory)
+listener.privilegedStartService()
+print("port", listener._port.getHost().port, flush=True)
+files = []
+def obey():
+    what = os.read(0, 1)
+    if what == b"u":
+        try:
+            while True:
+                files.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+    elif what == b"o":
+        os.close(files.pop())
+    elif what == b"f":
+        while files:
+            os.close(files.pop())
+    print("used", len(os.listdir("/proc/self/fd")) if not files else -1, flush=True)
+class Orders:
+    fileno = staticmethod(lambda: 0)
+    doRead = staticmethod(obey)
+    logPrefix = staticmethod(lambda: "orders")
+    connectionLost = staticmethod(lambda reason: reactor.stop())
+reactor.addReader(Orders())
+reactor.run()
+"""
+ROOT_DSE = pdu.message(1, pdu.search("", 0))
+
+
+class Gateway:
+    """A process that listens, and what it says."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parent.parent,
+            text=True,
+        )
+        self.logged: list[str] = []
+        self.port = int(self._next("port"))
+
+    def _next(self, kind: str) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            found, _, rest = line.strip().partition(" ")
+            if found == kind:
+                return rest
+            self.logged.append(rest if found == "log" else line)
+        raise AssertionError(self.logged)
+
+    def order(self, letter: str) -> int:
+        """Use up all descriptors, free one or all of them, or just say how many are open."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(letter)
+        self._process.stdin.flush()
+        return int(self._next("used"))
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(10) == 0
+        assert self._process.stdout is not None
+        self.logged += [line.removeprefix("log ").strip() for line in self._process.stdout]
+        self._process.stdout.close()
+
+
+@pytest.fixture(name="gateway")
+def _gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.end()
+
+
+@contextmanager
+def connections(port: int, count: int) -> Iterator[list[socket.socket]]:
+    opened = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
+def answers(client: socket.socket) -> bool:
+    """Whether a search is answered; false when the connection was closed instead."""
+    try:
+        client.sendall(ROOT_DSE)
+        readable, _, _ = select.select([client], [], [], 5)
+        return bool(readable and client.recv(4096))
+    except OSError:
+        return False
+
+
+def test_a_process_without_descriptors_lives_on(gateway):
+    """The rest is kept for files; whoever is connected is answered, and when some leave others are let in."""
+    with connections(gateway.port, 110) as clients:
+        served = [client for client in clients if answers(client)]
+        assert 60 < len(served) < 90
+        assert gateway.order("?") <= 92
+        with connections(gateway.port, 30) as late:
+            assert not any(answers(client) for client in late)
+        for client in served[:20]:
+            client.close()
+        while gateway.order("?") > 80:
+            pass
+        with connections(gateway.port, 5) as late:
+            assert all(answers(client) for client in late)
+        assert all(answers(client) for client in served[20:])
+    assert [line for line in gateway.logged if "starting on" not in line] == [
+        "ldap.max_connections = 1000: the system lets this process open 120 files; raise LimitNOFILE",
+        'ldap.listen "tcp:0:interface=127.0.0.1": 1 connections closed at once, few file descriptors are left; raise '
+        "LimitNOFILE",
+    ]
+
+
+def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
+    """By whatever else it does."""
+    with connections(gateway.port, 3) as clients:
+        assert all(answers(client) for client in clients)
+        gateway.order("u")
+        with connections(gateway.port, 50) as late:
+            assert not any(answers(client) for client in late)
+            assert all(answers(client) for client in clients)
+        gateway.order("o")
+        with connections(gateway.port, 10) as late:
+            assert not any(answers(client) for client in late)
+        gateway.order("f")
+        with connections(gateway.port, 5) as late:
+            assert all(answers(client) for client in late)
+    gateway.order("?")
+    assert len(gateway.logged) < 500
+
+
+def test_our_own_limit_is_raised_as_far_as_is_needed():
+    """And never lowered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = OTHERS + 200
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+        raised = []
+        for connections in (10, 250, 220):
+            make_room(connections)
+            raised.append(resource.getrlimit(resource.RLIMIT_NOFILE))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert raised == [(low, hard), (OTHERS + 250, hard), (OTHERS + 250, hard)]
