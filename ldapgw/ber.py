@@ -100,6 +100,13 @@ class Reader:
         self._position = position + length
         return tag, position, position + length
 
+    def next_length(self, field: str) -> int:
+        """How many octets the next element's content has; the element stays to be read."""
+        before = self._position
+        _, start, end = self.element(field)
+        self._position = before
+        return end - start
+
     def inside(self, field: str) -> tuple[int, Reader]:
         """The next element whatever its tag: its tag, and a reader over its content."""
         tag, start, end = self.element(field)

@@ -32,6 +32,9 @@ from ldapgw.errors import UserError
 
 log = Logger()
 
+# Connections that the kernel holds for us until we take them; one more waits a second before it tries again.
+BACKLOG = 1024
+
 
 @implementer(IProtocolFactory, ILoggingContext)
 class Door:
@@ -82,7 +85,7 @@ class Listener(Service):
     """
 
     def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
-        self._endpoint = serverFromString(reactor, endpoint)
+        self._endpoint = serverFromString(reactor, endpoint + _backlog(endpoint))
         self._name = f'{setting} "{endpoint}"'
         self._door = Door(self._name, factory, reactor, has_room)
         self._port: IListeningPort | None = None
@@ -114,6 +117,11 @@ class Listener(Service):
         text = getattr(reason, "strerror", None) or "is no address of this machine"
         self._problem = f"{self._name}: cannot be listened on: {text}"
         log.error("{problem}", problem=self._problem)
+
+
+def _backlog(endpoint: str) -> str:
+    """The argument that Twisted's 50 needs in front of phones: they all come back at once when the power does."""
+    return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
 class Sessions(Service):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -164,6 +165,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     for part in (refresher, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     _load(publisher)
+    # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
     contacts = sum(len(book.shelves.contacts.entries) for book in books)
     log.info(

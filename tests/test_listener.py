@@ -255,3 +255,15 @@ def test_our_own_limit_is_raised_as_far_as_is_needed():
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert raised == [(low, hard), (OTHERS + 250, hard), (OTHERS + 250, hard)]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "backlog"),
+    [("tcp:389", 1024), ("tcp:389:interface=127.0.0.1", 1024), ("tcp:389:backlog=7", 7), ("tcp6:389", 1024)],
+)
+def test_phones_that_all_come_back_at_once_are_held(endpoint, backlog):
+    """Unless the configuration says how many."""
+    reactor = MemoryReactorClock()
+    Listener(reactor, "ldap.listen", endpoint, Factory.forProtocol(Protocol)).privilegedStartService()
+    [(_, _, held, _)] = reactor.tcpServers
+    assert held == backlog

@@ -18,6 +18,8 @@ LONGEST = 8192
 MOST_RDNS = 64
 
 _SPECIAL = frozenset('"+,;<>\\')
+# Two more that need not be escaped everywhere but may be: some clients read no DN without it (ldap3).
+_ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 Assertion = tuple[str, str]
@@ -89,7 +91,7 @@ def folded(value: str) -> str:
 def escape(value: str) -> str:
     """A value as it stands in a DN's string form (RFC 4514 2.4)."""
     inner = "".join(map(_escaped_sign, value))
-    if value.startswith(("#", " ")):
+    if value.startswith(" "):
         inner = "\\" + inner
     if len(value) > 1 and value.endswith(" "):
         inner = inner[:-1] + "\\ "
@@ -99,7 +101,7 @@ def escape(value: str) -> str:
 def _escaped_sign(sign: str) -> str:
     if sign < " " or sign == "\x7f":
         return f"\\{ord(sign):02x}"
-    return "\\" + sign if sign in _SPECIAL else sign
+    return "\\" + sign if sign in _ESCAPED else sign
 
 
 def _assertion(text: str, position: int) -> tuple[Assertion, int]:

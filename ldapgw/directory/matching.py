@@ -114,8 +114,22 @@ def _on_each(kind: AttributeType | None, test_of: Callable[[AttributeType], Test
     """The test of an attribute, on its subtypes too."""
     if kind is None:
         return _undefined
-    terms = [_on(each, test_of(each)) for each in subtypes(kind)]
+    shared = _shared(test_of)
+    terms = [_on(each, shared(each)) for each in subtypes(kind)]
     return terms[0] if len(terms) == 1 else _any(tuple(terms))
+
+
+def _shared(test_of: Callable[[AttributeType], Test | None]) -> Callable[[AttributeType], Test | None]:
+    """Makes each test once for all attributes that are compared alike: folding what was asked for is the dear part."""
+    tests: dict[object, Test | None] = {}
+
+    def of(kind: AttributeType) -> Test | None:
+        likeness = needle.likeness(kind)
+        if likeness not in tests:
+            tests[likeness] = test_of(kind)
+        return tests[likeness]
+
+    return of
 
 
 def _on(kind: AttributeType, test: Test | None) -> Term:
@@ -147,29 +161,24 @@ def _extensible(sought: Extensible, context: NamingContext) -> Term:
         return _undefined
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
     ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
-    terms = [_extended(one, rule, ruled, sought, context) for each in kinds for one in subtypes(each)]
+    own = _shared(lambda each: needle.equality(each, sought.value, context))
+    terms = [
+        _extended(one, rule, ruled if rule else own(one), sought, context) for each in kinds for one in subtypes(each)
+    ]
     known = tuple(term for term in terms if term is not None)
     return _any(known) if known else _undefined
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, ruled: Test | None, sought: Extensible, context: NamingContext
+    kind: AttributeType, rule: MatchingRule | None, test: Test | None, sought: Extensible, context: NamingContext
 ) -> Term | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
-    :param ruled: the rule's test.
+    :param test: the rule's, or without one the attribute's own.
     """
-    if rule is None:
-        own = needle.equality(kind, sought.value, context)
-        search = _own_haystack(kind, context)
-    elif applies(rule, kind, context):
-        own = ruled
-        search = _ruled_haystack(rule.family)
-    else:
+    if test is None or (rule is not None and not applies(rule, kind, context)):
         return None
-    if own is None:
-        return None
-    test = own
+    search = _ruled_haystack(rule.family) if rule else _own_haystack(kind, context)
 
     def term(entry: Entry) -> bool:
         values = [value.decode() for value in entry.attribute(kind.name)]
@@ -177,7 +186,7 @@ def _extended(
             values += _dn_values(entry.dn, kind)
         return bool(values) and test(search(values))
 
-    return term if rule or sought.dn_attributes else _on(kind, own)
+    return term if rule or sought.dn_attributes else _on(kind, test)
 
 
 def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:

@@ -37,6 +37,11 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
         return value.decode("iso-8859-1") if lenient else None
 
 
+def likeness(kind: AttributeType) -> tuple[object, bool]:
+    """What two attributes share whose values are compared in the same way: one test serves both."""
+    return kind.kind, kind.name in _DIALLED
+
+
 def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Test | None:
     """Whether one of the values is the one asked for."""
     text = text_of(value, lenient=context.lenient)

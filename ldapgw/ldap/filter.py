@@ -25,7 +25,7 @@ from ldapgw.directory.filters import (
     Substrings,
 )
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_TERMS
+from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_OCTETS, FILTER_TERMS
 
 _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
@@ -51,7 +51,11 @@ def read(parent: Reader) -> Filter:
     :raises ProtocolViolation: when it cannot be read.
     :raises DirectoryError: when it can be read but is wrong, nested too deep, or too long.
     """
-    return _filter(parent, 0, _Budget())
+    length = parent.next_length("filter")
+    found = _filter(parent, 0, _Budget())
+    if length > FILTER_OCTETS:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
+    return found
 
 
 def _filter(parent: Reader, depth: int, budget: _Budget) -> Filter:

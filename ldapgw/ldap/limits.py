@@ -13,6 +13,8 @@ from typing import Final
 FILTER_DEPTH: Final = 50
 # Terms and substring parts of one filter.  The longest seen has 40; each costs a look at the index.
 FILTER_TERMS: Final = 1000
+# Octets of one filter.  The longest seen from a phone has 2 KiB; what is asked for is folded and transliterated.
+FILTER_OCTETS: Final = 4 << 10
 # TrueNAS asks for 35 attributes, which a limit of 16 elsewhere turned away.
 ATTRIBUTES: Final = 256
 # Nobody sends more than three.

@@ -113,7 +113,16 @@ def test_family() -> None:
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [("a ", "a\\ "), (" a", "\\ a"), (" ", "\\ "), ("  ", "\\ \\ "), ("#1", "\\#1"), ("a#", "a#"), ("\n", "\\0a")],
+    [
+        ("a ", "a\\ "),
+        (" a", "\\ a"),
+        (" ", "\\ "),
+        ("  ", "\\ \\ "),
+        ("#1", "\\#1"),
+        ("a#", "a\\#"),
+        ("a=b", "a\\=b"),
+        ("\n", "\\0a"),
+    ],
 )
 def test_blanks_and_signs_at_the_ends_are_escaped(value: str, written: str) -> None:
     """RFC 4514 2.4."""

@@ -23,6 +23,7 @@ from ldapgw.directory.filters import (
 )
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import filter as filters
+from ldapgw.ldap.limits import FILTER_OCTETS
 
 
 def encode(term: Filter) -> bytes:
@@ -161,3 +162,12 @@ def test_what_cannot_be_read_ends_the_session(data):
     """An assertion could hide in what is left over."""
     with pytest.raises(ProtocolViolation):
         read(bytes.fromhex(data))
+
+
+def test_a_filter_of_four_kibibytes_is_read_and_a_longer_one_is_refused_by_name():
+    """What is asked for is folded before anything is searched, and that is the dear part."""
+    fits = FILTER_OCTETS - len(b"\x04\x02cn\x04\x82\x00\x00")
+    assert read(encode(Equality("cn", b"a" * fits))).value == b"a" * fits
+    with pytest.raises(DirectoryError) as raised:
+        read(encode(Equality("cn", b"a" * (fits + 1))))
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
