@@ -19,8 +19,10 @@ from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.google.person import read_person
 from ldapgw.ldap.features import features
+from ldapgw.ldap.gate import Gate
 from ldapgw.number import NumberFormat
 from tests.directory import phonebook
+from tests.ldap.world import make_gate
 
 BASE = phonebook.BASE
 OWN_BOOK = f"ou=alice@acme.example,{BASE}"
@@ -127,6 +129,11 @@ def make_dit(*, lenient: bool) -> Dit:
 def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
     """One phone."""
     return VIEWER if name in (DESK1, "desk1") and password == SECRET else None
+
+
+def gate() -> Gate:
+    """The way to the contacts, leniently matched, for one phone and for nobody else."""
+    return replace(make_gate(make_dit(lenient=True)), authenticate=authenticate)
 
 
 def entries(dit: Dit) -> list[Entry]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.tls import ServerContext
-from tests.ldap import awkward
-from tests.ldap.listening import Server, contexts_in, listening
-from tests.ldap.world import make_factory, make_gate
+from tests.ldap.listening import Server, contexts_in
+from tests.ldap.served import certified, serving
 
 
 @pytest.fixture
@@ -54,10 +52,11 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServerContext, s
     return contexts_in(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture
-def awkward_server(reactor: Any, contexts: tuple[ServerContext, str]) -> Iterator[Server]:
-    """The tree of awkward contacts, on real sockets."""
-    options, certificate = contexts
-    gate = replace(make_gate(awkward.make_dit(lenient=True)), authenticate=awkward.authenticate)
-    with listening(reactor, make_factory(gate, reactor, tls=options), certificate) as server:
-        yield server
+@pytest.fixture(scope="module")
+def awkward_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The tree of awkward contacts in a process of its own, for clients that let no other thread run."""
+    folder = tmp_path_factory.mktemp("awkward")
+    certificate = certified(folder)
+    with serving(folder, tls=True, world="awkward") as served:
+        yield Server(served.port, served.tls_port, str(certificate))
+        assert served.said == ""

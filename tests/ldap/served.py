@@ -29,8 +29,10 @@ from twisted.logger import (
 
 from ldapgw.config.forms import File
 from ldapgw.config.tables import Tls
+from ldapgw.ldap.gate import Gate
 from ldapgw.tls import ServerContext
 from tests.checkout import ROOT
+from tests.ldap import awkward
 from tests.ldap.listening import certificate_and_key
 from tests.ldap.world import LOCAL_NET, make_dit, make_factory, make_gate
 
@@ -67,13 +69,16 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, *, tls: bool = False) -> Iterator[Served]:
-    """A server, until the block ends; its log stays in the folder, where `certified` has to have been for TLS."""
+def serving(folder: Path, *, tls: bool = False, world: str = "small") -> Iterator[Served]:
+    """A server, until the block ends; its log stays in the folder, where `certified` has to have been for TLS.
+
+    :param world: "small", or "awkward" for the contacts of `awkward`; this one needs TLS.
+    """
     log = folder / "log"
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", __name__, *([str(folder)] if tls else [])],
+            [sys.executable, "-m", __name__, *([str(folder), world] if tls else [])],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,7 +108,7 @@ class _End(Protocol):
         reactor.stop()
 
 
-def main(folder: str | None = None) -> None:
+def main(folder: str | None = None, world: str = "small") -> None:
     """Serve; with TLS if there is a folder with a certificate."""
     warnings = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)])
     globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False)
@@ -111,9 +116,8 @@ def main(folder: str | None = None) -> None:
     if folder:
         files = Path(folder)
         tls = ServerContext(Tls(certificate=File(files / "certificate.pem"), private_key=File(files / "key.pem")))
-    gate = make_gate(make_dit(tls=tls is not None))
     factory = make_factory(
-        replace(gate, anonymous=lambda _address: gate.anonymous(LOCAL_NET)),
+        awkward.gate() if world == "awkward" else _small_gate(tls=tls is not None),
         reactor,
         tls=tls,
         max_connections=5000,
@@ -127,6 +131,11 @@ def main(folder: str | None = None) -> None:
     sys.stdout.flush()
     StandardIO(_End())
     reactor.run()
+
+
+def _small_gate(*, tls: bool) -> Gate:
+    gate = make_gate(make_dit(tls=tls))
+    return replace(gate, anonymous=lambda _address: gate.anonymous(LOCAL_NET))
 
 
 if __name__ == "__main__":

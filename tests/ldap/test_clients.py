@@ -3,71 +3,28 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
+import shutil
 import socket
 import ssl
 import subprocess
 import warnings
-from dataclasses import dataclass
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.threads import deferToThread
 
-from ldapgw.config.forms import File
-from ldapgw.config.tables import Tls
-from ldapgw.tls import ServerContext
 from tests.ldap import pdu
+from tests.ldap.listening import Server, listening
 from tests.ldap.world import BASE, BOOK, DESK1, SECRET, make_dit, make_factory, make_gate
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ldapsearch") is None and "CI" not in os.environ,
+    reason="needs ldap-utils: sudo apt-get install ldap-utils",
+)
 
 LOGIN = ["-D", DESK1, "-w", SECRET.decode()]
 SEARCH = ["-LLL", "-b", BASE, "(cn=user 0000*)", "cn"]
-
-
-@dataclass
-class Server:
-    """Where it listens, and the file with its certificate."""
-
-    plain: int
-    tls: int
-    certificate: str
-
-
-def certificate_and_key() -> tuple[bytes, bytes]:
-    """Self-signed, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    return certificate.public_bytes(encoding), key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-
-
-@pytest.fixture(name="contexts", scope="module")
-def _contexts(tmp_path_factory):
-    certificate, key = certificate_and_key()
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "certificate.pem").write_bytes(certificate)
-    (folder / "key.pem").write_bytes(key)
-    files = Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem"))
-    return ServerContext(files), str(folder / "certificate.pem")
 
 
 @pytest.fixture(name="server", params=[False], ids=[""])
@@ -75,22 +32,19 @@ def _server(reactor, contexts, request):
     """A gateway's wire on free ports; the parameter requires TLS for passwords."""
     options, path = contexts
     factory = make_factory(make_gate(make_dit(tls=True)), reactor, tls=options, require_tls=request.param)
-    plain = reactor.listenTCP(0, factory, interface="127.0.0.1")
-    tls = reactor.listenTCP(0, factory.over_tls(), interface="127.0.0.1")
-    yield Server(plain.getHost().port, tls.getHost().port, path)
-    for port in (plain, tls):
-        pytest_twisted.blockon(port.stopListening())
-    pytest_twisted.blockon(factory.disconnect_all().addTimeout(10, reactor))
+    with listening(reactor, factory, path) as server:
+        yield server
 
 
-async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap") -> tuple[int, str]:
-    """A command of ldap-utils against the server: its exit status and all that it printed."""
+async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap", text: str = "") -> tuple[int, str]:
+    """A command of ldap-utils against the server, with a text to read: its exit status and all that it printed."""
     port = server.tls if scheme == "ldaps" else server.plain
     environment = os.environ | {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
     done = await deferToThread(
         subprocess.run,
         [command, "-x", "-H", f"{scheme}://127.0.0.1:{port}", "-o", "nettimeout=5", *arguments],
         env=environment,
+        input=text,
         capture_output=True,
         text=True,
         timeout=20,
@@ -155,6 +109,60 @@ async def test_ldapwhoami_and_ldapcompare(server):
     entry = f"uid=c7,{BOOK}"
     assert await run(server, "ldapcompare", *LOGIN, entry, "cn:USER 00007") == (6, "TRUE\n")
     assert await run(server, "ldapcompare", *LOGIN, entry, "cn:nobody") == (5, "FALSE\n")
+
+
+ENTRY = f"uid=c7,{BOOK}"
+ADD = f"dn: uid=new,{BOOK}\nobjectClass: inetOrgPerson\ncn: n\nsn: n\n"
+MODIFY = f"dn: {ENTRY}\nchangetype: modify\nreplace: cn\ncn: other\n-\ndelete: telephoneNumber\n-\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["ldapadd"], ADD),
+        (["ldapmodify"], MODIFY),
+        (["ldapdelete", ENTRY], ""),
+        (["ldapmodrdn", "-r", ENTRY, "uid=other"], ""),
+        (["ldappasswd", "-s", "new", DESK1], ""),
+        (["ldapexop", "1.3.6.1.4.1.1466.101.119.1"], ""),
+    ],
+    ids=["ldapadd", "ldapmodify", "ldapdelete", "ldapmodrdn", "ldappasswd", "ldapexop"],
+)
+@pytest_twisted.ensureDeferred
+async def test_whoever_writes_is_refused(server, command, text):
+    """UnwillingToPerform, or protocolError for an operation that nobody knows; nothing has changed afterwards."""
+    before = await run(server, "ldapsearch", *LOGIN, "-LLL", "-b", BASE)
+    status, printed = await run(server, command[0], *LOGIN, *command[1:], text=text)
+    unknown = command[0] == "ldapexop"
+    assert status in ((2, 1) if unknown else (53, 1)), printed
+    assert ("Protocol error (2)" if unknown else "Server is unwilling to perform (53)") in printed
+    assert await run(server, "ldapsearch", *LOGIN, "-LLL", "-b", BASE) == before
+
+
+def uids(printed: str) -> list[str]:
+    return [line.removeprefix("uid: ") for line in printed.splitlines() if line.startswith("uid: ")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_ldapsearch_pages_sorts_and_views(server):
+    """RFC 2696, RFC 2891 and VLV, as ldapsearch prints what came back."""
+    search = [*LOGIN, "-b", BASE, "(objectClass=inetOrgPerson)", "uid"]
+    everything = [f"c{at}" for at in range(50)]
+    status, printed = await run(server, "ldapsearch", "-E", "!pr=7/noprompt", *search)
+    assert (status, uids(printed), printed.count("pagedresults: cookie=")) == (0, everything, 8)
+    status, printed = await run(server, "ldapsearch", "-E", "!sss=-cn", *search)
+    assert (status, uids(printed)) == (0, everything[::-1])
+    assert "sortResult: (0) Success" in printed
+    # It scrolls on, as if Enter was pressed, until there is no further window.
+    status, printed = await run(server, "ldapsearch", "-E", "!sss=cn", "-E", "!vlv=2/3/10/0", *search)
+    windows = [uids(window) for window in printed.split("Press [before/after")]
+    assert (status, len(windows), windows[-1]) == (76, 15, [])
+    assert windows[:-1] == [everything[at - 3 : at + 3] for at in range(10, 50, 3)]
+    assert printed.count("sortResult: (0) Success") == 14
+    assert "pos=10 count=50 " in printed
+    status, printed = await run(server, "ldapsearch", "-E", "!sss=cn", "-E", "!vlv=0/1:user 00020", *search)
+    assert uids(printed)[:2] == everything[20:22]
+    assert (await run(server, "ldapsearch", "-E", "!sss=nosuch", *search))[0] == 12
 
 
 @pytest.mark.parametrize("server", [True], indirect=True, ids=["require_tls"])

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""Where we differ from slapd on purpose, each with its reason, and how slapd has to be asked to agree with us.
+
+A difference of a term has a *translation*: what means to slapd what the term means to us.  So everything around the
+term is still compared.  Where slapd has no words for it, the request is not compared (`Unasked`); `EXAMPLES` in the
+test shows one case of each.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.filters import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.directory.schema import AttributeType, Family, Use, attribute_type, matching_rule, object_class, oid_of
+
+STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT))
+# Where a sign that is not ASCII makes the term Undefined.
+IA5 = frozenset(("mail", "dc"))
+UNDEFINED = Equality("nosuch", b"x")
+# Several values in one entry: "one is not before the asked one" and "none is before it" are two things.
+SEVERAL_VALUES = frozenset(("name", "street", "l", "st", "postalCode", "labeledURI"))
+# slapd works these out when an entry is sent.
+COMPUTED = frozenset(("hasSubordinates", "entryDN"))
+CLASSES_WITH_SUBCLASSES = frozenset(("2.5.6.0", "2.5.6.6", "2.5.6.7"))
+SUBSTRINGS_RULES = Use.SUBSTRINGS
+
+
+class Unasked(Exception):
+    """Raised when slapd cannot be asked what we are asked; says which difference it is."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference in how one term is read.
+
+    :ivar translate: what slapd is to be asked; None where the difference does not concern the term.
+    """
+
+    name: str
+    reason: str
+    translate: Callable[[Filter, AttributeType | None], Filter | None]
+
+
+def translated_filter(sought: Filter) -> Filter:
+    """What slapd is to be asked; raises `Unasked` when there are no words for it."""
+    match sought:
+        case And(terms):
+            return And(tuple(map(translated_filter, terms)))
+        case Or(terms):
+            return Or(tuple(map(translated_filter, terms)))
+        case Not(term):
+            return Not(translated_filter(term))
+    for difference in DIFFERENCES:
+        found = difference.translate(sought, attribute_type(getattr(sought, "attribute", None) or ""))
+        if found is not None:
+            return found
+    return sought
+
+
+def hard_to_fold(text: str) -> bool:
+    """Whether a text holds a letter that the two servers fold in two ways."""
+    return any(len(sign.casefold()) != 1 or sign.casefold() != sign.lower() for sign in text)
+
+
+# --- terms -----------------------------------------------------------------------------------------------------------
+
+
+def _folding(term: Filter, _kind: AttributeType | None) -> Filter | None:
+    parts = (term.initial, *term.any, term.final) if isinstance(term, Substrings) else (getattr(term, "value", None),)
+    if any(hard_to_fold(part.decode("utf-8", "replace")) for part in parts if part):
+        raise Unasked("folding")
+    return None
+
+
+def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
+    attribute = getattr(term, "attribute", None) or ""
+    return UNDEFINED if ";" in attribute and attribute_type(attribute.partition(";")[0]) else None
+
+
+def _facsimile(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present):
+        raise Unasked("facsimile")
+    return None
+
+
+def _uri_substrings(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if kind and kind.name == "labeledURI" and isinstance(term, Substrings):
+        raise Unasked("labeledURI")
+    return None
+
+
+def _approximate(term: Filter, kind: AttributeType | None) -> Filter | None:
+    return translated_filter(Equality(term.attribute, term.value)) if isinstance(term, Approximate) else None
+
+
+def _ordering(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if not isinstance(term, GreaterOrEqual | LessOrEqual) or not kind or not kind.kind.ordering.startswith("case"):
+        return None
+    before = Extensible(kind.kind.ordering, term.attribute, term.value)
+    if isinstance(term, LessOrEqual):
+        return Or((before, Equality(term.attribute, term.value)))
+    if kind.name in SEVERAL_VALUES:
+        raise Unasked("ordering of several values")
+    return And((Not(before), Or((Present(term.attribute), before))))
+
+
+def _structural(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if not kind or kind.name != "structuralObjectClass" or not isinstance(term, Equality | Extensible):
+        return None
+    if oid_of(term.value.decode("latin-1")) in CLASSES_WITH_SUBCLASSES:
+        raise Unasked("structural object class")
+    return None
+
+
+def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if not kind or kind.kind.family is not Family.OID or not isinstance(term, Equality | Extensible):
+        return None
+    if isinstance(term, Extensible) and term.rule is not None:
+        return None
+    number = term.value.decode("latin-1")
+    return Or(()) if re.fullmatch(r"\d+(\.\d+)+", number) and oid_of(number) is None else None
+
+
+def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
+    """A class that is not in our schema."""
+    if not kind or kind.kind.family is not Family.OID or isinstance(term, Extensible):
+        return None
+    name = getattr(term, "value", b"1.2").decode("latin-1").strip()
+    if name[:1].isdigit() or object_class(name):
+        return None
+    return Or(()) if oid_of(name) and isinstance(term, Equality) and name.encode() == term.value else UNDEFINED
+
+
+def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
+    value = getattr(term, "value", b"")
+    if kind and kind.kind.family is Family.DN and not is_possible(value.decode("latin-1")):
+        raise Unasked("impossible names")
+    return None
+
+
+def is_possible(text: str) -> bool:
+    """Whether a text is no DN at all, or a DN of known attribute types and values that are not empty."""
+    try:
+        dn = Dn.parse(text)
+    except InvalidDn:
+        return True
+    return all(attribute_type(kind) and value for rdn in dn.rdns for kind, value in rdn)
+
+
+def _unseen(term: Filter, kind: AttributeType | None) -> Filter | None:
+    """Signs that RFC 4518 2.2 maps to a blank or to nothing."""
+    if isinstance(term, Present) or (kind and (kind.kind.family not in STRINGS or kind.name in IA5)):
+        return None
+    if isinstance(term, Substrings):
+        parts = [None if part is None else _mapped(part) for part in (term.initial, *term.any, term.final)]
+        changed: Filter = Substrings(term.attribute, parts[0], tuple(part or b"" for part in parts[1:-1]), parts[-1])
+    else:
+        changed = replace(term, value=_mapped(term.value))
+    return None if changed == term else translated_filter(changed)
+
+
+def _mapped(octets: bytes) -> bytes:
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError:
+        return octets
+    blank = "\t\n\v\f\r\u0085"
+    mapped = "".join(
+        " " if sign in blank or unicodedata.category(sign) in ("Zs", "Zl", "Zp") else sign
+        for sign in text
+        if sign in blank or unicodedata.category(sign) not in ("Cc", "Cf")
+    )
+    if text and not mapped:
+        raise Unasked("unseen signs")
+    return mapped.encode()
+
+
+def _computed(term: Filter, kind: AttributeType | None) -> Filter | None:
+    if kind is not None and kind.name == "subschemaSubentry" and not isinstance(term, Present):
+        raise Unasked("computed attributes")
+    if not isinstance(term, Extensible):
+        return None
+    rule = matching_rule(term.rule) if term.rule is not None else None
+    if kind is not None and kind.name in COMPUTED and (term.rule is None or (rule and rule.name == kind.kind.equality)):
+        return Equality(term.attribute or "", term.value)
+    if term.attribute is None and rule is not None and rule.family in (Family.BOOLEAN, Family.DN):
+        raise Unasked("computed attributes")
+    return None
+
+
+def _unique_id(term: Filter, kind: AttributeType | None) -> Filter | None:
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    if rule is not None and rule.family is Family.UUID:
+        raise Unasked("UUID")
+    if isinstance(term, Extensible) and term.rule is None and kind and kind.kind.family is Family.UUID:
+        return Equality(term.attribute or "", term.value)
+    return None
+
+
+def _named_substrings_rule(term: Filter, _kind: AttributeType | None) -> Filter | None:
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    if rule is not None and rule.use is SUBSTRINGS_RULES:
+        raise Unasked("substrings rule")
+    return None
+
+
+def _definitions(term: Filter, _kind: AttributeType | None) -> Filter | None:
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    if rule is not None and (
+        rule.family is Family.DEFINITION or (rule.family is Family.OID and term.attribute is None)
+    ):
+        raise Unasked("definitions")
+    return None
+
+
+def _lines(term: Filter, kind: AttributeType | None) -> Filter | None:
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    of_addresses = (kind and kind.name == "postalAddress") or (rule and rule.name == "caseIgnoreListMatch")
+    if of_addresses and re.search(rb" \$|\$ ", getattr(term, "value", b"")):
+        raise Unasked("lines")
+    return None
+
+
+def _letters_in_a_number(term: Filter, kind: AttributeType | None) -> Filter | None:
+    parts = (term.initial, *term.any, term.final) if isinstance(term, Substrings) else (getattr(term, "value", None),)
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    of_numbers = (kind and kind.kind.family is Family.NUMBER) or (rule and rule.family is Family.NUMBER)
+    if of_numbers and any(part.upper() != part.lower() for part in parts if part):
+        raise Unasked("letters in a number")
+    return None
+
+
+def _only_blanks(term: Filter, kind: AttributeType | None) -> Filter | None:
+    """A number's part that is blanks and hyphens alone."""
+    if not isinstance(term, Substrings) or not kind or kind.kind.family is not Family.NUMBER:
+        return None
+    kept = tuple(part for part in term.any if part.strip(b" -"))
+    initial = term.initial if term.initial and term.initial.strip(b" -") else None
+    final = term.final if term.final and term.final.strip(b" -") else None
+    if (initial, kept, final) == (term.initial, term.any, term.final):
+        return None
+    return Substrings(term.attribute, initial, kept, final) if initial or kept or final else Present(term.attribute)
+
+
+def _blanks_at_an_end(term: Filter, kind: AttributeType | None) -> Filter | None:
+    """A part in the middle that begins or ends with a blank may stand at the value's own end."""
+    if not isinstance(term, Substrings) or not kind or kind.kind.family not in STRINGS:
+        return None
+    parts = [part for part in (term.initial, *term.any, term.final) if part]
+    if any(left.endswith(b" ") and right.startswith(b" ") for left, right in pairwise(parts)):
+        raise Unasked("blanks at an end")
+    first = [term] if term.initial or not term.any else list(_leading(term))
+    found = [last for one in first for last in ([one] if one.final or not one.any else _trailing(one))]
+    if term.initial is None and term.final is None and len(term.any) == 1:
+        [part] = term.any
+        if part.startswith(b" ") and part.endswith(b" "):
+            return Or((*map(_without_blank_ends, found), Equality(term.attribute, part)))
+    changed = tuple(map(_without_blank_ends, found))
+    return None if changed == (term,) else Or(changed)
+
+
+def _without_blank_ends(term: Substrings) -> Filter:
+    initial, final = _signs(term.initial), _signs(term.final)
+    if initial or term.any or final:
+        return replace(term, initial=initial, final=final)
+    return Present(term.attribute)
+
+
+def _signs(part: bytes | None) -> bytes | None:
+    """A part at an end, unless it is blanks alone."""
+    return part if part and part.strip(b" ") else None
+
+
+def _leading(term: Substrings) -> Iterator[Substrings]:
+    yield term
+    if term.any[0][:1] == b" ":
+        yield replace(term, initial=term.any[0].lstrip() or None, any=term.any[1:])
+
+
+def _trailing(term: Substrings) -> Iterator[Substrings]:
+    yield term
+    if term.any[-1][-1:] == b" ":
+        yield replace(term, final=term.any[-1].rstrip() or None, any=term.any[:-1])
+
+
+def _country_as_ia5(term: Filter, kind: AttributeType | None) -> Filter | None:
+    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    if rule is None or rule.name != "caseIgnoreIA5Match":
+        return None
+    if kind is None and term.attribute is None:
+        raise Unasked("country")
+    return UNDEFINED if kind and kind.name in ("c", "name") else None
+
+
+DIFFERENCES = (
+    Difference("folding", "RFC 3454 B.2, and so RFC 4518 2.2, folds \u00df to ss, and others alike; slapd folds one "
+               "to one. Entries with such a letter may differ (`hard_to_fold`).", _folding),
+    Difference("unseen signs", "RFC 4518 2.2 maps control and format signs to nothing and all blanks to one; slapd "
+               "keeps them.", _unseen),
+    Difference("language", "RFC 3866: a server without language tags takes a name with one for an unknown name; "
+               "slapd keeps such tags and takes it for a name without values.", _language),
+    Difference("facsimile", "RFC 4519 gives facsimileTelephoneNumber no rules, so slapd cannot search it; "
+               "we compare it as the telephone number that it is.", _facsimile),
+    Difference("labeledURI", "slapd's labeledURI has no substrings rule; ours has caseExactSubstringsMatch.",
+               _uri_substrings),
+    Difference("approximate", "slapd compares sounds, built for English; to us approximate is equal, which RFC 4511 "
+               "4.5.1.7.6 allows.", _approximate),
+    Difference("ordering", "RFC 4519 gives names no ordering rule; phones that page by (sn>=o) need one.", _ordering),
+    Difference("structural object class", "slapd takes structuralObjectClass for objectClass and counts superclasses; "
+               "its value is one class (RFC 4512 3.4.1).", _structural),
+    Difference("class name", "The name of a class that is not in the schema makes the term Undefined (RFC 4517 "
+               "4.2.26); slapd's schema has other classes.", _class_name),
+    Difference("unknown class", "An OID is an OID, known or not (RFC 4517 4.2.26): no entry has it; to slapd the term "
+               "is Undefined when no class has it.", _unknown_class),
+    Difference("impossible names", "An attribute type that is not in the schema, or an empty value, makes a DN that "
+               "names nothing; slapd says that it is no DN.", _impossible_dn),
+    Difference("computed attributes", "slapd works hasSubordinates, entryDN and subschemaSubentry out when an entry is "
+               "sent; an extensible match does not see them.", _computed),
+    Difference("UUID", "slapd's extensible match of an entryUUID is Undefined, whatever is asked.", _unique_id),
+    Difference("substrings rule", "slapd does not evaluate substrings rules in an extensible match; we publish them, "
+               "so we do.", _named_substrings_rule),
+    Difference("definitions", "Rules of OIDs, with no attribute named: for slapd they do not go with objectClass, and "
+               "a name is no definition.", _definitions),
+    Difference("lines", "To slapd the blanks around a line of a postal address do not matter (RFC 4517 4.2.11); we "
+               "compare the address as one text.", _lines),
+    Difference("letters in a number", "RFC 4517 4.2.29 folds the case of letters in telephone numbers; slapd does not.",
+               _letters_in_a_number),
+    Difference("only blanks", "A part of a number without any sign is found in every number; slapd finds it in none.",
+               _only_blanks),
+    Difference("blanks at an end", "RFC 4518 2.6.1 puts a blank at each end of a value, which a part in the middle may "
+               "match; slapd does not.", _blanks_at_an_end),
+    Difference("country", "slapd lets IA5 rules compare a country, which is no IA5 String.", _country_as_ia5),
+)  # fmt: skip
