@@ -169,7 +169,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     gc.collect()
     gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
-    contacts = sum(len(book.shelves.contacts.entries) for book in books)
+    contacts = sum(len(book.shelves.contacts) for book in books)
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
         version=__version__,

@@ -7,7 +7,7 @@ Building is the slow part, done off the reactor's thread, once for each change; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import fold, order
@@ -16,17 +16,10 @@ from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, special
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.origin import Place, structure
+from ldapgw.directory.shelf import Shelf
 
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """Entries that stand below one entry, in order, and by the last part of their names."""
-
-    entries: tuple[Entry, ...] = field(default=(), repr=False)
-    by_uid: Mapping[str, Entry] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +32,11 @@ class Shelves:
     def form(self, *, per_number: bool) -> Shelf:
         """The form that a viewer wants, as far as it was built."""
         return self.numbers if per_number and self.numbers is not None else self.contacts
+
+    def of_uid(self, uid: str) -> Entry | None:
+        """An entry by the folded value of its uid, in either form."""
+        found = self.contacts.of_uid(uid)
+        return found if found or self.numbers is None else self.numbers.of_uid(uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}")
+    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
     binder = Binder(context, place, per_number=per_number)
     bound = [(contact, binder.bind(contact)) for contact in contacts]
     stands = order.of_branch(name, place.path)
@@ -127,12 +125,7 @@ def _shelves(bound: Iterable[Bound], *, per_number: bool) -> Shelves:
     for entries in bound:
         wholes += entries.whole
         singles += entries.singles
-    return Shelves(_shelf(wholes), _shelf(singles) if per_number else None)
-
-
-def _shelf(entries: list[Entry]) -> Shelf:
-    ordered = tuple(sorted(entries, key=lambda entry: entry.order))
-    return Shelf(ordered, {folded(entry.attribute("uid")[0].decode()): entry for entry in ordered})
+    return Shelves(Shelf.of(wholes), Shelf.of(singles) if per_number else None)
 
 
 def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:

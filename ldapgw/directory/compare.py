@@ -27,7 +27,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
     tests = [(needle.equality(each, value, region.context), haystack) for each, haystack in present]
-    defined = [(test, haystack) for test, haystack in tests if test]
+    defined = [(asked.test, haystack) for asked, haystack in tests if asked]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
     return any(test(haystack) for test, haystack in defined)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from ldapgw.directory.book import Book, Label, Shelves
+from ldapgw.directory.book import Book, Label
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import Entry
@@ -18,6 +18,7 @@ from ldapgw.directory.filters import Scope
 from ldapgw.directory.naming import ROOT, NamingContext
 from ldapgw.directory.origin import SUBSCHEMA_DN
 from ldapgw.directory.rootdse import subschema, tenant_entry
+from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError, ResultCode
 
@@ -30,14 +31,18 @@ class Region:
     """A part of the tree in which one filter means one thing.
 
     :ivar single: the tenant, the books and labels, in their order; or the one entry that was asked for.
-    :ivar shelves: ordered entries; of two for the same person, the one on the earlier shelf counts.
+    :ivar shelves: the contacts.
     :ivar callers: books that tell a caller's name and no more.
+    :ivar own: the path of the viewer's own book: of two entries for the same person, the one in it counts.
+    :ivar mixed: whether the contacts are of several books, in which there may be the same person.
     """
 
     context: NamingContext
     single: tuple[Entry, ...] = ()
-    shelves: tuple[tuple[Entry, ...], ...] = ()
-    callers: tuple[tuple[Entry, ...], ...] = ()
+    shelves: tuple[Shelf, ...] = ()
+    callers: tuple[Shelf, ...] = ()
+    own: str = ""
+    mixed: bool = False
 
 
 def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, ...]:
@@ -107,8 +112,9 @@ class _View:
             return Region(context, tuple(sorted((book.container for book in books), key=_ORDER)))
         branches = sorted(books, key=lambda book: book.container.order)
         single = (tenant, *(container for book in branches for container in _containers(book)))
-        callers = tuple(book.shelves.contacts.entries for book in self.directory.callers(self.access))
-        return Region(context, single, tuple(map(self._entries, books)), callers)
+        callers = tuple(book.shelves.contacts for book in self.directory.callers(self.access))
+        own = f"{context.name}/{self.access.book}"
+        return Region(context, single, tuple(map(self._entries, books)), callers, own, mixed=len(books) > 1)
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> Region:
         """A book or a label; the contacts of a label are found in it alone."""
@@ -123,15 +129,16 @@ class _View:
 
         :param depth: how many parts of the name stand before the branch's.
         """
-        entry = _by_uid(branch.shelves, _only(dn, depth - 1, "uid"))
+        uid = _only(dn, depth - 1, "uid")
+        entry = None if uid is None else branch.shelves.of_uid(uid)
         if entry is None:
             raise _missing(str(dn.parent(depth)))
         if depth > 1:
             raise _missing(str(dn.parent(depth - 1)))
         return Region(self.directory.context, () if scope is Scope.SINGLE_LEVEL else (entry,))
 
-    def _entries(self, branch: Book | Label) -> tuple[Entry, ...]:
-        return branch.shelves.form(per_number=self.per_number).entries
+    def _entries(self, branch: Book | Label) -> Shelf:
+        return branch.shelves.form(per_number=self.per_number)
 
 
 def _containers(book: Book) -> tuple[Entry, ...]:
@@ -149,13 +156,6 @@ def _only(dn: Dn, at: int, kind: str) -> str | None:
     """The folded value of one part of a name, if it is of this type alone."""
     rdn = dn.key[at]
     return dict(rdn).get(kind) if len(rdn) == 1 else None
-
-
-def _by_uid(shelves: Shelves, uid: str | None) -> Entry | None:
-    if uid is None:
-        return None
-    found = shelves.contacts.by_uid.get(uid)
-    return found if found or shelves.numbers is None else shelves.numbers.by_uid.get(uid)
 
 
 def _missing(matched: str) -> DirectoryError:

@@ -257,8 +257,8 @@ class LdapProtocol(Protocol):
         match step:
             case Send(reply):
                 self._outbox.add(encode(reply))
-            case Run(message_id, entries, selection, types_only, time_limit):
-                self._answer = Answer(message_id, entries, selection, types_only=types_only, time_limit=time_limit)
+            case Run(message_id, portions, selection, types_only, time_limit):
+                self._answer = Answer(message_id, portions, selection, types_only=types_only, time_limit=time_limit)
             case HoldBack(result, login):
                 delay = self._server.penalty(self.address, login)
                 self._held_back = self._clock.callLater(delay, self._release, result)

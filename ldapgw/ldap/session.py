@@ -15,15 +15,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
 from ldapgw.directory.compare import compare
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
-from ldapgw.directory.search import search
-from ldapgw.directory.selection import Selection
+from ldapgw.directory.search import Portion, portions
+from ldapgw.directory.selection import Selection, select
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import bind, controls
@@ -69,10 +68,10 @@ class HoldBack:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Answer a search: pull its entries, then `finish` it."""
+    """Answer a search: pull its portions, then `finish` it."""
 
     message_id: int
-    entries: Iterator[Entry | None]
+    portions: Iterator[Portion | None]
     selection: Selection
     types_only: bool
     time_limit: float
@@ -207,13 +206,13 @@ class Session:
         if wishes:
             key = self._gate.cookie_key
             self._inquiry = Inquiry(dit, viewer, request, wishes, size_limit=size_limit, key=key)
-            entries = self._inquiry.entries()
+            found: Iterator[Portion | None] = self._inquiry.portions()
         else:
-            entries = search(dit, viewer, replace(request, size_limit=size_limit))
+            found = portions(dit, viewer, request, size_limit)
         return Run(
             message.message_id,
-            entries,
-            Selection.parse(request.attributes),
+            found,
+            select(request.attributes),
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
         )

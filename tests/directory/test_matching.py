@@ -59,7 +59,7 @@ ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 def value(text: str | Filter, *, lenient: bool) -> bool | None:
     """What a filter is on the contact."""
     sought = read_filter(text) if isinstance(text, str) else text
-    return matching.prepare(sought, naming_context(lenient=lenient))(ENTRIES[lenient])
+    return matching.prepare(sought, naming_context(lenient=lenient)).holds(ENTRIES[lenient])
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_an_extensible_term_of_nothing_is_undefined() -> None:
 def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
     """The same end in another country is another number."""
     contact = Contact("c2", phones=(phone(Kind.WORK, number),))
-    sought = matching.prepare(read_filter(asked), naming_context())
+    sought = matching.prepare(read_filter(asked), naming_context()).holds
 
     assert sought(entry(contact, lenient=True)) is found
 
@@ -348,7 +348,7 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     contact = Contact("c", name=name, phones=())
 
     for lenient in (True, False):
-        found = matching.prepare(sought, naming_context(lenient=lenient))(entry(contact, lenient=lenient))
+        found = matching.prepare(sought, naming_context(lenient=lenient)).holds(entry(contact, lenient=lenient))
         assert found is walk(name, parts)
 
 
@@ -384,4 +384,4 @@ def test_weight(text: str, weight: int) -> None:
 )
 def test_numbers_named(text: str, attributes: list[str]) -> None:
     """A filter names a number where it asks for all of it, and wants it."""
-    assert [kind.name for kind, _ in matching.numbers_named(read_filter(text), naming_context())] == attributes
+    assert [kind.name for kind, _ in matching.numbers_named(read_filter(text), naming_context()).named] == attributes
