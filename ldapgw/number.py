@@ -11,6 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
@@ -23,8 +24,11 @@ SHORTEST_PUBLIC = 7
 
 # "*31#0301234567": a service code (hide my number) in front of the number itself.
 _SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
+# What a phone or a PBX sends nearly always: digits, perhaps behind a "+".  No extension can hide in it, and no letter.
+_PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
+_NO_DIGIT = str.maketrans("", "", "() ./-")
 _SCHEME = re.compile(r"(?:tel|sips?|callto):", re.IGNORECASE)
-_E164 = re.compile(r"\+\d{3,15}")
+_E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 # Words for an extension that `phonenumbers` does not know.
 _EXTENSION = re.compile(r"\b(?:durchwahl|dw|nebenstelle|poste)\b[ .:]{0,3}(?=\d)", re.IGNORECASE)
 
@@ -81,7 +85,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     extension = (parsed.extension or "") if parsed else ""
     if parsed is not None and not _has_country(core, digits, parsed):
         parsed = None
-    if _E164.fullmatch(canonical):
+    if is_e164(canonical):
         parsed = _read(canonical, region)
         if parsed is None:
             return Number(typed, e164=canonical, digits=digits, extension=extension)
@@ -96,6 +100,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     )
 
 
+@lru_cache(maxsize=64)
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
     """What a phone or a PBX may have meant by a number: as it stands, without the outside line, with its "+" back.
 
@@ -131,14 +136,32 @@ def same(stored: Number, asked: Number) -> bool:
         return stored.e164 == asked.e164
     if stored.digits == asked.digits:
         return True
-    first, second = _significant(stored), _significant(asked)
-    shorter, longer = sorted((first, second), key=len)
-    return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
+    return any(_end_alike(one, other) for one in _ends(stored) for other in _ends(asked))
 
 
-def tails(asked: Number) -> tuple[str, ...]:
-    """Ends of which any number that is the same as this one has one in its writings: a quick way to rule others out."""
-    return tuple(dict.fromkeys(form[-SHORTEST_PUBLIC:] for form in (_significant(asked), asked.digits) if form))
+def stored_tails(number: Number) -> tuple[str, ...]:
+    """The ends under which a number is found: the last seven digits of what it is compared by, or all of a short one.
+
+    Two numbers that are the same share one of them.
+    """
+    compared = (number.e164[1:], number.digits)
+    return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in compared if digits))
+
+
+def asked_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+    """The ends of what was asked for: any number that is the same as a reading of it has one among its `stored_tails`.
+
+    For what phones and PBX send, that is the text's own end, and costs no reading.
+
+    :returns: nothing where the text has no readings: then no number is the same.
+    """
+    plain = _PLAIN.fullmatch(text) if len(text) <= LONGEST else None
+    if plain:
+        digits = plain[2].translate(_NO_DIGIT)
+        if _is_whole_abroad(digits) if plain[1] else _ends_as_typed(digits, region, outside_line):
+            return (digits[-SHORTEST_PUBLIC:],) if digits else ()
+    found = (tail for reading in readings(text, region, outside_line) for tail in stored_tails(reading))
+    return tuple(dict.fromkeys(found))
 
 
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -186,6 +209,11 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
         )
     abroad = (_international_prefix(region) or "+") + number.e164[1:]
     return outside_line + (number.national if home else abroad)
+
+
+def is_e164(text: str) -> bool:
+    """Whether a text is written as `Number.e164` is."""
+    return _E164.fullmatch(text) is not None
 
 
 def known_region(region: str) -> bool:
@@ -273,9 +301,64 @@ def _plain(parsed: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
     return plain
 
 
-def _significant(number: Number) -> str:
-    """The digits that two writings of a number share at their end."""
-    return (number.e164[1:] or number.digits).lstrip("0")
+def _ends(number: Number) -> tuple[str, ...]:
+    """The digits in which another writing of a number ends, whatever a PBX has put in front of them."""
+    if not number.e164:
+        return (number.digits.lstrip("0"),)
+    inside = number.national
+    return (number.e164[1:], inside) if number.e164.endswith(inside[-SHORTEST_PUBLIC:]) else (number.e164[1:],)
+
+
+def _end_alike(one: str, other: str) -> bool:
+    shorter, longer = (one, other) if len(one) < len(other) else (other, one)
+    return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefixes:
+    """What is dialled in front of a number in a region."""
+
+    abroad: re.Pattern[str]
+    within: re.Pattern[str]
+
+
+@cache
+def _prefixes(region: str) -> _Prefixes:
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    abroad, within = (metadata.international_prefix, metadata.national_prefix_for_parsing) if metadata else (None, None)
+    return _Prefixes(re.compile(abroad or "(?!)"), re.compile(within or "(?!)"))
+
+
+def _ends_as_typed(digits: str, region: str, outside_line: str) -> bool:
+    """Whether every reading of digits that are dialled as they stand ends in the same seven."""
+    if len(digits) < SHORTEST_PUBLIC:
+        return True
+    behind = digits.removeprefix(outside_line)
+    return _is_whole_here(digits, region) and (len(behind) < SHORTEST_PUBLIC or _is_whole_here(behind, region))
+
+
+def _is_whole_here(digits: str, region: str) -> bool:
+    match = _prefixes(region).abroad.match(digits)
+    if match and digits[match.end() : match.end() + 1] != "0":
+        return _is_whole_abroad(digits[match.end() :])
+    return _is_whole(digits, region) and (digits[0] == "0" or _is_whole_abroad(digits))
+
+
+def _is_whole_abroad(digits: str) -> bool:
+    """Whether seven digits are left of what stands behind a "+"."""
+    if len(digits) < SHORTEST_PUBLIC:
+        return False
+    for length in (1, 2, 3):
+        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]))
+        if regions:
+            return _is_whole(digits[length:], regions[0])
+    return True
+
+
+def _is_whole(digits: str, region: str) -> bool:
+    """Whether seven digits are left of a number without its trunk prefix, or it has none."""
+    match = _prefixes(region).within.match(digits)
+    return not match or not match.end() or len(digits) - match.end() >= SHORTEST_PUBLIC
 
 
 def _international_prefix(region: str) -> str:

@@ -61,13 +61,23 @@ def strict_equality(family: Family, text: str) -> Test | None:
 
 
 def same_number(text: str, context: NamingContext) -> Test:
-    """Whether one of the values is this telephone number; nothing that cannot be dialled is one."""
-    asked = number.readings(text, context.region, context.outside_line)
-    tails = tuple(dict.fromkeys(tail for reading in asked for tail in number.tails(reading)))
+    """Whether one of the values is this telephone number; nothing that cannot be dialled is one.
+
+    The number is read, which is the dear part, only when a haystack comes that might hold it.
+    """
+    tails = number.asked_tails(text, context.region, context.outside_line)
+    if not tails:
+        return _never
+    written = f"\t{text}\t" if number.is_e164(text) else None
+    asked: list[number.Number] = []
 
     def test(haystack: str) -> bool:
+        if written and written in haystack:
+            return True
         if not any(tail in haystack for tail in tails):
             return False
+        if not asked:
+            asked.extend(number.readings(text, context.region, context.outside_line))
         stored = map(number_of, lines_of(haystack))
         return any(number.same(one, reading) for one in stored for reading in asked)
 
