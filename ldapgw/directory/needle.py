@@ -11,7 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ldapgw import number
+from ldapgw import dialstring, number
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
@@ -65,20 +65,19 @@ def same_number(text: str, context: NamingContext) -> Test:
 
     The number is read, which is the dear part, only when a haystack comes that might hold it.
     """
-    tails = number.asked_tails(text, context.region, context.outside_line)
-    if not tails:
+    known = number.asked(text, context.region, context.outside_line)
+    if not known.tails:
         return _never
-    written = f"\t{text}\t" if number.is_e164(text) else None
     asked: list[number.Number] = []
 
     def test(haystack: str) -> bool:
-        if written and written in haystack:
-            return True
-        if not any(tail in haystack for tail in tails):
+        if not any(tail in haystack for tail in known.tails):
             return False
+        stored = [number_of(line) for line in lines_of(haystack)]
+        if any(one.e164 in known.writings or one.national in known.writings for one in stored):
+            return True
         if not asked:
             asked.extend(number.readings(text, context.region, context.outside_line))
-        stored = map(number_of, lines_of(haystack))
         return any(number.same(one, reading) for one in stored for reading in asked)
 
     return test
@@ -178,19 +177,19 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Test:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Test:
     """The parts of one of a number's forms; a long end alone is looked for as a number is."""
     initial, *middle, final = texts
-    if any(sign.isalpha() for text in texts for sign in text[: number.LONGEST]):
+    if any(sign.isalpha() for text in texts for sign in dialstring.unwrapped(dialstring.clean(text))):
         return _never
     parts: list[Part] = []
     if initial:
         beginnings = number.beginnings(initial, context.region, context.outside_line)
         parts.append(tuple("\t" + form for form in beginnings))
-    parts.extend((number.dial_text(text),) for text in middle if text)
+    parts.extend((dialstring.dial_text(text),) for text in middle if text)
     if final:
-        parts.append((number.dial_text(final) + "\t",) if number.dial_text(final) else ())
+        parts.append((dialstring.dial_text(final) + "\t",) if dialstring.dial_text(final) else ())
     if not all(parts) or ("",) in parts:
         return _never
     held = _in_order(parts, "\t")
-    if len(parts) == 1 and len(number.dial_text(final)) >= number.SHORTEST_PUBLIC:
+    if len(parts) == 1 and len(dialstring.dial_text(final)) >= dialstring.SHORTEST_PUBLIC:
         same = same_number(final, context)
         return lambda haystack: held(haystack) or same(haystack)
     return held
