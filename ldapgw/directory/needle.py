@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from ldapgw import number
+from ldapgw import dialstring, number
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
@@ -89,17 +89,26 @@ def strict_equality(family: Family, text: str) -> Needle | None:
 
 
 def same_number(text: str, context: NamingContext) -> Needle:
-    """Whether one of the values is this telephone number; nothing that cannot be dialled is one."""
-    asked = number.readings(text, context.region, context.outside_line)
-    tails = tuple(dict.fromkeys(tail for reading in asked for tail in number.tails(reading)))
+    """Whether one of the values is this telephone number; nothing that cannot be dialled is one.
+
+    The number is read, which is the dear part, only when a haystack comes that might hold it.
+    """
+    known = number.asked(text, context.region, context.outside_line)
+    if not known.tails:
+        return NEVER
+    asked: list[number.Number] = []
 
     def test(haystack: str) -> bool:
-        if not any(tail in haystack for tail in tails):
+        if not any(tail in haystack for tail in known.tails):
             return False
-        stored = map(number_of, lines_of(haystack))
+        stored = [number_of(line) for line in lines_of(haystack)]
+        if any(one.e164 in known.writings or one.national in known.writings for one in stored):
+            return True
+        if not asked:
+            asked.extend(number.readings(text, context.region, context.outside_line))
         return any(number.same(one, reading) for one in stored for reading in asked)
 
-    return Needle(test, (tuple(ENDING + tail for tail in tails),))
+    return Needle(test, (tuple(ENDING + tail for tail in known.tails),))
 
 
 def substrings(
@@ -195,22 +204,22 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Needle:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Needle:
     """The parts of one of a number's forms; a long end alone is looked for as a number is."""
     initial, *middle, final = texts
-    if any(sign.isalpha() for text in texts for sign in text[: number.LONGEST]):
+    if any(sign.isalpha() for text in texts for sign in dialstring.unwrapped(dialstring.clean(text))):
         return NEVER
     parts: list[Part] = []
     if initial:
         beginnings = number.beginnings(initial, context.region, context.outside_line)
         parts.append(tuple("\t" + form for form in beginnings))
-    parts.extend((number.dial_text(text),) for text in middle if text)
+    parts.extend((dialstring.dial_text(text),) for text in middle if text)
     if final:
-        parts.append((number.dial_text(final) + "\t",) if number.dial_text(final) else ())
+        parts.append((dialstring.dial_text(final) + "\t",) if dialstring.dial_text(final) else ())
     if not all(parts) or ("",) in parts:
         return NEVER
     held = _in_order(parts, "\t")
-    if len(parts) == 1 and len(number.dial_text(final)) >= number.SHORTEST_PUBLIC:
-        dialled = number.dial_text(final)
+    if len(parts) == 1 and len(dialstring.dial_text(final)) >= dialstring.SHORTEST_PUBLIC:
+        dialled = dialstring.dial_text(final)
         same = same_number(final, context)
-        tails = (*itertools.chain(*same.clues), ENDING + dialled[-number.SHORTEST_PUBLIC :])
+        tails = (*itertools.chain(*same.clues), ENDING + dialled[-dialstring.SHORTEST_PUBLIC :])
         return Needle(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
     return held
 

@@ -102,7 +102,7 @@ def _odd_uids(entry: Entry) -> list[str]:
 
 def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
     stored = number_of(line) if line.startswith("\t") else number.Number("", "", "", line)
-    keys.update([ENDING + tail for tail in number.tails(stored)])
+    keys.update([ENDING + tail for tail in number.stored_tails(stored)])
     for form in (stored.e164, stored.national, stored.digits):
         if form:
             terms.add("Db" + form[:_BEGINNING])
