@@ -11,9 +11,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+
+# Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
+phonenumbers.enable_pattern_cache()
 
 # ITU-T E.164 allows 15 digits; with blanks, brackets, an extension and a scheme, nothing real is longer than this.
 LONGEST = 64
@@ -96,6 +100,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     )
 
 
+@lru_cache(maxsize=256)
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
     """What a phone or a PBX may have meant by a number: as it stands, without the outside line, with its "+" back.
 
@@ -119,6 +124,13 @@ def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ..
         if plus is not None and plus.e164 and phonenumbers.is_valid_number(phonenumbers.parse(plus.e164)):
             found[plus] = None
     return tuple(number for number in found if number is not None)
+
+
+def load() -> None:
+    """Read all numbering plans now: they are files, and whoever asks for a number later waits for none of them."""
+    phonenumbers.PhoneMetadata.load_all()
+    for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        readings(f"{code}234567890", "")
 
 
 def same(stored: Number, asked: Number) -> bool:
