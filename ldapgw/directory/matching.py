@@ -77,15 +77,19 @@ def weight(sought: Filter) -> int:
             return 1 + sum(map(weight, terms))
         case Not(term):
             return 1 + weight(term)
-        case Substrings(any=middle):
-            return 1 + len(middle)
+        case Substrings(attribute, any=middle):
+            return _weight_of(attribute) + len(middle)
         case Extensible(attribute=None):
             return _SLOW * len(ATTRIBUTE_TYPES)
         case Extensible():
             return _SLOW
         case _:
-            kind = attribute_type(sought.attribute)
-            return _SLOW if kind and kind.operational else 1
+            return _weight_of(sought.attribute)
+
+
+def _weight_of(attribute: str) -> int:
+    kind = attribute_type(attribute)
+    return _SLOW if kind and (kind.operational or needle.is_listed(kind)) else 1
 
 
 def numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Test]]:
@@ -105,8 +109,10 @@ def _test(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Te
     """The test of a term on one attribute; None: Undefined."""
     if isinstance(sought, Substrings):
         return needle.substrings(kind, sought.initial, sought.any, sought.final, context)
-    if isinstance(sought, Equality | Approximate):
+    if isinstance(sought, Equality):
         return needle.equality(kind, sought.value, context)
+    if isinstance(sought, Approximate):
+        return needle.approximate(kind, sought.value, context)
     return needle.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import matching
 from ldapgw.directory.binder import Binder
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filters import And, Approximate, Equality, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.origin import Place
 from ldapgw.number import parse
 from tests.directory.filtertext import read_filter
@@ -72,7 +72,20 @@ def value(text: str | Filter, *, lenient: bool) -> bool | None:
         ("(cn=Müller-Lüdenscheidt Jörg)", True, False),
         ("(cn=jockel)", True, False),
         ("(cn=Jörg)", False, False),
+        # About
         ("(cn~=jorg muller-ludenscheidt)", True, False),
+        ("(cn~=Jörg Müller-Lüdenscheidt)", True, True),
+        ("(cn~=muller)", True, False),
+        ("(cn~=LUEDENSCHEIDT)", True, False),
+        ("(cn~=mull)", False, False),
+        ("(cn~=jorg luedenscheidt)", False, False),
+        ("(cn~=luedenscheidt muller)", False, False),
+        ("(cn~=jockel)", True, False),
+        ("(cn~=685537)", True, False),
+        ("(cn~=)", True, None),
+        ("(cn~=m\\fcller)", True, None),
+        ("(uid~=c1)", True, True),
+        ("(uid~=c)", False, False),
         ("(cn=)", True, None),
         ("(cn=\\e2\\80\\8b)", True, False),
         ("(cn=J\\f6rg M\\fcller-L\\fcdenscheidt)", True, None),
@@ -110,7 +123,23 @@ def value(text: str | Filter, *, lenient: bool) -> bool | None:
         ("(o=*#*)", False, False),
         ("(title=*\\28küche\\29)", True, True),
         ("(title=*\\28k*)", True, True),
+        # Lines of text
+        ("(postalAddress=WEG  1 $ 12345 berlin )", True, True),
+        ("(postalAddress=weg 1 12345 berlin)", True, False),
+        ("(postalAddress=weg 1$12345$berlin)", True, False),
+        ("(postalAddress=weg 1\\5c2412345 berlin)", False, False),
+        ("(postalAddress=weg 1)", False, False),
         ("(postalAddress=weg 1*berlin)", True, True),
+        ("(postalAddress=*eg 1*345*)", True, True),
+        ("(postalAddress=*1$12345*)", True, False),
+        ("(postalAddress=*weg 1 *)", True, False),
+        ("(postalAddress=*123* berlin)", True, True),
+        ("(!(postalAddress=*1$12345*))", False, True),
+        ("(postalAddress:=weg 1$12345 BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListMatch:=weg 1$ 12345 BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListMatch:=weg 1 12345 BERLIN)", False, False),
+        ("(postalAddress:caseIgnoreListSubstringsMatch:=weg*BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListSubstringsMatch:=*1$12345*)", False, False),
         ("(cn=\\f6rg*)", False, None),
         ("(cn=j\\f6rg*)", True, None),
         # Names and supertypes of attributes
@@ -352,6 +381,18 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
         assert found is walk(name, parts)
 
 
+@given(st.text(min_size=1, max_size=12), st.sampled_from((str, str.upper, lambda text: f" {text}  ")))
+@settings(max_examples=200, deadline=None)
+def test_what_is_equal_is_about_equal(name, spell) -> None:
+    """Approximate matching finds whatever equality finds."""
+    contact = Contact("c", name=name)
+    assume(Binder(naming_context(lenient=True), Place(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
+    one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
+    context = naming_context(lenient=True)
+    if matching.prepare(Equality("cn", asked), context)(one):
+        assert matching.prepare(Approximate("cn", asked), context)(one)
+
+
 @pytest.mark.parametrize(
     ("text", "weight"),
     [
@@ -359,6 +400,9 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
         ("(cn=*)", 1),
         ("(shoeSize=1)", 1),
         ("(cn=a*b*c*)", 3),
+        ("(postalAddress=a)", 20),
+        ("(postalAddress=a*b*c*)", 22),
+        ("(entryUUID=a*b)", 20),
         ("(&(cn=a)(!(sn=b*c*d)))", 5),
         ("(entryUUID=a)", 20),
         ("(cn:caseIgnoreMatch:=a)", 20),
