@@ -158,6 +158,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
+        certificate_ends=lambda: tls.pair.lifetime.near_end(reactor.seconds()) if tls else None,
         changed=refresher.look_now,
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
