@@ -8,11 +8,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.directory import matching
+from ldapgw.directory import matching, rootdse
 from ldapgw.directory.binder import Binder
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import And, Approximate, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filters import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.origin import Place
+from ldapgw.directory.rootdse import Features
+from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
 from ldapgw.number import parse
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BOOK, naming_context
@@ -298,6 +300,51 @@ def value(text: str | Filter, *, lenient: bool) -> bool | None:
 def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
     """Each kind of term on one contact: with lenient, and with strict matching."""
     assert (value(text, lenient=True), value(text, lenient=False)) == (lenient, strict)
+
+
+CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()
+IDENTITY = ENTRIES[False].attribute("entryUUID")[0].decode()
+PUBLISHED = rootdse.root_dse(Features("1"), (), None)
+# Rule: the entry, the attribute, what the rule finds there and what it does not.
+RULES = {
+    "objectIdentifierMatch": (None, "objectClass", "2.5.6.6", "2.5.6.4"),
+    "distinguishedNameMatch": (None, "entryDN", f"UID = c1 , {BOOK.upper()}", BOOK),
+    "caseIgnoreMatch": (None, "o", "hotel  **** ADLER", "Hotel Adler"),
+    "caseIgnoreOrderingMatch": (None, "o", "HOTEL *****", "!"),
+    "caseIgnoreSubstringsMatch": (None, "o", "HOT*adler", "adler*"),
+    "caseExactMatch": (None, "o", "Hotel  **** Adler", "hotel **** adler"),
+    "caseExactOrderingMatch": (None, "o", "I", "!"),
+    "caseExactSubstringsMatch": (None, "o", "Hot*Adler", "hot*Adler"),
+    "caseIgnoreListMatch": (None, "postalAddress", "WEG 1 $ 12345 berlin", "Weg 1 12345 Berlin"),
+    "caseIgnoreListSubstringsMatch": (None, "postalAddress", "weg*BERLIN", "*1$12345*"),
+    "booleanMatch": (None, "hasSubordinates", "FALSE", "TRUE"),
+    "integerMatch": (PUBLISHED, "supportedLDAPVersion", "003", "4"),
+    "telephoneNumberMatch": (None, "telephoneNumber", "+49-30 12345 67", "0301234567"),
+    "telephoneNumberSubstringsMatch": (None, "telephoneNumber", "+49 30*67", "030*"),
+    "generalizedTimeMatch": (None, "createTimestamp", CREATED.replace("Z", "+0000"), "20200101000000Z"),
+    "generalizedTimeOrderingMatch": (None, "createTimestamp", "2100010100Z", CREATED),
+    "objectIdentifierFirstComponentMatch": (rootdse.subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
+    "caseIgnoreIA5Match": (None, "mail", "JOERG.mueller@adler.example", "joerg@adler.example"),
+    "caseIgnoreIA5SubstringsMatch": (None, "mail", "joerg*@ADLER.example", "mueller*"),
+    "uuidMatch": (None, "entryUUID", IDENTITY.upper(), "00000000-0000-0000-0000-000000000000"),
+    "uuidOrderingMatch": (None, "entryUUID", "ffffffff-ffff-ffff-ffff-ffffffffffff", IDENTITY),
+}
+
+
+@pytest.mark.parametrize("rule", MATCHING_RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: bool) -> None:
+    """By its name or its OID, on the attribute and on any; with lenient matching too, to the letter."""
+    known, attribute, held, missing = RULES[rule.name]
+    for named in (rule.name.upper(), rule.oid):
+        for kind in (attribute, None):
+            found = [
+                matching.prepare(Extensible(named, kind, asked.encode()), naming_context(lenient=lenient))(
+                    known or ENTRIES[lenient]
+                )
+                for asked in (held, missing)
+            ]
+            assert found == [True, False]
 
 
 def test_an_extensible_term_of_nothing_is_undefined() -> None:

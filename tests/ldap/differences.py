@@ -334,8 +334,8 @@ DIFFERENCES = (
     Difference("UUID", "slapd's extensible match of an entryUUID is Undefined, whatever is asked.", _unique_id),
     Difference("substrings rule", "slapd does not evaluate substrings rules in an extensible match; we publish them, "
                "so we do.", _named_substrings_rule),
-    Difference("definitions", "Rules of OIDs by their names: for slapd they do not go with objectClass, and a name is no "
-               "definition.", _definitions),
+    Difference("definitions", "Rules of OIDs by their names: for slapd they do not go with objectClass, and a name is "
+               "no definition.", _definitions),
     Difference("lines", "No part of a substring assertion reaches over two lines of a postal address, and a dollar is "
                "a dollar (RFC 4517 4.2.12); slapd looks at the address as it is written.", _lines),
     Difference("letters in a number", "RFC 4517 4.2.29 folds the case of letters in telephone numbers; slapd does not.",
