@@ -19,7 +19,6 @@ from ldapgw.dialstring import LONGEST, SHORTEST_PUBLIC
 
 # Without its trunk prefix "0" a number in full has nine digits in nearly every country; a shorter one is a local one.
 _SHORTEST_WITHOUT_TRUNK = 9
-
 # The beginning of a number that has lost its "+" is taken for one where nobody types on.
 _SURELY_COUNTRY = 10
 
@@ -160,6 +159,12 @@ def stored_tails(number: Number) -> tuple[str, ...]:
     """
     compared = (number.e164[1:], number.digits)
     return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in compared if digits))
+
+
+def load() -> None:
+    """Read all numbering plans now: they are files, and whoever asks for a number later waits for none of them."""
+    for code in numberplan.load():
+        readings(f"{code}234567890", "")
 
 
 def same(stored: Number, asked: Number) -> bool:

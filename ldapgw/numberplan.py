@@ -10,6 +10,9 @@ from functools import cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
+# Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
+phonenumbers.enable_pattern_cache()
+
 Parsed = PhoneNumber
 
 # ITU-T E.164: country codes begin with 1 to 9, and 15 digits are the most.
@@ -34,6 +37,12 @@ class Dialling:
     within: re.Pattern[str]
     out: str
     zero: bool
+
+
+def load() -> tuple[int, ...]:
+    """Read all plans now, which are files; the country codes of the world."""
+    phonenumbers.PhoneMetadata.load_all()
+    return tuple(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
 @cache

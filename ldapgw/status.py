@@ -42,12 +42,15 @@ HOUR = 3600
 TESTING_SECONDS = 7 * 24 * HOUR
 
 
-def account_object(account: Account, wanted: Collection[Source], page: str, now: float) -> dict[str, Any]:
+def account_object(
+    account: Account, wanted: Collection[Source], page: str, now: float, certificate_ends: float | None = None
+) -> dict[str, Any]:
     """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
     :param now: seconds since the epoch.
+    :param certificate_ends: when the certificate that phones are shown ends, where that is near.
     """
     return {
         "account": account.address,
@@ -59,7 +62,7 @@ def account_object(account: Account, wanted: Collection[Source], page: str, now:
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
         "error": _error(account.trouble, account, page),
-        "warnings": _warnings(account, page, now),
+        "warnings": [*_warnings(account, page, now), *_expiry(certificate_ends, now)],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
     }
@@ -114,6 +117,18 @@ def _warnings(account: Account, page: str, now: float) -> list[dict[str, str]]:
     if account.connected and _is_stale(account, now):
         found.append({"code": "stale", "message": "There was no good sync for more than a day."})
     return found
+
+
+def _expiry(ends: float | None, now: float) -> list[dict[str, str]]:
+    if ends is None:
+        return []
+    when = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    happens = f"has expired on {when}" if ends <= now else f"expires on {when}"
+    text = (
+        f"The gateway's certificate {happens}; phones that check it find nothing then. "
+        "The administrator has to renew it."
+    )
+    return [{"code": "certificate_expiry", "message": text}]
 
 
 def _is_stale(account: Account, now: float) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from ldapgw import number
 from ldapgw.directory import haystack, needle, plan, terms
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, mark, searching
@@ -91,15 +92,19 @@ def weight(sought: Filter) -> int:
             return 1 + sum(map(weight, terms))
         case Not(term):
             return 1 + weight(term)
-        case Substrings(any=middle):
-            return 1 + len(middle)
+        case Substrings(attribute, any=middle):
+            return _weight_of(attribute) + len(middle)
         case Extensible(attribute=None):
             return _SLOW * len(ATTRIBUTE_TYPES)
         case Extensible():
             return _SLOW
         case _:
-            kind = attribute_type(sought.attribute)
-            return _SLOW if kind and kind.operational else 1
+            return _weight_of(sought.attribute)
+
+
+def _weight_of(attribute: str) -> int:
+    kind = attribute_type(attribute)
+    return _SLOW if kind and (kind.operational or needle.is_listed(kind)) else 1
 
 
 class NumbersNamed(NamedTuple):
@@ -136,8 +141,10 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
     """What a term looks for in one attribute; None: Undefined."""
     if isinstance(sought, Substrings):
         return needle.substrings(kind, sought.initial, sought.any, sought.final, context)
-    if isinstance(sought, Equality | Approximate):
+    if isinstance(sought, Equality):
         return needle.equality(kind, sought.value, context)
+    if isinstance(sought, Approximate):
+        return needle.approximate(kind, sought.value, context)
     return needle.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 
@@ -148,8 +155,15 @@ def _on_each(
     if kind is None:
         return _UNDEFINED
     shared = _shared(needle_of)
-    terms = [_on(one, shared(one), context) for one in subtypes(kind)]
-    return terms[0] if len(terms) == 1 else _any(terms)
+    each = [(one, shared(one)) for one in subtypes(kind)]
+    if len(each) == 1:
+        return _on(*each[0], context)
+    # Attributes whose values have the same terms have the same place.
+    places = {(id(asked), terms.group(one) or one.name): (one, asked) for one, asked in each if asked}
+    found = _any([Matcher(searching(one, asked.test)) if asked else _UNDEFINED for one, asked in each])
+    return Matcher(
+        found.holds, plan.either(terms.place(one, asked, lenient=context.lenient) for one, asked in places.values())
+    )
 
 
 def _shared(needle_of: Callable[[AttributeType], Needle | None]) -> Callable[[AttributeType], Needle | None]:
@@ -239,6 +253,8 @@ def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iter
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.kind.family is Family.TEXT and context.lenient:
         return haystack.of_texts
+    if kind.kind.family is Family.NUMBER and context.lenient:
+        return lambda values: haystack.of_numbers(filter(None, (number.parse(text, context.region) for text in values)))
     return _ruled_haystack(kind.kind.family)
 
 

@@ -54,7 +54,7 @@ _SPELT: Final = 3
 # Attributes that a person dials with the keypad's letters.
 _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
-_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.NUMBER))
+_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
@@ -70,6 +70,11 @@ def likeness(kind: AttributeType) -> tuple[object, bool]:
     return kind.kind, kind.name in _DIALLED
 
 
+def is_listed(kind: AttributeType) -> bool:
+    """Whether the attribute's own rule compares line by line."""
+    return kind.kind.equality == "caseIgnoreListMatch"
+
+
 def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
     """Whether one of the values is the one asked for."""
     text = text_of(value, lenient=context.lenient)
@@ -79,7 +84,17 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needl
         return same_number(text, context)
     if context.lenient and kind.kind.family is Family.TEXT:
         return _same_text(kind, text)
-    return strict_equality(kind.kind.family, text) if context.lenient or _can_equal(kind, text) else None
+    if not (context.lenient or _can_equal(kind, text)):
+        return None
+    return _of_kind(kind, strict_equality(_family(kind), text))
+
+
+def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
+    """Whether one of the values is about the one asked for: leniently, whether it has these words in a row."""
+    text = text_of(value, lenient=context.lenient)
+    if text is None or not context.lenient or kind.kind.family is not Family.TEXT:
+        return equality(kind, value, context)
+    return _text_parts(kind, ("", f" {text} ", ""))
 
 
 def strict_equality(family: Family, text: str) -> Needle | None:
@@ -127,7 +142,7 @@ def substrings(
         return _number_parts(texts, context)
     if context.lenient and kind.kind.family is Family.TEXT:
         return _text_parts(kind, texts)
-    return strict_substrings(kind.kind.family, texts)
+    return _of_kind(kind, strict_substrings(_family(kind), texts))
 
 
 def strict_substrings(family: Family, texts: Sequence[str]) -> Needle | None:
@@ -163,6 +178,19 @@ def strict_before(family: Family, text: str) -> Needle | None:
     """Whether one of the values sorts before the asked one: an ordering rule by its name (RFC 4517 4.2)."""
     line = prepare.line(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
+
+
+def _family(kind: AttributeType) -> Family:
+    """How values compare by the attribute's own equality rule."""
+    return Family.LIST if is_listed(kind) else kind.kind.family
+
+
+def _of_kind(kind: AttributeType, asked: Needle | None) -> Needle | None:
+    """What is looked for in values as they are kept: lines of text are kept in one."""
+    if asked is None or not is_listed(kind):
+        return asked
+    test = asked.test
+    return Needle(lambda haystack: test("".join(f"\n{prepare.listing(line)}" for line in lines_of(haystack)) + "\n"))
 
 
 def _can_equal(kind: AttributeType, text: str) -> bool:

@@ -19,6 +19,7 @@ class Family(Enum):
     NUMBER = auto()  # telephone numbers: compared as such, if the tenant's matching is lenient
     IDENTIFIER = auto()  # case does not matter, everything else does
     EXACT = auto()
+    LIST = auto()  # lines of text
     OID = auto()
     DEFINITION = auto()  # a definition in the subschema, compared by its OID
     DN = auto()
@@ -133,8 +134,8 @@ MATCHING_RULES = (
     MatchingRule("caseExactMatch", "2.5.13.5", _SYNTAX + "15", _EQUALITY, Family.EXACT),
     MatchingRule("caseExactOrderingMatch", "2.5.13.6", _SYNTAX + "15", _ORDERING, Family.EXACT),
     MatchingRule("caseExactSubstringsMatch", "2.5.13.7", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.EXACT),
-    MatchingRule("caseIgnoreListMatch", "2.5.13.11", _SYNTAX + "41", _EQUALITY, Family.IDENTIFIER),
-    MatchingRule("caseIgnoreListSubstringsMatch", "2.5.13.12", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreListMatch", "2.5.13.11", _SYNTAX + "41", _EQUALITY, Family.LIST),
+    MatchingRule("caseIgnoreListSubstringsMatch", "2.5.13.12", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.LIST),
     MatchingRule("booleanMatch", "2.5.13.13", _SYNTAX + "7", _EQUALITY, Family.BOOLEAN),
     MatchingRule("integerMatch", "2.5.13.14", _SYNTAX + "27", _EQUALITY, Family.INTEGER),
     MatchingRule("telephoneNumberMatch", "2.5.13.20", _SYNTAX + "50", _EQUALITY, Family.NUMBER),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ldapgw.ber import Reader
+from ldapgw.directory.effort import effort
 from ldapgw.directory.filters import (
     And,
     Approximate,
@@ -25,7 +26,7 @@ from ldapgw.directory.filters import (
     Substrings,
 )
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_OCTETS, FILTER_TERMS
+from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
 
 _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
@@ -49,12 +50,14 @@ def read(parent: Reader) -> Filter:
     """The filter that comes next.
 
     :raises ProtocolViolation: when it cannot be read.
-    :raises DirectoryError: when it can be read but is wrong, nested too deep, or too long.
+    :raises DirectoryError: when it can be read but is wrong, nested too deep, too long or too costly.
     """
     length = parent.next_length("filter")
     found = _filter(parent, 0, _Budget())
     if length > FILTER_OCTETS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
+    if effort(found) > FILTER_EFFORT:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
     return found
 
 

@@ -179,7 +179,7 @@ class LdapFactory(ServerFactory):
 
 def _tell(complaint: Complaint) -> None:
     log.info(
-        "{kind} from {address} ({count}) {detail}",
+        "{kind} from {address}" + _often(complaint) + (": {detail}" if complaint.detail else ""),
         kind=complaint.kind,
         address=complaint.origin,
         count=complaint.count,
@@ -189,11 +189,15 @@ def _tell(complaint: Complaint) -> None:
 
 def _tell_failure(complaint: Complaint) -> None:
     log.error(
-        "Internal error: {kind} at {place} ({count})",
+        "internal error: {kind} at {place}" + _often(complaint),
         kind=complaint.kind,
         place=complaint.origin,
         count=complaint.count,
     )
+
+
+def _often(complaint: Complaint) -> str:
+    return ", {count} times" if complaint.count > 1 else ""
 
 
 class LdapsFactory(TLSMemoryBIOFactory):

@@ -223,17 +223,15 @@ def _named_substrings_rule(term: Filter, _kind: AttributeType | None) -> Filter 
 
 def _definitions(term: Filter, _kind: AttributeType | None) -> Filter | None:
     rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    if rule is not None and (
-        rule.family is Family.DEFINITION or (rule.family is Family.OID and term.attribute is None)
-    ):
+    if rule is not None and rule.family in (Family.DEFINITION, Family.OID):
         raise Unasked("definitions")
     return None
 
 
 def _lines(term: Filter, kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    of_addresses = (kind and kind.name == "postalAddress") or (rule and rule.name == "caseIgnoreListMatch")
-    if of_addresses and re.search(rb" \$|\$ ", getattr(term, "value", b"")):
+    if not isinstance(term, Substrings) or not kind or kind.name != "postalAddress":
+        return None
+    if any(re.search(rb"[$\\]|^ | $", part) for part in (term.initial, *term.any, term.final) if part):
         raise Unasked("lines")
     return None
 
@@ -336,10 +334,10 @@ DIFFERENCES = (
     Difference("UUID", "slapd's extensible match of an entryUUID is Undefined, whatever is asked.", _unique_id),
     Difference("substrings rule", "slapd does not evaluate substrings rules in an extensible match; we publish them, "
                "so we do.", _named_substrings_rule),
-    Difference("definitions", "Rules of OIDs, with no attribute named: for slapd they do not go with objectClass, and "
-               "a name is no definition.", _definitions),
-    Difference("lines", "To slapd the blanks around a line of a postal address do not matter (RFC 4517 4.2.11); we "
-               "compare the address as one text.", _lines),
+    Difference("definitions", "Rules of OIDs by their names: for slapd they do not go with objectClass, and a name is "
+               "no definition.", _definitions),
+    Difference("lines", "No part of a substring assertion reaches over two lines of a postal address, and a dollar is "
+               "a dollar (RFC 4517 4.2.12); slapd looks at the address as it is written.", _lines),
     Difference("letters in a number", "RFC 4517 4.2.29 folds the case of letters in telephone numbers; slapd does not.",
                _letters_in_a_number),
     Difference("only blanks", "A part of a number without any sign is found in every number; slapd finds it in none.",
