@@ -173,7 +173,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     gc.collect()
     gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
-    contacts = sum(len(book.shelves.contacts) for book in books)
+    contacts = sum(map(len, books))
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
         version=__version__,

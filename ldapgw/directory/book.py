@@ -24,19 +24,22 @@ DIRECTORY = "directory"
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted)."""
+    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted).
 
-    contacts: Shelf
-    numbers: Shelf | None
+    Each form may be on several shelves, of which no two have an entry for the same contact.
+    """
 
-    def form(self, *, per_number: bool) -> Shelf:
+    contacts: tuple[Shelf, ...] = ()
+    numbers: tuple[Shelf, ...] = ()
+
+    def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
         """The form that a viewer wants, as far as it was built."""
-        return self.numbers if per_number and self.numbers is not None else self.contacts
+        return self.numbers if per_number and self.numbers else self.contacts
 
     def of_uid(self, uid: str) -> Entry | None:
         """An entry by the folded value of its uid, in either form."""
-        found = self.contacts.of_uid(uid)
-        return found if found or self.numbers is None else self.numbers.of_uid(uid)
+        found = (shelf.of_uid(uid) for shelf in (*self.contacts, *self.numbers))
+        return next(filter(None, found), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,20 @@ class Book:
     :ivar key: what access is granted by; the same for the life of an account.
     :ivar name: its ou.
     :ivar container: its own entry.
+    :ivar containers: that, and its labels'.
     """
 
     key: str
     name: str
     sharing: Sharing
     container: Entry
+    containers: Shelf
     shelves: Shelves
     labels: tuple[Label, ...] = ()
+
+    def __len__(self) -> int:
+        """How many contacts it has."""
+        return sum(map(len, self.shelves.contacts))
 
 
 def build_book(
@@ -93,7 +102,8 @@ def build_book(
     shelves = _shelves((entries for _, entries in bound), per_number=per_number)
     branches = _labels(context, place, bound, labels, stands, per_number=per_number)
     ordered = tuple(sorted(branches, key=lambda label: label.container.order))
-    return Book(key, name, sharing, container, shelves, ordered)
+    containers = Shelf.of((container, *(label.container for label in ordered)))
+    return Book(key, name, sharing, container, containers, shelves, ordered)
 
 
 def _labels(
@@ -125,7 +135,7 @@ def _shelves(bound: Iterable[Bound], *, per_number: bool) -> Shelves:
     for entries in bound:
         wholes += entries.whole
         singles += entries.singles
-    return Shelves(Shelf.of(wholes), Shelf.of(singles) if per_number else None)
+    return Shelves((Shelf.of(wholes),), (Shelf.of(singles),) if per_number else ())
 
 
 def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:

@@ -19,10 +19,11 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
         invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).
     """
     region = regions(dit, viewer, dn, Scope.BASE_OBJECT)[0]
+    [entry] = region.above[0]
     kind = attribute_type(attribute)
     if kind is None:
         raise DirectoryError(ResultCode.UNDEFINED_ATTRIBUTE_TYPE, "no such attribute type")
-    haystacks = [(each, region.single[0].haystack(each)) for each in subtypes(kind)]
+    haystacks = [(each, entry.haystack(each)) for each in subtypes(kind)]
     present = [(each, haystack) for each, haystack in haystacks if haystack is not None]
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")

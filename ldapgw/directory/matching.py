@@ -70,19 +70,48 @@ class Matcher(NamedTuple):
 
 def prepare(sought: Filter, context: NamingContext) -> Matcher:
     """Make a filter ready (RFC 4511 4.5.1.7)."""
-    match sought:
-        case And(terms):
-            return _all([prepare(term, context) for term in terms])
-        case Or(terms):
-            return _any([prepare(term, context) for term in terms])
-        case Not(term):
-            return _not(prepare(term, context))
-        case Present(attribute):
-            return _present(attribute, context)
-        case Extensible():
-            return _extensible(sought, context)
-        case _:
-            return _on_each(attribute_type(sought.attribute), context, lambda kind: _needle(sought, kind, context))
+    return _Preparation(context).of(sought)
+
+
+class _Preparation:
+    """One filter being made ready; what it asks of several attributes that are compared alike is read once."""
+
+    def __init__(self, context: NamingContext) -> None:
+        self._context = context
+        self._needles: dict[object, Needle | None] = {}
+        self._places: dict[tuple[int, str], Place] = {}
+
+    def of(self, sought: Filter) -> Matcher:
+        match sought:
+            case And(terms):
+                return _all([self.of(term) for term in terms])
+            case Or(terms):
+                return _any([self.of(term) for term in terms])
+            case Not(term):
+                return _not(self.of(term))
+            case Present(attribute):
+                return _present(attribute, self._context)
+            case Extensible():
+                return _extensible(sought, self._context)
+        kind = attribute_type(sought.attribute)
+        if kind is None:
+            return _UNDEFINED
+        return _any([self._on(one, sought) for one in subtypes(kind)])
+
+    def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
+        parts = (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
+        key = type(sought), parts, needle.likeness(kind)
+        if key not in self._needles:
+            self._needles[key] = _needle(sought, kind, self._context)
+        asked = self._needles[key]
+        return _UNDEFINED if asked is None else Matcher(searching(kind, asked.test), self._place(kind, asked))
+
+    def _place(self, kind: AttributeType, asked: Needle) -> Place:
+        # Attributes whose values have the same terms have the same place.
+        key = id(asked), (asked.between is None and terms.group(kind)) or kind.name
+        if key not in self._places:
+            self._places[key] = terms.place(kind, asked, lenient=self._context.lenient)
+        return self._places[key]
 
 
 def weight(sought: Filter) -> int:
@@ -121,7 +150,7 @@ class NumbersNamed(NamedTuple):
 def numbers_named(sought: Filter, context: NamingContext) -> NumbersNamed:
     """The telephone numbers of a filter."""
     asked = tuple(_numbers_named(sought, context))
-    place = plan.either(terms.place(kind, one, lenient=context.lenient) for kind, one in asked)
+    place = plan.either([terms.place(kind, one, lenient=context.lenient) for kind, one in asked])
     return NumbersNamed(tuple((kind, one.test) for kind, one in asked), place)
 
 
@@ -148,42 +177,8 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
     return needle.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 
-def _on_each(
-    kind: AttributeType | None, context: NamingContext, needle_of: Callable[[AttributeType], Needle | None]
-) -> Matcher:
-    """What is looked for in an attribute, and in its subtypes too."""
-    if kind is None:
-        return _UNDEFINED
-    shared = _shared(needle_of)
-    each = [(one, shared(one)) for one in subtypes(kind)]
-    if len(each) == 1:
-        return _on(*each[0], context)
-    # Attributes whose values have the same terms have the same place.
-    places = {(id(asked), terms.group(one) or one.name): (one, asked) for one, asked in each if asked}
-    found = _any([Matcher(searching(one, asked.test)) if asked else _UNDEFINED for one, asked in each])
-    return Matcher(
-        found.holds, plan.either(terms.place(one, asked, lenient=context.lenient) for one, asked in places.values())
-    )
-
-
-def _shared(needle_of: Callable[[AttributeType], Needle | None]) -> Callable[[AttributeType], Needle | None]:
-    """Makes each needle once for all attributes that are compared alike: to fold what is asked for is the dear part."""
-    needles: dict[object, Needle | None] = {}
-
-    def of(kind: AttributeType) -> Needle | None:
-        likeness = needle.likeness(kind)
-        if likeness not in needles:
-            needles[likeness] = needle_of(kind)
-        return needles[likeness]
-
-    return of
-
-
-def _on(kind: AttributeType, asked: Needle | None, context: NamingContext) -> Matcher:
-    if asked is None:
-        return _UNDEFINED
-    place = terms.place(kind, asked, lenient=context.lenient)
-    return Matcher(searching(kind, asked.test), place)
+def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
+    return Matcher(searching(kind, asked.test), terms.place(kind, asked, lenient=context.lenient))
 
 
 def _present(attribute: str, context: NamingContext) -> Matcher:
@@ -210,10 +205,12 @@ def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
         return _UNDEFINED
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
     ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
-    own = _shared(lambda each: needle.equality(each, sought.value, context))
-    matchers = [
-        _extended(one, rule, ruled if rule else own(one), sought, context) for each in kinds for one in subtypes(each)
-    ]
+    own: dict[int, Needle | None] = {}
+    each = [one for kind in kinds for one in subtypes(kind)]
+    for one in [] if rule else each:
+        if needle.likeness(one) not in own:
+            own[needle.likeness(one)] = needle.equality(one, sought.value, context)
+    matchers = [_extended(one, rule, ruled if rule else own[needle.likeness(one)], sought, context) for one in each]
     known = [matcher for matcher in matchers if matcher is not None]
     return _any(known) if known else _UNDEFINED
 
@@ -304,7 +301,7 @@ def _all(matchers: Sequence[Matcher]) -> Matcher:
                 result = None
         return result
 
-    return Matcher(term, plan.each(matcher.place for matcher in matchers))
+    return Matcher(term, plan.each([matcher.place for matcher in matchers]))
 
 
 def _any(matchers: Sequence[Matcher]) -> Matcher:
@@ -324,7 +321,7 @@ def _any(matchers: Sequence[Matcher]) -> Matcher:
                 result = None
         return result
 
-    return Matcher(term, plan.either(matcher.place for matcher in matchers))
+    return Matcher(term, plan.either([matcher.place for matcher in matchers]))
 
 
 def _not(negated: Matcher) -> Matcher:

@@ -20,7 +20,7 @@ from ldapgw import dialstring, number
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.schema import AttributeType, Family, matching_rule
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, matching_rule
 from ldapgw.directory.syntax import conforms
 
 Test = Callable[[str], bool]
@@ -54,6 +54,9 @@ _SPELT: Final = 3
 # Attributes that a person dials with the keypad's letters.
 _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
+_KINDS = [(kind.kind, kind.name in _DIALLED) for kind in ATTRIBUTE_TYPES]
+_LIKENESS = {kind.name: _KINDS.index((kind.kind, kind.name in _DIALLED)) for kind in ATTRIBUTE_TYPES}
+
 _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
 
 
@@ -65,9 +68,9 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
         return value.decode("iso-8859-1") if lenient else None
 
 
-def likeness(kind: AttributeType) -> tuple[object, bool]:
-    """What two attributes share whose values are compared in the same way: one test serves both."""
-    return kind.kind, kind.name in _DIALLED
+def likeness(kind: AttributeType) -> int:
+    """A number that two attributes share whose values are compared in the same way: one needle serves both."""
+    return _LIKENESS[kind.name]
 
 
 def is_listed(kind: AttributeType) -> bool:

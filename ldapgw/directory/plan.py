@@ -68,9 +68,11 @@ Place = str | Span | Key | Between | Named | Each | Either | None
 NOWHERE: Final = Either(frozenset())
 
 
-def each(places: Iterable[Place]) -> Place:
+def each(places: Sequence[Place]) -> Place:
     """The place of an AND."""
-    known = _narrowed(dict.fromkeys(place for place in places if place is not None))
+    if len(places) == 1:
+        return places[0]
+    known = _narrowed(place for place in places if place is not None)
     if NOWHERE in known:
         return NOWHERE
     return known[0] if len(known) == 1 else Each(known) if known else None
@@ -96,8 +98,10 @@ def _narrowed(places: Iterable[Place]) -> tuple[Place, ...]:
     return tuple(found.values())
 
 
-def either(places: Iterable[Place]) -> Place:
+def either(places: Sequence[Place]) -> Place:
     """The place of an OR."""
+    if places and all(place is places[0] for place in places):
+        return places[0]
     found: set[Place] = set()
     for place in places:
         if place is None:

@@ -121,7 +121,7 @@ def place(kind: AttributeType, needle: Needle, *, lenient: bool) -> Place:
     if needle.between is not None:
         return _between(kind, *needle.between, lenient=lenient)
     of = group(kind)
-    return plan.each(_clue(of, kind, clue) for clue in needle.clues)
+    return plan.each([_clue(of, kind, clue) for clue in needle.clues])
 
 
 def _between(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Place:
@@ -134,13 +134,13 @@ def _between(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Plac
 
 def _clue(of: str, kind: AttributeType, clue: Clue) -> Place:
     if of == "D":
-        return plan.either(map(_digits, clue))
+        return plan.either([_digits(string) for string in clue])
     if of:
-        return plan.either(_words(of, string) for string in clue)
+        return plan.either([_words(of, string) for string in clue])
     if kind.name == "objectClass":
-        return plan.either("C" + string.strip("\n") for string in clue)
+        return plan.either(["C" + string.strip("\n") for string in clue])
     if kind.name == "uid":
-        return plan.either(_uid(string) for string in clue)
+        return plan.either([_uid(string) for string in clue])
     return plan.NOWHERE if not clue else None
 
 
@@ -152,7 +152,7 @@ def _words(of: str, string: str) -> Place:
     first, last = 0, len(words) - 1
     begins, ends = string[0].isspace(), string[-1].isspace()
     return plan.each(
-        _word(of, word, begins=begins or at > first, ends=ends or at < last) for at, word in enumerate(words)
+        [_word(of, word, begins=begins or at > first, ends=ends or at < last) for at, word in enumerate(words)]
     )
 
 
@@ -165,7 +165,7 @@ def _word(of: str, word: str, *, begins: bool, ends: bool) -> Place:
         return f"N{len(word)}{word}" if short else Span(f"{of}w{word}", f"{of}w{word}{LAST}")
     if of == "M":
         return None
-    return plan.each(f"{of}t{word[at : at + _PIECE]}" for at in range(len(word) - _PIECE + 1))
+    return plan.each([f"{of}t{word[at : at + _PIECE]}" for at in range(len(word) - _PIECE + 1)])
 
 
 def _digits(string: str) -> Place:
@@ -176,7 +176,7 @@ def _digits(string: str) -> Place:
     if string[:1] in ("\t", "\n"):
         beginning = "Db" + form[:_BEGINNING]
         return beginning if len(form) >= _BEGINNING else Span(beginning, beginning + LAST)
-    return plan.each(f"Dt{form[at : at + _PIECE]}" for at in range(len(form) - _PIECE + 1))
+    return plan.each([f"Dt{form[at : at + _PIECE]}" for at in range(len(form) - _PIECE + 1)])
 
 
 def of_uid(uid: str) -> Key:

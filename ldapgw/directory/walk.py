@@ -82,8 +82,8 @@ class Batch:
         return self.shelf.encoded(self.positions[start : start + count], selection, types_only=types_only)
 
 
-class _Found(NamedTuple):
-    """An entry, and where it is from."""
+class Found(NamedTuple):
+    """An entry that matches, and where it is from."""
 
     order: str
     at: int
@@ -107,16 +107,35 @@ def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> I
             yield from [Hit(batch.area, batch.shelf.entries[position]) for position in batch.positions]
 
 
+# What was made ready last, by the identity of filter and naming context; both are kept with it, and stay what they are.
+_kept: dict[tuple[int, int], tuple[Filter, NamingContext, Matcher]] = {}
+_MOST_KEPT = 1024
+
+
+def prepared(sought: Filter, context: NamingContext) -> Matcher:
+    """Make a filter ready, or take what is ready: a phone asks for page after page, and for letter after letter."""
+    key = id(sought), id(context)
+    kept = _kept.get(key)
+    if kept is None:
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        kept = _kept[key] = sought, context, prepare(sought, context)
+    return kept[2]
+
+
 def batches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Batch | None]:
     """The same in batches, none of them empty; None is a breath."""
     for at, region in enumerate(regions(dit, viewer, request.base, request.scope)):
-        matcher = prepare(request.filter, region.context)
+        matcher = prepared(request.filter, region.context)
         step = max(1, min(_MOST_ENTRIES, _LOOKS // weight(request.filter)))
         above, below = (Area(f"{at:04x}{level}", region.context) for level in (0, 1))
-        if region.single and after < below.start:
-            yield from _above(above, region.single, matcher, step, _behind(above, after))
+        if after < below.start:
+            yield from _matching(above, region.above, matcher, step, _behind(above, after))
         if after[: len(below.start)] <= below.start:
-            yield from _below(below, region, request.filter, matcher, step, _behind(below, after))
+            callers = yield from _callers(region, request.filter, step)
+            shelves, mixed = (*region.shelves, *callers), region.mixed or bool(callers)
+            own = region.own if mixed else None
+            yield from _matching(below, shelves, matcher, step, _behind(below, after), own)
 
 
 def _behind(area: Area, after: str) -> str | None:
@@ -124,43 +143,35 @@ def _behind(area: Area, after: str) -> str | None:
     return after[len(area.start) :] if after.startswith(area.start) else None
 
 
-def _above(
-    area: Area, entries: tuple[Entry, ...], matcher: Matcher, step: int, behind: str | None
+def _matching(
+    area: Area, shelves: Sequence[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None = None
 ) -> Iterator[Batch | None]:
-    shelf = Shelf(entries)
-    return _steps(area, shelf, shelf.find(None, behind=behind), matcher, step)
+    """The matching entries of one area.
 
-
-def _below(
-    area: Area, region: Region, sought: Filter, matcher: Matcher, step: int, behind: str | None
-) -> Iterator[Batch | None]:
-    shelves = [shelf for shelf in region.shelves if len(shelf)]
-    mixed = region.mixed
-    if region.callers:
-        callers = yield from _callers(region, sought, step)
-        if callers:
-            shelves.append(Shelf(callers))
-            mixed = True
-    if len(shelves) == 1 and not mixed:
-        positions = shelves[0].find(matcher.place, behind=behind)
-        yield from _steps(area, shelves[0], positions, matcher, step)
-    elif shelves:
-        for found in _merge(shelves, matcher, step, behind, region.own if mixed else None):
+    :param own: the path of the viewer's own book, where each person is to come once; None: they are different anyway.
+    """
+    if len(shelves) == 1 and own is None:
+        yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
+    else:
+        for found in _merge(shelves, matcher, step, behind, own):
             yield found and Batch(area, found.shelf, (found.position,))
 
 
-def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Entry, ...]]:
+def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Shelf, ...]]:
     """What may be told of callers in books that cannot be browsed: nothing, unless the filter names their number."""
+    if not region.callers:
+        return ()
     numbers = numbers_named(sought, region.context)
     found: dict[str, Entry] = {}
     for shelf in region.callers if numbers.named else ():
         for count, position in enumerate(shelf.find(numbers.place), start=1):
-            known = caller(shelf.entries[position], numbers.named, region.context)
+            entry = shelf.entries[position]
+            known = caller(entry, numbers.named, region.context) if entry.origin.path != region.own else None
             if known is not None:
                 found.setdefault(known.dn, known)
             if count % step == 0:
                 yield None
-    return tuple(sorted(found.values(), key=_ORDER))
+    return (Shelf(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
 
 
 def _steps(area: Area, shelf: Shelf, positions: Sequence[int], matcher: Matcher, step: int) -> Iterator[Batch | None]:
@@ -179,38 +190,35 @@ def _steps(area: Area, shelf: Shelf, positions: Sequence[int], matcher: Matcher,
 
 def _merge(
     shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None
-) -> Iterator[_Found | None]:
-    """The matching entries of several shelves in one order.
-
-    :param own: the path of the viewer's own book, where each person is to come once; None: they are different anyway.
-    """
+) -> Iterator[Found | None]:
+    """The matching entries of several shelves in one order."""
     # All of one name are looked at together: which of them counts must not depend on where a page began.
     first = None if behind is None else f"{order.name_of(behind)}\0"
     streams = (_numbered(at, shelf, matcher.place, first) for at, shelf in enumerate(shelves))
     holds = matcher.holds
-    group: list[_Found] = []
+    group: list[Found] = []
     name = None
     for count, found in enumerate(heapq.merge(*streams), start=1):
         if holds(found.entry):
             theirs = order.name_of(found.order)
             if theirs != name:
-                yield from _persons(group, behind, own)
+                yield from persons(group, behind, own)
                 group, name = [], theirs
             group.append(found)
         if count % step == 0:
             yield None
-    yield from _persons(group, behind, own)
+    yield from persons(group, behind, own)
 
 
-def _numbered(at: int, shelf: Shelf, place: Place, first: str | None) -> Iterator[_Found]:
+def _numbered(at: int, shelf: Shelf, place: Place, first: str | None) -> Iterator[Found]:
     """A shelf's entries from an order on."""
     entries = shelf.entries
     for position in shelf.find(place, first):
         entry = entries[position]
-        yield _Found(entry.order, at, shelf, position, entry)
+        yield Found(entry.order, at, shelf, position, entry)
 
 
-def _persons(group: Sequence[_Found], behind: str | None, own: str | None) -> Iterator[_Found]:
+def persons(group: Sequence[Found], behind: str | None, own: str | None) -> Iterator[Found]:
     """Entries of one name, without those of a person who has one in a book that goes before."""
     for found in group:
         if behind is not None and found.order <= behind:
@@ -219,7 +227,7 @@ def _persons(group: Sequence[_Found], behind: str | None, own: str | None) -> It
             yield found
 
 
-def _is_double(found: _Found, group: Sequence[_Found], own: str) -> bool:
+def _is_double(found: Found, group: Sequence[Found], own: str) -> bool:
     before = _precedence(found.entry, own)
     return any(is_same_person(other.entry, found.entry) for other in group if _precedence(other.entry, own) < before)
 

@@ -46,6 +46,7 @@ from ldapgw.ldap.messages import (
     Reply,
     Result,
 )
+from ldapgw.ldap.shortcut import Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ Step = Send | HoldBack | Run | Stop | StartTls | Close
 class Session:
     """What one connection is and wants.
 
+    :param shortcut: shared by all sessions.
     :param address: the client's, for the gate.
     :param tls: whether StartTLS can be had.
     :param secure: whether TLS is in use from the start.
@@ -114,14 +116,26 @@ class Session:
         "_inquiry",
         "_limits",
         "_require_tls",
+        "_shortcut",
         "_tls",
         "_waiting",
         "secure",
         "viewer",
     )
 
-    def __init__(self, gate: Gate, limits: Limits, address: str, *, tls: bool, secure: bool, require_tls: bool) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        limits: Limits,
+        shortcut: Shortcut,
+        address: str,
+        *,
+        tls: bool,
+        secure: bool,
+        require_tls: bool,
+    ) -> None:
         self._gate = gate
+        self._shortcut = shortcut
         self._limits = limits
         self._address = address
         self._tls = tls
@@ -141,6 +155,12 @@ class Session:
     def full(self) -> bool:
         """Whether as many requests wait as may wait: read no more until one is done."""
         return len(self._waiting) >= WAITING
+
+    def answer_at_once(self, octets: bytes) -> bytes | None:
+        """The answer to a message that needs no steps; None: it has to be received."""
+        if self._current is not None or self._waiting or not self.viewer.access:
+            return None
+        return self._shortcut.answer(self._dit(), self.viewer, octets)
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request.
