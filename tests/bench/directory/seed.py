@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""What a gateway has in its store before it starts.
+
+Accounts with contacts, and a phone, as syncs and a command would have left them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.credential import hash_password
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.people import fingerprint
+from ldapgw.google.person import read_person
+from ldapgw.state import State
+from ldapgw.store import accounts, contacts, phones
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.vault import Vault
+from ldapgw.sync.plan import make_plan
+from tests.bench.directory.people import person, resource
+
+TENANT = "acme"
+REGION = "DE"
+PHONE = "desk1"
+SECRET = "0123456789abcdefghjk"
+OWNER = "alice@acme.example"
+SYNC_TOKEN = "the first"
+# Long after the bench: nothing is synced by itself meanwhile.
+_NEXT_SYNC = 7 * 86400.0
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account to be made.
+
+    :ivar numbers: which people its book holds.
+    """
+
+    address: str
+    numbers: range
+    sharing: Sharing = Sharing.PRIVATE
+
+
+def alone(count: int) -> tuple[Account, ...]:
+    """The book of the phone's own account, and another's that the phone must not see."""
+    return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + min(count, 100)))
+
+
+def shared(count: int, books: int) -> tuple[Account, ...]:
+    """The same people, spread over so many shared books; the phone's own is the first."""
+    return tuple(
+        Account(f"user{at}@acme.example" if at else OWNER, range(at, count, books), Sharing.SHARED)
+        for at in range(books)
+    )
+
+
+def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
+    """Make the store.
+
+    :param now: seconds since the epoch.
+    """
+    state = State(state_dir, "")
+    try:
+        with state.database.begin() as connection, get_context("fork").Pool() as pool:
+            ids = [_account(connection, state.vault, at, one, now) for at, one in enumerate(made)]
+            work = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
+            for (account_id, _), records in zip(work, pool.imap(_records, [part for _, part in work]), strict=True):
+                contacts.apply(connection, account_id, Source.CONTACTS, records, ())
+            password = hash_password(SECRET, os.urandom)
+            phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
+    finally:
+        state.close()
+
+
+def _parts(one: Account) -> Iterator[range]:
+    return (one.numbers[start : start + _CHUNK] for start in range(0, len(one.numbers), _CHUNK))
+
+
+def _records(numbers: range) -> tuple[Record, ...]:
+    """What a full sync of these people stores."""
+    readings = [read_person(resource(person(number)), Source.CONTACTS, REGION) for number in numbers]
+    return make_plan(Source.CONTACTS, {}, readings, full=True).stored
+
+
+def _account(connection: Connection, vault: Vault, at: int, made: Account, now: float) -> int:
+    """A connected account that was synced just now."""
+    grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", now + 3600, "token", None)
+    account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
+    assert account_id is not None
+    begun = accounts.begin_sync(connection, account_id)
+    assert begun is not None
+    accounts.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    state = SyncState(SYNC_TOKEN, f"{fingerprint(Source.CONTACTS)}|{REGION}", now)
+    contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
+    accounts.bump_generation(connection, account_id)
+    accounts.end_sync(connection, begun, now, now + _NEXT_SYNC)
+    return account_id
