@@ -100,38 +100,34 @@ LANGUAGES = (
     _language(1, "Αλέξης Ελένη Γιώργος Μαρία", "Παπαδ Νικολα Γεωργ", "όπουλος ίδης άκης", "30", "ΑΕ"),
 )
 
-TITLES = tuple(
-    [
-        "Einkauf",
-        "Sales Manager",
-        "Geschäftsführer",
-        "Buchhaltung",
-        "Support Engineer",
-        "Directrice",
-        "Monteur",
-        "Head of IT",
-        "Empfang",
-        "Account Manager",
-        "Técnico",
-        "Vertrieb Außendienst",
-        "Werkstattleiter",
-        "CFO",
-    ]
+TITLES = (
+    "Einkauf",
+    "Sales Manager",
+    "Geschäftsführer",
+    "Buchhaltung",
+    "Support Engineer",
+    "Directrice",
+    "Monteur",
+    "Head of IT",
+    "Empfang",
+    "Account Manager",
+    "Técnico",
+    "Vertrieb Außendienst",
+    "Werkstattleiter",
+    "CFO",
 )
-TRADES = tuple(
-    [
-        "Elektro",
-        "Sanitär",
-        "Logistik",
-        "Software",
-        "Bäckerei",
-        "Autohaus",
-        "Steuerberatung",
-        "Möbel",
-        "Metallbau",
-        "Catering",
-        "Medical",
-        "Druckerei",
-        "Energie",
-    ]
+TRADES = (
+    "Elektro",
+    "Sanitär",
+    "Logistik",
+    "Software",
+    "Bäckerei",
+    "Autohaus",
+    "Steuerberatung",
+    "Möbel",
+    "Metallbau",
+    "Catering",
+    "Medical",
+    "Druckerei",
+    "Energie",
 )
