@@ -4,82 +4,130 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.directory import __doc__ as purpose
+from tests.bench.directory import page, peers, runs
 from tests.bench.directory.asking import WORKLOADS
+from tests.bench.directory.checking import Differs
 from tests.bench.directory.load import Load
-from tests.bench.directory.people import person
-from tests.bench.directory.rounds import interleaved
-from tests.bench.directory.seed import alone
-from tests.bench.directory.servers import gateway, slapd
-from tests.bench.table import simple_table
+from tests.bench.directory.report import Results, as_object, lines
+from tests.bench.directory.rounds import Plan
+from tests.bench.directory.runs import MILLION, Setting
+from tests.bench.directory.stock import Stock
+from tests.bench.progress import say
+from tests.ldap.slapd import PROGRAM
 
-_SAMPLE = 20_000
+# What is measured besides the loads.
+PARTS = ("memory", "change", "books", "peers")
+
+EXPLANATION = """\
+loads, each by 8 connections that have one search outstanding, answers of up to 50 entries:
+  prefix     (|(cn=mü*)(sn=mü*)(givenName=mü*))
+  reverse    (|(telephoneNumber=N)(mobile=N)(homePhone=N)), one number in ten unknown
+  substring  (cn=*üll*)
+  list       the whole book in one answer; entries are counted
+  bind       connect, bind, prefix, close: what phones do
+and besides
+  memory     of the process with the contacts, above that of one without; and the time of its start
+  change     100 contacts of the largest book change: how long no phone is served, and when it is in effect
+  books      prefix in one book, and in many shared ones with the same contacts
+  peers      the loads on ldaptor's own server (and ldapjs) with 1,000 contacts: with more, ldaptor takes minutes to
+             load, for that takes time by their square
+The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
+must not see, and the limits alone out of its way.  slapd has the same people, an index (eq,sub) for all six
+attributes asked, and no log.  Rounds are interleaved, and medians count; compare ratios, not figures.
+Before anything is timed, ldapsearch has to find the same in both.
+"""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench-directory", description=purpose)
-    parser.add_argument("--contacts", type=int, action="append", metavar="N")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--only", default=",".join(WORKLOADS))
-    given = parser.parse_args()
+def options() -> argparse.ArgumentParser:
+    """What can be asked of it."""
+    parser = argparse.ArgumentParser(
+        prog="bench-directory",
+        description=(purpose or "").partition("\n")[0],
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
+    add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
+    add("--rounds", type=int, default=3, metavar="N", help="default: 3")
+    add("--seconds", type=float, default=1.0, metavar="S", help="of each round (default: 1)")
+    add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
+    add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
+    add("--ldapjs", action="store_true", help="also ldapjs, which npm fetches into tests/bench/ldapjs")
+    add("--ours", action="store_true", help="without slapd: no ratios")
+    add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
+    add("--docs", action="store_true", help="write tables and picture into docs/performance.rst")
+    add("--json", action="store_true", help="print an object of JSON in place of the tables")
+    add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
+    return parser
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in (*WORKLOADS, *PARTS)]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join((*WORKLOADS, *PARTS))}")
+    return names
+
+
+def measure(given: argparse.Namespace, folder: Path) -> Results:
+    """All that was asked for."""
+    parts = given.only or (*WORKLOADS, *PARTS)
+    sizes = given.contacts or ([300] if given.quick else [10_000, 100_000])
+    rounds, seconds = (1, 0.1) if given.quick else (given.rounds, given.seconds)
+    workloads = tuple(one for name, one in WORKLOADS.items() if name in parts)
+    plan = Plan(Load(folder), workloads, rounds, seconds)
+    setting = Setting(folder, Stock(given.keep), plan, beside=PROGRAM is not None and not given.ours)
+    results = Results()
+    if "peers" in parts:
+        shorter = replace(
+            setting, plan=replace(plan, seconds=seconds / 2, workloads=workloads or (*WORKLOADS.values(),))
+        )
+        results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=given.ldapjs))
+    if workloads or "memory" in parts or "change" in parts:
+        above = runs.empty(setting)
+        for count in sizes:
+            for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
+                results.add(found)
+        if given.million:
+            alone = replace(setting, beside=False, plan=replace(plan, rounds=1))
+            for found in runs.sized(alone, MILLION, above, changing=False):
+                results.add(found)
+    if "books" in parts:
+        for found in runs.many_books(setting, min(sizes), 20 if given.quick else given.books):
+            results.add(found)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
+    given = options().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="bench-directory-") as name:
-        folder = Path(name)
-        load = Load(folder)
-        for count in given.contacts or (10_000, 100_000):
-            with ExitStack() as stack:
-                ours = stack.enter_context(gateway(folder / f"ldapgw-{count}", alone(count)))
-                sys.stderr.write(f"gateway ready after {ours.started:.1f} s, {ours.resident:.0f} MiB\n")
-                theirs = stack.enter_context(slapd(folder / f"slapd-{count}", count))
-                sys.stderr.write(f"slapd ready after {theirs.started:.1f} s\n")
-                people = [person(at) for at in range(0, count, max(1, count // _SAMPLE))]
-                workloads = [WORKLOADS[one] for one in given.only.split(",")]
-                found = interleaved(load, (ours, theirs), workloads, people, given.rounds, given.seconds)
-                rows = [
-                    (
-                        "load",
-                        "goal",
-                        "ratio",
-                        "ldapgw",
-                        "slapd",
-                        "p50",
-                        "slapd",
-                        "p99",
-                        "slapd",
-                        "found",
-                        "slapd",
-                        "errors",
-                        "slapd",
-                    )
-                ]
-                for one in workloads:
-                    a, b = found[one.name, "ldapgw"], found[one.name, "slapd"]
-                    rows.append(
-                        (
-                            one.title,
-                            f"{one.goal:g}",
-                            f"{a.rate / b.rate:.3f}",
-                            f"{a.rate:,.0f}",
-                            f"{b.rate:,.0f}",
-                            f"{a.middle.p50:.3f}",
-                            f"{b.middle.p50:.3f}",
-                            f"{a.middle.p99:.3f}",
-                            f"{b.middle.p99:.3f}",
-                            f"{a.middle.found:.1f}",
-                            f"{b.middle.found:.1f}",
-                            str(a.middle.errors),
-                            str(b.middle.errors),
-                        )
-                    )
-                sys.stdout.write(f"{count:,} contacts\n" + "\n".join(simple_table(rows)) + "\n")
-    return 0
+    if given.ldapjs:
+        peers.install_ldapjs()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-directory-") as name:
+            results = measure(given, Path(name))
+    except Differs as difference:
+        say(f"ldapgw and slapd find different things: {difference}")
+        return 1
+    except KeyboardInterrupt:
+        say("ended; the servers too")
+        return 130
+    if given.docs:
+        page.write(results)
+    text = json.dumps(as_object(results), indent=2) if given.json else "\n".join(lines(results))
+    sys.stdout.write(text + "\n")
+    return int(not given.quick and not results.are_good)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ UNKNOWN = 0.1
 
 _COUNT = 20_000
 _OR, _EQUAL, _SUBSTRINGS, _INITIAL, _ANY = 0xA1, 0xA3, 0xA4, 0x80, 0x81
-_ONE_LEVEL, _SUBTREE = 1, 2
+ONE_LEVEL, SUBTREE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def one_of(*terms: bytes) -> bytes:
 
 def _searches(base: str, filters: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(
-        pdu.message(1, pdu.search(base, _SUBTREE, filter_, ATTRIBUTES, size=MOST_ENTRIES)) for filter_ in filters
+        pdu.message(1, pdu.search(base, SUBTREE, filter_, ATTRIBUTES, size=MOST_ENTRIES)) for filter_ in filters
     )
 
 
@@ -111,7 +111,7 @@ def substring(base: str, people: Sequence[Person]) -> Asked:
 
 def whole_book(base: str, _people: Sequence[Person]) -> Asked:
     """Everybody."""
-    return Asked((pdu.message(1, pdu.search(f"ou={OWNER},{base}", _ONE_LEVEL, pdu.PRESENT, ATTRIBUTES)),), whole=True)
+    return Asked((pdu.message(1, pdu.search(f"ou={OWNER},{base}", ONE_LEVEL, pdu.PRESENT, ATTRIBUTES)),), whole=True)
 
 
 def anew(base: str, people: Sequence[Person]) -> Asked:

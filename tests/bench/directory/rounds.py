@@ -6,60 +6,93 @@ What else the machine does hits all servers alike then, and ratios hold where fi
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 
 from tests.bench.directory.asking import Workload
 from tests.bench.directory.load import Load, Round
 from tests.bench.directory.people import Person
+from tests.bench.directory.servers import OURS, THEIRS
 from tests.bench.process import Server
+from tests.bench.progress import say
+
+# Of slapd's p99, at most.
+P99_GOAL = 0.5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the rounds of one load on one server come to."""
+class Plan:
+    """How it is measured.
 
+    :ivar seconds: of each round.
+    """
+
+    load: Load
+    workloads: tuple[Workload, ...]
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one load has shown: of each server the medians of its rounds, by its name."""
+
+    contacts: int
     workload: Workload
-    server: str
-    rounds: tuple[Round, ...]
+    servers: Mapping[str, Round]
+
+    def rate(self, server: str) -> float:
+        """Searches a second; of whole books entries, because a search may outlast a round."""
+        found = self.servers[server]
+        return found.entries_s if self.workload.name == "list" else found.searches_s
+
+    def times(self, server: str = OURS) -> float | None:
+        """How many times slapd's rate a server has; None where slapd did not take part."""
+        theirs = self.rate(THEIRS) if THEIRS in self.servers else 0.0
+        return self.rate(server) / theirs if theirs else None
 
     @property
-    def middle(self) -> Round:
-        """Of each figure the median; of errors the sum."""
-        figures = {field.name: median(getattr(one, field.name) for one in self.rounds) for field in fields(Round)}
-        return Round(**figures | {"errors": sum(one.errors for one in self.rounds)})
+    def p99(self) -> float | None:
+        """Our p99 as a part of slapd's."""
+        return self.servers[OURS].p99 / self.servers[THEIRS].p99 if THEIRS in self.servers else None
 
     @property
-    def rate(self) -> float:
-        """What servers are compared by: searches a second; of whole books, which may outlast a round, entries."""
-        return self.middle.entries_s if self.workload.name == "list" else self.middle.searches_s
+    def errors(self) -> int:
+        """Of all servers: there must be none."""
+        return sum(one.errors for one in self.servers.values())
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the goal for the rate is met."""
+        times = self.times()
+        return not self.errors and (times is None or times >= self.workload.goal)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the goal for p99 is met."""
+        return self.p99 is None or self.p99 <= P99_GOAL
 
 
-def interleaved(
-    load: Load,
-    servers: Sequence[Server],
-    workloads: Iterable[Workload],
-    people: Sequence[Person],
-    rounds: int,
-    seconds: float,
-) -> Mapping[tuple[str, str], Measured]:
-    """Measure all loads on all servers: by load and server."""
-    asked = {one: one.asked(servers[0].target.base, people) for one in workloads}
-    found: dict[tuple[Workload, str], list[Round]] = {(one, server.name): [] for one in asked for server in servers}
-    for at in range(rounds):
-        turned = [*servers[at % len(servers) :], *servers[: at % len(servers)]]
+def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person]) -> list[Comparison]:
+    """Put all loads on all servers."""
+    asked = {one: one.asked(servers[0].target.base, people) for one in plan.workloads}
+    found: dict[tuple[str, str], list[Round]] = {}
+    for at in range(plan.rounds):
+        first = at % len(servers)
         for workload, searches in asked.items():
-            for server in turned:
-                one = load.round(server.target, searches, seconds)
-                found[workload, server.name].append(one)
-                _say(f"  {workload.name} {server.name}: {one.searches_s:,.0f}/s, {one.p99:.2f} ms, {one.errors} errors")
-    return {
-        (workload.name, server): Measured(workload, server, tuple(measured))
-        for (workload, server), measured in found.items()
-    }
+            for server in (*servers[first:], *servers[:first]):
+                one = plan.load.round(server.target, searches, plan.seconds)
+                found.setdefault((workload.name, server.name), []).append(one)
+                rate = f"{one.searches_s:,.0f}/s, {one.entries_s:,.0f} entries/s, p99 {one.p99:.2f} ms"
+                say(f"  {workload.name}, {server.name}: {rate}, {one.errors} errors")
+    return [
+        Comparison(contacts, one, {server.name: _middle(found[one.name, server.name]) for server in servers})
+        for one in asked
+    ]
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def _middle(rounds: Sequence[Round]) -> Round:
+    """Of each figure the median; of errors all."""
+    figures = {field.name: median(getattr(one, field.name) for one in rounds) for field in fields(Round)}
+    return Round(**figures | {"errors": sum(one.errors for one in rounds)})

@@ -34,8 +34,8 @@ PHONE = "desk1"
 SECRET = "0123456789abcdefghjk"
 OWNER = "alice@acme.example"
 SYNC_TOKEN = "the first"
-# Long after the bench: nothing is synced by itself meanwhile.
-_NEXT_SYNC = 7 * 86400.0
+# Seconds.  Until then nothing is synced by itself and no token is renewed, also of a store that is kept.
+_LATER = 365 * 86400.0
 _CHUNK = 2_000
 
 
@@ -51,9 +51,13 @@ class Account:
     sharing: Sharing = Sharing.PRIVATE
 
 
+# People in the book of another account, which the phone must not see.
+OTHERS = 100
+
+
 def alone(count: int) -> tuple[Account, ...]:
-    """The book of the phone's own account, and another's that the phone must not see."""
-    return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + min(count, 100)))
+    """The book of the phone's own account, and another's."""
+    return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + OTHERS))
 
 
 def shared(count: int, books: int) -> tuple[Account, ...]:
@@ -94,14 +98,15 @@ def _records(numbers: range) -> tuple[Record, ...]:
 
 def _account(connection: Connection, vault: Vault, at: int, made: Account, now: float) -> int:
     """A connected account that was synced just now."""
-    grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", now + 3600, "token", None)
+    later = now + _LATER
+    grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
     account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
     assert account_id is not None
     begun = accounts.begin_sync(connection, account_id)
     assert begun is not None
     accounts.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
-    state = SyncState(SYNC_TOKEN, f"{fingerprint(Source.CONTACTS)}|{REGION}", now)
+    state = SyncState(SYNC_TOKEN, f"{fingerprint(Source.CONTACTS)}|{REGION}", later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
     accounts.bump_generation(connection, account_id)
-    accounts.end_sync(connection, begun, now, now + _NEXT_SYNC)
+    accounts.end_sync(connection, begun, now, later)
     return account_id

@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.directory.asking import NUMBERS, equality, one_of
+from tests.bench.directory.asking import NUMBERS, SUBTREE, equality, one_of
 from tests.bench.directory.people import ldif, person
-from tests.bench.directory.seed import OWNER, PHONE, SECRET, TENANT, Account, seed
+from tests.bench.directory.seed import OWNER, PHONE, SECRET, TENANT
 from tests.bench.phone import Phone, Target
 from tests.bench.process import Server, running
 from tests.journeys.running import free_ports
 from tests.ldap import pdu
 from tests.ldap.slapd import MODULES, PROGRAM, SCHEMA
 
+OURS, THEIRS = "ldapgw", "slapd"
+
 BASE = "dc=acme,dc=example"
+BOOK = f"ou={OWNER},{BASE}"
 LOGIN = f"cn={PHONE},ou=phones,{BASE}"
 # Seconds for the start of a server with a million contacts.
 PATIENCE = 900.0
@@ -66,17 +68,34 @@ threads 4
 database mdb
 maxsize 17179869184
 suffix "{base}"
-directory {folder}/data
+directory {data}
 index objectClass eq
 index cn,sn,givenName,telephoneNumber,mobile,homePhone eq,sub
 dbnosync
 """
 
 
+@dataclass(frozen=True)
+class Variant:
+    """How a gateway differs from the usual one.
+
+    :ivar google: the port of its Google; 1: nobody is there.
+    :ivar program: the module that is run, and its own arguments.
+    """
+
+    matching: str = "lenient"
+    google: int = 1
+    program: tuple[str, ...] = ("ldapgw",)
+
+
+_USUAL = Variant()
+
+
 def knows(number: int) -> Callable[[Target], bool]:
     """Whether a server finds just that person by a number of his."""
     sought = person(number)
-    asked = pdu.search(BASE, 2, one_of(*(equality(name, sought.phones[0][1]) for name in NUMBERS)), ("uid",))
+    value = sought.phones[0][1]
+    asked = pdu.search(BASE, SUBTREE, one_of(*(equality(name, value) for name in NUMBERS)), ("uid",))
 
     def answers(target: Target) -> bool:
         with Phone(target) as caller:
@@ -87,7 +106,7 @@ def knows(number: int) -> Callable[[Target], bool]:
     return answers
 
 
-def binds(target: Target) -> bool:
+def lets_in(target: Target) -> bool:
     """Whether a server lets the phone in."""
     with Phone(target) as caller:
         caller.bind()
@@ -95,46 +114,46 @@ def binds(target: Target) -> bool:
 
 
 @contextmanager
-def gateway(
-    folder: Path,
-    made: Sequence[Account],
-    *,
-    matching: str = "lenient",
-    google: int = 1,
-    program: Sequence[str] = ("ldapgw",),
-) -> Iterator[Server]:
-    """ldapgw, as ``ldapgw run`` runs it.
-
-    :param google: the port where its Google is; 1: there is none.
-    :param program: the module that is run, and what it is told before what ldapgw is told.
-    """
-    folder.mkdir()
+def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = _USUAL) -> Iterator[Server]:
+    """The gateway as ``ldapgw run`` runs it, with what is in the folder's ``state``."""
     port, web = free_ports(2)
     file = folder / "ldapgw.toml"
-    file.write_text(GATEWAY.format(port=port, web=web, google=google, tenant=TENANT, base=BASE, matching=matching))
-    seed(folder / "state", made, time.time())  # noqa: TID251  the bench is an entry point
-    command = [sys.executable, "-m", *program, "--config", str(file), "run"]
-    last = made[0].numbers[-1] if made and made[0].numbers else None
-    answers = binds if last is None else knows(last)
-    with running("ldapgw", command, folder, Target(port, 0, BASE, LOGIN, SECRET), answers, PATIENCE) as server:
+    settings = {"port": port, "web": web, "google": variant.google, "matching": variant.matching}
+    file.write_text(GATEWAY.format(tenant=TENANT, base=BASE, **settings))
+    command = [sys.executable, "-m", *variant.program, "--config", str(file), "run"]
+    with running(OURS, command, folder, Target(port, 0, BASE, LOGIN, SECRET), answers, PATIENCE) as server:
         yield server
 
 
-@contextmanager
-def slapd(folder: Path, count: int) -> Iterator[Server]:
-    """OpenLDAP's."""
+def load_slapd(folder: Path, count: int) -> None:
+    """Make a directory of so many people; the folder must not be there."""
     folder.mkdir()
-    [port] = free_ports(1)
-    # A copy: where AppArmor confines the installed program, that one may not write here.
-    program = shutil.copy(PROGRAM or "", folder / "slapd")
     (folder / "data").mkdir()
-    configuration = folder / "slapd.conf"
-    configuration.write_text(SLAPD.format(schema=SCHEMA, modules=MODULES, folder=folder, base=BASE))
     people = folder / "people.ldif"
     with people.open("w", encoding="utf-8") as file:
         file.writelines(ldif(map(person, range(count)), BASE, OWNER, PHONE, SECRET))
+    program, configuration = _slapd(folder)
     subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", people], check=True)
+    people.unlink()
+
+
+@contextmanager
+def slapd(folder: Path, answers: Callable[[Target], bool]) -> Iterator[Server]:
+    """OpenLDAP's, with what `load_slapd` has made."""
+    [port] = free_ports(1)
+    program, configuration = _slapd(folder)
     command = [program, "-d", "0", "-f", configuration, "-h", f"ldap://127.0.0.1:{port}"]
-    target = Target(port, 0, BASE, LOGIN, SECRET)
-    with running("slapd", command, folder, target, knows(count - 1)) as server:
+    with running(THEIRS, command, folder, Target(port, 0, BASE, LOGIN, SECRET), answers) as server:
         yield server
+
+
+def _slapd(folder: Path) -> tuple[Path, Path]:
+    """Its program and its configuration."""
+    # A copy: where AppArmor confines the installed program, that one may not write here.
+    program = folder / "slapd"
+    program.write_bytes(Path(PROGRAM or "slapd").read_bytes())
+    program.chmod(0o700)
+    configuration = folder / "slapd.conf"
+    places = {"schema": SCHEMA, "modules": MODULES, "folder": folder, "data": folder / "data"}
+    configuration.write_text(SLAPD.format(base=BASE, **places))
+    return program, configuration
