@@ -41,8 +41,9 @@ and besides
   peers      the loads on ldaptor's own server (and ldapjs) with 1,000 contacts: with more, ldaptor takes minutes to
              load, for that takes time by their square
 The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
-must not see, and the limits alone out of its way.  slapd has the same people, an index (eq,sub) for all six
-attributes asked, and no log.  Rounds are interleaved, and medians count; compare ratios, not figures.
+must not see, and limits that let a whole book through.  slapd has the same people, an index (eq,sub) for all six
+attributes asked, and no log.  Each round visits all servers; a ratio is made in each, and medians count.  Machines
+differ and have other work: compare ratios, not figures.
 Before anything is timed, ldapsearch has to find the same in both.
 """
 

@@ -79,7 +79,7 @@ def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
         "slapd",
     )
     for one in found:
-        ours, theirs = one.servers[OURS], one.servers.get(THEIRS)
+        ours, theirs = one.middle(OURS), one.middle(THEIRS) if THEIRS in one.servers else None
         yield (
             one.workload.title,
             _number(one.times(), 2),
@@ -111,7 +111,7 @@ def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
 
 
 def _beside(one: Comparison, name: str) -> str:
-    errors = one.servers[name].errors
+    errors = one.middle(name).errors
     return f"{one.rate(name):,.0f} ({_number(one.times(name), 3)})" + (f", {errors} errors" if errors else "")
 
 
@@ -145,7 +145,7 @@ def _object(one: Comparison) -> dict[str, Any]:
         "p99": one.p99,
         "p99_goal": P99_GOAL,
         "good": one.is_fast and one.is_even,
-        "servers": {name: _finite(asdict(found)) for name, found in one.servers.items()},
+        "servers": {name: [_finite(asdict(found)) for found in rounds] for name, rounds in one.servers.items()},
     }
 
 

@@ -6,8 +6,9 @@ What else the machine does hits all servers alike then, and ratios hold where fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import nan
 from statistics import median
 
 from tests.bench.directory.asking import Workload
@@ -36,31 +37,38 @@ class Plan:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one load has shown: of each server the medians of its rounds, by its name."""
+    """What one load has shown: of each server its rounds, by its name.
+
+    Ratios are made round by round, of what was measured within the same seconds; their median counts.
+    """
 
     contacts: int
     workload: Workload
-    servers: Mapping[str, Round]
+    servers: Mapping[str, tuple[Round, ...]]
+
+    def middle(self, server: str) -> Round:
+        """Of each figure of a server the median; of errors all."""
+        rounds = self.servers[server]
+        figures = {field.name: median(getattr(one, field.name) for one in rounds) for field in fields(Round)}
+        return Round(**figures | {"errors": sum(one.errors for one in rounds)})
 
     def rate(self, server: str) -> float:
         """Searches a second; of whole books entries, because a search may outlast a round."""
-        found = self.servers[server]
-        return found.entries_s if self.workload.name == "list" else found.searches_s
+        return median(map(self._rate, self.servers[server]))
 
-    def times(self, server: str = OURS) -> float | None:
-        """How many times slapd's rate a server has; None where slapd did not take part."""
-        theirs = self.rate(THEIRS) if THEIRS in self.servers else 0.0
-        return self.rate(server) / theirs if theirs else None
+    def times(self, server: str = OURS, other: str = THEIRS) -> float | None:
+        """How many times the other's rate a server has; None where the other did not take part."""
+        return self._ratio(server, other, self._rate)
 
     @property
     def p99(self) -> float | None:
         """Our p99 as a part of slapd's."""
-        return self.servers[OURS].p99 / self.servers[THEIRS].p99 if THEIRS in self.servers else None
+        return self._ratio(OURS, THEIRS, lambda one: one.p99)
 
     @property
     def errors(self) -> int:
         """Of all servers: there must be none."""
-        return sum(one.errors for one in self.servers.values())
+        return sum(one.errors for rounds in self.servers.values() for one in rounds)
 
     @property
     def is_fast(self) -> bool:
@@ -72,6 +80,15 @@ class Comparison:
     def is_even(self) -> bool:
         """Whether the goal for p99 is met."""
         return self.p99 is None or self.p99 <= P99_GOAL
+
+    def _rate(self, one: Round) -> float:
+        return one.entries_s if self.workload.whole else one.searches_s
+
+    def _ratio(self, server: str, other: str, figure: Callable[[Round], float]) -> float | None:
+        if other not in self.servers:
+            return None
+        pairs = zip(self.servers[server], self.servers[other], strict=True)
+        return median(figure(one) / figure(beside) if figure(beside) else nan for one, beside in pairs)
 
 
 def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person]) -> list[Comparison]:
@@ -87,12 +104,6 @@ def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequen
                 rate = f"{one.searches_s:,.0f}/s, {one.entries_s:,.0f} entries/s, p99 {one.p99:.2f} ms"
                 say(f"  {workload.name}, {server.name}: {rate}, {one.errors} errors")
     return [
-        Comparison(contacts, one, {server.name: _middle(found[one.name, server.name]) for server in servers})
+        Comparison(contacts, one, {server.name: tuple(found[one.name, server.name]) for server in servers})
         for one in asked
     ]
-
-
-def _middle(rounds: Sequence[Round]) -> Round:
-    """Of each figure the median; of errors all."""
-    figures = {field.name: median(getattr(one, field.name) for one in rounds) for field in fields(Round)}
-    return Round(**figures | {"errors": sum(one.errors for one in rounds)})

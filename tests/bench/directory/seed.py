@@ -7,7 +7,10 @@ Accounts with contacts, and a phone, as syncs and a command would have left them
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -75,15 +78,28 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
     """
     state = State(state_dir, "")
     try:
-        with state.database.begin() as connection, get_context("fork").Pool() as pool:
+        with state.database.begin() as connection:
             ids = [_account(connection, state.vault, at, one, now) for at, one in enumerate(made)]
-            work = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
-            for (account_id, _), records in zip(work, pool.imap(_records, [part for _, part in work]), strict=True):
-                contacts.apply(connection, account_id, Source.CONTACTS, records, ())
+            parts = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
+            with _workers() as pool:
+                for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
+                    contacts.apply(connection, account_id, Source.CONTACTS, records, ())
             password = hash_password(SECRET, os.urandom)
             phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
     finally:
         state.close()
+
+
+@contextmanager
+def _workers() -> Iterator[ProcessPoolExecutor]:
+    """Processes that read persons, which is what takes long; they end with the block, whatever is left to do."""
+    # They must not take over what we do when somebody ends us.
+    to_default = {"initializer": signal.signal, "initargs": (signal.SIGTERM, signal.SIG_DFL)}
+    pool = ProcessPoolExecutor(mp_context=get_context("fork"), **to_default)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _parts(one: Account) -> Iterator[range]:
