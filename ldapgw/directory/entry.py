@@ -37,6 +37,8 @@ OTHERS: Final = "@"
 _LIKE_CN: Final = "\x1d"
 
 _NAMED = frozenset(("cn", "displayName", "givenName", "sn"))
+_NAME_MARKS = frozenset(map(_MARKS.__getitem__, _NAMED))
+_CN_MARK, _CLASS_MARK, _OTHERS_MARK = _MARKS["cn"], _MARKS["objectClass"], _BREAK + OTHERS
 
 # An attribute's values as the octets of their SET (empty: found by, but not returned), and their haystack.
 Piece = tuple[bytes, str]
@@ -47,28 +49,49 @@ def mark(kind: AttributeType) -> str:
     return _MARKS[kind.name]
 
 
-def searching(kind: AttributeType, test: Callable[[str], bool]) -> Callable[[Entry], bool]:
-    """A function that tells whether an entry has an attribute that passes a test: `Entry.haystack`, but fast.
+def searching(
+    kinds: Sequence[AttributeType], test: Callable[[str], bool], strings: Sequence[str] = ()
+) -> Callable[[Entry], bool]:
+    """A function that tells whether an entry has any of some attributes that pass a test: `Entry.haystack`, but fast.
 
     :param test: passes a haystack if it passes one of its lines.
+    :param strings: if there are any, the test is whether one of them is in the haystack.
     """
-    if kind.operational or kind.name in ("objectClass", "displayName"):
-        return lambda entry: (sought := entry.haystack(kind)) is not None and test(sought)
-    beginning, others, named = mark(kind), _BREAK + OTHERS, kind.name in _NAMED
+    marks = [_MARKS[kind.name] for kind in kinds if kind.name in _MARKS]
+    if len(marks) < len(kinds) or _CLASS_MARK in marks:
+        return lambda entry: any(test(sought) for sought in map(entry.haystack, kinds) if sought is not None)
 
     def found(entry: Entry) -> bool:
-        text = entry.text
-        at = text.find(beginning) + 2
-        if at < 2:
-            return False
-        if test(text[at : text.index(_BREAK, at)]):
-            return True
-        if not named:
-            return False
-        at = text.find(others) + 2
+        text, named = entry.text, False
+        for beginning in marks:
+            at = text.find(beginning) + 2
+            if at > 1:
+                sought = text[at : text.index(_BREAK, at)]
+                if sought == _LIKE_CN:
+                    at = text.index(_CN_MARK) + 2
+                    sought = text[at : text.index(_BREAK, at)]
+                if test(sought):
+                    return True
+                named = named or beginning in _NAME_MARKS
+        at = text.find(_OTHERS_MARK) + 2 if named else 0
         return at > 1 and test(text[at : text.index(_BREAK, at)])
 
-    return found
+    if not strings:
+        return found
+    first = marks[0]
+
+    # Most entries that an index gives have what is looked for in the attribute that is asked for first.
+    def found_at_once(entry: Entry) -> bool:
+        text = entry.text
+        at = text.find(first) + 2
+        if at > 1:
+            end = text.index(_BREAK, at)
+            for one in strings:
+                if text.find(one, at, end) >= 0:
+                    return True
+        return found(entry)
+
+    return found_at_once
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,7 +114,7 @@ class Packed:
             for name, piece in pieces.items()
         ]
         if others:
-            texts.append(_BREAK + OTHERS + others)
+            texts.append(_OTHERS_MARK + others)
         return cls(values, "".join(texts) + _BREAK)
 
     def unpacked(self) -> dict[str, bytes]:
@@ -114,7 +137,7 @@ class Packed:
             found = self._part(_MARKS["cn"])
         if found is None or kind.name not in _NAMED:
             return found
-        return found + (self._part(_BREAK + OTHERS) or "")
+        return found + (self._part(_OTHERS_MARK) or "")
 
     def _part(self, beginning: str) -> str | None:
         at = self.text.find(beginning)

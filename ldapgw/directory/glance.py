@@ -13,15 +13,14 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.directory import order
-from ldapgw.directory.filters import Filter
 from ldapgw.directory.index import LAST
-from ldapgw.directory.matching import Matcher, numbers_named
+from ldapgw.directory.matching import Matcher
 from ldapgw.directory.scope import Region
 from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.walk import Found, persons, prepared
+from ldapgw.directory.walk import Found, persons
 
-# Entries that are looked at on one shelf, and those of them that are looked at first: as many as a phone shows.
-_LOOKS, _FIRST = 128, 64
+# Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
+_LOOKS = 128
 
 
 class Seen(NamedTuple):
@@ -35,14 +34,13 @@ class Seen(NamedTuple):
     more: bool
 
 
-def glance(region: Region, sought: Filter, limit: int) -> Seen | None:
+def glance(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     """Look once.
 
     :param limit: most entries; more than 0.
     :returns: None: the walk has to be taken.
     """
-    matcher = prepared(sought, region.context)
-    if region.callers and numbers_named(sought, region.context).named:
+    if region.callers and matcher.calls:
         return None
     for shelf in region.above:
         if _look(shelf, matcher, 0) != ((), False):
@@ -61,11 +59,12 @@ def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bo
     if not positions:
         return (), False
     entries, holds, count = shelf.entries, matcher.holds, len(positions)
-    found = [position for position in positions[:_FIRST] if holds(entries[position])]
-    if count > _FIRST and len(found) <= limit:
-        found += [position for position in positions[_FIRST:_LOOKS] if holds(entries[position])]
+    enough = min(limit + 1, _LOOKS)
+    found = [position for position in positions[:enough] if holds(entries[position])]
+    if enough < count and len(found) <= limit:
+        found += [position for position in positions[enough:_LOOKS] if holds(entries[position])]
         return found or (), count > _LOOKS
-    return found or (), count > _FIRST
+    return found or (), count > enough
 
 
 def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:

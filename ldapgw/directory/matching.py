@@ -62,10 +62,12 @@ class Matcher(NamedTuple):
 
     :ivar holds: whether it holds for an entry; None: Undefined.
     :ivar place: where the entries are that it may hold for.
+    :ivar calls: whether it may name a telephone number.
     """
 
     holds: Term
     place: Place = None
+    calls: bool = False
 
 
 def prepare(sought: Filter, context: NamingContext) -> Matcher:
@@ -86,7 +88,7 @@ class _Preparation:
             case And(terms):
                 return _all([self.of(term) for term in terms])
             case Or(terms):
-                return _any([self.of(term) for term in terms])
+                return self._alike(terms) or _any([self.of(term) for term in terms])
             case Not(term):
                 return _not(self.of(term))
             case Present(attribute):
@@ -98,13 +100,19 @@ class _Preparation:
             return _UNDEFINED
         return _any([self._on(one, sought) for one in subtypes(kind)])
 
+    def _alike(self, terms: tuple[Filter, ...]) -> Matcher | None:
+        alike = Alike.of(terms, self._context)
+        return None if alike is None else alike.asked(alike.sample)
+
     def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
-        parts = (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
-        key = type(sought), parts, needle.likeness(kind)
+        key = type(sought), _asked(sought), needle.likeness(kind)
         if key not in self._needles:
             self._needles[key] = _needle(sought, kind, self._context)
         asked = self._needles[key]
-        return _UNDEFINED if asked is None else Matcher(searching(kind, asked.test), self._place(kind, asked))
+        if asked is None:
+            return _UNDEFINED
+        calls = kind.kind.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
+        return Matcher(searching((kind,), asked.test, asked.strings), self._place(kind, asked), calls)
 
     def _place(self, kind: AttributeType, asked: Needle) -> Place:
         # Attributes whose values have the same terms have the same place.
@@ -112,6 +120,53 @@ class _Preparation:
         if key not in self._places:
             self._places[key] = terms.place(kind, asked, lenient=self._context.lenient)
         return self._places[key]
+
+
+class Alike:
+    """The same asked of several attributes that are compared alike, as phones do: all is ready but what is asked for.
+
+    :ivar sample: one of the terms.
+    """
+
+    __slots__ = ("_context", "_kinds", "sample")
+
+    def __init__(self, kinds: tuple[AttributeType, ...], sample: Equality | Substrings, context: NamingContext) -> None:
+        self._kinds = kinds
+        self._context = context
+        self.sample = sample
+
+    @classmethod
+    def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> Alike | None:
+        """What the terms of an OR have in common; None if they ask in different ways."""
+        first = terms[0] if terms else None
+        if not isinstance(first, Equality | Substrings):
+            return None
+        kinds = []
+        for term in terms:
+            if type(term) is not type(first) or _asked(term) != _asked(first):
+                return None
+            kind = attribute_type(term.attribute)
+            if kind is None or len(subtypes(kind)) > 1:
+                return None
+            kinds.append(kind)
+        alike = needle.likeness(kinds[0])
+        return cls(tuple(kinds), first, context) if all(needle.likeness(kind) == alike for kind in kinds) else None
+
+    def asked(self, sought: Equality | Substrings) -> Matcher:
+        """The matcher for what one of the terms asks for."""
+        kinds = self._kinds
+        asked = _needle(sought, kinds[0], self._context)
+        if asked is None:
+            return _UNDEFINED
+        places = {terms.group(kind) or kind.name: kind for kind in kinds}
+        found = [terms.place(kind, asked, lenient=self._context.lenient) for kind in places.values()]
+        calls = kinds[0].kind.family is Family.NUMBER and isinstance(sought, Equality)
+        return Matcher(searching(kinds, asked.test, asked.strings), plan.either(found), calls)
+
+
+def _asked(sought: _Assertion) -> object:
+    """What is asked of the attribute, whichever that is."""
+    return (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
 
 
 def weight(sought: Filter) -> int:
@@ -178,7 +233,7 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
 
 
 def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
-    return Matcher(searching(kind, asked.test), terms.place(kind, asked, lenient=context.lenient))
+    return Matcher(searching((kind,), asked.test, asked.strings), terms.place(kind, asked, lenient=context.lenient))
 
 
 def _present(attribute: str, context: NamingContext) -> Matcher:
@@ -301,7 +356,7 @@ def _all(matchers: Sequence[Matcher]) -> Matcher:
                 result = None
         return result
 
-    return Matcher(term, plan.each([matcher.place for matcher in matchers]))
+    return Matcher(term, plan.each([one.place for one in matchers]), any(one.calls for one in matchers))
 
 
 def _any(matchers: Sequence[Matcher]) -> Matcher:
@@ -321,7 +376,7 @@ def _any(matchers: Sequence[Matcher]) -> Matcher:
                 result = None
         return result
 
-    return Matcher(term, plan.either([matcher.place for matcher in matchers]))
+    return Matcher(term, plan.either([one.place for one in matchers]), any(one.calls for one in matchers))
 
 
 def _not(negated: Matcher) -> Matcher:

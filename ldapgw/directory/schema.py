@@ -250,9 +250,10 @@ OBJECT_CLASSES = (
 )  # fmt: skip
 
 _TYPES = {
-    name.lower(): kind
+    spelling: kind
     for kind in ATTRIBUTE_TYPES
     for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.others, *kind.nicknames)
+    for spelling in (name, name.lower())
 }
 _CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}
 _RULES = {name.lower(): rule for rule in MATCHING_RULES for name in (rule.name, rule.oid)}
@@ -267,7 +268,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
     One with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
     """
-    return _TYPES.get(description.lower())
+    return _TYPES.get(description) or _TYPES.get(description.lower())
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:

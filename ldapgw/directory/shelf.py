@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, cast
 
 from ldapgw.directory import plan, terms
 from ldapgw.directory.dn import folded
@@ -101,13 +101,13 @@ class Shelf:
         kept = self._kept(selection)
         if kept is None:
             return [entries[position].encode(selection) for position in positions]
-        found = []
-        for position in positions:
-            octets = kept[position]
-            if octets is None:
-                octets = kept[position] = entries[position].encode(selection)
-            found.append(octets)
-        return found
+        found = [kept[position] for position in positions]
+        if None in found:
+            for position in positions:
+                if kept[position] is None:
+                    kept[position] = entries[position].encode(selection)
+            found = [kept[position] for position in positions]
+        return cast("list[bytes]", found)
 
     def _kept(self, selection: Selection) -> list[bytes | None] | None:
         """The encodings of a selection by position; None if it is not worth keeping them yet."""

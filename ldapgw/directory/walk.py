@@ -107,26 +107,10 @@ def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> I
             yield from [Hit(batch.area, batch.shelf.entries[position]) for position in batch.positions]
 
 
-# What was made ready last, by the identity of filter and naming context; both are kept with it, and stay what they are.
-_kept: dict[tuple[int, int], tuple[Filter, NamingContext, Matcher]] = {}
-_MOST_KEPT = 1024
-
-
-def prepared(sought: Filter, context: NamingContext) -> Matcher:
-    """Make a filter ready, or take what is ready: a phone asks for page after page, and for letter after letter."""
-    key = id(sought), id(context)
-    kept = _kept.get(key)
-    if kept is None:
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        kept = _kept[key] = sought, context, prepare(sought, context)
-    return kept[2]
-
-
 def batches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Batch | None]:
     """The same in batches, none of them empty; None is a breath."""
     for at, region in enumerate(regions(dit, viewer, request.base, request.scope)):
-        matcher = prepared(request.filter, region.context)
+        matcher = prepare(request.filter, region.context)
         step = max(1, min(_MOST_ENTRIES, _LOOKS // weight(request.filter)))
         above, below = (Area(f"{at:04x}{level}", region.context) for level in (0, 1))
         if after < below.start:
