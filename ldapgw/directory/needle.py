@@ -17,6 +17,7 @@ from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.schema import AttributeType, Family, matching_rule
 from ldapgw.directory.syntax import conforms
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
 Test = Callable[[str], bool]
 
@@ -78,7 +79,7 @@ def same_number(text: str, context: NamingContext) -> Test:
             return True
         if not asked:
             asked.extend(number.readings(text, context.region, context.outside_line))
-        return any(number.same(one, reading) for one in stored for reading in asked)
+        return any(number.is_meant(one, asked) for one in stored)
 
     return test
 
@@ -189,7 +190,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Test:
     if not all(parts) or ("",) in parts:
         return _never
     held = _in_order(parts, "\t")
-    if len(parts) == 1 and len(dialstring.dial_text(final)) >= dialstring.SHORTEST_PUBLIC:
+    if len(parts) == 1 and len(dialstring.dial_text(final)) >= SHORTEST_PUBLIC:
         same = same_number(final, context)
         return lambda haystack: held(haystack) or same(haystack)
     return held
