@@ -15,10 +15,13 @@ LONGEST = 64
 # Of a text, as much is looked at: invisible signs may stand among those that count.
 _LONGEST_TYPED = 4 * LONGEST
 
-# Below this many digits a number is an internal one, and what stands before a remark is no whole number.
-SHORTEST_PUBLIC = 7
+# With so many digits, what stands before a remark is a whole number by itself.
+_WHOLE = 7
 
-DIALLED = "0123456789*#"
+_DIALLED = re.compile("[0-9*#]")
+_SILENT = re.compile("[^+0-9*#]+")
+_SILENT_OR_PLUS = re.compile("[^0-9*#]+")
+_LETTER = re.compile("[A-Za-z]")
 
 # What a phone or a PBX sends nearly always: digits, perhaps behind a "+".  No extension can hide in it, and no letter.
 _PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
@@ -89,16 +92,21 @@ def without_remark(text: str) -> str:
     """What stands before the first letter, if that is a whole number by itself: "0171 2345678 (private)"."""
     first = next((at for at, sign in enumerate(text) if sign.isdigit()), len(text))
     letter = next((at for at in range(first, len(text)) if text[at].isalpha()), len(text))
-    return text[:letter].rstrip("( ") if sum(map(str.isdigit, text[:letter])) >= SHORTEST_PUBLIC else text
+    return text[:letter].rstrip("( ") if sum(map(str.isdigit, text[:letter])) >= _WHOLE else text
 
 
-def dialled(text: str, signs: str = DIALLED) -> str:
-    """The signs that are dialled, from the first digit on; letters behind three digits or more become keypad digits."""
-    start = next((at for at, sign in enumerate(text) if sign in DIALLED), len(text))
-    text = text[start:]
-    if sum(map(str.isdigit, text)) >= 3:
+def dialled(text: str, *, plus: bool = False) -> str:
+    """The signs that are dialled, from the first one on; letters behind three digits or more become keypad digits.
+
+    :param plus: a "+" behind the first of them stays too.
+    """
+    first = _DIALLED.search(text)
+    if first is None:
+        return ""
+    text = text[first.start() :]
+    if _LETTER.search(text) and sum(map(str.isdigit, text)) >= 3:
         text = text.upper().translate(_KEYS)
-    return "".join(sign for sign in text if sign in signs)
+    return (_SILENT if plus else _SILENT_OR_PLUS).sub("", text)
 
 
 def dial_text(text: str) -> str:

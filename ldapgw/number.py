@@ -10,12 +10,14 @@ numbering plans, and this one says which numbers are the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from ldapgw import dialstring, numberplan
-from ldapgw.dialstring import LONGEST, SHORTEST_PUBLIC
+from ldapgw.dialstring import LONGEST
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
 # Without its trunk prefix "0" a number in full has nine digits in nearly every country; a shorter one is a local one.
 _SHORTEST_WITHOUT_TRUNK = 9
@@ -92,14 +94,15 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     if not any(map(str.isdigit, digits)):
         return None
     if numberplan.is_e164(canonical):
-        parsed = _canonical(canonical, region)
-        if parsed is None:
+        parsed = _canonical(canonical)
+        if parsed is None or not numberplan.is_settled(parsed):
             return Number(typed, canonical, "", digits, extension)
     else:
         parsed = numberplan.parse(core, region) if plain else parsed
         if parsed is None or not _has_country(core, digits, parsed, region):
             return Number(typed, "", "", digits, extension)
-    return Number(typed, numberplan.e164(parsed), _national(parsed, region), digits, extension)
+    e164 = numberplan.e164(parsed)
+    return Number(typed, e164, _national(parsed, e164, region), digits, extension)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -120,8 +123,13 @@ def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ..
         if numberplan.is_e164(core) and not plain.e164:
             found[Number(core, core, "", plain.digits)] = None
     else:
+        dialling = numberplan.dialling(region)
         behind = _behind_outside_line(core, outside_line)
-        found[parse(behind, region) if len(behind) >= SHORTEST_PUBLIC else None] = None
+        if len(behind) >= dialling.shortest:
+            found[parse(behind, region)] = None
+        for dialled in (plain.digits, behind):
+            # The first way to take it is the plain reading.
+            found |= {parse("+" + one, region): None for one in _dialled_abroad(dialled, dialling)[1:]}
         found[_with_plus(plain.digits, region)] = None
     return tuple(number for number in found if number is not None)
 
@@ -180,6 +188,21 @@ def same(stored: Number, asked: Number) -> bool:
     return any(_end_alike(one, other) for one in _ends(stored) for other in _ends(asked))
 
 
+def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
+    """Whether a number is the same as one that an asked number may stand for.
+
+    Where a reading without the outside line has a country, the number as it stands has to be there just so: its end
+    would be the end of numbers of other countries too.
+    """
+    as_it_stands, *others = readings or (None,)
+    if as_it_stands is None:
+        return False
+    undone = not as_it_stands.e164 and any(other.e164 for other in others)
+    if stored.digits == as_it_stands.digits if undone else same(stored, as_it_stands):
+        return True
+    return any(same(stored, other) for other in others)
+
+
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """The forms that a stored number's writing may begin with to match ``(telephoneNumber=text*)``.
 
@@ -191,7 +214,7 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
     # "+49 (0)30": the zero is dialled within the country alone.
     forms = [dialstring.dial_text(one) for one in (core, core.replace("(0)", ""))]
     forms.append(_behind_outside_line(core, outside_line))
-    forms += [_as_from_abroad(form, region) for form in forms]
+    forms += [plus for form in forms for plus in _as_from_abroad(form, region)]
     return tuple(dict.fromkeys(filter(None, forms)))
 
 
@@ -207,15 +230,17 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
     if form is NumberFormat.E164:
         return number.e164
     # A number of a few digits would be taken for an internal one.
-    home = len(number.national) >= SHORTEST_PUBLIC and _is_home(number, region)
+    home = bool(number.national) and _is_home(number, region)
     if form is NumberFormat.DIAL:
         abroad = (numberplan.dialling(region).out or "+") + number.e164[1:]
         return outside_line + (number.national if home else abroad)
-    parsed = _canonical(number.e164, region)
-    if parsed is None:
+    parsed = _canonical(number.e164)
+    if parsed is None or numberplan.e164(parsed) != number.e164:
         return number.e164
-    national = home and form is NumberFormat.NATIONAL
-    return numberplan.national(parsed) if national else numberplan.international(parsed)
+    if form is NumberFormat.INTERNATIONAL or not home:
+        return numberplan.international(parsed)
+    national = numberplan.national(parsed)
+    return national if dialstring.dialled(national) == number.national else number.national
 
 
 def _taken_apart(typed: str, region: str) -> tuple[str, str, numberplan.Parsed | None]:
@@ -228,7 +253,7 @@ def _taken_apart(typed: str, region: str) -> tuple[str, str, numberplan.Parsed |
     return bare, "", parsed if bare == core else numberplan.parse(bare, region)
 
 
-def _canonical(e164: str, region: str) -> numberplan.Parsed | None:
+def _canonical(e164: str) -> numberplan.Parsed | None:
     """A number in E.164; None where its country code is not assigned.
 
     Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
@@ -240,34 +265,45 @@ def _canonical(e164: str, region: str) -> numberplan.Parsed | None:
     behind = e164[1 + len(code) :]
     match = numberplan.dialling(main).within.match(behind)
     if len(behind) < 3 or (match and match.end()):
-        return numberplan.parse(e164, region)
+        return numberplan.parse(e164, "")
     return numberplan.made(code, behind)
 
 
 def _has_country(core: str, digits: str, parsed: numberplan.Parsed, region: str) -> bool:
     """Whether a number is one in full, so that its country is known."""
-    if not numberplan.is_possible(parsed):
+    if not numberplan.is_possible(parsed) or not numberplan.is_settled(parsed):
         return False
     if dialstring.is_international(core):
         return True
-    if len(digits) < SHORTEST_PUBLIC:
+    dialling = numberplan.dialling(region)
+    if len(digits) < dialling.shortest:
         return False
-    zero = numberplan.dialling(region).zero
-    if zero and digits.startswith("0"):
+    if any(_dialled_abroad(digits, dialling)) or (dialling.zero and digits.startswith("0")):
         return True
     # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
-    return (not zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK) and numberplan.is_valid(parsed)
+    if not numberplan.is_valid(parsed):
+        return False
+    whole = not dialling.zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    return whole or dialstring.dialled(numberplan.national(parsed)) == digits
 
 
-def _national(parsed: numberplan.Parsed, region: str) -> str:
-    """The digits dialled within the region; a trunk prefix "0" also where no rule of the numbering plan adds it."""
+def _national(parsed: numberplan.Parsed, e164: str, region: str) -> str:
+    """The digits dialled within the region, where they are read as the same number."""
     dialling = numberplan.dialling(region)
     if str(parsed.country_code) != dialling.country:
         return ""
     digits = dialstring.dialled(numberplan.national(parsed))
-    if dialling.zero and not digits.startswith("0") and not numberplan.is_valid(parsed):
-        return "0" + digits
-    return digits
+    match = dialling.within.match(digits)
+    subscriber = digits[match.end() :] if match else digits
+    plain = e164 == f"+{dialling.country}{subscriber}" and len(digits) >= dialling.shortest
+    if plain and numberplan.is_valid(parsed):
+        return digits
+    # No rule of the numbering plan says how such a number is written.
+    for written in (digits, "0" + digits):
+        read = numberplan.parse(written, region)
+        if read is not None and numberplan.e164(read) == e164 and _has_country(written, written, read, region):
+            return written
+    return ""
 
 
 def _is_dialled(core: str) -> bool:
@@ -280,17 +316,16 @@ def _is_dialled(core: str) -> bool:
 
 def _behind_outside_line(core: str, outside_line: str) -> str:
     """A number without the outside line in front; empty where that does not stand there."""
-    signs = dialstring.dialled(core, "+" + dialstring.DIALLED)
+    signs = dialstring.dialled(core, plus=True)
     here = outside_line and signs.startswith(outside_line) and not dialstring.is_international(core)
     return signs.removeprefix(outside_line) if here else ""
 
 
-def _as_from_abroad(digits: str, region: str) -> str:
-    """A beginning that is dialled abroad, or has lost its "+", as E.164 has it; empty for any other."""
-    match = numberplan.dialling(region).abroad.match(digits)
-    if match and not digits.startswith("0", match.end()):
-        return "+" + digits[match.end() :]
-    return "+" + digits if len(digits) >= _SURELY_COUNTRY and digits[0] in "123456789" else ""
+def _as_from_abroad(digits: str, region: str) -> list[str]:
+    """A beginning that is dialled abroad, or has lost its "+", as E.164 has it."""
+    abroad = _dialled_abroad(digits, numberplan.dialling(region))
+    lost = len(digits) >= _SURELY_COUNTRY and digits[0] in "123456789"
+    return ["+" + one for one in abroad or ((digits,) if lost else ())]
 
 
 def _with_plus(digits: str, region: str) -> Number | None:
@@ -312,19 +347,33 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[
     if outside_line and digits.startswith(outside_line):
         starts.append(digits.removeprefix(outside_line))
     dialling = numberplan.dialling(region)
-    tail_known, writings = True, set()
+    tail_known = True
+    writings: set[str] = set()
     for start in starts:
         if len(start) < SHORTEST_PUBLIC:
+            tail_known = tail_known and len(start) < dialling.shortest
             continue
-        match = dialling.abroad.match(start)
-        if match and not start.startswith("0", match.end()):
-            tail_known = tail_known and _is_whole_abroad(start[match.end() :])
-            writings.add("+" + start[match.end() :])
+        abroad = _dialled_abroad(start, dialling)
+        if abroad:
+            tail_known = tail_known and all(map(_is_whole_abroad, abroad))
+            writings.update("+" + one for one in abroad)
         else:
             tail_known = tail_known and _is_whole(start, dialling)
             tail_known = tail_known and (start[0] == "0" or _is_whole_abroad(start))
             writings.add(start)
     return tail_known, writings
+
+
+def _dialled_abroad(digits: str, dialling: numberplan.Dialling) -> tuple[str, ...]:
+    """What stands behind the digits that are dialled in front of a country code, as some take them or others.
+
+    In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
+    """
+    match = dialling.abroad.match(digits)
+    if not match:
+        return ()
+    behind = (digits[match.end() :], digits[len(dialling.out) :] if digits.startswith(dialling.out) else "")
+    return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
 
 
 def _is_whole_abroad(digits: str) -> bool:

@@ -18,6 +18,9 @@ Parsed = PhoneNumber
 # ITU-T E.164: country codes begin with 1 to 9, and 15 digits are the most.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
+# Below this many digits a number without "+" is an internal one: it is compared exactly and belongs to no country.
+SHORTEST_PUBLIC = 7
+
 _NEVER = re.compile("(?!)")
 
 
@@ -30,6 +33,7 @@ class Dialling:
     :ivar within: what may stand before a number within the country, as a pattern ("0", carriers).
     :ivar out: one way to dial abroad; empty where there is none, or none that serves everybody.
     :ivar zero: whether the trunk prefix is "0": then a number in full begins with it.
+    :ivar shortest: the fewest digits of a number that is no internal one.
     """
 
     country: str
@@ -37,6 +41,7 @@ class Dialling:
     within: re.Pattern[str]
     out: str
     zero: bool
+    shortest: int
 
 
 def load() -> tuple[int, ...]:
@@ -50,14 +55,18 @@ def dialling(region: str) -> Dialling:
     """How numbers are dialled in a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
-        return Dialling("", _NEVER, _NEVER, "", zero=False)
+        return Dialling("", _NEVER, _NEVER, "", zero=False, shortest=SHORTEST_PUBLIC)
     abroad = metadata.international_prefix or ""
+    zero = metadata.national_prefix == "0"
+    lengths = metadata.general_desc.possible_length if metadata.general_desc else ()
     return Dialling(
         str(metadata.country_code),
         re.compile(abroad) if abroad else _NEVER,
         re.compile(metadata.national_prefix_for_parsing) if metadata.national_prefix_for_parsing else _NEVER,
         abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
-        zero=metadata.national_prefix == "0",
+        zero=zero,
+        # Where nothing stands in front of a number, those of a small country have as many digits as it needs.
+        shortest=SHORTEST_PUBLIC if zero else min(SHORTEST_PUBLIC, *lengths),
     )
 
 
@@ -86,6 +95,16 @@ def parse(text: str, region: str) -> Parsed | None:
         return phonenumbers.parse(text, region)
     except NumberParseException:
         return None
+
+
+def is_settled(parsed: Parsed) -> bool:
+    """Whether a number's E.164 is read as itself; it is not where a trunk prefix was there twice."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
+    match = dialling(regions[0]).within.match(phonenumbers.national_significant_number(parsed))
+    if not match or not match.end():
+        return True
+    again = parse(e164(parsed), "")
+    return again is not None and e164(again) == e164(parsed)
 
 
 def made(country: str, digits: str) -> Parsed:

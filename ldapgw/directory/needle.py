@@ -22,6 +22,7 @@ from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, matching_rule
 from ldapgw.directory.syntax import conforms
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
 Test = Callable[[str], bool]
 
@@ -136,7 +137,7 @@ def same_number(text: str, context: NamingContext) -> Needle:
             return True
         if not asked:
             asked.extend(number.readings(text, context.region, context.outside_line))
-        return any(number.same(one, reading) for one in stored for reading in asked)
+        return any(number.is_meant(one, asked) for one in stored)
 
     return Needle(test, (tuple([ENDING + tail for tail in tails]),))
 
@@ -259,10 +260,10 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Needle:
     if not all(parts) or ("",) in parts:
         return NEVER
     held = _in_order(parts, "\t")
-    if len(parts) == 1 and len(dialstring.dial_text(final)) >= dialstring.SHORTEST_PUBLIC:
+    if len(parts) == 1 and len(dialstring.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dialstring.dial_text(final)
         same = same_number(final, context)
-        tails = (*itertools.chain(*same.clues), ENDING + dialled[-dialstring.SHORTEST_PUBLIC :])
+        tails = (*itertools.chain(*same.clues), ENDING + dialled[-SHORTEST_PUBLIC:])
         return Needle(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
     return held
 
