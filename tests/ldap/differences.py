@@ -140,12 +140,13 @@ def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A class that is not in our schema."""
-    if not kind or kind.kind.family is not Family.OID or isinstance(term, Extensible):
+    if not kind or kind.kind.family is not Family.OID or (isinstance(term, Extensible) and term.rule is not None):
         return None
     name = getattr(term, "value", b"1.2").decode("latin-1").strip()
     if name[:1].isdigit() or object_class(name):
         return None
-    return Or(()) if oid_of(name) and isinstance(term, Equality) and name.encode() == term.value else UNDEFINED
+    known = oid_of(name) and isinstance(term, Equality | Extensible) and name.encode() == term.value
+    return Or(()) if known else UNDEFINED
 
 
 def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
