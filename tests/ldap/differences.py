@@ -79,6 +79,11 @@ def hard_to_fold(text: str) -> bool:
     return any(len(sign.casefold()) != 1 or sign.casefold() != sign.lower() for sign in text)
 
 
+def is_hard(text: str) -> bool:
+    """Whether the two servers compare a value in two ways, whatever is asked for."""
+    return hard_to_fold(text) or _mapped(text.encode()) != text.encode()
+
+
 # --- terms -----------------------------------------------------------------------------------------------------------
 
 
@@ -310,9 +315,9 @@ def _country_as_ia5(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 DIFFERENCES = (
     Difference("folding", "RFC 3454 B.2, and so RFC 4518 2.2, folds \u00df to ss, and others alike; slapd folds one "
-               "to one. Entries with such a letter may differ (`hard_to_fold`).", _folding),
+               "to one. Entries with such a letter may differ (`is_hard`).", _folding),
     Difference("unseen signs", "RFC 4518 2.2 maps control and format signs to nothing and all blanks to one; slapd "
-               "keeps them.", _unseen),
+               "keeps them. Entries with such a sign may differ (`is_hard`).", _unseen),
     Difference("language", "RFC 3866: a server without language tags takes a name with one for an unknown name; "
                "slapd keeps such tags and takes it for a name without values.", _language),
     Difference("facsimile", "RFC 4519 gives facsimileTelephoneNumber no rules, so slapd cannot search it; "
