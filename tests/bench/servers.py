@@ -38,8 +38,8 @@ PATIENCE = 30.0
 GATEWAY = """
 state_dir = "state"
 [ldap]
-listen = ["tcp:{port}:interface=127.0.0.1:backlog=1024"]
-listen_tls = ["tcp:{tls_port}:interface=127.0.0.1:backlog=1024"]
+listen = ["tcp:{port}:interface=127.0.0.1"]
+listen_tls = ["tcp:{tls_port}:interface=127.0.0.1"]
 max_connections = 12000
 [tls]
 certificate = "certificate.pem"
