@@ -100,7 +100,9 @@ def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
 
 
 def _facsimile(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present):
+    named = matching_rule(term.rule or "") if isinstance(term, Extensible) and term.attribute is None else None
+    of_fax = kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present)
+    if of_fax or (named and named.family is Family.NUMBER):
         raise Unasked("facsimile")
     return None
 
