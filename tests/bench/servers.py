@@ -34,8 +34,8 @@ SECRET = "0123456789abcdefghjk"
 GATEWAY = """
 state_dir = "state"
 [ldap]
-listen = ["tcp:{port}:interface=127.0.0.1:backlog=1024"]
-listen_tls = ["tcp:{tls_port}:interface=127.0.0.1:backlog=1024"]
+listen = ["tcp:{port}:interface=127.0.0.1"]
+listen_tls = ["tcp:{tls_port}:interface=127.0.0.1"]
 max_connections = 12000
 [tls]
 certificate = "certificate.pem"

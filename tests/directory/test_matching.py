@@ -319,7 +319,7 @@ RULES = {
     "caseIgnoreListMatch": (None, "postalAddress", "WEG 1 $ 12345 berlin", "Weg 1 12345 Berlin"),
     "caseIgnoreListSubstringsMatch": (None, "postalAddress", "weg*BERLIN", "*1$12345*"),
     "booleanMatch": (None, "hasSubordinates", "FALSE", "TRUE"),
-    "integerMatch": (PUBLISHED, "supportedLDAPVersion", "003", "4"),
+    "integerMatch": (PUBLISHED, "supportedLDAPVersion", "3", "4"),
     "telephoneNumberMatch": (None, "telephoneNumber", "+49-30 12345 67", "0301234567"),
     "telephoneNumberSubstringsMatch": (None, "telephoneNumber", "+49 30*67", "030*"),
     "generalizedTimeMatch": (None, "createTimestamp", CREATED.replace("Z", "+0000"), "20200101000000Z"),
@@ -346,6 +346,13 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
                 for asked in (held, missing)
             ]
             assert found == [True, False]
+
+
+@pytest.mark.parametrize("text", ["03", "-0", "+3", "3 ", "", "\u0663"])
+def test_an_integer_is_written_in_one_way(text: str) -> None:
+    """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
+    sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
+    assert matching.prepare(sought, naming_context(lenient=False))(PUBLISHED) is None
 
 
 def test_an_extensible_term_of_nothing_is_undefined() -> None:

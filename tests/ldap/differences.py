@@ -79,6 +79,11 @@ def hard_to_fold(text: str) -> bool:
     return any(len(sign.casefold()) != 1 or sign.casefold() != sign.lower() for sign in text)
 
 
+def is_hard(text: str) -> bool:
+    """Whether the two servers compare a value in two ways, whatever is asked for."""
+    return hard_to_fold(text) or _mapped(text.encode()) != text.encode()
+
+
 # --- terms -----------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +100,9 @@ def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
 
 
 def _facsimile(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present):
+    named = matching_rule(term.rule or "") if isinstance(term, Extensible) and term.attribute is None else None
+    of_fax = kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present)
+    if of_fax or (named and named.family is Family.NUMBER):
         raise Unasked("facsimile")
     return None
 
@@ -140,12 +147,13 @@ def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A class that is not in our schema."""
-    if not kind or kind.kind.family is not Family.OID or isinstance(term, Extensible):
+    if not kind or kind.kind.family is not Family.OID or (isinstance(term, Extensible) and term.rule is not None):
         return None
     name = getattr(term, "value", b"1.2").decode("latin-1").strip()
     if name[:1].isdigit() or object_class(name):
         return None
-    return Or(()) if oid_of(name) and isinstance(term, Equality) and name.encode() == term.value else UNDEFINED
+    known = oid_of(name) and isinstance(term, Equality | Extensible) and name.encode() == term.value
+    return Or(()) if known else UNDEFINED
 
 
 def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
@@ -309,9 +317,9 @@ def _country_as_ia5(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 DIFFERENCES = (
     Difference("folding", "RFC 3454 B.2, and so RFC 4518 2.2, folds \u00df to ss, and others alike; slapd folds one "
-               "to one. Entries with such a letter may differ (`hard_to_fold`).", _folding),
+               "to one. Entries with such a letter may differ (`is_hard`).", _folding),
     Difference("unseen signs", "RFC 4518 2.2 maps control and format signs to nothing and all blanks to one; slapd "
-               "keeps them.", _unseen),
+               "keeps them. Entries with such a sign may differ (`is_hard`).", _unseen),
     Difference("language", "RFC 3866: a server without language tags takes a name with one for an unknown name; "
                "slapd keeps such tags and takes it for a name without values.", _language),
     Difference("facsimile", "RFC 4519 gives facsimileTelephoneNumber no rules, so slapd cannot search it; "
