@@ -21,6 +21,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "models": (set(), PURE),
+    "explain": ({"errors", "number", "directory"}, PURE),
     "ber": ({"errors"}, PURE),
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.cli.lookup import is_number
 from ldapgw.contact import Kind, Sharing
+from ldapgw.explain.query import is_number
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway, person
 
 
