@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from ldapgw import number
 from ldapgw.directory import haystack, needle
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
@@ -202,6 +203,10 @@ def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iter
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.kind.family is Family.TEXT and context.lenient:
         return haystack.of_texts
+    if kind.kind.family is Family.NUMBER and context.lenient:
+        return lambda values: haystack.of_numbers(
+            read for value in values if (read := number.parse(value, context.region))
+        )
     return _ruled_haystack(kind.kind.family)
 
 

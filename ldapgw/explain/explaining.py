@@ -60,7 +60,7 @@ def explain(
         lenient=context.lenient,
         forms=tuple(dict.fromkeys(form for leaf in wanted for form in forms_of(leaf, context))),
         keypad=context.lenient and any(map(_is_dialled, wanted)),
-        numbers=tuple({form.number: form for leaf in reversed(wanted) for form in _numbers(leaf, context)}.values()),
+        numbers=_each_once(form for leaf in wanted for form in _numbers(leaf, context)),
         books=tuple(SearchedBook(book.name, seen) for book, seen in sight.books()),
         matches=tuple(
             Match(name_of(entry), entry.dn, book_of(entry, context), holding(entry, wanted, context))
@@ -83,9 +83,17 @@ def _numbers(leaf: Leaf, context: NamingContext) -> Iterator[NumberForm]:
     if leaf.family is not Family.NUMBER or not context.lenient:
         return
     readings = number.readings(leaf.text, context.region, context.outside_line)
-    for one in reversed(readings):
+    for one in readings:
         if one.digits == readings[0].digits:
             how = Reading.TYPED if one.e164 == readings[0].e164 else Reading.WITH_PLUS
         else:
             how = Reading.WITHOUT_OUTSIDE_LINE
         yield NumberForm(one.e164 or one.digits, how)
+
+
+def _each_once(forms: Iterable[NumberForm]) -> tuple[NumberForm, ...]:
+    """Each number in its first reading."""
+    found: dict[str, NumberForm] = {}
+    for form in forms:
+        found.setdefault(form.number, form)
+    return tuple(found.values())

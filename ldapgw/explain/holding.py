@@ -18,9 +18,12 @@ from ldapgw.explain.reason import How
 
 
 def holding(entry: Entry, leaves: Iterable[Leaf], context: NamingContext) -> tuple[Held, ...]:
-    """The terms that an entry makes true, each with the value that does so; presence where there is nothing else."""
+    """The terms that an entry makes true, each with the value that does so.
+
+    That something is there, and the class of the entry, are told where there is nothing else.
+    """
     found = [held for leaf in leaves for kind in leaf.kinds if (held := _held(entry, leaf, kind, context))]
-    telling = [held for held in found if held.how is not How.PRESENT]
+    telling = [held for held in found if held.how is not How.PRESENT and held.attribute != "objectClass"]
     return tuple(dict.fromkeys(telling or found))
 
 

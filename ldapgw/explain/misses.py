@@ -93,11 +93,11 @@ class Searcher:
         """What is in the way of an entry that fulfils the filter; None: nothing, the phone has it."""
         if self._is_found(entry, seen, shelf.name):
             return None
-        if seen in _HIDDEN:
-            return None if self._answer.twin(entry) else Finding(_HIDDEN[seen], {})
         per_number = self._sight.viewer.per_number
         shown = shelf.singles(uid_of(entry)) if per_number else (entry,)
         twin = next((twin for one in shown if (twin := self._answer.twin(one))), None)
+        if seen in _HIDDEN:
+            return None if twin else Finding(_HIDDEN[seen], {})
         if twin is not None:
             return Finding(Reason.DUPLICATE, {"other": name_of(twin)})
         if not shown:

@@ -34,10 +34,10 @@ RANKS: Final[Mapping[Reason, int]] = {
         (
             (Reason.PRIVATE_BOOK, Reason.CALLERS_BOOK, Reason.OUTSIDE_BASE, Reason.NO_NUMBER),
             (Reason.NUMBER_ENTRIES, Reason.STRICT_MATCHING, Reason.FILTER_TERM, Reason.SIZE_LIMIT),
-            (Reason.OTHER_ATTRIBUTE, Reason.OTHER_COUNTRY, Reason.WHOLE_VALUE, Reason.WORDS_APART),
-            (Reason.LAST_DIGITS, Reason.ONE_DIGIT, Reason.INSIDE_WORD, Reason.SPELLING),
+            (Reason.OTHER_ATTRIBUTE, Reason.WHOLE_VALUE, Reason.WORDS_APART, Reason.DUPLICATE),
+            (Reason.OTHER_COUNTRY, Reason.LAST_DIGITS, Reason.ONE_DIGIT, Reason.INSIDE_WORD, Reason.SPELLING),
             (Reason.OTHER_BEGINNING, Reason.SOME_WORDS),
-            (Reason.SHORT_NUMBER, Reason.DUPLICATE),
+            (Reason.SHORT_NUMBER,),
         )
     )
     for reason in reasons

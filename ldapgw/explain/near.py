@@ -26,8 +26,6 @@ TEXTS = (*NAMES, "ou", "title", "mail", "street", "l", "postalAddress", "labeled
 
 # A shorter word is in too many others.
 _SHORTEST_WORD = 2
-# Of a word whose spelling may be wrong, as much is taken for right.
-_BEGINNING = 2
 SHORTEST_SPELT = 4
 # Of a filter that asks for more, the first ones are looked at.
 _MOST_ASKED = 8
@@ -79,7 +77,15 @@ def _wider_texts(texts: Iterable[str]) -> Iterator[Filter]:
             yield Or(tuple(Substrings(name, None, (_octets(word),), None) for name in TEXTS))
     for word in words:
         if len(word) >= SHORTEST_SPELT:
-            yield Or(tuple(Substrings(name, _octets(word[:_BEGINNING]), (), None) for name in NAMES))
+            yield from _misspelt(word)
+
+
+def _misspelt(word: str) -> Iterator[Filter]:
+    """With one letter wrong, one half of a word is right; with more, its first letter and its end may be."""
+    half = len(word) // 2
+    yield Or(tuple(Substrings(name, _octets(word[:half]), (), None) for name in NAMES))
+    yield Or(tuple(Substrings(name, None, (_octets(word[half:]),), None) for name in NAMES))
+    yield Or(tuple(Substrings(name, _octets(word[0]), (), _octets(word[-2:])) for name in NAMES))
 
 
 def _any(names: Iterable[str], value: str) -> Filter:

@@ -16,7 +16,7 @@ from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 
 # Bounds what one filter can cost in one book.
-MOST_CANDIDATES = 500
+MOST_CANDIDATES = 2000
 
 
 class OneBook:

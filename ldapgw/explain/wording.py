@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ldapgw.directory import fold
@@ -14,6 +15,10 @@ from ldapgw.explain.near import SHORTEST_SPELT, TEXTS, words_of
 
 # What an entry says: the searchable form of each attribute, by its name.
 Said = Mapping[str, str]
+
+# Names that sound alike in the languages of many tenants: Meier, Mayer, Meyr; Schmid, Schmitt; Stefan, Stephen.
+_SOUNDS = (("ai", "ei"), ("ay", "ei"), ("ey", "ei"), ("dt", "t"), ("th", "t"), ("ph", "f"), ("ck", "k"), ("d", "t"))
+_DOUBLED = re.compile(r"(.)\1+")
 
 _KINDS = tuple(kind for kind in map(attribute_type, TEXTS) if kind)
 
@@ -66,6 +71,15 @@ def _never(_sought: str) -> bool:
 
 
 def _comes_near(word: str, stored: str) -> bool:
-    """Whether a word is the beginning of another but for one letter."""
+    """Whether a word is the beginning of another but for one letter, or sounds as it does."""
+    if len(word) < SHORTEST_SPELT:
+        return False
     lengths = (len(word) - 1, len(word), len(word) + 1)
-    return len(word) >= SHORTEST_SPELT and any(is_one_off(word, stored[:length]) for length in lengths)
+    return any(is_one_off(word, stored[:length]) for length in lengths) or _sound(stored).startswith(_sound(word))
+
+
+def _sound(word: str) -> str:
+    """A word without the differences of spelling that nobody hears on the telephone."""
+    for written, heard in _SOUNDS:
+        word = word.replace(written, heard)
+    return _DOUBLED.sub(r"\1", word)
