@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from ldapgw.directory.book import Book
@@ -27,9 +28,9 @@ _LIKE = 3
 
 
 class Ranked(NamedTuple):
-    """A miss, and how near it comes: the lowest is the nearest."""
+    """A miss, and how near it comes: by its reason, then by its book, then by its name."""
 
-    rank: tuple[int, bool, str]
+    rank: tuple[int, int, str]
     miss: Miss
 
     @property
@@ -60,16 +61,16 @@ class Searcher:
 
         :param private: books that the phone does not see.
         """
-        for book, seen in self._sight.books():
-            if not (self._discreet and seen in _HIDDEN):
-                yield from self._of_book(book, seen)
+        books = ((book, seen) for book, seen in self._sight.books() if not (self._discreet and seen in _HIDDEN))
+        hidden = () if self._discreet else ((book, Seen.PRIVATE) for book in private)
+        for place, (book, seen) in enumerate(chain(books, hidden)):
+            for entry, finding in self._of_book(book, seen):
+                rank = RANKS[finding.reason], place, entry.order + entry.dn
+                yield Ranked(rank, self._miss(entry, finding, book.name, seen))
         if self._discreet:
             yield from self._discreetly(private)
-        else:
-            for book in private:
-                yield from self._of_book(book, Seen.PRIVATE)
 
-    def _of_book(self, book: Book, seen: Seen) -> Iterator[Ranked]:
+    def _of_book(self, book: Book, seen: Seen) -> Iterator[tuple[Entry, Finding]]:
         shelf = OneBook(self._context, self._sight.dit.features, book)
         judge = Judge(self._sought, self._context, lambda term, entry: shelf.has(entry, term))
         done: set[str] = set()
@@ -77,14 +78,14 @@ class Searcher:
             done.add(entry.dn)
             finding = self._matching(entry, seen, shelf)
             if finding:
-                yield self._ranked(entry, finding, book.name, seen)
+                yield entry, finding
         for near in wider(judge.texts, judge.numbers, self._context):
             for entry in shelf.ask(near):
                 if entry.dn not in done and not self._is_found(entry, seen, book.name):
                     done.add(entry.dn)
                     finding = judge.judge(entry)
                     if finding:
-                        yield self._ranked(entry, finding, book.name, seen)
+                        yield entry, finding
 
     def _is_found(self, entry: Entry, seen: Seen, book: str) -> bool:
         return self._answer.tells(entry) if seen is Seen.CALLERS else self._answer.has(book, uid_of(entry))
@@ -108,7 +109,7 @@ class Searcher:
             return Finding(Reason.SIZE_LIMIT, {"count": str(len(self._answer.entries))})
         return Finding(Reason.NUMBER_ENTRIES, {}) if per_number else None
 
-    def _ranked(self, entry: Entry, finding: Finding, book: str, seen: Seen) -> Ranked:
+    def _miss(self, entry: Entry, finding: Finding, book: str, seen: Seen) -> Miss:
         words = WORDS[finding.reason]
         # A whole number is answered by a book of callers' names too, and such a book gives nothing else away.
         told = {**finding.told, "book": book, "sharing": "callers" if self._is_number else "shared"}
@@ -116,8 +117,7 @@ class Searcher:
         if seen in _HIDDEN and finding.reason not in _HIDDEN.values():
             message += " " + BESIDES[_HIDDEN[seen]].format(book=book)
         advice = (self._discreet and words.for_users) or words.advice
-        miss = Miss(finding.reason, name_of(entry), entry.dn, book, message, advice.format(**told))
-        return Ranked((RANKS[finding.reason], seen in _HIDDEN, entry.order + entry.dn), miss)
+        return Miss(finding.reason, name_of(entry), entry.dn, book, message, advice.format(**told))
 
     def _discreetly(self, private: Iterable[Book]) -> Iterator[Ranked]:
         """Whether somebody has the number, by the numbers alone: nothing else can be felt for."""
@@ -127,7 +127,7 @@ class Searcher:
             if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
                 words = WORDS[Reason.PRIVATE_BOOK]
                 miss = Miss(Reason.PRIVATE_BOOK, "", "", "", DISCREET, words.for_users)
-                yield Ranked((RANKS[Reason.PRIVATE_BOOK], True, ""), miss)
+                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, ""), miss)
                 return
 
 

@@ -108,17 +108,17 @@ class Judge:
         return None
 
     def _by_number(self, entry: Entry) -> Finding | None:
-        found: list[tuple[Difference, str, str]] = []
-        for kind in map(attribute_type, NUMBERS) if self.numbers else ():
+        found: list[tuple[Difference, int, str]] = []
+        for at, kind in enumerate(map(attribute_type, NUMBERS)) if self.numbers else ():
             for value, stored in numbers_of(entry, kind, self._context) if kind else ():
                 least = difference(stored, self.numbers)
                 if kind and least and (least.how is not Differs.NOT or kind.name not in self._asked_of):
-                    found.append((least, kind.name, value))
+                    found.append((least, at, value))
         if not found:
             return None
-        least, name, value = min(found)
+        least, at, value = min(found)
         digits = "last digit" if least.digits == 1 else f"last {least.digits} digits"
-        return Finding(_NUMBER_REASONS[least.how], {"attribute": name, "value": value, "count": digits})
+        return Finding(_NUMBER_REASONS[least.how], {"attribute": NUMBERS[at], "value": value, "count": digits})
 
     def _by_words(self, entry: Entry) -> Finding | None:
         kinds = ((name, attribute_type(name)) for name in TEXTS)

@@ -14,13 +14,13 @@ from ldapgw import number
 from ldapgw.directory import fold
 from ldapgw.directory.filters import Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.person import NUMBER_ATTRIBUTES
 from ldapgw.directory.schema import Family
 from ldapgw.explain.difference import LAST, LIKE_END, SHORTEST, significant
 from ldapgw.explain.leaf import Leaf
 from ldapgw.number import SHORTEST_PUBLIC, Number
 
-NUMBERS = tuple(dict.fromkeys(NUMBER_ATTRIBUTES.values()))
+# telephoneNumber may repeat the best of all others, so these are told of before it.
+NUMBERS = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
 NAMES = ("cn", "givenName", "sn", "o")
 TEXTS = (*NAMES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
 

@@ -163,7 +163,7 @@ HELD: Mapping[How, str] = {
     How.KEYS: "{attribute} “{value}” has “{form}”, which these keys spell.",
     How.ALSO: "{attribute} has another name or a reading that matches: “{form}”.",
     How.NUMBER: "{attribute} {value} is the same telephone number.",
-    How.NUMBER_END: "{attribute} {value} has the same digits at its end; the country of one of the two is not known.",
+    How.NUMBER_END: "{attribute} {value} ends in the same digits; of one of the two the country is not known.",
     How.DIGITS: "{attribute} {value} has these digits.",
     How.VALUE: "{attribute} “{value}” fulfils {term}.",
     How.PRESENT: "{attribute} is there.",

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 
-import pytest
-
-from ldapgw.contact import Sharing
 from ldapgw.directory.filters import Filter
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError
@@ -88,8 +86,8 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, Seen]
                           Held("sn", "Adler", "(sn=adler*)", How.WORDS, "adler")]),
         ("(cn=tanaka*)", "taro", [Held("cn", "", "(cn=tanaka*)", How.ALSO, "tanaka tarou")]),
         ("030 1234", "", []),
-        ("+44 20 79460123", "ann", [Held("telephoneNumber", "+442079460123", "(telephoneNumber=+44 20 79460123)", How.NUMBER),
-                                    Held("mobile", "+442079460123", "(mobile=+44 20 79460123)", How.NUMBER)]),
+        ("(telephoneNumber=1234567)", "hans",
+         [Held("telephoneNumber", "+49301234567", "(telephoneNumber=1234567)", How.NUMBER_END)]),
         ("(mobile=+442079460123)", "ann",
          [Held("mobile", "+442079460123", "(mobile=+442079460123)", How.NUMBER)]),
         ("(mobile=*460*)", "ann", [Held("mobile", "+442079460123", "(mobile=*460*)", How.DIGITS)]),
@@ -305,7 +303,7 @@ AWKWARD = Sight(awkward.make_dit(lenient=True), awkward.VIEWER, "acme")
 ASKED = Asked(held(AWKWARD.dit))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ASKED.filters())
 def test_any_filter_can_be_explained(sought: Filter) -> None:
     """What is found is what the search finds, and nobody is both found and missed."""
