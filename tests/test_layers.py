@@ -31,6 +31,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
+    "provisioning": (set(), PURE),
     "ldap": (
         {"errors", "ber", "complaints", "directory", "__init__"},
         {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},
