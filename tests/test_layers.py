@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VALUES = {"errors", "number", "contact", "credential", "ber"}
+VALUES = {"errors", "number", "contact", "credential", "ber", "words"}
 PURE: set[str] = set()
 
 # Package or module: which of ours it may import, and which packages of others.  Python's own are free to all.
@@ -21,12 +21,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "ber": ({"errors"}, PURE),
+    "words": (set(), PURE),
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "errors", "directory.dn"}, {"msgspec", "twisted"}),
     "google": ({"errors", "contact", "number", "__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
-    "status": ({"contact", "store.accounts"}, PURE),
+    "status": ({"contact", "store.accounts", "words"}, PURE),
     "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
@@ -37,8 +38,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},
     ),
     "web": (
-        {"errors", "contact", "google", "store", "status", "__init__"},
-        {"klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
+        {"errors", "contact", "google", "store", "status", "words", "__init__"},
+        {"babel", "klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
     "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
@@ -61,6 +62,7 @@ DOORS = {
     "phonenumbers": {"number"},
     "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},
+    "babel": {"web.language"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }

@@ -94,8 +94,11 @@ def sign_in_person(connection: Connection, token: str, person: SignIn, now: floa
     )
 
 
-def signed_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:
-    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old."""
+def signed_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
+    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old.
+
+    :param seen: false for what a page asks by itself: a window left open keeps nobody signed in.
+    """
     row = connection.execute(
         select(sign_in).where(
             sign_in.c.token == _digest(token),
@@ -106,7 +109,7 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float) -> Si
     ).first()
     if row is None:
         return None
-    if now - row.seen_at > 60:  # once a minute is enough, and spares the disk
+    if seen and now - row.seen_at > 60:  # once a minute is enough, and spares the disk
         connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(seen_at=now))
     return SignIn(row.tenant, row.sub, row.address)
 

@@ -14,6 +14,7 @@ from twisted.web.iweb import IRequest
 from ldapgw.web.address import client_address
 from ldapgw.web.cookies import Cookie, Cookies
 from ldapgw.web.gate import WebGate
+from ldapgw.web.language import LANGUAGES, best_language
 
 # A form of ours has a token and a choice; Google's answer has eight parameters.
 LARGEST_BODY = 8 * 1024
@@ -31,6 +32,8 @@ class Call:
     :ivar address: the client's IP address, for the log.
     :ivar origin: the header ``Origin``; empty where it was not sent.
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty where it was not sent.
+    :ivar language: the tag of the language to answer in.
+    :ivar live: fetched by our own script to keep a page up to date, not by a person.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +43,8 @@ class Call:
     origin: str = ""
     fetch_site: str = ""
     if_none_match: str = ""
+    language: str = "en"
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,14 +86,19 @@ def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
     sent = request.requestHeaders
     body = request.content.read(LARGEST_BODY)
     peer = getattr(request.getClientAddress(), "host", "")
+    fields = _fields(query)
+    ours = cookies.read(_text(value) for value in sent.getRawHeaders(b"Cookie", []))
+    chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return Call(
-        query=_fields(query),
+        query=fields,
         form=_fields(body) if _header(request, "Content-Type").startswith("application/x-www-form-urlencoded") else {},
-        cookies=cookies.read(_text(value) for value in sent.getRawHeaders(b"Cookie", [])),
+        cookies=ours,
         address=client_address(peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), gate.trusts),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
+        language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
+        live=_header(request, "Ldapgw-Live") == "look",
     )
 
 

@@ -32,9 +32,12 @@ class Visitor:
         return form_token(self.session)
 
 
-def find_visitor(connection: Connection, session: str, tenant: str, now: float) -> Visitor | None:
-    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old."""
-    person = sign_ins.signed_in(connection, session, tenant, now) if is_secret(session) else None
+def find_visitor(connection: Connection, session: str, tenant: str, now: float, *, seen: bool = True) -> Visitor | None:
+    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old.
+
+    :param seen: whether the person was there, which puts the end of the session off.
+    """
+    person = sign_ins.signed_in(connection, session, tenant, now, seen=seen) if is_secret(session) else None
     if person is None:
         return None
     return Visitor(person, session, accounts.of_user(connection, person.tenant, person.sub))

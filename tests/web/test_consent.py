@@ -327,7 +327,7 @@ def test_errors_in_the_redirect(browser: Browser, error: str, status: int, title
     assert seen.status == status
     assert title in seen.body
     assert "SENT" not in seen.body
-    assert "script" not in seen.body
+    assert "alert" not in seen.body
     assert 'href="/acme/connect"' in seen.body
 
 
