@@ -33,6 +33,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
     "provisioning": (set(), PURE),
+    "searches": ({"errors"}, PURE),
+    "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
         {"errors", "ber", "complaints", "directory", "__init__"},
         {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},

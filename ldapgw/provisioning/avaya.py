@@ -52,7 +52,6 @@ AVAYA = Vendor(
     title="Avaya J100",
     models="J139, J159, J169, J179, J189",
     able=(Security.LDAPS, Security.STARTTLS),
-    placeholder="",
     file="avaya-j100-46xxsettings.txt",
     write=_j100,
     unverified=_UNVERIFIED,
@@ -63,7 +62,7 @@ B179 = Vendor(
     title="Avaya B179",
     models="B179; Konftel 300IP",
     able=(Security.LDAPS, Security.PLAIN),
-    placeholder="%",
+    name_filter=name_filter("%*"),
     fields=_b179,
     advice=(Advice.FIELDS_ALONE,),
 )

@@ -11,6 +11,8 @@ from ldapgw.provisioning.sheet import XML, Advice, Vendor
 
 # The first number that has t=p can be dialled, no other.
 _COLUMNS = "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile"
+_LAST_NAME = "sn:(sn=$VALUE*)"
+_NUMBER = "telephoneNumber:(telephoneNumber=*$VALUE*)"
 _COLUMNS_PER_NUMBER = "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"
 
 
@@ -24,12 +26,12 @@ def _write(server: str, settings: Settings, item_4: str) -> str:
         "LDAP_Client_DN": settings.bind_dn,
         "LDAP_Username": "",
         "LDAP_Password": settings.password,
-        "LDAP_Last_Name_Filter": "sn:(sn=$VALUE*)",
+        "LDAP_Last_Name_Filter": _LAST_NAME,
         "LDAP_First_Name_Filter": "givenName:(givenName=$VALUE*)",
         "LDAP_Search_Item_3": "Company",
         "LDAP_Item_3_Filter": "o:(o=*$VALUE*)",
         "LDAP_Search_Item_4": "Number",
-        item_4: "telephoneNumber:(telephoneNumber=*$VALUE*)",
+        item_4: _NUMBER,
         "LDAP_Display_Attrs": _COLUMNS_PER_NUMBER if settings.per_number else _COLUMNS,
         "LDAP_Number_Mapping": "",
     }
@@ -46,7 +48,7 @@ def _spa(settings: Settings, link: Link) -> str:
     return _write(link.authority, settings, "LDAP_item_4_Filter")
 
 
-_cisco = partial(Vendor, placeholder="$VALUE", media_type=XML, one_number=True)
+_cisco = partial(Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, media_type=XML, one_number=True)
 
 CISCO_MPP = _cisco(
     key="cisco-mpp",

@@ -54,7 +54,7 @@ def _lines(settings: Settings, link: Link) -> str:
     return "\n".join((*head, *lines, "<<END OF FILE>>")) + "\n"
 
 
-_fanvil = partial(Vendor, able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN), placeholder="%")
+_fanvil = partial(Vendor, able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
 
 FANVIL = _fanvil(
     key="fanvil",

@@ -66,7 +66,6 @@ MAXWELL = Vendor(
     title="Gigaset Maxwell",
     models="Maxwell Basic, 2, 3, 4, C",
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
-    placeholder="%",
     file="gigaset-maxwell-ldap.xml",
     media_type=XML,
     write=_maxwell,
@@ -76,7 +75,6 @@ GIGASET = Vendor(
     title="Gigaset DECT",
     models="N510, N670, N720, N870; Unify OpenScape Cordless IP",
     able=(Security.LDAPS, Security.PLAIN),
-    placeholder="%",
     fields=_dect,
     advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER),
 )

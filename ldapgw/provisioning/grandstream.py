@@ -39,7 +39,6 @@ GRANDSTREAM = Vendor(
     title="Grandstream",
     models="GXP, GRP, GXV, DP, WP, GHP",
     able=(Security.LDAPS, Security.PLAIN),
-    placeholder="%",
     file="grandstream-ldap.xml",
     media_type=XML,
     write=_write,

@@ -38,7 +38,6 @@ HTEK = Vendor(
     title="Htek",
     models="UC9xx; Sangoma S, P",
     able=(Security.PLAIN,),
-    placeholder="%",
     file="htek-ldap.xml",
     media_type=XML,
     write=_write,

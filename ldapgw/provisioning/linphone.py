@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from ldapgw.provisioning.filters import name_filter
 from ldapgw.provisioning.lines import element, within, xml
 from ldapgw.provisioning.settings import MAX_HITS, Link, Security, Settings
 from ldapgw.provisioning.sheet import XML, Vendor
 
 _SIMPLE = "1"
+_FILTER = name_filter("*%s*")
 
 
 def _write(settings: Settings, link: Link) -> str:
@@ -19,7 +21,7 @@ def _write(settings: Settings, link: Link) -> str:
         "bind_dn": settings.bind_dn,
         "password": settings.password,
         "base_object": settings.base_dn,
-        "filter": "(|(cn=*%s*)(sn=*%s*)(o=*%s*))",
+        "filter": _FILTER,
         "name_attribute": "cn",
         # Older versions show nothing where the name is not among them, too (linphone-desktop 648).
         "sip_attribute": "mobile,telephonenumber,homephone,cn",
@@ -35,7 +37,7 @@ LINPHONE = Vendor(
     title="Linphone",
     models="Linphone 4.4 or newer",
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
-    placeholder="%s",
+    name_filter=_FILTER,
     file="linphone-ldap.xml",
     media_type=XML,
     write=_write,

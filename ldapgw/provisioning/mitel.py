@@ -33,7 +33,6 @@ MITEL = Vendor(
     title="Mitel",
     models="6700, 6800, 6900; Aastra",
     able=(Security.PLAIN,),
-    placeholder="%",
     file="mitel-ldap.cfg",
     write=_write,
     advice=(Advice.NUMBER_FIELDS,),

@@ -46,7 +46,6 @@ OTHER = Vendor(
     title="Any other",
     models="",
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
-    placeholder="",
     file="ldap.json",
     media_type=JSON,
     write=_write,

@@ -42,7 +42,6 @@ PANASONIC = Vendor(
     title="Panasonic",
     models="KX-HDV, KX-TGP",
     able=(Security.LDAPS, Security.PLAIN),
-    placeholder="%",
     file="panasonic-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,

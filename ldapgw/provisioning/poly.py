@@ -59,7 +59,6 @@ POLY = Vendor(
     title="Poly",
     models="SoundPoint, VVX, CCX, Trio",
     able=(Security.LDAPS, Security.PLAIN),
-    placeholder="",
     file="poly-ldap.cfg",
     media_type=XML,
     write=_write,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ldapgw.provisioning.filters import name_filter, number_filter
 from ldapgw.provisioning.settings import Link, Security, Settings, link
 
 XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/json"
@@ -51,7 +52,8 @@ class Vendor:
     :ivar fields: what is entered by hand.
     :ivar unverified: keys of which we are not sure.
     :ivar advice: what has to be known besides; that about TLS is found by `sheet`.
-    :ivar placeholder: what it replaces by the input, for hints; empty: it has no filters of its own.
+    :ivar name_filter: as it should be in such a phone, for hints.
+    :ivar number_filter: likewise.
     :ivar one_number: it shows one number of an entry alone.
     """
 
@@ -59,7 +61,8 @@ class Vendor:
     title: str
     models: str
     able: tuple[Security, ...]
-    placeholder: str
+    name_filter: str = name_filter("%")
+    number_filter: str = number_filter("%")
     file: str = ""
     media_type: str = TEXT
     write: Callable[[Settings, Link], str] | None = None

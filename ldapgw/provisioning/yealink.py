@@ -53,7 +53,6 @@ YEALINK = Vendor(
     title="Yealink",
     models="T2x – T5x, CP, AX, W-DECT; Tiptel, Flyingvoice",
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
-    placeholder="%",
     file="yealink-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,

@@ -38,7 +38,7 @@ def _percent(name: str, number: str, *attributes: str, star: str = "*", limit: s
     """A percent sign is replaced; the phone adds a star to what is typed, and none to a caller's number."""
 
     def asked(values: Values) -> tuple[str, ...]:
-        return tuple(word for key in attributes for word in values[key].replace(",", " ").split())
+        return tuple(word for key in attributes for word in values[key].translate(str.maketrans(",%", "  ")).split())
 
     def size(values: Values) -> int:
         return int(values[limit]) if limit else MAX_HITS
@@ -103,7 +103,7 @@ KEYPADS: Mapping[str, Keypad] = {
                           limit="LDAP_MAXRECORD"),
     "htek": _percent("P5430", "P5431", "P23136", "P23137", limit="P5437"),
     "avaya-j100": Keypad(_avaya),
-    "avaya-b179": Keypad(_percent("Name filter", "", "Number attributes", star="").name),
+    "avaya-b179": Keypad(_percent("Name filter", "", "Display name", "Number attributes", star="").name),
     "linphone": Keypad(_linphone),
     "other": _percent("name_filter", "number_filter", "name_attributes", "number_attributes"),
 }  # fmt: skip
