@@ -20,6 +20,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "number": (set(), {"phonenumbers"}),
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
+    "models": (set(), PURE),
     "ber": ({"errors"}, PURE),
     "words": (set(), PURE),
     "directory": (VALUES, {"anyascii"}),
