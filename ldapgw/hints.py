@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Self
 
 from ldapgw.directory.filters import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings
 from ldapgw.directory.notation import written
@@ -20,6 +21,7 @@ from ldapgw.directory.selection import Selection
 from ldapgw.errors import ResultCode
 from ldapgw.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.provisioning.settings import MAX_HITS
+from ldapgw.provisioning.vendors import vendors_of
 from ldapgw.searches import Search
 from ldapgw.words import Phrase, marked
 
@@ -62,6 +64,16 @@ class Habits:
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
     wants_all: bool = True
+
+    @classmethod
+    def of(cls, base: str, model: str, *, per_number: bool) -> Self:
+        """Those of a model.
+
+        :param model: a word of `ldapgw.models`; empty where nobody said one.
+        :param per_number: whether it gets an entry for each number.
+        """
+        vendor = vendors_of(model)[0]
+        return cls(base, vendor.name_filter, vendor.number_filter, wants_all=not (per_number or vendor.one_number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
 def test_our_own_settings_are_never_found_fault_with(key: str) -> None:
     """What we print for a vendor, sent as its phones do, gets no hint."""
     vendor, keypad = VENDORS[key], KEYPADS[key]
-    habits = Habits(BASE, vendor.name_filter, vendor.number_filter, wants_all=not vendor.one_number)
+    habits = Habits.of(BASE, vendor.makes[0] if vendor.makes else "", per_number=False)
     values = read(sheet(vendor, SETTINGS))
     sent: list[Sent] = [keypad.name(values, "mue")]
     if keypad.caller:
@@ -186,3 +186,19 @@ def test_the_filter_is_shown_as_text() -> None:
     """Empty where it could not be read."""
     assert Case().seen.filter == "(|(cn=mue*)(sn=mue*))"
     assert Seen(Case().seen.search).filter == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "per_number", "expected"),
+    [
+        ("snom", False, Habits(BASE, "(|(cn=%*)(sn=%*)(o=%*))")),
+        ("yealink", True, replace(HABITS, wants_all=False)),
+        ("cisco", False, Habits(BASE, "sn:(sn=$VALUE*)", "telephoneNumber:(telephoneNumber=*$VALUE*)", False)),
+        ("sangoma", False, HABITS),
+        ("bria", False, HABITS),
+        ("", False, HABITS),
+    ],
+)
+def test_the_habits_of_models(model: str, per_number: bool, expected: Habits) -> None:
+    """Those that we do not know are as most are."""
+    assert Habits.of(BASE, model, per_number=per_number) == expected

@@ -33,8 +33,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
-    "provisioning": (set(), PURE),
+    "provisioning": ({"models"}, PURE),
     "searches": ({"errors"}, PURE),
+    "searchnotes": ({"errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
     "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
         {"errors", "ber", "complaints", "directory", "__init__"},

@@ -48,12 +48,12 @@ def _spa(settings: Settings, link: Link) -> str:
     return _write(link.authority, settings, "LDAP_item_4_Filter")
 
 
-_cisco = partial(Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, media_type=XML, one_number=True)
+_cisco = partial(Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, media_type=XML, makes=("cisco",))
 
 CISCO_MPP = _cisco(
     key="cisco-mpp",
     title="Cisco MPP",
-    models="6800, 7800, 8800",
+    series="6800, 7800, 8800",
     able=(Security.LDAPS, Security.PLAIN),
     file="cisco-mpp-ldap.xml",
     write=_mpp,
@@ -63,7 +63,7 @@ CISCO_MPP = _cisco(
 CISCO_SPA = _cisco(
     key="cisco-spa",
     title="Cisco SPA",
-    models="SPA3xx, SPA5xx",
+    series="SPA3xx, SPA5xx",
     able=(Security.PLAIN,),
     file="cisco-spa-ldap.xml",
     write=_spa,

@@ -59,7 +59,8 @@ _fanvil = partial(Vendor, able=(Security.LDAPS, Security.STARTTLS, Security.PLAI
 FANVIL = _fanvil(
     key="fanvil",
     title="Fanvil",
-    models="X, V, H series, firmware 2.2.10 or newer; Swissvoice",
+    series="X, V, H series, firmware 2.2.10 or newer; Swissvoice",
+    makes=("fanvil",),
     file="fanvil-ldap.xml",
     media_type=XML,
     write=_xml,
@@ -67,7 +68,8 @@ FANVIL = _fanvil(
 FANVIL_TEXT = _fanvil(
     key="fanvil-text",
     title="Fanvil (text)",
-    models="older firmware; Nethesis NP",
+    series="older firmware; Nethesis NP",
+    makes=("fanvil",),
     file="fanvil-ldap.txt",
     write=_lines,
 )

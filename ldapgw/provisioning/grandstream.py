@@ -37,7 +37,8 @@ def _write(settings: Settings, link: Link) -> str:
 GRANDSTREAM = Vendor(
     key="grandstream",
     title="Grandstream",
-    models="GXP, GRP, GXV, DP, WP, GHP",
+    series="GXP, GRP, GXV, DP, WP, GHP",
+    makes=("grandstream",),
     able=(Security.LDAPS, Security.PLAIN),
     file="grandstream-ldap.xml",
     media_type=XML,

@@ -36,7 +36,8 @@ def _write(settings: Settings, link: Link) -> str:
 HTEK = Vendor(
     key="htek",
     title="Htek",
-    models="UC9xx; Sangoma S, P",
+    series="UC9xx; Sangoma S, P",
+    makes=("htek", "sangoma"),
     able=(Security.PLAIN,),
     file="htek-ldap.xml",
     media_type=XML,

@@ -35,7 +35,8 @@ def _write(settings: Settings, link: Link) -> str:
 LINPHONE = Vendor(
     key="linphone",
     title="Linphone",
-    models="Linphone 4.4 or newer",
+    series="Linphone 4.4 or newer",
+    makes=("linphone",),
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     name_filter=_FILTER,
     file="linphone-ldap.xml",

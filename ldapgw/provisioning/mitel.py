@@ -31,7 +31,8 @@ def _value(value: str) -> str:
 MITEL = Vendor(
     key="mitel",
     title="Mitel",
-    models="6700, 6800, 6900; Aastra",
+    series="6700, 6800, 6900; Aastra",
+    makes=("mitel",),
     able=(Security.PLAIN,),
     file="mitel-ldap.cfg",
     write=_write,

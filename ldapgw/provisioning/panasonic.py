@@ -40,7 +40,8 @@ def _write(settings: Settings, link: Link) -> str:
 PANASONIC = Vendor(
     key="panasonic",
     title="Panasonic",
-    models="KX-HDV, KX-TGP",
+    series="KX-HDV, KX-TGP",
+    makes=("panasonic",),
     able=(Security.LDAPS, Security.PLAIN),
     file="panasonic-ldap.cfg",
     write=_write,

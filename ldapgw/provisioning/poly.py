@@ -57,7 +57,8 @@ def _element(tag: str, prefix: str, values: dict[str, str]) -> Element:
 POLY = Vendor(
     key="poly",
     title="Poly",
-    models="SoundPoint, VVX, CCX, Trio",
+    series="SoundPoint, VVX, CCX, Trio",
+    makes=("poly",),
     able=(Security.LDAPS, Security.PLAIN),
     file="poly-ldap.cfg",
     media_type=XML,

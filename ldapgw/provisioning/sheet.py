@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ldapgw.models import MODELS
 from ldapgw.provisioning.filters import name_filter, number_filter
 from ldapgw.provisioning.settings import Link, Security, Settings, link
 
@@ -45,7 +46,9 @@ class Field:
 class Vendor:
     """A family of phones that take the same file.
 
-    :ivar key: in addresses and in the database.
+    :ivar key: in addresses.
+    :ivar series: of phones, for people.
+    :ivar makes: words of `ldapgw.models`.
     :ivar able: how it can protect a connection.
     :ivar file: the name of the file; empty: there is none, the fields are entered by hand.
     :ivar write: the file's text.
@@ -54,12 +57,12 @@ class Vendor:
     :ivar advice: what has to be known besides; that about TLS is found by `sheet`.
     :ivar name_filter: as it should be in such a phone, for hints.
     :ivar number_filter: likewise.
-    :ivar one_number: it shows one number of an entry alone.
     """
 
     key: str
     title: str
-    models: str
+    series: str
+    makes: tuple[str, ...]
     able: tuple[Security, ...]
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
@@ -69,7 +72,11 @@ class Vendor:
     fields: Callable[[Settings, Link], Iterable[Field]] | None = None
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
-    one_number: bool = False
+
+    @property
+    def one_number(self) -> bool:
+        """Whether an entry for each number of a contact is better for it."""
+        return any(MODELS[make].per_number for make in self.makes)
 
 
 @dataclass(frozen=True, slots=True)

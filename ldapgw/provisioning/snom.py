@@ -43,7 +43,8 @@ def _write(settings: Settings, link: Link) -> str:
 SNOM = Vendor(
     key="snom",
     title="Snom",
-    models="D7xx, D8xx, 7xx, PA1; Gigaset P7xx, P8xx",
+    series="D7xx, D8xx, 7xx, PA1; Gigaset P7xx, P8xx",
+    makes=("snom", "gigaset"),
     able=(Security.LDAPS, Security.PLAIN),
     name_filter=name_filter("%*"),
     file="snom-ldap.xml",

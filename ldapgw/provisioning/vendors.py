@@ -26,3 +26,13 @@ _ALL = (
 )
 
 VENDORS: Mapping[str, Vendor] = {vendor.key: vendor for vendor in _ALL}
+
+
+def vendors_of(model: str) -> tuple[Vendor, ...]:
+    """Those that fit a model, the likeliest first; "any other" where we know none.
+
+    :param model: a word of `ldapgw.models`; empty where nobody said one.
+    """
+    fitting = [vendor for vendor in _ALL if model in vendor.makes]
+    # Gigaset's desk phones are the fewest of its phones, and Snom's by their software.
+    return tuple(sorted(fitting, key=lambda vendor: vendor.makes[0] != model)) or (OTHER,)

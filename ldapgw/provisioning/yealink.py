@@ -51,7 +51,8 @@ def _write(settings: Settings, link: Link) -> str:
 YEALINK = Vendor(
     key="yealink",
     title="Yealink",
-    models="T2x – T5x, CP, AX, W-DECT; Tiptel, Flyingvoice",
+    series="T2x – T5x, CP, AX, W-DECT; Tiptel, Flyingvoice",
+    makes=("yealink",),
     able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="yealink-ldap.cfg",
     write=_write,

@@ -25,6 +25,9 @@ class PhoneLogin:
 
     :ivar account_id: None: a phone for everybody, which sees the shared books alone.
     :ivar model: a word of `ldapgw.models`; empty where nobody said one.
+    :ivar searched_at: when it searched last, to the minute.
+    :ivar search_hint: what was off with that search (`ldapgw.hints.Hint`); empty: nothing.
+    :ivar worked_at: when it found somebody for the first time with its password.
     """
 
     name: str
@@ -36,10 +39,25 @@ class PhoneLogin:
     model: str = ""
     last_seen: float | None = None
     last_address: str | None = None
+    searched_at: float | None = None
+    search_hint: str = ""
+    worked_at: float | None = None
 
     def __repr__(self) -> str:
         """Without the hash."""
         return f"<PhoneLogin {self.name} of {self.tenant}>"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchNote:
+    """What is remembered of a phone's last search: nothing of what it searched for.
+
+    :ivar worked_at: when it found somebody, if it did.
+    """
+
+    searched_at: float
+    search_hint: str
+    worked_at: float | None = None
 
 
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
@@ -55,6 +73,9 @@ def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
             row.model,
             row.last_seen,
             row.last_address,
+            row.searched_at,
+            row.search_hint or "",
+            row.worked_at,
         )
         for row in connection.execute(select(phone).order_by(phone.c.name))
     )
@@ -85,8 +106,12 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store another password's hash; False when there is no phone of that name."""
-    return connection.execute(update(phone).where(phone.c.name == name).values(password=password)).rowcount > 0
+    """Store another password's hash: the phone has to show anew that it works.
+
+    :returns: False when there is no phone of that name.
+    """
+    anew = {"password": password, "searched_at": None, "search_hint": None, "worked_at": None}
+    return connection.execute(update(phone).where(phone.c.name == name).values(**anew)).rowcount > 0
 
 
 def seen(connection: Connection, logins: Mapping[str, tuple[float, str]]) -> None:
@@ -96,3 +121,20 @@ def seen(connection: Connection, logins: Mapping[str, tuple[float, str]]) -> Non
     """
     for name, (when, address) in logins.items():
         connection.execute(update(phone).where(phone.c.name == name).values(last_seen=when, last_address=address))
+
+
+def searched(connection: Connection, notes: Mapping[str, SearchNote]) -> None:
+    """Store what is remembered of phones' last searches.
+
+    :param notes: by name.
+    """
+    for name, note in notes.items():
+        connection.execute(
+            update(phone)
+            .where(phone.c.name == name)
+            .values(
+                searched_at=note.searched_at,
+                search_hint=note.search_hint,
+                worked_at=func.coalesce(phone.c.worked_at, note.worked_at),
+            )
+        )

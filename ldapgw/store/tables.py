@@ -106,6 +106,9 @@ phone = Table(
     Column("created_at", Float, nullable=False, comment="when it was added"),
     Column("last_seen", Float, comment="its last good bind; null: none yet"),
     Column("last_address", String, comment="where that came from"),
+    Column("searched_at", Float, comment="its last search, to the minute; null: none yet"),
+    Column("search_hint", String, comment="what was off with that (ldapgw.hints); empty: nothing"),
+    Column("worked_at", Float, comment="the first search with this password that found somebody; null: none yet"),
 )
 
 sign_in = Table(

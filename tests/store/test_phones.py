@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
 from ldapgw.store.vault import Vault
 from tests.store.test_accounts import GRANT, NOW
 
@@ -45,3 +45,17 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     )
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
+
+
+def test_what_is_remembered_of_searches(connection: Connection) -> None:
+    """The last one, and when the first found somebody; with a new password it begins anew."""
+    phones.add(connection, DESK)
+    phones.searched(connection, {"desk1": SearchNote(NOW + 1, "placeholder"), "gone": SearchNote(NOW, "")})
+    assert phones.read_all(connection) == (replace(DESK, searched_at=NOW + 1, search_hint="placeholder"),)
+    phones.searched(connection, {"desk1": SearchNote(NOW + 2, "", NOW + 2)})
+    phones.searched(connection, {"desk1": SearchNote(NOW + 3, "nothing", NOW + 3)})
+    phones.searched(connection, {"desk1": SearchNote(NOW + 4, "nothing")})
+    expected = replace(DESK, searched_at=NOW + 4, search_hint="nothing", worked_at=NOW + 2)
+    assert phones.read_all(connection) == (expected,)
+    phones.set_password(connection, "desk1", DESK.password)
+    assert phones.read_all(connection) == (DESK,)
