@@ -32,18 +32,23 @@ from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
+from ldapgw.listening import phone_server
 from ldapgw.offthread import OffThread
+from ldapgw.phonewatch import PhoneWatch
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
+from ldapgw.searchnotes import SearchNotes
 from ldapgw.state import State
 from ldapgw.store.watch import Watch
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
+from ldapgw.trust import Trust
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
+from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
@@ -112,6 +117,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     oauth = OAuth(http, endpoints, reactor)
 
     offered = features(tls=tls is not None)
+    watch = PhoneWatch({tenant.name: tenant.base_dn for tenant in config.tenant}, reactor.seconds)
     catalog = Catalog(Served(Dit((), offered)), {each.name: each.anonymous_networks.hold for each in config.tenant})
     publisher = Publisher(
         store=store,
@@ -145,6 +151,13 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         scheduler=scheduler,
         take_seen=catalog.take_seen,
     )
+    notes = SearchNotes(
+        clock=reactor,
+        store=store,
+        take_fresh=watch.searches.take_fresh,
+        login_of=watch.bind_dn,
+        judge=watch.judge,
+    )
     gateway = Gateway(state, (work_thread, store_thread))
     gate = WebGate(
         public_url=config.web.public_url,
@@ -158,11 +171,12 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         changed=refresher.look_now,
+        phones=_phone_gate(config, watch, Trust(tls, work_thread)),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls)
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (refresher, scheduler, *renewals, *listeners):
+    for part in (refresher, notes, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     _load(publisher)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
@@ -181,7 +195,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None
+    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
 ) -> Iterable[IService]:
     """Everything that the outside can talk to."""
     ldap = LdapFactory(
@@ -191,7 +205,12 @@ def _listeners(
         tls,
         require_tls=config.ldap.require_tls,
     )
-    catalog.tell_sessions(ldap.disconnect)
+
+    def end(login: str) -> None:
+        ldap.disconnect(login)
+        watch.searches.forget(login)
+
+    catalog.tell_sessions(end)
     yield Sessions(ldap.disconnect_all)
     for endpoint in config.ldap.listen:
         yield Listener(reactor, "ldap.listen", endpoint, ldap)
@@ -200,6 +219,18 @@ def _listeners(
     web = web_site(web_resource(gate), reactor)
     for endpoint in config.web.listen:
         yield Listener(reactor, "web.listen", endpoint, web)
+
+
+def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:
+    """What the pages about phones need."""
+    return PhoneGate(
+        server=phone_server(config),
+        base_dn=watch.base_dn,
+        bind_dn=watch.bind_dn,
+        searches=watch.seen,
+        stranger=watch.searches.stranger,
+        certificate=trust.certificate,
+    )
 
 
 def _load(publisher: Publisher) -> None:

@@ -35,6 +35,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "complaints": (set(), PURE),
     "provisioning": ({"models"}, PURE),
     "searches": ({"errors"}, PURE),
+    "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
+    "trust": ({"certificate", "tls"}, {"OpenSSL"}),
+    "listening": ({"config", "provisioning"}, PURE),
     "searchnotes": ({"errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
     "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
@@ -42,8 +45,22 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},
     ),
     "web": (
-        {"errors", "contact", "google", "store", "status", "words", "__init__"},
-        {"babel", "klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
+        {
+            *(
+                "errors",
+                "contact",
+                "credential",
+                "google",
+                "hints",
+                "models",
+                "provisioning",
+                "store",
+                "status",
+                "words",
+            ),
+            "__init__",
+        },
+        {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
     "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
@@ -67,6 +84,7 @@ DOORS = {
     "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},
     "babel": {"web.language"},
+    "segno": {"web.qr"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }

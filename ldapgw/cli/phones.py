@@ -11,7 +11,6 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw import credential
-from ldapgw.cli.listening import ldap_url
 from ldapgw.cli.options import as_json, only_tenant, pass_site, phone_name
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
@@ -19,6 +18,7 @@ from ldapgw.config import Tenant
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.hints import Habits, Hint, words
+from ldapgw.listening import ldap_url
 from ldapgw.models import MODELS
 from ldapgw.publisher import phone_dn
 from ldapgw.status import timestamp

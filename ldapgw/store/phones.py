@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,15 @@ class Numbers(StrEnum):
 
     VALUES = "values"
     ENTRIES = "entries"
+
+
+# Part of a DN, of addresses and of provisioning files; dots alone would be a step in a path.
+_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a phone can be called that."""
+    return _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from ldapgw.web.gate import WebGate
 from ldapgw.web.headers import security_headers
 from ldapgw.web.language import LANGUAGES
 from ldapgw.web.mine import Mine
+from ldapgw.web.phones import Phones
 from ldapgw.web.routes import Route, Who
 from ldapgw.web.session import Visitor
 from ldapgw.web.tenant import WebTenant
@@ -39,7 +40,7 @@ _YEAR = 365 * 86400
 
 def routes(frame: Frame) -> tuple[Route, ...]:
     """All routes of the gateway, page by page."""
-    pages = (Entrance(frame), Mine(frame))
+    pages = (Entrance(frame), Mine(frame), Phones(frame))
     return tuple(route for each in pages for route in each.routes())
 
 

@@ -12,6 +12,7 @@ from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
+from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.tenant import WebTenant
 
 
@@ -26,6 +27,7 @@ class WebGate:
     :ivar trusts: whether an address is a trusted proxy's.
     :ivar ready: whether the directory is loaded and LDAP listens.
     :ivar changed: called after an account was changed; sync and directory look again at once.
+    :ivar phones: what the pages about phones need besides.
     """
 
     public_url: str
@@ -39,3 +41,4 @@ class WebGate:
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
+    phones: PhoneGate

@@ -36,5 +36,12 @@ NOTES: Mapping[str, Note] = {
             {"permissions": PERMISSIONS.removeprefix("https://")},
         ),
     ),
+    "phone-added": Note(
+        "good", marked("The phone is added. Its password is shown here for ten minutes, and never again.")
+    ),
+    "phone-reset": Note(
+        "good", marked("The phone has a new password. It is shown here for ten minutes, and never again.")
+    ),
+    "phone-removed": Note("good", marked("The phone is removed: its login is refused from now on.")),
     "signed-out": Note("good", marked("You are signed out.")),
 }

@@ -21,6 +21,8 @@ from twisted.web.resource import Resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.phonewatch import PhoneWatch
+from ldapgw.provisioning.settings import Server
 from ldapgw.sandbox import browser as person
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.browser import Visit
@@ -32,6 +34,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
+from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.place import Place
 from ldapgw.web.tenant import WebTenant
 from tests.results import result_of
@@ -40,6 +43,7 @@ NOW = 1790000000.0
 URL = "https://phonebook.example.com"
 GOOGLE = "https://accounts.google.com"
 CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
+SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
 ALICE, BOB, EVE = "alice@acme.example", "bob@acme.example", "eve@elsewhere.example"
 
 ACME = WebTenant(
@@ -132,6 +136,8 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     changes: int = 0
     is_ready: bool = True
+    server: Server = SERVER
+    certificate: str = ""
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -146,6 +152,8 @@ class Stage:
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, (redirect_uri,)))
         self.google = sandbox(self.world)
         self.random = Bytes("gateway")
+        bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
+        self.watch = PhoneWatch(bases, self.clock.seconds)
 
     @property
     def gate(self) -> WebGate:
@@ -169,7 +177,18 @@ class Stage:
             trusts=self.trusts,
             ready=lambda: self.is_ready,
             changed=self._changed,
+            phones=PhoneGate(
+                server=self.server,
+                base_dn=self.watch.base_dn,
+                bind_dn=self.watch.bind_dn,
+                searches=self.watch.seen,
+                stranger=self.watch.searches.stranger,
+                certificate=self._certificate,
+            ),
         )
+
+    async def _certificate(self) -> str:
+        return self.certificate
 
     async def _changed(self) -> None:
         self.changes += 1
