@@ -23,6 +23,7 @@ from ldapgw.descriptors import make_room
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
@@ -33,6 +34,7 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.offthread import OffThread
+from ldapgw.progress import ProgressBoard
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
@@ -44,6 +46,7 @@ from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
+from ldapgw.web.live import AccountWatch, Live, account_topic
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
@@ -120,6 +123,8 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         features=offered,
         run_off_thread=work_thread,
     )
+    live = Live()
+    progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
     job = SyncJob(
         store=store,
         vault=state.vault,
@@ -128,6 +133,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
         now=reactor.seconds,
+        note_progress=progress.note,
     )
     scheduler = SyncScheduler(
         clock=reactor,
@@ -144,6 +150,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         publisher=publisher,
         scheduler=scheduler,
         take_seen=catalog.take_seen,
+        tell_pages=AccountWatch(store, live).look,
     )
     gateway = Gateway(state, (work_thread, store_thread))
     gate = WebGate(
@@ -158,6 +165,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         changed=refresher.look_now,
+        live=live,
+        progress=progress.of,
+        finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
@@ -245,5 +255,6 @@ def _web_tenant(tenant: Tenant) -> WebTenant:
         allowed_users=tenant.allowed_users,
         admins=tenant.admins,
         sources=tenant.sources,
+        labels=tenant.labels,
         sharing=tenant.sharing,
     )

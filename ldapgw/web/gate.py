@@ -10,8 +10,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.progress import Progress
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
+from ldapgw.web.found import Finder
+from ldapgw.web.live import Live
 from ldapgw.web.tenant import WebTenant
 
 
@@ -26,6 +29,9 @@ class WebGate:
     :ivar trusts: whether an address is a trusted proxy's.
     :ivar ready: whether the directory is loaded and LDAP listens.
     :ivar changed: called after an account was changed; sync and directory look again at once.
+    :ivar live: who is told of changes on open pages.
+    :ivar progress: how far the sync of an account is, by its id; None when none is running.
+    :ivar finder: looks up what phones find.
     """
 
     public_url: str
@@ -39,3 +45,6 @@ class WebGate:
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
+    live: Live
+    progress: Callable[[int], Progress | None]
+    finder: Finder

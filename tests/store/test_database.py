@@ -88,9 +88,11 @@ def test_a_copy_is_kept_of_a_database_that_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "ldapgw.db"
     database = opened(path)
     database._keep_copy("0001")
+    with database.begin() as connection:
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     database.close()
     with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
