@@ -23,6 +23,7 @@ from ldapgw.descriptors import make_room
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
@@ -35,6 +36,7 @@ from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
+from ldapgw.progress import ProgressBoard
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
@@ -48,7 +50,8 @@ from ldapgw.tls import ServerContext
 from ldapgw.trust import Trust
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
-from ldapgw.web.phonegate import PhoneGate
+from ldapgw.web.live import AccountWatch, Live, account_topic
+from ldapgw.web.phonegate import PhoneGate, phone_topic
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
@@ -126,6 +129,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         features=offered,
         run_off_thread=work_thread,
     )
+    live = Live()
+    watch.searches.tell(lambda login: live.tell(phone_topic(login)))
+    progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
     job = SyncJob(
         store=store,
         vault=state.vault,
@@ -134,6 +140,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
         now=reactor.seconds,
+        note_progress=progress.note,
     )
     scheduler = SyncScheduler(
         clock=reactor,
@@ -150,6 +157,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         publisher=publisher,
         scheduler=scheduler,
         take_seen=catalog.take_seen,
+        tell_pages=AccountWatch(store, live).look,
     )
     notes = SearchNotes(
         clock=reactor,
@@ -172,6 +180,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         changed=refresher.look_now,
         phones=_phone_gate(config, watch, Trust(tls, work_thread)),
+        live=live,
+        progress=progress.of,
+        finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
     listeners = _listeners(config, reactor, catalog, gate, tls, watch)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
@@ -276,5 +287,6 @@ def _web_tenant(tenant: Tenant) -> WebTenant:
         allowed_users=tenant.allowed_users,
         admins=tenant.admins,
         sources=tenant.sources,
+        labels=tenant.labels,
         sharing=tenant.sharing,
     )

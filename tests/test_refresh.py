@@ -26,6 +26,7 @@ class Scene(Stage):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen: dict[str, str] = {}
+        self.told = 0
         self.logged: list[str] = []
         super().__init__()
         self.refresher = Refresher(
@@ -35,6 +36,7 @@ class Scene(Stage):
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_seen=self.take_seen,
+            tell_pages=self.tell_pages,
         )
 
     def new_database(self) -> Database:
@@ -43,6 +45,9 @@ class Scene(Stage):
     def take_seen(self) -> dict[str, str]:
         seen, self.seen = self.seen, {}
         return seen
+
+    async def tell_pages(self) -> None:
+        self.told += 1
 
     def observe(self, event: dict[str, Any]) -> None:
         if event["log_namespace"].startswith("ldapgw"):

@@ -59,6 +59,7 @@ account = Table(
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
+    Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
 )
 
@@ -128,7 +129,9 @@ consent_flow = Table(
     Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter, in hex; single use"),
     Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began it"),
     Column("tenant", String, nullable=False, comment="the tenant that it is for"),
-    Column("purpose", String, nullable=False, comment="connect or signin"),
+    Column(
+        "purpose", String, nullable=False, comment="connect, add or signin; popup behind it: in a window of its own"
+    ),
     Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
     Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),

@@ -21,6 +21,7 @@ from ldapgw.web.cookies import Cookie
 from ldapgw.web.csrf import is_ours
 from ldapgw.web.endings import Ended
 from ldapgw.web.entrance import Entrance
+from ldapgw.web.events import Events
 from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, read_call, write_answer
 from ldapgw.web.frame import Frame
 from ldapgw.web.gate import WebGate
@@ -29,6 +30,7 @@ from ldapgw.web.language import LANGUAGES
 from ldapgw.web.mine import Mine
 from ldapgw.web.phones import Phones
 from ldapgw.web.routes import Route, Who
+from ldapgw.web.search import Search
 from ldapgw.web.session import Visitor
 from ldapgw.web.tenant import WebTenant
 
@@ -40,7 +42,7 @@ _YEAR = 365 * 86400
 
 def routes(frame: Frame) -> tuple[Route, ...]:
     """All routes of the gateway, page by page."""
-    pages = (Entrance(frame), Mine(frame), Phones(frame))
+    pages = (Entrance(frame), Mine(frame), Search(frame), Phones(frame), Events(frame))
     return tuple(route for each in pages for route in each.routes())
 
 
@@ -83,7 +85,10 @@ class _App:
             if call.query.get("language") in LANGUAGES:
                 chosen = self._frame.cookies.set(Cookie.LANGUAGE, call.language, seconds=_YEAR)
                 found = replace(found, headers=(*found.headers, chosen))
-            return write_answer(request, found)
+            body = write_answer(request, found)
+            if found.stream is not None and request.method != b"HEAD":
+                await found.stream(request.write)
+            return body
 
         self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(answer)
 
@@ -111,7 +116,7 @@ class _App:
             raise Ended(endings.NOT_FOUND)
         if route.who is Who.OF_TENANT:
             return (tenant,)
-        visitor = await self._frame.visitor(call, tenant)
+        visitor = await self._frame.caller(call, tenant)
         if visitor is None:
             raise Ended(endings.SIGNED_OUT if route.method == "POST" else endings.SIGN_IN_FIRST, tenant)
         if route.method == "POST" and not is_ours(call, visitor.session, self._frame.place.origin):

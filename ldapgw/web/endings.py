@@ -6,6 +6,7 @@ Nothing that was sent, and no exception's text, gets into them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ BOXES: Mapping[Source, str] = {
 class Link:
     """Where to go next.
 
-    :ivar target: ``connect``, ``signin``, or empty for the page itself, all of the tenant; or an https address.
+    :ivar target: ``connect``, ``signin``, with what they are asked, or empty for the page itself, all of the tenant;
+        or an https address.
     """
 
     label: str
@@ -80,6 +82,8 @@ class Ended(LdapgwError):
 _BACK = Link(marked("Back"), "")
 _CONNECT = Link(marked("Connect Google contacts"), "connect")
 _AGAIN = Link(marked("Try again"), "connect")
+# Google would take the only account that the browser knows.
+_CHOOSE = Link(marked("Choose another account"), "connect?choose")
 _SIGN_IN = Link(marked("Sign in"), "signin")
 
 # --- the consent ----------------------------------------------------------------------------------------------------
@@ -126,20 +130,37 @@ NOT_ALLOWED = Ending(
         "access is kept."
     ),
     (
-        marked("If you have several Google accounts, try again and choose the one of your company."),
+        marked("If you have several Google accounts, choose the one of your company."),
         marked("Otherwise ask the administrator to allow it."),
     ),
-    (_AGAIN, _BACK),
+    (_CHOOSE, _BACK),
 )
 MAY_NOT_SIGN_IN = Ending(
     403,
     marked("This Google account may not sign in here"),
     marked("The account that you chose is not among those that the administrator has allowed."),
     (
-        marked("If you have several Google accounts, try again and choose the one of your company."),
+        marked("If you have several Google accounts, choose the one of your company."),
         marked("Otherwise ask the administrator to allow it."),
     ),
-    (Link(marked("Try again"), "signin"), _BACK),
+    (_CHOOSE, _BACK),
+)
+WRONG_ACCOUNT = Ending(
+    403,
+    marked("You chose another Google account"),
+    marked(
+        "You are signed in here with one Google account and chose another one on Google’s page. Nothing was stored, "
+        "and no access is kept."
+    ),
+    (
+        marked("To connect the account that you are signed in with, try again and choose that one."),
+        marked("To have the contacts of both, add the other one to your page."),
+    ),
+    (
+        _AGAIN,
+        Link(marked("Add the other account"), "connect?add"),
+        _BACK,
+    ),
 )
 NO_REFRESH_TOKEN = Ending(
     502,
@@ -220,6 +241,13 @@ WRONG_METHOD = Ending(
     405, marked("That does not work here"), marked("This address does not answer that kind of request.")
 )
 TOO_LARGE = Ending(413, marked("Too much was sent"), marked("A form of these pages is much smaller."))
+TOO_MANY = Ending(
+    429,
+    marked("Too much at once"),
+    marked("There were more requests from your network than this gateway answers at once. Nothing was changed."),
+    (marked("Wait a minute, then try again."),),
+    (_BACK,),
+)
 NOT_YOURS = Ending(
     403,
     marked("This form was not accepted"),
@@ -247,6 +275,13 @@ ADMINS_ONLY = Ending(
     marked("You are signed in with an account that is not an administrator’s here."),
     (marked("If you have an administrator’s account, sign out and sign in with that one."),),
     (_BACK,),
+)
+NOT_THEIRS = Ending(
+    404,
+    marked("There is no such account"),
+    marked("It is not on your page, or not any more. Nothing was changed."),
+    (),
+    (Link(marked("Open the page"), ""),),
 )
 BAD_FORM = Ending(
     400, marked("The form was incomplete"), marked("Nothing was changed."), (marked("Open the page again."),), (_BACK,)
@@ -301,5 +336,5 @@ def of_google_error(error: GoogleError) -> Ending:
 
 def to_sign_in(ending: Ending) -> Ending:
     """The same, with links that begin the sign-in again instead of the consent."""
-    links = tuple(Link(link.label, "signin") if link.target == "connect" else link for link in ending.links)
+    links = tuple(Link(link.label, re.sub("^connect", "signin", link.target)) for link in ending.links)
     return Ending(ending.status, ending.title, ending.happened, ending.advice, links)

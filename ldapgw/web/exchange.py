@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from ldapgw.web.address import client_address
@@ -21,6 +22,7 @@ LARGEST_BODY = 8 * 1024
 MOST_FIELDS = 30
 
 Headers = tuple[tuple[str, str], ...]
+Write = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,12 +51,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Answer:
-    """What a browser gets, besides the headers that go with every answer."""
+    """What a browser gets, besides the headers that go with every answer.
+
+    :ivar stream: writes the body piece by piece, until what it returns has fired; cancelled when the browser goes.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     headers: Headers = ()
+    stream: Callable[[Write], Deferred[None]] | None = None
 
 
 def page(html: str, status: int = 200, headers: Headers = ()) -> Answer:
@@ -98,7 +104,7 @@ def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
         language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
-        live=_header(request, "Ldapgw-Live") == "look",
+        live=_header(request, "Ldapgw-Live") == "look" or _header(request, "Accept") == "text/event-stream",
     )
 
 
@@ -107,7 +113,8 @@ def write_answer(request: Any, answer: Answer) -> bytes:
     request.setResponseCode(answer.status)
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [answer.content_type.encode()])
-    headers.setRawHeaders(b"Content-Length", [str(len(answer.body)).encode()])
+    if answer.stream is None:
+        headers.setRawHeaders(b"Content-Length", [str(len(answer.body)).encode()])
     for name in {name for name, _ in answer.headers}:
         values = [value.encode() for other, value in answer.headers if other == name]
         headers.setRawHeaders(name.encode(), values)

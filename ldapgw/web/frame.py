@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,18 @@ from ldapgw.web.tenant import WebTenant
 
 # What a part of somebody's page needs: values for its template.
 Part = Callable[[Call, WebTenant, Visitor], Awaitable[Mapping[str, Any]]]
+# Topics of somebody's.
+Topics = Callable[[Call, WebTenant, Visitor], Awaitable[Iterable[str]]]
 
 
 @dataclass(slots=True)
 class Frame:
     """The frame of all pages.
 
-    Mutable while the routes are set up: `parts`.
+    Mutable while the routes are set up: `parts` and `topics`.
 
     :ivar parts: what other pages put on somebody's own page.
+    :ivar topics: what else somebody's open pages listen to (`ldapgw.web.live`).
     """
 
     gate: WebGate
@@ -35,6 +38,7 @@ class Frame:
     cookies: Cookies
     pages: Pages
     parts: list[Part] = field(default_factory=list)
+    topics: list[Topics] = field(default_factory=list)
 
     @classmethod
     def of(cls, gate: WebGate) -> Frame:
@@ -46,10 +50,16 @@ class Frame:
         """Seconds since the epoch."""
         return self.gate.clock.seconds()
 
-    async def visitor(self, call: Call, tenant: WebTenant) -> Visitor | None:
+    async def visitor(self, session: str, tenant: WebTenant, *, seen: bool) -> Visitor | None:
+        """Who a session belongs to.
+
+        :param seen: whether that counts as being there.
+        """
+        return await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=seen)
+
+    async def caller(self, call: Call, tenant: WebTenant) -> Visitor | None:
         """Who is signed in; what a page fetches by itself does not count as being there."""
-        session = call.cookies.get(Cookie.SESSION, "")
-        return await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=not call.live)
+        return await self.visitor(call.cookies.get(Cookie.SESSION, ""), tenant, seen=not call.live)
 
     def page(
         self,
@@ -64,7 +74,8 @@ class Frame:
     ) -> Answer:
         """A page, with the note that the page before has left; 304 to a browser that shows the same already.
 
-        :param template: of ``templates/``; it gets `values`, ``tenant``, ``visitor``, ``note``, ``path``, ``language``.
+        :param template: of ``templates/``; it gets `values`, ``tenant``, ``visitor``, ``note``, ``language``; ``path``
+            goes before every path of ours, and ``home`` is the tenant's.
         """
         left = call.cookies.get(Cookie.NOTE, "")
         if left:

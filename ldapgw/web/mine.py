@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A person's own page: how their account does, and what they can do with it.
+"""A person's own page: how their accounts do, and what they can do with them.
 
-What is done is done to one's own account alone: it is found by the session, never by anything in the request.
+What is done is done to an account of theirs alone: it is found among those of the session.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.status import account_object
-from ldapgw.store import accounts, sign_ins
+from ldapgw.store import accounts, contacts, sign_ins
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.web import endings
 from ldapgw.web.cookies import Cookie
@@ -22,7 +22,7 @@ from ldapgw.web.exchange import Answer, Call, document, redirect
 from ldapgw.web.frame import Frame
 from ldapgw.web.routes import Route, Who, get, post
 from ldapgw.web.session import Visitor
-from ldapgw.web.standing import of_status
+from ldapgw.web.standing import Standing, standing
 from ldapgw.web.tenant import WebTenant
 from ldapgw.words import Phrase, marked
 
@@ -50,62 +50,70 @@ class Mine:
         )
 
     async def home(self, call: Call, tenant: WebTenant) -> Answer:
-        """``/{tenant}/``: what this is, or how one's account does."""
-        visitor = await self._frame.visitor(call, tenant)
+        """``/{tenant}/``: what this is, or how one's accounts do; ``account`` says which, counted from 1."""
+        visitor = await self._frame.caller(call, tenant)
         if visitor is None:
             boxes = [BOXES[source] for source in tenant.sources]
             return self._frame.page(call, "welcome.html", tenant=tenant, boxes=boxes)
-        say = self._frame.pages.language(call.language).say
-        status = (
-            account_object(visitor.account, tenant.sources, _THIS_PAGE, self._frame.now(), say)
-            if visitor.account
-            else None
-        )
+        shown = visitor.numbered(call.query.get("account", "1")) or visitor.numbered("1")
         values: dict[str, Any] = {}
         for part in self._frame.parts:
             values.update(await part(call, tenant, visitor))
-        shown = of_status(tenant, visitor, status)
-        return self._frame.page(call, "account.html", tenant=tenant, visitor=visitor, account=status, **shown, **values)
+        return self._frame.page(
+            call,
+            "account.html",
+            tenant=tenant,
+            visitor=visitor,
+            account=shown,
+            now=self._frame.now(),
+            standing=await self._standing(call, tenant, shown),
+            **values,
+        )
 
     async def status(self, call: Call, tenant: WebTenant) -> Answer:
-        """``/{tenant}/status.json``: one's own account; an administrator gets all of the tenant."""
-        visitor = await self._frame.visitor(call, tenant)
+        """``/{tenant}/status.json``: one's own accounts; an administrator gets all of the tenant."""
+        visitor = await self._frame.caller(call, tenant)
         if visitor is None:
             challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
             return document({"error": "sign in first"}, 401, (challenge,))
-        found: tuple[Account, ...] = (visitor.account,) if visitor.account else ()
+        found = visitor.accounts
         if tenant.is_admin(visitor.person.address):
             found = await self._gate.store.run(accounts.read_all, tenant.name)
-        url = self._frame.place.page(tenant.name)
-        return document({"tenant": tenant.name, "accounts": [self._status(one, tenant, url) for one in found]})
+        url, now = self._frame.place.page(tenant.name), self._frame.now()
+        objects = [account_object(one, tenant.sources, url, now) for one in found]
+        return document({"tenant": tenant.name, "accounts": objects})
 
     async def sync(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/sync``: a sync now; with ``accept_shrink`` one that may shrink the book."""
-        if visitor.account is None or not visitor.account.connected:
-            return self._frame.back(tenant)
-        if "accept_shrink" in call.form:
-            await self._gate.store.run(accounts.ask, visitor.account.id, Wish.ACCEPT)
-        else:
-            await self._gate.store.run(accounts.ask, visitor.account.id, Wish.INCREMENTAL)
+        account = _account(call, tenant, visitor)
+        if account is None or not account.connected:
+            return self._back(tenant, visitor, account)
+        wish = Wish.ACCEPT if "accept_shrink" in call.form else Wish.INCREMENTAL
+        await self._gate.store.run(accounts.ask, account.id, wish)
         await self._gate.changed()
-        return self._frame.back(tenant, "asked")
+        return self._back(tenant, visitor, account, "asked")
 
     async def share(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/share``: who sees one's book."""
         chosen = call.form.get("sharing")
-        if chosen not in [sharing.value for sharing in Sharing] or visitor.account is None:
+        account = _account(call, tenant, visitor)
+        if chosen not in [sharing.value for sharing in Sharing] or account is None:
             raise Ended(endings.BAD_FORM, tenant)
-        await self._gate.store.run(accounts.share, visitor.account.id, Sharing(chosen))
+        await self._gate.store.run(accounts.share, account.id, Sharing(chosen))
         await self._gate.changed()
-        return self._frame.back(tenant, "shared")
+        return self._back(tenant, visitor, account, "shared")
 
     async def disconnect(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/disconnect``: forget the contacts, and revoke the access at Google."""
-        if visitor.account is None or not visitor.account.connected:
-            return self._frame.back(tenant)
-        revoked = await disconnect(self._gate, visitor.account.id)
+        account = _account(call, tenant, visitor)
+        if account is None or not account.connected:
+            return self._back(tenant, visitor, account)
+        revoked = await disconnect(self._gate, account.id)
+        if account.sub != visitor.person.sub:
+            await self._gate.store.run(accounts.disown, account.id)
+            account = None
         self._log("disconnect", call, visitor)
-        return self._frame.back(tenant, "disconnected" if revoked else "not-revoked")
+        return self._back(tenant, visitor, account, "disconnected" if revoked else "not-revoked")
 
     async def signout(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/signout``: end the session, on the server too."""
@@ -114,8 +122,26 @@ class Mine:
         headers = (self._frame.cookies.clear(Cookie.SESSION), self._frame.note("signed-out"))
         return redirect(self._frame.place.path_of(tenant.name), headers)
 
-    def _status(self, account: Account, tenant: WebTenant, page_name: str) -> dict[str, Any]:
-        return account_object(account, tenant.sources, page_name, self._frame.now())
+    async def _standing(self, call: Call, tenant: WebTenant, account: Account | None) -> Standing:
+        if account is None:
+            return standing(tenant, None, None)
+        say = self._frame.pages.language(call.language).say
+        shown = account_object(account, tenant.sources, _THIS_PAGE, self._frame.now(), say)
+        if not account.connected:
+            return standing(tenant, account, shown)
+        return standing(
+            tenant,
+            account,
+            shown,
+            progress=self._gate.progress(account.id),
+            labels=(await self._gate.store.run(contacts.read_labels, account.id)).values(),
+            example=await self._gate.finder.example(tenant.name, account.sub, account.address),
+        )
+
+    def _back(self, tenant: WebTenant, visitor: Visitor, account: Account | None, note: str = "") -> Answer:
+        """To the page, where it shows the account."""
+        at = visitor.accounts.index(account) if account in visitor.accounts else 0
+        return self._frame.back(tenant, note, f"?account={at + 1}" if at else "")
 
     def _log(self, event: str, call: Call, visitor: Visitor) -> None:
         log.info(
@@ -125,3 +151,16 @@ class Mine:
             sub=visitor.person.sub,
             address=call.address,
         )
+
+
+def _account(call: Call, tenant: WebTenant, visitor: Visitor) -> Account | None:
+    """The account that a form is about; where it names none, the person's own.
+
+    :raises Ended: when it is not theirs, or is none.
+    """
+    if "account" not in call.form:
+        return visitor.account
+    account = visitor.of(call.form["account"])
+    if account is None:
+        raise Ended(endings.NOT_THEIRS, tenant)
+    return account

@@ -12,6 +12,7 @@ from ldapgw.status import timestamp
 from ldapgw.web.csrf import FIELD
 from ldapgw.web.endings import PERMISSIONS
 from ldapgw.web.language import LANGUAGES, Language, languages
+from ldapgw.web.tenant import WebTenant
 from ldapgw.words import marked
 
 # What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
@@ -33,12 +34,15 @@ class Pages:
         """One of our languages."""
         return self._languages[tag]
 
-    def render(self, language: str, template: str, **values: Any) -> str:
+    def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """A page.
 
         :param language: a tag of `LANGUAGES`.
+        :param template: its file; the script knows by it whether a page has become another one.
         """
-        return self._environments[language].get_template(template).render(values, path=self._path)
+        home = f"{self._path}/{tenant.name}/" if tenant else f"{self._path}/"
+        given = {"tenant": tenant, "path": self._path, "home": home, "page": template}
+        return self._environments[language].get_template(template).render(values, **given)
 
 
 def _environment(language: Language) -> Environment:

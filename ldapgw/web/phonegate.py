@@ -29,3 +29,8 @@ class PhoneGate:
     searches: Callable[[PhoneLogin], tuple[Seen, ...]]
     stranger: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
+
+
+def phone_topic(bind_dn: str) -> str:
+    """The topic of a phone's searches, for pages that are open (`ldapgw.web.live`)."""
+    return f"phone {bind_dn}"

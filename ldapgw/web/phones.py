@@ -7,7 +7,7 @@ A phone is its owner's and the tenant's administrators'; for everybody else it d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,13 +20,13 @@ from ldapgw.provisioning.settings import PASSWORD, Settings
 from ldapgw.provisioning.sheet import Advice, Sheet, Vendor, sheet
 from ldapgw.provisioning.vendors import VENDORS, vendors_of
 from ldapgw.store import phones as stored
-from ldapgw.store.accounts import Account
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.web import endings
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Answer, Call, Headers
 from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import FreshPasswords
+from ldapgw.web.phonegate import phone_topic
 from ldapgw.web.phonewords import ADVICE, GRAVE, lines, state
 from ldapgw.web.qr import qr_code
 from ldapgw.web.routes import Route, Who, get, post
@@ -38,6 +38,8 @@ log = Logger()
 
 # A person has a handful; a lift of them is a mistake, or worse.
 MOST_PHONES = 50
+# The owner of a phone of nobody's, in the form.
+SHARED = "shared"
 
 _WRONG_NAME = marked("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _TAKEN = marked("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
@@ -52,6 +54,7 @@ class Phones:
         self._gate = frame.gate.phones
         self._fresh = FreshPasswords()
         frame.parts.append(self.part)
+        frame.topics.append(self.topics)
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
@@ -68,6 +71,13 @@ class Phones:
         """One's phones, for one's own page (``my_phones.html``)."""
         mine, free = await self._frame.gate.store.run(_overview, visitor)
         return {"phones": [(login, self._state(login)) for login in mine], **_form(tenant, visitor, name=free)}
+
+    async def topics(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+        """What open pages listen to: one's own phones, and the one that an administrator looks at."""
+        mine, _ = await self._frame.gate.store.run(_overview, visitor)
+        name = call.query.get("phone", "")
+        looked_at = (await self._find(tenant, visitor, name),) if name else ()
+        return [phone_topic(self._gate.bind_dn(login)) for login in (*mine, *looked_at)]
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``/{tenant}/phones/{name}``: its state, its settings, its last searches."""
@@ -119,16 +129,16 @@ class Phones:
     async def add(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/phones``: a new phone; its page shows the password."""
         name, model = call.form.get("name", "").strip(), call.form.get("model", "")
-        numbers, owner = call.form.get("numbers", ""), call.form.get("owner", "me")
-        shared = owner == "shared" and tenant.is_admin(visitor.person.address)
-        is_form = model in {"", *MODELS} and numbers in {"", *Numbers} and (shared or owner == "me")
-        if not is_form or (visitor.account is None and not shared):
+        numbers, owner = call.form.get("numbers", ""), call.form.get("owner", "1")
+        account = visitor.numbered(owner)
+        shared = owner == SHARED and tenant.is_admin(visitor.person.address)
+        if model not in {"", *MODELS} or numbers not in {"", *Numbers} or not (account or shared):
             raise Ended(endings.BAD_FORM, tenant)
         password = credential.generate(self._frame.gate.random)
         login = PhoneLogin(
             name=name,
             tenant=tenant.name,
-            account_id=visitor.account.id if visitor.account and not shared else None,
+            account_id=account.id if account else None,
             numbers=Numbers(numbers) if numbers else _numbers_for(model),
             password=credential.hash_password(password, self._frame.gate.random),
             created_at=self._frame.now(),
@@ -176,7 +186,7 @@ class Phones:
         may = login is not None and login.tenant == tenant.name
         if login is None or not may:
             raise Ended(endings.NOT_FOUND, tenant)
-        if not _is_own(login, tenant, visitor.account) and not tenant.is_admin(visitor.person.address):
+        if not _is_own(login, visitor) and not tenant.is_admin(visitor.person.address):
             raise Ended(endings.NOT_FOUND, tenant)
         return login
 
@@ -229,8 +239,8 @@ class Phones:
         )
 
 
-def _is_own(login: PhoneLogin, tenant: WebTenant, account: Account | None) -> bool:
-    return login.tenant == tenant.name and account is not None and login.account_id == account.id
+def _is_own(login: PhoneLogin, visitor: Visitor) -> bool:
+    return any(account.id == login.account_id for account in visitor.accounts)
 
 
 def _of_name(connection: Connection, name: str) -> PhoneLogin | None:
@@ -241,8 +251,7 @@ def _of_name(connection: Connection, name: str) -> PhoneLogin | None:
 def _overview(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
     """A person's phones, and a name that is free for the next."""
     everybody = stored.read_all(connection)
-    account_id = visitor.account.id if visitor.account else None
-    mine = tuple(login for login in everybody if account_id is not None and login.account_id == account_id)
+    mine = tuple(login for login in everybody if _is_own(login, visitor))
     return mine, _free_name(visitor.person.address, {login.name.lower() for login in everybody})
 
 
@@ -265,14 +274,12 @@ def _free_name(address: str, taken: set[str]) -> str:
 
 
 def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, Any]:
-    """The values of the form that adds a phone."""
-    empty = {"name": "", "model": "", "numbers": "", "owner": "me", "wrong": ""}
-    return {
-        "new": {**empty, **filled},
-        "models": MODELS,
-        "may_add": visitor.account is not None or tenant.is_admin(visitor.person.address),
-        "may_share": tenant.is_admin(visitor.person.address),
-    }
+    """The values of the form that adds a phone; without owners nobody may add one."""
+    empty = {"name": "", "model": "", "numbers": "", "owner": "1", "wrong": ""}
+    owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
+    if tenant.is_admin(visitor.person.address):
+        owners.append((SHARED, marked("Nobody’s: it finds the shared contacts alone")))
+    return {"new": {**empty, **filled}, "models": MODELS, "owners": owners}
 
 
 def _attachment(file: str) -> Headers:

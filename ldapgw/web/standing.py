@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ldapgw.contact import Sharing
-from ldapgw.web.session import Visitor
+from ldapgw.contact import Sharing, Source
+from ldapgw.progress import Progress
+from ldapgw.status import HOUR, TESTING_SECONDS
+from ldapgw.store.accounts import Account
+from ldapgw.web.found import Hit
 from ldapgw.web.tenant import WebTenant
 from ldapgw.words import Phrase, Said, marked
 
@@ -55,24 +58,49 @@ STATES: Mapping[str, State] = {
     ),
 }
 
-SHARING: Mapping[Sharing, tuple[str, str]] = {
-    Sharing.PRIVATE: (marked("Private"), marked("Only your own phones find your contacts.")),
-    Sharing.CALLERS: (
-        marked("Callers’ names"),
-        marked(
-            "When one of your contacts calls a colleague, their phone shows the name. They cannot browse or search."
-        ),
-    ),
-    Sharing.SHARED: (
-        marked("Shared"),
-        marked("All phones of %(tenant)s find your contacts, with every number and address."),
-    ),
-}
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to share a book, explained by what a colleague's phone shows.
+
+    :ivar rings: whose name it shows when one of the contacts calls; empty: the number alone.
+    :ivar finds: whether its search finds the contact.
+    """
+
+    value: Sharing
+    title: str
+    sentence: Said
+    rings: bool
+    finds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the page says of an account.
+
+    :ivar shown: its account object (`ldapgw.status`), in the reader's language; None for one who never connected.
+    :ivar reconnect: whether connecting again ``must`` or ``may`` be done; empty where it would mend nothing.
+    :ivar testing: whether consent ends because the Google client is in "Testing".
+    :ivar labels: each label's name, and whether its contacts are taken; those wanted that are not there have None.
+    :ivar example: a contact of the book; a made-up one where there is none.
+    """
+
+    state: State
+    shown: Mapping[str, Any] | None = None
+    connected: bool = False
+    reconnect: str = ""
+    testing: bool = False
+    progress: Progress | None = None
+    sources: tuple[tuple[str, str, str], ...] = ()
+    labels: tuple[tuple[str, bool | None], ...] = ()
+    choices: tuple[Choice, ...] = ()
+    example: Hit | None = None
+
 
 SOURCES: Mapping[str, str] = {
-    "contacts": marked("Your contacts"),
-    "other_contacts": marked("Other contacts"),
-    "directory": marked("Company directory"),
+    Source.CONTACTS: marked("Your contacts"),
+    Source.OTHER_CONTACTS: marked("Other contacts"),
+    Source.DIRECTORY: marked("Company directory"),
 }
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", marked("on")),
@@ -86,41 +114,93 @@ _CONSENT_TROUBLES = frozenset({"consent_revoked", "scope_missing"})
 _ENDING = frozenset({"testing_client", "consent_ends"})
 
 
-def of_status(tenant: WebTenant, visitor: Visitor, status: Mapping[str, Any] | None) -> dict[str, Any]:
+def standing(
+    tenant: WebTenant,
+    account: Account | None,
+    shown: Mapping[str, Any] | None,
+    *,
+    progress: Progress | None = None,
+    labels: Iterable[str] = (),
+    example: Hit | None = None,
+) -> Standing:
     """What the page says of an account.
 
-    :param status: its account object; None for a person who has never connected.
+    :param shown: its account object; None for a person who has never connected.
+    :param labels: the names of those that it has at Google.
     """
-    return {
-        "state": _state(status),
-        "link": visitor.account.trouble.link if visitor.account and visitor.account.trouble else "",
-        "connected": visitor.account is not None and visitor.account.connected,
-        "reconnect": _reconnect(status) if status else "",
-        "sources": _sources(status) if status else (),
-        "choices": [
-            (sharing.value, label, Phrase(line, {"tenant": tenant.heading}))
-            for sharing, (label, line) in SHARING.items()
-        ],
-    }
+    if account is None or shown is None:
+        return Standing(STATES[""])
+    return Standing(
+        state=_state(shown),
+        shown=shown,
+        connected=account.connected,
+        reconnect=_reconnect(shown),
+        testing=_is_testing(account),
+        progress=progress,
+        sources=_sources(shown),
+        labels=_labels(tenant, labels),
+        choices=_choices(tenant),
+        example=example,
+    )
 
 
-def _state(status: Mapping[str, Any] | None) -> State:
-    if status is None:
-        return STATES[""]
-    new = status["state"] == "attention" and status["last_sync"] is None
-    return STATES["attention before the first sync" if new else status["state"]]
+def _state(shown: Mapping[str, Any]) -> State:
+    new = shown["state"] == "attention" and shown["last_sync"] is None
+    return STATES["attention before the first sync" if new else shown["state"]]
 
 
-def _reconnect(status: Mapping[str, Any]) -> str:
-    """Whether connecting again ``must`` or ``may`` be done; empty where it would mend nothing."""
-    if status["error"] and status["error"]["code"] in _CONSENT_TROUBLES:
+def _reconnect(shown: Mapping[str, Any]) -> str:
+    if shown["error"] and shown["error"]["code"] in _CONSENT_TROUBLES:
         return "must"
-    ends = any(warning["code"] in _ENDING for warning in status["warnings"])
-    return "may" if ends or "not granted" in status["sources"].values() else ""
+    ends = any(warning["code"] in _ENDING for warning in shown["warnings"])
+    return "may" if ends or "not granted" in shown["sources"].values() else ""
 
 
-def _sources(status: Mapping[str, Any]) -> list[tuple[str, str, Said]]:
+def _is_testing(account: Account) -> bool:
+    if account.refresh_expires_at is None or account.connected_at is None:
+        return False
+    return abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR
+
+
+def _sources(shown: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """Label, class and words of each source that takes part or should; none are known before the first sync."""
-    return [
-        (SOURCES[name], *_SOURCE_STATES[state]) for name, state in status["sources"].items() if state in _SOURCE_STATES
-    ]
+    return tuple(
+        (SOURCES[name], *_SOURCE_STATES[state]) for name, state in shown["sources"].items() if state in _SOURCE_STATES
+    )
+
+
+def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, bool | None], ...]:
+    wanted = {name.casefold(): name for name in tenant.labels}
+    there = sorted(labels, key=str.casefold)
+    missing = wanted.keys() - {name.casefold() for name in there} - {"mycontacts", "starred"}
+    found: list[tuple[str, bool | None]] = [(name, not wanted or name.casefold() in wanted) for name in there]
+    return (*found, *((wanted[name], None) for name in sorted(missing)))
+
+
+def _choices(tenant: WebTenant) -> tuple[Choice, ...]:
+    return (
+        Choice(
+            Sharing.PRIVATE,
+            marked("Private"),
+            marked("Only your own phones find your contacts. A colleague’s phone shows the number alone."),
+            rings=False,
+            finds=False,
+        ),
+        Choice(
+            Sharing.CALLERS,
+            marked("Callers’ names"),
+            marked("When one of your contacts calls a colleague, their phone shows the name. They cannot search."),
+            rings=True,
+            finds=False,
+        ),
+        Choice(
+            Sharing.SHARED,
+            marked("Shared"),
+            Phrase(
+                marked("All phones of %(tenant)s find your contacts, with every number and address."),
+                {"tenant": tenant.heading},
+            ),
+            rings=True,
+            finds=True,
+        ),
+    )

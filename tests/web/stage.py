@@ -22,6 +22,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.phonewatch import PhoneWatch
+from ldapgw.progress import ProgressBoard
 from ldapgw.provisioning.settings import Server
 from ldapgw.sandbox import browser as person
 from ldapgw.sandbox.app import sandbox
@@ -33,7 +34,9 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
 from ldapgw.web.app import web_resource
+from ldapgw.web.found import Finder, Found, Hit
 from ldapgw.web.gate import WebGate
+from ldapgw.web.live import Live, account_topic
 from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.place import Place
 from ldapgw.web.tenant import WebTenant
@@ -55,6 +58,7 @@ ACME = WebTenant(
     sources=(Source.CONTACTS,),
     sharing=Sharing.PRIVATE,
 )
+HOSTILE = "<script>alert('\"&')</script>"
 GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
 
 
@@ -70,6 +74,24 @@ class DirectStore:
                 return function(connection, *args, **kw)
 
         return maybeDeferred(in_transaction)
+
+
+class Shelf:
+    """A phone book of two, in the directory's place."""
+
+    def __init__(self, *hits: Hit) -> None:
+        self.hits = hits or (
+            Hit("Anna Berg", "Berg & Söhne", (("+49 30 1234567", "telephoneNumber"),), ("anna@example.net",), ALICE),
+            Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
+        )
+        self.asked: list[tuple[str, tuple[str, ...], str]] = []
+
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> Found:
+        self.asked.append((tenant, tuple(books), text))
+        return Found(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
+
+    async def example(self, tenant: str, book: str, name: str) -> Hit | None:
+        return self.hits[0]
 
 
 class Bytes:
@@ -154,6 +176,9 @@ class Stage:
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.watch = PhoneWatch(bases, self.clock.seconds)
+        self.live = Live()
+        self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
+        self.finder: Finder = Shelf()
 
     @property
     def gate(self) -> WebGate:
@@ -185,6 +210,9 @@ class Stage:
                 stranger=self.watch.searches.stranger,
                 certificate=self._certificate,
             ),
+            live=self.live,
+            progress=self.progress.of,
+            finder=self.finder,
         )
 
     async def _certificate(self) -> str:

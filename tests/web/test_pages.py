@@ -16,15 +16,15 @@ from ldapgw.store.accounts import Account, SourceState, Trouble
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import endings
 from ldapgw.web.endings import Ending
+from ldapgw.web.found import Found, Hit
 from ldapgw.web.notes import NOTES
 from ldapgw.web.pages import Pages
 from ldapgw.web.session import Visitor
-from ldapgw.web.standing import STATES, of_status
+from ldapgw.web.standing import STATES, standing
 from ldapgw.web.tenant import WebTenant
 
-from .stage import ACME, GLOBEX, NOW
+from .stage import ACME, GLOBEX, HOSTILE, NOW
 
-HOSTILE = "<script>alert('\"&')</script>"
 VOID = {"meta", "link", "input", "img", "br"}
 
 ACCOUNT = Account(
@@ -87,19 +87,20 @@ class Reader(HTMLParser):
         return {link for link in found if "language=" not in link and not link.startswith("#")}
 
 
-def shown(account: Account | None) -> Reader:
-    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account)
-    status = account_object(account, tuple(Source), "this page", NOW) if account else None
-    return Reader(account_page(ACME, visitor, status))
+def shown(account: Account | None, **more: Any) -> Reader:
+    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, (account,) if account else ())
+    return Reader(account_page(ACME, visitor, **more))
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
     return Pages("").render(language, template, **{"tenant": None, "visitor": None, "note": None, **values})
 
 
-def account_page(tenant: WebTenant, visitor: Visitor, status: Any, language: str = "en") -> str:
-    shown = of_status(tenant, visitor, status)
-    return render("account.html", language, tenant=tenant, visitor=visitor, account=status, **shown)
+def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **more: Any) -> str:
+    account = visitor.account
+    status = account_object(account, tuple(Source), "this page", NOW) if account else None
+    how = standing(tenant, account, status, **more)
+    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, standing=how)
 
 
 def welcome(tenant: WebTenant) -> str:
@@ -114,28 +115,33 @@ def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
 @pytest.mark.parametrize(
     ("account", "sign", "title", "offers"),
     [
-        (ACCOUNT, "✓", "Connected", {"sync", "share", "disconnect"}),
-        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"sync", "share", "disconnect"}),
-        (replace(ACCOUNT, last_sync=None), "✓", "Connected, first sync under way", {"sync", "share", "disconnect"}),
+        (ACCOUNT, "✓", "Connected", {"connect?add", "search", "sync", "share", "disconnect"}),
+        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"connect?add", "search", "sync", "share", "disconnect"}),
+        (
+            replace(ACCOUNT, last_sync=None),
+            "✓",
+            "Connected, first sync under way",
+            {"connect?add", "search", "sync", "share", "disconnect"},
+        ),
         (
             replace(ACCOUNT, trouble=Trouble("consent_revoked", NOW)),
             "!",
             "Needs attention",
-            {"connect", "sync", "share", "disconnect"},
+            {"connect", "connect?add", "search", "sync", "share", "disconnect"},
         ),
         (
             replace(ACCOUNT, trouble=Trouble("client_rejected", NOW)),
             "!",
             "Needs attention",
-            {"sync", "share", "disconnect"},
+            {"connect?add", "search", "sync", "share", "disconnect"},
         ),
         (
             replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
             "✓",
             "Connected",
-            {"connect", "sync", "share", "disconnect"},
+            {"connect", "connect?add", "search", "sync", "share", "disconnect"},
         ),
-        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect"}),
+        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "search"}),
         (None, "✗", "Not connected", {"connect"}),
     ],
     ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
@@ -218,6 +224,7 @@ def test_sharing_is_explained() -> None:
         ("shared", False),
     ]
     assert "Only your own phones find your contacts." in page.text
+    assert "Somebody calls Anna Berg +49 30 1234567" in page.text
 
 
 def test_every_form_has_the_token() -> None:
@@ -225,7 +232,7 @@ def test_every_form_has_the_token() -> None:
     page = shown(ACCOUNT)
     forms = [attrs for tag, attrs in page.tags if tag == "form"]
     tokens = [attrs["value"] for tag, attrs in page.tags if tag == "input" and attrs.get("name") == "token"]
-    assert len(forms) == len(tokens) == 4
+    assert len(forms) == len(tokens) == 5
     assert set(tokens) == {Visitor(SignIn("acme", "1", ""), "A" * 43, None).token}
     assert {form["method"] for form in forms} == {"post"}
 
@@ -233,10 +240,13 @@ def test_every_form_has_the_token() -> None:
 def test_hostile_texts_stay_text() -> None:
     """A title or an address cannot become a tag."""
     tenant = replace(ACME, title=HOSTILE)
-    visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, replace(ACCOUNT, address=HOSTILE))
-    status = account_object(replace(ACCOUNT, address=HOSTILE), (), "this page", NOW)
+    account = replace(ACCOUNT, address=HOSTILE)
+    visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, account, (account, replace(account, id=2)))
+    hit = Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
+    found = Found((hit, replace(hit, numbers=())))
     for html in (
-        account_page(tenant, visitor, status),
+        account_page(tenant, visitor, labels=[HOSTILE], example=hit),
+        render("search.html", tenant=tenant, visitor=visitor, sought=HOSTILE, found=found),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
         ending_page(endings.NOT_ALLOWED, tenant),

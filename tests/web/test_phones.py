@@ -15,11 +15,19 @@ from ldapgw.provisioning.settings import Server
 from ldapgw.provisioning.vendors import VENDORS
 from ldapgw.store import phones
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web.endings import Ended
+from ldapgw.web.exchange import Call
+from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import SECONDS
+from ldapgw.web.phonegate import phone_topic
+from ldapgw.web.phones import Phones
+from ldapgw.web.session import Visitor
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.test_filter import encode
 from tests.provisioning.readers import _yealink
+from tests.results import result_of
 
 from .stage import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage
 
@@ -158,7 +166,7 @@ def test_a_name_that_cannot_be(stage: Stage, name: str, wrong: str) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"model": "acme"}, {"numbers": "all"}, {"owner": "shared"}, {"owner": "bob"}],
+    [{"model": "acme"}, {"numbers": "all"}, {"owner": "shared"}, {"owner": "2"}],
     ids=lambda given: str(given),
 )
 def test_a_form_that_is_not_ours(stage: Stage, fields: dict[str, str]) -> None:
@@ -183,7 +191,23 @@ def test_an_administrator_adds_a_phone_of_nobody(stage: Stage) -> None:
     browser.consent("/acme/signin", account=ROOT)
     assert add(browser, "hall", owner="shared").status == 303
     assert stored(stage, "hall").account_id is None
-    assert add(browser, "mine", owner="me").status == 400
+    assert add(browser, "mine", owner="1").status == 400
+
+
+def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
+    """A person with several Google accounts chooses whose book the phone finds first."""
+    browser = stage.browser()
+    browser.consent()
+    browser.consent("/acme/connect?add", account=BOB)
+    page = browser.get("/acme/").body
+    assert re.findall(r'<option value="(\d)"[^>]*>([^<]*)<', page.partition('id="owner"')[2]) == [
+        ("1", ALICE),
+        ("2", BOB),
+    ]
+    assert add(browser, owner="2").status == 303
+    assert stored(stage).account_id == 2
+    assert browser.get(PHONE).status == 200
+    assert add(browser, "desk2", owner="3").status == 400
 
 
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +400,7 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
     def state() -> tuple[str, str]:
         page = browser.get(PHONE).body
         kind = re.findall(r'<div class="state (\w+)">', page)[0]
-        return kind, re.findall(r"<h1>desk1: (.*?)</h1>", page)[0]
+        return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
     assert state() == ("warn", "Waiting for its first search")
     stage.do(phones.seen, {"desk1": (NOW, "192.0.2.7")})
@@ -445,6 +469,30 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
     assert words_on(page).count("too long to be kept, or not to be read") == 2
     assert "(admin limit exceeded)" in words_on(page)
+
+
+def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
+    """What an open page of somebody's listens to."""
+    visitor = Visitor(
+        SignIn("acme", account, account),
+        "session",
+        None,
+        tuple(one for one in stage.accounts() if one.address == account),
+    )
+    phone_pages = Phones(Frame.of(stage.gate))
+    return list(result_of(phone_pages.topics(Call(query=query), ACME, visitor)))
+
+
+def test_what_open_pages_listen_to(stage: Stage) -> None:
+    """One's own phones; an administrator, the one that is looked at; nobody else's for anybody else."""
+    owner(stage)
+    topic = phone_topic(DESK1)
+    assert listened_to(stage, ALICE, {}) == [topic]
+    assert listened_to(stage, BOB, {}) == []
+    assert listened_to(stage, ROOT, {"phone": "desk1"}) == [topic]
+    with pytest.raises(Ended):
+        listened_to(stage, BOB, {"phone": "desk1"})
+    assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
 
 
 def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str]) -> None:
