@@ -35,7 +35,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
-    "provisioning": ({"models"}, PURE),
+    "provisioning": ({"models", "words"}, PURE),
     "searches": ({"errors"}, PURE),
     "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
     "trust": ({"certificate", "tls"}, {"OpenSSL"}),

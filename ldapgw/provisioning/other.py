@@ -9,11 +9,31 @@ from collections.abc import Iterable
 from ldapgw.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.provisioning.settings import MAX_HITS, Link, Security, Settings
 from ldapgw.provisioning.sheet import JSON, Field, Vendor
+from ldapgw.words import marked
+
+_LABELS = {
+    "server": marked("Server"),
+    "port": marked("Port"),
+    "security": marked("Encryption"),
+    "url": marked("LDAP URL"),
+    "base": marked("Search base"),
+    "scope": marked("Search scope"),
+    "user": marked("User name"),
+    "user_dn": marked("User name as a DN"),
+    "password": marked("Password"),
+    "version": marked("LDAP version"),
+    "name_filter": marked("Name filter"),
+    "number_filter": marked("Number filter"),
+    "name_attributes": marked("Name attributes"),
+    "number_attributes": marked("Number attributes"),
+    "display_name": marked("Display name"),
+    "max_hits": marked("Most hits"),
+}
 
 
 def _fields(settings: Settings, link: Link) -> Iterable[Field]:
-    for label, value in _values(settings, link).items():
-        yield Field(label.replace("_", " "), " ".join(value) if isinstance(value, tuple) else str(value))
+    for key, value in _values(settings, link).items():
+        yield Field(_LABELS[key], " ".join(value) if isinstance(value, tuple) else str(value))
 
 
 def _write(settings: Settings, link: Link) -> str:

@@ -40,6 +40,8 @@ log = Logger()
 MOST_PHONES = 50
 # The owner of a phone of nobody's, in the form.
 SHARED = "shared"
+# What a QR code holds of the fields of any phone.
+ON_CODE = ("Server", "Port", "Search base", "User name", "Password")
 
 _WRONG_NAME = marked("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
 _TAKEN = marked("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
@@ -88,6 +90,7 @@ class Phones:
         password = self._fresh.of(visitor.session, login.name, self._frame.now())
         habits = self._habits(login)
         seen = self._gate.searches(login)
+        when = [one.search.when for one in seen[:1]]
         return self._frame.page(
             call,
             "phone.html",
@@ -101,6 +104,8 @@ class Phones:
             vendors=[*fitting, *(vendor for vendor in VENDORS.values() if vendor not in fitting)],
             certificate=bool(await self._gate.certificate()),
             lines=lines(seen, habits),
+            last_seen=max((one for one in (login.last_seen, login.searched_at, *when) if one), default=None),
+            last_address=seen[0].search.address if seen else login.last_address,
             **self._sheet(tenant, login, chosen, password),
         )
 
@@ -223,9 +228,8 @@ class Phones:
     def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Any:
         """Everything that is entered into any phone, to be read by a camera."""
         made = self._made(tenant, login, VENDORS["other"], password)
-        wanted = ("server", "port", "base", "user", "password")
-        text = "\n".join(f"{field.label}: {field.value}" for field in made.fields if field.label in wanted)
         say = self._frame.pages.language(call.language).say
+        text = "\n".join(f"{say(field.label)}: {field.value}" for field in made.fields if field.label in ON_CODE)
         return qr_code(text, say(marked("The settings of this phone as a QR code, with its password")))
 
     def _log(self, event: str, call: Call, visitor: Visitor, login: PhoneLogin) -> None:
