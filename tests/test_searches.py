@@ -34,6 +34,7 @@ def test_the_newest_come_first_and_the_oldest_go() -> None:
     assert messages(kept) == [b"%d" % number for number in reversed(range(5, KEPT + 5))]
     assert kept.of(DESK2) == (Search(DESK2, "192.0.2.1", b"other", 0, OK, 0.002, 25.0),)
     assert kept.of("cn=desk3") == ()
+    assert kept._count == KEPT + 1
 
 
 def test_a_long_message_is_not_kept() -> None:

@@ -74,6 +74,8 @@ def test_a_phone_is_noted_once_a_minute() -> None:
     assert (stage.stored()[0], stage.judged) == (NOW, 1)
     stage.wait(NOTE_SECONDS)
     assert (stage.stored()[0], stage.judged) == (NOW + LOOK_SECONDS, 2)
+    stage.wait(NOTE_SECONDS * 3)
+    assert stage.judged == 2
     assert stage.stored("hall") == (None, "", None)
     stage.notes.stopService()
     assert not stage.clock.getDelayedCalls()
@@ -89,6 +91,8 @@ def test_that_it_works_is_noted_at_once_and_stays() -> None:
     stage.wait()
     assert stage.stored()[2] == NOW + LOOK_SECONDS
     stage.search(entries=1)
+    stage.wait()
+    assert stage.judged == 2
     stage.wait(NOTE_SECONDS * 2)
     stage.search()
     stage.wait()

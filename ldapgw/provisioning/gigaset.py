@@ -49,7 +49,7 @@ def _dect(settings: Settings, link: Link) -> Iterable[Field]:
     yield Field("LDAP search base (BaseDN)", settings.base_dn)
     yield Field("Username", settings.login)
     yield Field("Password", settings.password)
-    yield Field("Secure LDAP", "SSL/TLS" if link.security is Security.LDAPS else "–")
+    yield Field("Secure LDAP", "SSL/TLS" if link.security is Security.LDAPS else "off")
     yield Field("Name filter", name_filter("%"))
     yield Field("Number filter", number_filter("%"))
     yield Field("Display format", "%cn")

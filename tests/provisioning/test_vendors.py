@@ -36,7 +36,7 @@ SECURITY = {
     "cisco-spa": ("LDAP_Server", {"plain": "phonebook.example.com:389"}),
     "fanvil": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
     "fanvil-text": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
-    "gigaset": ("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "–"}),
+    "gigaset": ("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
     "gigaset-maxwell": ("NetDir.LDAP.0.Security", {"ldaps": "2", "starttls": "1", "plain": "0"}),
     "mitel": ("ldap server", {"plain": "desk1:0123456789abcdefghjk@phonebook.example.com:389"}),
     "panasonic": ("LDAP_SERVER", {"ldaps": "ldaps://phonebook.example.com", "plain": "ldap://phonebook.example.com"}),

@@ -436,7 +436,9 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     stage.clock.advance(1)
     search(stage)
     assert "Works" in words_on(browser.get(PHONE))
+    stage.clock.advance(1)
     search(stage, login="", entries=0)
+    assert "Searches without" in words_on(browser.get(PHONE))
     stage.clock.advance(901)
     assert "Searches without" not in words_on(browser.get(PHONE))
 
