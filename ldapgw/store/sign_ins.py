@@ -128,6 +128,12 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
     return SignIn(row.tenant, row.sub, row.address)
 
 
+def tenant_of(connection: Connection, token: str) -> str | None:
+    """Where a cookie belongs; None when it is unknown."""
+    tenant: str | None = connection.execute(select(sign_in.c.tenant).where(sign_in.c.token == _digest(token))).scalar()
+    return tenant
+
+
 def sign_out(connection: Connection, token: str) -> None:
     """Forget a cookie."""
     connection.execute(delete(sign_in).where(sign_in.c.token == _digest(token)))

@@ -128,7 +128,10 @@ class Consent:
         tenant = self._gate.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
             log.info("web: a callback without its consent, from {address}", address=call.address)
-            raise Ended(endings.EXPIRED)
+            # Whoever asks for it again is signed in: then we know where they belong.
+            session = call.cookies.get(Cookie.SESSION, "")
+            there = await self._gate.store.run(sign_ins.tenant_of, session) if session else None
+            raise Ended(endings.EXPIRED, self._gate.tenants.get(there or ""))
         return flow, tenant
 
     async def _arrive(self, flow: Flow, tenant: WebTenant, call: Call) -> Arrival:

@@ -12,6 +12,7 @@ from ldapgw.status import timestamp
 from ldapgw.web.csrf import FIELD
 from ldapgw.web.endings import PERMISSIONS
 from ldapgw.web.language import LANGUAGES, Language, languages
+from ldapgw.web.standing import SOURCES
 from ldapgw.web.tenant import WebTenant
 from ldapgw.words import marked
 
@@ -64,6 +65,7 @@ def _environment(language: Language) -> Environment:
         language=language,
         languages=LANGUAGES,
         navigation=NAVIGATION,
+        sources=SOURCES,
     )
     made.filters.update(say=language.say, count=language.count, moment=language.moment, day=language.day, iso=timestamp)
     return made

@@ -80,6 +80,7 @@ class Standing:
 
     :ivar shown: its account object (`ldapgw.status`), in the reader's language; None for one who never connected.
     :ivar reconnect: whether connecting again ``must`` or ``may`` be done; empty where it would mend nothing.
+    :ivar missing: whether a source was not granted.
     :ivar testing: whether consent ends because the Google client is in "Testing".
     :ivar labels: each label's name, and whether its contacts are taken; those wanted that are not there have None.
     :ivar example: a contact of the book; a made-up one where there is none.
@@ -90,6 +91,7 @@ class Standing:
     connected: bool = False
     reconnect: str = ""
     testing: bool = False
+    missing: bool = False
     progress: Progress | None = None
     sources: tuple[tuple[str, str, str], ...] = ()
     labels: tuple[tuple[str, bool | None], ...] = ()
@@ -104,7 +106,7 @@ SOURCES: Mapping[str, str] = {
 }
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "on": ("good", marked("on")),
-    "not granted": ("warn", marked("not granted: connect again and tick its box")),
+    "not granted": ("warn", marked("not granted")),
     "unavailable": ("quiet", marked("Google does not offer it to this account")),
 }
 
@@ -136,6 +138,7 @@ def standing(
         connected=account.connected,
         reconnect=_reconnect(shown),
         testing=_is_testing(account),
+        missing="not granted" in shown["sources"].values(),
         progress=progress,
         sources=_sources(shown),
         labels=_labels(tenant, labels),

@@ -141,7 +141,7 @@ def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
             "Connected",
             {"connect", "connect?add", "search", "sync", "share", "disconnect"},
         ),
-        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "search"}),
+        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "connect?add", "search"}),
         (None, "✗", "Not connected", {"connect"}),
     ],
     ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
@@ -208,7 +208,7 @@ def test_the_sources() -> None:
         Source.DIRECTORY: SourceState.UNAVAILABLE,
     }
     page = shown(replace(ACCOUNT, sources=sources))
-    assert "Your contacts on Other contacts not granted: connect again and tick its box" in page.text
+    assert "Your contacts on Other contacts not granted" in page.text
     assert "Company directory Google does not offer it to this account" in page.text
     assert "/acme/connect" in page.links()
     assert "Other contacts" not in shown(ACCOUNT).text
