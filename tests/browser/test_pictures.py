@@ -20,8 +20,10 @@ from PIL import Image
 
 from ldapgw.contact import Source
 from ldapgw.web import endings
+from ldapgw.web.qr import qr_code
 from tests.browser.window import Window
 from tests.checkout import ROOT
+from tests.journeys.running import wait_until
 
 OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]
@@ -119,6 +121,61 @@ def done(here: Window) -> None:
     here.open("done")
 
 
+def _add_phone(here: Window, name: str, model: str) -> None:
+    """A new phone, on its page."""
+    here.connect("alice@acme.example")
+    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Model")).select_option(model)
+    here.press("Add")
+    here.page.locator("#the-password").wait_for()
+
+
+def phone(here: Window) -> None:
+    """With what somebody sees who sets it up: a search that is off, and one that finds."""
+    name = f"desk-{here.language.tag}"
+    _add_phone(here, name, "yealink")
+    here.site.phones[name] = here.page.locator("#the-password").inner_text()
+    wait_until(lambda: here.site.ldapsearch("(telephoneNumber=+49309999999)", "cn", phone=name)[0] == 0, "the phone")
+    here.site.ldapsearch("-z", "50", "(|(cn=m*)(sn=m*)(o=m*))", "cn", "sn", "telephoneNumber", "mobile", phone=name)
+    here.waits_for(f"{name}: {here.say('Works')}")
+    _settle(here)
+
+
+def phone_fields(here: Window) -> None:
+    _add_phone(here, "desk-fields", "gigaset")
+    _settle(here)
+
+
+def phone_taken(here: Window) -> None:
+    here.expected = ("400",)
+    here.connect("alice@acme.example")
+    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.press("Add")
+    here.page.locator("[aria-invalid]").wait_for()
+
+
+def _settle(here: Window) -> None:
+    """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
+    text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
+    drawn = str(qr_code(text, "")).partition("stroke")[2].partition(' d="')[2].partition('"')[0]
+    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, drawn])
+
+
+PASSWORD = "7h3kq0m2xv9r5tzc8wne"
+_NOTHING_RANDOM = """([shown, drawn]) => {
+  const password = document.getElementById("the-password").textContent;
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    text.data = text.data.replaceAll(password, shown).replace(/(port = )[0-9]+/, "$1389");
+    text.data = text.data.replace(/[0-9.]+( \\w+)? ?20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
+    if (text.parentNode.id === "field-3") text.data = "389";
+    text.data = text.data.replace(/[0-9.]+ ms/, "0.4 ms");
+  }
+  for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
+}"""
+
+
 # Name of the pictures, the language, how to get there, and what has to be at rest.
 PAGES: dict[str, tuple[str, Visit]] = {
     "front": ("en", front),
@@ -131,6 +188,10 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "attention": ("en", attention),
     "never-connected": ("en", never_connected),
     "search": ("en", search),
+    "phone": ("en", phone),
+    "phone-de": ("de", phone),
+    "phone-fields": ("de", phone_fields),
+    "phone-taken": ("en", phone_taken),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
@@ -211,7 +272,8 @@ def test_the_html_is_valid(html: Path) -> None:
 
 def _source(here: Window) -> str:
     """The page as we sent it."""
-    answer = here.context.request.fetch(here.page.url) if here.page.url.endswith(("/", "?account=2")) else None
+    ours = here.page.url.endswith(("/", "?account=2")) or "/phones/" in here.page.url
+    answer = here.context.request.fetch(here.page.url) if ours else None
     return str(answer.text() if answer else here.page.content())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The gateway with a wire that tells of each search: ``python -m tests.journeys.observed --config FILE run``.
+"""The gateway with a wire that tells of each search: ``python tests/journeys/observed.py --config FILE run``.
 
 It stands where `Gate.observe` will: the octets of a search and how it ended go to `Searches.observe`, with the
 arguments that the wire will give.
