@@ -92,9 +92,18 @@ def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> No
 
 def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
     """The picture stays the same one."""
-    before = scene.catalog.served
+    before, told = scene.catalog.served, scene.told
     scene.clock.advance(LOOK_SECONDS)
-    assert scene.catalog.served is before
+    assert (scene.catalog.served, scene.told) == (before, told)
+
+
+def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
+    """Once, within a second."""
+    told = scene.told
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.told == told + 1
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:

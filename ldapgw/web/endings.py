@@ -45,6 +45,18 @@ class Link:
     label: str
     target: str
 
+    def address(self, home: str, *, popup: bool) -> str:
+        """Where it leads.
+
+        :param home: the tenant's page.
+        :param popup: whether it goes on in a pop-up, which the way back closes.
+        """
+        if self.target.startswith("https://"):
+            return self.target
+        if not popup:
+            return home + self.target
+        return f"{home}{self.target}{'&' if '?' in self.target else '?'}popup" if self.target else f"{home}done"
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

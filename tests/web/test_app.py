@@ -11,6 +11,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from ldapgw.errors import StoreError
+from ldapgw.store import accounts
+from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes
 from ldapgw.web.frame import Frame
 
@@ -203,6 +205,32 @@ def test_static_files(browser: Browser, name: str, kind: str) -> None:
     again = browser.get(f"/static/{name}", {"If-None-Match": seen.headers["etag"][0]})
     assert (again.status, again.body) == (304, "")
     assert "://" not in seen.body.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
+    """It is not sent again to whoever shows it; another one is, and so is an error."""
+    browser.consent()
+    browser.get("/acme/")
+    seen = browser.get("/acme/")
+    kept = {"If-None-Match": seen.headers["etag"][0]}
+    again = browser.get("/acme/", kept)
+    assert (again.status, again.body) == (304, "")
+    (account,) = stage.accounts()
+    stage.do(accounts.begin_sync, account.id)
+    assert browser.get("/acme/", kept).status == 304
+    stage.do(accounts.end_sync, account, stage.clock.seconds(), stage.clock.seconds() + 600)
+    assert browser.get("/acme/", kept).status == 200
+    missing = browser.get("/acme/nothing")
+    assert browser.get("/acme/nothing", {"If-None-Match": missing.headers["etag"][0]}).status == 404
+
+
+def test_what_a_page_fetches_by_itself(stage: Stage, browser: Browser) -> None:
+    """A window that is left open keeps nobody signed in."""
+    browser.consent()
+    for _ in range(IDLE_SECONDS // 3600 + 1):
+        stage.clock.advance(3600)
+        page = browser.get("/acme/", {"Ldapgw-Live": "look"}).body
+    assert "Sign out" not in page
 
 
 def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
