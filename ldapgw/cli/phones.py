@@ -132,10 +132,10 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
 
     :raises UserError: when there is none.
     """
-    for login in stored.read_all(connection):
-        if login.name.lower() == name.lower():
-            return login
-    raise UserError(f"there is no phone {name}")
+    login = stored.of_name(connection, name)
+    if login is None:
+        raise UserError(f"there is no phone {name}")
+    return login
 
 
 def _numbers_for(model: str | None) -> Numbers:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ldapgw.store.tables import phone
 
@@ -72,22 +73,41 @@ class SearchNote:
 
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     """All phones of the gateway, by name."""
-    return tuple(
-        PhoneLogin(
-            row.name,
-            row.tenant,
-            row.account_id,
-            Numbers(row.numbers),
-            row.password,
-            row.created_at,
-            row.model,
-            row.last_seen,
-            row.last_address,
-            row.searched_at,
-            row.search_hint or "",
-            row.worked_at,
-        )
-        for row in connection.execute(select(phone).order_by(phone.c.name))
+    return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
+
+
+def of_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
+    """The phones of some accounts, by name."""
+    wanted = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
+    return tuple(map(_login, connection.execute(wanted)))
+
+
+def of_name(connection: Connection, name: str) -> PhoneLogin | None:
+    """The phone of a name, in whichever case; None where there is none."""
+    row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()
+    return _login(row) if row is not None else None
+
+
+def names(connection: Connection, beginning: str) -> frozenset[str]:
+    """The names of the gateway that begin like that, in lower case."""
+    name = func.lower(phone.c.name)
+    return frozenset(connection.execute(select(name).where(name.startswith(beginning, autoescape=True))).scalars())
+
+
+def _login(row: Row[Any]) -> PhoneLogin:
+    return PhoneLogin(
+        row.name,
+        row.tenant,
+        row.account_id,
+        Numbers(row.numbers),
+        row.password,
+        row.created_at,
+        row.model,
+        row.last_seen,
+        row.last_address,
+        row.searched_at,
+        row.search_hint or "",
+        row.worked_at,
     )
 
 

@@ -187,9 +187,8 @@ class Phones:
 
         :raises Ended: not found, whether there is none of that name or it is somebody else's.
         """
-        login = await self._frame.gate.store.run(_of_name, name)
-        may = login is not None and login.tenant == tenant.name
-        if login is None or not may:
+        login = await self._frame.gate.store.run(stored.of_name, name)
+        if login is None or login.tenant != tenant.name:
             raise Ended(endings.NOT_FOUND, tenant)
         if not _is_own(login, visitor) and not tenant.is_admin(visitor.person.address):
             raise Ended(endings.NOT_FOUND, tenant)
@@ -247,34 +246,24 @@ def _is_own(login: PhoneLogin, visitor: Visitor) -> bool:
     return any(account.id == login.account_id for account in visitor.accounts)
 
 
-def _of_name(connection: Connection, name: str) -> PhoneLogin | None:
-    """In whichever case, as it is for phones."""
-    return next((login for login in stored.read_all(connection) if login.name.lower() == name.lower()), None)
-
-
 def _overview(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
     """A person's phones, and a name that is free for the next."""
-    everybody = stored.read_all(connection)
-    mine = tuple(login for login in everybody if _is_own(login, visitor))
-    return mine, _free_name(visitor.person.address, {login.name.lower() for login in everybody})
+    mine = stored.of_accounts(connection, [account.id for account in visitor.accounts])
+    person = re.sub(r"[^a-z0-9]+", "-", visitor.person.address.partition("@")[0].lower()).strip("-")[:40] or "phone"
+    taken = stored.names(connection, f"{person}-")
+    return mine, next(name for number in range(1, len(taken) + 2) if (name := f"{person}-{number}") not in taken)
 
 
 def _add(connection: Connection, login: PhoneLogin) -> Said:
     """Store a phone; what speaks against it, or empty."""
-    own = [one for one in stored.read_all(connection) if one.account_id == login.account_id]
-    if login.account_id is not None and len(own) >= MOST_PHONES:
+    own = stored.of_accounts(connection, [login.account_id]) if login.account_id is not None else ()
+    if len(own) >= MOST_PHONES:
         return marked("You have as many phones as a person may have: remove one first.")
     return "" if stored.add(connection, login) else _TAKEN
 
 
 def _numbers_for(model: str) -> Numbers:
     return Numbers.ENTRIES if model and MODELS[model].per_number else Numbers.VALUES
-
-
-def _free_name(address: str, taken: set[str]) -> str:
-    """A name to propose: it only has to be unique."""
-    person = re.sub(r"[^a-z0-9]+", "-", address.partition("@")[0].lower()).strip("-")[:40] or "phone"
-    return next(name for number in range(1, len(taken) + 2) if (name := f"{person}-{number}") not in taken)
 
 
 def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, Any]:

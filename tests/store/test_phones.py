@@ -59,3 +59,18 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
     assert phones.read_all(connection) == (expected,)
     phones.set_password(connection, "desk1", DESK.password)
     assert phones.read_all(connection) == (DESK,)
+
+
+def test_finding_some(connection: Connection, vault: Vault) -> None:
+    """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
+    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
+        phones.add(connection, replace(DESK, name=name, account_id=owner))
+    assert [login.name for login in phones.of_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]
+    assert phones.of_accounts(connection, []) == ()
+    found = phones.of_name(connection, "DESK-2")
+    assert found is not None
+    assert found.name == "Desk-2"
+    assert phones.of_name(connection, "desk-1") is None
+    assert phones.names(connection, "desk-") == {"desk-2"}
+    assert phones.names(connection, "desk_") == {"desk_1"}
