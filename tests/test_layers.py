@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VALUES = {"errors", "dialstring", "numberplan", "number", "contact", "credential", "ber"}
+VALUES = {"errors", "dialstring", "numberplan", "number", "contact", "credential", "ber", "words"}
 PURE: set[str] = set()
 
 # Package or module: which of ours it may import, and which packages of others.  Python's own are free to all.
@@ -23,8 +23,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "models": (set(), PURE),
-    "explain": ({"errors", "number", "directory"}, PURE),
+    "explain": ({"errors", "number", "numberplan", "directory"}, PURE),
     "ber": ({"errors"}, PURE),
+    "words": (set(), PURE),
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "numberplan", "errors", "directory.dn"}, {"msgspec", "twisted"}),
@@ -33,18 +34,42 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
     ),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
-    "status": ({"contact", "store.accounts"}, PURE),
-    "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
+    "status": ({"contact", "store.accounts", "words"}, PURE),
+    "progress": ({"contact"}, PURE),
+    "finder": ({"directory", "errors", "web.found"}, {"twisted"}),
+    "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
+    "provisioning": ({"models", "words"}, PURE),
+    "searches": ({"errors"}, PURE),
+    "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
+    "trust": ({"certificate", "tls"}, {"OpenSSL"}),
+    "listening": ({"config", "provisioning"}, PURE),
+    "searchnotes": ({"errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
+    "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
         {"errors", "ber", "complaints", "directory", "__init__"},
         {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"},
     ),
     "web": (
-        {"errors", "contact", "google", "store", "status", "__init__"},
-        {"klein", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
+        {
+            *(
+                "errors",
+                "contact",
+                "credential",
+                "google",
+                "hints",
+                "models",
+                "progress",
+                "provisioning",
+                "store",
+                "status",
+                "words",
+            ),
+            "__init__",
+        },
+        {"babel", "klein", "segno", "jinja2", "markupsafe", "twisted", "treq", "zope", "sqlalchemy", "werkzeug"},
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
     "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
@@ -67,6 +92,8 @@ DOORS = {
     "phonenumbers": {"numberplan"},
     "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},
+    "babel": {"web.language"},
+    "segno": {"web.qr"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }

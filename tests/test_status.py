@@ -99,19 +99,19 @@ CODES = (
 @pytest.mark.parametrize("code", CODES)
 def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
     """No braces are left, and an unknown code has one as well."""
-    text = message(code, FINE, PAGE)
+    text = str(message(code, FINE, PAGE))
     assert text.endswith(".")
     assert "{" not in text
-    assert text != message("unheard of", FINE, PAGE) or code == "internal"
+    assert text != str(message("unheard of", FINE, PAGE)) or code == "internal"
 
 
 def test_a_message_names_who_and_where() -> None:
     """And where to mend it, if Google said so."""
-    assert message("consent_revoked", FINE, PAGE) == (
+    assert str(message("consent_revoked", FINE, PAGE)) == (
         "Google no longer accepts the consent of alice@acme.example. Connect again on "
         "https://phonebook.example.com/acme/; until then the contacts stay as they are."
     )
-    assert "at https://console.example/x." in message("api_disabled", FINE, PAGE, "https://console.example/x")
+    assert "at https://console.example/x." in str(message("api_disabled", FINE, PAGE, "https://console.example/x"))
 
 
 def test_an_error_has_code_message_and_since() -> None:
@@ -119,7 +119,7 @@ def test_an_error_has_code_message_and_since() -> None:
     account = replace(FINE, trouble=Trouble("network", NOW - 60))
     assert account_object(account, (), PAGE, NOW)["error"] == {
         "code": "network",
-        "message": message("network", FINE, PAGE),
+        "message": str(message("network", FINE, PAGE)),
         "since": "2027-01-15T07:59:00Z",
     }
 

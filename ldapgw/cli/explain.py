@@ -71,5 +71,5 @@ def _states(site: Site, database: Database, login: PhoneLogin) -> Iterator[BookS
         if seen is Seen.PRIVATE:
             continue
         trouble = account.trouble
-        words = message(trouble.code, account, site.page(account.tenant), trouble.link) if trouble else ""
+        words = str(message(trouble.code, account, site.page(account.tenant), trouble.link)) if trouble else ""
         yield BookState(account.address, seen, state(account, now()), words, account.skipped)

@@ -3,11 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, func, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store.tables import account, contact, label, source
@@ -42,7 +55,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch."""
+    """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch.
+
+    :ivar owner: the sub of another Google user who has added it to their page.
+    """
 
     id: int
     tenant: str
@@ -65,6 +81,7 @@ class Account:
     contacts: int
     numbers: int
     skipped: Mapping[str, int]
+    owner: str | None = None
 
     @property
     def connected(self) -> bool:
@@ -122,12 +139,35 @@ def of_user(connection: Connection, tenant: str, sub: str) -> Account | None:
     return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
 
 
+def of_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
+    """All accounts on a person's page: their own first, then those that they have added."""
+    found = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
+    return tuple(sorted(found, key=lambda one: (one.sub != sub, one.id)))
+
+
+def standings(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
+    """By tenant and person, whatever can change of the accounts on their page; of those persons alone."""
+    found: dict[tuple[str, str], tuple[object, ...]] = {}
+    query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STANDING)).order_by(account.c.id)
+    for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
+        for one in {row.sub, row.owner} & set(subs):
+            found[row.tenant, one] = (*found.get((row.tenant, one), ()), tuple(row))
+    return found
+
+
 def connect(
-    connection: Connection, vault: Vault, tenant: str, grant: NewGrant, sharing: Sharing, now: float
+    connection: Connection,
+    vault: Vault,
+    tenant: str,
+    grant: NewGrant,
+    sharing: Sharing,
+    now: float,
+    owner: str | None = None,
 ) -> int | None:
     """Store what a consent gave; the account of the same `sub` continues.  A full sync is due.
 
     :param sharing: of a new account; one that we know keeps its own.
+    :param owner: the person on whose page it is to be as well; None changes nothing.
     :returns: the account's id; None, and nothing is stored, when there is no refresh token, neither new nor known.
     """
     known = of_user(connection, tenant, grant.sub)
@@ -150,6 +190,8 @@ def connect(
     }
     if grant.refresh_token is not None:
         values["refresh_token"] = vault.seal(grant.refresh_token)
+    if owner is not None and owner != grant.sub:
+        values["owner"] = owner
     if known is None:
         new = insert(account).values(tenant=tenant, sub=grant.sub, sharing=sharing, **values).returning(account.c.id)
         new_id: int = connection.execute(new).scalar_one()
@@ -205,6 +247,11 @@ def disconnect(connection: Connection, account_id: int) -> None:
             | {"scopes": "", "syncing": False, "failures": 0, "generation": account.c.generation + 1}
         )
     )
+
+
+def disown(connection: Connection, account_id: int) -> None:
+    """Take an account off the page of the person who has added it."""
+    connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
 def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
@@ -301,6 +348,11 @@ def set_sources(connection: Connection, account_id: int, states: Mapping[Source,
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
 
 
+_STANDING = (
+    *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
+    *("next_sync", "error_code", "wish", "due", "generation"),
+)
+
 _FORGOTTEN = (
     "connected_at",
     "refresh_token",
@@ -381,6 +433,7 @@ def _account(
         wish=Wish(row.wish) if row.wish else None,
         due=Wish(row.due) if row.due else None,
         generation=row.generation,
+        owner=row.owner,
         sources=states,
         contacts=contacts,
         numbers=numbers,

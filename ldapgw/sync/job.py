@@ -29,6 +29,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import People, fingerprint
 from ldapgw.google.person import Reading, read_person
+from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, SourceState, Tokens
 from ldapgw.store.contacts import Record, SyncState
@@ -85,6 +86,7 @@ class SyncJob:
 
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param now: seconds since the epoch.
+    :param note_progress: told how far an account's sync is, by its id; None when it has ended.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class SyncJob:
         tenants: Mapping[str, SyncedTenant],
         run_off_thread: Callable[..., Awaitable[Any]],
         now: Callable[[], float],
+        note_progress: Callable[[int, Progress | None], None],
     ) -> None:
         self._store = store
         self._vault = vault
@@ -105,6 +108,7 @@ class SyncJob:
         self._tenants = tenants
         self._run_off_thread = run_off_thread
         self._now = now
+        self._note_progress = note_progress
 
     def serves(self, tenant: str) -> bool:
         """Whether the configuration knows a tenant; accounts of one that was taken out of it rest."""
@@ -117,6 +121,12 @@ class SyncJob:
         :raises GoogleError: as Google has it, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
         """
+        try:
+            return await self._sync(account, full=full, accept_shrink=accept_shrink)
+        finally:
+            self._note_progress(account.id, None)
+
+    async def _sync(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
         tenant = self._tenants[account.tenant]
         granted = [source for source in tenant.sources if source in sources_of(account.scopes)]
         states = dict.fromkeys(tenant.sources, SourceState.NOT_GRANTED)
@@ -175,6 +185,8 @@ class SyncJob:
                 readings += await self._run_off_thread(_read_page, page.persons, source, tenant.region)
                 last = page.next_sync_token or last
                 total = page.total or total
+                if token is None:
+                    self._note_progress(account.id, Progress(source, len(readings), total or None))
             if token is None and len(readings) < total * LEAST_OF_TOTAL:
                 raise BadResponse("the listing is shorter than its total")
             return _Fetched(tuple(readings), last, bound_to, full=token is None)

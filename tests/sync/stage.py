@@ -21,6 +21,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.number import NumberFormat
 from ldapgw.offthread import OffThread
+from ldapgw.progress import Progress
 from ldapgw.publisher import Publisher
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.grants import Grantee
@@ -118,6 +119,7 @@ class Stage:
             run_off_thread=at_once,
         )
         self.line = Line(self.world)
+        self.progress: list[tuple[int, Progress | None]] = []
         http: Any = self.line
         self.job = SyncJob(
             store=self.store,
@@ -127,6 +129,7 @@ class Stage:
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
             run_off_thread=at_once,
             now=self.clock.seconds,
+            note_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
         )
         self.scheduler = self.new_scheduler()
 
@@ -206,7 +209,8 @@ class Stage:
             for directory in self.catalog.dit().directories
             for found in directory.books
             if found.name == book
-            for entry in found.shelves.contacts.entries
+            for shelf in found.shelves.contacts
+            for entry in shelf
         ]
 
     def calls(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from ldapgw.errors import (
     SuspiciousShrink,
 )
 from ldapgw.google.people import Page
+from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
@@ -85,6 +86,9 @@ def test_several_pages_are_one_sync() -> None:
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     stage.sync()
     assert stage.account().contacts == 2500
+    account = stage.account().id
+    steps = [Progress(Source.CONTACTS, fetched, 2500) for fetched in (1000, 2000, 2500)]
+    assert stage.progress == [(account, step) for step in (*steps, None)]
     assert stage.calls() == {CONNECTIONS: 3, GROUPS: 1}
 
 

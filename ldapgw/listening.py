@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ldapgw.config import Config
+from ldapgw.provisioning.settings import Link, Security, Server
 
 _TCP = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
 
@@ -43,13 +44,27 @@ class Listening:
         return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
 
 
+def phone_server(config: Config) -> Server:
+    """Where phones find the gateway: by the page's host name, on the first ports that are known."""
+    return Server(
+        host=urlsplit(config.web.public_url).hostname or "",
+        port=_port(config.ldap.listen),
+        tls_port=_port(config.ldap.listen_tls),
+        start_tls=config.tls is not None,
+        require_tls=config.ldap.require_tls,
+    )
+
+
 def ldap_url(config: Config) -> str:
-    """The address that phones are to be given: on TLS where there is a port for it, by the page's host name."""
-    host = urlsplit(config.web.public_url).hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    for scheme, endpoints in (("ldaps", config.ldap.listen_tls), ("ldap", config.ldap.listen)):
-        for endpoint in endpoints:
-            found = Listening.read(endpoint)
-            if found is not None and found.port:
-                return f"{scheme}://{host}:{found.port}"
-    return f"ldap://{host}"
+    """The address that phones are to be given: on TLS where there is a port for it."""
+    server = phone_server(config)
+    if server.tls_port:
+        return Link(Security.LDAPS, server.host, server.tls_port).url
+    link = Link(Security.PLAIN, server.host, server.port)
+    return link.url if server.port else link.address
+
+
+def _port(endpoints: tuple[str, ...]) -> int:
+    """The first that is known; 0: none is."""
+    found = (Listening.read(endpoint) for endpoint in endpoints)
+    return next((one.port for one in found if one is not None and one.port), 0)

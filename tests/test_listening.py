@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.cli.listening import Listening, ldap_url
 from ldapgw.config import decode
+from ldapgw.listening import Listening, ldap_url
 
 TENANT = {"name": "acme", "base_dn": "dc=acme"}
 
