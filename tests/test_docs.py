@@ -392,9 +392,10 @@ def an_account() -> Account:
 
 def test_warning_codes_are_documented() -> None:
     """Warnings that an account can have are explained."""
-    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0)
-    assert {warning["code"] for warning in told["warnings"]} == {"testing_client", "stale"}
-    assert {"testing_client", "consent_ends", "stale"} <= set(first_column(TROUBLE, "Warnings of an account"))
+    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
+    known = {warning["code"] for warning in told["warnings"]}
+    assert known == {"testing_client", "stale", "certificate_expiry"}
+    assert known | {"consent_ends"} == set(first_column(TROUBLE, "Warnings of an account"))
 
 
 def test_account_objects_are_documented() -> None:

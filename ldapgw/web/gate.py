@@ -28,6 +28,7 @@ class WebGate:
     :ivar random: returns as many random bytes as asked for, as `os.urandom` does.
     :ivar trusts: whether an address is a trusted proxy's.
     :ivar ready: whether the directory is loaded and LDAP listens.
+    :ivar certificate_ends: when the certificate that phones are shown ends, where that is near.
     :ivar changed: called after an account was changed; sync and directory look again at once.
     :ivar live: who is told of changes on open pages.
     :ivar progress: how far the sync of an account is, by its id; None when none is running.
@@ -44,6 +45,7 @@ class WebGate:
     random: Callable[[int], bytes]
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
+    certificate_ends: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
     live: Live
     progress: Callable[[int], Progress | None]

@@ -77,7 +77,13 @@ class Shelf:
 
     def __init__(self, *hits: Hit) -> None:
         self.hits = hits or (
-            Hit("Anna Berg", "Berg & Söhne", (("+49 30 1234567", "telephoneNumber"),), ("anna@example.net",), "team@acme.example"),
+            Hit(
+                "Anna Berg",
+                "Berg & Söhne",
+                (("+49 30 1234567", "telephoneNumber"),),
+                ("anna@example.net",),
+                "team@acme.example",
+            ),
             Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
         )
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
@@ -154,6 +160,7 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     changes: int = 0
     is_ready: bool = True
+    certificate_ends: float | None = None
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -193,6 +200,7 @@ class Stage:
             random=self.random,
             trusts=self.trusts,
             ready=lambda: self.is_ready,
+            certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
             live=self.live,
             progress=self.progress.of,
