@@ -103,7 +103,9 @@ def test_others_get_their_turn() -> None:
     """A search through many contacts gives way between two slices."""
     clock = Clock()
     done: list[Any] = []
-    Deferred.fromCoroutine(finder(clock=clock, more=5000).find("acme", ["bob"], "xaver")).addBoth(done.append)
+    Deferred.fromCoroutine(finder(Sharing.CALLERS, clock, more=5000).find("acme", ["alice"], "+4930999000")).addBoth(
+        done.append
+    )
     assert not done
     clock.advance(0)
     assert names(done[0]) == ["Xaver Quitt"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.book import Book
+from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.rootdse import Features, root_dse
@@ -47,8 +47,13 @@ class Directory:
         return next((book for book in self.books if book.key == access.book), None)
 
     def visible(self, access: Access) -> tuple[Book, ...]:
-        """The books that exist for somebody: one's own and the shared ones."""
-        return tuple(book for book in self.books if book.key == access.book or book.sharing is Sharing.SHARED)
+        """The books that exist for somebody: one's own, then the shared ones, then the Workspace directory."""
+        seen = [book for book in self.books if book.key == access.book or book.sharing is Sharing.SHARED]
+        return tuple(sorted(seen, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
+
+    def callers(self, access: Access) -> tuple[Book, ...]:
+        """Other people's books that tell a caller's name."""
+        return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, create_engine, insert, text
 
 from ldapgw.errors import StoreError
 from ldapgw.store import phones, tables
-from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.database import Database, _alembic, prepare_state_dir
 from ldapgw.store.watch import Watch
-from tests.store.test_phones import DESK
+from tests.store.test_phones import DESK, NOW
 
 
 def opened(path: Path) -> Database:
@@ -83,16 +85,30 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_copy_is_kept_of_a_database_that_is_upgraded(tmp_path: Path) -> None:
-    """Named after the version it came from."""
+def old(path: Path) -> None:
+    """A database as the first version left it, with a phone in it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
+        columns = ", ".join(row)
+        connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
+    engine.dispose()
+
+
+def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    """A copy of it as it was is kept, named after the version it came from."""
     path = tmp_path / "ldapgw.db"
+    old(path)
     database = opened(path)
-    database._keep_copy("0001")
     with database.begin() as connection:
-        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        assert phones.read_all(connection) == (DESK,)
     database.close()
-    with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert copy.execute("SELECT name FROM phone").fetchall() == [("desk1",)]
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
