@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +15,7 @@ from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Scope, 
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError
+from ldapgw.explain.query import is_number
 from ldapgw.web.found import Found, Hit
 
 # As many as a person looks through before they type one more letter.
@@ -24,7 +24,6 @@ MOST_HITS = 20
 _NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 _SHOWN = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
-_NUMBER = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 # Contacts, and not the tree that they stand in.
 _CONTACT = Equality("objectClass", b"person")
 
@@ -87,7 +86,7 @@ class DirectoryFinder:
 def _while_typed(text: str) -> Filter:
     """What phones ask for the beginning of a name or a number; digits alone may be keypad letters too."""
     value = text.encode("utf-8", "surrogateescape")
-    attributes = (*_NUMBERS, *_NAMES) if _NUMBER.fullmatch(text) else _NAMES
+    attributes = (*_NUMBERS, *_NAMES) if is_number(text) else _NAMES
     begins = tuple(Substrings(attribute, value, (), None) for attribute in attributes)
     whole = tuple(Equality(attribute, value) for attribute in _NUMBERS) if attributes is not _NAMES else ()
     return And((_CONTACT, Or((*begins, *whole))))

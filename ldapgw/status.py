@@ -145,13 +145,13 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
         return []
     text = (
         marked(
-            "The gateway's certificate has expired on %(when)s; phones that check it find nothing. The administrator "
-            "has to renew it."
+            "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
         )
         if ends <= now
         else marked(
-            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. The administrator "
-            "has to renew it."
+            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
         )
     )
     return [("certificate_expiry", Phrase(text, {"when": Moment(ends)}))]

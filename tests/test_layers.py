@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts", "words"}, PURE),
     "progress": ({"contact"}, PURE),
-    "finder": ({"directory", "errors", "web.found"}, {"twisted"}),
+    "finder": ({"directory", "errors", "explain.query", "web.found"}, {"twisted"}),
     "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),

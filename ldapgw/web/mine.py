@@ -79,8 +79,8 @@ class Mine:
         found = visitor.accounts
         if tenant.is_admin(visitor.person.address):
             found = await self._gate.store.run(accounts.read_all, tenant.name)
-        url, now = self._frame.place.page(tenant.name), self._frame.now()
-        objects = [account_object(one, tenant.sources, url, now, self._gate.certificate_ends()) for one in found]
+        url, now, ends = self._frame.place.page(tenant.name), self._frame.now(), self._gate.certificate_ends()
+        objects = [account_object(one, tenant.sources, url, now, ends) for one in found]
         return document({"tenant": tenant.name, "accounts": objects})
 
     async def sync(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:

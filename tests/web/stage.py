@@ -81,7 +81,13 @@ class Shelf:
 
     def __init__(self, *hits: Hit) -> None:
         self.hits = hits or (
-            Hit("Anna Berg", "Berg & Söhne", (("+49 30 1234567", "telephoneNumber"),), ("anna@example.net",), ALICE),
+            Hit(
+                "Anna Berg",
+                "Berg & Söhne",
+                (("+49 30 1234567", "telephoneNumber"),),
+                ("anna@example.net",),
+                "team@acme.example",
+            ),
             Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
         )
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
