@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import platform
+import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from tests.bench.directory.rounds import P99_GOAL, Comparison
 from tests.bench.directory.servers import OURS, THEIRS
 from tests.bench.runs import Figure
 from tests.bench.table import simple_table
+from tests.ldap.slapd import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,12 @@ class Results:
 
 
 def machine() -> str:
-    """What it was measured on."""
-    python = f"{platform.python_implementation()} {platform.python_version()}, Twisted {version('twisted')}"
-    return f"{python}, {cpu_count()} processors"
+    """What it was measured with."""
+    versions = [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
+    if PROGRAM is not None:
+        said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
+        versions += re.findall(r"slapd \d[.\d]*", said)[:1]
+    return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
 
 
 def lines(results: Results) -> Iterator[str]:
