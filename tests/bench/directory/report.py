@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from math import isfinite
+from math import floor, isfinite, log10
 from os import cpu_count
 from typing import Any
 
@@ -88,10 +88,10 @@ def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
         ours, theirs = one.middle(OURS), one.middle(THEIRS) if THEIRS in one.servers else None
         yield (
             one.workload.title,
-            _number(one.times(), 2),
+            _ratio(one.times()),
             f"≥ {one.workload.goal:g}",
             _verdict(one, met=one.is_fast),
-            _number(one.p99, 2),
+            _ratio(one.p99),
             f"≤ {P99_GOAL:g}",
             _verdict(one, met=one.is_even),
             f"{one.rate(OURS):,.0f}",
@@ -118,13 +118,20 @@ def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
 
 def _beside(one: Comparison, name: str) -> str:
     errors = one.middle(name).errors
-    return f"{one.rate(name):,.0f} ({_number(one.times(name), 3)})" + (f", {errors} errors" if errors else "")
+    return f"{one.rate(name):,.0f} ({_ratio(one.times(name))})" + (f", {errors} errors" if errors else "")
 
 
 def _figures(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
     yield ("With", "Figure", "Goal", OURS, "")
     for one in found:
         yield (one.load, one.what, one.goal, one.text, ("ok" if one.met else "MISSED") if one.goal else "")
+
+
+def _ratio(value: float | None) -> str:
+    """Three digits that say something, however small or large it is."""
+    if value is None or not isfinite(value) or value <= 0:
+        return "-"
+    return f"{value:.{max(0, 2 - floor(log10(value)))}f}"
 
 
 def _number(value: float | None, digits: int) -> str:
