@@ -95,7 +95,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         )
         results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=given.ldapjs))
     if workloads or "memory" in parts or "change" in parts:
-        above = runs.empty(setting)
+        above = runs.empty(setting) if "memory" in parts else None
         for count in sizes:
             for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
                 results.add(found)
