@@ -18,7 +18,7 @@ PURE: set[str] = set()
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), PURE),
     "dialstring": (set(), PURE),
-    "numberplan": (set(), {"phonenumbers"}),
+    "numberplan": ({"dialstring"}, {"phonenumbers"}),
     "number": ({"dialstring", "numberplan"}, PURE),
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
@@ -26,7 +26,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "numberplan", "errors", "directory.dn"}, {"msgspec", "twisted"}),
-    "google": ({"errors", "contact", "dialstring", "number", "__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"}),
+    "google": (
+        {"errors", "contact", "dialstring", "number", "__init__"},
+        {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
+    ),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts"}, PURE),
     "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
