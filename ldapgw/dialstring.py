@@ -46,7 +46,8 @@ def clean(text: str) -> str:
     """Text with compatibility forms folded (full-width and Arabic digits too) and invisible signs taken out."""
     text = text[:LONGEST_TYPED]
     if not (text.isascii() and text.isprintable()):
-        folded = unicodedata.normalize("NFKC", text)
+        # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
+        folded = unicodedata.normalize("NFKC", text)[:LONGEST_TYPED]
         text = "".join(_visible(sign) for sign in folded)
     return " ".join(text.split())
 
@@ -83,6 +84,11 @@ def unwrapped(text: str) -> str:
 def bare(text: str) -> str:
     """An unwrapped text without service code and remark, its extension announced as `phonenumbers` knows it."""
     return _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", text, count=1))
+
+
+def is_spelt(text: str) -> bool:
+    """Whether a number has letters among its digits."""
+    return _LETTER.search(text) is not None
 
 
 def without_extension(text: str, extension: str) -> str:

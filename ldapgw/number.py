@@ -127,12 +127,13 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
     else:
         dialling = numberplan.dialling(region)
         behind = _behind_outside_line(core, plain.digits, outside_line)
-        if len(behind) >= dialling.shortest:
-            found[parse(behind, region)] = None
-        for dialled in (plain.digits, behind):
+        inside = parse(behind, region)
+        if inside is not None and len(inside.digits) >= dialling.shortest:
+            found[inside] = None
+        for dialled in (number.digits for number in (plain, inside) if number):
             # The first way to take it is the plain reading.
             found |= {parse("+" + one, region): None for one in dialling.abroad(dialled)[1:]}
-        found[_with_plus(plain.digits, region)] = None
+        found[_with_plus(plain, region)] = None
     return tuple(number for number in found if number is not None)
 
 
@@ -250,6 +251,11 @@ def _taken_apart(typed: str, region: str) -> tuple[str, str, numberplan.Parsed |
     if parsed is not None and parsed.extension:
         return dialstring.without_extension(core, parsed.extension), parsed.extension, parsed
     bare = dialstring.without_remark(core)
+    # Spelt on the keys behind a 1 it is a North American one, wherever it is read.
+    if bare.startswith("1") and dialstring.is_spelt(bare):
+        american = numberplan.parse("+" + bare, region)
+        if american is not None and numberplan.is_valid(american):
+            return "+" + bare, "", american
     return bare, "", parsed if bare == core else numberplan.parse(bare, region)
 
 
@@ -273,7 +279,8 @@ def _behind_outside_line(core: str, digits: str, outside_line: str) -> str:
     before, plus, behind = core.partition("+")
     if plus:
         return plus + behind if outside_line and dialstring.dialled(before) == outside_line else ""
-    return digits.removeprefix(outside_line) if outside_line and digits.startswith(outside_line) else ""
+    written = core if core.startswith(outside_line) else digits
+    return written.removeprefix(outside_line) if outside_line and digits.startswith(outside_line) else ""
 
 
 def _as_from_abroad(digits: str, region: str) -> list[str]:
@@ -283,12 +290,13 @@ def _as_from_abroad(digits: str, region: str) -> list[str]:
     return ["+" + one for one in abroad or ((digits,) if lost else ())]
 
 
-def _with_plus(digits: str, region: str) -> Number | None:
+def _with_plus(plain: Number, region: str) -> Number | None:
     """A number whose "+" was lost on its way, if there is such a one."""
-    if len(digits) <= SHORTEST_PUBLIC or digits[0] not in "123456789":
+    written = "+" + plain.digits
+    if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == written:
         return None
-    parsed = numberplan.parse("+" + digits, region)
-    return parse("+" + digits, region) if parsed is not None and numberplan.is_valid(parsed) else None
+    parsed = numberplan.parse(written, region)
+    return parse(written, region) if parsed is not None and numberplan.is_valid(parsed) else None
 
 
 def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, ...]:

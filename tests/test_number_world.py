@@ -169,6 +169,20 @@ def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, re
     assert found or not known.writings & {stored.e164, stored.national}
 
 
+@settings(max_examples=500, deadline=None)
+@given(DIGITS, st.sampled_from(REGIONS))
+def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
+    """Where a plain number is not given to the library, it is read as the library reads it."""
+    bare = digits.removeprefix("+")
+    international = digits.startswith("+")
+
+    def e164(parsed: numberplan.Parsed | None) -> str:
+        full = parsed is not None and numberplan.is_possible(parsed) and len(bare) >= numberplan.SHORTEST_PUBLIC
+        return numberplan.e164(parsed) if full and parsed is not None else ""
+
+    assert e164(numberplan.read(bare, region, international=international)) == e164(numberplan.parse(digits, region))
+
+
 @pytest.mark.long
 def test_the_whole_world() -> None:
     """Each example in each of its writings, stored and asked for, at home, in Germany and in the United States."""
