@@ -18,7 +18,7 @@ PURE: set[str] = set()
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), PURE),
     "dialstring": (set(), PURE),
-    "numberplan": (set(), {"phonenumbers"}),
+    "numberplan": ({"dialstring"}, {"phonenumbers"}),
     "number": ({"dialstring", "numberplan"}, PURE),
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
