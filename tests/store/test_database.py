@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ from tests.store.test_phones import DESK
 
 def opened(path: Path) -> Database:
     database = Database(f"sqlite:///{path}")
-    database.open()
+    try:
+        database.open()
+    except StoreError:
+        database.close()
+        raise
     return database
 
 
@@ -75,7 +80,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     """A downgrade loses nothing."""
     path = tmp_path / "ldapgw.db"
     opened(path).close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
     with pytest.raises(StoreError, match=r"ldapgw\.db: was made by a newer ldapgw"):
@@ -89,7 +94,7 @@ def test_a_copy_is_kept_of_a_database_that_is_upgraded(tmp_path: Path) -> None:
     database = opened(path)
     database._keep_copy("0001")
     database.close()
-    with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
@@ -150,12 +155,11 @@ def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     """After the wait, which is shortened here."""
     monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.01)
     database = opened(tmp_path / "ldapgw.db")
-    with sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None) as other:
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="cannot be used: database is locked"), database.begin():
             pass
         other.execute("ROLLBACK")
-    other.close()
     database.close()
 
 
