@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import finalize
 
 from cryptography.fernet import Fernet
 from treq.testing import StubTreq
@@ -106,6 +107,7 @@ class Stage:
         self.world.add_account(CAROL, "Carol", "C")
         self.database = self.new_database()
         self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.vault = Vault([Fernet.generate_key()])
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = StoreWorker(self.database, at_once)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from weakref import finalize
 
 from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
@@ -172,6 +173,7 @@ class Stage:
         self.clock.advance(NOW)
         self.database = Database("sqlite://")
         self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = DirectStore(self.database)
         self.vault = Vault([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
