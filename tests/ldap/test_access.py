@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: MIT
+"""Access: whatever a phone asks, it is never shown what it may not see, and nothing that it may not see shows through.
+
+The wire is asked, with controls and cookies; `offices` says what may be seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from random import Random
+
+import pytest
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Sharing
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.filters import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.directory.schema import attribute_type
+from ldapgw.ldap.gate import Gate
+from tests.ldap import asks, offices, pdu
+from tests.ldap.offices import Desk, Key, Office, Person
+from tests.ldap.test_filter import encode
+from tests.ldap.world import Client, make_factory, turn
+
+SEEDS = range(12)
+ENTRY, DONE = 0x64, 0x65
+NUMBERS = frozenset(offices.ATTRIBUTE_OF.values())
+
+# Searches in every run; each is made of its number, so that one that fails can be asked again.
+SOME = 1500
+
+
+class Phone:
+    """A connection of a phone to a gateway that serves an office."""
+
+    def __init__(self, dit: Dit, desk: Desk) -> None:
+        self._clock = Clock()
+        gate = Gate(lambda: dit, lambda *_: None, lambda _: desk.viewer, b"the key of this process")
+        self._client = Client(make_factory(gate, self._clock))
+
+    def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:
+        found = self._client.ask(request, 7, controls)
+        while not found or found[-1].code is None:
+            turn(self._clock)
+            found += self._client.received()
+        return found
+
+
+@cache
+def phone(seed: int, at: int) -> Phone:
+    place = offices.office(seed)
+    return Phone(_dit(seed), place.desks[at])
+
+
+@cache
+def blind(seed: int, at: int) -> Phone:
+    """The same phone in an office that has nothing else than what the phone may see."""
+    place = offices.office(seed)
+    return Phone(offices.build(offices.without_the_rest(place, place.desks[at])), place.desks[at])
+
+
+@cache
+def _dit(seed: int) -> Dit:
+    return offices.build(offices.office(seed))
+
+
+@cache
+def reckoned(seed: int, at: int) -> tuple[dict[Key, offices.Attributes], dict[Key, offices.Attributes]]:
+    place = offices.office(seed)
+    return offices.may_see(place, place.desks[at]), offices.callers(place, place.desks[at])
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search of somebody.
+
+    :ivar borrowed: whose page's cookie is sent; None: nobody's.
+    """
+
+    seed: int
+    desk: int
+    base: str
+    scope: int
+    filter: Filter
+    attributes: tuple[str, ...]
+    size: int
+    types_only: bool
+    sort: tuple[str, ...] = ()
+    window: tuple[int, int] | bytes | None = None
+    page: int = 0
+    borrowed: int | None = None
+
+    @property
+    def request(self) -> bytes:
+        return pdu.search(
+            self.base, self.scope, encode(self.filter), self.attributes, size=self.size, types_only=self.types_only
+        )
+
+    @property
+    def controls(self) -> bytes:
+        parts = [asks.sort(*self.sort)] if self.sort else []
+        if self.window is not None:
+            parts.append(asks.view(1, 5, self.window))
+        if self.page:
+            parts.append(asks.page(self.page, self._cookie()))
+        return pdu.controls(*parts) if parts else b""
+
+    def _cookie(self) -> bytes:
+        """That of the first page which somebody else got of the same search."""
+        if self.borrowed is None:
+            return b""
+        *_, done = phone(self.seed, self.borrowed).ask(self.request, pdu.controls(asks.page(1)))
+        return asks.cookie(done) if asks.PAGED in dict(done.controls) else b""
+
+
+_NAMES = ("cn", "sn", "givenName", "displayName", "o", "ou", "mail", "uid", "name", "telephoneNumber", "mobile",
+          "homePhone", "fax", "objectClass", "entryDN", "entryUUID", "hasSubordinates", "initials",
+          "nosuch")  # fmt: skip
+_SELECTIONS = ((), ("*", "+"), ("+",), ("1.1",), ("cn", "telephoneNumber"), ("CN SN", "mail", "uid"), ("mobile", "o"),
+               ("entryDN", "fax", "@inetOrgPerson"))  # fmt: skip
+
+
+def _writings(e164: str) -> Iterator[str]:
+    yield e164
+    yield "0" + e164[3:]
+    yield "00" + e164[1:]
+    yield "00" + e164[3:]
+    yield e164[3:5] + " " + e164[5:]
+    yield "*" + e164[-7:]
+
+
+@cache
+def _values(seed: int) -> list[str]:
+    """What is in an office, and how it is typed."""
+    place = offices.office(seed)
+    persons = [person for shelf in place.shelves for person in shelf.persons]
+    found = [shelf.name for shelf in place.shelves] + [shelf.key for shelf in place.shelves]
+    for person in persons:
+        found += [person.name, person.given, person.family, person.company, person.uid, *person.mails]
+        found += [writing for _, text in person.numbers for writing in _writings(text)]
+    return [*dict.fromkeys(found), *_bases(seed), "inetOrgPerson", "TRUE", "", "a", "zz"]
+
+
+@cache
+def _bases(seed: int) -> list[str]:
+    """The names of all entries there are, whoever may see them, and of some that there are not."""
+    place = offices.office(seed)
+    found = ["", "cn=subschema", "dc=example", "dc=nowhere", "nodn"]
+    for tenant in place.lenient:
+        base = Dn.parse(offices.base_of(tenant))
+        found += [str(base), str(base.child("ou", "phones")), str(base.child("ou", "phones").child("cn", "desk0"))]
+        found += [str(base.child("ou", "nobody")), str(base.child("ou", "nobody").child("uid", "c1"))]
+    for shelf in place.shelves:
+        unit = Dn.parse(offices.base_of(shelf.tenant)).child("ou", shelf.name)
+        found += [str(unit), *(str(unit.child("ou", label)) for label in shelf.labels), str(unit.child("uid", "c9"))]
+        for person in shelf.persons:
+            found += [str(unit.child("uid", person.uid)), str(unit.child("uid", f"{person.uid}-1"))]
+            found += [str(unit.child("ou", label).child("uid", person.uid)) for label in person.labels]
+            for _, text in person.numbers:
+                rdn = (("cn", person.name), ("telephonenumber", text))
+                found.append(str(Dn((rdn, *Dn.parse(offices.base_of(shelf.tenant)).rdns))))
+    return found
+
+
+def _term(dice: Random, seed: int) -> Filter:
+    name, value = dice.choice(_NAMES), dice.choice(_values(seed)).encode()
+    start, length = dice.randrange(5), dice.randrange(1, 7)
+    part = value[start : start + length] or b"a"
+    match dice.randrange(10):
+        case 0 | 1:
+            return Equality(name, value)
+        case 2:
+            return Approximate(name, value)
+        case 3 | 4:
+            return Substrings(name, part, (), None)
+        case 5:
+            return Substrings(name, None, (part,), None)
+        case 6:
+            return Substrings(name, None, (), part)
+        case 7:
+            return dice.choice((GreaterOrEqual, LessOrEqual))(name, value)
+        case 8:
+            return Present(name)
+        case _:
+            rule = dice.choice((None, "caseIgnoreMatch", "telephoneNumberMatch"))
+            return Extensible(rule, name, value, dice.random() < 0.5)
+
+
+def _filter(dice: Random, seed: int, depth: int = 0) -> Filter:
+    kind = dice.randrange(8)
+    if kind == 0 and depth < 3:
+        return Not(_filter(dice, seed, depth + 1))
+    if kind in (1, 2) and depth < 3:
+        return dice.choice((And, Or))(tuple(_filter(dice, seed, depth + 1) for _ in range(dice.randrange(4))))
+    return Present("objectClass") if kind == 3 else _term(dice, seed)
+
+
+@cache
+def _callers(seed: int, desk: int) -> list[Person]:
+    """Those in callers' books who have a number."""
+    place = offices.office(seed)
+    shelves = offices.told_of_callers(place, place.desks[desk])
+    return [person for shelf in shelves for person in shelf.persons if person.numbers]
+
+
+def _feeling(dice: Random, person: Person, seed: int) -> Filter:
+    """A caller's number, as a whole or in part, and something else about the caller that is nobody's business."""
+    kind, text = dice.choice(person.numbers)
+    attribute = dice.choice((offices.ATTRIBUTE_OF[kind], "telephoneNumber"))
+    writing = dice.choice([*_writings(text)]).encode()
+    whole = Equality(attribute, writing)
+    part = dice.choice((Substrings(attribute, writing[:-1], (), None), Substrings(attribute, None, (), writing[-7:])))
+    held = {"mail": person.mails, "o": (person.company,), "uid": (person.uid,), "givenName": (person.given,)}
+    name, values = dice.choice([(name, values) for name, values in held.items() if any(values)])
+    secret = dice.choice((Present(name), Equality(name, values[0].encode()), Substrings(name, b"m", (), None)))
+    return dice.choice((
+        whole, whole, part, And((whole, secret)), And((whole, secret)), And((whole, Not(secret))), And((part, secret)),
+        Or((whole, secret)), And((Not(whole), secret)), And((whole, _term(dice, seed))), Extensible(None, *_of(whole)),
+    ))  # fmt: skip
+
+
+def _of(term: Equality) -> tuple[str, bytes]:
+    return term.attribute, term.value
+
+
+def search(number: int) -> Asked:
+    """Anybody's search for anything anywhere; the same for the same number.  Every other one feels for callers."""
+    dice = Random(number)
+    seed = dice.choice(SEEDS)
+    place = offices.office(seed)
+    desks = range(len(place.desks))
+    feeling = [desk for desk in desks if _callers(seed, desk)] if number % 2 else []
+    desk = dice.choice(feeling or desks)
+    tenant, _ = dice.choice(place.desks[desk].tenants or (("acme", ""),))
+    usual = dice.random() < (0.9 if feeling else 0.6)
+    asked = Asked(
+        seed,
+        desk,
+        offices.base_of(tenant) if usual else dice.choice(_bases(seed)),
+        2 if usual else dice.choice((2, 1, 0)),
+        _feeling(dice, dice.choice(_callers(seed, desk)), seed) if feeling else _filter(dice, seed),
+        dice.choice(_SELECTIONS),
+        dice.choice((0, 0, 0, 1, 3)),
+        types_only=dice.random() < 0.1,
+    )
+    sort = dice.choice((("cn",), ("-sn", "uid"), ("mail",), ("telephoneNumber",)))
+    match dice.randrange(10):
+        case 0:
+            return replace(asked, sort=sort)
+        case 1:
+            return replace(asked, sort=sort, window=dice.choice(((1, 0), (2, 5), b"b")))
+        case 2 | 3:
+            page = replace(asked, page=dice.choice((1, 4)), borrowed=dice.choice((None, *desks)))
+            return replace(page, sort=sort) if dice.random() < 0.5 else page
+        case _:
+            return asked
+
+
+# --- judgement --------------------------------------------------------------------------------------------------------
+
+
+def named(sought: Filter) -> Iterator[str]:
+    """The ends of all values that a filter compares whole: no number may come that has none of these."""
+    match sought:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from named(term)
+        case Not(term):
+            yield from named(term)
+        case Equality(_, value) | Approximate(_, value):
+            yield re.sub(r"\D", "", value.decode())[-7:]
+
+
+def judge(asked: Asked, entry: pdu.Response) -> None:
+    """Hold an entry against what its reader may see."""
+    if entry.dn.lower() in ("", "cn=subschema"):
+        return
+    whole, callers = reckoned(asked.seed, asked.desk)
+    name = offices.key_of(entry.dn)
+    allowed = whole.get(name) or callers.get(name)
+    assert allowed is not None, entry.dn
+    for description, values in entry.attributes:
+        kind = attribute_type(description)
+        assert kind is not None, description
+        texts = {value.decode() for value in values}
+        if kind.name == "entryDN":
+            assert texts <= {entry.dn}
+        elif kind.name not in offices.OPERATIONAL or name not in whole:
+            assert texts <= allowed.get(kind.name, frozenset()), description
+        if name not in whole and kind.name in NUMBERS:
+            assert {text[-7:] for text in texts} <= set(named(asked.filter))
+    if name not in whole:
+        [told] = [text for rdn in Dn.parse(entry.dn).rdns for of, text in rdn if of == "telephonenumber"]
+        assert told[-7:] in set(named(asked.filter))
+
+
+def judge_end(asked: Asked, done: pdu.Response) -> None:
+    """The end of a search names nothing that its reader may not see."""
+    whole, _ = reckoned(asked.seed, asked.desk)
+    assert done.kind == DONE
+    assert not done.matched_dn or offices.key_of(done.matched_dn) in whole
+
+
+def never_shown(asked: Asked) -> None:
+    """Every entry is one that its reader may see, and the answer is that of an office without all else."""
+    mine = phone(asked.seed, asked.desk)
+    controls = asked.controls
+    *entries, done = mine.ask(asked.request, controls)
+    assert {entry.kind for entry in entries} <= {ENTRY}
+    for entry in entries:
+        judge(asked, entry)
+    judge_end(asked, done)
+    *others, end = blind(asked.seed, asked.desk).ask(asked.request, controls)
+    assert [entry.dn for entry in entries] == [other.dn for other in others]
+    assert [entry.attributes for entry in entries] == [other.attributes for other in others]
+    assert (done.code, done.matched_dn, done.diagnostic) == (end.code, end.matched_dn, end.diagnostic)
+    told = [[control for control in one.controls if control[0] != asks.PAGED] for one in (done, end)]
+    assert told[0] == told[1]
+
+
+def test_a_phone_is_never_shown_what_it_may_not_see() -> None:
+    """Some hundreds of searches of anybody's, for anything, anywhere."""
+    for number in range(SOME):
+        never_shown(search(number))
+
+
+@pytest.mark.long
+def test_ten_thousand_searches() -> None:
+    """The same, for others."""
+    for number in range(SOME, SOME + 10_000):
+        never_shown(search(number))
+
+
+# --- that there is something to find ----------------------------------------------------------------------------------
+
+
+def everything(seed: int, at: int) -> list[pdu.Response]:
+    asked = Asked(seed, at, "", 2, Present("objectClass"), ("*", "+"), 0, types_only=False)
+    *entries, done = phone(seed, at).ask(asked.request)
+    assert done.code == 0 or not offices.office(seed).desks[at].tenants
+    return entries
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_reckoned_is_what_there_is(seed: int) -> None:
+    """Whoever asks for everything gets every book, and each contact whole: the reckoning is not too generous."""
+    place: Office = offices.office(seed)
+    for at, desk in enumerate(place.desks):
+        whole, _ = reckoned(seed, at)
+        shown = {offices.key_of(entry.dn): entry for entry in everything(seed, at)}
+        assert shown.keys() <= whole.keys()
+        units = {key for key, held in whole.items() if "inetOrgPerson" not in held["objectClass"]}
+        assert units <= shown.keys()
+        for key, entry in shown.items():
+            held = {name: frozenset(value.decode() for value in values) for name, values in entry.attributes}
+            expected = {name: values for name, values in whole[key].items() if values}
+            assert {name: values for name, values in held.items() if name in expected} == expected
+            assert held.keys() - expected.keys() <= offices.OPERATIONAL | {"entryDN"}
+        persons = [person for shelf in offices.seen_wholly(place, desk) for person in shelf.persons]
+        if not desk.per_number:
+            assert {person.name for person in persons} == {
+                dict(entry.attributes)["cn"][0].decode() for key, entry in shown.items() if key not in units
+            }
+
+
+def test_callers_are_told() -> None:
+    """In the offices there are callers to be found: the tests above have something to judge."""
+    told = 0
+    for seed in SEEDS:
+        place = offices.office(seed)
+        for at, desk in enumerate(place.desks):
+            for shelf in offices.told_of_callers(place, desk):
+                assert shelf.sharing is Sharing.CALLERS
+                for person in shelf.persons:
+                    for kind, text in person.numbers:
+                        sought = Equality(offices.ATTRIBUTE_OF[kind], text.encode())
+                        base = offices.base_of(shelf.tenant)
+                        asked = Asked(seed, at, base, 2, sought, (), 0, types_only=False)
+                        *entries, _ = phone(seed, at).ask(asked.request)
+                        names = {dict(entry.attributes)["cn"][0].decode() for entry in entries}
+                        assert any(name.startswith(person.name) for name in names)
+                        told += 1
+    assert told > 50
