@@ -21,6 +21,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "models": (set(), PURE),
+    "export": ({"contact", "directory", "number"}, PURE),
     "explain": ({"errors", "number", "directory"}, PURE),
     "ber": ({"errors"}, PURE),
     "directory": (VALUES, {"anyascii"}),
