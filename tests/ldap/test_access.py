@@ -65,19 +65,24 @@ class Phone:
 @cache
 def phone(seed: int, at: int) -> Phone:
     place = offices.office(seed)
-    return Phone(_dit(seed), place.desks[at])
+    return Phone(dit_of(seed), place.desks[at])
 
 
 @cache
 def blind(seed: int, at: int) -> Phone:
     """The same phone in an office that has nothing else than what the phone may see."""
-    place = offices.office(seed)
-    return Phone(offices.build(offices.without_the_rest(place, place.desks[at])), place.desks[at])
+    return Phone(blind_dit(seed, at), offices.office(seed).desks[at])
 
 
 @cache
-def _dit(seed: int) -> Dit:
+def dit_of(seed: int) -> Dit:
     return offices.build(offices.office(seed))
+
+
+@cache
+def blind_dit(seed: int, at: int) -> Dit:
+    place = offices.office(seed)
+    return offices.build(offices.without_the_rest(place, place.desks[at]))
 
 
 @cache
