@@ -123,7 +123,7 @@ def is_e164(text: str) -> bool:
 
 def is_whole(digits: str) -> bool:
     """Whether a "+" and digits are seven at least, and that many are left without a trunk prefix among them."""
-    country = _country(digits)
+    country = country_of(digits)
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
 
@@ -154,7 +154,7 @@ def canonical(text: str) -> Parsed | None:
 
     Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
     """
-    country = _country(text[1:])
+    country = country_of(text[1:])
     if country is None:
         return None
     code, plan = country
@@ -235,7 +235,7 @@ def _made(country: str, digits: str) -> Parsed:
     )
 
 
-def _country(digits: str) -> tuple[str, Dialling] | None:
+def country_of(digits: str) -> tuple[str, Dialling] | None:
     """The country code that digits begin with, and how numbers are dialled there; None where it is not assigned."""
     for length in (1, 2, 3):
         regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))

@@ -23,6 +23,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "models": (set(), PURE),
+    "export": ({"contact", "directory", "number"}, PURE),
     "explain": ({"errors", "number", "numberplan", "directory"}, PURE),
     "ber": ({"errors"}, PURE),
     "words": (set(), PURE),
