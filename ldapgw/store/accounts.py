@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, func, insert, select, true, update
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store.tables import account, contact, label, source
+from ldapgw.store.tables import account, contact, label, removed_contact, source
 from ldapgw.store.vault import Vault
 
 
@@ -195,14 +195,15 @@ def refreshed(
 
 def disconnect(connection: Connection, account_id: int) -> None:
     """Forget tokens and contacts.  The row stays, so that its phones and its sharing are there at the next consent."""
-    for table in (contact, label, source):
+    for table in (contact, removed_contact, label, source):
         connection.execute(delete(table).where(table.c.account_id == account_id))
+    generation = account.c.generation + 1
     connection.execute(
         update(account)
         .where(account.c.id == account_id)
         .values(
             dict.fromkeys(_FORGOTTEN)
-            | {"scopes": "", "syncing": False, "failures": 0, "generation": account.c.generation + 1}
+            | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
 

@@ -2,6 +2,9 @@
 """Contacts as Google last gave them, and the sync tokens that belong to just that state.
 
 A person that was left out has a row too, with the reason: nothing is lost silently.
+
+What is written belongs to the account's next generation, which its transaction ends with (`accounts.bump_generation`);
+so `changes` can tell what a book that was built of an earlier one lacks.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store.tables import contact, label, source
+from ldapgw.store.tables import account, contact, label, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
+
+# Whoever follows an account is a generation or two behind.  Beyond these bounds, reading all of a book is no dearer.
+KEPT_GENERATIONS = 16
+MOST_REMOVED = 1000
 
 T = TypeVar("T")
 
@@ -65,6 +72,38 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
         where = and_(source.c.account_id == account_id, source.c.source.in_(damaged))
         connection.execute(update(source).where(where).values(sync_token=None))
     return tuple(found), damaged.total()
+
+
+def changes(
+    connection: Connection, account_id: int, since: int
+) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
+    """What has changed in an account's contacts since one of its generations.
+
+    :returns: the contacts that are new or different, and source and uid of those that are served no more (and maybe
+        never were); None: that is not known, read them all.
+    """
+    bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
+    known = connection.execute(bounds).first()
+    if known is None or not known.known_since <= since <= known.generation:
+        return None
+    removed = removed_contact.c
+    query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
+    gone = {(Source(row.source), row.uid): None for row in connection.execute(query)}
+    written = select(contact.c.source, contact.c.uid, contact.c.content).where(
+        contact.c.account_id == account_id, contact.c.generation > since
+    )
+    found: list[Contact] = []
+    for row in connection.execute(written):
+        key = Source(row.source), row.uid
+        one = _decoded(row.content)
+        if one is not None:
+            found.append(one)
+            gone.pop(key, None)
+        elif row.content is None:
+            gone[key] = None
+        else:
+            return None
+    return tuple(found), tuple(gone)
 
 
 def served_by(connection: Connection, of: Source) -> dict[int, int]:
@@ -116,13 +155,15 @@ def apply(connection: Connection, account_id: int, of: Source, stored: Iterable[
 
     :param gone: uids.
     """
-    new = list(stored)
-    for uids in _chunks([*gone, *(record.uid for record in new)]):
+    new, old = list(stored), list(gone)
+    generation = _next_generation(connection, account_id)
+    for uids in _chunks([*old, *(record.uid for record in new)]):
         connection.execute(
             delete(contact).where(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
         )
     for part in _chunks(new):
-        connection.execute(insert(contact), [_row(account_id, of, record) for record in part])
+        connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in part])
+    _note_removed(connection, account_id, of, old, generation)
 
 
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
@@ -140,7 +181,10 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
 def forget_source(connection: Connection, account_id: int, of: Source) -> bool:
     """Delete the contacts of a source that is no longer to be had; whether there were any."""
     gone = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
-    return connection.execute(gone).rowcount > 0
+    was_there = connection.execute(gone).rowcount > 0
+    if was_there:
+        _forget_changes(connection, account_id, _next_generation(connection, account_id))
+    return was_there
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
@@ -157,7 +201,41 @@ def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str
         connection.execute(insert(label), rows)
 
 
-def _row(account_id: int, of: Source, record: Record) -> dict[str, object]:
+def _next_generation(connection: Connection, account_id: int) -> int:
+    query = select(account.c.generation + 1).where(account.c.id == account_id)
+    generation: int = connection.execute(query).scalar_one()
+    return generation
+
+
+def _note_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
+    """Remember for a while who was removed."""
+    if len(uids) > MOST_REMOVED:
+        _forget_changes(connection, account_id, generation)
+        return
+    removed = removed_contact.c
+    for part in _chunks(uids):
+        again = delete(removed_contact).where(removed.account_id == account_id, removed.source == of)
+        connection.execute(again.where(removed.uid.in_(part)))
+        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in part]
+        connection.execute(insert(removed_contact), rows)
+    kept_since = generation - KEPT_GENERATIONS
+    connection.execute(
+        delete(removed_contact).where(removed.account_id == account_id, removed.generation <= kept_since)
+    )
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id, account.c.known_since < kept_since)
+        .values(known_since=kept_since)
+    )
+
+
+def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
+    """So much has gone that whoever is behind a generation has to read all."""
+    connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
+    connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
+
+
+def _row(account_id: int, of: Source, record: Record, generation: int) -> dict[str, object]:
     return {
         "account_id": account_id,
         "source": of,
@@ -167,6 +245,7 @@ def _row(account_id: int, of: Source, record: Record) -> dict[str, object]:
         "skipped": record.skipped or None,
         "numbers": len(record.contact.phones) if record.contact else 0,
         "unreadable": record.unreadable,
+        "generation": generation,
     }
 
 

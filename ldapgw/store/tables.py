@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -59,6 +60,13 @@ account = Table(
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
+    Column(
+        "known_since",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="the generation since which changes of contacts are known",
+    ),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
 )
 
@@ -84,6 +92,24 @@ contact = Table(
     Column("skipped", String, comment="why the person was left out; null: it was not"),
     Column("numbers", Integer, nullable=False, comment="telephone numbers of the contact"),
     Column("unreadable", Integer, nullable=False, comment="its numbers that cannot be dialled"),
+    Column(
+        "generation",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="the account's generation that it was written in",
+    ),
+    Index("contact_generation", "account_id", "generation"),
+    Index("contact_source_id", "account_id", "source", "source_id"),
+)
+
+removed_contact = Table(
+    "removed_contact",
+    metadata,
+    _account_key(),
+    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
+    Column("generation", Integer, nullable=False, comment="the account's generation that removed it"),
 )
 
 label = Table(

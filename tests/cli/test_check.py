@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
 from ldapgw.cli.listening import Listening
+from ldapgw.store.database import revisions
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
 
@@ -115,7 +116,7 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
     before = tree()
     items = found(gateway)
     assert items["state_dir state"] == ("ok", "can be written to")
-    assert items["database state/ldapgw.db"] == ("ok", "version 0001")
+    assert items["database state/ldapgw.db"] == ("ok", f"version {revisions()[0]}")
     assert items["key file state/ldapgw.key"] == ("ok", "fits the database")
     assert tree() == before
 
@@ -179,7 +180,7 @@ def test_the_state(gateway: Gateway, trouble, item: str, state: str, message: st
 def test_an_older_database_will_be_brought_up_to_date(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is a warning: the version before cannot use it any more then."""
     gateway.connect("alice@acme.example")
-    monkeypatch.setattr(state_dir, "revisions", lambda: ("0002", "0001"))
+    monkeypatch.setattr(state_dir, "revisions", lambda: ("a later one", *revisions()))
     told = found(gateway)["database state/ldapgw.db"]
     assert told == ("warning", "is of an older version; will be brought up to date, and a copy kept")
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.number import parse
@@ -89,6 +92,80 @@ def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     assert contacts.forget_source(connection, account_id, Source.CONTACTS)
     assert not contacts.forget_source(connection, account_id, Source.CONTACTS)
     assert contacts.read(connection, account_id) == ((), 0)
+
+
+def write(connection: Connection, account_id: int, stored: list[Record], gone: list[str]) -> int:
+    """One sync's writing; the generation that it made."""
+    contacts.apply(connection, account_id, Source.CONTACTS, stored, gone)
+    accounts.bump_generation(connection, account_id)
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    return account.generation
+
+
+def test_changes_since_a_generation(connection: Connection, account_id: int) -> None:
+    """New, different, left out from now on, removed, and back again; each since the generation that one has."""
+    one, two, three, four = (Contact(f"c{number}", name="N") for number in range(4))
+    records = [Record(each.uid, "s", each) for each in (one, two, three)]
+    generations = [write(connection, account_id, records, [])]
+    bee = replace(two, name="Bee")
+    generations.append(
+        write(connection, account_id, [Record("c1", "s", bee), Record("c2", "s", None, "label")], ["c0"])
+    )
+    generations.append(write(connection, account_id, [Record("c0", "s", one), Record("c3", "s", four)], ["c1"]))
+    told = [contacts.changes(connection, account_id, generation) for generation in generations]
+    assert told == [
+        ((one, four), ((Source.CONTACTS, "c1"), (Source.CONTACTS, "c2"))),
+        ((one, four), ((Source.CONTACTS, "c1"),)),
+        ((), ()),
+    ]
+    assert contacts.changes(connection, account_id, generations[-1] + 1) is None
+
+
+def test_changes_are_remembered_for_some_generations(connection: Connection, account_id: int) -> None:
+    """Whoever is further behind reads everything; the memory stays bounded."""
+    first = write(connection, account_id, [Record("c1", "s", ADA)], [])
+    for number in range(contacts.KEPT_GENERATIONS):
+        last = write(connection, account_id, [], [f"gone{number}"])
+    gone = contacts.changes(connection, account_id, first)
+    assert gone is not None
+    assert len(gone[1]) == contacts.KEPT_GENERATIONS
+    write(connection, account_id, [], ["one more"])
+    assert contacts.changes(connection, account_id, first) is None
+    assert contacts.changes(connection, account_id, last) == ((), ((Source.CONTACTS, "one more"),))
+
+
+def forgets_source(connection: Connection, account_id: int) -> None:
+    contacts.forget_source(connection, account_id, Source.CONTACTS)
+    accounts.bump_generation(connection, account_id)
+
+
+def removes_many(connection: Connection, account_id: int) -> None:
+    write(connection, account_id, [], [f"c{number}" for number in range(contacts.MOST_REMOVED + 1)])
+
+
+def disconnects(connection: Connection, account_id: int) -> None:
+    accounts.disconnect(connection, account_id)
+
+
+def damages(connection: Connection, account_id: int) -> None:
+    write(connection, account_id, [Record("c9", "s", Contact("c9", name="N"))], [])
+    where = tables.contact.c.uid == "c9"
+    connection.execute(update(tables.contact).where(where).values(content=b'{"uid": 7}'))
+
+
+def vanishes(connection: Connection, account_id: int) -> None:
+    connection.execute(delete(tables.account).where(tables.account.c.id == account_id))
+
+
+@pytest.mark.parametrize("happens", [forgets_source, removes_many, disconnects, damages, vanishes])
+def test_changes_that_are_not_told(
+    connection: Connection, account_id: int, happens: Callable[[Connection, int], None]
+) -> None:
+    """Then all is read, which is as quick and sees what is damaged."""
+    before = write(connection, account_id, [Record("c1", "s", ADA)], [])
+    happens(connection, account_id)
+    assert contacts.changes(connection, account_id, before) is None
 
 
 def test_labels_are_replaced(connection: Connection, account_id: int) -> None:

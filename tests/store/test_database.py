@@ -7,13 +7,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, create_engine, insert, text
 
 from ldapgw.errors import StoreError
-from ldapgw.store import phones, tables
-from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store import contacts, phones, tables
+from ldapgw.store.database import Database, _alembic, prepare_state_dir
 from ldapgw.store.watch import Watch
 from tests.store.test_phones import DESK
 
@@ -83,14 +84,25 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_copy_is_kept_of_a_database_that_is_upgraded(tmp_path: Path) -> None:
-    """Named after the version it came from."""
+def test_an_older_database_is_upgraded_and_a_copy_is_kept(tmp_path: Path) -> None:
+    """The copy is named after the version it came from; what was stored is there in the new form."""
     path = tmp_path / "ldapgw.db"
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "INSERT INTO account (id, tenant, sub, address, sharing, generation) VALUES (1, 'acme', '1', 'a', '', 5)"
+        )
+    old.close()
     database = opened(path)
-    database._keep_copy("0001")
+    with database.begin() as connection:
+        assert [contacts.changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
     database.close()
     with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    copy.close()
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
