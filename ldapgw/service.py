@@ -32,6 +32,7 @@ from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
+from ldapgw.offprocess import Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
@@ -40,6 +41,7 @@ from ldapgw.state import State
 from ldapgw.store.watch import Watch
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.revoker import Revoker
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
 from ldapgw.web.app import web_resource
@@ -106,6 +108,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    work_process = OffProcess(reactor)
     store = StoreWorker(state.database, store_thread)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
@@ -124,9 +127,10 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         store=store,
         vault=state.vault,
         oauth=oauth,
-        people=People(http, endpoints, reactor, work_thread),
+        people=People(http, endpoints, reactor, Aside(work_thread, work_process)),
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
+        folder=Path(config.state_dir),
         now=reactor.seconds,
     )
     scheduler = SyncScheduler(
@@ -135,7 +139,15 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         job=job,
         publish=publisher.refresh,
         interval=config.sync.interval,
+        concurrency=config.sync.concurrency,
         random=SystemRandom().random,
+    )
+    revoker = Revoker(
+        clock=reactor,
+        store=store,
+        vault=state.vault,
+        oauth=oauth,
+        clients={tenant.name: _client(tenant) for tenant in config.tenant},
     )
     refresher = Refresher(
         clock=reactor,
@@ -162,7 +174,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     listeners = _listeners(config, reactor, catalog, gate, tls)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (refresher, scheduler, *renewals, *listeners):
+    for part in (work_process, refresher, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     _load(publisher)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.

@@ -27,7 +27,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "google": ({"errors", "contact", "number", "__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts"}, PURE),
-    "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy"}),
+    "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "logs": (set(), {"twisted"}),
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
+    "offprocess": ({"errors"}, {"twisted"}),
 }
 # These put the rest together and may import all of it.
 ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}

@@ -19,7 +19,7 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
-from ldapgw.store import accounts, sign_ins
+from ldapgw.store import accounts, revocations, sign_ins
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.web import endings
@@ -194,8 +194,7 @@ class Consent:
         Google ends all that the user has ever granted to the client, so it stays where another
         account of ours lives on it.
         """
-        sharers = [tenant.name for tenant in self._gate.tenants.values() if _same_project(tenant.client, client)]
-        if await self._gate.store.run(_is_connected, sharers, identity.sub):
+        if await self._gate.store.run(revocations.is_shared, self._gate.sharers(client), identity.sub):
             return
         try:
             await self._gate.oauth.revoke(grant.refresh_token or grant.access_token)
@@ -239,13 +238,3 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
         refresh_token=grant.refresh_token,
         refresh_expires_at=grant.refresh_expires_at,
     )
-
-
-def _same_project(one: Client | None, other: Client) -> bool:
-    """Google's client IDs begin with the number of their project; grants are to the project."""
-    return one is not None and one.client_id.partition("-")[0] == other.client_id.partition("-")[0]
-
-
-def _is_connected(connection: Connection, tenants: Iterable[str], sub: str) -> bool:
-    found = (accounts.of_user(connection, tenant, sub) for tenant in tenants)
-    return any(account is not None and account.connected for account in found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
-from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
@@ -39,3 +39,7 @@ class WebGate:
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
+
+    def sharers(self, client: Client) -> list[str]:
+        """The tenants that a grant to a client counts for."""
+        return [one.name for one in self.tenants.values() if one.client and one.client.shares_grants_with(client)]

@@ -67,8 +67,9 @@ NOTES: Mapping[str, Note] = {
     ),
     "not-revoked": Note(
         "warn",
-        "Disconnected: your contacts are off the phones. Google could not be told, so please remove this app yourself "
-        f"at {PERMISSIONS.removeprefix('https://')}.",
+        "Disconnected: your contacts are off the phones, and nothing of them is kept here. Google could not be told "
+        "yet that the access is over; we try it for a day. You can remove this app yourself at "
+        f"{PERMISSIONS.removeprefix('https://')}.",
     ),
     "signed-out": Note("good", "You are signed out."),
 }

@@ -37,7 +37,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"))
     with gateway.begin() as connection:
-        left_out = [Record("c1", "1", None, "empty"), Record("c2", "2", None, "empty")]
+        left_out = [Record.of("c1", "1", None, "empty"), Record.of("c2", "2", None, "empty")]
         contacts.apply(connection, alice, Source.CONTACTS, left_out, ())
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     with gateway.begin() as connection:

@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
-    BadResponse,
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
     ScopeMissing,
+    StoreError,
     SuspiciousShrink,
 )
-from ldapgw.google.people import Page
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
@@ -30,6 +27,7 @@ OTHERS = "/v1/otherContacts"
 COLLEAGUES = "/v1/people:listDirectoryPeople"
 GROUPS = "/v1/contactGroups"
 TOKEN = "/token"
+DAY = 86400
 
 
 def connected(**kw: Any) -> Stage:
@@ -176,7 +174,7 @@ def test_an_expired_sync_token_is_one_full_sync(fault: str) -> None:
     stage.calls()
     stage.world.faults.inject(fault, times=1, path=CONNECTIONS)
     assert stage.sync()
-    assert stage.calls() == {CONNECTIONS: 2, GROUPS: 1}
+    assert stage.calls() == {CONNECTIONS: 2}
     assert stage.names() == ["Ada Riese"]
 
 
@@ -306,17 +304,36 @@ def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
     stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     account = stage.account()
-    real = stage.job._plan
 
-    async def plan(*args: Any) -> Any:
+    def disconnect() -> None:
         with stage.database.begin() as connection:
             accounts.disconnect(connection, account.id)
-        return await real(*args)
 
-    stage.job._plan = plan  # type: ignore[method-assign]
+    stage.line.meanwhile[CONNECTIONS] = disconnect
     assert not stage.sync()
     assert not stage.account().connected
     assert stage.account().contacts == 0
+
+
+def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
+    """A backup that is restored while a sync runs: what was fetched belongs to other contacts."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    account = stage.account()
+    before = stage.sync_states(), stage.records()
+
+    def restore() -> None:
+        with stage.database.begin() as connection:
+            accounts.bump_generation(connection, account.id)
+
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.line.meanwhile[CONNECTIONS] = restore
+    with pytest.raises(StoreError):
+        stage.sync()
+    assert (stage.sync_states(), stage.records()) == before
+    assert stage.sync()
+    assert stage.names() == ["Ada Riese", "Bo Neu"]
 
 
 def test_a_disconnected_account_is_not_synced() -> None:
@@ -335,25 +352,6 @@ def test_tenants_that_the_configuration_knows() -> None:
     assert [stage.job.serves("acme"), stage.job.serves("other")] == [True, False]
 
 
-def test_a_listing_that_was_cut_removes_nobody() -> None:
-    """Google's own total says that there are more."""
-    stage = connected()
-    for number in range(30):
-        stage.world.add_person(ALICE, person(f"Person {number}"))
-    stage.sync()
-    before = stage.sync_states(), stage.records()
-    real = stage.job._people.pages
-
-    async def cut(source: Source, access_token: str, sync_token: str | None) -> AsyncIterator[Page]:
-        async for page in real(source, access_token, sync_token):
-            yield replace(page, persons=page.persons[:20])
-
-    stage.job._people.pages = cut  # type: ignore[method-assign]
-    with pytest.raises(BadResponse):
-        stage.sync(full=True, accept_shrink=True)
-    assert (stage.sync_states(), stage.records()) == before
-
-
 def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
     """Only the token endpoint says that a consent is gone."""
     stage = connected()
@@ -363,7 +361,7 @@ def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
 
 
 def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
-    """A directory that is closed is no box that was not ticked: the state says so, and it is tried again."""
+    """A directory that is closed is no box that was not ticked: the state says so, and it is asked for again daily."""
     stage = connected(sources=(Source.DIRECTORY,))
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     stage.sync()
@@ -372,6 +370,11 @@ def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
     assert stage.account().sources == {Source.DIRECTORY: SourceState.UNAVAILABLE}
     assert stage.names("directory") == []
     stage.world.faults.clear()
+    stage.calls()
+    stage.clock.advance(DAY - 1)
+    stage.sync()
+    assert COLLEAGUES not in stage.calls()
+    stage.clock.advance(1)
     stage.sync()
     assert stage.names("directory") == ["Dora Dienst"]
 

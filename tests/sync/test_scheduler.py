@@ -114,7 +114,7 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
         stage.world.delete_person(ALICE, name)
     ask(stage, Wish.FULL)
     refresh(stage)
-    assert stage.account().trouble == Trouble("suspicious_shrink", NOW)
+    assert stage.account().trouble == Trouble("suspicious_shrink", NOW, facts={"before": 30, "lost": 25})
     assert len(stage.served()) == 30
     ask(stage, Wish.ACCEPT)
     refresh(stage)
@@ -128,12 +128,12 @@ def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     stage.world.faults.inject("error_unavailable_503", times=2)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
-    stage.clock.advance(23)
+    stage.clock.advance(15)
     account = stage.account()
     assert (account.failures, account.trouble) == (2, Trouble("google_unavailable", NOW))
-    stage.clock.advance(45)
+    stage.clock.advance(30)
     account = stage.account()
-    assert (account.failures, account.trouble, account.last_sync) == (0, None, NOW + 68)
+    assert (account.failures, account.trouble, account.last_sync) == (0, None, NOW + 45)
 
 
 def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
