@@ -35,9 +35,10 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Contact)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Record:
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A person as stored: a contact, or the reason why it is none.
+
+    There may be 50,000 of them, in which nothing points back: the collector, which stops everything, leaves them alone.
 
     :ivar content: the contact as JSON; None where the person was left out.
     :ivar numbers: how many telephone numbers the contact has.
@@ -53,6 +54,10 @@ class Record:
     unreadable: int
     digest: bytes
 
+    def __repr__(self) -> str:
+        """Without the contact: a log must not hold one."""
+        return f"<Record {self.uid}>"
+
     @classmethod
     def of(cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0) -> Self:
         """Encode a contact, or note why there is none."""
@@ -62,8 +67,7 @@ class Record:
         return cls(uid, source_id, content, skipped, len(contact.phones) if contact else 0, unreadable, digest)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """What is needed of a stored person to see what has become of it.
 
     :ivar served: whether phones are told of it.

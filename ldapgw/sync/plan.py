@@ -8,7 +8,9 @@ A plan holds places in the listing, not persons: those are read again when it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from ldapgw.contact import Source
 from ldapgw.store.contacts import Mark, Record
@@ -45,8 +47,7 @@ class Plan:
         return is_suspicious(self.before, self.lost)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(msgspec.Struct, frozen=True, gc=False):
     """Where a person stands in the listing, and what is to be stored there."""
 
     at: int
@@ -98,7 +99,7 @@ def records(plan: Plan, items: Iterable[Item]) -> Iterator[Record]:
     for at, item in enumerate(items):
         uid = plan.stored.get(at)
         if uid is not None and item.record is not None:
-            yield replace(item.record, uid=uid)
+            yield item.record if item.uid else msgspec.structs.replace(item.record, uid=uid)
 
 
 def _losses(stored: Mapping[str, Mark], found: Mapping[str, _Heard]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ldapgw.google.person import Reading, read_person
 from ldapgw.store.contacts import Record
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One person of a listing, ready to be stored.
 
     :ivar record: what to store; None where the person was deleted.
