@@ -6,30 +6,62 @@ Pure: an `Account` goes in, the account object of ``status.json`` comes out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Source
 from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.words import Moment, Phrase, Said, marked
 
-# What each error code means and what to do about it.  {page} is the tenant's page, {link} what Google named.
+# What each error code means and what to do about it.  ``page`` is the tenant's page, ``link`` what Google named.
 _MESSAGES: Mapping[str, str] = {
-    "consent_revoked": "Google no longer accepts the consent of {address}. Connect again on {page}; "
-    "until then the contacts stay as they are.",
-    "scope_missing": "The box for contacts was not ticked at Google. Connect again on {page} and tick "
-    "“See and download your contacts”.",
-    "client_rejected": "Google rejects this gateway's OAuth client. The administrator has to check client id and "
-    "secret in the Google console; users need not do anything.",
-    "api_disabled": "The People API is not enabled in the Google project. The administrator has to enable it{link}.",
-    "quota": "Google asks us to slow down. The next sync comes later; nothing has to be done.",
-    "google_unavailable": "Google does not answer properly at the moment. We try again; nothing has to be done.",
-    "network": "Google could not be reached. Check the gateway's network and name service if this lasts.",
-    "bad_response": "Google's answer made no sense. We try again; please report it if this lasts.",
-    "suspicious_shrink": "More than half of the contacts would vanish. If that is right, accept it on {page} or with "
-    "ldapgw sync {address} --accept-shrink.",
-    "internal": "The sync failed inside the gateway. The log says more; the contacts stay as they are.",
+    "consent_revoked": marked(
+        "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
+        "then the contacts stay as they are."
+    ),
+    "consent_revoked by admin": marked(
+        "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
+        "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
+    ),
+    "consent_revoked by testing": marked(
+        "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
+        "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
+        "Until then the contacts stay as they are."
+    ),
+    "scope_missing": marked(
+        "The box for contacts was not ticked at Google. Connect %(address)s again on %(page)s and tick “See and "
+        "download your contacts”."
+    ),
+    "client_rejected": marked(
+        "Google rejects the OAuth client of %(tenant)s, so none of its accounts is synced. The administrator has to "
+        "check client id and secret in the Google console; users need not do anything."
+    ),
+    "api_disabled": marked(
+        "The People API is not enabled in the Google project of %(tenant)s, so none of its accounts is synced. The "
+        "administrator has to enable it %(link)s; users need not do anything."
+    ),
+    "quota": marked("Google asks us to slow down. The next sync comes later; nothing has to be done."),
+    "google_unavailable": marked(
+        "Google does not answer properly at the moment. We try again; nothing has to be done."
+    ),
+    "network": marked("Google could not be reached. Check the gateway's network and name service if this lasts."),
+    "bad_response": marked("Google's answer made no sense. We try again; please report it if this lasts."),
+    "suspicious_shrink": marked(
+        "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
+        "ldapgw sync %(address)s --accept-shrink; until then they stay."
+    ),
+    "suspicious_shrink of the directory": marked(
+        "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
+        "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
+    ),
+    "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
+_DIRECTORY = marked("The company directory, which comes through %(address)s, is not up to date: %(why)s")
+
+# What is wrong with a tenant's client, and not with an account.
+OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
 
 # Troubles that go away by themselves are no reason to call a person.
 _PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
@@ -38,16 +70,20 @@ _PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 STALE_SECONDS = 24 * 3600
 
 HOUR = 3600
-# How long a consent to a Google client in "Testing" lasts.
+# How long a consent to a Google client in "Testing" lasts, and how much later its end may be noticed.
 TESTING_SECONDS = 7 * 24 * HOUR
+_NOTICED = 6 * HOUR
 
 
-def account_object(account: Account, wanted: Collection[Source], page: str, now: float) -> dict[str, Any]:
+def account_object(
+    account: Account, wanted: Collection[Source], page: Said, now: float, say: Callable[[Said], str] = str
+) -> dict[str, Any]:
     """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
     :param now: seconds since the epoch.
+    :param say: puts the messages into words, in English unless told otherwise.
     """
     return {
         "account": account.address,
@@ -58,8 +94,8 @@ def account_object(account: Account, wanted: Collection[Source], page: str, now:
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
-        "error": _error(account.trouble, account, page),
-        "warnings": _warnings(account, page, now),
+        "error": _error(account.trouble, account, page, say),
+        "warnings": [{"code": code, "message": say(said)} for code, said in _warnings(account, page, now)],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
     }
@@ -69,18 +105,44 @@ def state(account: Account, now: float) -> str:
     """One of ok, syncing, waiting, attention, disconnected."""
     if not account.connected:
         return "disconnected"
-    if account.trouble and (account.trouble.code not in _PASSING or _is_stale(account, now)):
+    if account.trouble is not None and not _passes(account, account.trouble, now):
         return "attention"
     if account.last_sync is None:
         return "waiting"
     return "syncing" if account.syncing else "ok"
 
 
-def message(code: str, account: Account, page: str, link: str = "") -> str:
-    """An error code in plain words, with what to do."""
-    return _MESSAGES.get(code, _MESSAGES["internal"]).format(
-        address=account.address, page=page, link=f" at {link}" if link else " in the Google console"
-    )
+def message(
+    code: str, account: Account, page: Said, link: str = "", facts: Mapping[str, object] = MappingProxyType({})
+) -> Phrase:
+    """An error code in plain words, with what to do.
+
+    :param link: where to mend it, if Google said so.
+    :param facts: what else is known of it (`ldapgw.store.accounts.Trouble`).
+    """
+    is_directory = facts.get("source") == "directory"
+    values = {
+        "address": account.address,
+        "tenant": account.tenant,
+        "page": page,
+        "given": Moment(account.connected_at) if account.connected_at is not None else "?",
+        "link": Phrase(marked("at %(link)s"), {"link": link}) if link else Phrase(marked("in the Google console")),
+        "before": facts.get("before", "?"),
+        "lost": facts.get("lost", "?"),
+    }
+    key = f"{code} by {facts['by']}" if "by" in facts else code
+    key = f"{code} of the directory" if is_directory and f"{code} of the directory" in _MESSAGES else key
+    told = Phrase(_MESSAGES.get(key, _MESSAGES["internal"]), values)
+    whole = key.endswith("of the directory") or not is_directory
+    return told if whole else Phrase(_DIRECTORY, {"address": account.address, "why": told})
+
+
+def told(trouble: Trouble, account: Account, page: Said) -> Phrase:
+    """A trouble of an account in plain words, with what to do."""
+    facts = dict(trouble.facts)
+    if trouble.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, trouble.since):
+        facts["by"] = "testing"
+    return message(trouble.code, account, page, trouble.link, facts)
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -88,37 +150,69 @@ def timestamp(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else None
 
 
-def _error(trouble: Trouble | None, account: Account, page: str) -> dict[str, Any] | None:
+def _error(trouble: Trouble | None, account: Account, page: Said, say: Callable[[Said], str]) -> dict[str, Any] | None:
     if trouble is None:
         return None
     return {
         "code": trouble.code,
-        "message": message(trouble.code, account, page, trouble.link),
+        "message": say(told(trouble, account, page)),
         "since": timestamp(trouble.since),
     }
 
 
-def _warnings(account: Account, page: str, now: float) -> list[dict[str, str]]:
+def _warnings(account: Account, page: Said, now: float) -> list[tuple[str, Phrase]]:
     found = []
-    if account.refresh_expires_at is not None and account.connected_at is not None:
-        when = datetime.fromtimestamp(account.refresh_expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        if abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR:
-            text = (
-                f"The Google client is in “Testing”, so this consent ends on {when}. The administrator should publish "
-                f"the app in the Google console; then connect again on {page}."
+    ends = account.refresh_expires_at
+    if account.connected and ends is not None:
+        values = {"when": Moment(ends), "page": page}
+        if not _is_of_testing(account):
+            text = marked("This consent was given until %(when)s. Connect again on %(page)s to go on.")
+            found.append(("consent_ends", Phrase(text, values)))
+        elif now < ends:
+            text = marked(
+                "The Google client is in “Testing”, so this consent ends on %(when)s. The administrator should publish "
+                "the app in the Google console; then connect again on %(page)s."
             )
-            found.append({"code": "testing_client", "message": text})
+            found.append(("testing_client", Phrase(text, values)))
         else:
-            text = f"This consent was given until {when}. Connect again on {page} to go on."
-            found.append({"code": "consent_ends", "message": text})
+            text = marked(
+                "The Google client is in “Testing”, so this consent has ended on %(when)s. The administrator should "
+                "publish the app in the Google console; then connect again on %(page)s."
+            )
+            found.append(("testing_client", Phrase(text, values)))
     if account.connected and _is_stale(account, now):
-        found.append({"code": "stale", "message": "There was no good sync for more than a day."})
+        text = marked("There was no good sync since %(when)s; phones show what was known then.")
+        if account.last_sync is None:
+            text = marked("There was no good sync yet, since the consent of %(when)s.")
+        found.append(("stale", Phrase(text, {"when": Moment(_fresh(account))})))
     return found
 
 
+def _is_of_testing(account: Account) -> bool:
+    """Whether Google has said that the consent ends after seven days."""
+    given, ends = account.connected_at, account.refresh_expires_at
+    return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
+
+
+def _ended_by_testing(account: Account, since: float) -> bool:
+    """Whether a consent has ended after just seven days, as nothing else does; Google may not have said so."""
+    given = account.connected_at
+    return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICED
+
+
+def _passes(account: Account, trouble: Trouble, now: float) -> bool:
+    """Whether a trouble may go away by itself."""
+    return trouble.code in _PASSING and not _is_stale(account, now) and now - trouble.since <= STALE_SECONDS
+
+
+def _fresh(account: Account) -> float:
+    """When all was known last; before the first sync, since when it should be."""
+    known = account.last_sync if account.last_sync is not None else account.connected_at
+    return known if known is not None else 0.0
+
+
 def _is_stale(account: Account, now: float) -> bool:
-    since = account.last_sync if account.last_sync is not None else account.connected_at
-    return since is not None and now - since > STALE_SECONDS
+    return account.connected and now - _fresh(account) > STALE_SECONDS
 
 
 def _source_state(account: Account, name: Source, wanted: Collection[Source]) -> SourceState:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-VALUES = {"errors", "number", "contact", "credential", "ber"}
+VALUES = {"errors", "number", "contact", "credential", "ber", "words"}
 PURE: set[str] = set()
 
 # Package or module: which of ours it may import, and which packages of others.  Python's own are free to all.
@@ -21,13 +21,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"number"}, PURE),
     "credential": (set(), PURE),
     "ber": ({"errors"}, PURE),
+    "words": (set(), PURE),
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "errors", "directory.dn"}, {"msgspec", "twisted"}),
     "google": ({"errors", "contact", "number", "__init__"}, {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
-    "status": ({"contact", "store.accounts"}, PURE),
-    "sync": ({"errors", "contact", "google", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
+    "status": ({"contact", "store.accounts", "words"}, PURE),
+    "progress": ({"contact"}, PURE),
+    "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),

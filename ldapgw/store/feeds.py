@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import accounts, contacts
@@ -98,8 +98,17 @@ def note_failure(
     )
 
 
-def forget_failures(connection: Connection, account_id: int) -> None:
-    """Take note that the directory came through an account, or that it is not to be had."""
-    where = and_(source.c.account_id == account_id, source.c.source == Source.DIRECTORY)
+def forget_failures(connection: Connection, tenant: str) -> None:
+    """Take note that a tenant's directory came, through whomever."""
+    its = select(account.c.id).where(account.c.tenant == tenant)
+    _forget(connection, source.c.account_id.in_(its))
+
+
+def forget_failure(connection: Connection, account_id: int) -> None:
+    """Take note that it is no failure that the directory does not come through an account."""
+    _forget(connection, source.c.account_id == account_id)
+
+
+def _forget(connection: Connection, whose: ColumnElement[bool]) -> None:
     nothing = dict.fromkeys(("error_code", "error_since", "error_facts", "next_try"))
-    connection.execute(update(source).where(where).values(nothing))
+    connection.execute(update(source).where(whose, source.c.source == Source.DIRECTORY).values(nothing))

@@ -81,7 +81,7 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
             contacts.apply(connection, account.id, plan.source, records(plan, one.spool), plan.gone)
         contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
         if plan.source is Source.DIRECTORY:
-            feeds.forget_failures(connection, account.id)
+            feeds.forget_failures(connection, account.tenant)
     contacts.note_asked(connection, account.id, change.asked, now)
     changed = not all(plan.is_empty for plan in plans)
     if changed:

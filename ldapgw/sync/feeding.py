@@ -34,6 +34,8 @@ def feeder(candidates: Iterable[Candidate], now: float, asked: int | None = None
     """
     willing = [one for one in candidates if _is_willing(one, now)]
     holder = next((one for one in willing if one.holds), None)
+    if holder is not None and holder.account_id == asked:
+        return asked
     if holder is not None and holder.fails == SuspiciousShrink.code:
         # Through another account just as much would vanish: a person has to say that it may.
         willing = [holder]

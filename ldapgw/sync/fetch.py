@@ -13,6 +13,7 @@ from zlib import crc32
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse
 from ldapgw.google.people import People, fingerprint
+from ldapgw.progress import Progress
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync.reading import read_batch
 from ldapgw.sync.spool import Spool
@@ -99,22 +100,36 @@ class Fetcher:
         self._folder = folder
         self._run_off_thread = run_off_thread
 
-    async def fetch(self, wanted: Wanted, sync_token: str | None, access_token: str) -> Fetched:
+    async def fetch(
+        self,
+        wanted: Wanted,
+        sync_token: str | None,
+        access_token: str,
+        note: Callable[[Progress], None] = lambda _: None,
+    ) -> Fetched:
         """All pages of a source: what changed since a sync token was given, or everything.
 
         Whoever gets it closes its spool.
 
+        :param note: is told how far it is.
         :raises GoogleError: as `People.pages`; `BadResponse` when a full listing held far less than Google's own
             total: who was not listed is not gone.
         """
         spool = Spool(self._folder)
         try:
-            return await self._fetch(wanted, access_token, sync_token, spool)
+            return await self._fetch(wanted, sync_token, access_token, note, spool)
         except BaseException:
             spool.close()
             raise
 
-    async def _fetch(self, wanted: Wanted, access_token: str, sync_token: str | None, spool: Spool) -> Fetched:
+    async def _fetch(
+        self,
+        wanted: Wanted,
+        sync_token: str | None,
+        access_token: str,
+        note: Callable[[Progress], None],
+        spool: Spool,
+    ) -> Fetched:
         reader = partial(read_batch, source=wanted.source, region=wanted.region, labels=wanted.labels)
         last = ""
         persons = total = 0
@@ -125,6 +140,7 @@ class Fetcher:
             labels |= page.content.labels
             last = page.next_sync_token or last
             total = page.total or total
+            note(Progress(wanted.source, persons, total or None))
         if sync_token is None and persons < total * LEAST_OF_TOTAL:
             raise BadResponse("the listing is shorter than its total")
         return Fetched(wanted, spool, last, sync_token is None, persons, frozenset(labels))

@@ -21,6 +21,7 @@ from ldapgw.errors import ConsentRevoked, GoogleError, ScopeMissing, SourceUnava
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import People, fingerprint
+from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts, feeds, labels
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import SyncState
@@ -66,6 +67,7 @@ class SyncJob:
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param folder: where listings wait that are too large for memory.
     :param now: seconds since the epoch.
+    :param note_progress: told how far an account's sync is, by its id; None when it has ended.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SyncJob:
         run_off_thread: Callable[..., Awaitable[Any]],
         folder: Path,
         now: Callable[[], float],
+        note_progress: Callable[[int, Progress | None], None] = lambda _account_id, _progress: None,
     ) -> None:
         self._store = store
         self._people = people
@@ -86,6 +89,7 @@ class SyncJob:
         self._access = Access(store=store, vault=vault, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
+        self._note_progress = note_progress
 
     def serves(self, tenant: str) -> bool:
         """Whether the configuration knows a tenant; accounts of one that was taken out of it rest."""
@@ -136,6 +140,7 @@ class SyncJob:
             )
             return await self._store.run(carry_out, account, change, self._now())
         finally:
+            self._note_progress(account.id, None)
             close_all(fetched)
 
     async def sync_directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
@@ -159,6 +164,7 @@ class SyncJob:
             change = Change(held.generation, fetched, states, (Source.DIRECTORY,), accept_shrink=accept_shrink)
             return await self._store.run(carry_out, account, change, self._now())
         finally:
+            self._note_progress(account.id, None)
             close_all(fetched)
 
     async def note_directory(self, account: Account, error: GoogleError, next_try: float) -> None:
@@ -188,7 +194,8 @@ class SyncJob:
                 return await self._call(account, partial(self._fetcher.fetch, wanted, token))
             except SyncTokenExpired:
                 pass
-        return await self._call(account, partial(self._fetcher.fetch, wanted, None))
+        note = partial(self._note_progress, account.id)
+        return await self._call(account, partial(self._fetcher.fetch, wanted, None, note=note))
 
     async def _labels(self, account: Account, held: _Held, *, full: bool) -> LabelState | None:
         """The account's labels, asked for where one may have another name now; None: they are as they were.
@@ -250,5 +257,5 @@ def _note_directory(connection: Connection, account: Account, error: GoogleError
         feeds.note_failure(connection, account.id, error.code, now, next_try, facts)
         return
     contacts.note_asked(connection, account.id, [Source.DIRECTORY], now)
-    feeds.forget_failures(connection, account.id)
+    feeds.forget_failure(connection, account.id)
     feeds.bequeath(connection, account.id)

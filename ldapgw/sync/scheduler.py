@@ -7,7 +7,7 @@ Mutable, and nowhere else in this package: the loops by account, the runs that a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
@@ -38,11 +38,15 @@ log = Logger()
 
 @dataclass(slots=True)
 class _Loop:
-    """The timer of one account, and its run under way."""
+    """The timer of one account, and its run under way.
+
+    :ivar queued: what the run waits for while it stands in the queue of those that the clock has called.
+    """
 
     tenant: str
     timer: LoopingCall
-    run: Deferred[None] | None = field(default=None)
+    run: Deferred[None] | None = None
+    queued: Deferred[DeferredSemaphore] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class SyncScheduler(Service):
         if account.tenant not in self._circuits:
             alarm = account.trouble.code if account.trouble and account.trouble.code in _ALARMS else ""
             self._circuits[account.tenant] = Circuit(until=self._clock.seconds(), code=alarm) if alarm else Circuit()
+        if account.wish is not None and loop.queued is not None:
+            loop.queued.cancel()  # it gets a place among those that somebody waits for
         if loop.run is not None:
             return
         if account.wish is not None:
@@ -133,6 +139,7 @@ class SyncScheduler(Service):
     def _turn(self, account_id: int) -> Deferred[None]:
         """What the timer calls; it waits for the run before it counts the time to the next."""
         loop = self._loops[account_id]
+        loop.run = Deferred()  # it runs from here on, before there is anything to wait for
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
         return loop.run.addErrback(self._fault, account_id).addBoth(self._ended, loop)
 
@@ -148,7 +155,7 @@ class SyncScheduler(Service):
         # Whatever happens below, the next turn is not at once.
         self._wait(loop, self._interval)
         try:
-            outcome = await self._in_place(account_id)
+            outcome = await self._in_place(account_id, loop)
         except StoreError as error:
             # Whoever looks at the database says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
@@ -160,12 +167,17 @@ class SyncScheduler(Service):
         if outcome.changed:
             await self._publish()
 
-    async def _in_place(self, account_id: int) -> _Outcome:
+    async def _in_place(self, account_id: int, loop: _Loop) -> _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
         waiting = await self._store.run(accounts.read, account_id, counted=False)
         is_wished = waiting is not None and waiting.wish is not None
         places = self._express if is_wished else self._places
-        await places.acquire()
+        place = places.acquire()
+        loop.queued = None if is_wished else place
+        try:
+            await place
+        finally:
+            loop.queued = None
         try:
             account = await self._store.run(accounts.begin_sync, account_id)
             if account is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
@@ -51,4 +52,6 @@ class Spool:
 
     def close(self) -> None:
         """Forget all of it."""
-        self._file.close()
+        # What a full disk did not take is not missed.
+        with suppress(OSError):
+            self._file.close()

@@ -26,6 +26,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.number import NumberFormat
 from ldapgw.offthread import OffThread
+from ldapgw.progress import Progress
 from ldapgw.publisher import Publisher
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.grants import Grantee
@@ -131,6 +132,7 @@ class Stage:
             run_off_thread=at_once,
         )
         self.line = Line(self.world)
+        self.progress: list[tuple[int, Progress | None]] = []
         http: Any = self.line
         self.job = SyncJob(
             store=self.store,
@@ -141,19 +143,21 @@ class Stage:
             run_off_thread=at_once,
             folder=Path(gettempdir()),
             now=self.clock.seconds,
+            note_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
         )
         self.scheduler = self.new_scheduler()
 
     def new_database(self) -> Database:
         return Database("sqlite://")
 
-    def new_scheduler(self) -> SyncScheduler:
+    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
         return SyncScheduler(
             clock=self.clock,
             store=self.store,
             job=self.job,
             publish=self.publisher.refresh,
             interval=INTERVAL,
+            concurrency=concurrency,
             random=lambda: 0.5,
         )
 

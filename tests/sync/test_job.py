@@ -20,7 +20,7 @@ from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from tests.results import result_of
-from tests.sync.stage import ALICE, ALL_SOURCES, CAROL, SCOPE, Stage, person
+from tests.sync.stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"
@@ -432,3 +432,98 @@ def test_a_change_of_a_starred_contact_costs_one_call() -> None:
     stage.world.change_person(ALICE, changed, person("Ada Riese") | member)
     stage.sync()
     assert stage.calls() == {CONNECTIONS: 1}
+
+
+def test_a_large_account_takes_the_fewest_calls() -> None:
+    """2,500 contacts, 1,200 others, 1,100 colleagues: three pages, two and two; then one a source; deltas too."""
+    stage = connected(sources=ALL_SOURCES)
+    stage.world.add_label(ALICE, "Kunden")
+    for source, count in (("contacts", 2500), ("other_contacts", 1200), ("directory", 1100)):
+        for number in range(count):
+            mails = [{"value": f"{number}@{source}.example"}]
+            stage.world.add_person(ALICE, {"emailAddresses": mails}, source)
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 3, OTHERS: 2, COLLEAGUES: 2, GROUPS: 1}
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
+    for number in range(1500):
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"new{number}@x.example"}]})
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 2, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
+    assert stage.account().contacts == 2500 + 1200 + 1100 + 1500
+
+
+def test_how_far_a_full_sync_is() -> None:
+    """Page by page, with Google's own total; a delta is over before anybody asks."""
+    stage = connected()
+    for number in range(1200):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
+    account = stage.account()
+    stage.sync()
+    told = [(of, note and (note.source, note.fetched, note.total)) for of, note in stage.progress]
+    assert told == [
+        (account.id, (Source.CONTACTS, 1000, 1200)),
+        (account.id, (Source.CONTACTS, 1200, 1200)),
+        (account.id, None),
+    ]
+    stage.progress.clear()
+    stage.sync()
+    assert stage.progress == [(account.id, None)]
+
+
+def test_an_address_that_changes_renames_the_account() -> None:
+    """The user is the same; Google tells when the access token is renewed."""
+    stage = Stage()
+    stage.connect(scopes=(*ALL_SCOPES, SCOPE + "userinfo.email"))
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    stage.world.rename_account(ALICE, "alice.new@acme.example")
+    stage.clock.advance(3600)
+    result_of(stage.job.sync(stage.account(), full=False, accept_shrink=False))
+    account = stage.account("alice.new@acme.example")
+    assert stage.names("alice.new@acme.example") == ["Ada Riese"]
+    assert account.contacts == 1
+
+
+def test_what_google_does_not_offer_is_asked_for_once_a_day() -> None:
+    """Or when a person asks."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.world.faults.inject("error_scope_insufficient_403", path=OTHERS)
+    for _ in range(3):
+        stage.sync()
+    assert stage.calls()[OTHERS] == 1
+    stage.sync(full=True)
+    assert stage.calls()[OTHERS] == 1
+    stage.clock.advance(DAY)
+    stage.world.faults.clear()
+    stage.sync()
+    assert stage.calls()[OTHERS] == 1
+    assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.ON
+
+
+def test_a_change_of_what_no_phone_is_told_of_is_none() -> None:
+    """A note at Google changes the time of the last change, and no book has to be built for it."""
+    stage = connected()
+    name = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    before = stage.account().generation, stage.records()
+    stage.clock.advance(60)
+    stage.world.change_person(ALICE, name, {"biographies": [{"value": "likes tea"}]})
+    assert not stage.sync()
+    assert (stage.account().generation, stage.records()) == before
+
+
+def test_full_syncs_of_one_account_are_spread_too() -> None:
+    """Each source has its own time."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.sync()
+    first = {source: state.full_sync_at for source, state in stage.sync_states().items()}
+    hours: dict[Source, int] = {}
+    for hour in range(6 * 24):
+        stage.clock.advance(3600)
+        stage.sync()
+        for source, state in stage.sync_states().items():
+            if state.full_sync_at != first[source]:
+                hours.setdefault(source, hour)
+    assert len(set(hours.values())) == 2
+    assert all(5 * 24 <= hour + 1 <= 6 * 24 for hour in hours.values())
