@@ -21,15 +21,6 @@ _MESSAGES: Mapping[str, str] = {
         "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
         "then the contacts stay as they are."
     ),
-    "consent_revoked by admin": marked(
-        "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
-        "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
-    ),
-    "consent_revoked by testing": marked(
-        "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
-        "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
-        "Until then the contacts stay as they are."
-    ),
     "scope_missing": marked(
         "The box for contacts was not ticked at Google. Connect %(address)s again on %(page)s and tick “See and "
         "download your contacts”."
@@ -52,11 +43,23 @@ _MESSAGES: Mapping[str, str] = {
         "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
         "ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
-    "suspicious_shrink of the directory": marked(
+    "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
+}
+# More exactly, by who has ended a consent, and for the directory.
+_VARIANTS: Mapping[tuple[str, str], str] = {
+    ("consent_revoked", "admin"): marked(
+        "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
+        "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
+    ),
+    ("consent_revoked", "testing"): marked(
+        "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
+        "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
+        "Until then the contacts stay as they are."
+    ),
+    ("suspicious_shrink", "directory"): marked(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
         "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
-    "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
 _DIRECTORY = marked("The company directory, which comes through %(address)s, is not up to date: %(why)s")
 
@@ -120,7 +123,6 @@ def message(
     :param link: where to mend it, if Google said so.
     :param facts: what else is known of it (`ldapgw.store.accounts.Trouble`).
     """
-    is_directory = facts.get("source") == "directory"
     values = {
         "address": account.address,
         "tenant": account.tenant,
@@ -130,11 +132,12 @@ def message(
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
     }
-    key = f"{code} by {facts['by']}" if "by" in facts else code
-    key = f"{code} of the directory" if is_directory and f"{code} of the directory" in _MESSAGES else key
-    told = Phrase(_MESSAGES.get(key, _MESSAGES["internal"]), values)
-    whole = key.endswith("of the directory") or not is_directory
-    return told if whole else Phrase(_DIRECTORY, {"address": account.address, "why": told})
+    for fact in (facts.get("by"), facts.get("source")):
+        if (code, fact) in _VARIANTS:
+            return Phrase(_VARIANTS[code, str(fact)], values)
+    told = Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), values)
+    is_directory = facts.get("source") == "directory"
+    return Phrase(_DIRECTORY, {"address": account.address, "why": told}) if is_directory else told
 
 
 def told(trouble: Trouble, account: Account, page: Said) -> Phrase:
