@@ -17,6 +17,9 @@ class Source(StrEnum):
     DIRECTORY = "directory"
 
 
+# The uid of an "other contact" begins so; behind it is the id that it has as a contact, once it is one.
+OTHER = "other-"
+
 # The groups of every account that Google shows beside those that the user has made.
 SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})
 

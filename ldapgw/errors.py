@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import ClassVar
 
@@ -50,11 +50,28 @@ class GoogleError(LdapgwError):
         self.detail = detail
         self.retry_after = retry_after
 
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        """What a person should know of it besides the code; it is stored, and told with the account."""
+        return {}
+
 
 class ConsentRevoked(GoogleError):
-    """Raised when Google no longer accepts the grant: ``invalid_grant`` or ``admin_policy_enforced``."""
+    """Raised when Google no longer accepts the grant: ``invalid_grant`` or ``admin_policy_enforced``.
+
+    :param by_admin: whether it was the Workspace's administrator who has forbidden it.
+    """
 
     code = "consent_revoked"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, by_admin: bool = False) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.by_admin = by_admin
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        """Who has ended it, where that is known."""
+        return {"by": "admin"} if self.by_admin else {}
 
 
 class AccessTokenRejected(GoogleError):
@@ -86,9 +103,16 @@ class ApiDisabled(GoogleError):
 
 
 class QuotaExceeded(GoogleError):
-    """Raised when Google asks us to slow down: 429, or 403 in its old form."""
+    """Raised when Google asks us to slow down: 429, or 403 in its old form.
+
+    :param full_sync: whether a full listing was begun, for which Google has a small quota of its own.
+    """
 
     code = "quota"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, full_sync: bool = False) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.full_sync = full_sync
 
 
 class GoogleUnavailable(GoogleError):
@@ -122,9 +146,23 @@ class SourceUnavailable(GoogleError):
 
 
 class SuspiciousShrink(GoogleError):
-    """Raised when a full sync would remove more than half of a book of 20 contacts or more."""
+    """Raised when a full sync would remove more than half of a book of 20 contacts or more.
+
+    :param before: how many contacts there were.
+    :param lost: how many of them would go.
+    """
 
     code = "suspicious_shrink"
+
+    def __init__(self, before: int, lost: int) -> None:
+        super().__init__(f"{lost} of {before} contacts would go")
+        self.before = before
+        self.lost = lost
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        """How many of how many."""
+        return {"before": self.before, "lost": self.lost}
 
 
 # --- LDAP -----------------------------------------------------------------------------------------------------------

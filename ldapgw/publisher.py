@@ -161,7 +161,7 @@ def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
     """What is stored of some tenants, but for the contacts."""
     found = accounts.read_all(connection, counted=False)
     connected = tuple(account for account in found if account.connected and account.tenant in tenants)
-    colleagues = contacts.served_by(connection, Source.DIRECTORY)
+    colleagues = contacts.who_holds(connection, Source.DIRECTORY)
     feeds: dict[str, Account] = {}
     for account in sorted(connected, key=lambda account: account.id):
         if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:

@@ -35,6 +35,7 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
+from ldapgw.offprocess import Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
@@ -46,6 +47,7 @@ from ldapgw.state import State
 from ldapgw.store.watch import Watch
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.revoker import Revoker
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
 from ldapgw.trust import Trust
@@ -115,6 +117,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    work_process = OffProcess(reactor)
     store = StoreWorker(state.database, store_thread)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
@@ -137,9 +140,10 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         store=store,
         vault=state.vault,
         oauth=oauth,
-        people=People(http, endpoints, reactor, work_thread),
+        people=People(http, endpoints, reactor, Aside(work_thread, work_process)),
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
+        folder=Path(config.state_dir),
         now=reactor.seconds,
         note_progress=progress.note,
     )
@@ -149,7 +153,15 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         job=job,
         publish=publisher.refresh,
         interval=config.sync.interval,
+        concurrency=config.sync.concurrency,
         random=SystemRandom().random,
+    )
+    revoker = Revoker(
+        clock=reactor,
+        store=store,
+        vault=state.vault,
+        oauth=oauth,
+        clients={tenant.name: _client(tenant) for tenant in config.tenant},
     )
     refresher = Refresher(
         clock=reactor,
@@ -189,7 +201,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     listeners = _listeners(config, reactor, catalog, gate, tls, watch)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (refresher, notes, scheduler, *renewals, *listeners):
+    for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     fold.load()
     number.load()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Source
@@ -17,19 +18,20 @@ from ldapgw.words import Moment, Phrase, Said, marked
 # What each error code means and what to do about it.  ``page`` is the tenant's page, ``link`` what Google named.
 _MESSAGES: Mapping[str, str] = {
     "consent_revoked": marked(
-        "Google no longer accepts the consent of %(address)s. Connect again on %(page)s; until then the contacts stay "
-        "as they are."
+        "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
+        "then the contacts stay as they are."
     ),
     "scope_missing": marked(
-        "The box for contacts was not ticked at Google. Connect again on %(page)s and tick “See and download your "
-        "contacts”."
+        "The box for contacts was not ticked at Google. Connect %(address)s again on %(page)s and tick “See and "
+        "download your contacts”."
     ),
     "client_rejected": marked(
-        "Google rejects this gateway's OAuth client. The administrator has to check client id and secret in the Google "
-        "console; users need not do anything."
+        "Google rejects the OAuth client of %(tenant)s, so none of its accounts is synced. The administrator has to "
+        "check client id and secret in the Google console; users need not do anything."
     ),
     "api_disabled": marked(
-        "The People API is not enabled in the Google project. The administrator has to enable it %(link)s."
+        "The People API is not enabled in the Google project of %(tenant)s, so none of its accounts is synced. The "
+        "administrator has to enable it %(link)s; users need not do anything."
     ),
     "quota": marked("Google asks us to slow down. The next sync comes later; nothing has to be done."),
     "google_unavailable": marked(
@@ -38,11 +40,31 @@ _MESSAGES: Mapping[str, str] = {
     "network": marked("Google could not be reached. Check the gateway's network and name service if this lasts."),
     "bad_response": marked("Google's answer made no sense. We try again; please report it if this lasts."),
     "suspicious_shrink": marked(
-        "More than half of the contacts would vanish. If that is right, accept it on %(page)s or with ldapgw sync "
-        "%(address)s --accept-shrink."
+        "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
+        "ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
     "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
+# More exactly, by who has ended a consent, and for the directory.
+_VARIANTS: Mapping[tuple[str, str], str] = {
+    ("consent_revoked", "admin"): marked(
+        "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
+        "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
+    ),
+    ("consent_revoked", "testing"): marked(
+        "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
+        "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
+        "Until then the contacts stay as they are."
+    ),
+    ("suspicious_shrink", "directory"): marked(
+        "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
+        "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
+    ),
+}
+_DIRECTORY = marked("The company directory, which comes through %(address)s, is not up to date: %(why)s")
+
+# What is wrong with a tenant's client, and not with an account.
+OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
 
 # Troubles that go away by themselves are no reason to call a person.
 _PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
@@ -51,8 +73,9 @@ _PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 STALE_SECONDS = 24 * 3600
 
 HOUR = 3600
-# How long a consent to a Google client in "Testing" lasts.
+# How long a consent to a Google client in "Testing" lasts, and how much later its end may be noticed.
 TESTING_SECONDS = 7 * 24 * HOUR
+_NOTICED = 6 * HOUR
 
 
 def account_object(
@@ -94,17 +117,44 @@ def state(account: Account, now: float) -> str:
     """One of ok, syncing, waiting, attention, disconnected."""
     if not account.connected:
         return "disconnected"
-    if account.trouble and (account.trouble.code not in _PASSING or _is_stale(account, now)):
+    if account.trouble is not None and not _passes(account, account.trouble, now):
         return "attention"
     if account.last_sync is None:
         return "waiting"
     return "syncing" if account.syncing else "ok"
 
 
-def message(code: str, account: Account, page: Said, link: str = "") -> Phrase:
-    """An error code in plain words, with what to do."""
-    there = Phrase(marked("at %(link)s"), {"link": link}) if link else Phrase(marked("in the Google console"))
-    return Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), {"address": account.address, "page": page, "link": there})
+def message(
+    code: str, account: Account, page: Said, link: str = "", facts: Mapping[str, object] = MappingProxyType({})
+) -> Phrase:
+    """An error code in plain words, with what to do.
+
+    :param link: where to mend it, if Google said so.
+    :param facts: what else is known of it (`ldapgw.store.accounts.Trouble`).
+    """
+    values = {
+        "address": account.address,
+        "tenant": account.tenant,
+        "page": page,
+        "given": Moment(account.connected_at) if account.connected_at is not None else "?",
+        "link": Phrase(marked("at %(link)s"), {"link": link}) if link else Phrase(marked("in the Google console")),
+        "before": facts.get("before", "?"),
+        "lost": facts.get("lost", "?"),
+    }
+    for fact in (facts.get("by"), facts.get("source")):
+        if (code, fact) in _VARIANTS:
+            return Phrase(_VARIANTS[code, str(fact)], values)
+    told = Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), values)
+    is_directory = facts.get("source") == "directory"
+    return Phrase(_DIRECTORY, {"address": account.address, "why": told}) if is_directory else told
+
+
+def told(trouble: Trouble, account: Account, page: Said) -> Phrase:
+    """A trouble of an account in plain words, with what to do."""
+    facts = dict(trouble.facts)
+    if trouble.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, trouble.since):
+        facts["by"] = "testing"
+    return message(trouble.code, account, page, trouble.link, facts)
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -117,27 +167,60 @@ def _error(trouble: Trouble | None, account: Account, page: Said, say: Callable[
         return None
     return {
         "code": trouble.code,
-        "message": say(message(trouble.code, account, page, trouble.link)),
+        "message": say(told(trouble, account, page)),
         "since": timestamp(trouble.since),
     }
 
 
 def _warnings(account: Account, page: Said, now: float) -> list[tuple[str, Phrase]]:
     found = []
-    if account.refresh_expires_at is not None and account.connected_at is not None:
-        values = {"when": Moment(account.refresh_expires_at), "page": page}
-        if abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR:
+    ends = account.refresh_expires_at
+    if account.connected and ends is not None:
+        values = {"when": Moment(ends), "page": page}
+        if not _is_of_testing(account):
+            text = marked("This consent was given until %(when)s. Connect again on %(page)s to go on.")
+            found.append(("consent_ends", Phrase(text, values)))
+        elif now < ends:
             text = marked(
                 "The Google client is in “Testing”, so this consent ends on %(when)s. The administrator should publish "
                 "the app in the Google console; then connect again on %(page)s."
             )
             found.append(("testing_client", Phrase(text, values)))
         else:
-            text = marked("This consent was given until %(when)s. Connect again on %(page)s to go on.")
-            found.append(("consent_ends", Phrase(text, values)))
+            text = marked(
+                "The Google client is in “Testing”, so this consent has ended on %(when)s. The administrator should "
+                "publish the app in the Google console; then connect again on %(page)s."
+            )
+            found.append(("testing_client", Phrase(text, values)))
     if account.connected and _is_stale(account, now):
-        found.append(("stale", Phrase(marked("There was no good sync for more than a day."))))
+        text = marked("There was no good sync since %(when)s; phones show what was known then.")
+        if account.last_sync is None:
+            text = marked("There was no good sync yet, since the consent of %(when)s.")
+        found.append(("stale", Phrase(text, {"when": Moment(_fresh(account))})))
     return found
+
+
+def _is_of_testing(account: Account) -> bool:
+    """Whether Google has said that the consent ends after seven days."""
+    given, ends = account.connected_at, account.refresh_expires_at
+    return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
+
+
+def _ended_by_testing(account: Account, since: float) -> bool:
+    """Whether a consent has ended after just seven days, as nothing else does; Google may not have said so."""
+    given = account.connected_at
+    return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICED
+
+
+def _passes(account: Account, trouble: Trouble, now: float) -> bool:
+    """Whether a trouble may go away by itself."""
+    return trouble.code in _PASSING and not _is_stale(account, now) and now - trouble.since <= STALE_SECONDS
+
+
+def _fresh(account: Account) -> float:
+    """When all was known last; before the first sync, since when it should be."""
+    known = account.last_sync if account.last_sync is not None else account.connected_at
+    return known if known is not None else 0.0
 
 
 def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
@@ -158,8 +241,7 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
 
 
 def _is_stale(account: Account, now: float) -> bool:
-    since = account.last_sync if account.last_sync is not None else account.connected_at
-    return since is not None and now - since > STALE_SECONDS
+    return account.connected and now - _fresh(account) > STALE_SECONDS
 
 
 def _source_state(account: Account, name: Source, wanted: Collection[Source]) -> SourceState:

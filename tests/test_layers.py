@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "status": ({"contact", "store.accounts", "words"}, PURE),
     "progress": ({"contact"}, PURE),
     "finder": ({"directory", "errors", "explain.query", "web.found"}, {"twisted"}),
-    "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy"}),
+    "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
@@ -82,6 +82,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "logs": (set(), {"twisted"}),
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
+    "offprocess": ({"errors"}, {"twisted"}),
 }
 # These put the rest together and may import all of it.
 ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}

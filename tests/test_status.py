@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import STALE_SECONDS, account_object, message, state, timestamp
+from ldapgw.status import STALE_SECONDS, TESTING_SECONDS, account_object, message, state, timestamp
 from ldapgw.store.accounts import Account, SourceState, Trouble
 
 NOW = 1_800_000_000.0
@@ -71,6 +71,10 @@ STATES = {
         replace(FINE, last_sync=NOW - STALE_SECONDS - 1, trouble=Trouble("network", NOW)),
         "attention",
     ),
+    "trouble of the directory that did not pass for a day": (
+        replace(FINE, trouble=Trouble("quota", NOW - STALE_SECONDS - 1, facts={"source": "directory"})),
+        "attention",
+    ),
     "trouble that a person has to mend": (replace(FINE, trouble=Trouble("consent_revoked", NOW)), "attention"),
     "a shrunk book": (replace(FINE, syncing=True, trouble=Trouble("suspicious_shrink", NOW)), "attention"),
 }
@@ -105,13 +109,81 @@ def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
     assert text != str(message("unheard of", FINE, PAGE)) or code == "internal"
 
 
-def test_a_message_names_who_and_where() -> None:
-    """And where to mend it, if Google said so."""
-    assert str(message("consent_revoked", FINE, PAGE)) == (
-        "Google no longer accepts the consent of alice@acme.example. Connect again on "
-        "https://phonebook.example.com/acme/; until then the contacts stay as they are."
-    )
-    assert "at https://console.example/x." in str(message("api_disabled", FINE, PAGE, "https://console.example/x"))
+GIVEN = replace(FINE, connected_at=NOW - 3 * 86400)
+OLD = replace(FINE, connected_at=NOW - TESTING_SECONDS - 600)
+UNTIL = "until then the contacts stay as they are."
+# trouble, account, the whole sentence
+TOLD = {
+    "a consent that is gone": (
+        Trouble("consent_revoked", NOW),
+        GIVEN,
+        "Google no longer accepts the consent of alice@acme.example, given on 2027-01-12 08:00 UTC. Connect again on "
+        f"{PAGE}; {UNTIL}",
+    ),
+    "gone by the will of an administrator": (
+        Trouble("consent_revoked", NOW, facts={"by": "admin"}),
+        GIVEN,
+        "The Google Workspace of alice@acme.example no longer allows this app. Its administrator has to trust it in "
+        f"the Admin console (Security, API controls); then connect again on {PAGE}. U{UNTIL[1:]}",
+    ),
+    "gone after seven days": (
+        Trouble("consent_revoked", NOW),
+        OLD,
+        "The consent of alice@acme.example, given on 2027-01-08 07:50 UTC, has ended after 7 days, because the Google "
+        "client is in “Testing”. The administrator has to publish the app in the Google console; then connect again on "
+        f"{PAGE}. U{UNTIL[1:]}",
+    ),
+    "a client that is wrong": (
+        Trouble("client_rejected", NOW),
+        FINE,
+        "Google rejects the OAuth client of acme, so none of its accounts is synced. The administrator has to check "
+        "client id and secret in the Google console; users need not do anything.",
+    ),
+    "an API that is off": (
+        Trouble("api_disabled", NOW, "https://console.example/x"),
+        FINE,
+        "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
+        "administrator has to enable it at https://console.example/x; users need not do anything.",
+    ),
+    "an API that is off, Google does not say where": (
+        Trouble("api_disabled", NOW),
+        FINE,
+        "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
+        "administrator has to enable it in the Google console; users need not do anything.",
+    ),
+    "a book that shrinks": (
+        Trouble("suspicious_shrink", NOW, facts={"before": 812, "lost": 500}),
+        FINE,
+        f"500 of 812 contacts of alice@acme.example would vanish. If that is right, accept it on {PAGE} or with ldapgw "
+        "sync alice@acme.example --accept-shrink; until then they stay.",
+    ),
+    "a directory that shrinks": (
+        Trouble("suspicious_shrink", NOW, facts={"before": 90, "lost": 60, "source": "directory"}),
+        FINE,
+        f"60 of 90 entries of the company directory would vanish. If that is right, accept it on {PAGE} or with ldapgw "
+        "sync alice@acme.example --accept-shrink; until then they stay.",
+    ),
+    "a directory that cannot be had": (
+        Trouble("google_unavailable", NOW, facts={"source": "directory"}),
+        FINE,
+        "The company directory, which comes through alice@acme.example, is not up to date: Google does not answer "
+        "properly at the moment. We try again; nothing has to be done.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("trouble", "account", "text"), TOLD.values(), ids=TOLD)
+def test_a_message_names_who_and_where(trouble: Trouble, account: Account, text: str) -> None:
+    """What to do, whom it concerns, and where to mend it, if Google said so."""
+    error = account_object(replace(account, trouble=trouble), (), PAGE, NOW)["error"]
+    assert error == {"code": trouble.code, "message": text, "since": "2027-01-15T08:00:00Z"}
+
+
+@pytest.mark.parametrize("days", [6.9, 7.3, 30], ids=str)
+def test_a_consent_that_ended_otherwise_is_not_blamed_on_testing(days: float) -> None:
+    """Seven days and nothing else are Google's sign."""
+    account = replace(FINE, connected_at=NOW - days * 86400, trouble=Trouble("consent_revoked", NOW))
+    assert "Testing" not in account_object(account, (), PAGE, NOW)["error"]["message"]
 
 
 def test_an_error_has_code_message_and_since() -> None:
@@ -130,6 +202,29 @@ def test_warnings() -> None:
     first, second = account_object(account, (), PAGE, NOW)["warnings"]
     assert (first["code"], second["code"]) == ("testing_client", "stale")
     assert "this consent ends on 2027-01-22 07:59 UTC" in first["message"]
+    assert "no good sync since 2027-01-14 07:59 UTC" in second["message"]
+
+
+def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
+    """Publishing does not revive the consents of before."""
+    ended = NOW - 60
+    account = replace(FINE, connected_at=ended - 604799, refresh_expires_at=ended, last_sync=NOW - 600)
+    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    assert warning["code"] == "testing_client"
+    assert "this consent has ended on 2027-01-15 07:59 UTC" in warning["message"]
+
+
+def test_an_account_that_never_synced_is_stale_after_a_day() -> None:
+    """It says since when."""
+    account = replace(FINE, connected_at=NOW - STALE_SECONDS - 1, last_sync=None)
+    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    assert warning["message"] == "There was no good sync yet, since the consent of 2027-01-14 07:59 UTC."
+
+
+def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
+    """There is nothing that could end or grow old."""
+    account = replace(FINE, connected_at=None, refresh_expires_at=NOW, last_sync=NOW - STALE_SECONDS * 9)
+    assert account_object(account, (), PAGE, NOW)["warnings"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from ldapgw.cli.options import account_tenant, as_json, pass_site
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import account_object
+from ldapgw.status import OF_THE_TENANT, account_object
 from ldapgw.store import accounts as stored
 from ldapgw.store.accounts import Account
 
@@ -92,9 +92,24 @@ def _print(found: Collection[Account], objects: Collection[dict[str, Any]]) -> N
             for account, told in zip(found, objects, strict=True)
         ),
     )
-    for told in objects:
-        for trouble in filter(None, (told["error"], *told["warnings"])):
-            print_line(f"! {told['account']}: {trouble['message']}")
+    for line in _lines(found, objects):
+        print_line(line)
+
+
+def _lines(found: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
+    """What is the matter, and what to do; what is the tenant's matter is told once."""
+    alarms: set[str] = set()
+    for account, told in zip(found, objects, strict=True):
+        error = told["error"]
+        is_alarm = error is not None and error["code"] in OF_THE_TENANT
+        if error and account.tenant not in (alarms if is_alarm else ()):
+            who = f"tenant {account.tenant}" if is_alarm else account.address
+            since = local_time(account.trouble.since if account.trouble else None, now())
+            yield f"! {who}: {error['message']} (since {since})"
+        if is_alarm:
+            alarms.add(account.tenant)
+        for warning in told["warnings"]:
+            yield f"! {account.address}: {warning['message']}"
         if told["skipped"]:
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in told["skipped"].items())
-            print_line(f"  {told['account']}: left out: {reasons}")
+            yield f"  {account.address}: left out: {reasons}"

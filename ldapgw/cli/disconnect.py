@@ -12,10 +12,11 @@ from twisted.python.failure import Failure
 
 from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import print_line
-from ldapgw.cli.site import Site, find_account
+from ldapgw.cli.site import Site, find_account, now
 from ldapgw.config import Config
 from ldapgw.errors import GoogleError, StoreError, UserError
-from ldapgw.store import accounts
+from ldapgw.google.endpoints import Client
+from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
@@ -37,11 +38,12 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
             raise UserError(f"{found.address} is not connected")
         trouble = _revoke(site, database, found)
         with database.begin() as connection:
-            accounts.disconnect(connection, found.id)
+            revocations.leave(connection, found.id, now(), revoked=not trouble)
     if trouble:
         raise UserError(
             f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "
-            f"Google ({trouble}); its owner can do that on https://myaccount.google.com/permissions"
+            f"Google ({trouble}); the gateway tries it for a day, and its owner can do it on "
+            "https://myaccount.google.com/permissions"
         )
     print_line(f"{found.address} is disconnected: revoked at Google, tokens and contacts forgotten.")
 
@@ -52,13 +54,23 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
         vault = Vault.open(site.key_file, create=False)
         with database.begin() as connection:
             held = accounts.tokens(connection, vault, account.id)
-        if held is not None:
+            is_shared = revocations.is_shared(connection, _sharers(site.config, account.tenant), account.sub)
+        if held is not None and not is_shared:
             _through_reactor(lambda reactor: _give_back(reactor, site.config, held.refresh_token))
     except GoogleError as error:
         return f"{error.code}: {error.detail}"
     except StoreError as error:
         return error.problems[0]
     return ""
+
+
+def _sharers(config: Config, tenant: str) -> list[str]:
+    """The other tenants that a grant to a tenant's client counts for."""
+    clients: dict[str, Client] = {
+        one.name: Client(one.client_id, one.client_secret) for one in config.tenant if one.client_id
+    }
+    its = clients.pop(tenant, None)
+    return [name for name, other in clients.items() if its is not None and its.shares_grants_with(other)]
 
 
 async def _give_back(reactor: Any, config: Config, refresh_token: str) -> None:

@@ -14,7 +14,7 @@ from ldapgw.cli.output import console, print_line
 from ldapgw.cli.site import Site, find_account
 from ldapgw.errors import UserError
 from ldapgw.lock import holder
-from ldapgw.status import message
+from ldapgw.status import told
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.database import Database
@@ -116,8 +116,7 @@ def _outcomes(
         elif account is None or not account.connected:
             yield f"{before.address}: was disconnected meanwhile"
         elif account.trouble:
-            told = message(account.trouble.code, account, site.page(account.tenant), account.trouble.link)
-            yield f"{account.address}: {told}"
+            yield f"{account.address}: {told(account.trouble, account, site.page(account.tenant))}"
         else:
             print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers")
 

@@ -79,6 +79,8 @@ class Sync(Table, frozen=True, kw_only=True):
 
     # Google shows changes after some minutes; asking more often than every five is in vain.
     interval: Duration = Duration(600)
+    # Google's quota is per project, and each sync holds some pages in memory.
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
 
 
 class Google(Table, frozen=True, kw_only=True):

@@ -27,3 +27,7 @@ class Client:
 
     client_id: str
     client_secret: str = field(repr=False)
+
+    def shares_grants_with(self, other: Client) -> bool:
+        """Whether a grant to one is one to the other, too: client IDs begin with the number of their project."""
+        return self.client_id.partition("-")[0] == other.client_id.partition("-")[0]

@@ -239,6 +239,8 @@ def _refusal(error: str, subtype: str, answer: Answer) -> GoogleError:
     """The exception for an ``error``; its description is for nobody: it is vague, and may hold an address."""
     known = [word for word in (error, subtype) if _ERROR.fullmatch(word)]
     detail = " ".join(known) or "unreadable error"
+    if error == "admin_policy_enforced":
+        return ConsentRevoked(detail, by_admin=True)
     return _REFUSALS.get(error, BadResponse)(detail, retry_after=answer.retry_after)
 
 

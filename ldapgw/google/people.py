@@ -11,16 +11,16 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Source
-from ldapgw.errors import BadResponse
+from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import Caller
+from ldapgw.google.http import Answer, Caller
 from ldapgw.google.refusal import read_refusal
 from ldapgw.google.text import clean
 
@@ -28,6 +28,9 @@ from ldapgw.google.text import clean
 MOST_PAGES = 500
 
 _PAGE = ("pageSize", "1000")
+
+T = TypeVar("T")
+Persons = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +92,46 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     }
 )
 
-# contactGroups.list: few and cheap, so always all of them, without a sync token.
+# contactGroups.list.  It has no switch for a sync token: it gives one, and takes it.
 _GROUPS = Listing(
     "/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"), _PAGE)
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[T]):
     """A part of a listing.
 
-    :ivar persons: as Google sent them, deleted ones among them on an incremental sync; may be empty on any page.
+    :ivar content: what the reader made of its persons: as Google sent them, deleted ones among them on an incremental
+        sync; there may be none on any page.
     :ivar next_sync_token: on the last page, and empty on all others.
     :ivar total: how many persons the whole listing has, where Google says so.
     """
 
-    persons: tuple[dict[str, Any], ...] = field(repr=False)
+    content: T = field(repr=False)
     next_sync_token: str = field(repr=False)
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """An answer of any listing, decoded."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Labels:
+    """Contact groups of an account's own: those that there are, or with a sync token what has changed.
 
-    items: tuple[dict[str, Any], ...]
+    :ivar names: by resource name.
+    :ivar gone: resource names of those that were deleted.
+    :ivar next_sync_token: empty where Google gave none.
+    """
+
+    names: Mapping[str, str]
+    gone: frozenset[str]
+    next_sync_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk(Generic[T]):
+    """An answer of any listing, read."""
+
+    content: T
     next_page_token: str
     next_sync_token: str
     total: int | None
@@ -122,56 +140,65 @@ class _Chunk:
 class People:
     """Reads persons and labels.
 
-    :param run_off_thread: ``run_off_thread(function, *args)`` runs a function elsewhere and gives its result: a page
-        has megabytes, and decoding it must not hold up phones.
+    :param run_aside: ``run_aside(function, *args)`` runs a function elsewhere and gives its result: a page has
+        megabytes, and reading it must not hold up phones.  The first of `args` is the page.
     """
 
     def __init__(
-        self,
-        http: HTTPClient,
-        endpoints: Endpoints,
-        clock: IReactorTime,
-        run_off_thread: Callable[..., Awaitable[Any]],
+        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, run_aside: Callable[..., Awaitable[Any]]
     ) -> None:
         self._caller = Caller(http, clock)
         self._address = endpoints.people_api.rstrip("/")
-        self._run_off_thread = run_off_thread
+        self._run_aside = run_aside
 
-    async def pages(self, source: Source, access_token: str, sync_token: str | None) -> AsyncIterator[Page]:
+    async def pages(
+        self, source: Source, access_token: str, sync_token: str | None, reader: Callable[[Persons], T]
+    ) -> AsyncIterator[Page[T]]:
         """All pages of a source: everything, or with a sync token what changed since.
 
         Nothing may be kept of them before the last has come, which is the one with a `Page.next_sync_token`.
 
+        :param reader: makes of a page's persons what is wanted of them, where `run_aside` runs it.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
             `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkTrouble`, `BadResponse`.
         """
-        async for chunk in self._chunks(LISTINGS[source], source, access_token, sync_token):
+        async for chunk in self._chunks(LISTINGS[source], source, access_token, sync_token, reader):
             last = not chunk.next_page_token
             if last and not chunk.next_sync_token:
                 raise BadResponse("no sync token on the last page")
-            yield Page(chunk.items, chunk.next_sync_token if last else "", chunk.total)
+            yield Page(chunk.content, chunk.next_sync_token if last else "", chunk.total)
 
-    async def labels(self, access_token: str) -> Mapping[str, str]:
-        """The names of the account's own contact groups by resource name; Google's system groups are left out."""
-        found: dict[str, str] = {}
-        async for chunk in self._chunks(_GROUPS, None, access_token, None):
-            for group in chunk.items:
-                resource_name, name = group.get("resourceName"), clean(group.get("name"))
-                if group.get("groupType") == "USER_CONTACT_GROUP" and isinstance(resource_name, str) and name:
-                    found[resource_name] = name
-        return found
+    async def labels(self, access_token: str, sync_token: str | None) -> Labels:
+        """The account's own contact groups; Google's system groups are left out.
+
+        :param sync_token: of an earlier call, for what has changed since; None: all.
+        :raises GoogleError: as `pages`.
+        """
+        names: dict[str, str] = {}
+        gone: set[str] = set()
+        last = ""
+        async for chunk in self._chunks(_GROUPS, None, access_token, sync_token, _read_groups):
+            names |= chunk.content[0]
+            gone |= chunk.content[1]
+            last = chunk.next_sync_token
+        return Labels(names, frozenset(gone - names.keys()), last)
 
     async def _chunks(
-        self, listing: Listing, source: Source | None, access_token: str, sync_token: str | None
-    ) -> AsyncIterator[_Chunk]:
+        self,
+        listing: Listing,
+        source: Source | None,
+        access_token: str,
+        sync_token: str | None,
+        reader: Callable[[Persons], T],
+    ) -> AsyncIterator[_Chunk[T]]:
         params = list(listing.params) + ([("syncToken", sync_token)] if sync_token else [])
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
             page = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
             answer = await self._caller.get(self._address + listing.path, [*params, *page], access_token)
             if answer.status != 200:
-                raise read_refusal(answer, source, incremental=bool(sync_token))
-            chunk = await self._run_off_thread(_read_chunk, answer.body, listing)
+                raise _refusal(answer, source, incremental=bool(sync_token), first=not page)
+            chunk = await self._run_aside(_read_chunk, answer.body, listing, reader)
             yield chunk
             # A page may be empty and still not be the last: the page token alone tells.
             if not chunk.next_page_token:
@@ -182,25 +209,48 @@ class People:
         raise BadResponse(f"more than {MOST_PAGES} pages")
 
 
-def fingerprint(source: Source) -> str:
-    """A short hash of all request parameters: a sync token is good only with those that it was asked for with."""
-    listing = LISTINGS[source]
+def fingerprint(source: Source | None) -> str:
+    """A short hash of all request parameters: a sync token is good only with those that it was asked for with.
+
+    :param source: None: of labels.
+    """
+    listing = LISTINGS[source] if source else _GROUPS
     text = repr((listing.path, sorted(listing.params)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _read_chunk(body: bytes, listing: Listing) -> _Chunk:
+def _refusal(answer: Answer, source: Source | None, *, incremental: bool, first: bool) -> GoogleError:
+    error = read_refusal(answer, source, incremental=incremental, first=first)
+    if isinstance(error, QuotaExceeded) and first and not incremental:
+        return QuotaExceeded(error.detail, retry_after=error.retry_after, full_sync=True)
+    return error
+
+
+def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _Chunk[T]:
     """Decode an answer; every key may be absent: an account without contacts, a day without changes."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
-        return _Chunk(
-            items=msgspec.convert(answer.get(listing.key, ()), tuple[dict[str, Any], ...]),
-            next_page_token=msgspec.convert(answer.get("nextPageToken", ""), str),
-            next_sync_token=msgspec.convert(answer.get("nextSyncToken", ""), str),
-            total=_count(answer.get(listing.total)),
-        )
+        persons = msgspec.convert(answer.get(listing.key, ()), Persons)
+        next_page_token = msgspec.convert(answer.get("nextPageToken", ""), str)
+        next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
     except (ValueError, RecursionError):
         raise BadResponse("not a page of the People API") from None
+    return _Chunk(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
+
+
+def _read_groups(groups: Persons) -> tuple[dict[str, str], frozenset[str]]:
+    """Names by resource name, and the resource names of those that were deleted."""
+    names: dict[str, str] = {}
+    gone: set[str] = set()
+    for group in groups:
+        resource_name, name, metadata = group.get("resourceName"), clean(group.get("name")), group.get("metadata")
+        if not isinstance(resource_name, str):
+            continue
+        if isinstance(metadata, dict) and metadata.get("deleted") is True:
+            gone.add(resource_name)
+        elif group.get("groupType") == "USER_CONTACT_GROUP" and name:
+            names[resource_name] = name
+    return names, frozenset(gone)
 
 
 def _count(value: object) -> int | None:

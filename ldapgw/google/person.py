@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ldapgw import dialstring, number
-from ldapgw.contact import Address, Contact, Kind, Phone, Source
+from ldapgw.contact import OTHER, Address, Contact, Kind, Phone, Source
 from ldapgw.google.text import clean, lines
 
 Item = Mapping[str, Any]
@@ -253,7 +253,7 @@ def _uid(resource_name: object, source: Source) -> str:
     identifier = resource_name[:200].rpartition("/")[2]
     if not _ID.fullmatch(identifier):
         return ""
-    return f"other-{identifier}" if source is Source.OTHER_CONTACTS else identifier
+    return OTHER + identifier if source is Source.OTHER_CONTACTS else identifier
 
 
 def _source_id(metadata: Item, source: Source) -> str:

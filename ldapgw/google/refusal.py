@@ -57,11 +57,12 @@ _WORD = re.compile(r"[A-Za-z_]{1,60}")
 _URL = re.compile(r"https://[\x21-\x7e]{1,500}")
 
 
-def read_refusal(answer: Answer, source: Source | None, *, incremental: bool) -> GoogleError:
+def read_refusal(answer: Answer, source: Source | None, *, incremental: bool, first: bool = True) -> GoogleError:
     """The exception for an answer that is not 200.
 
     :param source: what was listed; None for contact groups.
     :param incremental: whether the request held a sync token, which may be to blame.
+    :param first: whether it asked for the first page; else its page token may be to blame.
     """
     error = _error(answer.body)
     reasons = _reasons(error)
@@ -69,7 +70,7 @@ def read_refusal(answer: Answer, source: Source | None, *, incremental: bool) ->
     for reason in reasons:
         if reason in _REASONS:
             return _named(_REASONS[reason], detail, answer, error, incremental=incremental)
-    return answer.trouble or _unnamed(answer.status, detail, error, source, incremental=incremental)
+    return answer.trouble or _unnamed(answer.status, detail, error, source, doubted=incremental and first)
 
 
 def _named(
@@ -84,16 +85,19 @@ def _named(
 
 
 def _unnamed(
-    status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, incremental: bool
+    status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, doubted: bool
 ) -> GoogleError:
-    """What the HTTP code alone means."""
+    """What the HTTP code alone means.
+
+    :param doubted: whether the sync token may be to blame.
+    """
     directory = source is Source.DIRECTORY
     if status == 401:
         return AccessTokenRejected(detail)
     if directory and (status == 403 or (status == 400 and _NO_WORKSPACE in str(error.get("message")))):
         return SourceUnavailable(detail)
     # A damaged or foreign sync token gives a bare 400; a full sync settles which it was.
-    if status in (400, 410) and incremental:
+    if status in (400, 410) and doubted:
         return SyncTokenExpired(detail)
     return BadResponse(detail)
 

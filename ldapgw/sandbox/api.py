@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 from ldapgw.sandbox import oauth, people
 from ldapgw.sandbox.faults import Breakage
-from ldapgw.sandbox.reply import Call, Refusal, Reply
+from ldapgw.sandbox.reply import Call, Parameters, Refusal, Reply
+from ldapgw.sandbox.spoil import spoil
 from ldapgw.sandbox.world import World
 
 # The method of each endpoint's calls.
@@ -23,10 +25,17 @@ def answer(world: World, call: Call) -> tuple[Reply, Breakage | None]:
     happens = fault.happens if fault else None
     if isinstance(happens, Reply):
         return happens, None
+    # In a loop there is but one page.
+    asked = replace(call, query=_without_page(call)) if happens is Breakage.LOOP else call
     try:
-        return _respond(world, call, empty=happens is Breakage.EMPTY_PAGE), happens
+        reply = _respond(world, asked, empty=happens is Breakage.EMPTY_PAGE)
+        return (spoil(call, reply, happens) if happens else reply), happens
     except Refusal as refusal:
         return refusal.reply, happens
+
+
+def _without_page(call: Call) -> Parameters:
+    return {name: values for name, values in call.query.items() if name != "pageToken"}
 
 
 def compressed(reply: Reply, accept_encoding: str, user_agent: str) -> Reply:

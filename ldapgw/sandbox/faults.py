@@ -33,6 +33,13 @@ class Breakage(Enum):
     LOST = "the connection closes without an answer"
     SILENCE = "the answer never comes"
     EMPTY_PAGE = "an empty page with a next page token comes first"
+    SHORT = "every other person is missing, and the total counts them"
+    NO_LIST = "the list is missing, key and all"
+    TWICE = "every person of a page comes twice"
+    LOOP = "the next page is this one"
+    LARGE = "17 MiB of blanks come behind the list"
+    OLD_PAGE = "page tokens are no longer good"
+    NO_END = "the last page has no sync token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +268,13 @@ _PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
     "broken_not_json": Reply.of(200, "Please sign in to this network to continue.", API_HEADERS),
     "broken_wrong_shape": Reply.of(200, {"connections": {"names": 1}, "nextSyncToken": 7}, API_HEADERS),
     "broken_empty_page": Breakage.EMPTY_PAGE,
+    "broken_short_list": Breakage.SHORT,
+    "broken_no_list": Breakage.NO_LIST,
+    "broken_twice": Breakage.TWICE,
+    "broken_loop": Breakage.LOOP,
+    "broken_too_large": Breakage.LARGE,
+    "broken_page_token": Breakage.OLD_PAGE,
+    "broken_no_sync_token": Breakage.NO_END,
 }
 _TOKEN_FAULTS: dict[str, Reply] = {
     "token_error_invalid_grant_revoked": REVOKED,

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,7 +25,7 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store.tables import account, contact, label, source
+from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
 from ldapgw.store.vault import Vault
 
 
@@ -46,11 +48,15 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why an account's last sync failed: the error code of status.json, since when, and where to mend it."""
+    """Why an account's last sync failed: the error code of status.json, since when, and where to mend it.
+
+    :ivar facts: what else a person should know: how many contacts would vanish, which source it is about.
+    """
 
     code: str
     since: float
     link: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Account:
     """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch.
 
     :ivar owner: the sub of another Google user who has added it to their page.
+    :ivar trouble: the tenant's alarm, else the account's own, else that of the directory which comes through it.
+    :ivar revoked: Google no longer accepts the grant; no call is made with it.
     """
 
     id: int
@@ -82,6 +90,7 @@ class Account:
     numbers: int
     skipped: Mapping[str, int]
     owner: str | None = None
+    revoked: bool = False
 
     @property
     def connected(self) -> bool:
@@ -115,9 +124,12 @@ class NewGrant:
     refresh_expires_at: float | None
 
 
-def read(connection: Connection, account_id: int) -> Account | None:
-    """One account, None once it is gone."""
-    return next(iter(_accounts(connection, account.c.id == account_id)), None)
+def read(connection: Connection, account_id: int, *, counted: bool = True) -> Account | None:
+    """One account, None once it is gone.
+
+    :param counted: see `read_all`.
+    """
+    return next(iter(_accounts(connection, account.c.id == account_id, counted=counted)), None)
 
 
 def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:
@@ -184,7 +196,9 @@ def connect(
         "error_code": None,
         "error_since": None,
         "error_link": None,
+        "error_facts": None,
         "failures": 0,
+        "labels_token": None,
         "wish": Wish.FULL,
         "due": None,
     }
@@ -192,6 +206,8 @@ def connect(
         values["refresh_token"] = vault.seal(grant.refresh_token)
     if owner is not None and owner != grant.sub:
         values["owner"] = owner
+    # Google would end the new grant with the old one.
+    connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
         new = insert(account).values(tenant=tenant, sub=grant.sub, sharing=sharing, **values).returning(account.c.id)
         new_id: int = connection.execute(new).scalar_one()
@@ -237,14 +253,15 @@ def refreshed(
 
 def disconnect(connection: Connection, account_id: int) -> None:
     """Forget tokens and contacts.  The row stays, so that its phones and its sharing are there at the next consent."""
-    for table in (contact, label, source):
+    for table in (contact, removed_contact, label, source):
         connection.execute(delete(table).where(table.c.account_id == account_id))
+    generation = account.c.generation + 1
     connection.execute(
         update(account)
         .where(account.c.id == account_id)
         .values(
             dict.fromkeys(_FORGOTTEN)
-            | {"scopes": "", "syncing": False, "failures": 0, "generation": account.c.generation + 1}
+            | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
 
@@ -271,7 +288,7 @@ def begin_sync(connection: Connection, account_id: int) -> Account | None:
 
     :returns: the account, with what is due; None when it is not connected.
     """
-    found = read(connection, account_id)
+    found = read(connection, account_id, counted=False)
     if found is None or not found.connected:
         return None
     due = _stronger(found.due, found.wish)
@@ -295,16 +312,24 @@ def end_sync(connection: Connection, grant: Account, now: float, next_sync: floa
             error_code=None,
             error_since=None,
             error_link=None,
+            error_facts=None,
         )
     )
 
 
 def fail_sync(
-    connection: Connection, grant: Account, code: str, now: float, next_sync: float | None, link: str = ""
+    connection: Connection,
+    grant: Account,
+    code: str,
+    now: float,
+    next_sync: float | None,
+    link: str = "",
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Take note that a sync failed; of no account that was disconnected or connected anew meanwhile.
 
     :param next_sync: None: none until a person acts.
+    :param facts: see `Trouble`.
     """
     since = select(func.coalesce(account.c.error_since, now)).where(
         account.c.id == grant.id, account.c.error_code == code
@@ -320,8 +345,31 @@ def fail_sync(
             error_since=func.coalesce(since.scalar_subquery(), now),
             error_code=code,
             error_link=link or None,
+            error_facts=json.dumps(facts) if facts else None,
         )
     )
+
+
+def postpone_sync(connection: Connection, grant: Account, now: float, next_sync: float | None, code: str = "") -> None:
+    """Take note that a sync did not take place; whatever was the matter with the account before still is.
+
+    :param code: an error code, for an account with which nothing was the matter; empty: nothing is.
+    """
+    values: dict[str, object] = {"syncing": False, "next_sync": next_sync, "attempts": account.c.attempts + 1}
+    if code:
+        values["error_since"] = func.coalesce(account.c.error_since, now)
+        values["error_code"] = func.coalesce(account.c.error_code, code)
+    connection.execute(update(account).where(_is_still(grant)).values(values))
+
+
+def rename(connection: Connection, grant: Account, address: str) -> None:
+    """Note that Google knows the account by another address now; its book is named after it."""
+    connection.execute(update(account).where(_is_still(grant)).values(address=address))
+
+
+def is_current(connection: Connection, grant: Account) -> bool:
+    """Whether an account still holds the very grant that somebody began to work with."""
+    return connection.execute(select(account.c.id).where(_is_still(grant))).first() is not None
 
 
 def forget_running(connection: Connection) -> None:
@@ -364,6 +412,8 @@ _FORGOTTEN = (
     "error_code",
     "error_since",
     "error_link",
+    "error_facts",
+    "labels_token",
     "wish",
     "due",
 )
@@ -382,11 +432,24 @@ def _stronger(first: Wish | None, second: Wish | None) -> Wish | None:
 def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bool = True) -> tuple[Account, ...]:
     rows = connection.execute(select(account).where(where).order_by(account.c.tenant, account.c.address)).all()
     ids = select(account.c.id).where(where).scalar_subquery()
+    alarms = {row.tenant: Trouble(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
     states: dict[int, dict[Source, SourceState]] = {}
+    troubles: dict[int, Trouble] = {}
     for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
+        if row.error_code:
+            troubles[row.account_id] = _trouble(row, "")
+    for row in rows:
+        if row.error_code:
+            troubles[row.id] = _trouble(row, row.error_link)
+        if row.tenant in alarms and row.connected_at is not None:
+            troubles[row.id] = alarms[row.tenant]
     counts = _counts(connection, ids) if counted else {}
-    return tuple(_account(row, states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
+    return tuple(_account(row, troubles.get(row.id), states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
+
+
+def _trouble(row: Row[Any], link: str | None) -> Trouble:
+    return Trouble(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
 
 
 def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[str | None, tuple[int, int, int]]]:
@@ -409,7 +472,8 @@ def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[st
 
 
 def _account(
-    row: Row[tuple[object, ...]],
+    row: Row[Any],
+    trouble: Trouble | None,
     states: Mapping[Source, SourceState],
     counts: Mapping[str | None, tuple[int, int, int]],
 ) -> Account:
@@ -427,7 +491,7 @@ def _account(
         syncing=row.syncing,
         last_sync=row.last_sync,
         next_sync=row.next_sync,
-        trouble=Trouble(row.error_code, row.error_since, row.error_link or "") if row.error_code else None,
+        trouble=trouble,
         failures=row.failures,
         attempts=row.attempts,
         wish=Wish(row.wish) if row.wish else None,
@@ -438,4 +502,5 @@ def _account(
         contacts=contacts,
         numbers=numbers,
         skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
+        revoked=row.error_code == "consent_revoked",
     )

@@ -2,47 +2,93 @@
 """Contacts as Google last gave them, and the sync tokens that belong to just that state.
 
 A person that was left out has a row too, with the reason: nothing is lost silently.
+
+What is written belongs to the account's next generation, which its transaction ends with (`accounts.bump_generation`);
+so `changes` can tell what a book that was built of an earlier one lacks.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Self, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
-from ldapgw.contact import Contact, Source
-from ldapgw.store.tables import contact, label, source
+from ldapgw.contact import OTHER, Contact, Source
+from ldapgw.store.tables import account, contact, label, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
+# Whoever follows an account is a generation or two behind.  Beyond these bounds, reading all of a book is no dearer.
+KEPT_GENERATIONS = 16
+MOST_REMOVED = 1000
+
 T = TypeVar("T")
 
+_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Contact)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Record:
-    """A person as stored: a contact, or the reason why it is none."""
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A person as stored: a contact, or the reason why it is none.
+
+    There may be 50,000 of them, in which nothing points back: the collector, which stops everything, leaves them alone.
+
+    :ivar content: the contact as JSON; None where the person was left out.
+    :ivar numbers: how many telephone numbers the contact has.
+    :ivar unreadable: how many texts in the place of a number held nothing to dial.
+    :ivar digest: of all but the time of Google's last change: Google changes that for what no phone is told of, too.
+    """
 
     uid: str
     source_id: str
-    contact: Contact | None
-    skipped: str = ""
-    unreadable: int = 0
+    content: bytes | None
+    skipped: str
+    numbers: int
+    unreadable: int
+    digest: bytes
+
+    def __repr__(self) -> str:
+        """Without the contact: a log must not hold one."""
+        return f"<Record {self.uid}>"
+
+    @classmethod
+    def of(cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0) -> Self:
+        """Encode a contact, or note why there is none."""
+        timeless = replace(contact, updated=0.0) if contact else None
+        digest = hashlib.blake2b(_encoder.encode((source_id, timeless, skipped, unreadable)), digest_size=16).digest()
+        content = _encoder.encode(contact) if contact else None
+        return cls(uid, source_id, content, skipped, len(contact.phones) if contact else 0, unreadable, digest)
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """What is needed of a stored person to see what has become of it.
+
+    :ivar served: whether phones are told of it.
+    """
+
+    source_id: str
+    digest: bytes | None
+    served: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncState:
-    """Where the next incremental sync of a source goes on; the token is good for requests of that fingerprint alone."""
+    """Where the next incremental sync of a source goes on; the token is good for requests of that fingerprint alone.
+
+    :ivar asked_at: when Google was last asked for the source, well or not.
+    """
 
     sync_token: str | None
     fingerprint: str
     full_sync_at: float | None
+    asked_at: float | None = None
 
 
 def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
@@ -64,39 +110,67 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
     if damaged:
         where = and_(source.c.account_id == account_id, source.c.source.in_(damaged))
         connection.execute(update(source).where(where).values(sync_token=None))
+        where = and_(contact.c.account_id == account_id, contact.c.source.in_(damaged))
+        connection.execute(update(contact).where(where).values(digest=None))
     return tuple(found), damaged.total()
 
 
-def served_by(connection: Connection, of: Source) -> dict[int, int]:
-    """How many contacts of a source each account has, by account; those that have none are left out."""
-    query = select(contact.c.account_id, func.count().label("served")).group_by(contact.c.account_id)
-    rows = connection.execute(query.where(contact.c.source == of, contact.c.content.is_not(None)))
-    return {row.account_id: row.served for row in rows}
+def changes(
+    connection: Connection, account_id: int, since: int
+) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
+    """What has changed in an account's contacts since one of its generations.
+
+    :returns: the contacts that are new or different, and source and uid of those that are served no more (and maybe
+        never were); None: that is not known, read them all.
+    """
+    bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
+    known = connection.execute(bounds).first()
+    if known is None or not known.known_since <= since <= known.generation:
+        return None
+    removed = removed_contact.c
+    query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
+    gone = {(Source(row.source), row.uid): None for row in connection.execute(query)}
+    written = select(contact.c.source, contact.c.uid, contact.c.content).where(
+        contact.c.account_id == account_id, contact.c.generation > since
+    )
+    found: list[Contact] = []
+    for row in connection.execute(written):
+        key = Source(row.source), row.uid
+        one = _decoded(row.content)
+        if one is not None:
+            found.append(one)
+            gone.pop(key, None)
+        elif row.content is None:
+            gone[key] = None
+        else:
+            return None
+    return tuple(found), tuple(gone)
 
 
-def records(
+def who_holds(connection: Connection, of: Source) -> frozenset[int]:
+    """The accounts that have contacts of a source."""
+    held = exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
+    return frozenset(connection.execute(select(account.c.id).where(held)).scalars())
+
+
+def marks(
     connection: Connection,
     account_id: int,
     of: Source,
     persons: tuple[Collection[str], Collection[str]] | None = None,
-) -> dict[str, Record]:
+) -> dict[str, Mark]:
     """What is stored of one source, by uid; those left out too.
 
     :param persons: the uids and the source ids of those that are asked for; None: all.
     """
-    query = select(contact).where(contact.c.account_id == account_id, contact.c.source == of)
+    columns = contact.c.uid, contact.c.source_id, contact.c.digest, contact.c.content.is_not(None).label("served")
+    query = select(*columns).where(contact.c.account_id == account_id, contact.c.source == of)
     queries = [query]
     if persons is not None:
-        columns = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
-        queries = [query.where(column.in_(part)) for column, keys in columns for part in _chunks(sorted(keys))]
+        keys = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
+        queries = [query.where(column.in_(part)) for column, wanted in keys for part in _chunks(sorted(wanted))]
     return {
-        row.uid: Record(
-            row.uid,
-            row.source_id,
-            _decoded(row.content),
-            row.skipped or "",
-            row.unreadable,
-        )
+        row.uid: Mark(row.source_id, row.digest, bool(row.served))
         for asked in queries
         for row in connection.execute(asked)
     }
@@ -106,7 +180,7 @@ def sync_states(connection: Connection, account_id: int) -> dict[Source, SyncSta
     """The sync state of each source that was ever synced."""
     query = select(source).where(source.c.account_id == account_id)
     return {
-        Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at)
+        Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at, row.asked_at)
         for row in connection.execute(query)
     }
 
@@ -116,13 +190,34 @@ def apply(connection: Connection, account_id: int, of: Source, stored: Iterable[
 
     :param gone: uids.
     """
-    new = list(stored)
-    for uids in _chunks([*gone, *(record.uid for record in new)]):
-        connection.execute(
-            delete(contact).where(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
-        )
-    for part in _chunks(new):
-        connection.execute(insert(contact), [_row(account_id, of, record) for record in part])
+    generation = _next_generation(connection, account_id)
+    old = list(gone)
+    for uids in _chunks(old):
+        _delete(connection, account_id, of, uids)
+    new = iter(stored)
+    while part := list(islice(new, CHUNK)):
+        _delete(connection, account_id, of, [record.uid for record in part])
+        connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in part])
+    _note_removed(connection, account_id, of, old, generation)
+
+
+def drop_doubled(connection: Connection, account_id: int) -> bool:
+    """Delete the "other contacts" that have become contacts; whether there were any.
+
+    Google does not always tell that they are no other contacts any more.
+    """
+    twin, other = contact.alias(), contact.c
+    same = or_(
+        twin.c.uid == func.substr(other.uid, len(OTHER) + 1), twin.c.source_id == func.nullif(other.source_id, "")
+    )
+    doubled = exists().where(
+        twin.c.account_id == account_id, twin.c.source == Source.CONTACTS, twin.c.content.is_not(None), same
+    )
+    query = select(other.uid).where(other.account_id == account_id, other.source == Source.OTHER_CONTACTS, doubled)
+    uids = connection.execute(query).scalars().all()
+    if uids:
+        apply(connection, account_id, Source.OTHER_CONTACTS, (), uids)
+    return bool(uids)
 
 
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
@@ -133,14 +228,28 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
     connection.execute(
         update(source)
         .where(and_(source.c.account_id == account_id, source.c.source == of))
-        .values(sync_token=state.sync_token, fingerprint=state.fingerprint, full_sync_at=state.full_sync_at)
+        .values(
+            sync_token=state.sync_token,
+            fingerprint=state.fingerprint,
+            full_sync_at=state.full_sync_at,
+            asked_at=state.asked_at,
+        )
     )
+
+
+def note_asked(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
+    """Note that Google was asked for sources; their rows are there already."""
+    where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
+    connection.execute(update(source).where(where).values(asked_at=now))
 
 
 def forget_source(connection: Connection, account_id: int, of: Source) -> bool:
     """Delete the contacts of a source that is no longer to be had; whether there were any."""
     gone = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
-    return connection.execute(gone).rowcount > 0
+    was_there = connection.execute(gone).rowcount > 0
+    if was_there:
+        _forget_changes(connection, account_id, _next_generation(connection, account_id))
+    return was_there
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
@@ -157,16 +266,73 @@ def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str
         connection.execute(insert(label), rows)
 
 
-def _row(account_id: int, of: Source, record: Record) -> dict[str, object]:
+def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
+    """Give the contacts of a source to another account, which is to bring them up to date by a full sync of its own.
+
+    The row of the new account's source is there already.
+    """
+    where = and_(contact.c.account_id == old, contact.c.source == of)
+    connection.execute(delete(contact).where(contact.c.account_id == new, contact.c.source == of))
+    connection.execute(update(contact).where(where).values(account_id=new))
+    stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
+    connection.execute(update(source).where(stale).values(sync_token=None))
+    for account_id in (old, new):
+        generation = _next_generation(connection, account_id)
+        _forget_changes(connection, account_id, generation)
+        connection.execute(update(account).where(account.c.id == account_id).values(generation=generation))
+
+
+def _delete(connection: Connection, account_id: int, of: Source, uids: Sequence[str]) -> None:
+    where = (contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(uids))
+    connection.execute(delete(contact).where(*where))
+
+
+def _next_generation(connection: Connection, account_id: int) -> int:
+    query = select(account.c.generation + 1).where(account.c.id == account_id)
+    generation: int = connection.execute(query).scalar_one()
+    return generation
+
+
+def _note_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
+    """Remember for a while who was removed."""
+    if len(uids) > MOST_REMOVED:
+        _forget_changes(connection, account_id, generation)
+        return
+    removed = removed_contact.c
+    for part in _chunks(uids):
+        again = delete(removed_contact).where(removed.account_id == account_id, removed.source == of)
+        connection.execute(again.where(removed.uid.in_(part)))
+        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in part]
+        connection.execute(insert(removed_contact), rows)
+    kept_since = generation - KEPT_GENERATIONS
+    connection.execute(
+        delete(removed_contact).where(removed.account_id == account_id, removed.generation <= kept_since)
+    )
+    connection.execute(
+        update(account)
+        .where(account.c.id == account_id, account.c.known_since < kept_since)
+        .values(known_since=kept_since)
+    )
+
+
+def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
+    """So much has gone that whoever is behind a generation has to read all."""
+    connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
+    connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
+
+
+def _row(account_id: int, of: Source, record: Record, generation: int) -> dict[str, object]:
     return {
         "account_id": account_id,
         "source": of,
         "uid": record.uid,
         "source_id": record.source_id,
-        "content": msgspec.json.encode(record.contact) if record.contact else None,
+        "content": record.content,
         "skipped": record.skipped or None,
-        "numbers": len(record.contact.phones) if record.contact else 0,
+        "numbers": record.numbers,
         "unreadable": record.unreadable,
+        "digest": record.digest,
+        "generation": generation,
     }
 
 

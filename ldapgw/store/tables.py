@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -54,12 +55,22 @@ account = Table(
     Column("error_code", String, comment="the error code of status.json; null: all is well"),
     Column("error_since", Float, comment="when that error came first"),
     Column("error_link", String, comment="where to mend it, if Google said so"),
+    Column("error_facts", String, comment="more about it, as JSON"),
     Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),
     Column("wish", String, comment="a sync that a person asks for now: incremental, full or accept; null: none"),
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
     Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),
+    Column(
+        "known_since",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="the generation since which changes of contacts are known",
+    ),
+    Column("labels_token", String, comment="Google's, for changes of labels"),
+    Column("labels_fingerprint", String, nullable=False, server_default="", comment="of what that is bound to"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
 )
 
@@ -72,6 +83,11 @@ source = Table(
     Column("sync_token", String, comment="Google's, for the next incremental sync; null: a full one is due"),
     Column("fingerprint", String, nullable=False, server_default="", comment="of what the token is bound to"),
     Column("full_sync_at", Float, comment="when the last full sync ended"),
+    Column("asked_at", Float, comment="when Google was last asked"),
+    Column("error_code", String, comment="of the directory: as the account's"),
+    Column("error_since", Float, comment="when that error came first"),
+    Column("error_facts", String, comment="more about it, as JSON"),
+    Column("next_try", Float, comment="not to be asked before"),
 )
 
 contact = Table(
@@ -85,6 +101,25 @@ contact = Table(
     Column("skipped", String, comment="why the person was left out; null: it was not"),
     Column("numbers", Integer, nullable=False, comment="telephone numbers of the contact"),
     Column("unreadable", Integer, nullable=False, comment="its numbers that cannot be dialled"),
+    Column(
+        "generation",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="the account's generation that it was written in",
+    ),
+    Column("digest", LargeBinary, comment="of all but the time of its last change; null: not known"),
+    Index("contact_generation", "account_id", "generation"),
+    Index("contact_source_id", "account_id", "source", "source_id"),
+)
+
+removed_contact = Table(
+    "removed_contact",
+    metadata,
+    _account_key(),
+    Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
+    Column("uid", String, primary_key=True, comment="the id in the resourceName"),
+    Column("generation", Integer, nullable=False, comment="the account's generation that removed it"),
 )
 
 label = Table(
@@ -135,4 +170,24 @@ consent_flow = Table(
     Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
     Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("code", String, nullable=False, comment="client_rejected or api_disabled"),
+    Column("since", Float, nullable=False, comment="when it came first"),
+    Column("link", String, nullable=False, server_default="", comment="where to mend it, if Google said so"),
+)
+
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="ours; never shown"),
+    Column("tenant", String, nullable=False, comment="whose client the grant was given to"),
+    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
+    Column("token", LargeBinary, nullable=False, comment="sealed; the refresh token to revoke"),
+    Column("since", Float, nullable=False, comment="when the account was disconnected"),
+    Column("next_try", Float, nullable=False, comment="when it is tried again"),
 )

@@ -1,53 +1,45 @@
 # SPDX-License-Identifier: MIT
-"""One account's sync: fetch every source, plan, apply all of it in one transaction.
+"""One account's sync: fetch every source, then plan and apply all of it in one transaction.
 
 Whole or not at all: until that transaction nothing is written but a fresh access token, and when anything fails before
-it, the contacts and the sync tokens stay what they were.
+it, the contacts and the sync tokens stay what they were.  The Workspace directory, which is the tenant's, is a sync of
+its own behind the account's: neither hurts the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
-from zlib import crc32
 
 from sqlalchemy import Connection
 
-from ldapgw.contact import SYSTEM_LABELS, Source
-from ldapgw.errors import (
-    AccessTokenRejected,
-    BadResponse,
-    ConsentRevoked,
-    GoogleUnavailable,
-    ScopeMissing,
-    SourceUnavailable,
-    SuspiciousShrink,
-    SyncTokenExpired,
-)
+from ldapgw.contact import Source
+from ldapgw.errors import ConsentRevoked, GoogleError, ScopeMissing, SourceUnavailable, SyncTokenExpired
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import People, fingerprint
-from ldapgw.google.person import Reading, read_person
 from ldapgw.progress import Progress
-from ldapgw.store import accounts, contacts
-from ldapgw.store.accounts import Account, SourceState, Tokens
-from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store import accounts, contacts, feeds, labels
+from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.contacts import SyncState
+from ldapgw.store.labels import LabelState
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
-from ldapgw.sync.plan import Plan, make_plan
-
-# An access token is renewed this early, so that it does not end between two pages.
-EARLY_SECONDS = 60.0
-
-# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
-LEAST_OF_TOTAL = 0.9
-
-DAY = 86400
-# Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
-TOKEN_DAYS = 6
+from ldapgw.sync.access import Access
+from ldapgw.sync.carry import Change, carry_out
+from ldapgw.sync.feeding import feeder, rests
+from ldapgw.sync.fetch import Fetched, Fetcher, Wanted, close_all, token_for, wanted_labels
 
 T = TypeVar("T")
+
+# What a source is after Google has refused it; that is no failure.
+_REFUSED: Mapping[type[GoogleError], SourceState] = {
+    SourceUnavailable: SourceState.UNAVAILABLE,
+    ScopeMissing: SourceState.NOT_GRANTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +53,19 @@ class SyncedTenant:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Fetched:
-    """What Google said of one source."""
+class _Held:
+    """What is stored of an account before a sync."""
 
-    readings: tuple[Reading, ...]
-    sync_token: str
-    bound_to: str
-    full: bool
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Change:
-    """All that one sync writes."""
-
-    plans: tuple[Plan, ...]
-    sync_states: Mapping[Source, SyncState]
-    source_states: Mapping[Source, SourceState]
-    forgotten: Collection[Source]
-    labels: Mapping[str, str]
+    generation: int
+    states: Mapping[Source, SyncState]
+    labels: LabelState
 
 
 class SyncJob:
     """Syncs accounts, one at a time each.
 
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param folder: where listings wait that are too large for memory.
     :param now: seconds since the epoch.
     :param note_progress: told how far an account's sync is, by its id; None when it has ended.
     """
@@ -98,15 +79,15 @@ class SyncJob:
         people: People,
         tenants: Mapping[str, SyncedTenant],
         run_off_thread: Callable[..., Awaitable[Any]],
+        folder: Path,
         now: Callable[[], float],
-        note_progress: Callable[[int, Progress | None], None],
+        note_progress: Callable[[int, Progress | None], None] = lambda _account_id, _progress: None,
     ) -> None:
         self._store = store
-        self._vault = vault
-        self._oauth = oauth
         self._people = people
         self._tenants = tenants
-        self._run_off_thread = run_off_thread
+        self._access = Access(store=store, vault=vault, oauth=oauth, now=now)
+        self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
         self._note_progress = note_progress
 
@@ -114,200 +95,167 @@ class SyncJob:
         """Whether the configuration knows a tenant; accounts of one that was taken out of it rest."""
         return tenant in self._tenants
 
+    async def renew(self, account: Account) -> None:
+        """Have Google take, or refuse, the tenant's client.
+
+        :raises GoogleError: as the token endpoint has it.
+        """
+        await self._access.renew(account, self._tenants[account.tenant].client)
+
     async def sync(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
-        """Sync an account.
+        """Sync an account's own sources; the directory is left to `sync_directory`.
 
         :returns: whether its contacts have changed.
         :raises GoogleError: as Google has it, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
         """
+        tenant = self._tenants[account.tenant]
+        granted = sources_of(account.scopes).intersection(tenant.sources)
+        held = await self._store.run(_read, account.id)
+        states = {one: _state(account, one) if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
+        asked = account.due is not None or full
+        due = [
+            one
+            for one in tenant.sources
+            if one in granted - {Source.DIRECTORY} and (asked or not self._rests(states[one], held.states.get(one)))
+        ]
+        fetched: list[Fetched] = []
         try:
-            return await self._sync(account, full=full, accept_shrink=accept_shrink)
+            known = await self._labels(account, held, full=full) if Source.CONTACTS in due else None
+            for source in due:
+                wanted = _wanted(source, tenant, known or held.labels)
+                try:
+                    fetched.append(await self._fetch(account, wanted, None if full else held.states.get(source)))
+                    states[source] = SourceState.ON
+                except tuple(_REFUSED) as refusal:
+                    states[source] = _REFUSED[type(refusal)]
+            if set(states.values()) == {SourceState.NOT_GRANTED}:
+                raise ScopeMissing("none of the tenant's sources is granted")
+            if any(not one.labels <= (known or held.labels).names.keys() for one in fetched):
+                known = await self._ask_labels(account, known or held.labels)
+            gone = frozenset(Source) - granted
+            leaves = Source.DIRECTORY in gone and Source.DIRECTORY in tenant.sources
+            change = Change(
+                held.generation, fetched, states, due, gone, known, accept_shrink=accept_shrink, leaves_directory=leaves
+            )
+            return await self._store.run(carry_out, account, change, self._now())
         finally:
             self._note_progress(account.id, None)
+            close_all(fetched)
 
-    async def _sync(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
-        tenant = self._tenants[account.tenant]
-        granted = [source for source in tenant.sources if source in sources_of(account.scopes)]
-        states = dict.fromkeys(tenant.sources, SourceState.NOT_GRANTED)
-        before = {} if full else await self._store.run(contacts.sync_states, account.id)
-        stored_labels = await self._store.run(contacts.read_labels, account.id)
-        labels = await self._labels(account, tenant) if tenant.labels and Source.CONTACTS in granted else None
-        wanted = _wanted_labels(tenant, labels or {})
-        fetched: dict[Source, _Fetched] = {}
-        for source in granted:
-            bound_to = _fingerprint(tenant, source, wanted)
-            token = _token(before.get(source), bound_to, account, self._now())
-            try:
-                fetched[source] = await self._fetch(account, tenant, source, bound_to, token)
-                states[source] = SourceState.ON
-            except SourceUnavailable:
-                states[source] = SourceState.UNAVAILABLE
-            except ScopeMissing:
-                states[source] = SourceState.NOT_GRANTED
-        if set(states.values()) == {SourceState.NOT_GRANTED}:
-            raise ScopeMissing("none of the tenant's sources is granted")
-        if labels is None:
-            unheard = fetched.get(Source.CONTACTS)
-            outdated = unheard is not None and (unheard.full or not _labels_of(unheard) <= stored_labels.keys())
-            labels = await self._labels(account, tenant) if outdated else stored_labels
-        plans = [await self._plan(account, source, found, wanted) for source, found in fetched.items()]
-        if not accept_shrink and any(plan.is_suspicious for plan in plans):
-            raise SuspiciousShrink
-        sync_states = {
-            source: SyncState(
-                found.sync_token,
-                found.bound_to,
-                self._now() if found.full else before[source].full_sync_at,
-            )
-            for source, found in fetched.items()
-        }
-        forgotten = frozenset(Source) - set(granted)
-        return await self._store.run(_apply, account, _Change(tuple(plans), sync_states, states, forgotten, labels))
+    async def sync_directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+        """Sync the tenant's Workspace directory through an account, if it is that account's turn.
 
-    async def _labels(self, account: Account, tenant: SyncedTenant) -> Mapping[str, str]:
-        """The account's labels; not asked for when nothing speaks of a new one: an idle round is one call a source."""
-        return await self._with_access(account, tenant, self._people.labels)
+        What goes wrong is to be noted (`note_directory`), and it is the next account's turn then.
 
-    async def _fetch(
-        self, account: Account, tenant: SyncedTenant, source: Source, bound_to: str, token: str | None
-    ) -> _Fetched:
-        """All pages of a source: what changed since a sync token was given, or everything.
-
-        :raises BadResponse: when a full listing held far less than Google's own total: who was not listed is not gone.
+        :returns: whether the directory has changed.
+        :raises GoogleError: as `sync`.
+        :raises StoreError: when the database cannot be used.
         """
-
-        async def pages(access_token: str) -> _Fetched:
-            readings: list[Reading] = []
-            last = ""
-            total = 0
-            async for page in self._people.pages(source, access_token, token):
-                readings += await self._run_off_thread(_read_page, page.persons, source, tenant.region)
-                last = page.next_sync_token or last
-                total = page.total or total
-                if token is None:
-                    self._note_progress(account.id, Progress(source, len(readings), total or None))
-            if token is None and len(readings) < total * LEAST_OF_TOTAL:
-                raise BadResponse("the listing is shorter than its total")
-            return _Fetched(tuple(readings), last, bound_to, full=token is None)
-
+        tenant = self._tenants[account.tenant]
+        if Source.DIRECTORY not in tenant.sources or not await self._is_feeder(account):
+            return False
+        held = await self._store.run(_read, account.id)
+        state = None if full else held.states.get(Source.DIRECTORY)
+        fetched: list[Fetched] = []
         try:
-            return await self._with_access(account, tenant, pages)
-        except SyncTokenExpired:
-            if token is None:
-                raise
-            return await self._fetch(account, tenant, source, bound_to, None)
+            fetched.append(await self._fetch(account, Wanted(Source.DIRECTORY, tenant.region), state))
+            states = {Source.DIRECTORY: SourceState.ON}
+            change = Change(held.generation, fetched, states, (Source.DIRECTORY,), accept_shrink=accept_shrink)
+            return await self._store.run(carry_out, account, change, self._now())
+        finally:
+            self._note_progress(account.id, None)
+            close_all(fetched)
 
-    async def _with_access(self, account: Account, tenant: SyncedTenant, call: Callable[[str], Awaitable[T]]) -> T:
-        """Call Google with an access token that is good; once more with a new one when Google rejects it."""
-        held = await self._tokens(account)
-        access_token = held.access_token
-        if held.access_expires_at - EARLY_SECONDS <= self._now():
-            access_token = await self._refresh(account, tenant, held)
+    async def note_directory(self, account: Account, error: GoogleError, next_try: float) -> None:
+        """Take note that the directory could not be had through an account.
+
+        :param next_try: when to try again, in seconds since the epoch.
+        """
+        await self._store.run(_note_directory, account, error, self._now(), next_try)
+
+    async def next_feeder(self, tenant: str) -> int | None:
+        """The account that a tenant's directory is to be fetched through next."""
+        return feeder(await self._store.run(feeds.candidates, tenant), self._now())
+
+    async def _is_feeder(self, account: Account) -> bool:
+        candidates = await self._store.run(feeds.candidates, account.tenant)
+        asked = account.id if account.due is not None else None
+        return feeder(candidates, self._now(), asked) == account.id
+
+    def _rests(self, state: SourceState, held: SyncState | None) -> bool:
+        return rests(state, held.asked_at if held else None, self._now())
+
+    async def _fetch(self, account: Account, wanted: Wanted, state: SyncState | None) -> Fetched:
+        """What changed of a source since the last sync, or everything when it is time for that."""
+        token = token_for(wanted, state, account.sub, self._now())
+        if token is not None:
+            try:
+                return await self._call(account, partial(self._fetcher.fetch, wanted, token))
+            except SyncTokenExpired:
+                pass
+        note = partial(self._note_progress, account.id)
+        return await self._call(account, partial(self._fetcher.fetch, wanted, None, note=note))
+
+    async def _labels(self, account: Account, held: _Held, *, full: bool) -> LabelState | None:
+        """The account's labels, asked for where one may have another name now; None: they are as they were.
+
+        Without labels there is nothing to be renamed: a new one shows when a contact has it.
+        """
+        tenant = self._tenants[account.tenant]
+        before = LabelState(held.labels.names) if full else held.labels
+        wanted = _wanted(Source.CONTACTS, tenant, held.labels)
+        listing = token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
+        if not (full or listing or tenant.labels or before.names or before.sync_token is None):
+            return None
         try:
-            return await call(access_token)
-        except AccessTokenRejected:
-            access_token = await self._refresh(account, tenant, held)
-        try:
-            return await call(access_token)
-        except AccessTokenRejected:
-            # Only the token endpoint says that a consent is gone.
-            raise GoogleUnavailable("a new access token was rejected") from None
+            return await self._ask_labels(account, before)
+        except ScopeMissing:
+            return None
 
-    async def _tokens(self, account: Account) -> Tokens:
-        held = await self._store.run(accounts.tokens, self._vault, account.id)
-        if held is None:
-            raise ConsentRevoked("the account was disconnected meanwhile")
-        return held
+    async def _ask_labels(self, account: Account, held: LabelState) -> LabelState:
+        bound_to = fingerprint(None)
+        token = held.sync_token if held.fingerprint == bound_to else None
+        if token is not None:
+            try:
+                found = await self._call(account, lambda access_token: self._people.labels(access_token, token))
+                names = {key: name for key, name in held.names.items() if key not in found.gone} | dict(found.names)
+                return LabelState(names, found.next_sync_token or None, bound_to)
+            except SyncTokenExpired:
+                pass
+        found = await self._call(account, lambda access_token: self._people.labels(access_token, None))
+        return LabelState(found.names, found.next_sync_token or None, bound_to)
 
-    async def _refresh(self, account: Account, tenant: SyncedTenant, held: Tokens) -> str:
-        """A new access token, stored before it is used."""
-        grant = await self._oauth.refresh(tenant.client, held.refresh_token)
-        await self._store.run(
-            accounts.refreshed, self._vault, account, grant.access_token, grant.expires_at, grant.refresh_token
-        )
-        return grant.access_token
-
-    async def _plan(self, account: Account, source: Source, fetched: _Fetched, labels: Collection[str] | None) -> Plan:
-        if not fetched.full and not fetched.readings:
-            return Plan(source)
-        persons = None if fetched.full else _persons(fetched.readings)
-        stored = await self._store.run(contacts.records, account.id, source, persons)
-        plan: Plan = await self._run_off_thread(_make_plan, source, stored, fetched, labels)
-        return plan
+    async def _call(self, account: Account, call: Callable[[str], Awaitable[T]]) -> T:
+        return await self._access.call(account, self._tenants[account.tenant].client, call)
 
 
-def _read_page(persons: Iterable[Mapping[str, Any]], source: Source, region: str) -> list[Reading]:
-    return [read_person(person, source, region) for person in persons]
+def _read(connection: Connection, account_id: int) -> _Held:
+    current = accounts.read(connection, account_id, counted=False)
+    if current is None:
+        raise ConsentRevoked("the account is gone")
+    return _Held(current.generation, contacts.sync_states(connection, account_id), labels.read(connection, account_id))
 
 
-def _make_plan(source: Source, stored: Mapping[str, Record], fetched: _Fetched, labels: Collection[str] | None) -> Plan:
-    filtered = labels if source is Source.CONTACTS else None
-    return make_plan(source, stored, fetched.readings, full=fetched.full, labels=filtered)
+def _state(account: Account, source: Source) -> SourceState:
+    """What is known of a source that was granted; where nobody has asked for it, it is thought to be there."""
+    return account.sources.get(source, SourceState.ON)
 
 
-def _persons(readings: Iterable[Reading]) -> tuple[frozenset[str], frozenset[str]]:
-    """The uids and source ids that readings speak of."""
-    uids = {uid for reading in readings for uid in (reading.uid, *reading.previous_uids)}
-    return frozenset(uids), frozenset(reading.source_id for reading in readings if reading.source_id)
+def _wanted(source: Source, tenant: SyncedTenant, known: LabelState) -> Wanted:
+    filtered = wanted_labels(tenant.labels, known.names) if source is Source.CONTACTS else None
+    return Wanted(source, tenant.region, filtered)
 
 
-def _labels_of(fetched: _Fetched) -> set[str]:
-    """The user's labels that persons were said to have."""
-    read = (reading.contact for reading in fetched.readings if reading.contact)
-    return {label for contact in read for label in contact.labels} - SYSTEM_LABELS
-
-
-def _wanted_labels(tenant: SyncedTenant, labels: Mapping[str, str]) -> Collection[str] | None:
-    """Resource names of the labels that the tenant's configuration names; None: all contacts are wanted."""
-    if not tenant.labels:
-        return None
-    names = {name.casefold() for name in tenant.labels}
-    known = {**labels, **{label: label.rpartition("/")[2] for label in SYSTEM_LABELS}}
-    return {resource for resource, name in known.items() if name.casefold() in names}
-
-
-def _fingerprint(tenant: SyncedTenant, source: Source, labels: Collection[str] | None) -> str:
-    """Of all that the stored contacts and the sync token depend on: Google's parameters and our reading of persons.
-
-    When a setting changes, or a label gets the name that the configuration names, all persons are read anew.
-    """
-    filtered = sorted(labels or ()) if source is Source.CONTACTS else []
-    return "|".join((fingerprint(source), tenant.region, *filtered))
-
-
-def _token(state: SyncState | None, bound_to: str, account: Account, now: float) -> str | None:
-    """The sync token to go on with; None when a full sync is due.
-
-    Google's tokens end after seven days.  A full one is done before, spread over the last of the days by account, so
-    that those who connected on one day do not use up Google's small quota of full syncs together.
-    """
-    if state is None or state.fingerprint != bound_to or state.full_sync_at is None:
-        return None
-    spread = crc32(account.sub.encode()) % DAY
-    return state.sync_token if now - state.full_sync_at < TOKEN_DAYS * DAY - spread else None
-
-
-def _apply(connection: Connection, account: Account, change: _Change) -> bool:
-    """Write all of a sync; nothing when the account was disconnected or connected anew meanwhile.
-
-    :returns: whether contacts have changed.
-    """
-    current = accounts.read(connection, account.id)
-    if current is None or current.connected_at != account.connected_at:
-        return False
-    accounts.set_sources(connection, account.id, change.source_states)
-    changed = False
-    for plan in change.plans:
-        contacts.apply(connection, account.id, plan.source, plan.stored, plan.gone)
-        changed = changed or not plan.is_empty
-    for source, state in change.sync_states.items():
-        contacts.set_sync_state(connection, account.id, source, state)
-    for source in change.forgotten:
-        changed = contacts.forget_source(connection, account.id, source) or changed
-    if contacts.read_labels(connection, account.id) != change.labels:
-        contacts.set_labels(connection, account.id, change.labels)
-        changed = True
-    if changed:
-        accounts.bump_generation(connection, account.id)
-    return changed
+def _note_directory(connection: Connection, account: Account, error: GoogleError, now: float, next_try: float) -> None:
+    if not accounts.is_current(connection, account):
+        return
+    refused = _REFUSED.get(type(error))
+    accounts.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
+    if refused is None:
+        facts = {**error.facts, "source": "directory"}
+        feeds.note_failure(connection, account.id, error.code, now, next_try, facts)
+        return
+    contacts.note_asked(connection, account.id, [Source.DIRECTORY], now)
+    feeds.forget_failure(connection, account.id)
+    feeds.bequeath(connection, account.id)

@@ -2,17 +2,19 @@
 """What a sync of one source will change, as a value: decided here, done elsewhere, in one transaction.
 
 A full sync marks and sweeps: what was not seen is gone.  An incremental one changes what it was told of, nothing else.
+A plan holds places in the listing, not persons: those are read again when it is carried out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
 
 from ldapgw.contact import Source
-from ldapgw.google.person import Reading
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import Mark, Record
+from ldapgw.sync.reading import Item
 
 # A book that loses more than half of this many contacts or more is likelier a fault than a wish.
 GUARDED_FROM = 20
@@ -22,14 +24,14 @@ GUARDED_FROM = 20
 class Plan:
     """The change of one source.
 
-    :ivar stored: persons that are new or different.
+    :ivar stored: of persons that are new or different: their places in the listing, and the uids to store them under.
     :ivar gone: uids to delete.
     :ivar before: of a full sync: contacts that were served.
     :ivar lost: of a full sync: how many of these would be served no more.
     """
 
     source: Source
-    stored: tuple[Record, ...] = ()
+    stored: Mapping[int, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     before: int = 0
     lost: int = 0
@@ -42,55 +44,69 @@ class Plan:
     @property
     def is_suspicious(self) -> bool:
         """Whether so much would vanish that a person has to accept it first."""
-        return self.before >= GUARDED_FROM and self.lost * 2 > self.before
+        return is_suspicious(self.before, self.lost)
 
 
-def make_plan(
-    source: Source,
-    stored: Mapping[str, Record],
-    readings: Iterable[Reading],
-    *,
-    full: bool,
-    labels: Collection[str] | None = None,
-) -> Plan:
+class _Heard(msgspec.Struct, frozen=True, gc=False):
+    """Where a person stands in the listing, and what is to be stored there."""
+
+    at: int
+    mark: Mark
+
+
+def is_suspicious(before: int, lost: int) -> bool:
+    """Whether losing so many of so many contacts is likelier a fault than a wish."""
+    return before >= GUARDED_FROM and lost * 2 > before
+
+
+def make_plan(source: Source, stored: Mapping[str, Mark], items: Iterable[Item], *, full: bool) -> Plan:
     """Compare what is stored with what Google said.
 
-    :param stored: by uid; for an incremental sync, at least the persons that `readings` speak of.
-    :param readings: in Google's order; of a person that comes twice, the last counts.
-    :param labels: resource names, one of which a contact needs to be served; None: all are.
+    :param stored: by uid; for an incremental sync, at least the persons that `items` speak of.
+    :param items: in Google's order; of a person that comes twice, the last counts.
     """
-    found: dict[str, Record] = {}
+    found: dict[str, _Heard] = {}
     gone: dict[str, None] = {}
-    nameless = count()
-    for reading in readings:
-        for uid in (*reading.previous_uids, *([reading.uid] if reading.deleted else [])):
+    nameless = 0
+    for at, item in enumerate(items):
+        for uid in (*item.previous, *([] if item.record else [item.uid])):
             found.pop(uid, None)
             gone[uid] = None
-        if not reading.deleted:
-            uid = reading.uid or f"?{next(nameless)}"  # a person without an id is counted all the same
-            found[uid] = _record(reading, uid, labels)
+        if item.record is not None:
+            uid = item.uid
+            if not uid:  # a person without an id is counted all the same
+                uid = f"?{nameless}"
+                nameless += 1
+            mark = Mark(item.source_id, item.record.digest, served=item.record.content is not None)
+            found[uid] = _Heard(at, mark)
             gone.pop(uid, None)
-    moved = {record.source_id: record.uid for record in found.values() if record.source_id}
-    for uid, record in stored.items():
-        if uid not in found and (full or moved.get(record.source_id)):
+    moved = {heard.mark.source_id for heard in found.values() if heard.mark.source_id}
+    for uid, mark in stored.items():
+        if uid not in found and (full or mark.source_id in moved):
             gone[uid] = None
-    served = [record for record in stored.values() if record.contact is not None] if full else []
-    kept = {record.source_id for record in found.values() if record.contact is not None and record.source_id}
+    before, lost = _losses(stored, found) if full else (0, 0)
     return Plan(
         source,
-        stored=tuple(record for uid, record in found.items() if stored.get(uid) != record),
+        stored={heard.at: uid for uid, heard in found.items() if stored.get(uid) != heard.mark},
         gone=tuple(uid for uid in gone if uid in stored),
-        before=len(served),
-        lost=sum(record.source_id not in kept and not _serves(found.get(record.uid)) for record in served),
+        before=before,
+        lost=lost,
     )
 
 
-def _serves(record: Record | None) -> bool:
-    return record is not None and record.contact is not None
+def records(plan: Plan, items: Iterable[Item]) -> Iterator[Record]:
+    """What a plan stores, read out of the listing that it was made of."""
+    for at, item in enumerate(items):
+        uid = plan.stored.get(at)
+        if uid is not None and item.record is not None:
+            yield item.record if item.uid else msgspec.structs.replace(item.record, uid=uid)
 
 
-def _record(reading: Reading, uid: str, labels: Collection[str] | None) -> Record:
-    contact, skipped = reading.contact, reading.skipped
-    if contact is not None and labels is not None and not set(contact.labels) & set(labels):
-        contact, skipped = None, "label"
-    return Record(uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
+def _losses(stored: Mapping[str, Mark], found: Mapping[str, _Heard]) -> tuple[int, int]:
+    """How many contacts were served, and how many of them would be no more, under no name."""
+    served = {uid: mark for uid, mark in stored.items() if mark.served}
+    kept = {heard.mark.source_id for heard in found.values() if heard.mark.served and heard.mark.source_id}
+    lost = sum(
+        mark.source_id not in kept and not (uid in found and found[uid].mark.served) for uid, mark in served.items()
+    )
+    return len(served), lost

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""When to sync next: a pure function of how the last sync ended."""
+"""When to sync next: a pure function of how the last sync ended.
+
+Waits double from failure to failure up to a cap, and a random part of each is waited ("full jitter"), so that accounts
+that failed together do not come back together.  What Google asks us to wait is waited in any case.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,13 @@ from ldapgw.errors import (
     SuspiciousShrink,
 )
 
+LEAST_WAIT = 1.0
 FIRST_WAIT = 30.0
+MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
 # The quota of full syncs is small and fixed: minutes, not seconds.
-QUOTA_WAITS = (300.0, 900.0, HOUR)
+FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 
 
 def after_success(interval: float, jitter: float) -> float:
@@ -41,10 +47,20 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
         return HOUR * (0.9 + 0.2 * jitter)
     if isinstance(error, SuspiciousShrink):
         # Each try is a full listing, of which Google allows few.
-        return min(HOUR * 2.0 ** min(failures - 1, 16), DAY) * (0.9 + 0.2 * jitter)
-    wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 16), max(interval, FIRST_WAIT), HOUR)
-    if isinstance(error, QuotaExceeded):
-        wait = QUOTA_WAITS[min(failures, len(QUOTA_WAITS)) - 1]
-    wait *= 0.5 + 0.5 * jitter
+        return _doubled(HOUR, failures, DAY) * (0.9 + 0.2 * jitter)
     asked = error.retry_after if isinstance(error, GoogleError) else None
-    return max(wait, asked or 0.0)
+    least = asked + min(asked, MINUTE) * jitter if asked is not None else LEAST_WAIT
+    if isinstance(error, QuotaExceeded):
+        return max(_after_quota(error, failures, jitter), least)
+    return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, least)
+
+
+def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
+    """Quotas are for a minute; that of full syncs is another, of unknown length."""
+    if error.full_sync:
+        return FULL_SYNC_WAITS[min(failures, len(FULL_SYNC_WAITS)) - 1] * (1.0 + jitter)
+    return MINUTE + _doubled(MINUTE, failures, HOUR) * jitter
+
+
+def _doubled(first: float, failures: int, cap: float) -> float:
+    return min(first * 2.0 ** min(failures - 1, 16), cap)

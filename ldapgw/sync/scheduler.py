@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """When accounts sync: each on a LoopingCall of its own, a few at once, never the same one twice at a time.
 
-Mutable, and nowhere else in this package: the loops by account, and the runs that are under way.
+Mutable, and nowhere else in this package: the loops by account, the runs that are under way, the tenants' circuits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
@@ -16,27 +16,37 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import ApiDisabled, GoogleError, StoreError
-from ldapgw.store import accounts
+from ldapgw.errors import ApiDisabled, BadResponse, ClientRejected, GoogleError, StoreError, SuspiciousShrink
+from ldapgw.store import accounts, alarms
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.worker import Store
 from ldapgw.sync import retry
+from ldapgw.sync.circuit import Circuit
 from ldapgw.sync.job import SyncJob
 
-# Google's quota is per project, and each sync holds a page or two in memory.
-AT_ONCE = 4
 # The most that Google can ask us to wait; a plan that lies further ahead is none (a clock that was wrong).
 LONGEST_WAIT = 86400.0
+# Accounts that waited for one thing come one after the other, within this time.
+SPREAD_SECONDS = 60.0
+
+# What is wrong with the tenant and not with the account.
+_OF_THE_TENANT = (ClientRejected, ApiDisabled)
+_ALARMS = frozenset(error.code for error in _OF_THE_TENANT)
 
 log = Logger()
 
 
 @dataclass(slots=True)
 class _Loop:
-    """The timer of one account, and its run under way."""
+    """The timer of one account, and its run under way.
 
+    :ivar queued: what the run waits for while it stands in the queue of those that the clock has called.
+    """
+
+    tenant: str
     timer: LoopingCall
-    run: Deferred[None] | None = field(default=None)
+    run: Deferred[None] | None = None
+    queued: Deferred[DeferredSemaphore] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class SyncScheduler(Service):
 
     :param publish: called after contacts have changed; serves them to phones.
     :param interval: seconds between syncs of an account.
+    :param concurrency: how many accounts sync at once, and as many more that a person waits for.
     :param random: a number from 0 to 1, for jitter.
     """
 
@@ -63,6 +74,7 @@ class SyncScheduler(Service):
         job: SyncJob,
         publish: Callable[[], Awaitable[None]],
         interval: float,
+        concurrency: int = 4,
         random: Callable[[], float],
     ) -> None:
         self._clock = clock
@@ -72,8 +84,9 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._loops: dict[int, _Loop] = {}
-        self._places = DeferredSemaphore(AT_ONCE)
-        self._express = DeferredSemaphore(AT_ONCE)
+        self._circuits: dict[str, Circuit] = {}
+        self._places = DeferredSemaphore(concurrency)
+        self._express = DeferredSemaphore(concurrency)
 
     async def refresh(self) -> None:
         """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
@@ -97,8 +110,13 @@ class SyncScheduler(Service):
     def _attend(self, account: Account) -> None:
         loop = self._loops.get(account.id)
         if loop is None:
-            loop = self._loops[account.id] = _Loop(LoopingCall(self._turn, account.id))
+            loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
+        if account.tenant not in self._circuits:
+            alarm = account.trouble.code if account.trouble and account.trouble.code in _ALARMS else ""
+            self._circuits[account.tenant] = Circuit(until=self._clock.seconds(), code=alarm) if alarm else Circuit()
+        if account.wish is not None and loop.queued is not None:
+            loop.queued.cancel()  # it gets a place among those that somebody waits for
         if loop.run is not None:
             return
         if account.wish is not None:
@@ -121,6 +139,7 @@ class SyncScheduler(Service):
     def _turn(self, account_id: int) -> Deferred[None]:
         """What the timer calls; it waits for the run before it counts the time to the next."""
         loop = self._loops[account_id]
+        loop.run = Deferred()  # it runs from here on, before there is anything to wait for
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
         return loop.run.addErrback(self._fault, account_id).addBoth(self._ended, loop)
 
@@ -136,7 +155,7 @@ class SyncScheduler(Service):
         # Whatever happens below, the next turn is not at once.
         self._wait(loop, self._interval)
         try:
-            outcome = await self._in_place(account_id)
+            outcome = await self._in_place(account_id, loop)
         except StoreError as error:
             # Whoever looks at the database says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
@@ -148,14 +167,25 @@ class SyncScheduler(Service):
         if outcome.changed:
             await self._publish()
 
-    async def _in_place(self, account_id: int) -> _Outcome:
+    async def _in_place(self, account_id: int, loop: _Loop) -> _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
-        waiting = await self._store.run(accounts.read, account_id)
-        places = self._express if waiting is not None and waiting.wish is not None else self._places
-        await places.acquire()
+        waiting = await self._store.run(accounts.read, account_id, counted=False)
+        is_wished = waiting is not None and waiting.wish is not None
+        places = self._express if is_wished else self._places
+        place = places.acquire()
+        loop.queued = None if is_wished else place
+        try:
+            await place
+        finally:
+            loop.queued = None
         try:
             account = await self._store.run(accounts.begin_sync, account_id)
-            return _Outcome(None) if account is None else await self._sync(account)
+            if account is None:
+                return _Outcome(None)
+            if account.revoked:
+                return await self._stay_revoked(account)
+            wait = self._circuits[account.tenant].wait(self._clock.seconds())
+            return await (self._sync(account) if is_wished or not wait else self._postpone(account, wait))
         finally:
             places.release()
 
@@ -163,33 +193,107 @@ class SyncScheduler(Service):
         """Have the next turn after so many seconds from now, not on the grid on which the timer began."""
         loop.timer.interval, loop.timer.starttime = seconds, self._clock.seconds()
 
+    async def _stay_revoked(self, account: Account) -> _Outcome:
+        """Make no call for an account whose consent is gone, though somebody wishes for it."""
+        await self._store.run(accounts.postpone_sync, account, self._clock.seconds(), None)
+        return _Outcome(None)
+
+    async def _postpone(self, account: Account, wait: float) -> _Outcome:
+        """Leave Google alone; somebody else finds out when it is well again."""
+        now, circuit = self._clock.seconds(), self._circuits[account.tenant]
+        wait += min(self._interval, SPREAD_SECONDS) * self._random()
+        code = "" if circuit.code in _ALARMS else circuit.code
+        await self._store.run(accounts.postpone_sync, account, now, now + wait, code)
+        return _Outcome(wait)
+
     async def _sync(self, account: Account) -> _Outcome:
         """Sync, and note how it ended."""
-        full = account.due in (Wish.FULL, Wish.ACCEPT)
-        try:
-            changed = await self._job.sync(account, full=full, accept_shrink=account.due is Wish.ACCEPT)
-        except CancelledError:
-            raise
-        except GoogleError as error:
-            log.warn(
-                "sync of account {account}: {code} {detail}", account=account.id, code=error.code, detail=error.detail
-            )
-            link = error.activation_url if isinstance(error, ApiDisabled) else ""
-            return await self._failed(account, error, error.code, link)
-        except StoreError as error:
-            log.error("sync of account {account}: {problem}", account=account.id, problem=error.problems[0])
-            return await self._failed(account, error, "internal")
-        except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
-            log.failure("sync of account {account} failed", account=account.id)
-            return await self._failed(account, error, "internal")
+        self._circuits[account.tenant] = self._circuits[account.tenant].tried(self._clock.seconds())
+        full, accept = account.due in (Wish.FULL, Wish.ACCEPT), account.due is Wish.ACCEPT
+        error, changed = await self._own(account, full=full, accept_shrink=accept)
+        before = self._circuits[account.tenant]
+        after = before.after(error, account.id, self._clock.seconds(), self._random())
+        self._circuits[account.tenant] = after
+        if error is None or isinstance(error, SuspiciousShrink | BadResponse):
+            changed = await self._directory(account, full=full, accept_shrink=accept) or changed
+        if before.is_open and not after.is_open:
+            await self._closed(account.tenant)
+        if error is not None:
+            return _Outcome(await self._failed(account, error), changed)
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(accounts.end_sync, account, now, now + wait)
         return _Outcome(wait, changed)
 
-    async def _failed(self, account: Account, error: Exception, code: str, link: str = "") -> _Outcome:
+    async def _own(self, account: Account, *, full: bool, accept_shrink: bool) -> tuple[Exception | None, bool]:
+        """Sync the account's own sources: what went wrong, and whether contacts have changed."""
+        try:
+            if account.trouble is not None and account.trouble.code == ClientRejected.code:
+                # A token from before would hide that the client is still wrong.
+                await self._job.renew(account)
+            return None, await self._job.sync(account, full=full, accept_shrink=accept_shrink)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
+            _tell("sync of account {account}", account, error)
+            return error, False
+
+    async def _directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+        """Sync the tenant's directory, if it comes through the account; whether it has changed."""
+        try:
+            return await self._job.sync_directory(account, full=full, accept_shrink=accept_shrink)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  likewise
+            _tell("directory through account {account}", account, error)
+            told = error if isinstance(error, GoogleError) else GoogleError()
+            wait = retry.after_failure(told, 1, self._interval, self._random()) or LONGEST_WAIT
+            await self._job.note_directory(account, told, self._clock.seconds() + wait)
+            await self._nudge(account)
+            return False
+
+    async def _nudge(self, account: Account) -> None:
+        """Have the account that the directory is to come through next take its turn soon."""
+        heir = await self._job.next_feeder(account.tenant)
+        loop = self._loops.get(heir) if heir is not None and heir != account.id else None
+        if loop is not None and loop.run is None and loop.timer.running:
+            self._start(loop, 1.0 + self._random())
+
+    async def _closed(self, tenant: str) -> None:
+        """Whoever has waited for Google, or for the client, need not wait any longer."""
+        if await self._store.run(alarms.silence, tenant):
+            log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
+        for loop in self._loops.values():
+            if loop.tenant == tenant and loop.run is None and loop.timer.running:
+                self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
+
+    async def _failed(self, account: Account, error: Exception) -> float | None:
+        """Note a failure; seconds to the next try."""
         wait = retry.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
-        await self._store.run(accounts.fail_sync, account, code, now, next_sync, link)
-        return _Outcome(wait)
+        if isinstance(error, _OF_THE_TENANT):
+            link = error.activation_url if isinstance(error, ApiDisabled) else ""
+            if await self._store.run(alarms.sound, account.tenant, error.code, now, link):
+                log.error(
+                    "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
+                )
+            await self._store.run(accounts.postpone_sync, account, now, next_sync)
+            return wait
+        code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
+        await self._store.run(accounts.fail_sync, account, code, now, next_sync, facts=facts)
+        if wait is None:
+            await self._nudge(account)
+        return wait
+
+
+def _tell(what: str, account: Account, error: Exception) -> None:
+    """Log what went wrong; of a tenant's alarm there is one line for all accounts, elsewhere."""
+    if isinstance(error, _OF_THE_TENANT):
+        return
+    if isinstance(error, GoogleError):
+        log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)
+    elif isinstance(error, StoreError):
+        log.error(what + ": {problem}", account=account.id, problem=error.problems[0])
+    else:
+        log.failure(what + " failed", Failure(error), account=account.id)

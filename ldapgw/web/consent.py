@@ -19,7 +19,7 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
-from ldapgw.store import accounts, sign_ins
+from ldapgw.store import accounts, revocations, sign_ins
 from ldapgw.store.accounts import Account, NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.web import endings
@@ -218,8 +218,7 @@ class Consent:
         Google ends all that the user has ever granted to the client, so it stays where another
         account of ours lives on it.
         """
-        sharers = [tenant.name for tenant in self._gate.tenants.values() if _same_project(tenant.client, client)]
-        if await self._gate.store.run(_is_connected, sharers, identity.sub):
+        if await self._gate.store.run(revocations.is_shared, self._gate.sharers(client), identity.sub):
             return
         try:
             await self._gate.oauth.revoke(grant.refresh_token or grant.access_token)

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.errors import GoogleError, StoreError
-from ldapgw.store import accounts
-from ldapgw.store.vault import Vault
+from ldapgw.errors import GoogleError
+from ldapgw.store import revocations
 from ldapgw.web.gate import WebGate
 
 log = Logger()
@@ -17,32 +15,27 @@ log = Logger()
 async def disconnect(gate: WebGate, account_id: int) -> bool:
     """Forget an account's tokens and contacts, and revoke its grant.
 
-    :returns: whether Google has taken note; here all is forgotten in any case.
+    :returns: whether Google has taken note, or needs not; else it is told later.  Here all is forgotten in any case.
     """
-    token = await gate.store.run(_forget, gate.vault, account_id)
+    left = await gate.store.run(revocations.leave, account_id, gate.clock.seconds())
     try:
         await gate.changed()
     finally:
-        revoked = await _revoke(gate, token)
+        revoked = left is not None and await _revoke(gate, left)
     return revoked
 
 
-def _forget(connection: Connection, vault: Vault, account_id: int) -> str | None:
-    """:returns: the refresh token; None where it cannot be read, which must not keep anybody connected."""
-    try:
-        held = accounts.tokens(connection, vault, account_id)
-    except StoreError:
-        held = None
-    accounts.disconnect(connection, account_id)
-    return held.refresh_token if held else None
-
-
-async def _revoke(gate: WebGate, token: str | None) -> bool:
-    if token is None:
+async def _revoke(gate: WebGate, revocation_id: int) -> bool:
+    to_come = await gate.store.run(revocations.read, gate.vault, revocation_id)
+    if to_come is None:
         return False
-    try:
-        await gate.oauth.revoke(token)
-    except GoogleError as error:
-        log.warn("web: a grant could not be revoked: {code} {detail}", code=error.code, detail=error.detail)
-        return False
+    tenant = gate.tenants.get(to_come.tenant)
+    sharers = gate.sharers(tenant.client) if tenant and tenant.client else []
+    if not await gate.store.run(revocations.is_shared, sharers, to_come.sub):
+        try:
+            await gate.oauth.revoke(to_come.token)
+        except GoogleError as error:
+            log.warn("web: a grant could not be revoked yet: {code} {detail}", code=error.code, detail=error.detail)
+            return False
+    await gate.store.run(revocations.done, revocation_id)
     return True

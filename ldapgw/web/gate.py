@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
-from ldapgw.google.endpoints import Endpoints
+from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.progress import Progress
 from ldapgw.store.vault import Vault
@@ -53,3 +53,7 @@ class WebGate:
     live: Live
     progress: Callable[[int], Progress | None]
     finder: Finder
+
+    def sharers(self, client: Client) -> list[str]:
+        """The tenants that a grant to a client counts for."""
+        return [one.name for one in self.tenants.values() if one.client and one.client.shares_grants_with(client)]

@@ -97,7 +97,7 @@ def _seed(folder: Path) -> None:
         grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
         with state.database.begin() as connection:
             account = accounts.connect(connection, state.vault, "acme", grant, Sharing.PRIVATE, 0.0)
-            records = [Record(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
+            records = [Record.of(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
             contacts.apply(connection, account or 0, Source.CONTACTS, records, ())
             password = hash_password(SECRET, os.urandom)
             phones.add(connection, PhoneLogin("desk1", "acme", account, Numbers.VALUES, password, 0.0))

@@ -112,7 +112,7 @@ class Gateway:
         """A sync that has ended well and brought contacts."""
         with self.begin() as connection:
             contacts.apply(
-                connection, account_id, Source.CONTACTS, [Record(one.uid, one.uid, one) for one in found], ()
+                connection, account_id, Source.CONTACTS, [Record.of(one.uid, one.uid, one) for one in found], ()
             )
             begun = accounts.begin_sync(connection, account_id)
             assert begun is not None

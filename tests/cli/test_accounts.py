@@ -6,10 +6,12 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, alarms, contacts
 from ldapgw.store.contacts import Record
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
+
+STALE = "There was no good sync since 2026-01-31 09:30 UTC; phones show what was known then."
 
 
 def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
@@ -26,7 +28,7 @@ def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
             "last_sync": "2026-01-31T09:30:00Z",
             "next_sync": "2026-01-31T09:40:00Z",
             "error": None,
-            "warnings": [{"code": "stale", "message": "There was no good sync for more than a day."}],
+            "warnings": [{"code": "stale", "message": STALE}],
             "skipped": {},
             "sources": {"contacts": "off", "other_contacts": "off", "directory": "off"},
         }
@@ -38,7 +40,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"))
     with gateway.begin() as connection:
-        left_out = [Record("c1", "1", None, "empty"), Record("c2", "2", None, "empty")]
+        left_out = [Record.of("c1", "1", None, "empty"), Record.of("c2", "2", None, "empty")]
         contacts.apply(connection, alice, Source.CONTACTS, left_out, ())
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     with gateway.begin() as connection:
@@ -50,11 +52,29 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
         "! bob@acme.example acme attention shared 0 0",
     ]
     assert shown[3:] == [
-        "! alice@acme.example: There was no good sync for more than a day.",
+        f"! alice@acme.example: {STALE}",
         "  alice@acme.example: left out: 2 empty",
-        "! bob@acme.example: Google no longer accepts the consent of bob@acme.example. Connect again on "
-        "https://phonebook.example.com/acme/; until then the contacts stay as they are.",
-        "! bob@acme.example: There was no good sync for more than a day.",
+        "! bob@acme.example: Google no longer accepts the consent of bob@acme.example, given on 2026-01-31 09:30 UTC. "
+        "Connect again on https://phonebook.example.com/acme/; until then the contacts stay as they are. "
+        "(since 2026-01-31 09:30)",
+        "! bob@acme.example: There was no good sync yet, since the consent of 2026-01-31 09:30 UTC.",
+    ]
+
+
+def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
+    """One line for the tenant, whatever the number of its accounts; those of others are not touched."""
+    gateway.write(HEAD + ACME + BETA)
+    for address, tenant in (("alice@acme.example", "acme"), ("bob@acme.example", "acme"), ("bo@beta.example", "beta")):
+        gateway.fill(gateway.connect(address, tenant))
+    with gateway.begin() as connection:
+        alarms.sound(connection, "acme", "api_disabled", THEN, "https://console.example/x")
+    shown = gateway.run("accounts").stdout.splitlines()
+    assert [line.split()[3] for line in shown[1:4]] == ["attention", "attention", "ok"]
+    told = [line for line in shown if "People API" in line]
+    assert told == [
+        "! tenant acme: The People API is not enabled in the Google project of acme, so none of its accounts is "
+        "synced. The administrator has to enable it at https://console.example/x; users need not do anything. "
+        "(since 2026-01-31 09:30)"
     ]
 
 

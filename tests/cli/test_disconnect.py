@@ -109,8 +109,8 @@ async def test_google_cannot_be_reached(gateway: Gateway) -> None:
     assert (code, out) == (1, "")
     assert err == (
         "ldapgw: alice@acme.example is disconnected, its tokens and contacts are forgotten, but its access is not "
-        "revoked at Google (network: ConnectionRefusedError); its owner can do that on "
-        "https://myaccount.google.com/permissions\n"
+        "revoked at Google (network: ConnectionRefusedError); the gateway tries it for a day, and its owner can do "
+        "it on https://myaccount.google.com/permissions\n"
     )
     assert left(gateway) == (False, 0)
 

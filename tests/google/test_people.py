@@ -10,7 +10,7 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
-from ldapgw.google.people import LISTINGS, Page, People, fingerprint
+from ldapgw.google.people import LISTINGS, Page, People, Persons, fingerprint
 from tests.results import result_of
 
 from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
@@ -43,15 +43,19 @@ def service(google: Google) -> People:
     return People(google.http, ENDPOINTS, clock_at(NOW), at_once)
 
 
-def listing(google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None) -> list[Page]:
-    async def collect() -> list[Page]:
-        return [page async for page in service(google).pages(source, "ya29.EXAMPLE", sync_token)]
+def as_they_are(persons: Persons) -> Persons:
+    return persons
+
+
+def listing(google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None) -> list[Page[Persons]]:
+    async def collect() -> list[Page[Persons]]:
+        return [page async for page in service(google).pages(source, "ya29.EXAMPLE", sync_token, as_they_are)]
 
     return result_of(collect())
 
 
-def shape(page: Page) -> tuple[int, str, int | None]:
-    return len(page.persons), page.next_sync_token, page.total
+def shape(page: Page[Persons]) -> tuple[int, str, int | None]:
+    return len(page.content), page.next_sync_token, page.total
 
 
 @pytest.mark.parametrize("source", list(Source))
@@ -81,7 +85,7 @@ def test_full():
     google = Google(answer("connections_full_first_page"), answer("connections_full_last_page"))
     pages = listing(google)
     assert list(map(shape, pages)) == [(9, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)]
-    assert pages[0].persons == tuple(SAMPLES["connections_full_first_page"]["body"]["connections"])
+    assert pages[0].content == tuple(SAMPLES["connections_full_first_page"]["body"]["connections"])
     assert [request.args for request in google.requests] == [
         PARAMS[Source.CONTACTS],
         PARAMS[Source.CONTACTS] | {"pageToken": ["GgkKBAgBEgAgAQ-EXAMPLE-PAGE2"]},
@@ -217,14 +221,45 @@ def test_refused_on_second_page():
         listing(google)
 
 
+PAGED = [
+    ("error_invalid_argument_400", "OLD", BadResponse),
+    ("error_expired_sync_token_400", "OLD", SyncTokenExpired),
+    ("error_resource_exhausted_429", None, QuotaExceeded),
+]
+
+
+@pytest.mark.parametrize(("name", "sync_token", "error"), PAGED)
+def test_refused_behind_the_first_page(name, sync_token, error):
+    """A page token may be to blame then: that is no reason to fetch everything, nor is the quota that of full syncs."""
+    with pytest.raises(error) as caught:
+        listing(Google(answer("connections_full_first_page"), answer(name)), Source.CONTACTS, sync_token)
+    assert type(caught.value) is error
+    assert not getattr(caught.value, "full_sync", False)
+
+
+@pytest.mark.parametrize(("sync_token", "full_sync"), [(None, True), ("OLD", False)])
+def test_quota_of_full_syncs(sync_token, full_sync):
+    """The first page of a full listing has a quota of its own."""
+    with pytest.raises(QuotaExceeded) as caught:
+        listing(Google(answer("error_resource_exhausted_429_retry_after")), Source.CONTACTS, sync_token)
+    assert (caught.value.full_sync, caught.value.retry_after) == (full_sync, 30.0)
+
+
+def labels(google, sync_token=None):
+    found = result_of(service(google).labels("ya29.EXAMPLE", sync_token))
+    return found.names, found.gone, found.next_sync_token
+
+
 def test_labels():
     """The account's own groups, with clean names; Google's are left out."""
     google = Google(answer("contact_groups_list"))
-    assert result_of(service(google).labels("ya29.EXAMPLE")) == {
+    names, gone, token = labels(google)
+    assert names == {
         "contactGroups/4a1b2c3d0e5f6071": 'Kunden, Süd & "Ost"',
         "contactGroups/5b2c3d4e0f607182": "🏠 Haus",
         "contactGroups/6c3d4e5f00718293": "leer",
     }
+    assert (gone, token) == (frozenset(), SAMPLES["contact_groups_list"]["body"].get("nextSyncToken", ""))
     (request,) = google.requests
     assert (request.url, request.args) == (
         "https://people.googleapis.com/v1/contactGroups",
@@ -232,14 +267,41 @@ def test_labels():
     )
 
 
+USER = {"groupType": "USER_CONTACT_GROUP"}
+
+
 def test_labels_paged():
     """Groups come in pages as well, may be malformed, and need no sync token."""
-    user = {"groupType": "USER_CONTACT_GROUP"}
     google = Google(
-        ok({"contactGroups": [{"resourceName": "contactGroups/a", "name": " A\n", **user}], "nextPageToken": "2"}),
-        ok({"contactGroups": [{"resourceName": 5, "name": "B", **user}, {"resourceName": "contactGroups/c", **user}]}),
+        ok({"contactGroups": [{"resourceName": "contactGroups/a", "name": " A\n", **USER}], "nextPageToken": "2"}),
+        ok({"contactGroups": [{"resourceName": 5, "name": "B", **USER}, {"resourceName": "contactGroups/c", **USER}]}),
     )
-    assert result_of(service(google).labels("t")) == {"contactGroups/a": "A"}
+    assert labels(google) == ({"contactGroups/a": "A"}, frozenset(), "")
+
+
+def test_labels_that_changed():
+    """With a sync token: renamed, deleted, and deleted with a successor of the same name."""
+    gone = {"metadata": {"deleted": True}}
+    google = Google(
+        ok(
+            {
+                "contactGroups": [
+                    {"resourceName": "contactGroups/a", "name": "New", **USER},
+                    {"resourceName": "contactGroups/b", **gone},
+                    {"resourceName": "contactGroups/starred", "groupType": "SYSTEM_CONTACT_GROUP", "name": "starred"},
+                ],
+                "nextSyncToken": "NEXT",
+            }
+        )
+    )
+    assert labels(google, "OLD") == ({"contactGroups/a": "New"}, frozenset({"contactGroups/b"}), "NEXT")
+    assert google.requests[0].args["syncToken"] == ["OLD"]
+
+
+def test_labels_token_expired():
+    """As for persons."""
+    with pytest.raises(SyncTokenExpired):
+        labels(Google(answer("error_expired_sync_token_400")), "OLD")
 
 
 def test_off_thread():
@@ -253,7 +315,7 @@ def test_off_thread():
     reader = People(Google(ok({"nextSyncToken": "S"})).http, ENDPOINTS, clock_at(NOW), elsewhere)
 
     async def collect():
-        return [page async for page in reader.pages(Source.CONTACTS, "t", None)]
+        return [page async for page in reader.pages(Source.CONTACTS, "t", None, as_they_are)]
 
     assert len(result_of(collect())) == len(asked) == 1
 
@@ -266,7 +328,7 @@ def test_page_hides_persons():
 def test_fingerprint(monkeypatch):
     """The fingerprint differs by source, and changes with any parameter."""
     before = {source: fingerprint(source) for source in Source}
-    assert len(set(before.values())) == 3
+    assert len({*before.values(), fingerprint(None)}) == 4
     listing_now = LISTINGS[Source.CONTACTS]
     changed = people.Listing(listing_now.path, listing_now.key, listing_now.total, (*listing_now.params, ("a", "1")))
     monkeypatch.setattr(people, "LISTINGS", {**LISTINGS, Source.CONTACTS: changed})

@@ -169,7 +169,7 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
     accounts.share(connection, account.id, Sharing.CALLERS)
     accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
-    contacts.apply(connection, account.id, Source.CONTACTS, [Record("c1", "s1", Contact("c1", name="A"))], [])
+    contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
     accounts.disconnect(connection, account.id)
     left = accounts.read(connection, account.id)
     assert left is not None
@@ -255,7 +255,7 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, va
 def test_a_quick_look_does_not_count(connection: Connection, vault: Vault) -> None:
     """Contacts may be many; who only wants to know of accounts need not wait for the count."""
     account = connect(connection, vault)
-    contacts.apply(connection, account.id, Source.CONTACTS, [Record("c1", "s1", Contact("c1", name="A"))], [])
+    contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
     assert [one.contacts for one in accounts.read_all(connection)] == [1]
     assert [one.contacts for one in accounts.read_all(connection, counted=False)] == [0]
 

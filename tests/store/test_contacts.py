@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.number import parse
 from ldapgw.store import accounts, contacts, tables
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import Mark, Record
 from ldapgw.store.vault import Vault
 from tests.store.test_accounts import GRANT, NOW
 
@@ -44,15 +47,18 @@ def account_id(connection: Connection, vault: Vault) -> int:
 
 def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
     """Every field, numbers and their forms included: nothing is worked out again at a start."""
-    contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA, unreadable=1)], [])
+    contacts.apply(connection, account_id, Source.CONTACTS, [Record.of("c1", "s1", ADA, unreadable=1)], [])
     assert contacts.read(connection, account_id) == ((ADA,), 0)
-    assert contacts.records(connection, account_id, Source.CONTACTS) == {"c1": Record("c1", "s1", ADA, unreadable=1)}
 
 
 def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, account_id: int) -> None:
     """And is not served."""
-    left_out = [Record("c2", "s2", None, "empty"), Record("c3", "s3", None, "empty"), Record("c4", "s4", None, "label")]
-    stored = [Record("c1", "s1", ADA, unreadable=2), *left_out]
+    left_out = [
+        Record.of("c2", "s2", None, "empty"),
+        Record.of("c3", "s3", None, "empty"),
+        Record.of("c4", "s4", None, "label"),
+    ]
+    stored = [Record.of("c1", "s1", ADA, unreadable=2), *left_out]
     contacts.apply(connection, account_id, Source.CONTACTS, stored, [])
     account = accounts.read(connection, account_id)
     assert account is not None
@@ -63,32 +69,108 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
 
 def test_changed_and_gone(connection: Connection, account_id: int) -> None:
     """A change replaces; other sources are not touched."""
-    other = Record("c1", "o1", Contact("other-c1", Source.OTHER_CONTACTS, emails=("x@y.example",)))
+    other = Record.of("c1", "o1", Contact("other-c1", Source.OTHER_CONTACTS, emails=("x@y.example",)))
     contacts.apply(connection, account_id, Source.OTHER_CONTACTS, [other], [])
-    many = [Record(f"c{number}", f"s{number}", Contact(f"c{number}", name="N")) for number in range(1200)]
+    many = [Record.of(f"c{number}", f"s{number}", Contact(f"c{number}", name="N")) for number in range(1200)]
     contacts.apply(connection, account_id, Source.CONTACTS, many, [])
-    changed = Record("c7", "s7", Contact("c7", name="Seven"))
+    changed = Record.of("c7", "s7", Contact("c7", name="Seven"))
     contacts.apply(connection, account_id, Source.CONTACTS, [changed], [f"c{number}" for number in range(100, 1200)])
-    stored = contacts.records(connection, account_id, Source.CONTACTS)
+    stored = contacts.marks(connection, account_id, Source.CONTACTS)
     assert stored.keys() == {f"c{number}" for number in range(100)}
-    assert stored["c7"] == changed
-    assert contacts.records(connection, account_id, Source.OTHER_CONTACTS) == {"c1": other}
+    assert stored["c7"] == Mark("s7", changed.digest, served=True)
+    assert contacts.marks(connection, account_id, Source.OTHER_CONTACTS) == {
+        "c1": Mark("o1", other.digest, served=True)
+    }
 
 
-def test_records_of_some_persons(connection: Connection, account_id: int) -> None:
+def test_marks_of_some_persons(connection: Connection, account_id: int) -> None:
     """Found by uid, or by Google's stable key where the uid has changed."""
-    many = [Record(f"c{number}", f"s{number}", None, "empty") for number in range(9)]
+    many = [Record.of(f"c{number}", f"s{number}", None, "empty") for number in range(9)]
     contacts.apply(connection, account_id, Source.CONTACTS, many, [])
-    found = contacts.records(connection, account_id, Source.CONTACTS, (frozenset({"c1", "c99"}), frozenset({"s2"})))
+    found = contacts.marks(connection, account_id, Source.CONTACTS, (frozenset({"c1", "c99"}), frozenset({"s2"})))
     assert found.keys() == {"c1", "c2"}
 
 
 def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     """It says whether there was anything."""
-    contacts.apply(connection, account_id, Source.CONTACTS, [Record("c1", "s1", ADA)], [])
+    contacts.apply(connection, account_id, Source.CONTACTS, [Record.of("c1", "s1", ADA)], [])
     assert contacts.forget_source(connection, account_id, Source.CONTACTS)
     assert not contacts.forget_source(connection, account_id, Source.CONTACTS)
     assert contacts.read(connection, account_id) == ((), 0)
+
+
+def write(connection: Connection, account_id: int, stored: list[Record], gone: list[str]) -> int:
+    """One sync's writing; the generation that it made."""
+    contacts.apply(connection, account_id, Source.CONTACTS, stored, gone)
+    accounts.bump_generation(connection, account_id)
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    return account.generation
+
+
+def test_changes_since_a_generation(connection: Connection, account_id: int) -> None:
+    """New, different, left out from now on, removed, and back again; each since the generation that one has."""
+    one, two, three, four = (Contact(f"c{number}", name="N") for number in range(4))
+    records = [Record.of(each.uid, "s", each) for each in (one, two, three)]
+    generations = [write(connection, account_id, records, [])]
+    bee = replace(two, name="Bee")
+    generations.append(
+        write(connection, account_id, [Record.of("c1", "s", bee), Record.of("c2", "s", None, "label")], ["c0"])
+    )
+    generations.append(write(connection, account_id, [Record.of("c0", "s", one), Record.of("c3", "s", four)], ["c1"]))
+    told = [contacts.changes(connection, account_id, generation) for generation in generations]
+    assert told == [
+        ((one, four), ((Source.CONTACTS, "c1"), (Source.CONTACTS, "c2"))),
+        ((one, four), ((Source.CONTACTS, "c1"),)),
+        ((), ()),
+    ]
+    assert contacts.changes(connection, account_id, generations[-1] + 1) is None
+
+
+def test_changes_are_remembered_for_some_generations(connection: Connection, account_id: int) -> None:
+    """Whoever is further behind reads everything; the memory stays bounded."""
+    first = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
+    for number in range(contacts.KEPT_GENERATIONS):
+        last = write(connection, account_id, [], [f"gone{number}"])
+    gone = contacts.changes(connection, account_id, first)
+    assert gone is not None
+    assert len(gone[1]) == contacts.KEPT_GENERATIONS
+    write(connection, account_id, [], ["one more"])
+    assert contacts.changes(connection, account_id, first) is None
+    assert contacts.changes(connection, account_id, last) == ((), ((Source.CONTACTS, "one more"),))
+
+
+def forgets_source(connection: Connection, account_id: int) -> None:
+    contacts.forget_source(connection, account_id, Source.CONTACTS)
+    accounts.bump_generation(connection, account_id)
+
+
+def removes_many(connection: Connection, account_id: int) -> None:
+    write(connection, account_id, [], [f"c{number}" for number in range(contacts.MOST_REMOVED + 1)])
+
+
+def disconnects(connection: Connection, account_id: int) -> None:
+    accounts.disconnect(connection, account_id)
+
+
+def damages(connection: Connection, account_id: int) -> None:
+    write(connection, account_id, [Record.of("c9", "s", Contact("c9", name="N"))], [])
+    where = tables.contact.c.uid == "c9"
+    connection.execute(update(tables.contact).where(where).values(content=b'{"uid": 7}'))
+
+
+def vanishes(connection: Connection, account_id: int) -> None:
+    connection.execute(delete(tables.account).where(tables.account.c.id == account_id))
+
+
+@pytest.mark.parametrize("happens", [forgets_source, removes_many, disconnects, damages, vanishes])
+def test_changes_that_are_not_told(
+    connection: Connection, account_id: int, happens: Callable[[Connection, int], None]
+) -> None:
+    """Then all is read, which is as quick and sees what is damaged."""
+    before = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
+    happens(connection, account_id)
+    assert contacts.changes(connection, account_id, before) is None
 
 
 def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
@@ -102,7 +184,7 @@ def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
 
 def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: Connection, account_id: int) -> None:
     """Another version may have written them; the rest is served, and their source is due for a full sync."""
-    whole = [Record("c1", "s1", ADA), Record("c2", "s2", Contact("c2", name="B"))]
+    whole = [Record.of("c1", "s1", ADA), Record.of("c2", "s2", Contact("c2", name="B"))]
     contacts.apply(connection, account_id, Source.CONTACTS, whole, [])
     accounts.set_sources(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
@@ -110,12 +192,12 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
     assert contacts.read(connection, account_id) == ((ADA,), 1)
     assert contacts.sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
-    assert contacts.records(connection, account_id, Source.CONTACTS)["c2"] == Record("c2", "s2", None)
+    assert contacts.marks(connection, account_id, Source.CONTACTS)["c2"] == Mark("s2", None, served=True)
 
 
 def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -> None:
     """Persons that were left out do not count."""
-    stored = [Record("c1", "s1", ADA), Record("c2", "s2", None, "empty")]
+    stored = [Record.of("c1", "s1", ADA), Record.of("c2", "s2", None, "empty")]
     contacts.apply(connection, account_id, Source.DIRECTORY, stored, [])
-    assert contacts.served_by(connection, Source.DIRECTORY) == {account_id: 1}
-    assert contacts.served_by(connection, Source.CONTACTS) == {}
+    assert contacts.who_holds(connection, Source.DIRECTORY) == {account_id}
+    assert contacts.who_holds(connection, Source.CONTACTS) == set()

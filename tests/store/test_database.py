@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, insert, text
 
 from ldapgw.errors import StoreError
-from ldapgw.store import phones, tables
+from ldapgw.store import contacts, phones, tables
 from ldapgw.store.database import Database, _alembic, prepare_state_dir
 from ldapgw.store.watch import Watch
 from tests.store.test_phones import DESK, NOW
@@ -90,7 +90,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
 
 
 def old(path: Path) -> None:
-    """A database as the first version left it, with a phone in it."""
+    """A database as the first version left it, with a phone and an account in it."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = _alembic()
@@ -99,6 +99,8 @@ def old(path: Path) -> None:
         row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
         columns = ", ".join(row)
         connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
+        columns, values = "id, tenant, sub, address, sharing, generation", "1, 'acme', '1', 'a', '', 5"
+        connection.execute(text(f"INSERT INTO account ({columns}) VALUES ({values})"))
     engine.dispose()
 
 
@@ -109,6 +111,7 @@ def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
     database = opened(path)
     with database.begin() as connection:
         assert phones.read_all(connection) == (DESK,)
+        assert [contacts.changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
     database.close()
     with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from weakref import finalize
 
 from cryptography.fernet import Fernet
+from sqlalchemy import select
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
@@ -17,6 +21,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
@@ -30,8 +35,9 @@ from ldapgw.sandbox.world import Client as RegisteredClient
 from ldapgw.sandbox.world import World
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, NewGrant
-from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
+from ldapgw.store.tables import contact
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
@@ -75,18 +81,25 @@ def person(name: str, *numbers: str) -> dict[str, Any]:
 
 
 class Line:
-    """The line to Google, which can be told to find trouble there at a certain call."""
+    """The line to Google, which can be told to find trouble there at a certain call.
+
+    :ivar meanwhile: by path: what happens once, between a call there and its answer.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._http = StubTreq(sandbox(world))
         self.fail_in = 0
+        self.meanwhile: dict[str, Callable[[], object]] = {}
 
     def request(self, *args: Any, **kw: Any) -> Any:
         self.fail_in -= 1
+        path = "/" + args[1].split("/", 3)[3].split("?")[0]
         if self.fail_in == 0:
-            self._world.faults.inject("error_internal_500", times=1, path="/" + args[1].split("/", 3)[3].split("?")[0])
-        return self._http.request(*args, **kw)
+            self._world.faults.inject("error_internal_500", times=1, path=path)
+        answer = self._http.request(*args, **kw)
+        self.meanwhile.pop(path, lambda: None)()
+        return answer
 
 
 @dataclass
@@ -130,6 +143,7 @@ class Stage:
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
             run_off_thread=at_once,
+            folder=Path(gettempdir()),
             now=self.clock.seconds,
             note_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
         )
@@ -138,13 +152,14 @@ class Stage:
     def new_database(self) -> Database:
         return Database("sqlite://")
 
-    def new_scheduler(self) -> SyncScheduler:
+    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
         return SyncScheduler(
             clock=self.clock,
             store=self.store,
             job=self.job,
             publish=self.publisher.refresh,
             interval=INTERVAL,
+            concurrency=concurrency,
             random=lambda: 0.5,
         )
 
@@ -182,11 +197,13 @@ class Stage:
         with self.database.begin() as connection:
             return contacts.sync_states(connection, account.id)
 
-    def records(self, address: str = ALICE) -> dict[str, Record]:
-        """All persons of the account's contacts, as stored."""
+    def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
+        """All persons of a source of the account, as stored, by uid."""
         account = self.account(address)
+        held = contact.c.account_id == account.id, contact.c.source == source
+        columns = contact.c.uid, contact.c.source_id, contact.c.content, contact.c.skipped, contact.c.generation
         with self.database.begin() as connection:
-            return contacts.records(connection, account.id, Source.CONTACTS)
+            return {row.uid: tuple(row) for row in connection.execute(select(*columns).where(*held))}
 
     def labels_of(self, address: str = ALICE) -> dict[str, str]:
         """The account's labels."""
@@ -197,6 +214,16 @@ class Stage:
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
         changed: bool = result_of(self.job.sync(self.account(address), full=full, accept_shrink=accept_shrink))
+        return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or changed
+
+    def sync_directory(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
+        """The second half of a sync: the directory, if it is the account's turn."""
+        account = self.account(address)
+        try:
+            changed: bool = result_of(self.job.sync_directory(account, full=full, accept_shrink=accept_shrink))
+        except GoogleError as error:
+            result_of(self.job.note_directory(account, error, self.clock.seconds() + 30))
+            return False
         return changed
 
     def names(self, book: str = ALICE) -> list[str]:

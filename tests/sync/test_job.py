@@ -3,34 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
-    BadResponse,
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
     ScopeMissing,
+    StoreError,
     SuspiciousShrink,
 )
-from ldapgw.google.people import Page
-from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from tests.results import result_of
-from tests.sync.stage import ALICE, ALL_SOURCES, CAROL, SCOPE, Stage, person
+from tests.sync.stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"
 COLLEAGUES = "/v1/people:listDirectoryPeople"
 GROUPS = "/v1/contactGroups"
 TOKEN = "/token"
+DAY = 86400
 
 
 def connected(**kw: Any) -> Stage:
@@ -86,9 +83,6 @@ def test_several_pages_are_one_sync() -> None:
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     stage.sync()
     assert stage.account().contacts == 2500
-    account = stage.account().id
-    steps = [Progress(Source.CONTACTS, fetched, 2500) for fetched in (1000, 2000, 2500)]
-    assert stage.progress == [(account, step) for step in (*steps, None)]
     assert stage.calls() == {CONNECTIONS: 3, GROUPS: 1}
 
 
@@ -180,7 +174,7 @@ def test_an_expired_sync_token_is_one_full_sync(fault: str) -> None:
     stage.calls()
     stage.world.faults.inject(fault, times=1, path=CONNECTIONS)
     assert stage.sync()
-    assert stage.calls() == {CONNECTIONS: 2, GROUPS: 1}
+    assert stage.calls() == {CONNECTIONS: 2}
     assert stage.names() == ["Ada Riese"]
 
 
@@ -310,17 +304,36 @@ def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
     stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
     account = stage.account()
-    real = stage.job._plan
 
-    async def plan(*args: Any) -> Any:
+    def disconnect() -> None:
         with stage.database.begin() as connection:
             accounts.disconnect(connection, account.id)
-        return await real(*args)
 
-    stage.job._plan = plan  # type: ignore[method-assign]
+    stage.line.meanwhile[CONNECTIONS] = disconnect
     assert not stage.sync()
     assert not stage.account().connected
     assert stage.account().contacts == 0
+
+
+def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
+    """A backup that is restored while a sync runs: what was fetched belongs to other contacts."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    account = stage.account()
+    before = stage.sync_states(), stage.records()
+
+    def restore() -> None:
+        with stage.database.begin() as connection:
+            accounts.bump_generation(connection, account.id)
+
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.line.meanwhile[CONNECTIONS] = restore
+    with pytest.raises(StoreError):
+        stage.sync()
+    assert (stage.sync_states(), stage.records()) == before
+    assert stage.sync()
+    assert stage.names() == ["Ada Riese", "Bo Neu"]
 
 
 def test_a_disconnected_account_is_not_synced() -> None:
@@ -339,25 +352,6 @@ def test_tenants_that_the_configuration_knows() -> None:
     assert [stage.job.serves("acme"), stage.job.serves("other")] == [True, False]
 
 
-def test_a_listing_that_was_cut_removes_nobody() -> None:
-    """Google's own total says that there are more."""
-    stage = connected()
-    for number in range(30):
-        stage.world.add_person(ALICE, person(f"Person {number}"))
-    stage.sync()
-    before = stage.sync_states(), stage.records()
-    real = stage.job._people.pages
-
-    async def cut(source: Source, access_token: str, sync_token: str | None) -> AsyncIterator[Page]:
-        async for page in real(source, access_token, sync_token):
-            yield replace(page, persons=page.persons[:20])
-
-    stage.job._people.pages = cut  # type: ignore[method-assign]
-    with pytest.raises(BadResponse):
-        stage.sync(full=True, accept_shrink=True)
-    assert (stage.sync_states(), stage.records()) == before
-
-
 def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
     """Only the token endpoint says that a consent is gone."""
     stage = connected()
@@ -367,7 +361,7 @@ def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
 
 
 def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
-    """A directory that is closed is no box that was not ticked: the state says so, and it is tried again."""
+    """A directory that is closed is no box that was not ticked: the state says so, and it is asked for again daily."""
     stage = connected(sources=(Source.DIRECTORY,))
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     stage.sync()
@@ -376,6 +370,11 @@ def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
     assert stage.account().sources == {Source.DIRECTORY: SourceState.UNAVAILABLE}
     assert stage.names("directory") == []
     stage.world.faults.clear()
+    stage.calls()
+    stage.clock.advance(DAY - 1)
+    stage.sync()
+    assert COLLEAGUES not in stage.calls()
+    stage.clock.advance(1)
     stage.sync()
     assert stage.names("directory") == ["Dora Dienst"]
 
@@ -433,3 +432,98 @@ def test_a_change_of_a_starred_contact_costs_one_call() -> None:
     stage.world.change_person(ALICE, changed, person("Ada Riese") | member)
     stage.sync()
     assert stage.calls() == {CONNECTIONS: 1}
+
+
+def test_a_large_account_takes_the_fewest_calls() -> None:
+    """2,500 contacts, 1,200 others, 1,100 colleagues: three pages, two and two; then one a source; deltas too."""
+    stage = connected(sources=ALL_SOURCES)
+    stage.world.add_label(ALICE, "Kunden")
+    for source, count in (("contacts", 2500), ("other_contacts", 1200), ("directory", 1100)):
+        for number in range(count):
+            mails = [{"value": f"{number}@{source}.example"}]
+            stage.world.add_person(ALICE, {"emailAddresses": mails}, source)
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 3, OTHERS: 2, COLLEAGUES: 2, GROUPS: 1}
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
+    for number in range(1500):
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"new{number}@x.example"}]})
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 2, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
+    assert stage.account().contacts == 2500 + 1200 + 1100 + 1500
+
+
+def test_how_far_a_full_sync_is() -> None:
+    """Page by page, with Google's own total; a delta is over before anybody asks."""
+    stage = connected()
+    for number in range(1200):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
+    account = stage.account()
+    stage.sync()
+    told = [(of, note and (note.source, note.fetched, note.total)) for of, note in stage.progress]
+    assert told == [
+        (account.id, (Source.CONTACTS, 1000, 1200)),
+        (account.id, (Source.CONTACTS, 1200, 1200)),
+        (account.id, None),
+    ]
+    stage.progress.clear()
+    stage.sync()
+    assert stage.progress == [(account.id, None)]
+
+
+def test_an_address_that_changes_renames_the_account() -> None:
+    """The user is the same; Google tells when the access token is renewed."""
+    stage = Stage()
+    stage.connect(scopes=(*ALL_SCOPES, SCOPE + "userinfo.email"))
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    stage.world.rename_account(ALICE, "alice.new@acme.example")
+    stage.clock.advance(3600)
+    result_of(stage.job.sync(stage.account(), full=False, accept_shrink=False))
+    account = stage.account("alice.new@acme.example")
+    assert stage.names("alice.new@acme.example") == ["Ada Riese"]
+    assert account.contacts == 1
+
+
+def test_what_google_does_not_offer_is_asked_for_once_a_day() -> None:
+    """Or when a person asks."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.world.faults.inject("error_scope_insufficient_403", path=OTHERS)
+    for _ in range(3):
+        stage.sync()
+    assert stage.calls()[OTHERS] == 1
+    stage.sync(full=True)
+    assert stage.calls()[OTHERS] == 1
+    stage.clock.advance(DAY)
+    stage.world.faults.clear()
+    stage.sync()
+    assert stage.calls()[OTHERS] == 1
+    assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.ON
+
+
+def test_a_change_of_what_no_phone_is_told_of_is_none() -> None:
+    """A note at Google changes the time of the last change, and no book has to be built for it."""
+    stage = connected()
+    name = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    before = stage.account().generation, stage.records()
+    stage.clock.advance(60)
+    stage.world.change_person(ALICE, name, {"biographies": [{"value": "likes tea"}]})
+    assert not stage.sync()
+    assert (stage.account().generation, stage.records()) == before
+
+
+def test_full_syncs_of_one_account_are_spread_too() -> None:
+    """Each source has its own time."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.sync()
+    first = {source: state.full_sync_at for source, state in stage.sync_states().items()}
+    hours: dict[Source, int] = {}
+    for hour in range(6 * 24):
+        stage.clock.advance(3600)
+        stage.sync()
+        for source, state in stage.sync_states().items():
+            if state.full_sync_at != first[source]:
+                hours.setdefault(source, hour)
+    assert len(set(hours.values())) == 2
+    assert all(5 * 24 <= hour + 1 <= 6 * 24 for hour in hours.values())

@@ -1,122 +1,116 @@
 # SPDX-License-Identifier: MIT
-"""What a sync will change: mark and sweep, deltas, moves, labels, and books that shrink."""
+"""What a sync will change: mark and sweep, deltas, moves, and books that shrink."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ldapgw.contact import Contact, Source
-from ldapgw.google.person import Reading
-from ldapgw.store.contacts import Record
-from ldapgw.sync.plan import Plan, make_plan
+from ldapgw.store.contacts import Mark, Record
+from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
+from ldapgw.sync.reading import Item
 
 CONTACTS = Source.CONTACTS
 
 
-def reading(uid: str, name: str = "N", *, labels: tuple[str, ...] = (), source_id: str = "") -> Reading:
-    source_id = source_id or f"s-{uid}"
-    contact = Contact(uid, source_id=source_id, name=name, labels=labels)
-    return Reading(contact, uid, source_id, deleted=False, previous_uids=(), skipped="", unreadable_numbers=0)
-
-
-def deleted(uid: str) -> Reading:
-    return Reading(None, uid, "", deleted=True, previous_uids=(), skipped="", unreadable_numbers=0)
-
-
 def record(uid: str, name: str = "N", source_id: str = "") -> Record:
-    found = reading(uid, name, source_id=source_id)
-    return Record(uid, found.source_id, found.contact)
+    source_id = source_id or f"s-{uid}"
+    return Record.of(uid, source_id, Contact(uid, source_id=source_id, name=name))
 
 
-def stored(*records: Record) -> dict[str, Record]:
-    return {one.uid: one for one in records}
+def item(uid: str, name: str = "N", *, source_id: str = "", previous: tuple[str, ...] = ()) -> Item:
+    found = record(uid, name, source_id)
+    return Item(uid, found.source_id, found, previous)
 
 
-EMPTY = replace(reading("c9"), contact=None, skipped="empty")
-NAMELESS = replace(reading(""), contact=None, source_id="", skipped="unidentified")
-MOVED = replace(reading("c2", source_id="s-c1"), previous_uids=("c1",))
+def deleted(uid: str) -> Item:
+    return Item(uid, "", None)
+
+
+def mark(of: Item | Record) -> Mark:
+    found = of if isinstance(of, Record) else of.record
+    assert found is not None
+    return Mark(found.source_id, found.digest, served=found.content is not None)
+
+
+def stored(*uids: str) -> dict[str, Mark]:
+    return {uid: mark(record(uid)) for uid in uids}
+
+
+EMPTY = Item("c9", "s-c9", Record.of("c9", "s-c9", None, "empty"))
+NOBODY = Record.of("", "", None, "unidentified")
+NAMELESS = Item("", "", NOBODY)
+UNLABELLED = Item("c1", "s-c1", Record.of("c1", "s-c1", None, "label"))
 
 CASES = {
-    "first sync": ({}, [reading("c1"), reading("c2")], True, Plan(CONTACTS, (record("c1"), record("c2")))),
-    "nothing changed": (stored(record("c1")), [reading("c1")], True, Plan(CONTACTS, before=1)),
-    "a quiet delta": (stored(record("c1")), [], False, Plan(CONTACTS)),
-    "a changed contact": (
-        stored(record("c1")),
-        [reading("c1", "New")],
-        False,
-        Plan(CONTACTS, (record("c1", "New"),)),
-    ),
+    "first sync": ({}, [item("c1"), item("c2")], True, Plan(CONTACTS, {0: "c1", 1: "c2"})),
+    "nothing changed": (stored("c1"), [item("c1")], True, Plan(CONTACTS, before=1)),
+    "a quiet delta": (stored("c1"), [], False, Plan(CONTACTS)),
+    "a changed contact": (stored("c1"), [item("c1", "New")], False, Plan(CONTACTS, {0: "c1"})),
     "swept by a full sync": (
-        stored(record("c1"), record("c2")),
-        [reading("c2")],
+        stored("c1", "c2"),
+        [item("c2")],
         True,
         Plan(CONTACTS, gone=("c1",), before=2, lost=1),
     ),
-    "not swept by a delta": (stored(record("c1"), record("c2")), [reading("c2")], False, Plan(CONTACTS)),
-    "deleted by a delta": (
-        stored(record("c1")),
-        [deleted("c1")],
-        False,
-        Plan(CONTACTS, gone=("c1",)),
-    ),
+    "not swept by a delta": (stored("c1", "c2"), [item("c2")], False, Plan(CONTACTS)),
+    "deleted by a delta": (stored("c1"), [deleted("c1")], False, Plan(CONTACTS, gone=("c1",))),
     "deleted and never known": ({}, [deleted("c1")], False, Plan(CONTACTS)),
     "deleted, then there again": (
-        stored(record("c1")),
-        [deleted("c1"), reading("c1", "New")],
+        stored("c1"),
+        [deleted("c1"), item("c1", "New")],
         False,
-        Plan(CONTACTS, (record("c1", "New"),)),
+        Plan(CONTACTS, {1: "c1"}),
     ),
-    "there, then deleted": (
-        stored(record("c1")),
-        [reading("c1", "New"), deleted("c1")],
-        False,
-        Plan(CONTACTS, gone=("c1",)),
-    ),
-    "twice in one answer": ({}, [reading("c1", "A"), reading("c1", "B")], True, Plan(CONTACTS, (record("c1", "B"),))),
-    "left out with a reason": ({}, [EMPTY], True, Plan(CONTACTS, (Record("c9", "s-c9", None, "empty"),))),
-    "without an id": (
+    "there, then deleted": (stored("c1"), [item("c1", "New"), deleted("c1")], False, Plan(CONTACTS, gone=("c1",))),
+    "twice in one listing": (
         {},
-        [NAMELESS, NAMELESS],
+        [item("c1", "A"), item("c2"), item("c1", "B")],
         True,
-        Plan(CONTACTS, (Record("?0", "", None, "unidentified"), Record("?1", "", None, "unidentified"))),
+        Plan(CONTACTS, {2: "c1", 1: "c2"}),
     ),
+    "twice, then as it was": (stored("c1"), [item("c1", "A"), item("c1")], True, Plan(CONTACTS, before=1)),
+    "left out with a reason": ({}, [EMPTY], True, Plan(CONTACTS, {0: "c9"})),
+    "left out from now on": (stored("c1"), [UNLABELLED], False, Plan(CONTACTS, {0: "c1"})),
+    "without an id": ({}, [NAMELESS, NAMELESS], True, Plan(CONTACTS, {0: "?0", 1: "?1"})),
     "moved to another name": (
-        stored(record("c1")),
-        [MOVED],
+        stored("c1"),
+        [item("c2", source_id="s-c1", previous=("c1",))],
         False,
-        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",)),
+        Plan(CONTACTS, {0: "c2"}, gone=("c1",)),
     ),
     "moved without being told": (
-        stored(record("c1")),
-        [reading("c2", source_id="s-c1")],
+        stored("c1"),
+        [item("c2", source_id="s-c1")],
         False,
-        Plan(CONTACTS, (record("c2", source_id="s-c1"),), gone=("c1",)),
+        Plan(CONTACTS, {0: "c2"}, gone=("c1",)),
     ),
-    "an empty answer": (stored(record("c1")), [], True, Plan(CONTACTS, gone=("c1",), before=1, lost=1)),
+    "an empty answer": (stored("c1"), [], True, Plan(CONTACTS, gone=("c1",), before=1, lost=1)),
+    "of another version": (
+        {"c1": Mark("s-c1", None, served=True)},
+        [item("c1")],
+        True,
+        Plan(CONTACTS, {0: "c1"}, before=1),
+    ),
 }
 
 
-@pytest.mark.parametrize(("before", "readings", "full", "expected"), CASES.values(), ids=CASES)
-def test_what_changes(before: dict[str, Record], readings: list[Reading], full: bool, expected: Plan) -> None:
+@pytest.mark.parametrize(("before", "items", "full", "expected"), CASES.values(), ids=CASES)
+def test_what_changes(before: dict[str, Mark], items: list[Item], full: bool, expected: Plan) -> None:
     """The whole plan, for each way that Google tells a change."""
-    plan = make_plan(CONTACTS, before, readings, full=full)
+    plan = make_plan(CONTACTS, before, items, full=full)
     assert plan == expected
     assert plan.is_empty == (not expected.stored and not expected.gone)
 
 
-def test_contacts_without_a_wanted_label_are_left_out_and_counted() -> None:
-    """They are stored with the reason, so that they come back when the label does."""
-    with_label = reading("c1", labels=("contactGroups/1", "contactGroups/2"))
-    plan = make_plan(CONTACTS, {}, [with_label, reading("c2")], full=True, labels={"contactGroups/2"})
-    assert plan.stored == (
-        Record("c1", "s-c1", with_label.contact),
-        Record("c2", "s-c2", None, "label"),
-    )
-    assert make_plan(CONTACTS, {}, [with_label], full=True, labels=()).stored[0].skipped == "label"
+def test_a_plan_is_carried_out_with_the_listing_it_was_made_of() -> None:
+    """It holds places; the persons are read again, each under the uid that it is stored under."""
+    items = [item("c1"), NAMELESS, item("c2", "A"), deleted("c3"), item("c2", "B")]
+    plan = make_plan(CONTACTS, stored("c1"), items, full=True)
+    assert list(records(plan, items)) == [replace(NOBODY, uid="?0"), record("c2", "B")]
 
 
 SHRINKING = {
@@ -131,32 +125,31 @@ SHRINKING = {
 @pytest.mark.parametrize(("size", "lost", "suspicious"), SHRINKING.values(), ids=SHRINKING)
 def test_a_book_that_shrinks(size: int, lost: int, suspicious: bool) -> None:
     """More than half of twenty or more is likelier a fault."""
-    before = stored(*(record(f"c{number}") for number in range(size)))
-    plan = make_plan(CONTACTS, before, [reading(f"c{number}") for number in range(lost, size)], full=True)
+    before = stored(*(f"c{number}" for number in range(size)))
+    plan = make_plan(CONTACTS, before, [item(f"c{number}") for number in range(lost, size)], full=True)
     assert (plan.before, plan.lost, plan.is_suspicious) == (size, lost, suspicious)
+    assert is_suspicious(size, lost) == suspicious
 
 
 def test_a_delta_may_delete_as_many_as_it_says() -> None:
     """What Google says is gone is gone: only what a full sync did not hear of is doubted."""
-    before = stored(*(record(f"c{number}") for number in range(25)))
+    before = stored(*(f"c{number}" for number in range(25)))
     plan = make_plan(CONTACTS, before, [deleted(uid) for uid in before], full=False)
     assert (len(plan.gone), plan.is_suspicious) == (25, False)
 
 
 def test_contacts_that_become_empty_are_lost_too() -> None:
     """A Google that answers without names and numbers, or a label that vanished, empties the book as well."""
-    before = stored(*(record(f"c{number}") for number in range(30)))
-    empty = [replace(reading(uid), contact=None, skipped="empty") for uid in before]
+    before = stored(*(f"c{number}" for number in range(30)))
+    empty = [Item(uid, f"s-{uid}", Record.of(uid, f"s-{uid}", None, "empty")) for uid in before]
     assert make_plan(CONTACTS, before, empty, full=True).is_suspicious
-    unlabelled = [reading(uid) for uid in before]
-    assert make_plan(CONTACTS, before, unlabelled, full=True, labels={"contactGroups/1"}).is_suspicious
 
 
 def test_contacts_that_move_are_not_lost() -> None:
     """Google may rename all of a book in one go."""
-    before = stored(*(record(f"c{number}") for number in range(50)))
+    before = stored(*(f"c{number}" for number in range(50)))
     plan = make_plan(
-        CONTACTS, before, [reading(f"d{number}", source_id=f"s-c{number}") for number in range(50)], full=True
+        CONTACTS, before, [item(f"d{number}", source_id=f"s-c{number}") for number in range(50)], full=True
     )
     assert (len(plan.stored), len(plan.gone), plan.lost, plan.is_suspicious) == (50, 50, 0, False)
 
@@ -165,11 +158,15 @@ names = st.dictionaries(st.sampled_from([f"c{number}" for number in range(8)]), 
 
 
 @settings(max_examples=200)
-@given(old=names, new=names)
-def test_a_full_plan_leads_from_any_state_to_what_google_said(old: dict[str, str], new: dict[str, str]) -> None:
-    """Applying it gives the new state, and nothing is written that was there already."""
-    before = stored(*(record(uid, name) for uid, name in old.items()))
-    plan = make_plan(CONTACTS, before, [reading(uid, name) for uid, name in new.items()], full=True)
-    after = {uid: one for uid, one in before.items() if uid not in plan.gone} | stored(*plan.stored)
-    assert after == stored(*(record(uid, name) for uid, name in new.items()))
-    assert not [one for one in plan.stored if before.get(one.uid) == one]
+@given(old=names, new=names, again=names)
+def test_a_full_plan_leads_from_any_state_to_what_google_said(
+    old: dict[str, str], new: dict[str, str], again: dict[str, str]
+) -> None:
+    """Applying it gives the last that was said of each, and nothing is written that was there already."""
+    before = {uid: mark(record(uid, name)) for uid, name in old.items()}
+    items = [item(uid, name) for said in (new, again) for uid, name in said.items()]
+    plan = make_plan(CONTACTS, before, items, full=True)
+    written = {one.uid: mark(one) for one in records(plan, items)}
+    after = {uid: one for uid, one in before.items() if uid not in plan.gone} | written
+    assert after == {uid: mark(record(uid, name)) for uid, name in (new | again).items()}
+    assert not [uid for uid, one in written.items() if before.get(uid) == one]

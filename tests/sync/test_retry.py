@@ -27,26 +27,32 @@ def test_after_a_good_sync(jitter: float, wait: float) -> None:
     assert after_success(TEN_MINUTES, jitter) == pytest.approx(wait)
 
 
-# error, failures in a row, interval, seconds without and with full jitter
+# error, failures in a row, interval, seconds with the least and with the most jitter
 CASES = {
     "consent gone: not before a person acts": (ConsentRevoked(), 1, TEN_MINUTES, None, None),
     "box not ticked: not before a person acts": (ScopeMissing(), 1, TEN_MINUTES, None, None),
     "the client is wrong: hourly": (ClientRejected(), 9, TEN_MINUTES, 3240.0, 3960.0),
     "the API is off: hourly": (ApiDisabled(), 1, TEN_MINUTES, 3240.0, 3960.0),
-    "a shrunk book: hourly, each try is a full listing": (SuspiciousShrink(), 1, TEN_MINUTES, 3240.0, 3960.0),
-    "a shrunk book still: daily": (SuspiciousShrink(), 9, TEN_MINUTES, 77760.0, 95040.0),
-    "first network trouble: soon": (NetworkTrouble(), 1, TEN_MINUTES, 15.0, 30.0),
-    "second": (NetworkTrouble(), 2, TEN_MINUTES, 30.0, 60.0),
-    "fourth": (GoogleUnavailable(), 4, TEN_MINUTES, 120.0, 240.0),
-    "at most the interval": (BadResponse(), 60, TEN_MINUTES, 300.0, 600.0),
-    "at most an hour": (BadResponse(), 60, 86400.0, 1800.0, 3600.0),
-    "an interval of a second does not hammer": (GoogleUnavailable(), 5, 1.0, 15.0, 30.0),
-    "quota: five minutes": (QuotaExceeded(), 1, TEN_MINUTES, 150.0, 300.0),
-    "quota again: a quarter": (QuotaExceeded(), 2, TEN_MINUTES, 450.0, 900.0),
-    "quota still: an hour": (QuotaExceeded(), 7, TEN_MINUTES, 1800.0, 3600.0),
-    "Google's own wish counts": (QuotaExceeded(retry_after=1000.0), 1, TEN_MINUTES, 1000.0, 1000.0),
-    "a shorter wish does not": (GoogleUnavailable(retry_after=1.0), 1, TEN_MINUTES, 15.0, 30.0),
-    "a fault of ours": (ZeroDivisionError(), 1, TEN_MINUTES, 15.0, 30.0),
+    "a shrunk book: hourly, each try is a full listing": (SuspiciousShrink(20, 11), 1, TEN_MINUTES, 3240.0, 3960.0),
+    "a shrunk book still: daily": (SuspiciousShrink(20, 11), 9, TEN_MINUTES, 77760.0, 95040.0),
+    "first network trouble: soon": (NetworkTrouble(), 1, TEN_MINUTES, 1.0, 30.0),
+    "second": (NetworkTrouble(), 2, TEN_MINUTES, 1.0, 60.0),
+    "fourth": (GoogleUnavailable(), 4, TEN_MINUTES, 1.0, 240.0),
+    "at most the interval": (BadResponse(), 60, TEN_MINUTES, 1.0, 600.0),
+    "at most an hour": (BadResponse(), 60, 86400.0, 1.0, 3600.0),
+    "an interval of a second does not hammer": (GoogleUnavailable(), 5, 1.0, 1.0, 30.0),
+    "quota: the next minute": (QuotaExceeded(), 1, TEN_MINUTES, 60.0, 120.0),
+    "quota again": (QuotaExceeded(), 2, TEN_MINUTES, 60.0, 180.0),
+    "quota still": (QuotaExceeded(), 60, TEN_MINUTES, 60.0, 3660.0),
+    "quota of full syncs: five minutes": (QuotaExceeded(full_sync=True), 1, TEN_MINUTES, 300.0, 600.0),
+    "of full syncs again: a quarter": (QuotaExceeded(full_sync=True), 2, TEN_MINUTES, 900.0, 1800.0),
+    "of full syncs still: an hour": (QuotaExceeded(full_sync=True), 7, TEN_MINUTES, 3600.0, 7200.0),
+    "Google's own wish counts": (QuotaExceeded(retry_after=1000.0), 1, TEN_MINUTES, 1000.0, 1060.0),
+    "and those who were told together part": (GoogleUnavailable(retry_after=100.0), 1, TEN_MINUTES, 100.0, 160.0),
+    "a shorter wish does not": (QuotaExceeded(retry_after=1.0), 1, TEN_MINUTES, 60.0, 120.0),
+    "at once": (GoogleUnavailable(retry_after=0.0), 1, TEN_MINUTES, 0.0, 30.0),
+    "a day": (GoogleUnavailable(retry_after=86400.0), 1, TEN_MINUTES, 86400.0, 86460.0),
+    "a fault of ours": (ZeroDivisionError(), 1, TEN_MINUTES, 1.0, 30.0),
 }
 
 

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
+from ldapgw.contact import Source
 from ldapgw.store import accounts
-from ldapgw.store.accounts import Trouble, Wish
+from ldapgw.store.accounts import SourceState, Trouble, Wish
 from tests.results import result_of
-from tests.sync.stage import ALICE, BOB, INTERVAL, NOW, Stage, person
+from tests.sync.stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 
@@ -114,7 +116,7 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
         stage.world.delete_person(ALICE, name)
     ask(stage, Wish.FULL)
     refresh(stage)
-    assert stage.account().trouble == Trouble("suspicious_shrink", NOW)
+    assert stage.account().trouble == Trouble("suspicious_shrink", NOW, facts={"before": 30, "lost": 25})
     assert len(stage.served()) == 30
     ask(stage, Wish.ACCEPT)
     refresh(stage)
@@ -128,12 +130,12 @@ def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     stage.world.faults.inject("error_unavailable_503", times=2)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
-    stage.clock.advance(23)
+    stage.clock.advance(15)
     account = stage.account()
     assert (account.failures, account.trouble) == (2, Trouble("google_unavailable", NOW))
-    stage.clock.advance(45)
+    stage.clock.advance(30)
     account = stage.account()
-    assert (account.failures, account.trouble, account.last_sync) == (0, None, NOW + 68)
+    assert (account.failures, account.trouble, account.last_sync) == (0, None, NOW + 45)
 
 
 def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
@@ -169,6 +171,24 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     stage.connect()
     refresh(stage)
     assert (stage.account().trouble, synced(stage)) == (None, 1)
+
+
+def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
+    """It ends at once, with what was the matter before."""
+    stage.connect()
+    refresh(stage)
+    stage.world.revoke(ALICE)
+    stage.clock.advance(INTERVAL)
+    trouble, attempts = stage.account().trouble, stage.account().attempts
+    stage.calls()
+    ask(stage, Wish.FULL)
+    refresh(stage)
+    account = stage.account()
+    assert (account.trouble, account.attempts, account.wish, account.syncing) == (trouble, attempts + 1, None, False)
+    assert stage.calls() == {}
+    stage.connect()
+    refresh(stage)
+    assert stage.account().trouble is None
 
 
 def test_where_to_mend_it_is_kept(stage: Stage) -> None:
@@ -276,6 +296,133 @@ def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     assert stage.account().attempts == 1
 
 
+def crowd(stage: Stage, count: int) -> list[str]:
+    """Accounts of one tenant, synced, so that their turns come one second after the other."""
+    addresses = [f"user{number}@acme.example" for number in range(count)]
+    for address in addresses:
+        stage.world.add_account(address, "U", "U", hd="acme.example")
+        stage.connect(address)
+        refresh(stage)
+        stage.clock.advance(1)
+    stage.calls()
+    return addresses
+
+
+def test_a_client_that_google_rejects_is_one_alarm(stage: Stage, log: list[dict[str, Any]]) -> None:
+    """One account finds out; the others are spared the call, keep their tokens, and show it too."""
+    addresses = crowd(stage, 5)
+    stage.world.set_client(state="deleted")
+    stage.clock.advance(3600 + 5)
+    assert stage.calls() == {"/token": 1}
+    troubles = {stage.account(address).trouble for address in addresses}
+    (trouble,) = troubles
+    assert trouble is not None
+    assert trouble.code == "client_rejected"
+    assert [event["tenant"] for event in log if event.get("code") == "client_rejected"] == ["acme"]
+    stage.clock.advance(3600)
+    assert stage.calls() == {"/token": 1}
+    assert {stage.account(address).trouble for address in addresses} == troubles
+    stage.world.set_client(state="ok")
+    stage.clock.advance(3600)
+    stage.clock.pump([1] * 120)
+    assert [stage.account(address).trouble for address in addresses] == [None] * 5
+    assert stage.calls()[CONNECTIONS] >= 5
+
+
+def test_an_alarm_outlives_a_restart(stage: Stage) -> None:
+    """One account asks at its next turn; a token from before does not hide that the client is still wrong."""
+    addresses = crowd(stage, 3)
+    stage.world.set_client(state="deleted")
+    stage.clock.advance(3600)
+    stage.scheduler.stopService()
+    stage.calls()
+    again = stage.new_scheduler()
+    again.startService()
+    result_of(again.refresh())
+    stage.connect(addresses[0])
+    result_of(again.refresh())
+    assert stage.calls() == {"/token": 1}
+    assert {stage.account(address).trouble.code for address in addresses} == {"client_rejected"}  # type: ignore[union-attr]
+    again.stopService()
+
+
+def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
+    """With the page where it is enabled; another tenant's accounts know nothing of it."""
+    addresses = crowd(stage, 4)
+    stage.world.faults.inject("error_service_disabled_403")
+    stage.clock.advance(INTERVAL + 5)
+    assert synced(stage) == 1
+    links = {stage.account(address).trouble.link for address in addresses}  # type: ignore[union-attr]
+    (link,) = links
+    assert link.startswith("https://console.developers.google.com/")
+    stage.world.faults.clear()
+    ask_for(stage, addresses[2], Wish.INCREMENTAL)
+    refresh(stage)
+    assert [stage.account(address).trouble for address in addresses] == [None] * 4
+
+
+def ask_for(stage: Stage, address: str, wish: Wish) -> None:
+    account = stage.account(address)
+    with stage.database.begin() as connection:
+        accounts.ask(connection, account.id, wish)
+
+
+def test_when_google_is_down_few_ask(stage: Stage) -> None:
+    """Three have found out; then one tries for all, longer and longer after, and the rest come back with it."""
+    addresses = crowd(stage, 12)
+    stage.world.faults.inject("error_unavailable_503")
+    stage.clock.pump([1] * int(INTERVAL))
+    tried = synced(stage)
+    assert 3 <= tried <= 6
+    codes = [stage.account(address).trouble.code for address in addresses]  # type: ignore[union-attr]
+    assert codes == ["google_unavailable"] * 12
+    stage.clock.pump([60] * 60)
+    assert synced(stage) <= 12
+    ask_for(stage, addresses[7], Wish.INCREMENTAL)
+    refresh(stage)
+    assert synced(stage) == 1
+    stage.world.faults.clear()
+    ask_for(stage, addresses[7], Wish.INCREMENTAL)
+    refresh(stage)
+    stage.clock.pump([1] * 62)
+    assert [stage.account(address).trouble for address in addresses] == [None] * 12
+
+
+def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
+    """It need not wait for that one's interval."""
+    directory = "/v1/people:listDirectoryPeople"
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    addresses = crowd(stage, 3)
+    stage.world.faults.inject("error_permission_denied_directory_403", account=addresses[0], path=directory)
+    stage.clock.advance(INTERVAL - 3)
+    assert stage.calls().get(directory) == 1
+    stage.clock.advance(2)
+    assert stage.calls().get(directory) == 1
+    with stage.database.begin() as connection:
+        (found,) = accounts.find(connection, addresses[1])
+    assert found.sources[Source.DIRECTORY] is SourceState.ON
+
+
+def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:
+    """The account's own contacts are not concerned."""
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+
+    async def sync_directory(*_: Any, **__: Any) -> bool:
+        raise ZeroDivisionError
+
+    stage.job.sync_directory = sync_directory  # type: ignore[method-assign]
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    refresh(stage)
+    assert stage.served() == ["Ada Riese"]
+    assert stage.account().trouble == Trouble("internal", NOW, facts={"source": "directory"})
+    assert [event["log_format"] for event in log if event.get("log_failure")] == [
+        "directory through account {account} failed"
+    ]
+
+
 def test_a_few_at_a_time(stage: Stage) -> None:
     """The fifth account waits for a place."""
     waiting: list[Deferred[bool]] = []
@@ -292,6 +439,32 @@ def test_a_few_at_a_time(stage: Stage) -> None:
     assert len(waiting) == 4
     waiting[0].callback(False)
     assert len(waiting) == 5
+
+
+def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
+    """And a person does not stand behind those that the clock has called."""
+    waiting: list[Deferred[bool]] = []
+
+    async def sync(*_: Any, **__: Any) -> bool:
+        waiting.append(Deferred())
+        return await waiting[-1]
+
+    addresses = crowd(stage, 4)
+    stage.scheduler.stopService()
+    stage.job.sync = sync  # type: ignore[method-assign]
+    narrow = stage.new_scheduler(concurrency=1)
+    narrow.startService()
+    stage.clock.advance(INTERVAL)
+    result_of(narrow.refresh())
+    assert len(waiting) == 1
+    for wished, running in ((3, 2), (2, 2)):
+        ask_for(stage, addresses[wished], Wish.INCREMENTAL)
+        result_of(narrow.refresh())
+        assert len(waiting) == running
+    waiting[1].callback(False)
+    assert len(waiting) == 3
+    assert [stage.account(address).syncing for address in addresses] == [True, False, True, False]
+    narrow.stopService()
 
 
 def test_nothing_begins_once_it_has_stopped(stage: Stage) -> None:

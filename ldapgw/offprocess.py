@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+"""Work that must not even share our interpreter: a page of a thousand persons takes a third of a second.
+
+A thread would hold the interpreter's lock while a phone waits (docs/decisions/0028).  The process is started when it is
+needed, works through one call after another, and ends when it has been idle for a while, or with us: it reads its
+calls from a pipe, whose end is the end.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, ParamSpec, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from ldapgw.errors import LdapgwError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A page takes less than a second on the slowest machine; one that takes so long will never end.
+PATIENCE_SECONDS = 60.0
+# It holds 40 MiB, and most accounts need it once a week.
+IDLE_SECONDS = 30.0
+# Phones go first where there is but one processor.
+NICENESS = 10
+# Some ten persons: what a thread reads in two milliseconds needs no process.
+SMALL = 16 << 10
+
+_LENGTH = struct.Struct(">I")
+
+
+class ProcessLost(LdapgwError):
+    """Raised when the process that was to do some work has died over it, or took too long."""
+
+
+class OffProcess(Service):
+    """Calls functions in a process of its own.
+
+    Functions are those of modules, arguments and results are values that can be pickled.  Before it is started and
+    after it has stopped it calls them at once: nothing is being served then.
+
+    :param reactor: spawns the process, and counts the time.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._worker: _Worker | None = None
+        self._rest: IDelayedCall | None = None
+
+    def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        """Call ``function(*args, **kw)``; the Deferred has its result, or fails with `ProcessLost`."""
+        if not self.running:
+            return execute(function, *args, **kw)
+        if self._worker is None or self._worker.is_gone:
+            self._worker = _Worker(self._reactor)
+        self._stay()
+        return self._worker.call(pickle.dumps((function, args, kw))).addBoth(self._done)
+
+    def stopService(self) -> None:
+        """Abandon what is under way; it was to be kept by somebody else."""
+        super().stopService()
+        self._stay()
+        if self._worker is not None:
+            self._worker.end()
+
+    def _done(self, result: T) -> T:
+        self._stay()
+        if self.running and self._worker is not None and not self._worker.is_busy:
+            self._rest = self._reactor.callLater(IDLE_SECONDS, self._worker.end)
+        return result
+
+    def _stay(self) -> None:
+        if self._rest is not None and self._rest.active():
+            self._rest.cancel()
+
+
+class Aside:
+    """Calls functions on a body where that disturbs nobody: a small one on a thread, a large one in a process.
+
+    :param thread: calls a function with its arguments.
+    :param process: likewise.
+    """
+
+    def __init__(self, thread: Callable[..., Deferred[Any]], process: Callable[..., Deferred[Any]]) -> None:
+        self._thread = thread
+        self._process = process
+
+    def __call__(self, function: Callable[..., Any], body: bytes, *args: object) -> Deferred[Any]:
+        """Call ``function(body, *args)``; the Deferred has its result."""
+        return (self._thread if len(body) <= SMALL else self._process)(function, body, *args)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that waits for its answer, or for its turn."""
+
+    frame: bytes
+    answer: Deferred[Any] = field(default_factory=Deferred)
+
+
+class _Worker(ProcessProtocol):
+    """The process, and the calls that it has to do."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._calls: deque[_Call] = deque()
+        self._received = bytearray()
+        self._patience: IDelayedCall | None = None
+        self.is_gone = False
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-P", "-m", __name__]
+        self._process: Any = reactor.spawnProcess(
+            self, command[0], command, environment, childFDs={0: "w", 1: "r", 2: 2}
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self._calls)
+
+    def call(self, frame: bytes) -> Deferred[Any]:
+        """Have the process do a call, once those before it are done."""
+        call = _Call(frame)
+        self._calls.append(call)
+        if len(self._calls) == 1:
+            self._next()
+        return call.answer
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._lose()
+        try:
+            self._process.signalProcess("KILL")
+        except ProcessExitedAlready:
+            return
+
+    def outReceived(self, data: bytes) -> None:
+        """A part of an answer."""
+        self._received += data
+        if len(self._received) < _LENGTH.size:
+            return
+        (length,) = _LENGTH.unpack_from(self._received)
+        if len(self._received) < _LENGTH.size + length:
+            return
+        answer = bytes(self._received[_LENGTH.size :])
+        self._received.clear()
+        call = self._calls.popleft()
+        if self._patience is not None:
+            self._patience.cancel()
+        self._next()
+        is_good, value = pickle.loads(answer)  # noqa: S301  by our own code, from our own pipe
+        if is_good:
+            call.answer.callback(value)
+        else:
+            call.answer.errback(Failure(value))
+
+    def processEnded(self, _reason: Failure) -> None:
+        """It was killed, by us or by the system."""
+        self._lose()
+
+    def _next(self) -> None:
+        if self._calls:
+            frame = self._calls[0].frame
+            self._patience = self._reactor.callLater(PATIENCE_SECONDS, self.end)
+            self._process.writeToChild(0, _LENGTH.pack(len(frame)))
+            self._process.writeToChild(0, frame)
+
+    def _lose(self) -> None:
+        self.is_gone = True
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        calls, self._calls = self._calls, deque()
+        for call in calls:
+            call.answer.errback(ProcessLost("the process that reads pages has ended"))
+
+
+def serve(calls: BinaryIO, answers: BinaryIO) -> None:
+    """What the process does: calls, one after the other, until there are no more."""
+    while len(head := calls.read(_LENGTH.size)) == _LENGTH.size:
+        answer = _answer(calls.read(_LENGTH.unpack(head)[0]))
+        answers.write(_LENGTH.pack(len(answer)) + answer)
+        answers.flush()
+
+
+def _answer(frame: bytes) -> bytes:
+    try:
+        function, args, kw = pickle.loads(frame)  # noqa: S301  by our own code, from our own pipe
+        return pickle.dumps((True, function(*args, **kw)))
+    except Exception as error:  # noqa: BLE001  whoever has called is told of it
+        return pickle.dumps((False, error))
+
+
+def main() -> None:
+    """The process's own beginning."""
+    # Ctrl-C and systemd's SIGTERM go to all processes; ours ends when its pipe does.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(NICENESS)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that prints may come between the answers
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Through whom a tenant's Workspace directory comes: one account holds its contacts, others can take its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+
+from ldapgw.contact import Source
+from ldapgw.store import accounts, contacts
+from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.tables import account, source
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An account that the directory may come through.
+
+    :ivar state: of its source, None before anybody has asked.
+    :ivar asked_at: when Google was last asked for the directory through it.
+    :ivar trouble: the error code of its own contacts; empty if all is well.
+    :ivar fails: the error code with which the directory could not be had through it; empty if it could.
+    :ivar next_try: when to try again after that.
+    :ivar holds: whether the stored directory is this account's.
+    """
+
+    account_id: int
+    scopes: frozenset[str]
+    state: SourceState | None
+    asked_at: float | None
+    trouble: str
+    fails: str = ""
+    next_try: float | None = None
+    holds: bool = False
+
+
+def candidates(connection: Connection, tenant: str) -> tuple[Candidate, ...]:
+    """All connected accounts of a tenant, the oldest first."""
+    holders = contacts.who_holds(connection, Source.DIRECTORY)
+    its = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
+    of_account = account.c.id, account.c.scopes, account.c.error_code
+    of_source = source.c.state, source.c.asked_at, source.c.error_code.label("failed")
+    query = select(*of_account, *of_source, source.c.next_try).join_from(account, source, its, isouter=True)
+    connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
+    return tuple(
+        Candidate(
+            account_id=row.id,
+            scopes=frozenset(row.scopes.split()),
+            state=SourceState(row.state) if row.state else None,
+            asked_at=row.asked_at,
+            trouble=row.error_code or "",
+            fails=row.failed or "",
+            next_try=row.next_try,
+            holds=row.id in holders,
+        )
+        for row in connection.execute(connected)
+    )
+
+
+def take_over(connection: Connection, heir: Account) -> None:
+    """Have an account hold the directory that another one of its tenant holds, if one does."""
+    for one in candidates(connection, heir.tenant):
+        if one.holds and one.account_id != heir.id:
+            contacts.hand_over(connection, one.account_id, heir.id, Source.DIRECTORY)
+
+
+def bequeath(connection: Connection, account_id: int) -> None:
+    """Give the directory that an account holds to another that it can come through; it stays where there is none."""
+    leaving = accounts.read(connection, account_id)
+    if leaving is None or account_id not in contacts.who_holds(connection, Source.DIRECTORY):
+        return
+    for one in candidates(connection, leaving.tenant):
+        if one.account_id != account_id and one.state is SourceState.ON and not one.fails:
+            contacts.hand_over(connection, account_id, one.account_id, Source.DIRECTORY)
+            return
+
+
+def note_failure(
+    connection: Connection, account_id: int, code: str, now: float, next_try: float, facts: Mapping[str, Any]
+) -> None:
+    """Take note that the directory could not be had through an account; its source's row is there already."""
+    where = and_(source.c.account_id == account_id, source.c.source == Source.DIRECTORY)
+    since = select(func.coalesce(source.c.error_since, now)).where(where, source.c.error_code == code)
+    connection.execute(
+        update(source)
+        .where(where)
+        .values(
+            asked_at=now,
+            next_try=next_try,
+            error_since=func.coalesce(since.scalar_subquery(), now),
+            error_code=code,
+            error_facts=json.dumps(facts),
+        )
+    )
+
+
+def forget_failures(connection: Connection, tenant: str) -> None:
+    """Take note that a tenant's directory came, through whomever."""
+    its = select(account.c.id).where(account.c.tenant == tenant)
+    _forget(connection, source.c.account_id.in_(its))
+
+
+def forget_failure(connection: Connection, account_id: int) -> None:
+    """Take note that it is no failure that the directory does not come through an account."""
+    _forget(connection, source.c.account_id == account_id)
+
+
+def _forget(connection: Connection, whose: ColumnElement[bool]) -> None:
+    nothing = dict.fromkeys(("error_code", "error_since", "error_facts", "next_try"))
+    connection.execute(update(source).where(whose, source.c.source == Source.DIRECTORY).values(nothing))

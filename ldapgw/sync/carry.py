@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Carrying a sync out: plans are made and done in one transaction, with the new sync tokens in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from ldapgw.contact import Source
+from ldapgw.errors import StoreError, SuspiciousShrink
+from ldapgw.store import accounts, contacts, feeds, labels
+from ldapgw.store.accounts import Account, SourceState
+from ldapgw.store.contacts import Mark, SyncState
+from ldapgw.store.labels import LabelState
+from ldapgw.sync.fetch import Fetched
+from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
+
+# Above so many changes it is quicker to look at all that is stored.
+FEW = 2000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Change:
+    """All that one sync writes.
+
+    :ivar generation: of the account, when its sync began.
+    :ivar states: of the sources that this sync is about.
+    :ivar asked: of those, the ones that Google was asked for.
+    :ivar forgotten: sources that are no longer to be had.
+    :ivar labels: all of the account's; None: they are as they were.
+    :ivar leaves_directory: the directory is a source still, though not by this account: another one is to have it.
+    """
+
+    generation: int
+    fetched: Collection[Fetched]
+    states: Mapping[Source, SourceState]
+    asked: Collection[Source] = ()
+    forgotten: Collection[Source] = ()
+    labels: LabelState | None = None
+    accept_shrink: bool = field(default=False, kw_only=True)
+    leaves_directory: bool = field(default=False, kw_only=True)
+
+
+def carry_out(connection: Connection, account: Account, change: Change, now: float) -> bool:
+    """Write all of a sync; nothing when the account was disconnected or connected anew meanwhile.
+
+    :returns: whether contacts have changed.
+    :raises SuspiciousShrink: when so much would vanish that a person has to accept it first; nothing is written then.
+    :raises StoreError: when the contacts are not those any more that the listings continue.
+    """
+    current = accounts.read(connection, account.id, counted=False)
+    if current is None or current.connected_at != account.connected_at:
+        return False
+    if current.generation != change.generation:
+        raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
+    if any(one.wanted.source is Source.DIRECTORY for one in change.fetched):
+        feeds.take_over(connection, account)
+    plans = [_plan(connection, account, one) for one in change.fetched]
+    if not change.accept_shrink:
+        _check(plans)
+    changed = _write(connection, account, change, plans, now)
+    if change.leaves_directory:
+        feeds.bequeath(connection, account.id)
+    for source in change.forgotten:
+        changed = contacts.forget_source(connection, account.id, source) or changed
+    if change.labels is not None:
+        changed = labels.write(connection, account.id, change.labels) or changed
+    if changed:
+        accounts.bump_generation(connection, account.id)
+    return changed
+
+
+def _write(connection: Connection, account: Account, change: Change, plans: Collection[Plan], now: float) -> bool:
+    """Write what was fetched: persons, states and tokens; whether contacts have changed."""
+    before = contacts.sync_states(connection, account.id)
+    accounts.set_sources(connection, account.id, change.states)
+    for plan, one in zip(plans, change.fetched, strict=True):
+        if not plan.is_empty:
+            contacts.apply(connection, account.id, plan.source, records(plan, one.spool), plan.gone)
+        contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
+        if plan.source is Source.DIRECTORY:
+            feeds.forget_failures(connection, account.tenant)
+    contacts.note_asked(connection, account.id, change.asked, now)
+    changed = not all(plan.is_empty for plan in plans)
+    if changed:
+        contacts.drop_doubled(connection, account.id)
+    return changed
+
+
+def _plan(connection: Connection, account: Account, fetched: Fetched) -> Plan:
+    source = fetched.wanted.source
+    if not fetched.full and not fetched.persons:
+        return Plan(source)
+    persons = None if fetched.full or fetched.persons > FEW else _persons(fetched)
+    stored: Mapping[str, Mark] = contacts.marks(connection, account.id, source, persons)
+    return make_plan(source, stored, fetched.spool, full=fetched.full)
+
+
+def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:
+    """The uids and source ids that a listing speaks of."""
+    items = list(fetched.spool)
+    uids = {uid for item in items for uid in (item.uid, *item.previous)}
+    return frozenset(uids), frozenset(item.source_id for item in items if item.source_id)
+
+
+def _check(plans: Collection[Plan]) -> None:
+    """Doubt a source that shrinks, and a book that shrinks of several sources' losses."""
+    before, lost = sum(plan.before for plan in plans), sum(plan.lost for plan in plans)
+    if any(plan.is_suspicious for plan in plans) or is_suspicious(before, lost):
+        raise SuspiciousShrink(before, lost)
+
+
+def _state(fetched: Fetched, before: Mapping[Source, SyncState], now: float) -> SyncState:
+    held = before.get(fetched.wanted.source)
+    if fetched.full or held is None:
+        return SyncState(fetched.sync_token, fetched.wanted.fingerprint, now, now)
+    # A token that was taken away meanwhile stays away: stored contacts were found to be damaged, and all are due.
+    return SyncState(held.sync_token and fetched.sync_token, fetched.wanted.fingerprint, held.full_sync_at, now)

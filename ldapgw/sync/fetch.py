@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""All pages of a source, kept on a spool until the last has come: of a listing that is not whole nothing is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from ldapgw.contact import SYSTEM_LABELS, Source
+from ldapgw.errors import BadResponse
+from ldapgw.google.people import People, fingerprint
+from ldapgw.progress import Progress
+from ldapgw.store.contacts import SyncState
+from ldapgw.sync.reading import read_batch
+from ldapgw.sync.spool import Spool
+
+# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
+LEAST_OF_TOTAL = 0.9
+
+DAY = 86400
+# Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
+TOKEN_DAYS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a source: all that the stored contacts and the sync token depend on.
+
+    :ivar labels: resource names, one of which a contact needs to be served; None: all are.
+    """
+
+    source: Source
+    region: str
+    labels: frozenset[str] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of Google's parameters and our reading of persons.
+
+        When a setting changes, or a label gets the name that the configuration names, all persons are read anew.
+        """
+        return "|".join((fingerprint(self.source), self.region, *sorted(self.labels or ())))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fetched:
+    """What Google said of one source, all of it.
+
+    :ivar persons: how many it spoke of.
+    :ivar labels: resource names of the user's labels that they have.
+    """
+
+    wanted: Wanted
+    spool: Spool
+    sync_token: str
+    full: bool
+    persons: int
+    labels: frozenset[str]
+
+
+def token_for(wanted: Wanted, state: SyncState | None, sub: str, now: float) -> str | None:
+    """The sync token to go on with; None when a full sync is due.
+
+    Google's tokens end after seven days.  A full one is done before, spread over the last of the days by account and
+    source, so that those who connected on one day do not use up Google's small quota of full syncs together.
+
+    :param sub: Google's key of the account.
+    """
+    if state is None or state.fingerprint != wanted.fingerprint or state.full_sync_at is None:
+        return None
+    spread = crc32(f"{sub}/{wanted.source}".encode()) % DAY
+    return state.sync_token if now - state.full_sync_at < TOKEN_DAYS * DAY - spread else None
+
+
+def wanted_labels(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
+    """Resource names of the labels that a tenant's configuration names; None: all contacts are wanted.
+
+    :param names: the account's labels by resource name.
+    """
+    folded = {name.casefold() for name in configured}
+    if not folded:
+        return None
+    known = {**names, **{label: label.rpartition("/")[2] for label in SYSTEM_LABELS}}
+    return frozenset(resource for resource, name in known.items() if name.casefold() in folded)
+
+
+class Fetcher:
+    """Fetches listings.
+
+    :param folder: where those wait that are too large for memory.
+    :param run_off_thread: calls a function with its arguments where it may wait for the disk.
+    """
+
+    def __init__(self, people: People, folder: Path, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
+        self._people = people
+        self._folder = folder
+        self._run_off_thread = run_off_thread
+
+    async def fetch(
+        self,
+        wanted: Wanted,
+        sync_token: str | None,
+        access_token: str,
+        note: Callable[[Progress], None] = lambda _: None,
+    ) -> Fetched:
+        """All pages of a source: what changed since a sync token was given, or everything.
+
+        Whoever gets it closes its spool.
+
+        :param note: is told how far it is.
+        :raises GoogleError: as `People.pages`; `BadResponse` when a full listing held far less than Google's own
+            total: who was not listed is not gone.
+        """
+        spool = Spool(self._folder)
+        try:
+            return await self._fetch(wanted, sync_token, access_token, note, spool)
+        except BaseException:
+            spool.close()
+            raise
+
+    async def _fetch(
+        self,
+        wanted: Wanted,
+        sync_token: str | None,
+        access_token: str,
+        note: Callable[[Progress], None],
+        spool: Spool,
+    ) -> Fetched:
+        reader = partial(read_batch, source=wanted.source, region=wanted.region, labels=wanted.labels)
+        last = ""
+        persons = total = 0
+        labels: set[str] = set()
+        async for page in self._people.pages(wanted.source, access_token, sync_token, reader):
+            await self._run_off_thread(spool.add, page.content.items)
+            persons += page.content.persons
+            labels |= page.content.labels
+            last = page.next_sync_token or last
+            total = page.total or total
+            note(Progress(wanted.source, persons, total or None))
+        if sync_token is None and persons < total * LEAST_OF_TOTAL:
+            raise BadResponse("the listing is shorter than its total")
+        return Fetched(wanted, spool, last, sync_token is None, persons, frozenset(labels))
+
+
+def close_all(fetched: Collection[Fetched]) -> None:
+    """Forget listings."""
+    for one in fetched:
+        one.spool.close()

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Whatever Google answers, a sync takes effect whole or not at all: each kind of answer, on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import (
+    ApiDisabled,
+    BadResponse,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkTrouble,
+    QuotaExceeded,
+    SuspiciousShrink,
+)
+from tests.sync.stage import ALICE, Stage, person
+
+CONNECTIONS = "/v1/people/me/connections"
+GROUPS = "/v1/contactGroups"
+TOKEN = "/token"
+# Two pages.
+PERSONS = 1010
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, where it happens, whether the sync is a full one, and what it ends with; None: well."""
+
+    fault: str
+    error: type[GoogleError] | None
+    full: bool = True
+    path: str = CONNECTIONS
+    times: int | None = None
+
+
+CASES = [
+    Case("broken_cut_off", NetworkTrouble),
+    Case("broken_connection_lost", NetworkTrouble),
+    Case("broken_not_json", BadResponse),
+    Case("broken_not_json", BadResponse, full=False),
+    Case("broken_wrong_shape", BadResponse),
+    Case("broken_too_large", BadResponse),
+    Case("broken_short_list", BadResponse),
+    Case("broken_no_list", BadResponse),
+    Case("broken_no_list", None, full=False, times=1),
+    Case("broken_loop", BadResponse),
+    Case("broken_loop", BadResponse, full=False),
+    Case("broken_page_token", BadResponse),
+    Case("broken_no_sync_token", BadResponse),
+    Case("broken_no_sync_token", BadResponse, full=False),
+    Case("broken_twice", None),
+    Case("broken_empty_page", None, times=1),
+    Case("broken_empty_page", None, full=False, times=1),
+    Case("error_invalid_argument_400", BadResponse),
+    Case("error_invalid_argument_400", None, full=False, times=1),
+    Case("error_expired_sync_token_400", None, full=False, times=1),
+    Case("error_expired_sync_token_400", BadResponse, full=False),
+    Case("error_expired_sync_token_410", BadResponse),
+    Case("error_service_disabled_403", ApiDisabled),
+    Case("error_rate_limit_403_old_style", QuotaExceeded),
+    Case("error_resource_exhausted_429", QuotaExceeded),
+    Case("error_internal_500", GoogleUnavailable),
+    Case("error_bad_gateway_502_html", GoogleUnavailable, full=False),
+    Case("error_unauthenticated_401", GoogleUnavailable),
+    Case("error_unauthenticated_401", None, times=1),
+    Case("broken_not_json", BadResponse, path=GROUPS),
+    Case("broken_loop", BadResponse, path=GROUPS),
+    Case("error_internal_500", GoogleUnavailable, path=GROUPS, full=False),
+    Case("error_expired_sync_token_400", None, path=GROUPS, full=False, times=1),
+    Case("token_error_503_html", GoogleUnavailable, path=TOKEN),
+    Case("broken_not_json", BadResponse, path=TOKEN),
+    Case("broken_cut_off", NetworkTrouble, path=TOKEN),
+    Case("token_error_invalid_client_secret", ClientRejected, path=TOKEN),
+    Case("token_error_deleted_client", ClientRejected, path=TOKEN),
+    Case("token_error_invalid_grant_revoked", ConsentRevoked, path=TOKEN),
+    Case("token_error_invalid_grant_reauth", ConsentRevoked, path=TOKEN),
+    Case("token_error_admin_policy", ConsentRevoked, path=TOKEN),
+]
+
+
+def name(case: Case) -> str:
+    return f"{case.fault} at {case.path} of a {'full sync' if case.full else 'delta'}{' once' if case.times else ''}"
+
+
+@pytest.fixture(scope="module")
+def book() -> Stage:
+    """A synced account with two pages of persons and a label; each case leaves it as it should be, and goes on."""
+    stage = Stage()
+    stage.connect()
+    stage.world.add_label(ALICE, "Kunden")
+    for number in range(PERSONS):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number:04}"}]})
+    stage.sync()
+    return stage
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
+    """A failure changes nothing, tokens included; the next sync brings what this one should have brought."""
+    stage = book
+    stage.world.faults.clear()
+    stage.sync()
+    state = stage.sync_states(), stage.records(), stage.labels_of()
+    first = next(iter(stage.world.shelf(ALICE)))["resourceName"]
+    stage.world.change_person(ALICE, first, person(f"After {len(case.fault)}"))
+    added = stage.world.add_person(ALICE, person("Somebody New"))
+    if case.path == TOKEN:
+        stage.clock.advance(3600)
+    stage.world.faults.inject(case.fault, path=case.path, times=case.times)
+    if case.error is not None:
+        with pytest.raises(case.error) as caught:
+            stage.sync(full=case.full)
+        assert type(caught.value) is case.error
+        assert (stage.sync_states(), stage.records(), stage.labels_of()) == state
+        stage.world.faults.clear()
+        stage.sync(full=case.full)
+    elif case.fault == "broken_no_list":
+        # A delta without a list is a quiet one; Google told of the changes, and we could not know.
+        assert not stage.sync(full=case.full)
+        stage.sync(full=True)
+    else:
+        assert stage.sync(full=case.full)
+    known = {uid: content for uid, _, content, _, _ in stage.records().values()}
+    assert set(known) == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
+    assert b"After" in (known[first.removeprefix("people/")] or b"")
+    stage.world.delete_person(ALICE, added)
+
+
+def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
+    """Google does not always tell that; and it does tell when somebody is one again."""
+    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.connect()
+    _, moves = (
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"{who}@x.example"}]}, "other_contacts")
+        for who in ("stays", "moves")
+    )
+    stage.sync()
+    assert stage.names() == ["moves@x.example", "stays@x.example"]
+    (source,) = stage.world.person(ALICE, moves)["metadata"]["sources"]
+    name = stage.world.add_person(ALICE, person("Mo Ves"))
+    contact = stage.world.person(ALICE, name)
+    twin = {**contact["metadata"], "sources": [{**source, "type": "CONTACT"}]}
+    stage.world.shelf(ALICE).put({**contact, "metadata": twin})
+    assert stage.sync()
+    assert stage.names() == ["Mo Ves", "stays@x.example"]
+    stage.sync(full=True)
+    assert stage.names() == ["Mo Ves", "stays@x.example"]
+    stage.world.delete_person(ALICE, name)
+    stage.world.change_person(ALICE, moves, {"emailAddresses": [{"value": "again@x.example"}]})
+    assert stage.sync()
+    assert stage.names() == ["again@x.example", "stays@x.example"]
+
+
+def test_a_book_of_two_sources_is_guarded_as_one() -> None:
+    """Each of them may be too small to be doubted alone."""
+    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.connect()
+    kept: list[tuple[str, str]] = []
+    for source in ("contacts", "other_contacts"):
+        mail = "{}@x.example".format
+        for number in range(15):
+            added = stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(number)}]}, source)
+            kept.append((source, added))
+    stage.sync()
+    for _, added in [*kept[:8], *kept[15:23]]:
+        stage.world.delete_person(ALICE, added)
+    with pytest.raises(SuspiciousShrink) as caught:
+        stage.sync(full=True)
+    assert dict(caught.value.facts) == {"before": 30, "lost": 16}
+    assert stage.account().contacts == 30
+    assert stage.sync(full=True, accept_shrink=True)
+    assert stage.account().contacts == 14

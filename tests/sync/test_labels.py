@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Labels: followed by a token of their own, with the fewest calls, and honoured where the configuration names them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.errors import GoogleUnavailable
+from ldapgw.sandbox.world import SYSTEM_GROUPS
+from tests.sync.stage import ALICE, Stage, person
+
+CONNECTIONS = "/v1/people/me/connections"
+GROUPS = "/v1/contactGroups"
+
+
+def member(*groups: str) -> dict[str, object]:
+    return {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}} for group in groups]}
+
+
+def rename(stage: Stage, group: str, name: str) -> None:
+    """As the user does at Google; no person changes by it."""
+    groups = stage.world.account(ALICE).groups
+    known = groups.get(group)
+    assert known is not None
+    groups.put({**known, "name": name, "formattedName": name})
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """An account with one label, synced."""
+    stage = Stage()
+    stage.connect()
+    group = stage.world.add_label(ALICE, "Kunden")
+    stage.world.add_person(ALICE, person("Ada Riese") | member(group))
+    stage.sync()
+    stage.calls()
+    return stage
+
+
+def test_a_name_that_changes_shows_at_the_next_round(stage: Stage) -> None:
+    """An idle round is one call for each source, labels among them; it brings what has changed and no more."""
+    (group,) = stage.labels_of()
+    before = stage.account().generation
+    assert not stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    assert stage.account().generation == before
+    rename(stage, group, "Freunde")
+    assert stage.sync()
+    assert stage.labels_of() == {group: "Freunde"}
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+
+
+def test_labels_that_come_and_go(stage: Stage) -> None:
+    """One that is gone takes nobody along."""
+    (group,) = stage.labels_of()
+    new = stage.world.add_label(ALICE, "Neu")
+    stage.world.delete_label(ALICE, group)
+    assert stage.sync()
+    assert stage.labels_of() == {new: "Neu"}
+    assert stage.names() == ["Ada Riese"]
+
+
+def test_without_labels_nobody_asks() -> None:
+    """There is nothing to be renamed; a new one is heard of when a contact has it."""
+    stage = Stage()
+    stage.connect()
+    name = stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    stage.calls()
+    stage.world.add_label(ALICE, "Empty")
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1}
+    group = stage.world.add_label(ALICE, "Neu")
+    stage.world.change_person(ALICE, name, person("Ada Riese") | member(group))
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    assert set(stage.labels_of().values()) == {"Empty", "Neu"}
+
+
+@pytest.mark.parametrize("fault", ["error_expired_sync_token_400", "error_expired_sync_token_410"])
+def test_an_expired_token_of_labels_is_one_full_list(stage: Stage, fault: str) -> None:
+    """Of labels alone; the contacts go on with theirs."""
+    (group,) = stage.labels_of()
+    rename(stage, group, "Freunde")
+    stage.world.faults.inject(fault, path=GROUPS, times=1)
+    stage.sync()
+    assert stage.labels_of() == {group: "Freunde"}
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 2}
+
+
+def test_labels_that_google_does_not_give_change_nothing(stage: Stage) -> None:
+    """The sync as a whole failed."""
+    state = stage.sync_states(), stage.labels_of(), stage.records()
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.world.faults.inject("error_internal_500", path=GROUPS)
+    with pytest.raises(GoogleUnavailable):
+        stage.sync()
+    assert (stage.sync_states(), stage.labels_of(), stage.records()) == state
+
+
+def test_a_grant_that_lacks_labels_keeps_what_is_known(stage: Stage) -> None:
+    """The scope is that of the contacts, so Google should not say so; the contacts come all the same."""
+    known = stage.labels_of()
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.world.faults.inject("error_scope_insufficient_403", path=GROUPS)
+    assert stage.sync()
+    assert (stage.labels_of(), stage.names()) == (known, ["Ada Riese", "Bo Neu"])
+
+
+def test_a_new_consent_asks_for_all(stage: Stage) -> None:
+    """No token outlives it."""
+    stage.connect()
+    stage.calls()
+    stage.sync()
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    assert list(stage.labels_of().values()) == ["Kunden"]
+
+
+def test_a_wanted_label_that_is_renamed_reads_contacts_anew() -> None:
+    """Who had it is served no more, who has the one of that name now is."""
+    stage = Stage(labels=("Kunden",))
+    stage.connect()
+    kunden, andere = (stage.world.add_label(ALICE, name) for name in ("Kunden", "Andere"))
+    stage.world.add_person(ALICE, person("Ada Riese") | member(kunden))
+    stage.world.add_person(ALICE, person("Bo Weg") | member(andere))
+    stage.sync()
+    assert stage.names() == ["Ada Riese"]
+    rename(stage, kunden, "Alte")
+    rename(stage, andere, "KUNDEN")
+    assert stage.sync()
+    assert stage.names() == ["Bo Weg"]
+
+
+def test_googles_own_groups_are_no_labels(stage: Stage) -> None:
+    """Those of old programs least of all."""
+    stage.world.add_person(ALICE, person("Bo Neu") | member(*(f"contactGroups/{name}" for name in SYSTEM_GROUPS)))
+    stage.sync()
+    assert list(stage.labels_of().values()) == ["Kunden"]
