@@ -8,11 +8,12 @@ arguments that the wire will give.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ldapgw import service
 from ldapgw.cli import main
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.search import Portion
 from ldapgw.ldap import connection
 from ldapgw.ldap.messages import Operation
 from ldapgw.ldap.session import Run, Session
@@ -42,9 +43,7 @@ def _remember() -> None:
 
     def counting(self: Session, message: Any, wishes: Any) -> Any:
         step = search(self, message, wishes)
-        return step if not isinstance(step, Run) else Run(
-            step.message_id, _counted(message, step.entries), step.selection, step.types_only, step.time_limit
-        )  # fmt: skip
+        return replace(step, portions=_counted(message, step.portions)) if isinstance(step, Run) else step
 
     def telling(self: Session, result: Any, value: bytes | None = None) -> Any:
         message = self._current
@@ -57,12 +56,14 @@ def _remember() -> None:
     connection.decode = remembering
     Session._search = counting  # type: ignore[method-assign]
     Session.finish = telling  # type: ignore[method-assign]
+    # What is answered past everything would not be seen.
+    Session.answer_at_once = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
-def _counted(message: Any, entries: Iterator[Entry | None]) -> Iterator[Entry | None]:
-    for entry in entries:
-        _counts[id(message)] = _counts.get(id(message), 0) + (entry is not None)
-        yield entry
+def _counted(message: Any, portions: Iterator[Portion | None]) -> Iterator[Portion | None]:
+    for portion in portions:
+        _counts[id(message)] = _counts.get(id(message), 0) + (len(portion) if portion is not None else 0)
+        yield portion
 
 
 if __name__ == "__main__":
