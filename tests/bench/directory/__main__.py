@@ -111,7 +111,10 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
-    given = options().parse_args(arguments)
+    parser = options()
+    given = parser.parse_args(arguments)
+    if given.docs and (given.ours or PROGRAM is None):
+        parser.error("--docs needs slapd (Debian's package of that name): ratios are what the page shows")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if given.ldapjs:
         peers.install_ldapjs()

@@ -57,6 +57,12 @@ def test_an_unknown_part_is_refused():
     assert (refused.returncode, "sufix: expected of prefix," in refused.stderr) == (2, True)
 
 
+def test_the_page_wants_ratios():
+    """Without slapd the page stays as it is."""
+    refused = run("--docs", "--ours")
+    assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
+
+
 @needs_servers
 def test_all_of_it_runs(tmp_path):
     """Every load on every server without an error, every figure; and no process or file is left."""
