@@ -226,7 +226,7 @@ def _listeners(
 ) -> Iterable[IService]:
     """Everything that the outside can talk to."""
     ldap = LdapFactory(
-        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32)),
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
         reactor,
         tls,

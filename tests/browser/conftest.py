@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,10 +11,7 @@ import pytest
 
 from ldapgw.sandbox.tenant import CAROL
 from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
-from tests.checkout import ROOT
 from tests.journeys.running import Site
-
-OBSERVED = str(ROOT / "tests" / "journeys" / "observed.py")
 
 # Without a browser there are no journeys; in CI there has to be one.
 collect_ignore_glob = ["test_*.py"] if chromium.missing() and "CI" not in os.environ else []
@@ -37,8 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     try:
         site.start_sandbox()
-        # The wire does not tell of searches yet; this gateway's does.
-        with site.running([sys.executable, OBSERVED, *site.command("run")[3:]]):
+        with site.running(site.command("run")):
             yield site
     finally:
         site.end_sandbox()
