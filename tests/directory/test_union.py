@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.filters import Substrings
+from ldapgw.directory.matching import prepare
 from ldapgw.directory.union import Joined, Union, shelves, unite
 from tests.directory.phonebook import naming_context
 
@@ -72,3 +74,14 @@ def test_entries_for_numbers() -> None:
     assert sum(map(len, union.form(per_number=True))) == 2
     assert sum(map(len, union.form(per_number=False))) == 4
     assert sum(map(len, unite(both[:1], Union()).form(per_number=True))) == 2
+
+
+def test_what_was_withdrawn_is_not_found() -> None:
+    """Neither by a walk nor by the index."""
+    books = [book(at, 3, Sharing.SHARED) for at in range(20)]
+    before = unite(books, Union())
+    after = unite(books[1:], before)
+    sought = prepare(Substrings("cn", b"of", (), None), CONTEXT)
+    found = [shelf.entries[position] for shelf in shelves(after.contacts) for position in shelf.find(sought.place)]
+    assert sorted(entry.dn for entry in found) == having(books[1:], Sharing.SHARED)
+    assert not any(shelf.of_uid("c0x0") for shelf in shelves(after.contacts))

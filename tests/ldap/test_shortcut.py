@@ -146,3 +146,18 @@ def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
 def test_what_takes_the_long_way(octets: bytes) -> None:
     """Whatever is not plain."""
     assert Shortcut(1000).answer(DIT, awkward.VIEWER, octets) is None
+
+
+def test_what_is_kept_has_bounds() -> None:
+    """Whoever asks for something else each time gets answers, and we forget the oldest."""
+    shortcut = Shortcut(1000)
+    names = ("cn", "sn", "givenName", "displayName", "o", "mail", "l", "title", "ou", "st", "street", "mobile", "uid",
+             "pager", "homePhone")  # fmt: skip
+    for size in range(600):
+        sought = Equality(names[size // 40], b"mu" + b"x" * (size % 40))
+        request = pdu.search(awkward.BASE, 2, encode(sought), ("cn", "sn" * (size % 9)), size=size)
+        for _ in range(2):
+            assert shortcut.answer(DIT, awkward.VIEWER, pdu.message(2, request)) is not None
+    long = pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 100,), size=5))
+    first, second = (shortcut.answer(DIT, awkward.VIEWER, long) for _ in range(2))
+    assert first == second
