@@ -66,7 +66,7 @@ def test_the_end_of_a_consent(window: OpenWindow) -> None:
     here.site.turn("expire-access-tokens", account=account)
     here.press("Sync now")
     here.waits_for("Needs attention")
-    expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the consent of {account}.")
+    expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the consent of {account}")
     here.consent(here.popup("Connect again"), account)
     here.waits_for("Connected")
 

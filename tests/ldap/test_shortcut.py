@@ -128,6 +128,11 @@ def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
     assert (len(found) - 1, found[-1].code) == (answer.entries, answer.code)
 
 
+def _longer(element: bytes) -> bytes:
+    """The same, its length written in two octets more than it needs."""
+    return element[:1] + b"\x82\x00" + element[1:]
+
+
 @pytest.mark.parametrize(
     "octets",
     [
@@ -138,10 +143,30 @@ def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
         message_of(Present("cn")) * 2,
         message_of(Present("cn"))[:-1],
         message_of(Present("cn"), 1000),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 300,))),
+        pdu.message(2, pdu.search(" " * 130 + awkward.BASE, 2, encode(Present("cn")))),
+        pdu.message(2, _longer(pdu.search(awkward.BASE, 2, encode(Present("cn"))))),
+        pdu.message(2, pdu.search(awkward.BASE, 2, _longer(encode(Present("cn"))))),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))))[:-1] + b"\x01",
         b"",
         b"0",
     ],
-    ids=["no search", "base object", "types only", "controls", "two", "half", "a long id", "nothing", "an octet"],
+    ids=[
+        "no search",
+        "base object",
+        "types only",
+        "controls",
+        "two",
+        "half",
+        "a long id",
+        "many octets",
+        "a long base",
+        "a long length",
+        "a filter with one",
+        "not whole",
+        "nothing",
+        "an octet",
+    ],
 )
 def test_what_takes_the_long_way(octets: bytes) -> None:
     """Whatever is not plain."""

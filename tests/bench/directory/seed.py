@@ -21,14 +21,13 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.credential import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.people import fingerprint
-from ldapgw.google.person import read_person
 from ldapgw.state import State
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.vault import Vault
-from ldapgw.sync.plan import make_plan
+from ldapgw.sync.reading import read_batch, read_items
 from tests.bench.directory.people import person, resource
 
 TENANT = "acme"
@@ -108,8 +107,8 @@ def _parts(one: Account) -> Iterator[range]:
 
 def _records(numbers: range) -> tuple[Record, ...]:
     """What a full sync of these people stores."""
-    readings = [read_person(resource(person(number)), Source.CONTACTS, REGION) for number in numbers]
-    return make_plan(Source.CONTACTS, {}, readings, full=True).stored
+    batch = read_batch((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
+    return tuple(item.record for item in read_items(batch.items) if item.record)
 
 
 def _account(connection: Connection, vault: Vault, at: int, made: Account, now: float) -> int:
