@@ -26,9 +26,8 @@ from ldapgw.ldap.filter import read_quickly
 from ldapgw.ldap.messages import Operation, Reply, Result
 from ldapgw.ldap.pattern import Pattern
 
-# Phones whose requests are kept, and filters; none of more octets than that.
+# Phones whose requests are kept, and filters; none has more than 258 octets (`_cut`).
 _MOST: Final = 512
-_LONGEST: Final = 512
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 
@@ -47,8 +46,7 @@ class _Memory(Generic[Value]):
     def keep(self, octets: bytes, value: Value) -> Value:
         if len(self._kept) >= _MOST:
             self._kept.clear()
-        if len(octets) <= _LONGEST:
-            self._kept[octets] = value
+        self._kept[octets] = value
         return value
 
 
