@@ -7,7 +7,7 @@ taken over as they are.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +89,7 @@ class Publisher:
         :raises StoreError: when the database cannot be used; what is served stays.
         """
         self._rows = await self._store.run(read_rows, self._contexts.keys())
-        self._publish(loaded=self._catalog.served.loaded)
+        self._publish_at_once()
         await self._lock.acquire()
         try:
             rows = self._rows
@@ -97,24 +97,49 @@ class Publisher:
             feeding = {account.id for account in rows.feeds.values()}
             for account in rows.accounts:
                 await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
-            self._publish(loaded=True)
+            await self._publish_built()
         finally:
             self._lock.release()
 
-    def _publish(self, *, loaded: bool) -> None:
-        """Serve the books that there are, to the logins that there are; of nobody who is gone."""
+    def _publish(self, directories: Sequence[Directory], *, loaded: bool) -> None:
+        """Serve the books that there are, to the logins that there are."""
         rows = self._rows
-        alive = {(account.id, "") for account in rows.accounts} | {(tenant, DIRECTORY) for tenant in rows.feeds}
-        self._shelves = {key: shelf for key, shelf in self._shelves.items() if key in alive}
-        directories = tuple(
-            Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()
-        )
         owners = {account.id: account.sub for account in rows.accounts}
         logins = {
             login.name.lower(): login_of(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
             for login in rows.logins
         }
-        self._catalog.publish(Served(Dit(directories, self._features), logins, loaded=loaded))
+        self._catalog.publish(Served(Dit(tuple(directories), self._features), logins, loaded=loaded))
+
+    def _directories(self) -> list[tuple[Directory, Directory | None]]:
+        """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""
+        rows = self._rows
+        alive = {(account.id, "") for account in rows.accounts} | {(tenant, DIRECTORY) for tenant in rows.feeds}
+        self._shelves = {key: shelf for key, shelf in self._shelves.items() if key in alive}
+        served = {one.context.name: one for one in self._catalog.dit().directories}
+        made = [Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()]
+        return [(one, served.get(one.context.name)) for one in made]
+
+    def _publish_at_once(self) -> None:
+        """What is gone or closed must not be seen for as long as it takes to build another book."""
+        found = []
+        for made, known in self._directories():
+            made.unite(known, at_once=True)
+            found.append(known if known == made and known is not None else made)
+        self._publish(found, loaded=self._catalog.served.loaded)
+
+    async def _publish_built(self) -> None:
+        found = []
+        for made, known in self._directories():
+            if known is None or known != made or not known.union.is_tidy:
+                await self._run_off_thread(made.unite, known)
+                known = made
+            found.append(known)
+        # Somebody may have gone meanwhile.
+        if [one for one, _ in self._directories()] == found:
+            self._publish(found, loaded=True)
+        else:
+            await self._publish_built()
 
     def _books(self, tenant: str, rows: Rows) -> Iterable[Book]:
         for account in rows.accounts:

@@ -20,7 +20,7 @@ __all__ = ["Directory", "Dit", "Features", "NamingContext"]
 class Directory:
     """A tenant's part of the tree.
 
-    The union of its shared books is made when it is first asked for, unless `united` has done it before.
+    The union of its shared books is made when it is first asked for, unless `unite` has done it before.
     """
 
     context: NamingContext
@@ -30,17 +30,17 @@ class Directory:
     @property
     def union(self) -> Union:
         """What phones see of other people's books."""
-        self.united(None)
+        self.unite(None)
         return self._union[0]
 
-    def united(self, before: Directory | None) -> Directory:
-        """The same with its union, which takes some time to make.
+    def unite(self, before: Directory | None, *, at_once: bool = False) -> None:
+        """Make the union if it is not there yet.
 
         :param before: the one that was served until now, of whose union as much is taken over as can be.
+        :param at_once: take no time for it; what is missing is to be made up for later, by another directory.
         """
         if not self._union:
-            self._union.append(unite(self.books, before.union if before else Union()))
-        return self
+            self._union.append(unite(self.books, before.union if before else Union(), at_once=at_once))
 
     def own(self, access: Access) -> Book | None:
         """The viewer's own book."""

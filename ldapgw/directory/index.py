@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from zlib import crc32
 
@@ -21,10 +21,6 @@ from zlib import crc32
 LAST = "\U0010ffff"
 
 _POSITION = (1 << 32) - 1
-
-
-def _none() -> array[int]:
-    return array("I")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,12 +31,12 @@ class Index:
     :ivar everywhere: terms that all of them have.
     """
 
-    count: int = 0
-    everywhere: frozenset[str] = frozenset()
-    _terms: list[str] = field(default_factory=list)
-    _offsets: array[int] = field(default_factory=lambda: array("I", (0,)))
-    _positions: array[int] = field(default_factory=_none)
-    _keys: array[int] = field(default_factory=lambda: array("Q"))
+    count: int
+    everywhere: frozenset[str]
+    _terms: list[str]
+    _offsets: array[int]
+    _positions: array[int]
+    _keys: array[int]
 
     @classmethod
     def of(cls, described: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Index:

@@ -142,8 +142,7 @@ def _find(place: Place, index: Index, entries: Sequence[Entry]) -> tuple[Sequenc
             return range(start, max(start, bisect_left(entries, high + LAST, key=_ORDER))), True
         case Each(places):
             return _fewest(_find(one, index, entries) for one in places)
-        case Either(places):
-            return _together([_find(one, index, entries) for one in places])
+    return _together([_find(one, index, entries) for one in place.places])
 
 
 def _fewest(found: Iterable[tuple[Sequence[int] | None, bool]]) -> tuple[Sequence[int] | None, bool]:

@@ -47,6 +47,11 @@ class Union:
     numbers: tuple[Joined, ...] = ()
     callers: tuple[Joined, ...] = ()
 
+    @property
+    def is_tidy(self) -> bool:
+        """Whether there are no more shelves than a search should look through."""
+        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) <= _MOST
+
     def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
         """The shared books' contacts in the form that a viewer wants, as far as it was built."""
         return shelves(self.numbers if per_number and self.numbers else self.contacts)
@@ -57,24 +62,29 @@ def shelves(joined: Iterable[Joined]) -> tuple[Shelf, ...]:
     return tuple(one.shelf for one in joined)
 
 
-def unite(books: Iterable[Book], before: Union) -> Union:
+def unite(books: Iterable[Book], before: Union, *, at_once: bool = False) -> Union:
     """The union of books.
 
     :param before: another one, of which as much is taken over as can be.
+    :param at_once: build nothing; there may be more shelves then than a search should look through.
     """
     every = tuple(books)
     shared = [book for book in every if book.sharing is Sharing.SHARED]
     callers = [book for book in every if book.sharing is Sharing.CALLERS]
     by_number = shared if any(book.shelves.numbers for book in shared) else []
     return Union(
-        _joined((book.containers for book in shared), before.containers),
-        _joined((shelf for book in shared for shelf in book.shelves.contacts), before.contacts),
-        _joined((shelf for book in by_number for shelf in book.shelves.form(per_number=True)), before.numbers),
-        _joined((shelf for book in callers for shelf in book.shelves.contacts), before.callers),
+        _joined((book.containers for book in shared), before.containers, at_once=at_once),
+        _joined((shelf for book in shared for shelf in book.shelves.contacts), before.contacts, at_once=at_once),
+        _joined(
+            (shelf for book in by_number for shelf in book.shelves.form(per_number=True)),
+            before.numbers,
+            at_once=at_once,
+        ),
+        _joined((shelf for book in callers for shelf in book.shelves.contacts), before.callers, at_once=at_once),
     )
 
 
-def _joined(shelves: Iterable[Shelf], before: Sequence[Joined]) -> tuple[Joined, ...]:
+def _joined(shelves: Iterable[Shelf], before: Sequence[Joined], *, at_once: bool) -> tuple[Joined, ...]:
     wanted = {id(shelf): shelf for shelf in shelves if len(shelf)}
     kept = []
     for joined in before:
@@ -83,7 +93,8 @@ def _joined(shelves: Iterable[Shelf], before: Sequence[Joined]) -> tuple[Joined,
             kept.append(left)
             for shelf in left.sources:
                 del wanted[id(shelf)]
-    return _tidy([*kept, *(Joined(shelf, (shelf,)) for shelf in wanted.values())])
+    found = [*kept, *(Joined(shelf, (shelf,)) for shelf in wanted.values())]
+    return tuple(found) if at_once or len(found) <= _MOST else _fewer(found)
 
 
 def _left(joined: Joined, wanted: dict[int, Shelf]) -> Joined | None:
@@ -99,11 +110,9 @@ def _left(joined: Joined, wanted: dict[int, Shelf]) -> Joined | None:
     return Joined(joined.shelf.without(positions), alive)
 
 
-def _tidy(joined: Sequence[Joined]) -> tuple[Joined, ...]:
+def _fewer(joined: Sequence[Joined]) -> tuple[Joined, ...]:
     """The same on few shelves: the largest as they are, all others joined."""
     ordered = sorted(joined, key=lambda one: -len(one.shelf))
-    if len(ordered) <= _MOST:
-        return tuple(ordered)
     alone, others = ordered[: _FEW - 1], ordered[_FEW - 1 :]
     sources = tuple(chain.from_iterable(one.sources for one in others))
     return (*alone, Joined(Shelf.of(chain.from_iterable(sources)), sources))

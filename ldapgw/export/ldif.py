@@ -14,8 +14,8 @@ _NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 # RFC 2849 note 2: implementations should fold lines at 76 octets.
 _LONGEST = 76
 
-# RFC 2849: a SAFE-STRING has none of these anywhere, and nothing beyond ASCII.
-_UNSAFE = frozenset(b"\0\r\n")
+# RFC 2849: a SAFE-STRING has none of NUL, CR and LF, and nothing beyond ASCII; readers lose other control characters.
+_UNSAFE = frozenset((*range(0x20), 0x7F))
 
 
 def ldif(entries: Iterable[Entry]) -> Iterator[bytes]:

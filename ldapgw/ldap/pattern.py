@@ -63,26 +63,20 @@ class Pattern(NamedTuple):
         value, between = cut
         other = bytes(octet ^ 0x15 for octet in value)
         again = read_quickly(other.join(between), 0, len(other.join(between)))
-        expected = tuple(one for term in terms if (one := _with(term, other)))
-        if len(expected) < len(terms) or again != (Or(expected) if isinstance(sought, Or) else expected[0]):
-            return None
-        return cls(alike, context)
+        expected = tuple(_with(term, other) for term in terms if isinstance(term, Equality | Substrings))
+        return cls(alike, context) if again == (Or(expected) if isinstance(sought, Or) else expected[0]) else None
 
     def matcher(self, value: bytes) -> Matcher:
         """The filter with a value, made ready."""
-        return self.alike.asked(_with(self.alike.sample, value) or self.alike.sample)
+        return self.alike.asked(_with(self.alike.sample, value))
 
 
-def _with(term: Filter, value: bytes) -> Equality | Substrings | None:
-    """The same term with another value; None if it has none, or several."""
-    match term:
-        case Equality(attribute, _):
-            return Equality(attribute, value)
-        case Substrings(attribute, bytes(), (), None):
-            return Substrings(attribute, value, (), None)
-        case Substrings(attribute, None, (_,), None):
-            return Substrings(attribute, None, (value,), None)
-        case Substrings(attribute, None, (), bytes()):
-            return Substrings(attribute, None, (), value)
-        case _:
-            return None
+def _with(term: Equality | Substrings, value: bytes) -> Equality | Substrings:
+    """The same term, which has one value, with another."""
+    if isinstance(term, Equality):
+        return Equality(term.attribute, value)
+    if term.initial is not None:
+        return Substrings(term.attribute, value, (), None)
+    if term.any:
+        return Substrings(term.attribute, None, (value,), None)
+    return Substrings(term.attribute, None, (), value)

@@ -193,8 +193,12 @@ def _cut(octets: bytes) -> tuple[bytes, int, int, int] | None:
     start += 3
     if octets[start] != _SEARCH or not 0 < message_id[2] < 0x80:
         return None
-    start += 2 if octets[start + 1] < 0x80 else 3
-    if octets[start + 1] >= 0x80:
+    size, start = octets[start + 1], start + 2
+    if size >= 0x80:
+        if size != 0x81:
+            return None
+        size, start = octets[start], start + 1
+    if start + size != len(octets) or octets[start + 1] >= 0x80:
         return None
     middle = start + 8 + octets[start + 1]  # the base, and two ENUMERATED
     middle += 2 + octets[middle + 1]

@@ -2,7 +2,7 @@
 """Passwords that were just made, for the browser that made them: in memory, for some minutes, and never again.
 
 The page shows one together with the settings of any vendor, so it has to last for more than one look
-(``docs/decisions/0039-a-fresh-password-lasts-minutes.rst``).
+(``docs/decisions/0034-a-fresh-password-lasts-minutes.rst``).
 
 Mutable: `FreshPasswords`.
 """

@@ -87,7 +87,7 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
     with books.begin() as connection:
         for address in ("alice@acme.example", "dave@acme.example"):
             (found,) = accounts.find(connection, address)
-            empty = Record("e1", "e1", None, "empty")
+            empty = Record.of("e1", "e1", None, "empty")
             contacts.apply(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
         (bob,) = accounts.find(connection, "bob@acme.example")
         accounts.fail_sync(connection, bob, "quota", THEN, THEN + 600)
@@ -106,7 +106,7 @@ def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
         (dave,) = accounts.find(connection, "dave@acme.example")
         accounts.set_sources(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
-        contacts.apply(connection, dave.id, Source.DIRECTORY, [Record("z", "z", colleague)], ())
+        contacts.apply(connection, dave.id, Source.DIRECTORY, [Record.of("z", "z", colleague)], ())
     told = books.json("explain", "adler", "--phone", "desk1")
     assert [(match["name"], match["book"]) for match in told["matches"]] == [("Zoë Adler", "directory")]
     assert {"name": "directory", "seen": "directory"} in told["books"]

@@ -28,7 +28,7 @@ def books(gateway: Gateway) -> Gateway:
     with gateway.begin() as connection:
         accounts.set_sources(connection, alice, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Eva Klein", "030 1234561"), source=Source.DIRECTORY)
-        contacts.apply(connection, alice, Source.DIRECTORY, [Record("e", "e", colleague)], ())
+        contacts.apply(connection, alice, Source.DIRECTORY, [Record.of("e", "e", colleague)], ())
     return gateway
 
 

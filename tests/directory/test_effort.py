@@ -134,11 +134,13 @@ def _loaded() -> None:
 def _cold() -> Iterator[None]:
     """Nothing is left from what was asked before."""
     fold.asked.cache_clear()
-    number.readings.cache_clear()
+    number._readings.cache_clear()
+    number._asked.cache_clear()
     re.purge()
     yield
     fold.asked.cache_clear()
-    number.readings.cache_clear()
+    number._readings.cache_clear()
+    number._asked.cache_clear()
 
 
 @pytest.mark.usefixtures("cold")

@@ -355,7 +355,7 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
 def test_an_integer_is_written_in_one_way(text: str) -> None:
     """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
     sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
-    assert matching.prepare(sought, naming_context(lenient=False))(PUBLISHED) is None
+    assert matching.prepare(sought, naming_context(lenient=False)).holds(PUBLISHED) is None
 
 
 def test_an_extensible_term_of_nothing_is_undefined() -> None:

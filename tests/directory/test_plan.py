@@ -152,6 +152,7 @@ BOOK = shelf(
         ("(uid=c3)", 1),
         ("(cn>=x)", 3),
         ("(&(sn>=o)(sn<=ozz))", 1),
+        ("(&(cn>=x)(cn<=xzz))", 1),
         ("(shoeSize=5)", 0),
         ("(objectClass=group)", 0),
         ("(&(cn=*)(cn=nobody))", 0),
@@ -161,3 +162,12 @@ def test_an_index_looks_at_few(text: str, most: int) -> None:
     """What phones ask for is looked up; hardly any entry is looked at that does not match."""
     place = prepare(read_filter(text), naming_context()).place
     assert len(BOOK.find(place)) <= most
+
+
+def test_a_key_may_be_that_of_another() -> None:
+    """Keys are checksums; these two have the same one."""
+    on = shelf([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
+    assert on.of_uid("buckeroo") is None
+    found = on.of_uid("plumless")
+    assert found is not None
+    assert found.attribute("cn") == (b"Ada",)

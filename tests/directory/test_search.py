@@ -356,6 +356,17 @@ def test_a_walk_over_several_books_takes_breath() -> None:
     assert steps.count(None) == 2 * len(MANY) // 200
 
 
+def test_many_callers_take_breath() -> None:
+    """Whoever shares a number with 250 others: a switchboard's."""
+    staff = [replace(contact, phones=(phone(Kind.WORK, "+49301234567"),)) for contact in MANY[:250]]
+    book = build_book(CONTEXT, "c", "carol", CALLERS, staff, {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), Features("1"))
+    steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))))
+
+    assert len([entry for entry in steps if entry]) == 250
+    assert steps[0] is None
+
+
 def test_order_is_stable() -> None:
     """As people sort names (accents, case and scripts do not matter), in whatever order the contacts came."""
     people = ["Özil", "olaf", "Oz", "Петров", "peter", "Zoë", "zoe", "Ärmel", "arm", "🐶", "Łukasz", "Lutz"]

@@ -273,7 +273,7 @@ def test_a_bad_configuration_is_a_line_a_problem(site: Site) -> None:
         site.file.read_text().replace("interval", "intervall").replace('region = "DE"', 'region = "XX"')
     )
     expected = [
-        f"{site.file}: sync.intervall: is no key of this table; there are: interval",
+        f"{site.file}: sync.intervall: is no key of this table; there are: concurrency, interval",
         f'{site.file}: tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
     ]
     for name, command in (("run", site.command("run")), ("twistd", [*TWISTD, str(site.file)])):

@@ -143,8 +143,8 @@ def everything(run: Run) -> tuple[int, ResultCode]:
     """How many entries a search gives, and how it ends."""
     found = 0
     try:
-        for entry in run.entries:
-            found += entry is not None
+        for portion in run.portions:
+            found += 0 if portion is None else len(portion)
     except DirectoryError as error:
         return found, error.code
     return found, ResultCode.SUCCESS

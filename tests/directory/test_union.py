@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""The union of shared books: what is on its shelves is what the books have, whatever has changed before."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Sharing
+from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.filters import Substrings
+from ldapgw.directory.matching import prepare
+from ldapgw.directory.union import Joined, Union, shelves, unite
+from tests.directory.phonebook import naming_context
+
+CONTEXT = naming_context()
+
+
+def book(key: int, size: int, sharing: Sharing, *, per_number: bool = False) -> Book:
+    people = [Contact(f"c{key}x{at}", name=f"Person {at} of {key}") for at in range(size)]
+    return build_book(CONTEXT, str(key), f"user{key}", sharing, people, {}, per_number=per_number)
+
+
+def held(joined: tuple[Joined, ...]) -> list[str]:
+    return sorted(entry.dn for shelf in shelves(joined) for entry in shelf)
+
+
+def having(books: list[Book], sharing: Sharing) -> list[str]:
+    contacts = [one.shelves.contacts for one in books if one.sharing is sharing]
+    return sorted(entry.dn for found in contacts for shelf in found for entry in shelf)
+
+
+changes = st.lists(
+    st.tuples(st.integers(0, 14), st.integers(0, 3), st.sampled_from(Sharing), st.booleans()), min_size=1, max_size=30
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes)
+def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, bool]]) -> None:
+    """Books come, grow, shrink, open, close and go; the union is made of the one before."""
+    books: dict[int, Book] = {}
+    union = Union()
+    for key, size, sharing, at_once in done:
+        if size:
+            books[key] = book(key, size, sharing)
+        else:
+            books.pop(key, None)
+        union = unite(books.values(), union, at_once=at_once)
+        there = list(books.values())
+        assert held(union.contacts) == having(there, Sharing.SHARED)
+        assert held(union.callers) == having(there, Sharing.CALLERS)
+        assert held(union.containers) == sorted(one.container.dn for one in there if one.sharing is Sharing.SHARED)
+        assert at_once or union.is_tidy
+    assert unite(books.values(), union) == union or not union.is_tidy
+
+
+def test_many_books_are_on_few_shelves() -> None:
+    """A change of one leaves most of them as they are."""
+    books = [book(at, 3, Sharing.SHARED) for at in range(100)]
+    before = unite(books, Union())
+    books[50] = book(50, 4, Sharing.SHARED)
+    after = unite(books, before)
+    assert before.is_tidy
+    assert after.is_tidy
+    assert len(after.contacts) == len(before.contacts) + 1
+    assert held(after.contacts) == having(books, Sharing.SHARED)
+
+
+def test_entries_for_numbers() -> None:
+    """Where any book has them, those that have none yet are seen in the other form."""
+    both = [book(1, 2, Sharing.SHARED), book(2, 2, Sharing.SHARED, per_number=True)]
+    union = unite(both, Union())
+    assert sum(map(len, union.form(per_number=True))) == 2
+    assert sum(map(len, union.form(per_number=False))) == 4
+    assert sum(map(len, unite(both[:1], Union()).form(per_number=True))) == 2
+
+
+def test_what_was_withdrawn_is_not_found() -> None:
+    """Neither by a walk nor by the index."""
+    books = [book(at, 3, Sharing.SHARED) for at in range(20)]
+    before = unite(books, Union())
+    after = unite(books[1:], before)
+    sought = prepare(Substrings("cn", b"of", (), None), CONTEXT)
+    found = [shelf.entries[position] for shelf in shelves(after.contacts) for position in shelf.find(sought.place)]
+    assert sorted(entry.dn for entry in found) == having(books[1:], Sharing.SHARED)
+    assert not any(shelf.of_uid("c0x0") for shelf in shelves(after.contacts))

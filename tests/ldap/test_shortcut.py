@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""The shortcut answers what the long way answers, octet for octet, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Substrings
+from ldapgw.ldap.shortcut import Shortcut
+from tests.ldap import awkward, pdu
+from tests.ldap.test_filter import encode
+from tests.ldap.world import Client, make_factory
+
+GATE = awkward.gate()
+DIT = awkward.make_dit(lenient=True)
+
+ATTRIBUTES = ("cn", "sn", "givenName", "displayName", "o", "telephoneNumber", "mobile", "homePhone", "uid",
+              "objectClass", "x")  # fmt: skip
+VALUES = ["mu", "an", "a", "muller", "Pat", "030", "+4930", "+49301234567", "0301234567", "110", "685", "person", "*",
+          "ü", "", "cn"]  # fmt: skip
+
+attributes = st.sampled_from(ATTRIBUTES)
+values = st.sampled_from(VALUES).map(str.encode)
+
+
+def term(kind: str, attribute: str, value: bytes) -> Filter:
+    match kind:
+        case "equal":
+            return Equality(attribute, value)
+        case "initial":
+            return Substrings(attribute, value, (), None)
+        case "any":
+            return Substrings(attribute, None, (value,), None)
+        case "final":
+            return Substrings(attribute, None, (), value)
+        case _:
+            return Present(attribute)
+
+
+kinds = st.sampled_from(["equal", "initial", "any", "final", "present"])
+# As phones have it in their settings, the same value in each term; and anything else.
+alike = st.builds(
+    lambda kind, names, value: Or(tuple(term(kind, name, value) for name in names)),
+    kinds, st.lists(attributes, min_size=1, max_size=4), values,
+)  # fmt: skip
+single = st.builds(term, kinds, attributes, values)
+mixed = st.lists(single, min_size=1, max_size=3).flatmap(
+    lambda terms: st.sampled_from([And(tuple(terms)), Or(tuple(terms))])
+)
+filters = st.one_of(alike, alike, single, mixed)
+bases = st.sampled_from([awkward.BASE, awkward.OWN_BOOK, "", "dc=nowhere", "ou=phones," + awkward.BASE])
+requests = st.builds(
+    pdu.search,
+    bases,
+    st.sampled_from([0, 1, 2]),
+    filters.map(encode),
+    st.sampled_from([(), ("cn",), ("cn", "telephoneNumber"), ("*", "+"), ("1.1",), ("cn sn",)]),
+    size=st.sampled_from([0, 1, 3, 50]),
+    time=st.sampled_from([0, 5]),
+    types_only=st.booleans(),
+)
+
+
+def client() -> Client:
+    one = Client(make_factory(GATE))
+    [bound] = one.ask(pdu.bind(awkward.DESK1, awkward.SECRET), 99)
+    assert bound.code == 0
+    return one
+
+
+def answered(one: Client, *parts: bytes) -> bytes:
+    """All octets that come for what is sent in these parts."""
+    for part in parts:
+        one.protocol.dataReceived(part)
+    octets: bytes = one.transport.value()
+    one.transport.clear()
+    return octets
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
+def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
+    """What comes in two parts takes the long way; each request is asked twice, so that it is known the second time."""
+    first, second = client(), client()
+    for request in [*asked, *asked]:
+        message = pdu.message(message_id, request)
+        assert answered(first, message) == answered(second, message[:1], message[1:])
+
+
+@settings(max_examples=300, deadline=None)
+@given(requests, st.data())
+def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> None:
+    """Octets that were changed or cut are answered as the long way does, or not at all."""
+    message = bytearray(pdu.message(5, request))
+    shortcut = Shortcut(1000)
+    shortcut.answer(DIT, awkward.VIEWER, bytes(message))
+    at = data.draw(st.integers(0, len(message) - 1))
+    message[at] = data.draw(st.integers(0, 255))
+    cut = bytes(message[: data.draw(st.integers(0, len(message)))])
+    for octets in (bytes(message), cut):
+        one = client()
+        long_way = answered(one, octets[:1], octets[1:])
+        found = shortcut.answer(DIT, awkward.VIEWER, octets)
+        assert found is None or found.octets == long_way
+
+
+def message_of(sought: Filter, message_id: int = 2) -> bytes:
+    return pdu.message(message_id, pdu.search(awkward.BASE, 2, encode(sought), ("cn",), size=50))
+
+
+@pytest.mark.parametrize(
+    "sought",
+    [
+        Or(tuple(Equality(name, b"+49301234567") for name in ("telephoneNumber", "mobile", "homePhone"))),
+        Or(tuple(Substrings(name, b"mu", (), None) for name in ("cn", "sn", "givenName"))),
+        Substrings("cn", None, (b"ull",), None),
+        And((Equality("objectClass", b"person"), Substrings("cn", b"mu", (), None))),
+    ],
+    ids=["reverse", "prefix", "substring", "of a class"],
+)
+def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
+    """That is what it is for."""
+    answer = Shortcut(1000).answer(DIT, awkward.VIEWER, message_of(sought))
+    assert answer is not None
+    found = pdu.responses(answer.octets)
+    assert (len(found) - 1, found[-1].code) == (answer.entries, answer.code)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pdu.message(2, pdu.WHO_AM_I),
+        pdu.message(2, pdu.search(awkward.BASE, 0)),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), types_only=True)),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))), pdu.controls(pdu.control("1.2.3"))),
+        message_of(Present("cn")) * 2,
+        message_of(Present("cn"))[:-1],
+        message_of(Present("cn"), 1000),
+        b"",
+        b"0",
+    ],
+    ids=["no search", "base object", "types only", "controls", "two", "half", "a long id", "nothing", "an octet"],
+)
+def test_what_takes_the_long_way(octets: bytes) -> None:
+    """Whatever is not plain."""
+    assert Shortcut(1000).answer(DIT, awkward.VIEWER, octets) is None
+
+
+def test_what_is_kept_has_bounds() -> None:
+    """Whoever asks for something else each time gets answers, and we forget the oldest."""
+    shortcut = Shortcut(1000)
+    names = ("cn", "sn", "givenName", "displayName", "o", "mail", "l", "title", "ou", "st", "street", "mobile", "uid",
+             "pager", "homePhone")  # fmt: skip
+    for size in range(600):
+        sought = Equality(names[size // 40], b"mu" + b"x" * (size % 40))
+        request = pdu.search(awkward.BASE, 2, encode(sought), ("cn", "sn" * (size % 9)), size=size)
+        for _ in range(2):
+            assert shortcut.answer(DIT, awkward.VIEWER, pdu.message(2, request)) is not None
+    long = pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 100,), size=5))
+    first, second = (shortcut.answer(DIT, awkward.VIEWER, long) for _ in range(2))
+    assert first == second
