@@ -23,9 +23,9 @@ from ldapgw.web.tenant import WebTenant
 
 log = Logger()
 
-# An office behind one address may come together when it is told to connect; then one a second.
-SIGN_INS_AT_ONCE = 60
-SIGN_IN_SECONDS = 1.0
+# An office behind one address may come together when it is told to connect; each person goes and comes back.
+SIGN_INS_AT_ONCE = 600
+SIGN_IN_SECONDS = 0.1
 
 # A style sheet may be an hour old; its address changes with the version.
 _STATIC_AGE = "public, max-age=3600"

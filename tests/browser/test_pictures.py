@@ -209,7 +209,8 @@ _SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
 _AT_REST = """() => {
   const german = document.documentElement.lang === "de";
   const times = german ? ["vor 4 Minuten", "in 6 Minuten"] : ["4 minutes ago", "in 6 minutes"];
-  document.querySelectorAll("time").forEach((time, at) => (time.textContent = times[at % 2]));
+  for (const time of document.querySelectorAll("time")) time.textContent = times[0];
+  document.querySelectorAll("#standing time").forEach((time, at) => (time.textContent = times[at % 2]));
   for (const day of document.querySelectorAll("#access dd"))
     day.textContent = day.textContent.replace(/[0-9]+[.]? \\w+ 20[0-9]{2}/, german ? "20. März 2026" : "20 March 2026");
   document.activeElement.blur();

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw import number
@@ -66,6 +66,7 @@ def test_one_sign_off(first: str, second: str, expected: bool) -> None:
     assert is_one_off(first, second) is expected
 
 
+@settings(deadline=None)
 @given(st.text("0123", max_size=8), st.integers(0, 7), st.sampled_from("0123"))
 def test_one_mistake_is_always_seen(text: str, at: int, sign: str) -> None:
     """Wherever it is, and from either side."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.directory.entry import special
@@ -38,6 +38,7 @@ def test_every_entry_is_read_as_it_is() -> None:
     assert max(map(len, data.split(b"\n"))) <= 76
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=200))
 def test_any_value_comes_through(value: str) -> None:
     """Line breaks, blanks at either end, colons, whatever the length."""

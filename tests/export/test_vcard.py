@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import vobject
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind, Phone
@@ -110,6 +110,7 @@ def test_awkward_ones_are_read_as_they_are(contact: Contact) -> None:
     assert len(getattr(card, "tel_list", ())) == len(contact.phones)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=120))
 def test_any_name_comes_through(name: str) -> None:
     """Whatever it is made of, folded where it is long."""

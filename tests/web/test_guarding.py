@@ -120,11 +120,11 @@ def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> No
     assert ask(browser, route).status == 403
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "/admin" in route.path], ids=by_path)
-def test_pages_for_administrators(bob: Browser, route: Route) -> None:
+def test_pages_for_administrators(bob: Browser) -> None:
     """Others are told whose they are, whatever they know."""
-    assert route.who is Who.ADMIN
-    assert ask(bob, route, fields={"token": bob.get("/acme/").token}).status == 403
+    assert {route for route in ROUTES if "/admin" in route.path} == {r for r in ROUTES if r.who is Who.ADMIN}
+    token = {"token": bob.get("/acme/").token}
+    assert {ask(bob, route, fields=token).status for route in ROUTES if route.who is Who.ADMIN} <= {403}
 
 
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:
