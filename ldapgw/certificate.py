@@ -82,3 +82,10 @@ class Lifetime:
         left = self.ends.timestamp() - now
         passed = sum(left <= days * _DAY for days in WARN_DAYS)
         return passed if left > 0 else passed + 1 + int(-left / _DAY)
+
+    def near_end(self, now: float) -> float | None:
+        """When it ends, in seconds since the epoch, where that is near enough to be spoken of.
+
+        :param now: seconds since the epoch.
+        """
+        return self.ends.timestamp() if self.urgency(now) else None

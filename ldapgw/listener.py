@@ -58,7 +58,7 @@ class Door:
         complaint = self._complaints.add("refused", self._name, self._clock.seconds())
         if complaint is not None:
             log.warn(
-                "{listener}: {count} connections closed at once, few file descriptors are left; raise LimitNOFILE",
+                "{listener}: few file descriptors are left, connections closed at once: {count}; raise LimitNOFILE",
                 listener=self._name,
                 count=complaint.count,
             )
@@ -89,6 +89,7 @@ class Listener(Service):
         self._name = f'{setting} "{endpoint}"'
         self._door = Door(self._name, factory, reactor, has_room)
         self._port: IListeningPort | None = None
+        self._starting = False
         self._problem = ""
 
     def privilegedStartService(self) -> None:
@@ -98,7 +99,9 @@ class Listener(Service):
         """
         super().privilegedStartService()
         # Twisted's own endpoints listen at once; one that does not is heard of in the log.
+        self._starting = True
         self._endpoint.listen(self._door).addCallbacks(self._listening, self._refused)
+        self._starting = False
         if self._problem:
             raise UserError(self._problem)
 
@@ -116,7 +119,8 @@ class Listener(Service):
         reason = error.socketError if isinstance(error, CannotListenError) else error
         text = getattr(reason, "strerror", None) or "is no address of this machine"
         self._problem = f"{self._name}: cannot be listened on: {text}"
-        log.error("{problem}", problem=self._problem)
+        if not self._starting:
+            log.error("{problem}", problem=self._problem)
 
 
 def _backlog(endpoint: str) -> str:

@@ -1,34 +1,31 @@
 # SPDX-License-Identifier: MIT
 """Telephone numbers: read as people type them, compared as people mean them, written as phones dial them.
 
-A `Number` is worked out once, when a contact is stored; a search reads only the one number that it was asked for.
-Everything here is linear in its input, which is cut at `LONGEST`.
+A `Number` is worked out once, when a contact is stored; a search reads only the one number that it was asked for, and
+that only where an entry might hold it.  Everything here is linear in its input, which is cut at `LONGEST`.
+
+Three modules share the work: `dialstring` takes off what is written around a number, `numberplan` knows the world's
+numbering plans, and this one says which numbers are the same.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
-import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+from ldapgw import dialstring, numberplan
+from ldapgw.dialstring import LONGEST
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
-# ITU-T E.164 allows 15 digits; with blanks, brackets, an extension and a scheme, nothing real is longer than this.
-LONGEST = 64
+# Without its trunk prefix "0" a number in full has nine digits in nearly every country; a shorter one is a local one.
+_SHORTEST_WITHOUT_TRUNK = 9
+# The beginning of a number that has lost its "+" is taken for one where nobody types on.
+_SURELY_COUNTRY = 10
 
-# Below this many digits a number without "+" is an internal one: it is compared exactly and belongs to no country.
-SHORTEST_PUBLIC = 7
-
-# "*31#0301234567": a service code (hide my number) in front of the number itself.
-_SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
-_SCHEME = re.compile(r"(?:tel|sips?|callto):", re.IGNORECASE)
-_E164 = re.compile(r"\+\d{3,15}")
-# Words for an extension that `phonenumbers` does not know.
-_EXTENSION = re.compile(r"\b(?:durchwahl|dw|nebenstelle|poste)\b[ .:]{0,3}(?=\d)", re.IGNORECASE)
-
-_BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
+# A search asks for one number in several attributes, and a phone often asks again.
+_REMEMBERED = 256
 
 
 class NumberFormat(StrEnum):
@@ -47,7 +44,8 @@ class Number:
 
     :ivar typed: as the contact's owner typed it, without invisible signs and runs of blanks.
     :ivar e164: ``+`` and digits; empty where the country is not known (short, internal or local numbers).
-    :ivar national: as dialled within the country, trunk prefix included; empty where the country is not known.
+    :ivar national: as dialled within the region that it was read in, trunk prefix included; empty for numbers abroad,
+        and where the country is not known.
     :ivar digits: what was typed, reduced to ``0-9*#``, with letters turned into keypad digits.
     :ivar extension: digits behind the number proper; does not take part in comparisons.
     """
@@ -63,6 +61,22 @@ class Number:
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What can be told of an asked number without reading it.
+
+    :ivar tails: every number that is the same as a reading of it has one of these among its `stored_tails`.
+    :ivar writings: a stored number with one of these as its `Number.e164` or `Number.national` is the same.
+    """
+
+    tails: tuple[str, ...] = ()
+    writings: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        """Without the number: a log must not hold one."""
+        return "<Asked>"
+
+
 def parse(text: str, region: str, canonical: str = "") -> Number | None:
     """Read a telephone number.
 
@@ -71,31 +85,27 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     :param canonical: Google's ``canonicalForm``, believed where it is E.164.
     :returns: None where the text holds no digit to dial.
     """
-    typed = clean(text)
+    typed = dialstring.clean(text)
     if not typed or len(typed) > LONGEST:
         return None
-    core, parsed = _parsed(typed, region)
-    digits = _dialled(core)
+    plain = dialstring.plain(typed)
+    core, extension, parsed = (typed, "", None) if plain else _taken_apart(typed, region)
+    digits = plain[1] if plain else dialstring.dialled(core)
     if not any(map(str.isdigit, digits)):
         return None
-    extension = (parsed.extension or "") if parsed else ""
-    if parsed is not None and not _has_country(core, digits, parsed):
-        parsed = None
-    if _E164.fullmatch(canonical):
-        parsed = _read(canonical, region)
-        if parsed is None:
-            return Number(typed, e164=canonical, digits=digits, extension=extension)
-    if parsed is None:
-        return Number(typed, digits=digits, extension=extension)
-    return Number(
-        typed,
-        e164=phonenumbers.format_number(_plain(parsed), PhoneNumberFormat.E164),
-        national=_national(_plain(parsed)),
-        digits=digits,
-        extension=extension,
-    )
+    if numberplan.is_e164(canonical):
+        parsed = _canonical(canonical)
+        if parsed is None or not numberplan.is_settled(parsed):
+            return Number(typed, canonical, "", digits, extension)
+    else:
+        parsed = numberplan.parse(core, region) if plain else parsed
+        if parsed is None or not _has_country(core, digits, parsed, region):
+            return Number(typed, "", "", digits, extension)
+    e164 = numberplan.e164(parsed)
+    return Number(typed, e164, _national(parsed, e164, region), digits, extension)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
     """What a phone or a PBX may have meant by a number: as it stands, without the outside line, with its "+" back.
 
@@ -103,22 +113,66 @@ def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ..
 
     :param outside_line: digits dialled for an outside line, which some PBX leave in front of a caller's number.
     """
-    core = _strip_scheme(clean(text))
-    first = next(filter(str.isalnum, core), "")
-    plain = parse(text, region) if first.isdigit() else None
+    core = dialstring.unwrapped(dialstring.clean(text))
+    plain = parse(text, region) if _is_dialled(core) else None
     if plain is None:
         return ()
     found: dict[Number | None, None] = {plain: None}
-    digits = plain.digits
-    dialled = not core.lstrip("( ").startswith("+")
-    if dialled and outside_line and digits.startswith(outside_line):
-        behind = digits.removeprefix(outside_line)
-        found[parse(behind, region) if len(behind) >= SHORTEST_PUBLIC else None] = None
-    if dialled and len(digits) > SHORTEST_PUBLIC and digits[0] in "123456789":
-        plus = parse("+" + digits, region)
-        if plus is not None and plus.e164 and phonenumbers.is_valid_number(phonenumbers.parse(plus.e164)):
-            found[plus] = None
+    if dialstring.is_international(core):
+        # Google's canonical forms are believed; so is one that is asked for.
+        if numberplan.is_e164(core) and not plain.e164:
+            found[Number(core, core, "", plain.digits)] = None
+    else:
+        dialling = numberplan.dialling(region)
+        behind = _behind_outside_line(core, outside_line)
+        if len(behind) >= dialling.shortest:
+            found[parse(behind, region)] = None
+        for dialled in (plain.digits, behind):
+            # The first way to take it is the plain reading.
+            found |= {parse("+" + one, region): None for one in _dialled_abroad(dialled, dialling)[1:]}
+        found[_with_plus(plain.digits, region)] = None
     return tuple(number for number in found if number is not None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def asked(text: str, region: str, outside_line: str = "") -> Asked:
+    """What can be told of an asked number: for what phones and PBX send, without reading it."""
+    plain = dialstring.plain(text)
+    if plain is None:
+        return Asked(_tails_of_readings(text, region, outside_line))
+    international, digits = plain
+    if not digits:
+        return Asked()
+    if international:
+        tail_known = _is_whole_abroad(digits)
+        writings = {"+" + digits}
+    else:
+        tail_known, writings = _as_dialled(digits, region, outside_line)
+    tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line)
+    return Asked(tails, frozenset(writings))
+
+
+def asked_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+    """The ends of what was asked for: any number that is the same as a reading of it has one among its `stored_tails`.
+
+    :returns: nothing where the text has no readings: then no number is the same.
+    """
+    return asked(text, region, outside_line).tails
+
+
+def stored_tails(number: Number) -> tuple[str, ...]:
+    """The ends under which a number is found: the last seven digits of what it is compared by, or all of a short one.
+
+    Two numbers that are the same share one of them.
+    """
+    compared = (number.e164[1:], number.digits)
+    return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in compared if digits))
+
+
+def load() -> None:
+    """Read all numbering plans now: they are files, and whoever asks for a number later waits for none of them."""
+    for code in numberplan.load():
+        readings(f"{code}234567890", "")
 
 
 def same(stored: Number, asked: Number) -> bool:
@@ -131,14 +185,22 @@ def same(stored: Number, asked: Number) -> bool:
         return stored.e164 == asked.e164
     if stored.digits == asked.digits:
         return True
-    first, second = _significant(stored), _significant(asked)
-    shorter, longer = sorted((first, second), key=len)
-    return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
+    return any(_end_alike(one, other) for one in _ends(stored) for other in _ends(asked))
 
 
-def tails(asked: Number) -> tuple[str, ...]:
-    """Ends of which any number that is the same as this one has one in its writings: a quick way to rule others out."""
-    return tuple(dict.fromkeys(form[-SHORTEST_PUBLIC:] for form in (_significant(asked), asked.digits) if form))
+def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
+    """Whether a number is the same as one that an asked number may stand for.
+
+    Where a reading without the outside line has a country, the number as it stands has to be there just so: its end
+    would be the end of numbers of other countries too.
+    """
+    as_it_stands, *others = readings or (None,)
+    if as_it_stands is None:
+        return False
+    undone = not as_it_stands.e164 and any(other.e164 for other in others)
+    if stored.digits == as_it_stands.digits if undone else same(stored, as_it_stands):
+        return True
+    return any(same(stored, other) for other in others)
 
 
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -146,23 +208,14 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
 
     The international prefix of the region ("00") is read as "+"; the outside line in front may be left out.
     """
-    core = _strip_scheme(clean(text[:LONGEST]))
+    core = dialstring.unwrapped(dialstring.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
-    digits = dial_text(core)
-    forms = [digits]
-    if outside_line and digits.startswith(outside_line):
-        forms.append(digits.removeprefix(outside_line))
-    prefix = _international_prefix(region)
-    if prefix:
-        forms += ["+" + form.removeprefix(prefix) for form in forms if form.startswith(prefix)]
+    # "+49 (0)30": the zero is dialled within the country alone.
+    forms = [dialstring.dial_text(one) for one in (core, core.replace("(0)", ""))]
+    forms.append(_behind_outside_line(core, outside_line))
+    forms += [plus for form in forms for plus in _as_from_abroad(form, region)]
     return tuple(dict.fromkeys(filter(None, forms)))
-
-
-def dial_text(text: str) -> str:
-    """A part of a number as typed, reduced to ``+0-9*#``; empty where nothing of it can be dialled."""
-    cleaned = clean(text[:LONGEST])
-    return ("+" if cleaned.lstrip("( ").startswith("+") else "") + _dialled(cleaned)
 
 
 def write(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
@@ -173,113 +226,194 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
     if form is NumberFormat.TYPED:
         return number.typed
     if not number.e164:
-        return number.digits
+        return _local(number, outside_line if form is NumberFormat.DIAL else "")
     if form is NumberFormat.E164:
         return number.e164
-    parsed = phonenumbers.parse(number.e164)
-    if form is NumberFormat.INTERNATIONAL:
-        return phonenumbers.format_number(parsed, PhoneNumberFormat.INTERNATIONAL)
-    home = parsed.country_code == phonenumbers.country_code_for_region(region)
-    if form is NumberFormat.NATIONAL:
-        return phonenumbers.format_number(
-            parsed, PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL
-        )
-    abroad = (_international_prefix(region) or "+") + number.e164[1:]
-    return outside_line + (number.national if home else abroad)
+    # A number of a few digits would be taken for an internal one.
+    home = bool(number.national) and _is_home(number, region)
+    if form is NumberFormat.DIAL:
+        abroad = (numberplan.dialling(region).out or "+") + number.e164[1:]
+        return outside_line + (number.national if home else abroad)
+    parsed = _canonical(number.e164)
+    if parsed is None or numberplan.e164(parsed) != number.e164:
+        return number.e164
+    if form is NumberFormat.INTERNATIONAL or not home:
+        return numberplan.international(parsed)
+    national = numberplan.national(parsed)
+    return national if dialstring.dialled(national) == number.national else number.national
 
 
-def known_region(region: str) -> bool:
-    """Whether a region is one that numbers can be read in."""
-    return region in phonenumbers.SUPPORTED_REGIONS
-
-
-def clean(text: str) -> str:
-    """Text with compatibility forms folded (full-width and Arabic digits too) and invisible signs taken out."""
-    folded = unicodedata.normalize("NFKC", text[: LONGEST * 4])
-    visible = (sign for sign in folded if unicodedata.category(sign) not in ("Cf", "Cc") or sign in "\t\n")
-    return " ".join("".join(map(_ascii_digit, visible)).split())
-
-
-def _ascii_digit(sign: str) -> str:
-    digit = unicodedata.digit(sign, -1)
-    return sign if digit < 0 else str(digit)
-
-
-def _parsed(typed: str, region: str) -> tuple[str, phonenumbers.PhoneNumber | None]:
-    """The text without scheme, service code and extension, and what `phonenumbers` reads in it."""
-    core = _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", _strip_scheme(typed), count=1))
-    parsed = _read(core, region)
+def _taken_apart(typed: str, region: str) -> tuple[str, str, numberplan.Parsed | None]:
+    """The number in a text, its extension, and what it is."""
+    core = dialstring.bare(dialstring.unwrapped(typed))
+    parsed = numberplan.parse(core, region)
     if parsed is not None and parsed.extension:
-        return core[: core.rindex(parsed.extension)].rstrip(_BEFORE_EXTENSION), parsed
-    bare = _without_remark(core)
-    return bare, parsed if bare == core else _read(bare, region)
+        return dialstring.without_extension(core, parsed.extension), parsed.extension, parsed
+    bare = dialstring.without_remark(core)
+    return bare, "", parsed if bare == core else numberplan.parse(bare, region)
 
 
-def _read(core: str, region: str) -> phonenumbers.PhoneNumber | None:
-    try:
-        return phonenumbers.parse(core, region)
-    except NumberParseException:
+def _canonical(e164: str) -> numberplan.Parsed | None:
+    """A number in E.164; None where its country code is not assigned.
+
+    Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
+    """
+    country = numberplan.country_of(e164[1:])
+    if country is None:
         return None
+    code, main = country
+    behind = e164[1 + len(code) :]
+    match = numberplan.dialling(main).within.match(behind)
+    if len(behind) < 3 or (match and match.end()):
+        return numberplan.parse(e164, "")
+    return numberplan.made(code, behind)
 
 
-def _without_remark(text: str) -> str:
-    """What stands before the first letter, if that is a whole number by itself: "0171 2345678 (private)"."""
-    letter = next((at for at, sign in enumerate(text) if sign.isalpha() and any(map(str.isdigit, text[:at]))), None)
-    before = text[:letter]
-    return before.rstrip("( ") if sum(map(str.isdigit, before)) >= SHORTEST_PUBLIC else text
-
-
-def _strip_scheme(text: str) -> str:
-    match = _SCHEME.match(text)
-    return text[match.end() :].partition("@")[0] if match else text
-
-
-def _dialled(text: str) -> str:
-    """Digits, stars and hashes from the first one on; letters behind three digits or more become keypad digits."""
-    start = min((at for at, sign in enumerate(text) if sign in "0123456789*#"), default=len(text))
-    text = text[start:]
-    if sum(map(str.isdigit, text)) >= 3 and any(map(str.isalpha, text)):
-        text = phonenumbers.convert_alpha_characters_in_number(text)
-    return "".join(sign for sign in text if sign in "0123456789*#")
-
-
-def _has_country(core: str, digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
-    if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
+def _has_country(core: str, digits: str, parsed: numberplan.Parsed, region: str) -> bool:
+    """Whether a number is one in full, so that its country is known."""
+    if not numberplan.is_possible(parsed) or not numberplan.is_settled(parsed):
         return False
-    if core.startswith("+"):
+    if dialstring.is_international(core):
         return True
+    dialling = numberplan.dialling(region)
+    if len(digits) < dialling.shortest:
+        return False
+    if any(_dialled_abroad(digits, dialling)) or (dialling.zero and digits.startswith("0")):
+        return True
+    # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
+    if not numberplan.is_valid(parsed):
+        return False
+    whole = not dialling.zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    return whole or dialstring.dialled(numberplan.national(parsed)) == digits
+
+
+def _national(parsed: numberplan.Parsed, e164: str, region: str) -> str:
+    """The digits dialled within the region, where they are read as the same number."""
+    dialling = numberplan.dialling(region)
+    if str(parsed.country_code) != dialling.country:
+        return ""
+    digits = dialstring.dialled(numberplan.national(parsed))
+    match = dialling.within.match(digits)
+    subscriber = digits[match.end() :] if match else digits
+    plain = e164 == f"+{dialling.country}{subscriber}" and len(digits) >= dialling.shortest
+    if plain and numberplan.is_valid(parsed):
+        return digits
+    # No rule of the numbering plan says how such a number is written.
+    for written in (digits, "0" + digits):
+        read = numberplan.parse(written, region)
+        if read is not None and numberplan.e164(read) == e164 and _has_country(written, written, read, region):
+            return written
+    return ""
+
+
+def _is_dialled(core: str) -> bool:
+    """Whether a text is meant as a number: no word stands before its digits, nor behind one or two of them."""
+    first = next((at for at, sign in enumerate(core) if sign.isalnum()), len(core))
+    letter = next((at for at in range(first, len(core)) if core[at].isalpha()), len(core))
+    digits = sum(map(str.isdigit, core[first:letter]))
+    return digits >= (1 if letter == len(core) else 3)
+
+
+def _behind_outside_line(core: str, outside_line: str) -> str:
+    """A number without the outside line in front; empty where that does not stand there."""
+    signs = dialstring.dialled(core, plus=True)
+    here = outside_line and signs.startswith(outside_line) and not dialstring.is_international(core)
+    return signs.removeprefix(outside_line) if here else ""
+
+
+def _as_from_abroad(digits: str, region: str) -> list[str]:
+    """A beginning that is dialled abroad, or has lost its "+", as E.164 has it."""
+    abroad = _dialled_abroad(digits, numberplan.dialling(region))
+    lost = len(digits) >= _SURELY_COUNTRY and digits[0] in "123456789"
+    return ["+" + one for one in abroad or ((digits,) if lost else ())]
+
+
+def _with_plus(digits: str, region: str) -> Number | None:
+    """A number whose "+" was lost on its way, if there is such a one."""
+    if len(digits) <= SHORTEST_PUBLIC or digits[0] not in "123456789":
+        return None
+    parsed = numberplan.parse("+" + digits, region)
+    return parse("+" + digits, region) if parsed is not None and numberplan.is_valid(parsed) else None
+
+
+def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
+    found = (tail for reading in readings(text, region, outside_line) for tail in stored_tails(reading))
+    return tuple(dict.fromkeys(found))
+
+
+def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[str]]:
+    """Whether digits without a "+" end in the same seven in every reading, and the writings that they stand for."""
+    starts = [digits]
+    if outside_line and digits.startswith(outside_line):
+        starts.append(digits.removeprefix(outside_line))
+    dialling = numberplan.dialling(region)
+    tail_known = True
+    writings: set[str] = set()
+    for start in starts:
+        if len(start) < SHORTEST_PUBLIC:
+            tail_known = tail_known and len(start) < dialling.shortest
+            continue
+        abroad = _dialled_abroad(start, dialling)
+        if abroad:
+            tail_known = tail_known and all(map(_is_whole_abroad, abroad))
+            writings.update("+" + one for one in abroad)
+        else:
+            tail_known = tail_known and _is_whole(start, dialling)
+            tail_known = tail_known and (start[0] == "0" or _is_whole_abroad(start))
+            writings.add(start)
+    return tail_known, writings
+
+
+def _dialled_abroad(digits: str, dialling: numberplan.Dialling) -> tuple[str, ...]:
+    """What stands behind the digits that are dialled in front of a country code, as some take them or others.
+
+    In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
+    """
+    match = dialling.abroad.match(digits)
+    if not match:
+        return ()
+    behind = (digits[match.end() :], digits[len(dialling.out) :] if digits.startswith(dialling.out) else "")
+    return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
+
+
+def _is_whole_abroad(digits: str) -> bool:
+    """Whether seven digits are left of what stands behind a "+"."""
     if len(digits) < SHORTEST_PUBLIC:
         return False
-    # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
-    return digits.startswith("0") or phonenumbers.is_valid_number(parsed)
+    country = numberplan.country_of(digits)
+    return country is None or _is_whole(digits[len(country[0]) :], numberplan.dialling(country[1]))
 
 
-def _national(parsed: phonenumbers.PhoneNumber) -> str:
-    """The digits dialled within the country; a trunk prefix "0" also where no rule of the numbering plan adds it."""
-    digits = _dialled(phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
-    region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    trunk = metadata is not None and metadata.national_prefix == "0" and not digits.startswith("0")
-    return "0" + digits if trunk and not phonenumbers.is_valid_number(parsed) else digits
+def _is_whole(digits: str, dialling: numberplan.Dialling) -> bool:
+    """Whether seven digits are left of a number without its trunk prefix, or it has none."""
+    match = dialling.within.match(digits)
+    return not match or not match.end() or len(digits) - match.end() >= SHORTEST_PUBLIC
 
 
-def _plain(parsed: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
-    """The number without its extension."""
-    if not parsed.extension:
-        return parsed
-    plain = phonenumbers.PhoneNumber()
-    plain.merge_from(parsed)
-    plain.extension = None
-    return plain
+def _ends(number: Number) -> tuple[str, ...]:
+    """The digits in which another writing of a number ends, whatever a PBX has put in front of them."""
+    if not number.e164:
+        return (number.digits.lstrip("0"),)
+    inside = number.national
+    # Not where the numbering plan writes the same number in other digits (Argentina's mobiles).
+    whole = inside and number.e164.endswith(inside[-SHORTEST_PUBLIC:])
+    return (number.e164[1:], inside) if whole else (number.e164[1:],)
 
 
-def _significant(number: Number) -> str:
-    """The digits that two writings of a number share at their end."""
-    return (number.e164[1:] or number.digits).lstrip("0")
+def _end_alike(one: str, other: str) -> bool:
+    shorter, longer = (one, other) if len(one) < len(other) else (other, one)
+    return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
 
 
-def _international_prefix(region: str) -> str:
-    """The digits dialled before a country code, where the region has just one form of them ("00", "011")."""
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    prefix = (metadata.international_prefix or "") if metadata else ""
-    return prefix if prefix.isdigit() else (metadata.preferred_international_prefix or "") if metadata else ""
+def _local(number: Number, outside_line: str) -> str:
+    """A number whose country is not known: internal as it is, local behind the outside line."""
+    digits = number.digits
+    if dialstring.is_international(dialstring.unwrapped(number.typed)):
+        return "+" + digits
+    local = len(digits) >= SHORTEST_PUBLIC and digits.isdigit() and digits[0] != "0"
+    return outside_line + digits if local and not digits.startswith(outside_line) else digits
+
+
+def _is_home(number: Number, region: str) -> bool:
+    country = numberplan.dialling(region).country
+    return bool(country) and number.e164.startswith("+" + country)

@@ -43,7 +43,7 @@ class _Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """What the store holds, but for the contacts: those of configured tenants.
 
     :ivar feeds: by tenant, the account that its Workspace directory is taken from.
@@ -77,7 +77,7 @@ class Publisher:
         self._contexts = contexts
         self._features = features
         self._run_off_thread = run_off_thread
-        self._rows = _Rows()
+        self._rows = Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
         self._lock = DeferredLock()
 
@@ -88,7 +88,7 @@ class Publisher:
 
         :raises StoreError: when the database cannot be used; what is served stays.
         """
-        self._rows = await self._store.run(_read, self._contexts.keys())
+        self._rows = await self._store.run(read_rows, self._contexts.keys())
         self._publish(loaded=self._catalog.served.loaded)
         await self._lock.acquire()
         try:
@@ -111,12 +111,12 @@ class Publisher:
         )
         owners = {account.id: account.sub for account in rows.accounts}
         logins = {
-            login.name.lower(): _login(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
+            login.name.lower(): login_of(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
             for login in rows.logins
         }
         self._catalog.publish(Served(Dit(directories, self._features), logins, loaded=loaded))
 
-    def _books(self, tenant: str, rows: _Rows) -> Iterable[Book]:
+    def _books(self, tenant: str, rows: Rows) -> Iterable[Book]:
         for account in rows.accounts:
             shelf = self._shelves.get((account.id, ""))
             if account.tenant == tenant and shelf is not None:
@@ -135,9 +135,9 @@ class Publisher:
         if all(key in self._shelves and self._shelves[key].made_of == made_of for key in wanted):
             return
         try:
-            (everything, damaged), labels = await self._store.run(_read_contacts, account.id)
+            (everything, damaged), labels = await self._store.run(read_contacts, account.id)
             context = self._contexts[account.tenant]
-            books = await self._run_off_thread(_books_of, context, account, everything, labels, per_number, feeds)
+            books = await self._run_off_thread(books_of, context, account, everything, labels, per_number, feeds)
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
@@ -157,7 +157,8 @@ def phone_dn(name: str, base: Dn) -> Dn:
     return base.child("ou", "phones").child("cn", name)
 
 
-def _read(connection: Connection, tenants: Collection[str]) -> _Rows:
+def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
+    """What is stored of some tenants, but for the contacts."""
     found = accounts.read_all(connection, counted=False)
     connected = tuple(account for account in found if account.connected and account.tenant in tenants)
     colleagues = contacts.who_holds(connection, Source.DIRECTORY)
@@ -165,16 +166,15 @@ def _read(connection: Connection, tenants: Collection[str]) -> _Rows:
     for account in sorted(connected, key=lambda account: account.id):
         if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
             feeds.setdefault(account.tenant, account)
-    return _Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
+    return Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
 
 
-def _read_contacts(
-    connection: Connection, account_id: int
-) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
+def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
+    """An account's contacts, how many could not be read, and its labels."""
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
 
 
-def _books_of(
+def books_of(
     context: NamingContext,
     account: Account,
     everything: Iterable[Contact],
@@ -191,7 +191,11 @@ def _books_of(
     return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
-def _login(login: PhoneLogin, context: NamingContext, own: str) -> Login:
+def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:
+    """A phone that may bind.
+
+    :param own: the key of its account's book; empty: it has none.
+    """
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own),), per_number=login.numbers is Numbers.ENTRIES)
     return Login(login.name, dn, login.password, viewer)

@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw import __version__
+from ldapgw import __version__, number
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
 from ldapgw.descriptors import make_room
+from ldapgw.directory import fold
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
@@ -169,6 +170,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
+        certificate_ends=lambda: tls.pair.lifetime.near_end(reactor.seconds()) if tls else None,
         changed=refresher.look_now,
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
@@ -176,12 +178,14 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     # What is ended last stands first.
     for part in (work_process, refresher, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
+    fold.load()
+    number.load()
     _load(publisher)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
     gc.collect()
     gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
-    contacts = sum(len(book.shelves.contacts.entries) for book in books)
+    contacts = sum(map(len, books))
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
         version=__version__,

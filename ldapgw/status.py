@@ -79,13 +79,19 @@ _NOTICED = 6 * HOUR
 
 
 def account_object(
-    account: Account, wanted: Collection[Source], page: Said, now: float, say: Callable[[Said], str] = str
+    account: Account,
+    wanted: Collection[Source],
+    page: Said,
+    now: float,
+    certificate_ends: float | None = None,
+    say: Callable[[Said], str] = str,
 ) -> dict[str, Any]:
     """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
     :param now: seconds since the epoch.
+    :param certificate_ends: when the certificate that phones are shown ends, where that is near.
     :param say: puts the messages into words, in English unless told otherwise.
     """
     return {
@@ -98,7 +104,10 @@ def account_object(
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
         "error": _error(account.trouble, account, page, say),
-        "warnings": [{"code": code, "message": say(said)} for code, said in _warnings(account, page, now)],
+        "warnings": [
+            {"code": code, "message": say(said)}
+            for code, said in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
+        ],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
     }
@@ -189,6 +198,23 @@ def _warnings(account: Account, page: Said, now: float) -> list[tuple[str, Phras
             text = marked("There was no good sync yet, since the consent of %(when)s.")
         found.append(("stale", Phrase(text, {"when": Moment(_fresh(account))})))
     return found
+
+
+def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
+    if ends is None:
+        return []
+    text = (
+        marked(
+            "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
+        )
+        if ends <= now
+        else marked(
+            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
+        )
+    )
+    return [("certificate_expiry", Phrase(text, {"when": Moment(ends)}))]
 
 
 def _is_of_testing(account: Account) -> bool:

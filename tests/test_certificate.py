@@ -39,6 +39,13 @@ def test_urgency(days, left, urgency):
     assert (lifetime.days_left(now), lifetime.urgency(now)) == (left, urgency)
 
 
+def test_an_end_is_spoken_of_when_it_is_near():
+    """From thirty days before it on."""
+    lifetime = Lifetime.of([issue(now=NOW, days=0).certificate])
+    ends = lifetime.ends.timestamp()
+    assert [lifetime.near_end(ends - days * DAY) for days in (31, 29, -1)] == [None, ends, ends]
+
+
 def test_a_chain_lasts_as_long_as_all_of_it():
     """The latest begin and the earliest end."""
     first, second = issue(now=NOW, days=50), issue(now=NOW, days=5, which=1)

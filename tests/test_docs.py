@@ -24,6 +24,10 @@ from ldapgw.config import Config, load
 from ldapgw.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError, ResultCode
+from ldapgw.explain.explanation import Reading, Seen
+from ldapgw.explain.query import Kind
+from ldapgw.explain.reason import How, Reason
+from ldapgw.models import MODELS
 from ldapgw.sandbox.controls import CONTROLS
 from ldapgw.sandbox.faults import FAULTS
 from ldapgw.status import _MESSAGES, STALE_SECONDS, account_object
@@ -297,7 +301,7 @@ def test_usage_is_documented(name: str) -> None:
     """A command's usage line has its arguments in order, and all of its options."""
     usage = " ".join(next(iter(rst.literal_blocks(rst.section(COMMANDS, name)))).split())
     assert usage.startswith(f"ldapgw {name}")
-    bare = re.sub(r"\[--[^]]*\]", "", usage.removeprefix(f"ldapgw {name}"))
+    bare = re.sub(r"\[--[^]]*\]|--[a-z]+ [A-Z]+", "", usage.removeprefix(f"ldapgw {name}"))
     assert set(re.findall(r"--[a-z-]+", usage)) == options_of(commands()[name])
     assert bare.replace(" …", "").replace("[", "").replace("]", "").split() == arguments_of(commands()[name])
 
@@ -392,9 +396,10 @@ def an_account() -> Account:
 
 def test_warning_codes_are_documented() -> None:
     """Warnings that an account can have are explained."""
-    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0)
-    assert {warning["code"] for warning in told["warnings"]} == {"testing_client", "stale"}
-    assert {"testing_client", "consent_ends", "stale"} <= set(first_column(TROUBLE, "Warnings of an account"))
+    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
+    known = {warning["code"] for warning in told["warnings"]}
+    assert known == {"testing_client", "stale", "certificate_expiry"}
+    assert known | {"consent_ends"} == set(first_column(TROUBLE, "Warnings of an account"))
 
 
 def test_account_objects_are_documented() -> None:
@@ -415,6 +420,23 @@ def test_filters_for_phones_are_documented() -> None:
     """The filters that ``phones add`` prints are those of the page about phones."""
     told = {row[0].text: row[1].literals for row in rst.rows(rst.section(DOCS / "directory.rst", "A phone's settings"))}
     assert (told["Name filter"], told["Number filter"]) == ((_NAME_FILTER,), (_NUMBER_FILTER,))
+
+
+def test_reasons_are_documented() -> None:
+    """Each reason for which a contact is not found, each way of matching and each note."""
+    assert first_column(DOCS / "not-found.rst", "The reasons") == [reason.value for reason in Reason]
+    told = set(rst.code(rst.section(COMMANDS, "Explanation objects")))
+    assert {*How, *Reading, *Kind, *Seen} - {Seen.PRIVATE} <= told
+
+
+def test_models_of_phones_are_documented() -> None:
+    """All of them, and those for which an entry a number is better."""
+    [row] = [row for row in rst.rows(rst.section(COMMANDS, "phones add")) if row[0].literals[0] == "--model MODEL"]
+    told = row[1].literals
+    assert list(told[: len(MODELS)]) == list(MODELS)
+    per_number = told[told.index("entries") + 1 : told.index("values")]
+    assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
+    assert all(model.why in " ".join(row[1].text.split()) for model in MODELS.values())
 
 
 def test_the_sandbox_is_documented() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -51,7 +53,7 @@ def test_a_door_lets_in_while_there_is_room(lines):
         clock.advance(30 if at > 2 else 1)
     assert let_in == [True, False, False, False, False, True]
     assert lines == [
-        'ldap.listen "tcp:389": 1 connections closed at once, few file descriptors are left; raise LimitNOFILE'
+        'ldap.listen "tcp:389": few file descriptors are left, connections closed at once: 1; raise LimitNOFILE'
     ]
     assert door.logPrefix() == 'ldap.listen "tcp:389"'
 
@@ -80,7 +82,7 @@ def test_a_listener_listens_from_the_privileged_start_on():
 
 
 def test_a_port_in_use_is_told_in_a_line(lines):
-    """And ends the start."""
+    """By whoever has started it; the log has it not once more."""
     from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -89,7 +91,17 @@ def test_a_port_in_use_is_told_in_a_line(lines):
         with pytest.raises(UserError) as caught:
             listener.privilegedStartService()
     assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot be listened on: Address already in use',)
-    assert lines == list(caught.value.problems)
+    assert lines == []
+
+
+def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
+    """Nobody waits for it any more."""
+    listener = Listener(MemoryReactorClock(), "ldap.listen", "tcp:389", Factory())
+    later = Deferred()
+    listener._endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})()
+    listener.privilegedStartService()
+    later.errback(CannotListenError("", 389, OSError(13, "Permission denied")))
+    assert lines == ['ldap.listen "tcp:389": cannot be listened on: Permission denied']
 
 
 # --- a process with few descriptors ---------------------------------------------------------------------------------
@@ -219,8 +231,8 @@ def test_a_process_without_descriptors_lives_on(gateway):
         assert all(answers(client) for client in served[20:])
     assert [line for line in gateway.logged if "starting on" not in line] == [
         "ldap.max_connections = 1000: the system lets this process open 120 files; raise LimitNOFILE",
-        'ldap.listen "tcp:0:interface=127.0.0.1": 1 connections closed at once, few file descriptors are left; raise '
-        "LimitNOFILE",
+        'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left, connections closed at '
+        "once: 1; raise LimitNOFILE",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import number
+from ldapgw import dialstring, number, numberplan
 from ldapgw.number import Number, NumberFormat
 
 SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
@@ -41,13 +41,13 @@ SUBSCRIBERS = st.tuples(
         ("*31#0301234567", "+49301234567", "0301234567", "0301234567", ""),
         ("tel:+49-30-1234567;ext=12", "+49301234567", "0301234567", "49301234567", "12"),
         ("sip:+49301234567@pbx.example;user=phone", "+49301234567", "0301234567", "49301234567", ""),
-        ("+1 415-555-0123 x204", "+14155550123", "4155550123", "14155550123", "204"),
+        ("+1 415-555-0123 x204", "+14155550123", "", "14155550123", "204"),
         ("030 1234567 DW 12", "+49301234567", "0301234567", "0301234567", "12"),
         ("030 1234567 Durchwahl 3", "+49301234567", "0301234567", "0301234567", "3"),
         ("030/1234567,,12#", "+49301234567", "0301234567", "0301234567", "12"),
-        ("+1-800-FLOWERS", "+18003569377", "8003569377", "18003569377", ""),
+        ("+1-800-FLOWERS", "+18003569377", "", "18003569377", ""),
         ("0800 FLOWERS", "+498003569377", "08003569377", "08003569377", ""),
-        ("+39 06 6982 1234", "+390669821234", "0669821234", "390669821234", ""),
+        ("+39 06 6982 1234", "+390669821234", "", "390669821234", ""),
         ("112", "", "", "112", ""),
         ("204", "", "", "204", ""),
         ("1234567", "", "", "1234567", ""),
@@ -61,7 +61,7 @@ def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits:
     """Awkward numbers in a German tenant, in every form that they are compared by."""
     read = number.parse(typed, "DE")
 
-    assert read == Number(number.clean(typed), e164, national, digits, extension)
+    assert read == Number(dialstring.clean(typed), e164, national, digits, extension)
 
 
 @pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
@@ -91,7 +91,7 @@ def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: st
     ("asked", "outside_line", "e164s"),
     [
         ("00301234567", "0", ["", "+49301234567"]),
-        ("00033142685300", "0", ["+490033142685300", "+33142685300"]),
+        ("00033142685300", "0", ["", "+33142685300"]),
         ("33142685300", "", ["+4933142685300", "+33142685300"]),
         ("90301234567", "9", ["", "+49301234567"]),
         ("0112", "0", [""]),
@@ -142,9 +142,8 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
         for other in (b, *number.readings(second, region, outside_line)):
             if other is not None:
                 assert number.same(one, other) == number.same(other, one)
-                writings = (other.e164, other.national, other.digits)
-                found = any(tail in writing for tail in number.tails(one) for writing in writings)
-                assert found or not number.same(one, other)
+                asked = number.asked_tails(first, region, outside_line)
+                assert not number.same(one, other) or set(asked) & set(number.stored_tails(other))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
         ("030", "0", ("030", "30")),
         ("0049 30", "", ("004930", "+4930")),
         ("+49 30", "0", ("+4930",)),
-        ("00049 30", "0", ("0004930", "004930", "+04930", "+4930")),
+        ("00049 30", "0", ("0004930", "004930", "+4930")),
         ("tel:+49 30", "", ("+4930",)),
         ("(+49) 30", "", ("+4930",)),
         ("mull", "", ()),
@@ -224,7 +223,7 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
         number.parse(text, "DE")
         number.readings(text, "DE", "0")
         number.beginnings(text, "DE", "0")
-        number.dial_text(text)
+        dialstring.dial_text(text)
         taken.append(time.perf_counter() - begun)
 
     assert min(taken) < 0.05
@@ -232,4 +231,4 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
 
 def test_known_regions() -> None:
     """Countries that numbers can be read in."""
-    assert [number.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]
+    assert [numberplan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]

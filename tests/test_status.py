@@ -227,6 +227,18 @@ def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
     assert account_object(account, (), PAGE, NOW)["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [(NOW + 60, "expires on 2027-01-15 08:01 UTC"), (NOW, "has expired on 2027-01-15 08:00 UTC")],
+    ids=["soon", "now"],
+)
+def test_a_certificate_that_ends(ends: float, words: str) -> None:
+    """It is everybody's trouble, and one person's to mend."""
+    (warning,) = account_object(FINE, (), PAGE, NOW, ends)["warnings"]
+    assert warning["code"] == "certificate_expiry"
+    assert warning["message"].startswith(f"The gateway's certificate {words}; ")
+
+
 def test_a_consent_for_a_time_that_its_owner_chose() -> None:
     """Google ends it too, and nobody has to publish anything."""
     account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 30 * 86400)

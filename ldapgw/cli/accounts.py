@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ldapgw.cli.certificate import near_end
 from ldapgw.cli.options import account_tenant, as_json, pass_site
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
@@ -35,7 +36,8 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
         found = stored.read_all(connection, tenant)
-    objects = [_object(site, account) for account in found]
+    ends = near_end(site.config.tls, now())
+    objects = [_object(site, account, ends) for account in found]
     if as_json:
         print_json(objects)
     elif not found:
@@ -62,8 +64,9 @@ def share(site: Site, account: str, sharing: str, tenant: str | None) -> None:
     print_line(f"{found.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
 
 
-def _object(site: Site, account: Account) -> dict[str, Any]:
-    return account_object(account, _sources(site, account.tenant), site.page(account.tenant), now())
+def _object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
+    sources, page = _sources(site, account.tenant), site.page(account.tenant)
+    return account_object(account, sources, page, now(), certificate_ends)
 
 
 def _sources(site: Site, tenant: str) -> Collection[Source]:

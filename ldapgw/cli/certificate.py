@@ -50,6 +50,17 @@ def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:
         yield _authorities(tls.client_ca, now)
 
 
+def near_end(tls: Tls | None, now: float) -> float | None:
+    """When the certificate ends, where that is near; of one that cannot be read ``ldapgw check`` says more.
+
+    :param now: seconds since the epoch.
+    """
+    try:
+        return Lifetime.of(read_certificates(Path(tls.certificate).read_bytes())).near_end(now) if tls else None
+    except (OSError, ValueError):
+        return None
+
+
 def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> Finding:
     """The chain lasts as long as the first of its certificates to expire."""
     lifetime = Lifetime.of(chain)

@@ -18,6 +18,7 @@ from ldapgw.cli.site import Site, find_account, now
 from ldapgw.config import Tenant
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
+from ldapgw.models import MODELS
 from ldapgw.publisher import phone_dn
 from ldapgw.status import timestamp
 from ldapgw.store import accounts
@@ -38,15 +39,29 @@ def phones() -> None:
 @only_tenant
 @click.option("--account", metavar="ADDRESS", help="Whose phone it is; without one it finds shared books alone.")
 @click.option(
+    "--model",
+    type=click.Choice([*MODELS], case_sensitive=False),
+    metavar="MODEL",
+    help=f"The make: {', '.join(MODELS)}.",
+)
+@click.option(
     "--numbers",
     type=click.Choice([numbers.value for numbers in Numbers]),
-    default=Numbers.VALUES.value,
-    show_default=True,
-    help="One entry a contact, or one entry a number for phones that show one number alone.",
+    help="One entry a contact, or one entry a number for phones that show one number alone.  "
+    "Without it, what suits the model; else values.",
 )
 @as_json
 @pass_site
-def add(site: Site, name: str, tenant: str | None, *, account: str | None, numbers: str, as_json: bool) -> None:
+def add(
+    site: Site,
+    name: str,
+    tenant: str | None,
+    *,
+    account: str | None,
+    model: str | None,
+    numbers: str | None,
+    as_json: bool,
+) -> None:
     """Add a phone, and print its login and its settings."""
     chosen = site.tenant(tenant)
     password = credential.generate(os.urandom)
@@ -56,7 +71,8 @@ def add(site: Site, name: str, tenant: str | None, *, account: str | None, numbe
             name=name,
             tenant=chosen.name,
             account_id=owner.id if owner else None,
-            numbers=Numbers(numbers),
+            numbers=Numbers(numbers) if numbers else _numbers_for(model),
+            model=model or "",
             password=credential.hash_password(password, os.urandom),
             created_at=now(),
         )
@@ -121,6 +137,10 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
     raise UserError(f"there is no phone {name}")
 
 
+def _numbers_for(model: str | None) -> Numbers:
+    return Numbers.ENTRIES if model and MODELS[model].per_number else Numbers.VALUES
+
+
 def _addresses(connection: Connection) -> Mapping[int | None, str]:
     return {account.id: account.address for account in accounts.read_all(connection)}
 
@@ -148,6 +168,7 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         ("phone", login.name),
         ("tenant", login.tenant),
         ("finds", f"the book of {address}, shared books" if address else "shared books"),
+        *_numbers_row(login),
         ("server", told["ldap_url"]),
         ("bind DN", f"{told['bind_dn']}  (or just {login.name})"),
         ("password", f"{password}  (shown this once)"),
@@ -161,12 +182,20 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         print_line(f"{label:<18} {value}")
 
 
+def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
+    """How several numbers are shown, where that is not as for most phones."""
+    model = MODELS.get(login.model)
+    why = f", because {model.why}" if model and model.per_number else ""
+    return [("numbers", f"an entry for each{why}")] if login.numbers is Numbers.ENTRIES else []
+
+
 def _object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
     tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
     return {
         "name": login.name,
         "tenant": login.tenant,
         "account": addresses.get(login.account_id),
+        "model": login.model or None,
         "numbers": login.numbers.value,
         "bind_dn": _bind_dn(tenant, login) if tenant else None,
         "created": timestamp(login.created_at),
@@ -177,12 +206,13 @@ def _object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) 
 
 def _print_phones(found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
     print_table(
-        ("phone", "tenant", "account", "numbers", "last seen", "from"),
+        ("phone", "tenant", "account", "model", "numbers", "last seen", "from"),
         (
             (
                 login.name,
                 login.tenant,
                 addresses.get(login.account_id, ""),
+                login.model,
                 login.numbers.value,
                 local_time(login.last_seen, now()) or "never",
                 login.last_address or "",

@@ -28,6 +28,7 @@ _MODULES = {
     "disconnect": "disconnect",
     "phones": "phones",
     "lookup": "lookup",
+    "explain": "explain",
 }
 
 # What a shell gives for a command that Ctrl-C has ended: 128 and the signal's number.

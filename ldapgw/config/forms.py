@@ -16,7 +16,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorCore
 
 from ldapgw.directory.dn import Dn, InvalidDn
-from ldapgw.number import known_region
+from ldapgw.numberplan import known_region
 
 
 class Duration(float):

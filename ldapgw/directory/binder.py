@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Binds contacts into entries; what they have in common (shapes, companies, towns) is made once and shared."""
+"""Binds contacts into entries; what they have in common (companies, towns) is read once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import NamedTuple
 from ldapgw.contact import Contact
 from ldapgw.directory import haystack, order
 from ldapgw.directory.dn import escape
-from ldapgw.directory.entry import Entry, encoded_text, encoded_texts
+from ldapgw.directory.entry import Entry, Packed, Piece, encoded_texts, octets_of
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.origin import Place
 from ldapgw.directory.person import OBJECT_CLASSES, Numbers, Texts, numbers_of, other_names, shown_name, texts_of, write
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.number import Number
 
-# What a contact's other names find it by.
-_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
+# Whose values many contacts share.
+_SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
+
+_CLASSES = Packed.of({"objectClass": (encoded_texts(OBJECT_CLASSES), haystack.of_values(Family.OID, OBJECT_CLASSES))})
 
 
 class Bound(NamedTuple):
@@ -38,9 +40,7 @@ class Binder:
         self._context = context
         self._place = place
         self._per_number = per_number
-        self._shapes: dict[tuple[str, ...], dict[str, int]] = {}
-        self._pieces: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[bytes, str]] = {}
-        self._classes = encoded_texts(OBJECT_CLASSES), haystack.of_values(Family.OID, OBJECT_CLASSES)
+        self._pieces: dict[tuple[str, tuple[str, ...]], Piece] = {}
 
     def bind(self, contact: Contact) -> Bound:
         """Make the entries of a contact; none if it has neither name, organization, number nor address."""
@@ -64,29 +64,27 @@ class Binder:
             yield self._entry(own, {"telephoneNumber": {number: read}}, (name, *also), contact.updated)
 
     def _entry(self, texts: Texts, numbers: Numbers, also: tuple[str, ...], updated: float) -> Entry:
-        pieces = {"objectClass": self._classes}
-        pieces |= {name: self._text(name, values, also if name in _NAMES else ()) for name, values in texts.items()}
+        pieces = {name: self._text(name, values) for name, values in texts.items()}
         pieces |= {name: self._numbers(values) for name, values in numbers.items()}
-        names = tuple(pieces)
-        shape = self._shapes.setdefault(names, {name: at for at, name in enumerate(names)})
-        sets, haystacks = zip(*pieces.values(), strict=True)
         uid, cn = texts["uid"][0], texts["cn"][0]
-        dn = encoded_text(f"uid={escape(uid)},{self._place.dn}")
         stands = order.of_contact(cn, f"{self._place.path}/{uid}")
-        return Entry(dn, shape, sets, haystacks, self._place, updated=updated, order=stands)
+        rdn = octets_of(f"uid={escape(uid)}")
+        others = haystack.of_others(also) if self._context.lenient else ""
+        return Entry(rdn, Packed.of(pieces, others), self._place, common=_CLASSES, updated=updated, order=stands)
 
-    def _text(self, name: str, values: tuple[str, ...], also: tuple[str, ...]) -> tuple[bytes, str]:
+    def _text(self, name: str, values: tuple[str, ...]) -> Piece:
         kind = attribute_type(name)
         family = kind.kind.family if kind else Family.TEXT
         lenient = self._context.lenient and family is Family.TEXT
-        key = ("" if lenient else family.name, values, also)
+        key = ("" if lenient else family.name, values)
         found = self._pieces.get(key)
         if found is None:
-            sought = haystack.of_texts(values, also) if lenient else haystack.of_values(family, values)
-            found = self._pieces[key] = encoded_texts(values), sought
+            found = encoded_texts(values), haystack.of_texts(values) if lenient else haystack.of_values(family, values)
+            if name in _SHARED:
+                self._pieces[key] = found
         return found
 
-    def _numbers(self, numbers: Mapping[str, Number]) -> tuple[bytes, str]:
+    def _numbers(self, numbers: Mapping[str, Number]) -> Piece:
         lenient = self._context.lenient
         sought = haystack.of_numbers(numbers.values()) if lenient else haystack.of_values(Family.NUMBER, numbers)
         return encoded_texts(numbers), sought

@@ -7,7 +7,7 @@ Building is the slow part, done off the reactor's thread, once for each change; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import fold, order
@@ -16,29 +16,30 @@ from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, special
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.origin import Place, structure
+from ldapgw.directory.shelf import Shelf
 
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Entries that stand below one entry, in order, and by the last part of their names."""
-
-    entries: tuple[Entry, ...] = field(default=(), repr=False)
-    by_uid: Mapping[str, Entry] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Shelves:
-    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted)."""
+    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted).
 
-    contacts: Shelf
-    numbers: Shelf | None
+    Each form may be on several shelves, of which no two have an entry for the same contact.
+    """
 
-    def form(self, *, per_number: bool) -> Shelf:
+    contacts: tuple[Shelf, ...] = ()
+    numbers: tuple[Shelf, ...] = ()
+
+    def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
         """The form that a viewer wants, as far as it was built."""
-        return self.numbers if per_number and self.numbers is not None else self.contacts
+        return self.numbers if per_number and self.numbers else self.contacts
+
+    def of_uid(self, uid: str) -> Entry | None:
+        """An entry by the folded value of its uid, in either form."""
+        found = (shelf.of_uid(uid) for shelf in (*self.contacts, *self.numbers))
+        return next(filter(None, found), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,20 @@ class Book:
     :ivar key: what access is granted by; the same for the life of an account.
     :ivar name: its ou.
     :ivar container: its own entry.
+    :ivar containers: that, and its labels'.
     """
 
     key: str
     name: str
     sharing: Sharing
     container: Entry
+    containers: Shelf
     shelves: Shelves
     labels: tuple[Label, ...] = ()
+
+    def __len__(self) -> int:
+        """How many contacts it has."""
+        return sum(map(len, self.shelves.contacts))
 
 
 def build_book(
@@ -87,7 +94,7 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}")
+    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
     binder = Binder(context, place, per_number=per_number)
     bound = [(contact, binder.bind(contact)) for contact in contacts]
     stands = order.of_branch(name, place.path)
@@ -95,7 +102,8 @@ def build_book(
     shelves = _shelves((entries for _, entries in bound), per_number=per_number)
     branches = _labels(context, place, bound, labels, stands, per_number=per_number)
     ordered = tuple(sorted(branches, key=lambda label: label.container.order))
-    return Book(key, name, sharing, container, shelves, ordered)
+    containers = Shelf.of((container, *(label.container for label in ordered)))
+    return Book(key, name, sharing, container, containers, shelves, ordered)
 
 
 def _labels(
@@ -127,12 +135,7 @@ def _shelves(bound: Iterable[Bound], *, per_number: bool) -> Shelves:
     for entries in bound:
         wholes += entries.whole
         singles += entries.singles
-    return Shelves(_shelf(wholes), _shelf(singles) if per_number else None)
-
-
-def _shelf(entries: list[Entry]) -> Shelf:
-    ordered = tuple(sorted(entries, key=lambda entry: entry.order))
-    return Shelf(ordered, {folded(entry.attribute("uid")[0].decode()): entry for entry in ordered})
+    return Shelves((Shelf.of(wholes),), (Shelf.of(singles),) if per_number else ())
 
 
 def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:

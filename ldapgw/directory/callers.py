@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ldapgw.directory import haystack
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry, encoded_text, encoded_texts
+from ldapgw.directory.entry import Entry, Packed, encoded_texts, octets_of
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.needle import Test
 from ldapgw.directory.origin import Fixed
@@ -43,9 +43,7 @@ def caller(entry: Entry, named: Named, context: NamingContext) -> Entry | None:
         name: (encoded_texts(held), "".join(f"\n{line}" for line in held.values()) + "\n")
         for name, held in numbers.items()
     }
-    sets, haystacks = zip(*pieces.values(), strict=True)
-    shape = {name: at for at, name in enumerate(pieces)}
-    return Entry(encoded_text(str(dn)), shape, sets, haystacks, Fixed({}), order=entry.order)
+    return Entry(octets_of(str(dn)), Packed.of(pieces), Fixed({}), order=entry.order)
 
 
 def _held(entry: Entry, kind: AttributeType, test: Test) -> dict[str, str]:

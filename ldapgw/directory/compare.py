@@ -19,15 +19,16 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
         invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).
     """
     region = regions(dit, viewer, dn, Scope.BASE_OBJECT)[0]
+    [entry] = region.above[0]
     kind = attribute_type(attribute)
     if kind is None:
         raise DirectoryError(ResultCode.UNDEFINED_ATTRIBUTE_TYPE, "no such attribute type")
-    haystacks = [(each, region.single[0].haystack(each)) for each in subtypes(kind)]
+    haystacks = [(each, entry.haystack(each)) for each in subtypes(kind)]
     present = [(each, haystack) for each, haystack in haystacks if haystack is not None]
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
     tests = [(needle.equality(each, value, region.context), haystack) for each, haystack in present]
-    defined = [(test, haystack) for test, haystack in tests if test]
+    defined = [(asked.test, haystack) for asked, haystack in tests if asked]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
     return any(test(haystack) for test, haystack in defined)

@@ -10,6 +10,7 @@ from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.rootdse import Features, root_dse
+from ldapgw.directory.union import Union, unite
 from ldapgw.directory.viewer import Access, Viewer
 
 __all__ = ["Directory", "Dit", "Features", "NamingContext"]
@@ -17,19 +18,42 @@ __all__ = ["Directory", "Dit", "Features", "NamingContext"]
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A tenant's part of the tree."""
+    """A tenant's part of the tree.
+
+    The union of its shared books is made when it is first asked for, unless `united` has done it before.
+    """
 
     context: NamingContext
     books: tuple[Book, ...] = ()
+    _union: list[Union] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def union(self) -> Union:
+        """What phones see of other people's books."""
+        self.united(None)
+        return self._union[0]
+
+    def united(self, before: Directory | None) -> Directory:
+        """The same with its union, which takes some time to make.
+
+        :param before: the one that was served until now, of whose union as much is taken over as can be.
+        """
+        if not self._union:
+            self._union.append(unite(self.books, before.union if before else Union()))
+        return self
+
+    def own(self, access: Access) -> Book | None:
+        """The viewer's own book."""
+        return next((book for book in self.books if book.key == access.book), None)
 
     def visible(self, access: Access) -> tuple[Book, ...]:
         """The books that exist for somebody: one's own, then the shared ones, then the Workspace directory."""
-        seen = [book for book in self.books if _is_own(book, access) or book.sharing is Sharing.SHARED]
-        return tuple(sorted(seen, key=lambda book: (not _is_own(book, access), book.name == DIRECTORY)))
+        seen = [book for book in self.books if book.key == access.book or book.sharing is Sharing.SHARED]
+        return tuple(sorted(seen, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
 
     def callers(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that tell a caller's name."""
-        return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and not _is_own(book, access))
+        return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +91,3 @@ class Dit:
             found = root_dse(self.features, contexts, likely[0] if len(likely) == 1 else None)
             self._root_dses[names] = found
         return found
-
-
-def _is_own(book: Book, access: Access) -> bool:
-    return book.key == access.book

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""An entry: what LDAP returns for a contact, encoded once and searched as it stands.
+"""An entry: what LDAP returns for a contact, packed into a few strings and searched as it stands.
 
-An entry keeps each attribute's values as the octets of their SET, ready to be sent, and as a haystack (`haystack`),
-ready to be searched.  Entries with the same attributes share one *shape*, a mapping of names to places, so that an
-entry is two short tuples and no mapping of its own.  Operational attributes are worked out when somebody asks.
+A hundred thousand of them are in memory, so an entry has no object for each attribute.  Its values are one string of
+octets: for each attribute its number and the encoding of its SET.  What it is searched in is one text: for each
+attribute a mark and its haystack (`haystack`).  What all contacts share (their object classes) is packed once.
+Operational attributes are worked out when somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
 
 from ldapgw import ber
 from ldapgw.directory import haystack
@@ -22,49 +25,169 @@ SEARCH_RESULT_ENTRY = 0x64
 _NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
 _NO_VALUES = ber.tlv(ber.SET, b"")
 
+_NUMBERED = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+_NUMBERS = {name: at for at, name in enumerate(_NUMBERED)}
+# Begins each attribute's part of a text, and ends the last one; no haystack holds it.
+_BREAK: Final = "\x1e"
+_MARKS = {name: _BREAK + chr(ord("A") + at) for name, at in _NUMBERS.items()}
+
+# The sign of the names that find an entry without being shown.
+OTHERS: Final = "@"
+# In place of a display name's haystack: it is that of cn.
+_LIKE_CN: Final = "\x1d"
+
+_NAMED = frozenset(("cn", "displayName", "givenName", "sn"))
+_NAME_MARKS = frozenset(map(_MARKS.__getitem__, _NAMED))
+_CN_MARK, _CLASS_MARK, _OTHERS_MARK = _MARKS["cn"], _MARKS["objectClass"], _BREAK + OTHERS
+
+# An attribute's values as the octets of their SET (empty: found by, but not returned), and their haystack.
+Piece = tuple[bytes, str]
+
+
+def mark(kind: AttributeType) -> str:
+    """What stands before a user attribute's haystack in an entry's text; it is of two signs."""
+    return _MARKS[kind.name]
+
+
+def searching(
+    kinds: Sequence[AttributeType], test: Callable[[str], bool], strings: Sequence[str] = ()
+) -> Callable[[Entry], bool]:
+    """A function that tells whether an entry has any of some attributes that pass a test: `Entry.haystack`, but fast.
+
+    :param test: passes a haystack if it passes one of its lines.
+    :param strings: if there are any, the test is whether one of them is in the haystack.
+    """
+    marks = [_MARKS[kind.name] for kind in kinds if kind.name in _MARKS]
+    if len(marks) < len(kinds) or _CLASS_MARK in marks:
+        return lambda entry: any(test(sought) for sought in map(entry.haystack, kinds) if sought is not None)
+
+    def found(entry: Entry) -> bool:
+        text, named = entry.text, False
+        for beginning in marks:
+            at = text.find(beginning) + 2
+            if at > 1:
+                sought = text[at : text.index(_BREAK, at)]
+                if sought == _LIKE_CN:
+                    at = text.index(_CN_MARK) + 2
+                    sought = text[at : text.index(_BREAK, at)]
+                if test(sought):
+                    return True
+                named = named or beginning in _NAME_MARKS
+        at = text.find(_OTHERS_MARK) + 2 if named else 0
+        return at > 1 and test(text[at : text.index(_BREAK, at)])
+
+    if not strings:
+        return found
+    first = marks[0]
+
+    # Most entries that an index gives have what is looked for in the attribute that is asked for first.
+    def found_at_once(entry: Entry) -> bool:
+        text = entry.text
+        at = text.find(first) + 2
+        if at > 1:
+            end = text.index(_BREAK, at)
+            for one in strings:
+                if text.find(one, at, end) >= 0:
+                    return True
+        return found(entry)
+
+    return found_at_once
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Packed:
+    """User attributes packed."""
+
+    values: bytes = b""
+    text: str = _BREAK
+
+    @classmethod
+    def of(cls, pieces: Mapping[str, Piece], others: str = "") -> Self:
+        """Pack attributes, by their names.
+
+        :param others: the haystack of names that find the entry without being shown.
+        """
+        values = b"".join([bytes((_NUMBERS[name],)) + octets for name, (octets, _) in pieces.items() if octets])
+        cn = pieces.get("cn")
+        texts = [
+            _MARKS[name] + (_LIKE_CN if name == "displayName" and piece == cn else piece[1])
+            for name, piece in pieces.items()
+        ]
+        if others:
+            texts.append(_OTHERS_MARK + others)
+        return cls(values, "".join(texts) + _BREAK)
+
+    def unpacked(self) -> dict[str, bytes]:
+        """The encoding of each attribute's values, by its name."""
+        values, at, found = self.values, 0, {}
+        while at < len(values):
+            name, start = _NUMBERED[values[at]], at + 1
+            length, at = values[at + 2], at + 3
+            if length >= 0x80:
+                octets = length & 0x7F
+                length, at = int.from_bytes(values[at : at + octets], "big"), at + octets
+            at += length
+            found[name] = values[start:at]
+        return found
+
+    def haystack(self, kind: AttributeType) -> str | None:
+        """The searchable form of a user attribute's values; None if it is absent."""
+        found = self._part(_MARKS[kind.name])
+        if found == _LIKE_CN:
+            found = self._part(_MARKS["cn"])
+        if found is None or kind.name not in _NAMED:
+            return found
+        return found + (self._part(_OTHERS_MARK) or "")
+
+    def _part(self, beginning: str) -> str | None:
+        at = self.text.find(beginning)
+        return None if at < 0 else self.text[at + 2 : self.text.index(_BREAK, at + 2)]
+
+
+NOTHING: Final = Packed()
+
 
 class Entry:
     """One entry of the directory; never changed once it is made.
 
-    :ivar shape: the place of each user attribute, by its name.
-    :ivar haystacks: the searchable form of each attribute's values, by its place.
+    :ivar rdn: its name, as far as the origin does not say it.
+    :ivar text: what its own attributes are searched in.
     :ivar order: sorts entries as people sort names (`ldapgw.directory.order`); empty where there is one alone.
+    :ivar origin: where it stands and comes from.
     """
 
-    __slots__ = ("_dn", "_origin", "_sets", "_updated", "haystacks", "order", "shape")
+    __slots__ = ("_common", "_updated", "_values", "order", "origin", "rdn", "text")
 
     def __init__(
         self,
-        dn: bytes,
-        shape: Mapping[str, int],
-        sets: tuple[bytes, ...],
-        haystacks: tuple[str, ...],
+        rdn: bytes,
+        own: Packed,
         origin: Origin,
         *,
+        common: Packed = NOTHING,
         updated: float = 0.0,
         order: str = "",
     ) -> None:
-        """Put together what was encoded before.
+        """Put together what was packed before.
 
-        :param dn: the name's encoding.
-        :param sets: the encoding of each attribute's values, by its place; empty: found by, but not returned.
+        :param common: attributes that it shares with others; they come first.
         """
-        self._dn = dn
-        self._sets = sets
-        self._origin = origin
+        self.rdn = rdn
+        self._values = own.values
+        self._common = common
         self._updated = updated
-        self.shape = shape
-        self.haystacks = haystacks
+        self.text = own.text
+        self.origin = origin
         self.order = order
 
     def __repr__(self) -> str:
         """Without names or numbers: a log must not hold them."""
-        return f"<Entry of {len(self.shape)} attributes>"
+        return f"<Entry of {len(self._values)} octets>"
 
     @property
     def dn(self) -> str:
         """The distinguished name, as it is returned."""
-        return ber.Reader.over(self._dn).octets("objectName").decode()
+        return (self.rdn + self.origin.suffix).decode()
 
     def attribute(self, name: str) -> tuple[bytes, ...]:
         """The values of an attribute by any of its names; none if it is absent or unknown."""
@@ -73,42 +196,51 @@ class Entry:
             return ()
         if kind.operational:
             return self.operational().get(kind.name, ())
-        at = self.shape.get(kind.name)
-        return () if at is None else decoded(self._sets[at])
+        return decoded(self._sets().get(kind.name, b""))
 
     def operational(self) -> Attributes:
         """The operational attributes by name."""
-        return self._origin.operational(self.dn, self._updated)
+        return self.origin.operational(self.dn, self._updated)
 
     def haystack(self, kind: AttributeType) -> str | None:
         """The searchable form of an attribute's values; None if it is absent."""
         if kind.operational:
             values = self.operational().get(kind.name)
             return haystack.of_values(kind.kind.family, [value.decode() for value in values]) if values else None
-        at = self.shape.get(kind.name)
-        return None if at is None else self.haystacks[at]
+        own = Packed(self._values, self.text).haystack(kind)
+        return self._common.haystack(kind) if own is None else own
 
     def encode(self, selection: Selection, *, types_only: bool = False) -> bytes:
         """The whole SearchResultEntry, ready to stand behind a message id.
 
         :param types_only: attribute names without their values.
         """
-        shape, sets = self.shape, self._sets
-        chosen = [(encoded, sets[shape[name]]) for encoded, name in selection.named if name in shape]
+        sets = self._sets()
+        chosen = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
         if selection.all_user:
-            chosen += [(_NAMES[name], sets[at]) for name, at in shape.items() if name not in selection.names]
+            chosen += [(_NAMES[name], values) for name, values in sets.items() if name not in selection.names]
         if selection.operational or selection.all_operational:
             chosen += self._operational(selection)
         if types_only:
             chosen = [(name, values and _NO_VALUES) for name, values in chosen]
-        attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in chosen if values])
-        return ber.tlv(SEARCH_RESULT_ENTRY, self._dn + ber.tlv(ber.SEQUENCE, attributes))
+        attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in chosen])
+        dn = ber.octets(self.rdn + self.origin.suffix)
+        return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
+
+    def parts(self) -> list[str]:
+        """What it is searched in: a sign and a haystack, each.
+
+        The sign is the second one of an attribute's `mark`, or "@" of other names.
+        """
+        return self._common.text.split(_BREAK)[1:-1] + self.text.split(_BREAK)[1:-1]
 
     def moved(self, place: Place) -> Entry:
         """The same contact at another place of the tree."""
-        rdn = self._origin.rdn(self.dn) if isinstance(self._origin, Place) else self.dn
-        dn = encoded_text(f"{rdn},{place.dn}")
-        return Entry(dn, self.shape, self._sets, self.haystacks, place, updated=self._updated, order=self.order)
+        own = Packed(self._values, self.text)
+        return Entry(self.rdn, own, place, common=self._common, updated=self._updated, order=self.order)
+
+    def _sets(self) -> dict[str, bytes]:
+        return self._common.unpacked() | Packed(self._values).unpacked()
 
     def _operational(self, selection: Selection) -> Iterable[tuple[bytes, bytes]]:
         own = self.operational()
@@ -122,26 +254,25 @@ def special(
     dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, order: str = ""
 ) -> Entry:
     """An entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
-    kinds = [kind for kind in map(attribute_type, attributes) if kind]
-    values = [tuple(attributes[kind.name]) for kind in kinds]
-    haystacks = tuple(
-        haystack.of_texts(texts) if lenient and kind.kind.family is Family.TEXT
-        else haystack.of_values(kind.kind.family, texts)
-        for kind, texts in zip(kinds, values, strict=True)
-    )  # fmt: skip
-    shape = {kind.name: at for at, kind in enumerate(kinds)}
-    sets = tuple(map(encoded_texts, values))
-    return Entry(encoded_text(dn), shape, sets, haystacks, Fixed(operational), order=order)
+    pieces: dict[str, Piece] = {}
+    for name, texts in attributes.items():
+        kind = attribute_type(name)
+        if kind is not None:
+            family = kind.kind.family
+            leniently = lenient and family is Family.TEXT
+            sought = haystack.of_texts(texts) if leniently else haystack.of_values(family, texts)
+            pieces[kind.name] = encoded_texts(texts), sought
+    return Entry(octets_of(dn), Packed.of(pieces), Fixed(operational), order=order)
 
 
-def encoded_text(text: str) -> bytes:
-    """A text as an OCTET STRING; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
-    return ber.octets(text.encode("utf-8", "replace"))
+def octets_of(text: str) -> bytes:
+    """A text in UTF-8; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
+    return text.encode("utf-8", "replace")
 
 
 def encoded_texts(texts: Iterable[str]) -> bytes:
     """Texts as a SET OF OCTET STRING."""
-    return ber.tlv(ber.SET, b"".join(map(encoded_text, texts)))
+    return encoded_set(map(octets_of, texts))
 
 
 def encoded_set(values: Iterable[bytes]) -> bytes:

@@ -14,11 +14,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 from anyascii import anyascii
 
 # Nobody types more of a name; a hostile one of a megabyte costs no more than this.
 LONGEST = 1024
+
+# Letters that a person picks by the keys of a telephone.
+LONGEST_KEYS = 32
 
 # A sign without a place in a word: it parts two words in one form, and vanishes in another.
 _JOINT = "\x01"
@@ -31,6 +35,9 @@ _GREEK = (("ου", "ou"), ("αυ", "av"), ("ευ", "ev"), ("γγ", "ng"))
 
 _KEYS = {"0": "[0 ]", "2": "[2abc]", "3": "[3def]", "4": "[4ghi]", "5": "[5jkl]", "6": "[6mno]", "7": "[7pqrs]",
          "8": "[8tuv]", "9": "[9wxyz]"}  # fmt: skip
+
+# Of 256 signs each; behind them are no letters.
+_BLOCKS = 0x330
 
 _ASCII = [chr(code) for code in range(128)]
 _SPLIT = str.maketrans({sign: " " for sign in _ASCII if not sign.isalnum()})
@@ -72,6 +79,7 @@ def forms(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((main, *_variants(latin), *_variants(native), *raw)))
 
 
+@lru_cache(maxsize=256)
 def asked(text: str) -> tuple[str, ...]:
     """The forms to look for when a text was asked for; a text of signs alone is looked for as it stands.
 
@@ -90,9 +98,15 @@ def collation(text: str) -> str:
 def keypad(text: str) -> re.Pattern[str] | None:
     """For digits alone, a pattern of what they spell on a telephone's keys, the digits themselves among it."""
     digits = text.strip()
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_KEYS):
         return None
-    return re.compile("".join(_KEYS.get(digit, digit) for digit in digits[:LONGEST]))
+    return re.compile("".join(_KEYS.get(digit, digit) for digit in digits))
+
+
+def load() -> None:
+    """Read the tables of all scripts now: they are files, and whoever asks for a text later waits for none of them."""
+    for block in range(_BLOCKS):
+        anyascii(chr(block << 8))
 
 
 def _read(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -21,16 +21,21 @@ from ldapgw.directory.schema import Family
 from ldapgw.number import Number
 
 
-def of_texts(values: Iterable[str], also: Iterable[str] = ()) -> str:
-    """Of texts, leniently.
-
-    :param also: texts that find the entry as well, though they are not among its values.
-    """
+def of_texts(values: Iterable[str]) -> str:
+    """Of texts, leniently."""
     read = [fold.forms(value) for value in values]
-    lines = "".join(f"\n {main} " for main, *_ in read) + "\n"
-    others = dict.fromkeys(form for _, *forms in read for form in forms)
-    others |= dict.fromkeys(form for value in also for form in fold.forms(value))
-    return lines + "\f" + "".join(f"\n {form} " for form in others) + "\n" if others else lines
+    lines = "".join([f"\n {main} " for main, *_ in read]) + "\n"
+    return lines + _others(dict.fromkeys([form for _, *forms in read for form in forms]))
+
+
+def of_others(values: Iterable[str]) -> str:
+    """Of texts, leniently, that are not among an attribute's values and find the entry all the same."""
+    return _others(dict.fromkeys([form for value in values for form in fold.forms(value)]))
+
+
+def _others(forms: Iterable[str]) -> str:
+    lines = "".join([f"\n {form} " for form in forms])
+    return f"\f{lines}\n" if lines else ""
 
 
 def of_numbers(numbers: Iterable[Number]) -> str:

@@ -2,15 +2,18 @@
 """A filter made ready for a search: a function of an entry that is True, False or None (Undefined).
 
 What was asked for is read, folded and parsed here, once; what is left for each entry is a look into its haystacks.
+With the function goes the place in an index where the entries are that it may be true for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from ldapgw.directory import haystack, needle
+from ldapgw import number
+from ldapgw.directory import haystack, needle, plan, terms
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry
+from ldapgw.directory.entry import Entry, mark, searching
 from ldapgw.directory.filters import (
     And,
     Approximate,
@@ -25,7 +28,8 @@ from ldapgw.directory.filters import (
     Substrings,
 )
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.needle import Test
+from ldapgw.directory.needle import Needle, Test
+from ldapgw.directory.plan import Place
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
     AttributeType,
@@ -53,21 +57,116 @@ _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (1
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
-def prepare(sought: Filter, context: NamingContext) -> Term:
+class Matcher(NamedTuple):
+    """A filter made ready.
+
+    :ivar holds: whether it holds for an entry; None: Undefined.
+    :ivar place: where the entries are that it may hold for.
+    :ivar calls: whether it may name a telephone number.
+    """
+
+    holds: Term
+    place: Place = None
+    calls: bool = False
+
+
+def prepare(sought: Filter, context: NamingContext) -> Matcher:
     """Make a filter ready (RFC 4511 4.5.1.7)."""
-    match sought:
-        case And(terms):
-            return _all(tuple(prepare(term, context) for term in terms))
-        case Or(terms):
-            return _any(tuple(prepare(term, context) for term in terms))
-        case Not(term):
-            return _not(prepare(term, context))
-        case Present(attribute):
-            return _present(attribute, context)
-        case Extensible():
-            return _extensible(sought, context)
-        case _:
-            return _on_each(attribute_type(sought.attribute), lambda kind: _test(sought, kind, context))
+    return _Preparation(context).of(sought)
+
+
+class _Preparation:
+    """One filter being made ready; what it asks of several attributes that are compared alike is read once."""
+
+    def __init__(self, context: NamingContext) -> None:
+        self._context = context
+        self._needles: dict[object, Needle | None] = {}
+        self._places: dict[tuple[int, str], Place] = {}
+
+    def of(self, sought: Filter) -> Matcher:
+        match sought:
+            case And(terms):
+                return _all([self.of(term) for term in terms])
+            case Or(terms):
+                return self._alike(terms) or _any([self.of(term) for term in terms])
+            case Not(term):
+                return _not(self.of(term))
+            case Present(attribute):
+                return _present(attribute, self._context)
+            case Extensible():
+                return _extensible(sought, self._context)
+        kind = attribute_type(sought.attribute)
+        if kind is None:
+            return _UNDEFINED
+        return _any([self._on(one, sought) for one in subtypes(kind)])
+
+    def _alike(self, terms: tuple[Filter, ...]) -> Matcher | None:
+        alike = Alike.of(terms, self._context)
+        return None if alike is None else alike.asked(alike.sample)
+
+    def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
+        key = type(sought), _asked(sought), needle.likeness(kind)
+        if key not in self._needles:
+            self._needles[key] = _needle(sought, kind, self._context)
+        asked = self._needles[key]
+        if asked is None:
+            return _UNDEFINED
+        calls = kind.kind.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
+        return Matcher(searching((kind,), asked.test, asked.strings), self._place(kind, asked), calls)
+
+    def _place(self, kind: AttributeType, asked: Needle) -> Place:
+        # Attributes whose values have the same terms have the same place.
+        key = id(asked), (asked.between is None and terms.group(kind)) or kind.name
+        if key not in self._places:
+            self._places[key] = terms.place(kind, asked, lenient=self._context.lenient)
+        return self._places[key]
+
+
+class Alike:
+    """The same asked of several attributes that are compared alike, as phones do: all is ready but what is asked for.
+
+    :ivar sample: one of the terms.
+    """
+
+    __slots__ = ("_context", "_kinds", "sample")
+
+    def __init__(self, kinds: tuple[AttributeType, ...], sample: Equality | Substrings, context: NamingContext) -> None:
+        self._kinds = kinds
+        self._context = context
+        self.sample = sample
+
+    @classmethod
+    def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> Alike | None:
+        """What the terms of an OR have in common; None if they ask in different ways."""
+        first = terms[0] if terms else None
+        if not isinstance(first, Equality | Substrings):
+            return None
+        kinds = []
+        for term in terms:
+            if type(term) is not type(first) or _asked(term) != _asked(first):
+                return None
+            kind = attribute_type(term.attribute)
+            if kind is None or len(subtypes(kind)) > 1:
+                return None
+            kinds.append(kind)
+        alike = needle.likeness(kinds[0])
+        return cls(tuple(kinds), first, context) if all(needle.likeness(kind) == alike for kind in kinds) else None
+
+    def asked(self, sought: Equality | Substrings) -> Matcher:
+        """The matcher for what one of the terms asks for."""
+        kinds = self._kinds
+        asked = _needle(sought, kinds[0], self._context)
+        if asked is None:
+            return _UNDEFINED
+        places = {terms.group(kind) or kind.name: kind for kind in kinds}
+        found = [terms.place(kind, asked, lenient=self._context.lenient) for kind in places.values()]
+        calls = kinds[0].kind.family is Family.NUMBER and isinstance(sought, Equality)
+        return Matcher(searching(kinds, asked.test, asked.strings), plan.either(found), calls)
+
+
+def _asked(sought: _Assertion) -> object:
+    """What is asked of the attribute, whichever that is."""
+    return (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
 
 
 def weight(sought: Filter) -> int:
@@ -77,116 +176,120 @@ def weight(sought: Filter) -> int:
             return 1 + sum(map(weight, terms))
         case Not(term):
             return 1 + weight(term)
-        case Substrings(any=middle):
-            return 1 + len(middle)
+        case Substrings(attribute, any=middle):
+            return _weight_of(attribute) + len(middle)
         case Extensible(attribute=None):
             return _SLOW * len(ATTRIBUTE_TYPES)
         case Extensible():
             return _SLOW
         case _:
-            kind = attribute_type(sought.attribute)
-            return _SLOW if kind and kind.operational else 1
+            return _weight_of(sought.attribute)
 
 
-def numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Test]]:
-    """The telephone numbers that a filter names as a whole, in a term that can make it true."""
+def _weight_of(attribute: str) -> int:
+    kind = attribute_type(attribute)
+    return _SLOW if kind and (kind.operational or needle.is_listed(kind)) else 1
+
+
+class NumbersNamed(NamedTuple):
+    """The telephone numbers that a filter names as a whole, in terms that can make it true.
+
+    :ivar named: attributes with what tells the number in them.
+    :ivar place: where the entries are that may have one.
+    """
+
+    named: tuple[tuple[AttributeType, Test], ...]
+    place: Place
+
+
+def numbers_named(sought: Filter, context: NamingContext) -> NumbersNamed:
+    """The telephone numbers of a filter."""
+    asked = tuple(_numbers_named(sought, context))
+    place = plan.either([terms.place(kind, one, lenient=context.lenient) for kind, one in asked])
+    return NumbersNamed(tuple((kind, one.test) for kind, one in asked), place)
+
+
+def _numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Needle]]:
     match sought:
         case And(terms) | Or(terms):
             for term in terms:
-                yield from numbers_named(term, context)
+                yield from _numbers_named(term, context)
         case Equality(attribute, value) | Approximate(attribute, value):
             kind = attribute_type(attribute)
-            test = needle.equality(kind, value, context) if kind and kind.kind.family is Family.NUMBER else None
-            if kind and test:
-                yield kind, test
+            asked = needle.equality(kind, value, context) if kind and kind.kind.family is Family.NUMBER else None
+            if kind and asked:
+                yield kind, asked
 
 
-def _test(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Test | None:
-    """The test of a term on one attribute; None: Undefined."""
+def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Needle | None:
+    """What a term looks for in one attribute; None: Undefined."""
     if isinstance(sought, Substrings):
         return needle.substrings(kind, sought.initial, sought.any, sought.final, context)
-    if isinstance(sought, Equality | Approximate):
+    if isinstance(sought, Equality):
         return needle.equality(kind, sought.value, context)
+    if isinstance(sought, Approximate):
+        return needle.approximate(kind, sought.value, context)
     return needle.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 
-def _on_each(kind: AttributeType | None, test_of: Callable[[AttributeType], Test | None]) -> Term:
-    """The test of an attribute, on its subtypes too."""
-    if kind is None:
-        return _undefined
-    shared = _shared(test_of)
-    terms = [_on(each, shared(each)) for each in subtypes(kind)]
-    return terms[0] if len(terms) == 1 else _any(tuple(terms))
+def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
+    return Matcher(searching((kind,), asked.test, asked.strings), terms.place(kind, asked, lenient=context.lenient))
 
 
-def _shared(test_of: Callable[[AttributeType], Test | None]) -> Callable[[AttributeType], Test | None]:
-    """Makes each test once for all attributes that are compared alike: folding what was asked for is the dear part."""
-    tests: dict[object, Test | None] = {}
-
-    def of(kind: AttributeType) -> Test | None:
-        likeness = needle.likeness(kind)
-        if likeness not in tests:
-            tests[likeness] = test_of(kind)
-        return tests[likeness]
-
-    return of
-
-
-def _on(kind: AttributeType, test: Test | None) -> Term:
-    if test is None:
-        return _undefined
-    if kind.operational:
-        return lambda entry: (sought := entry.haystack(kind)) is not None and test(sought)
-    name = kind.name
-
-    def term(entry: Entry) -> bool:
-        at = entry.shape.get(name)
-        return at is not None and test(entry.haystacks[at])
-
-    return term
-
-
-def _present(attribute: str, context: NamingContext) -> Term:
+def _present(attribute: str, context: NamingContext) -> Matcher:
     kind = attribute_type(attribute)
     if kind is None:
-        return _false if context.lenient else _undefined
-    return _on_each(kind, lambda _kind: bool)
+        return _FALSE if context.lenient else _UNDEFINED
+    if kind.name == "objectClass":
+        return _TRUE
+    return _any([Matcher(_is_present(one), terms.presence(one)) for one in subtypes(kind)])
 
 
-def _extensible(sought: Extensible, context: NamingContext) -> Term:
+def _is_present(kind: AttributeType) -> Term:
+    if kind.operational:
+        return lambda entry: entry.haystack(kind) is not None
+    beginning = mark(kind)
+    return lambda entry: beginning in entry.text
+
+
+def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
     """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
     rule = matching_rule(sought.rule) if sought.rule is not None else None
     kind = attribute_type(sought.attribute) if sought.attribute is not None else None
     if (sought.rule is not None and rule is None) or (sought.attribute is not None and kind is None):
-        return _undefined
+        return _UNDEFINED
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
     ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
-    own = _shared(lambda each: needle.equality(each, sought.value, context))
-    terms = [
-        _extended(one, rule, ruled if rule else own(one), sought, context) for each in kinds for one in subtypes(each)
-    ]
-    known = tuple(term for term in terms if term is not None)
-    return _any(known) if known else _undefined
+    own: dict[int, Needle | None] = {}
+    each = [one for kind in kinds for one in subtypes(kind)]
+    for one in [] if rule else each:
+        if needle.likeness(one) not in own:
+            own[needle.likeness(one)] = needle.equality(one, sought.value, context)
+    matchers = [_extended(one, rule, ruled if rule else own[needle.likeness(one)], sought, context) for one in each]
+    known = [matcher for matcher in matchers if matcher is not None]
+    return _any(known) if known else _UNDEFINED
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, test: Test | None, sought: Extensible, context: NamingContext
-) -> Term | None:
+    kind: AttributeType, rule: MatchingRule | None, asked: Needle | None, sought: Extensible, context: NamingContext
+) -> Matcher | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
-    :param test: the rule's, or without one the attribute's own.
+    :param asked: by the rule, or without one by the attribute's own.
     """
-    if test is None or (rule is not None and not applies(rule, kind, context)):
+    if asked is None or (rule is not None and not applies(rule, kind, context)):
         return None
+    if not (rule or sought.dn_attributes):
+        return _on(kind, asked, context)
     search = _ruled_haystack(rule.family) if rule else _own_haystack(kind, context)
 
     def term(entry: Entry) -> bool:
         values = [value.decode() for value in entry.attribute(kind.name)]
         if sought.dn_attributes:
             values += _dn_values(entry.dn, kind)
-        return bool(values) and test(search(values))
+        return bool(values) and asked.test(search(values))
 
-    return term if rule or sought.dn_attributes else _on(kind, test)
+    return Matcher(term)
 
 
 def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:
@@ -202,6 +305,8 @@ def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iter
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.kind.family is Family.TEXT and context.lenient:
         return haystack.of_texts
+    if kind.kind.family is Family.NUMBER and context.lenient:
+        return lambda values: haystack.of_numbers(filter(None, (number.parse(text, context.region) for text in values)))
     return _ruled_haystack(kind.kind.family)
 
 
@@ -209,8 +314,8 @@ def _ruled_haystack(family: Family) -> Callable[[Iterable[str]], str]:
     return lambda values: haystack.of_values(family, values)
 
 
-def _ruled(rule: MatchingRule, value: bytes) -> Test | None:
-    """The test of a rule that was asked for by name: RFC 4517 to the letter."""
+def _ruled(rule: MatchingRule, value: bytes) -> Needle | None:
+    """What a rule looks for that was asked for by name: RFC 4517 to the letter."""
     text = needle.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None
@@ -234,7 +339,13 @@ def _dn_values(dn: str, kind: AttributeType) -> list[str]:
     return [value for rdn in Dn.parse(dn).rdns for name, value in rdn if attribute_type(name) is kind]
 
 
-def _all(terms: tuple[Term, ...]) -> Term:
+def _all(matchers: Sequence[Matcher]) -> Matcher:
+    terms = [matcher.holds for matcher in matchers if matcher is not _TRUE]
+    if not terms:
+        return _TRUE
+    if len(terms) == 1:
+        return next(matcher for matcher in matchers if matcher is not _TRUE)
+
     def term(entry: Entry) -> bool | None:
         result: bool | None = True
         for one in terms:
@@ -245,10 +356,16 @@ def _all(terms: tuple[Term, ...]) -> Term:
                 result = None
         return result
 
-    return term
+    return Matcher(term, plan.each([one.place for one in matchers]), any(one.calls for one in matchers))
 
 
-def _any(terms: tuple[Term, ...]) -> Term:
+def _any(matchers: Sequence[Matcher]) -> Matcher:
+    if _TRUE in matchers:
+        return _TRUE
+    if len(matchers) == 1:
+        return matchers[0]
+    terms = [matcher.holds for matcher in matchers]
+
     def term(entry: Entry) -> bool | None:
         result: bool | None = False
         for one in terms:
@@ -259,20 +376,24 @@ def _any(terms: tuple[Term, ...]) -> Term:
                 result = None
         return result
 
-    return term
+    return Matcher(term, plan.either([one.place for one in matchers]), any(one.calls for one in matchers))
 
 
-def _not(negated: Term) -> Term:
+def _not(negated: Matcher) -> Matcher:
+    holds = negated.holds
+
     def term(entry: Entry) -> bool | None:
-        found = negated(entry)
+        found = holds(entry)
         return None if found is None else not found
 
-    return term
+    return Matcher(term)
 
 
-def _undefined(_entry: Entry) -> None:
-    return None
+def always(_entry: Entry) -> bool:
+    """Holds for every entry."""
+    return True
 
 
-def _false(_entry: Entry) -> bool:
-    return False
+_TRUE: Final = Matcher(always)
+_FALSE: Final = Matcher(lambda _entry: False, plan.NOWHERE)
+_UNDEFINED: Final = Matcher(lambda _entry: None, plan.NOWHERE)

@@ -1,32 +1,66 @@
 # SPDX-License-Identifier: MIT
 """What is asked of an attribute, prepared once a search: a test that takes the haystack of an entry's values.
 
+With the test go *clues*, by which an index finds the haystacks that may pass it: of each clue, a haystack that passes
+holds at least one string.  No clues: any haystack may pass.
+
 Every function returns None where the asked value makes no sense for the attribute: the filter's term is Undefined
 then (RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from ldapgw import number
+from ldapgw import dialstring, number
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.haystack import lines_of, number_of
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.schema import AttributeType, Family, matching_rule
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, matching_rule
 from ldapgw.directory.syntax import conforms
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
 Test = Callable[[str], bool]
+
+# Strings as they stand in a haystack, of which one has to be there.  One behind `ENDING` is the end of a number, as
+# `ldapgw.number` gives it.
+Clue = tuple[str, ...]
+ENDING: Final = "#"
+
+
+class Needle(NamedTuple):
+    """What is looked for in a haystack.
+
+    :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
+    :ivar strings: if not empty, the test is whether one of these is in the haystack, and nothing else.
+    """
+
+    test: Test
+    clues: tuple[Clue, ...] = ()
+    between: tuple[str, str] | None = None
+    strings: Clue = ()
+
 
 # One part of a substring assertion: the strings of which one has to be there, or a pattern of keypad letters.
 Part = tuple[str, ...] | re.Pattern[str]
 
+# Behind every line.
+_LAST: Final = "\U0010ffff"
+
+# Keys that are spelt out for an index: there are up to five signs on each.
+_SPELT: Final = 3
+
 # Attributes that a person dials with the keypad's letters.
 _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
-_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.NUMBER))
+_KINDS = [(kind.kind, kind.name in _DIALLED) for kind in ATTRIBUTE_TYPES]
+_LIKENESS = {kind.name: _KINDS.index((kind.kind, kind.name in _DIALLED)) for kind in ATTRIBUTE_TYPES}
+
+_STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
@@ -37,12 +71,17 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
         return value.decode("iso-8859-1") if lenient else None
 
 
-def likeness(kind: AttributeType) -> tuple[object, bool]:
-    """What two attributes share whose values are compared in the same way: one test serves both."""
-    return kind.kind, kind.name in _DIALLED
+def likeness(kind: AttributeType) -> int:
+    """A number that two attributes share whose values are compared in the same way: one needle serves both."""
+    return _LIKENESS[kind.name]
 
 
-def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Test | None:
+def is_listed(kind: AttributeType) -> bool:
+    """Whether the attribute's own rule compares line by line."""
+    return kind.kind.equality == "caseIgnoreListMatch"
+
+
+def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
     """Whether one of the values is the one asked for."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
@@ -51,32 +90,61 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Test 
         return same_number(text, context)
     if context.lenient and kind.kind.family is Family.TEXT:
         return _same_text(kind, text)
-    return strict_equality(kind.kind.family, text) if context.lenient or _can_equal(kind, text) else None
+    if not (context.lenient or _can_equal(kind, text)):
+        return None
+    return _of_kind(kind, strict_equality(_family(kind), text))
 
 
-def strict_equality(family: Family, text: str) -> Test | None:
+def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
+    """Whether one of the values is about the one asked for: leniently, whether it has these words in a row."""
+    text = text_of(value, lenient=context.lenient)
+    if text is None or not context.lenient or kind.kind.family is not Family.TEXT:
+        return equality(kind, value, context)
+    return _text_parts(kind, ("", f" {text} ", ""))
+
+
+def strict_equality(family: Family, text: str) -> Needle | None:
     """Whether one of the values is the one asked for, by the family's equality rule of RFC 4517."""
     line = prepare.line(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
-def same_number(text: str, context: NamingContext) -> Test:
-    """Whether one of the values is this telephone number; nothing that cannot be dialled is one."""
-    asked = number.readings(text, context.region, context.outside_line)
-    tails = tuple(dict.fromkeys(tail for reading in asked for tail in number.tails(reading)))
+def same_number(text: str, context: NamingContext) -> Needle:
+    """Whether one of the values is this telephone number; nothing that cannot be dialled is one.
+
+    The number is read, which is the dear part, only when a haystack comes that might hold it.
+    """
+    known = number.asked(text, context.region, context.outside_line)
+    if not known.tails:
+        return NEVER
+    tails = known.tails
+    # The first of a line's forms: nearly always it is the one that was asked for.
+    written = [f"\n\t{writing}\t" for writing in known.writings if writing[0] == "+"]
+    asked: list[number.Number] = []
 
     def test(haystack: str) -> bool:
-        if not any(tail in haystack for tail in tails):
-            return False
-        stored = map(number_of, lines_of(haystack))
-        return any(number.same(one, reading) for one in stored for reading in asked)
+        for one in written:
+            if one in haystack:
+                return True
+        for tail in tails:
+            if tail in haystack:
+                return holds(haystack)
+        return False
 
-    return test
+    def holds(haystack: str) -> bool:
+        stored = [number_of(line) for line in lines_of(haystack)]
+        if any(one.e164 in known.writings or one.national in known.writings for one in stored):
+            return True
+        if not asked:
+            asked.extend(number.readings(text, context.region, context.outside_line))
+        return any(number.is_meant(one, asked) for one in stored)
+
+    return Needle(test, (tuple([ENDING + tail for tail in tails]),))
 
 
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
-) -> Test | None:
+) -> Needle | None:
     """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
     parts = [text_of(part or b"", lenient=context.lenient) for part in (initial, *middle, final)]
     texts = [part for part in parts if part is not None]
@@ -85,15 +153,15 @@ def substrings(
     if not context.lenient and (b"" in (initial, *middle, final) or not _can_hold(kind, texts)):
         return None
     if not any(texts):
-        return _always
+        return ALWAYS
     if context.lenient and kind.kind.family is Family.NUMBER:
         return _number_parts(texts, context)
     if context.lenient and kind.kind.family is Family.TEXT:
         return _text_parts(kind, texts)
-    return strict_substrings(kind.kind.family, texts)
+    return _of_kind(kind, strict_substrings(_family(kind), texts))
 
 
-def strict_substrings(family: Family, texts: Sequence[str]) -> Test | None:
+def strict_substrings(family: Family, texts: Sequence[str]) -> Needle | None:
     """Whether one of the values holds the parts in their order, by the rules of RFC 4517.
 
     :param texts: initial, any number of "any", and final; empty where there is none.
@@ -109,23 +177,36 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Test | None:
     return _in_order(parts, "\n")
 
 
-def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Test | None:
+def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Needle | None:
     """Whether one of the values is at or behind (`greater`) the asked one, or at or before it, as people sort."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
     if context.lenient and kind.kind.family is Family.TEXT:
-        return _compared(operator.ge if greater else operator.le, f" {fold.collation(text)} ")
+        return _bounded(f" {fold.collation(text)} ", greater=greater)
     if not kind.kind.ordering or not (context.lenient or _can_equal(kind, text)):
         return None
     line = prepare.line(kind.kind.family, text)
-    return None if line is None else _compared(operator.ge if greater else operator.le, line)
+    return None if line is None else _bounded(line, greater=greater)
 
 
-def strict_before(family: Family, text: str) -> Test | None:
+def strict_before(family: Family, text: str) -> Needle | None:
     """Whether one of the values sorts before the asked one: an ordering rule by its name (RFC 4517 4.2)."""
     line = prepare.line(family, text)
-    return None if line is None else _compared(operator.lt, line)
+    return None if line is None else _compared(operator.lt, line, ("", line))
+
+
+def _family(kind: AttributeType) -> Family:
+    """How values compare by the attribute's own equality rule."""
+    return Family.LIST if is_listed(kind) else kind.kind.family
+
+
+def _of_kind(kind: AttributeType, asked: Needle | None) -> Needle | None:
+    """What is looked for in values as they are kept: lines of text are kept in one."""
+    if asked is None or not is_listed(kind):
+        return asked
+    test = asked.test
+    return Needle(lambda haystack: test("".join(f"\n{prepare.listing(line)}" for line in lines_of(haystack)) + "\n"))
 
 
 def _can_equal(kind: AttributeType, text: str) -> bool:
@@ -139,16 +220,15 @@ def _can_hold(kind: AttributeType, parts: Iterable[str]) -> bool:
     return all(_can_equal(kind, part) for part in parts if part)
 
 
-def _same_text(kind: AttributeType, text: str) -> Test:
+def _same_text(kind: AttributeType, text: str) -> Needle:
     pattern = fold.keypad(text) if kind.name in _DIALLED else None
     if pattern:
-        search = re.compile(f"\n {pattern.pattern} \n").search
-        return lambda haystack: search(haystack) is not None
+        return _in_order([re.compile(f"\n {pattern.pattern} \n")], "\n")
     forms = fold.asked(text)
-    return _any_of([f"\n {form} \n" for form in forms]) if forms else _always
+    return _any_of(tuple(f"\n {form} \n" for form in forms)) if forms else ALWAYS
 
 
-def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Test:
+def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Needle:
     """The parts' forms; the initial one may stand at the start of any word."""
     last = len(texts) - 1
     parts: list[Part] = []
@@ -162,27 +242,29 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Test:
             parts.append(re.compile(before + pattern.pattern + behind))
         elif forms := fold.asked(text):
             parts.append(tuple(before + form + behind for form in forms))
-    return _in_order(parts, "\n") if parts else _always
+    return _in_order(parts, "\n") if parts else ALWAYS
 
 
-def _number_parts(texts: Sequence[str], context: NamingContext) -> Test:
+def _number_parts(texts: Sequence[str], context: NamingContext) -> Needle:
     """The parts of one of a number's forms; a long end alone is looked for as a number is."""
     initial, *middle, final = texts
-    if any(sign.isalpha() for text in texts for sign in text[: number.LONGEST]):
-        return _never
+    if any(sign.isalpha() for text in texts for sign in dialstring.unwrapped(dialstring.clean(text))):
+        return NEVER
     parts: list[Part] = []
     if initial:
         beginnings = number.beginnings(initial, context.region, context.outside_line)
         parts.append(tuple("\t" + form for form in beginnings))
-    parts.extend((number.dial_text(text),) for text in middle if text)
+    parts.extend((dialstring.dial_text(text),) for text in middle if text)
     if final:
-        parts.append((number.dial_text(final) + "\t",) if number.dial_text(final) else ())
+        parts.append((dialstring.dial_text(final) + "\t",) if dialstring.dial_text(final) else ())
     if not all(parts) or ("",) in parts:
-        return _never
+        return NEVER
     held = _in_order(parts, "\t")
-    if len(parts) == 1 and len(number.dial_text(final)) >= number.SHORTEST_PUBLIC:
+    if len(parts) == 1 and len(dialstring.dial_text(final)) >= SHORTEST_PUBLIC:
+        dialled = dialstring.dial_text(final)
         same = same_number(final, context)
-        return lambda haystack: held(haystack) or same(haystack)
+        tails = (*itertools.chain(*same.clues), ENDING + dialled[-SHORTEST_PUBLIC:])
+        return Needle(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
     return held
 
 
@@ -196,32 +278,42 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     return before + inner + behind
 
 
-def _any_of(needles: Sequence[str]) -> Test:
-    if len(needles) == 1:
-        needle = needles[0]
-        return lambda haystack: needle in haystack
-    return lambda haystack: any(needle in haystack for needle in needles)
+def _any_of(strings: Clue) -> Needle:
+    if len(strings) == 1:
+        one = strings[0]
+        return Needle(lambda haystack: one in haystack, (strings,), strings=strings)
+    return Needle(lambda haystack: any(one in haystack for one in strings), (strings,), strings=strings)
 
 
-def _in_order(parts: Sequence[Part], separator: str) -> Test:
+def _in_order(parts: Sequence[Part], separator: str) -> Needle:
     """Whether all parts stand one behind the other within one line."""
-    if len(parts) == 1:
-        return _anywhere(parts[0])
-    anywhere = [_anywhere(part) for part in parts]
+    each = [_anywhere(part) for part in parts]
+    if len(each) == 1:
+        return each[0]
+    anywhere = [part.test for part in each]
 
     def test(haystack: str) -> bool:
         if not all(found(haystack) for found in anywhere):
             return False
         return any(_holds(separator + line + separator, parts) for line in haystack.split(separator))
 
-    return test
+    return Needle(test, tuple(clue for part in each for clue in part.clues))
 
 
-def _anywhere(part: Part) -> Test:
+def _anywhere(part: Part) -> Needle:
     if isinstance(part, tuple):
         return _any_of(part)
     search = part.search
-    return lambda haystack: search(haystack) is not None
+    return Needle(lambda haystack: search(haystack) is not None, _spelt(part.pattern))
+
+
+def _spelt(pattern: str) -> tuple[Clue, ...]:
+    """What a pattern of keypad letters can begin with: all that its first keys can mean, unless one is a blank."""
+    before, *keys = pattern.split("[", _SPELT + 1)
+    keys = [key.partition("]")[0] for key in keys[:_SPELT]]
+    if not keys or any(" " in key for key in keys) or "1" in pattern:
+        return ()
+    return (tuple(before + "".join(letters) for letters in itertools.product(*keys)),)
 
 
 def _holds(line: str, parts: Iterable[Part]) -> bool:
@@ -243,13 +335,14 @@ def _end(part: Part, line: str, position: int) -> int:
     return match.end() if match else -1
 
 
-def _compared(compare: Callable[[str, str], bool], asked: str) -> Test:
-    return lambda haystack: any(compare(line, asked) for line in lines_of(haystack))
+def _bounded(asked: str, *, greater: bool) -> Needle:
+    return _compared(operator.ge, asked, (asked, _LAST)) if greater else _compared(operator.le, asked, ("", asked))
 
 
-def _always(_haystack: str) -> bool:
-    return True
+def _compared(compare: Callable[[str, str], bool], asked: str, between: tuple[str, str]) -> Needle:
+    return Needle(lambda haystack: any(compare(line, asked) for line in lines_of(haystack)), between=between)
 
 
-def _never(_haystack: str) -> bool:
-    return False
+ALWAYS: Final = Needle(lambda _haystack: True)
+# A clue without a string: no haystack passes.
+NEVER: Final = Needle(lambda _haystack: False, ((),))

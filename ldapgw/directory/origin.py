@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +16,18 @@ Attributes = Mapping[str, tuple[bytes, ...]]
 
 class Origin(Protocol):
     """Anything that knows an entry's operational attributes."""
+
+    @property
+    def suffix(self) -> bytes:
+        """What its entries' names end with, from the comma on; empty: they are whole."""
+
+    @property
+    def path(self) -> str:
+        """What makes an entry's UUID its own besides its RDN; the same for ever; empty: there is one entry."""
+
+    @property
+    def rank(self) -> int:
+        """Of two entries for the same person, the one with the lower rank counts."""
 
     def operational(self, dn: str, updated: float) -> Attributes:
         """The operational attributes by name.
@@ -29,11 +41,16 @@ class Place:
     """The origin of contacts: the entry below which they all stand.
 
     :ivar dn: the name of that entry.
-    :ivar path: what makes an entry's UUID its own besides its RDN; the same for ever.
     """
 
     dn: str
     path: str
+    rank: int = 0
+    suffix: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Encode the name once."""
+        object.__setattr__(self, "suffix", f",{self.dn}".encode("utf-8", "replace"))
 
     def rdn(self, dn: str) -> str:
         """The first part of an entry's name."""
@@ -53,6 +70,9 @@ class Fixed:
     """The origin of an entry that there is one of."""
 
     attributes: Attributes
+    suffix: bytes = b""
+    path: str = ""
+    rank: int = 2
 
     def operational(self, dn: str, updated: float) -> Attributes:  # noqa: ARG002 - an Origin is asked with both
         """As given."""

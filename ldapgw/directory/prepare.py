@@ -11,6 +11,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
@@ -29,6 +30,10 @@ _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 _UNSEEN = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
 
+# Stands between two lines of one value.
+LINE: Final = "\v"
+
+
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
     """The words of a string after RFC 4518's map, normalize and case folding (not with `exact`)."""
     if text.isascii():
@@ -42,6 +47,16 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
 def string(text: str, *, exact: bool = False) -> str:
     """A string as RFC 4518 2.6.1 leaves it: a blank at each end, two between words."""
     return f" {'  '.join(words(text, exact=exact))} "
+
+
+def listing(text: str) -> str:
+    """Lines parted by dollars (RFC 4517 3.3.28), each as `string` leaves it but for the blanks at its ends.
+
+    They are parted by a sign that no part of a substring assertion holds, so that none reaches over two of them
+    (RFC 4517 4.2.12).  What `string` has prepared may be given too.
+    """
+    lines = (line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$"))
+    return f" {LINE.join(string(line).strip() for line in lines)} "
 
 
 def telephone(text: str) -> str:
@@ -111,6 +126,7 @@ _LINES: dict[Family, Callable[[str], str | None]] = {
     Family.TEXT: string,
     Family.IDENTIFIER: string,
     Family.EXACT: lambda text: string(text, exact=True),
+    Family.LIST: listing,
     Family.NUMBER: telephone,
     Family.OID: identifier,
     Family.DEFINITION: definition,

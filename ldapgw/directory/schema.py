@@ -19,6 +19,7 @@ class Family(Enum):
     NUMBER = auto()  # telephone numbers: compared as such, if the tenant's matching is lenient
     IDENTIFIER = auto()  # case does not matter, everything else does
     EXACT = auto()
+    LIST = auto()  # lines of text
     OID = auto()
     DEFINITION = auto()  # a definition in the subschema, compared by its OID
     DN = auto()
@@ -133,8 +134,8 @@ MATCHING_RULES = (
     MatchingRule("caseExactMatch", "2.5.13.5", _SYNTAX + "15", _EQUALITY, Family.EXACT),
     MatchingRule("caseExactOrderingMatch", "2.5.13.6", _SYNTAX + "15", _ORDERING, Family.EXACT),
     MatchingRule("caseExactSubstringsMatch", "2.5.13.7", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.EXACT),
-    MatchingRule("caseIgnoreListMatch", "2.5.13.11", _SYNTAX + "41", _EQUALITY, Family.IDENTIFIER),
-    MatchingRule("caseIgnoreListSubstringsMatch", "2.5.13.12", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.IDENTIFIER),
+    MatchingRule("caseIgnoreListMatch", "2.5.13.11", _SYNTAX + "41", _EQUALITY, Family.LIST),
+    MatchingRule("caseIgnoreListSubstringsMatch", "2.5.13.12", _SUBSTRING_ASSERTION, _SUBSTRINGS, Family.LIST),
     MatchingRule("booleanMatch", "2.5.13.13", _SYNTAX + "7", _EQUALITY, Family.BOOLEAN),
     MatchingRule("integerMatch", "2.5.13.14", _SYNTAX + "27", _EQUALITY, Family.INTEGER),
     MatchingRule("telephoneNumberMatch", "2.5.13.20", _SYNTAX + "50", _EQUALITY, Family.NUMBER),
@@ -249,9 +250,10 @@ OBJECT_CLASSES = (
 )  # fmt: skip
 
 _TYPES = {
-    name.lower(): kind
+    spelling: kind
     for kind in ATTRIBUTE_TYPES
     for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.others, *kind.nicknames)
+    for spelling in (name, name.lower())
 }
 _CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}
 _RULES = {name.lower(): rule for rule in MATCHING_RULES for name in (rule.name, rule.oid)}
@@ -266,7 +268,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
     One with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
     """
-    return _TYPES.get(description.lower())
+    return _TYPES.get(description) or _TYPES.get(description.lower())
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:

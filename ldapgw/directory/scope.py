@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Self
 
-from ldapgw.directory.book import Book, Label, Shelves
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import Book, Label
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import Entry
@@ -18,6 +20,8 @@ from ldapgw.directory.filters import Scope
 from ldapgw.directory.naming import ROOT, NamingContext
 from ldapgw.directory.origin import SUBSCHEMA_DN
 from ldapgw.directory.rootdse import subschema, tenant_entry
+from ldapgw.directory.shelf import Shelf
+from ldapgw.directory.union import shelves
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError, ResultCode
 
@@ -29,15 +33,24 @@ _ORDER = attrgetter("order")
 class Region:
     """A part of the tree in which one filter means one thing.
 
-    :ivar single: the tenant, the books and labels, in their order; or the one entry that was asked for.
-    :ivar shelves: ordered entries; of two for the same person, the one on the earlier shelf counts.
-    :ivar callers: books that tell a caller's name and no more.
+    :ivar above: the tenant, the books and labels; or the one entry that was asked for.
+    :ivar shelves: the contacts.
+    :ivar callers: contacts of books that tell a caller's name and no more.
+    :ivar own: the path of the viewer's own book: of two entries for the same person, the one in it counts.
+    :ivar mixed: whether the contacts are of several books, in which there may be the same person.
     """
 
     context: NamingContext
-    single: tuple[Entry, ...] = ()
-    shelves: tuple[tuple[Entry, ...], ...] = ()
-    callers: tuple[tuple[Entry, ...], ...] = ()
+    above: tuple[Shelf, ...] = ()
+    shelves: tuple[Shelf, ...] = ()
+    callers: tuple[Shelf, ...] = ()
+    own: str = ""
+    mixed: bool = False
+
+    @classmethod
+    def of(cls, context: NamingContext, *entries: Entry) -> Self:
+        """A few entries, and nothing below them."""
+        return cls(context, (Shelf(tuple(sorted(entries, key=_ORDER))),) if entries else ())
 
 
 def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, ...]:
@@ -50,9 +63,9 @@ def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, 
     except InvalidDn:
         raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
     if not dn.rdns and scope is Scope.BASE_OBJECT:
-        return (Region(ROOT, (dit.root_dse(viewer),)),)
+        return (Region.of(ROOT, dit.root_dse(viewer)),)
     if dn.key == _SUBSCHEMA:
-        return () if scope is Scope.SINGLE_LEVEL else (Region(ROOT, (subschema(),)),)
+        return () if scope is Scope.SINGLE_LEVEL else (Region.of(ROOT, subschema()),)
     if not viewer.access:
         raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
     views = tuple(_views(dit, viewer))
@@ -76,7 +89,7 @@ class _View:
     def whole(self, scope: Scope) -> Region:
         """The tenant's tree, seen from the root of all trees."""
         tenant = tenant_entry(self.directory.context)
-        return Region(self.directory.context, (tenant,)) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
+        return Region.of(self.directory.context, tenant) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
 
     def below(self, dn: Dn, depth: int, scope: Scope) -> Region:
         """The entry of a name, and what lies below it as far as the scope reaches.
@@ -98,44 +111,50 @@ class _View:
         return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
 
     def _tenant(self, scope: Scope) -> Region:
-        context = self.directory.context
+        directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)
         if scope is Scope.BASE_OBJECT:
-            return Region(context, (tenant,))
-        books = self.directory.visible(self.access)
+            return Region.of(context, tenant)
         if scope is Scope.SINGLE_LEVEL:
-            return Region(context, tuple(sorted((book.container for book in books), key=_ORDER)))
-        branches = sorted(books, key=lambda book: book.container.order)
-        single = (tenant, *(container for book in branches for container in _containers(book)))
-        callers = tuple(book.shelves.contacts.entries for book in self.directory.callers(self.access))
-        return Region(context, single, tuple(map(self._entries, books)), callers)
+            return Region.of(context, *(book.container for book in directory.visible(self.access)))
+        own, union = directory.own(self.access), directory.union
+        above = [Shelf((tenant,)), *shelves(union.containers)]
+        contacts = [*union.form(per_number=self.per_number)]
+        if own is not None and own.sharing is not Sharing.SHARED:
+            above.append(own.containers)
+            contacts[:0] = self._entries(own)
+        return Region(
+            context,
+            tuple(above),
+            tuple(contacts),
+            shelves(union.callers),
+            f"{context.name}/{self.access.book}",
+            mixed=bool(union.contacts) and (len(directory.visible(self.access)) > 1),
+        )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> Region:
         """A book or a label; the contacts of a label are found in it alone."""
         own = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
-            return Region(self.directory.context, own)
-        single = (*own, *(label.container for label in labels))
-        return Region(self.directory.context, single, (self._entries(branch),))
+            return Region.of(self.directory.context, *own)
+        above = Region.of(self.directory.context, *own, *(label.container for label in labels)).above
+        return Region(self.directory.context, above, self._entries(branch))
 
     def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> Region:
         """A contact by its name, in either form.
 
         :param depth: how many parts of the name stand before the branch's.
         """
-        entry = _by_uid(branch.shelves, _only(dn, depth - 1, "uid"))
+        uid = _only(dn, depth - 1, "uid")
+        entry = None if uid is None else branch.shelves.of_uid(uid)
         if entry is None:
             raise _missing(str(dn.parent(depth)))
         if depth > 1:
             raise _missing(str(dn.parent(depth - 1)))
-        return Region(self.directory.context, () if scope is Scope.SINGLE_LEVEL else (entry,))
+        return Region.of(self.directory.context, *(() if scope is Scope.SINGLE_LEVEL else (entry,)))
 
-    def _entries(self, branch: Book | Label) -> tuple[Entry, ...]:
-        return branch.shelves.form(per_number=self.per_number).entries
-
-
-def _containers(book: Book) -> tuple[Entry, ...]:
-    return (book.container, *(label.container for label in book.labels))
+    def _entries(self, branch: Book | Label) -> tuple[Shelf, ...]:
+        return branch.shelves.form(per_number=self.per_number)
 
 
 def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
@@ -149,13 +168,6 @@ def _only(dn: Dn, at: int, kind: str) -> str | None:
     """The folded value of one part of a name, if it is of this type alone."""
     rdn = dn.key[at]
     return dict(rdn).get(kind) if len(rdn) == 1 else None
-
-
-def _by_uid(shelves: Shelves, uid: str | None) -> Entry | None:
-    if uid is None:
-        return None
-    found = shelves.contacts.by_uid.get(uid)
-    return found if found or shelves.numbers is None else shelves.numbers.by_uid.get(uid)
 
 
 def _missing(matched: str) -> DirectoryError:

@@ -7,13 +7,40 @@ A search keeps the tree that it began with: a sync in the middle of it changes n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
+from ldapgw.directory.selection import Selection
 from ldapgw.directory.viewer import Viewer
-from ldapgw.directory.walk import walk
+from ldapgw.directory.walk import Batch, batches, walk
 from ldapgw.errors import DirectoryError, ResultCode
+
+
+class Portion(Protocol):
+    """Some of the entries that a search finds."""
+
+    def __len__(self) -> int: ...
+
+    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
+        """From the one at `start` on, at most `count` of them as whole SearchResultEntries, without the message id."""
+
+
+class Single:
+    """An entry as a portion."""
+
+    __slots__ = ("_entry",)
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+
+    def __len__(self) -> int:
+        return 1
+
+    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:  # noqa: ARG002
+        """It."""
+        return [self._entry.encode(selection, types_only=types_only)]
 
 
 def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry | None]:
@@ -28,6 +55,22 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
     return limited((hit and hit.entry for hit in walk(dit, viewer, request)), request.size_limit)
 
 
+def portions(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) -> Iterator[Batch | None]:
+    """The same in portions, none of them empty.
+
+    :param size_limit: the one to keep; more than 0.
+    """
+    left = size_limit
+    for batch in batches(dit, viewer, request):
+        if batch is not None:
+            if len(batch) > left:
+                if left:
+                    yield batch.first(left)
+                raise _more()
+            left -= len(batch)
+        yield batch
+
+
 def limited(entries: Iterable[Entry | None], size_limit: int) -> Iterator[Entry | None]:
     """No more entries than a limit allows; 0: all.
 
@@ -37,6 +80,10 @@ def limited(entries: Iterable[Entry | None], size_limit: int) -> Iterator[Entry 
     for entry in entries:
         if entry is not None:
             if sent == size_limit > 0:
-                raise DirectoryError(ResultCode.SIZE_LIMIT_EXCEEDED, "there are more entries")
+                raise _more()
             sent += 1
         yield entry
+
+
+def _more() -> DirectoryError:
+    return DirectoryError(ResultCode.SIZE_LIMIT_EXCEEDED, "there are more entries")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from ldapgw.ber import octets
@@ -13,9 +14,13 @@ from ldapgw.directory.schema import AttributeType, attribute_type, attributes_of
 Named = tuple[bytes, str]
 
 
-@dataclass(frozen=True, slots=True)
+# Different selections of phones that are kept read, and the most octets of one.
+_KEPT, _LONGEST_KEPT = 256, 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """An attribute selection.
+    """An attribute selection; two are the same only if they are one.
 
     :ivar named: user attributes asked for by name.
     :ivar operational: operational attributes asked for by name.
@@ -48,6 +53,14 @@ class Selection:
             all_user=not asked or "*" in asked,
             all_operational="+" in asked,
         )
+
+
+def select(attributes: tuple[str, ...]) -> Selection:
+    """The selection of what was asked for: the same one each time, unless nobody has asked for it for long."""
+    return _select(attributes) if sum(map(len, attributes)) <= _LONGEST_KEPT else Selection.parse(attributes)
+
+
+_select = lru_cache(_KEPT)(Selection.parse)
 
 
 def _named(name: str) -> tuple[AttributeType, ...]:

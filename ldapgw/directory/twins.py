@@ -6,9 +6,11 @@ from __future__ import annotations
 from ldapgw.directory import fold, haystack, order
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.person import NUMBER_ATTRIBUTES
-from ldapgw.directory.schema import attribute_type
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, attribute_type
 
 _NUMBERS = tuple(kind for kind in map(attribute_type, dict.fromkeys(NUMBER_ATTRIBUTES.values())) if kind)
+
+_UID = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "uid")
 
 
 def is_same_person(kept: Entry, other: Entry) -> bool:
@@ -17,7 +19,7 @@ def is_same_person(kept: Entry, other: Entry) -> bool:
     A caller of a book that cannot be browsed has lost its other numbers (and its uid): the one left is enough.
     """
     theirs, ours = _reached(kept), _reached(other)
-    held = theirs == ours if "uid" in other.shape else ours <= theirs
+    held = theirs == ours if other.haystack(_UID) is not None else ours <= theirs
     return held and (_is_whole(kept) or _name(kept) == _name(other))
 
 

@@ -8,7 +8,6 @@ is there no more: that is found by bisection, not by walking.  A walk keeps the 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
@@ -18,15 +17,20 @@ from ldapgw.directory.callers import caller
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, SearchRequest
-from ldapgw.directory.matching import Term, numbers_named, prepare, weight
+from ldapgw.directory.matching import Matcher, always, numbers_named, prepare, weight
 from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.plan import Place
 from ldapgw.directory.scope import Region, regions
+from ldapgw.directory.selection import Selection
+from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.twins import is_same_person
 from ldapgw.directory.viewer import Viewer
 
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
 _LOOKS = 800
 _MOST_ENTRIES = 200
+# The first ones: what an index has found for a phone, which wants a list of 50 at most.
+_FIRST = 64
 
 _ORDER = attrgetter("order")
 
@@ -53,11 +57,38 @@ class Hit(NamedTuple):
         return self.area.start + self.entry.order
 
 
-class _Found(NamedTuple):
-    """An entry with the place of its shelf."""
+class Batch:
+    """Entries that match, in their order, on one shelf.
+
+    :ivar positions: theirs on the shelf.
+    """
+
+    __slots__ = ("area", "positions", "shelf")
+
+    def __init__(self, area: Area, shelf: Shelf, positions: Sequence[int]) -> None:
+        self.area = area
+        self.shelf = shelf
+        self.positions = positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def first(self, count: int) -> Batch:
+        """The first so many of them."""
+        return Batch(self.area, self.shelf, self.positions[:count])
+
+    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
+        """Some of them as whole SearchResultEntries, ready to stand behind a message id."""
+        return self.shelf.encoded(self.positions[start : start + count], selection, types_only=types_only)
+
+
+class Found(NamedTuple):
+    """An entry that matches, and where it is from."""
 
     order: str
-    shelf: int
+    at: int
+    shelf: Shelf
+    position: int
     entry: Entry
 
 
@@ -69,16 +100,26 @@ def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> I
         before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
+    for batch in batches(dit, viewer, request, after):
+        if batch is None:
+            yield None
+        else:
+            yield from [Hit(batch.area, batch.shelf.entries[position]) for position in batch.positions]
+
+
+def batches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Batch | None]:
+    """The same in batches, none of them empty; None is a breath."""
     for at, region in enumerate(regions(dit, viewer, request.base, request.scope)):
-        matches = prepare(request.filter, region.context)
+        matcher = prepare(request.filter, region.context)
         step = max(1, min(_MOST_ENTRIES, _LOOKS // weight(request.filter)))
         above, below = (Area(f"{at:04x}{level}", region.context) for level in (0, 1))
         if after < below.start:
-            for entry in _above(region.single, matches, step, _behind(above, after)):
-                yield Hit(above, entry) if entry else None
+            yield from _matching(above, region.above, matcher, step, _behind(above, after))
         if after[: len(below.start)] <= below.start:
-            for entry in _below(region, request.filter, matches, step, _behind(below, after)):
-                yield Hit(below, entry) if entry else None
+            callers = yield from _callers(region, request.filter, step)
+            shelves, mixed = (*region.shelves, *callers), region.mixed or bool(callers)
+            own = region.own if mixed else None
+            yield from _matching(below, shelves, matcher, step, _behind(below, after), own)
 
 
 def _behind(area: Area, after: str) -> str | None:
@@ -86,72 +127,96 @@ def _behind(area: Area, after: str) -> str | None:
     return after[len(area.start) :] if after.startswith(area.start) else None
 
 
-def _above(entries: Sequence[Entry], matches: Term, step: int, behind: str | None) -> Iterator[Entry | None]:
-    yield from _steps([entry for entry in entries if behind is None or entry.order > behind], 0, matches, step)
+def _matching(
+    area: Area, shelves: Sequence[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None = None
+) -> Iterator[Batch | None]:
+    """The matching entries of one area.
 
-
-def _below(region: Region, sought: Filter, matches: Term, step: int, behind: str | None) -> Iterator[Entry | None]:
-    shelves = [*region.shelves]
-    if region.callers:
-        shelves.append((yield from _callers(region, sought, step)))
-    filled = [shelf for shelf in shelves if shelf]
-    if len(filled) == 1:
-        start = 0 if behind is None else bisect_right(filled[0], behind, key=_ORDER)
-        yield from _steps(filled[0], start, matches, step)
+    :param own: the path of the viewer's own book, where each person is to come once; None: they are different anyway.
+    """
+    if len(shelves) == 1 and own is None:
+        yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
     else:
-        yield from _merge(filled, matches, step, behind)
+        for found in _merge(shelves, matcher, step, behind, own):
+            yield found and Batch(area, found.shelf, (found.position,))
 
 
-def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Entry, ...]]:
+def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Shelf, ...]]:
     """What may be told of callers in books that cannot be browsed: nothing, unless the filter names their number."""
-    named = tuple(numbers_named(sought, region.context))
+    if not region.callers:
+        return ()
+    numbers = numbers_named(sought, region.context)
     found: dict[str, Entry] = {}
-    for shelf in region.callers if named else ():
-        for count, entry in enumerate(shelf, start=1):
-            known = caller(entry, named, region.context)
+    for shelf in region.callers if numbers.named else ():
+        for count, position in enumerate(shelf.find(numbers.place), start=1):
+            entry = shelf.entries[position]
+            known = caller(entry, numbers.named, region.context) if entry.origin.path != region.own else None
             if known is not None:
                 found.setdefault(known.dn, known)
             if count % step == 0:
                 yield None
-    return tuple(sorted(found.values(), key=_ORDER))
+    return (Shelf(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
 
 
-def _steps(entries: Sequence[Entry], start: int, matches: Term, step: int) -> Iterator[Entry | None]:
-    """The matching entries of one row, from a position on."""
-    for at in range(start, len(entries), step):
-        if at > start:
+def _steps(area: Area, shelf: Shelf, positions: Sequence[int], matcher: Matcher, step: int) -> Iterator[Batch | None]:
+    """The matching entries of one shelf among those at some positions."""
+    entries, holds = shelf.entries, matcher.holds
+    at, end = 0, min(step, _FIRST)
+    while at < len(positions):
+        if at:
             yield None
-        yield from [entry for entry in entries[at : at + step] if matches(entry)]
+        some = positions[at:end]
+        at, end = end, end + step
+        found = some if holds is always else [position for position in some if holds(entries[position])]
+        if found:
+            yield Batch(area, shelf, found)
 
 
-def _merge(shelves: Iterable[Sequence[Entry]], matches: Term, step: int, behind: str | None) -> Iterator[Entry | None]:
-    """The matching entries of several shelves in one order, each person once."""
+def _merge(
+    shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None
+) -> Iterator[Found | None]:
+    """The matching entries of several shelves in one order."""
     # All of one name are looked at together: which of them counts must not depend on where a page began.
-    first = "" if behind is None else f"{order.name_of(behind)}\0"
-    streams = (_numbered(at, shelf, first) for at, shelf in enumerate(shelves))
-    group: list[_Found] = []
+    first = None if behind is None else f"{order.name_of(behind)}\0"
+    streams = (_numbered(at, shelf, matcher.place, first) for at, shelf in enumerate(shelves))
+    holds = matcher.holds
+    group: list[Found] = []
+    name = None
     for count, found in enumerate(heapq.merge(*streams), start=1):
-        if matches(found.entry):
-            if group and order.name_of(group[0].order) != order.name_of(found.order):
-                yield from _persons(group, behind)
-                group = []
+        if holds(found.entry):
+            theirs = order.name_of(found.order)
+            if theirs != name:
+                yield from persons(group, behind, own)
+                group, name = [], theirs
             group.append(found)
         if count % step == 0:
             yield None
-    yield from _persons(group, behind)
+    yield from persons(group, behind, own)
 
 
-def _numbered(at: int, shelf: Sequence[Entry], first: str) -> Iterator[_Found]:
+def _numbered(at: int, shelf: Shelf, place: Place, first: str | None) -> Iterator[Found]:
     """A shelf's entries from an order on."""
-    start = bisect_left(shelf, first, key=_ORDER)
-    return (_Found(shelf[index].order, at, shelf[index]) for index in range(start, len(shelf)))
+    entries = shelf.entries
+    for position in shelf.find(place, first):
+        entry = entries[position]
+        yield Found(entry.order, at, shelf, position, entry)
 
 
-def _persons(group: Sequence[_Found], behind: str | None) -> Iterator[Entry]:
-    """Entries of one name, without those of a person who is on an earlier shelf too."""
+def persons(group: Sequence[Found], behind: str | None, own: str | None) -> Iterator[Found]:
+    """Entries of one name, without those of a person who has one in a book that goes before."""
     for found in group:
         if behind is not None and found.order <= behind:
             continue
-        earlier = (other.entry for other in group if other.shelf < found.shelf)
-        if not any(is_same_person(other, found.entry) for other in earlier):
-            yield found.entry
+        if own is None or len(group) == 1 or not _is_double(found, group, own):
+            yield found
+
+
+def _is_double(found: Found, group: Sequence[Found], own: str) -> bool:
+    before = _precedence(found.entry, own)
+    return any(is_same_person(other.entry, found.entry) for other in group if _precedence(other.entry, own) < before)
+
+
+def _precedence(entry: Entry, own: str) -> tuple[bool, int, str]:
+    """One's own book, then the shared ones, then the Workspace directory, then callers."""
+    origin = entry.origin
+    return origin.path != own, origin.rank, origin.path

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw import number
+from ldapgw import dialstring, number
 from ldapgw.contact import OTHER, Address, Contact, Kind, Phone, Source
 from ldapgw.google.text import clean, lines
 
@@ -177,7 +177,7 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
     untyped: set[tuple[str, str]] = set()
     unreadable = 0
     for item in _items(person, "phoneNumbers"):
-        canonical = clean(item.get("canonicalForm"), number.LONGEST)
+        canonical = clean(item.get("canonicalForm"), dialstring.LONGEST)
         typed = clean(item.get("value")) or canonical
         if not typed:
             continue

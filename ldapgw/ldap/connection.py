@@ -130,6 +130,10 @@ class LdapProtocol(Protocol):
         """Work on what came, unless we are at it already."""
         if self._closing:
             return
+        if self._is_at_rest() and (answer := self._session.answer_at_once(data)) is not None:
+            self._touch()
+            self._writer.write(answer)
+            return
         self._framer.feed(data)
         if not self._at_work and self._work(self._server.slice()):
             self._go_on()
@@ -177,6 +181,10 @@ class LdapProtocol(Protocol):
             self.close()
 
     # --- a slice of work --------------------------------------------------------------------------------------------
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is under way, so that what comes may be answered past everything."""
+        return not (self._at_work or self._framer.partial or self._writer.blocked)
 
     def _go_on(self) -> None:
         """Work in later reactor turns."""
@@ -257,8 +265,8 @@ class LdapProtocol(Protocol):
         match step:
             case Send(reply):
                 self._outbox.add(encode(reply))
-            case Run(message_id, entries, selection, types_only, time_limit):
-                self._answer = Answer(message_id, entries, selection, types_only=types_only, time_limit=time_limit)
+            case Run(message_id, portions, selection, types_only, time_limit):
+                self._answer = Answer(message_id, portions, selection, types_only=types_only, time_limit=time_limit)
             case HoldBack(result, login):
                 delay = self._server.penalty(self.address, login)
                 self._held_back = self._clock.callLater(delay, self._release, result)

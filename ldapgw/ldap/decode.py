@@ -15,7 +15,7 @@ from ldapgw.directory.filters import Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap import filter as filters
-from ldapgw.ldap.limits import ATTRIBUTES
+from ldapgw.ldap.limits import ATTRIBUTES, FILTER_OCTETS
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -82,10 +82,12 @@ def _search(content: Reader) -> SearchRequest:
 
 def _attributes(content: Reader) -> tuple[str, ...]:
     attributes: list[str] = []
+    names = 0
     while content:
-        if len(attributes) == ATTRIBUTES:
-            raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
         attributes.append(content.text("attributes"))
+        names += max(1, len(attributes[-1].split()))  # some phones write several into one
+        if names > ATTRIBUTES:
+            raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
     return tuple(attributes)
 
 
@@ -110,6 +112,8 @@ def _compare(content: Reader) -> CompareRequest:
     content.finish("compareRequest")
     request = CompareRequest(entry, assertion.text("attributeDesc"), assertion.octets("assertionValue"))
     assertion.finish("ava")
+    if len(request.value) > FILTER_OCTETS:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long")
     return request
 
 

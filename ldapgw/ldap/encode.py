@@ -26,12 +26,12 @@ _RESPONSES: Mapping[Operation, int] = {
 _RESPONSE_NAME, _RESPONSE_VALUE = 0x8A, 0x8B
 
 # An entry of six attributes has 200 octets, a full one 500: their envelopes are ready.
-_HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
+HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
 
 
 def message_head(length: int) -> bytes:
     """What stands before an LDAPMessage with a content of this length."""
-    return _HEADS[length] if length < len(_HEADS) else head(SEQUENCE, length)
+    return HEADS[length] if length < len(HEADS) else head(SEQUENCE, length)
 
 
 def _result(result: Result) -> bytes:

@@ -14,7 +14,7 @@ from typing import Self
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
-from ldapgw.directory.search import limited
+from ldapgw.directory.search import Portion, Single, limited
 from ldapgw.directory.sorting import Ranking, Sorter, Unsortable, collect
 from ldapgw.directory.viewer import Viewer
 from ldapgw.directory.walk import Hit, walk
@@ -88,15 +88,18 @@ class Inquiry:
         self._seen: Control | None = None
         self._next_page: bytes | None = None
 
-    def entries(self) -> Iterator[Entry | None]:
+    def portions(self) -> Iterator[Portion | None]:
         """The entries to send, and breaths.
 
         :raises DirectoryError: as the search does; when a wish cannot be fulfilled and has to be; behind the last entry
             when there are more.
         """
         for entry in self._entries():
-            self._sent += entry is not None
-            yield entry
+            if entry is None:
+                yield None
+            else:
+                self._sent += 1
+                yield Single(entry)
 
     def controls(self, result: Result) -> tuple[Control, ...]:
         """What is said about the wishes behind the entries.

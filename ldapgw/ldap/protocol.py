@@ -28,6 +28,7 @@ from ldapgw.ldap.limits import SHORT_SLICE, SLICE, Limits
 from ldapgw.ldap.messages import notice_of_disconnection
 from ldapgw.ldap.penalties import Penalties
 from ldapgw.ldap.session import Session
+from ldapgw.ldap.shortcut import Shortcut
 
 __all__ = ["Gate", "LdapFactory", "LdapsFactory", "Limits"]
 
@@ -55,6 +56,7 @@ class LdapFactory(ServerFactory):
         self.tls = tls
         self._gate = gate
         self._require_tls = require_tls
+        self._shortcut = Shortcut(limits.size_limit)
         self._penalties = Penalties()
         self._complaints = Complaints()
         self._failures = Complaints()
@@ -105,7 +107,13 @@ class LdapFactory(ServerFactory):
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
         return Session(
-            self._gate, self.limits, address, tls=self.tls is not None, secure=secure, require_tls=self._require_tls
+            self._gate,
+            self.limits,
+            self._shortcut,
+            address,
+            tls=self.tls is not None,
+            secure=secure,
+            require_tls=self._require_tls,
         )
 
     def penalty(self, address: str, login: str) -> float:
@@ -179,7 +187,7 @@ class LdapFactory(ServerFactory):
 
 def _tell(complaint: Complaint) -> None:
     log.info(
-        "{kind} from {address} ({count}) {detail}",
+        "{kind} from {address}" + _often(complaint) + (": {detail}" if complaint.detail else ""),
         kind=complaint.kind,
         address=complaint.origin,
         count=complaint.count,
@@ -189,11 +197,15 @@ def _tell(complaint: Complaint) -> None:
 
 def _tell_failure(complaint: Complaint) -> None:
     log.error(
-        "Internal error: {kind} at {place} ({count})",
+        "internal error: {kind} at {place}" + _often(complaint),
         kind=complaint.kind,
         place=complaint.origin,
         count=complaint.count,
     )
+
+
+def _often(complaint: Complaint) -> str:
+    return ", {count} times" if complaint.count > 1 else ""
 
 
 class LdapsFactory(TLSMemoryBIOFactory):

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
 from ldapgw.directory.compare import compare
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
-from ldapgw.directory.search import search
-from ldapgw.directory.selection import Selection
+from ldapgw.directory.search import Portion, portions
+from ldapgw.directory.selection import Selection, select
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import bind, controls
@@ -47,6 +46,7 @@ from ldapgw.ldap.messages import (
     Reply,
     Result,
 )
+from ldapgw.ldap.shortcut import Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ class HoldBack:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Answer a search: pull its entries, then `finish` it."""
+    """Answer a search: pull its portions, then `finish` it."""
 
     message_id: int
-    entries: Iterator[Entry | None]
+    portions: Iterator[Portion | None]
     selection: Selection
     types_only: bool
     time_limit: float
@@ -101,6 +101,7 @@ Step = Send | HoldBack | Run | Stop | StartTls | Close
 class Session:
     """What one connection is and wants.
 
+    :param shortcut: shared by all sessions.
     :param address: the client's, for the gate.
     :param tls: whether StartTLS can be had.
     :param secure: whether TLS is in use from the start.
@@ -115,14 +116,26 @@ class Session:
         "_inquiry",
         "_limits",
         "_require_tls",
+        "_shortcut",
         "_tls",
         "_waiting",
         "secure",
         "viewer",
     )
 
-    def __init__(self, gate: Gate, limits: Limits, address: str, *, tls: bool, secure: bool, require_tls: bool) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        limits: Limits,
+        shortcut: Shortcut,
+        address: str,
+        *,
+        tls: bool,
+        secure: bool,
+        require_tls: bool,
+    ) -> None:
         self._gate = gate
+        self._shortcut = shortcut
         self._limits = limits
         self._address = address
         self._tls = tls
@@ -142,6 +155,12 @@ class Session:
     def full(self) -> bool:
         """Whether as many requests wait as may wait: read no more until one is done."""
         return len(self._waiting) >= WAITING
+
+    def answer_at_once(self, octets: bytes) -> bytes | None:
+        """The answer to a message that needs no steps; None: it has to be received."""
+        if self._current is not None or self._waiting or not self.viewer.access:
+            return None
+        return self._shortcut.answer(self._dit(), self.viewer, octets)
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request.
@@ -207,13 +226,13 @@ class Session:
         if wishes:
             key = self._gate.cookie_key
             self._inquiry = Inquiry(dit, viewer, request, wishes, size_limit=size_limit, key=key)
-            entries = self._inquiry.entries()
+            found: Iterator[Portion | None] = self._inquiry.portions()
         else:
-            entries = search(dit, viewer, replace(request, size_limit=size_limit))
+            found = portions(dit, viewer, request, size_limit)
         return Run(
             message.message_id,
-            entries,
-            Selection.parse(request.attributes),
+            found,
+            select(request.attributes),
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
         )

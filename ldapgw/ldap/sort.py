@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, Reader, integer, octets, tlv
-from ldapgw.directory.sorting import SortKey
+from ldapgw.directory.sorting import MOST_KEYS, SortKey
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.messages import Control
 
@@ -36,7 +36,7 @@ def read_sort(control: Control) -> Sort:
     sequence = value.enter(SEQUENCE, "sortKeyList")
     value.finish("sortKeyList")
     keys: list[SortKey] = []
-    while sequence:
+    while sequence and len(keys) <= MOST_KEYS:  # one too many says that they are too many
         key = sequence.enter(SEQUENCE, "sortKey")
         attribute = key.text("attributeType")
         rule = key.text("orderingRule", _ORDERING_RULE) if key.peek() == _ORDERING_RULE else None

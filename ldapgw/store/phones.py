@@ -21,7 +21,11 @@ class Numbers(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneLogin:
-    """A login; `account_id` None: a phone for everybody, which sees the shared books alone."""
+    """A login.
+
+    :ivar account_id: None: a phone for everybody, which sees the shared books alone.
+    :ivar model: a word of `ldapgw.models`; empty where nobody said one.
+    """
 
     name: str
     tenant: str
@@ -29,6 +33,7 @@ class PhoneLogin:
     numbers: Numbers
     password: str
     created_at: float
+    model: str = ""
     last_seen: float | None = None
     last_address: str | None = None
 
@@ -47,6 +52,7 @@ def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
             Numbers(row.numbers),
             row.password,
             row.created_at,
+            row.model,
             row.last_seen,
             row.last_address,
         )
@@ -65,6 +71,7 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
             tenant=new.tenant,
             account_id=new.account_id,
             numbers=new.numbers,
+            model=new.model,
             password=new.password,
             created_at=new.created_at,
         )

@@ -136,6 +136,7 @@ phone = Table(
     Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
     _account_key(primary=False),
     Column("numbers", String, nullable=False, comment="values or entries: how several numbers are shown"),
+    Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: not said"),
     Column("password", String, nullable=False, comment="hashed (ldapgw.credential)"),
     Column("created_at", Float, nullable=False, comment="when it was added"),
     Column("last_seen", Float, comment="its last good bind; null: none yet"),

@@ -25,6 +25,7 @@ class WebGate:
     :ivar random: returns as many random bytes as asked for, as `os.urandom` does.
     :ivar trusts: whether an address is a trusted proxy's.
     :ivar ready: whether the directory is loaded and LDAP listens.
+    :ivar certificate_ends: when the certificate that phones are shown ends, where that is near.
     :ivar changed: called after an account was changed; sync and directory look again at once.
     """
 
@@ -38,6 +39,7 @@ class WebGate:
     random: Callable[[int], bytes]
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
+    certificate_ends: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
 
     def sharers(self, client: Client) -> list[str]:

@@ -174,7 +174,8 @@ class Handlers:
         return redirect(departure.url, (cookie,), status=302)
 
     def _status(self, account: Account, tenant: WebTenant, page_name: str) -> dict[str, Any]:
-        return account_object(account, tenant.sources, page_name, self._gate.clock.seconds())
+        now = self._gate.clock.seconds()
+        return account_object(account, tenant.sources, page_name, now, self._gate.certificate_ends())
 
     def _back(self, tenant: WebTenant, note: str = "") -> Answer:
         return redirect(self._place.path_of(tenant.name), (self._note(note),) if note else ())

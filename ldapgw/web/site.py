@@ -22,8 +22,9 @@ from ldapgw.web.exchange import LARGEST_BODY
 REQUEST_SECONDS = 30.0
 # Between two requests on a connection.
 IDLE_SECONDS = 60.0
-# What is read, and thrown away, of a body that is too large, so that its sender can read our refusal.
-LARGEST_READ = 1024 * 1024
+# What is read, and thrown away, of a body that is too large, so that its sender can read our refusal: browsers that are
+# cut off show an error of their own.
+LARGEST_READ = 16 * 1024 * 1024
 
 
 class WebRequest(Request):

@@ -8,6 +8,7 @@ import pytest
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, alarms, contacts
 from ldapgw.store.contacts import Record
+from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 
 STALE = "There was no good sync since 2026-01-31 09:30 UTC; phones show what was known then."
@@ -81,6 +82,18 @@ def test_an_address_cannot_steer_the_terminal(gateway: Gateway) -> None:
     """Control signs are shown as U+FFFD, and rich's markup as it stands."""
     gateway.connect("[red]a\x1b[2J\x9b\u202e@acme.example")
     assert "[red]a\ufffd[2J\ufffd\ufffd@acme.example" in gateway.run("accounts").stdout
+
+
+def test_a_certificate_that_ends_is_a_warning(gateway: Gateway) -> None:
+    """As in ``status.json``; one that is missing is for ``check`` to tell."""
+    gateway.connect("alice@acme.example")
+    certificate, key = issue(days=20).write(gateway.folder)
+    gateway.write(HEAD + f'[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n' + ACME)
+    assert "certificate_expiry" in [one["code"] for one in gateway.json("accounts")[0]["warnings"]]
+    issue(days=90).write(gateway.folder)
+    assert "certificate_expiry" not in [one["code"] for one in gateway.json("accounts")[0]["warnings"]]
+    certificate.unlink()
+    assert "certificate_expiry" not in [one["code"] for one in gateway.json("accounts")[0]["warnings"]]
 
 
 def test_accounts_of_one_tenant(gateway: Gateway) -> None:

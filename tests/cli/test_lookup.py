@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.cli.lookup import is_number
 from ldapgw.contact import Kind, Sharing
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway, person
 
@@ -130,22 +129,3 @@ def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) ->
     """There is no database yet."""
     assert names(gateway, "mull") == []
     assert not gateway.state_dir.exists()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ("030 123-45 67", True),
-        ("+49 (30) 1234567", True),
-        ("204", True),
-        ("*31#030123", True),
-        ("0800 FLOWERS", False),
-        ("Müller", False),
-        ("+", False),
-        ("", False),
-        ("3M", False),
-    ],
-)
-def test_is_number(wanted: str, expected: bool) -> None:
-    """Digits and what people write between them; letters make it a name."""
-    assert is_number(wanted) is expected

@@ -57,6 +57,35 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "numbers", "told"),
+    [
+        ([], "values", None),
+        (["--model", "yealink"], "values", None),
+        (["--model", "cisco"], "entries", "an entry for each, because it dials one number of an entry alone"),
+        (["--model", "cisco", "--numbers", "values"], "values", None),
+        (["--model", "snom", "--numbers", "entries"], "entries", "an entry for each"),
+    ],
+    ids=["none", "any", "one number alone", "a person knows better", "asked for"],
+)
+def test_a_model_says_how_numbers_are_shown(
+    gateway: Gateway, options: list[str], numbers: str, told: str | None
+) -> None:
+    """Where nobody says otherwise; it is kept with the phone, and said where it is not as for most."""
+    shown = gateway.run("phones", "add", "desk1", *options).stdout
+    login = stored(gateway)["desk1"]
+    assert (login.numbers, login.model) == (numbers, options[1] if "--model" in options else "")
+    assert re.findall(r"(?m)^numbers +(.*)", shown) == ([told] if told else [])
+
+
+def test_a_model_that_nobody_makes(gateway: Gateway) -> None:
+    """It is wrong usage, and those that there are are named."""
+    result = gateway.run("phones", "add", "desk1", "--model", "acme")
+    assert result.exit_code == 2
+    assert "'yealink', 'snom', 'poly'" in result.stderr
+    assert not gateway.state_dir.exists()
+
+
 def test_add_creates_the_state_folder_for_our_eyes_only(gateway: Gateway) -> None:
     """Phones can be added before the gateway's first start."""
     gateway.run("phones", "add", "desk1")
@@ -106,7 +135,7 @@ def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
 def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     """As rows for people and as objects for programs, without hashes."""
     gateway.connect("alice@acme.example")
-    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example", "--numbers", "entries")
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco")
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
         phones.seen(connection, {"desk1": (THEN, "192.0.2.7")})
@@ -117,6 +146,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "name": "desk1",
             "tenant": "acme",
             "account": "alice@acme.example",
+            "model": "cisco",
             "numbers": "entries",
             "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
             "last_seen": "2026-01-31T09:30:00Z",
@@ -126,6 +156,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "name": "hall",
             "tenant": "acme",
             "account": None,
+            "model": None,
             "numbers": "values",
             "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",
             "last_seen": None,
@@ -133,7 +164,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         },
     ]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
-        "desk1 acme alice@acme.example entries 2026-01-31 09:30 192.0.2.7",
+        "desk1 acme alice@acme.example cisco entries 2026-01-31 09:30 192.0.2.7",
         "hall acme values never",
     ]
 

@@ -15,7 +15,7 @@ from ldapgw.cli import main, root, site
 from ldapgw.errors import NetworkTrouble
 from tests.cli.conftest import ACME, HEAD, Gateway
 
-COMMANDS = ["demo", "sandbox", "check", "run", "accounts", "sync", "share", "disconnect", "phones", "lookup"]
+COMMANDS = ["demo", "sandbox", "check", "run", "accounts", "sync", "share", "disconnect", "phones", "lookup", "explain"]
 
 
 def test_version() -> None:
@@ -47,6 +47,7 @@ def test_every_command_has_its_help(command: str) -> None:
         ["phones", "add"],
         ["phones", "add", "desk1", "--numbers", "many"],
         ["lookup"],
+        ["explain", "mull"],
         ["disconnect"],
         ["sandbox", "--port", "70000"],
     ],

@@ -17,6 +17,8 @@ from ldapgw.number import NumberFormat
 
 DATA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "phones.json").read_text())
 CASES: list[dict[str, Any]] = DATA["cases"]
+CONTACTS: list[dict[str, Any]] = DATA["contacts"]
+SESSIONS: list[dict[str, Any]] = DATA["sessions"]
 
 BASE = "dc=acme,dc=example"
 BOOK = f"ou=alice@acme.example,{BASE}"
@@ -34,7 +36,7 @@ def naming_context(*, lenient: bool = True, number_format: NumberFormat = Number
 
 def contacts() -> list[Contact]:
     """The file's contacts; the key of each is its uid."""
-    return [_contact(one) for one in DATA["contacts"]]
+    return [_contact(one) for one in CONTACTS]
 
 
 def phonebook(*, lenient: bool = True, sharing: Sharing = Sharing.PRIVATE) -> Dit:
@@ -42,6 +44,30 @@ def phonebook(*, lenient: bool = True, sharing: Sharing = Sharing.PRIVATE) -> Di
     context = naming_context(lenient=lenient)
     book = build_book(context, "alice", "alice@acme.example", sharing, contacts(), {}, per_number=False)
     return Dit((Directory(context, (book,)),), Features("1"))
+
+
+def persons() -> list[dict[str, Any]]:
+    """The file's contacts as the People API would return them; the key of each is the id in its resource name."""
+    return [_person(one) for one in CONTACTS]
+
+
+def _person(one: dict[str, Any]) -> dict[str, Any]:
+    keys = ("honorificPrefix", "givenName", "familyName", "phoneticGivenName", "phoneticFamilyName")
+    name = {key: one[key] for key in keys if one.get(key)}
+    organization = {key: value for key, value in (("name", one["organization"]), ("title", one["title"])) if value}
+    numbers = [{key: value for key, value in number.items() if value} for number in one["numbers"]]
+    addresses = [
+        {"type": a["type"], "formattedValue": a["formatted"], "city": a["city"], "postalCode": a["postalCode"],
+         "countryCode": a["country"]} for a in one["addresses"]
+    ]  # fmt: skip
+    fields = {
+        "names": [name] if name else [],
+        "organizations": [organization] if organization else [],
+        "phoneNumbers": numbers,
+        "emailAddresses": one["emails"],
+        "addresses": addresses,
+    }
+    return {"resourceName": f"people/{one['key']}"} | {field: items for field, items in fields.items() if items}
 
 
 def _contact(one: dict[str, Any]) -> Contact:

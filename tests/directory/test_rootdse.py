@@ -121,6 +121,45 @@ def test_definitions() -> None:
     ) in definitions("attributeTypes")
 
 
+# RFC 4512 1.4 and 4.1, in its order.  The parser of Apache Directory Studio (schema.g and schema-value.g of the Apache
+# LDAP API) reads a superset of it, and wants besides what `test_definitions_are_sound` looks at.
+OID = r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+"
+DESCR = r"[A-Za-z][A-Za-z0-9-]*"
+QDESCRS = rf"(?:'{DESCR}'|\( '{DESCR}'(?: '{DESCR}')* \))"
+QDSTRING = r"'[^'\\]+'"
+OIDS = rf"(?:{DESCR}|{OID}|\( {DESCR}(?: \$ {DESCR})* \))"
+GRAMMAR = {
+    "ldapSyntaxes": rf"\( {OID} DESC {QDSTRING} \)",
+    "matchingRules": rf"\( {OID} NAME {QDESCRS} SYNTAX {OID} \)",
+    "matchingRuleUse": rf"\( {OID} NAME {QDESCRS} APPLIES {OIDS} \)",
+    "attributeTypes": rf"\( {OID} NAME {QDESCRS}(?: SUP {DESCR})?(?: EQUALITY {DESCR})?(?: ORDERING {DESCR})?"
+    rf"(?: SUBSTR {DESCR})? SYNTAX {OID}(?: SINGLE-VALUE)?(?: NO-USER-MODIFICATION)?"
+    r"(?: USAGE (?:directoryOperation|dSAOperation))? \)",
+    "objectClasses": rf"\( {OID} NAME {QDESCRS}(?: SUP {OIDS})? (?:ABSTRACT|STRUCTURAL|AUXILIARY)(?: MUST {OIDS})?"
+    rf"(?: MAY {OIDS})? \)",
+}
+
+
+@pytest.mark.parametrize("attribute", GRAMMAR)
+def test_definitions_follow_the_grammar(attribute: str) -> None:
+    """To the blank: parsers differ in what else they let pass."""
+    found = definitions(attribute)
+
+    assert found
+    assert [text for text in found if not re.fullmatch(GRAMMAR[attribute], text)] == []
+
+
+def test_definitions_are_sound() -> None:
+    """Who may not be changed is operational; supertypes and superclasses come before those that name them."""
+    for text in definitions("attributeTypes"):
+        assert ("NO-USER-MODIFICATION" in text) == ("USAGE" in text)
+    for attribute in ("attributeTypes", "objectClasses"):
+        known: set[str] = set()
+        for text in definitions(attribute):
+            assert set(re.findall(r"SUP (\w+)", text)) <= known
+            known |= set(re.findall(r"'([\w-]+)'", text))
+
+
 def test_no_name_or_oid_is_taken_twice() -> None:
     """Names of one kind are unique in any case, and so are OIDs over all kinds."""
     names = [name.lower() for kind in schema.ATTRIBUTE_TYPES for name in (kind.name, *kind.others, *kind.nicknames)]

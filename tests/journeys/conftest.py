@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.office import Office, opened
 from tests.journeys.running import Site
 
 
@@ -23,3 +24,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
     finally:
         site.end_sandbox()
+
+
+@pytest.fixture(scope="package")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """The contacts of ``phones.json`` behind a real gateway."""
+    with opened(tmp_path_factory.mktemp("office")) as office:
+        yield office

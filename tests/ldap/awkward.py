@@ -15,6 +15,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.google.person import read_person
@@ -32,6 +33,7 @@ DESK1 = f"cn=desk1,ou=phones,{BASE}"
 VIEWER = Viewer(DESK1, (Access("acme", "alice"),))
 SECRET = b"secret"
 
+USER = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 # Operational attributes that another server takes as they are.
 KEPT = ("structuralObjectClass", "createTimestamp", "modifyTimestamp", "entryUUID")
 
@@ -147,7 +149,7 @@ def ldif(dit: Dit) -> str:
     lines: list[str] = []
     for entry in sorted(entries(dit), key=lambda entry: len(entry.dn.split(","))):
         lines.append(_line("dn", entry.dn.encode()))
-        for name in (*entry.shape, *KEPT):
+        for name in (*USER, *KEPT):
             lines += [_line(name, value) for value in entry.attribute(name)]
         lines.append("")
     return "\n".join(lines)

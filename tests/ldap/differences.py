@@ -79,6 +79,11 @@ def hard_to_fold(text: str) -> bool:
     return any(len(sign.casefold()) != 1 or sign.casefold() != sign.lower() for sign in text)
 
 
+def is_hard(text: str) -> bool:
+    """Whether the two servers compare a value in two ways, whatever is asked for."""
+    return hard_to_fold(text) or _mapped(text.encode()) != text.encode()
+
+
 # --- terms -----------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +100,9 @@ def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
 
 
 def _facsimile(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present):
+    named = matching_rule(term.rule or "") if isinstance(term, Extensible) and term.attribute is None else None
+    of_fax = kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present)
+    if of_fax or (named and named.family is Family.NUMBER):
         raise Unasked("facsimile")
     return None
 
@@ -140,12 +147,13 @@ def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A class that is not in our schema."""
-    if not kind or kind.kind.family is not Family.OID or isinstance(term, Extensible):
+    if not kind or kind.kind.family is not Family.OID or (isinstance(term, Extensible) and term.rule is not None):
         return None
     name = getattr(term, "value", b"1.2").decode("latin-1").strip()
     if name[:1].isdigit() or object_class(name):
         return None
-    return Or(()) if oid_of(name) and isinstance(term, Equality) and name.encode() == term.value else UNDEFINED
+    known = oid_of(name) and isinstance(term, Equality | Extensible) and name.encode() == term.value
+    return Or(()) if known else UNDEFINED
 
 
 def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
@@ -223,17 +231,15 @@ def _named_substrings_rule(term: Filter, _kind: AttributeType | None) -> Filter 
 
 def _definitions(term: Filter, _kind: AttributeType | None) -> Filter | None:
     rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    if rule is not None and (
-        rule.family is Family.DEFINITION or (rule.family is Family.OID and term.attribute is None)
-    ):
+    if rule is not None and rule.family in (Family.DEFINITION, Family.OID):
         raise Unasked("definitions")
     return None
 
 
 def _lines(term: Filter, kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    of_addresses = (kind and kind.name == "postalAddress") or (rule and rule.name == "caseIgnoreListMatch")
-    if of_addresses and re.search(rb" \$|\$ ", getattr(term, "value", b"")):
+    if not isinstance(term, Substrings) or not kind or kind.name != "postalAddress":
+        return None
+    if any(re.search(rb"[$\\]|^ | $", part) for part in (term.initial, *term.any, term.final) if part):
         raise Unasked("lines")
     return None
 
@@ -311,9 +317,9 @@ def _country_as_ia5(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 DIFFERENCES = (
     Difference("folding", "RFC 3454 B.2, and so RFC 4518 2.2, folds \u00df to ss, and others alike; slapd folds one "
-               "to one. Entries with such a letter may differ (`hard_to_fold`).", _folding),
+               "to one. Entries with such a letter may differ (`is_hard`).", _folding),
     Difference("unseen signs", "RFC 4518 2.2 maps control and format signs to nothing and all blanks to one; slapd "
-               "keeps them.", _unseen),
+               "keeps them. Entries with such a sign may differ (`is_hard`).", _unseen),
     Difference("language", "RFC 3866: a server without language tags takes a name with one for an unknown name; "
                "slapd keeps such tags and takes it for a name without values.", _language),
     Difference("facsimile", "RFC 4519 gives facsimileTelephoneNumber no rules, so slapd cannot search it; "
@@ -336,10 +342,10 @@ DIFFERENCES = (
     Difference("UUID", "slapd's extensible match of an entryUUID is Undefined, whatever is asked.", _unique_id),
     Difference("substrings rule", "slapd does not evaluate substrings rules in an extensible match; we publish them, "
                "so we do.", _named_substrings_rule),
-    Difference("definitions", "Rules of OIDs, with no attribute named: for slapd they do not go with objectClass, and "
-               "a name is no definition.", _definitions),
-    Difference("lines", "To slapd the blanks around a line of a postal address do not matter (RFC 4517 4.2.11); we "
-               "compare the address as one text.", _lines),
+    Difference("definitions", "Rules of OIDs by their names: for slapd they do not go with objectClass, and a name is "
+               "no definition.", _definitions),
+    Difference("lines", "No part of a substring assertion reaches over two lines of a postal address, and a dollar is "
+               "a dollar (RFC 4517 4.2.12); slapd looks at the address as it is written.", _lines),
     Difference("letters in a number", "RFC 4517 4.2.29 folds the case of letters in telephone numbers; slapd does not.",
                _letters_in_a_number),
     Difference("only blanks", "A part of a number without any sign is found in every number; slapd finds it in none.",

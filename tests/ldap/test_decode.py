@@ -70,6 +70,8 @@ def test_requests_are_read(request_, operation, expected):
         (pdu.search(time=-5), ResultCode.PROTOCOL_ERROR, "sizeLimit or timeLimit: negative"),
         (pdu.search(filter_=b"\xaa\x00"), ResultCode.PROTOCOL_ERROR, "filter: unknown kind"),
         (pdu.search(attributes=("cn",) * 257), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
+        (pdu.search(attributes=("cn " * 128, "sn " * 129)), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
+        (pdu.compare("", "cn", b"x" * 4097), ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long"),
     ],
 )
 def test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer(request_, code, diagnostic):
@@ -82,6 +84,11 @@ def test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer(request_, 
 def test_256_attributes_may_be_asked_for():
     """One tool is known to ask for 35."""
     assert len(decode(pdu.message(1, pdu.search(attributes=("cn",) * 256))).request.attributes) == 256
+
+
+def test_what_is_compared_may_be_as_long_as_a_filter():
+    """4 KiB."""
+    assert decode(pdu.message(1, pdu.compare("", "cn", b"x" * 4096))).request.value == b"x" * 4096
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
+from ldapgw.directory.filters import Equality, Or
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.gate import Gate
 from tests.directory.filtertext import read_filter
@@ -22,7 +23,7 @@ from tests.ldap import pdu
 from tests.ldap.served import certified, serving
 from tests.ldap.talk import NOTICE, Server, Talk
 from tests.ldap.test_filter import encode
-from tests.ldap.world import BASE, make_dit, make_gate
+from tests.ldap.world import BASE, BOOK, make_dit, make_gate
 
 ENTRY, DONE = 0x64, 0x65
 PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
@@ -41,6 +42,12 @@ def _gate() -> Gate:
 def _many() -> Gate:
     """10,000 contacts."""
     return make_gate(make_dit(10_000))
+
+
+@pytest.fixture(name="either", scope="module")
+def _either() -> dict[bool, Gate]:
+    """Fifty contacts, with lenient matching and with strict."""
+    return {lenient: make_gate(make_dit(lenient=lenient)) for lenient in (True, False)}
 
 
 def is_answered(talk: Talk) -> bool:
@@ -129,6 +136,41 @@ def test_nothing_wedges_a_connection(gate, broken):
     assert not talk.client.protocol._framer.partial
     assert talk.longest < MOMENT
     assert is_answered(server.talk())
+
+
+MARKS = "a" + "\u0301\u0316" * 15_000
+KEYS = tlv(SEQUENCE, tlv(SEQUENCE, octets(b"cn")) * 9_000)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pdu.bind(f"cn={MARKS}", b"x"),
+        pdu.bind("cn=a," * 12_000 + BASE, b"x"),
+        pdu.search(f"ou={MARKS[:2_000]},{BASE}", 2),
+        pdu.search("cn=a," * 800 + BASE, 2),
+        pdu.search(BASE, 2, attributes=("@inetOrgPerson " * 4_000,)),
+        pdu.search(BASE, 2, attributes=("name " * 12_000,)),
+        pdu.search(BASE, 2, encode(Equality("uid", MARKS[:2_000].encode()))),
+        pdu.search(BASE, 2, encode(Equality("name", "\ufdfa".encode() * 1_300))),
+        pdu.search(BASE, 2, encode(Or(tuple(Equality("cn", b"%06d" % at) for at in range(290))))),
+        pdu.search(BASE, 2) + pdu.controls(pdu.control("1.2.840.113556.1.4.473", value=KEYS)),
+        pdu.compare(f"uid=c1,{BOOK}", "name", MARKS.encode()),
+        pdu.compare(f"uid=c1,{BOOK}", "uid", MARKS[:2_000].encode()),
+    ],
+    ids=["a login of marks", "a login of parts", "a base of marks", "a base of parts", "many classes", "many names",
+         "a value of marks", "a value of phrases", "many digits", "many keys", "a long comparison",
+         "a comparison of marks"],
+)  # fmt: skip
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+def test_no_request_takes_long(either, lenient, request_):
+    """However large its fields are: what is dear to read is bounded, field by field."""
+    talk = Server(either[lenient]).talk(bound=True)
+    talk.longest = 0.0
+    talk.say(pdu.message(2, request_))
+    talk.wait(1.0)
+    assert talk.longest < MOMENT
+    assert is_answered(talk)
 
 
 def _or(count: int) -> bytes:

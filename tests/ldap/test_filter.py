@@ -171,3 +171,15 @@ def test_a_filter_of_four_kibibytes_is_read_and_a_longer_one_is_refused_by_name(
     with pytest.raises(DirectoryError) as raised:
         read(encode(Equality("cn", b"a" * (fits + 1))))
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
+
+
+def test_what_is_dear_to_make_ready_is_refused_by_name():
+    """Telephone numbers and digits are; `tests/directory/test_effort.py` has the rest."""
+
+    def asked(count: int) -> bytes:
+        return encode(Or(tuple(Equality("mobile", b"0301234%03d" % at) for at in range(count))))
+
+    assert len(read(asked(47)).terms) == 47
+    with pytest.raises(DirectoryError) as raised:
+        read(asked(48))
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")

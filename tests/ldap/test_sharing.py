@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.address import IPv6Address
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.ldap import pdu
 from tests.ldap.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
@@ -44,7 +44,24 @@ def test_errors_of_our_own_do_not_fill_the_log(clock, logged):
     for at in range(1, 21):
         client.ask(pdu.bind("broken", b"x"), at)
     clock.pump([1] * 61)
-    assert [event["count"] for event in logged if event["log_level"].name == "error"] == [1, 19]
+    first, later = [formatEvent(event) for event in logged if event["log_level"].name == "error"]
+    assert first.startswith("internal error: KeyError at world.py:")
+    assert later == first + ", 19 times"
+
+
+def test_what_clients_do_wrong_is_told_in_plain_words(clock, logged):
+    """What, from where, how often, and why where there is a reason."""
+    factory = make_factory(clock=clock)
+    for detail in ("first", "second", "third"):
+        factory.complain("not LDAP", "192.0.2.1", detail)
+        factory.complain("wrong login", "192.0.2.1")
+    factory.disconnect_all()
+    assert [formatEvent(event) for event in logged if "address" in event] == [
+        "not LDAP from 192.0.2.1: first",
+        "wrong login from 192.0.2.1",
+        "not LDAP from 192.0.2.1, 2 times: third",
+        "wrong login from 192.0.2.1, 2 times",
+    ]
 
 
 def test_violations_do_not_fill_the_log(clock, logged):

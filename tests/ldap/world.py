@@ -66,9 +66,10 @@ def contacts(count: int) -> list[Contact]:
     ]
 
 
-def make_dit(count: int = 50, *, tls: bool = False) -> Dit:
-    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, contacts(count), {}, per_number=False)
-    return Dit((Directory(CONTEXT, (book,)),), features(tls=tls))
+def make_dit(count: int = 50, *, tls: bool = False, lenient: bool = True) -> Dit:
+    context = replace(CONTEXT, lenient=lenient)
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, contacts(count), {}, per_number=False)
+    return Dit((Directory(context, (book,)),), features(tls=tls))
 
 
 def make_gate(dit: Dit | None = None) -> Gate:

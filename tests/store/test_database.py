@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ldapgw.errors import StoreError
 from ldapgw.store import contacts, phones, tables
 from ldapgw.store.database import Database, _alembic, prepare_state_dir
 from ldapgw.store.watch import Watch
-from tests.store.test_phones import DESK
+from tests.store.test_phones import DESK, NOW
 
 
 def opened(path: Path) -> Database:
@@ -84,25 +85,35 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_older_database_is_upgraded_and_a_copy_is_kept(tmp_path: Path) -> None:
-    """The copy is named after the version it came from; what was stored is there in the new form."""
-    path = tmp_path / "ldapgw.db"
-    with create_engine(f"sqlite:///{path}").begin() as connection:
+def old(path: Path) -> None:
+    """A database as the first version left it, with a phone in it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-    with sqlite3.connect(path) as old:
-        old.execute(
+        known = (
             "INSERT INTO account (id, tenant, sub, address, sharing, generation) VALUES (1, 'acme', '1', 'a', '', 5)"
         )
-    old.close()
+        connection.execute(text(known))
+        row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
+        columns = ", ".join(row)
+        connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
+    engine.dispose()
+
+
+def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    """A copy of it as it was is kept, named after the version it came from."""
+    path = tmp_path / "ldapgw.db"
+    old(path)
     database = opened(path)
     with database.begin() as connection:
+        assert phones.read_all(connection) == (DESK,)
         assert [contacts.changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
     database.close()
-    with sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001") as copy:
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
-    copy.close()
+        assert copy.execute("SELECT name FROM phone").fetchall() == [("desk1",)]
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ DESK = PhoneLogin("desk1", "acme", None, Numbers.VALUES, "sha256$00$00", NOW)
 def test_a_phone_comes_back_as_it_was(connection: Connection, vault: Vault) -> None:
     """With and without an account, in the order of their names."""
     account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-    hall = PhoneLogin("Hall", "acme", account_id, Numbers.ENTRIES, "sha256$11$11", NOW)
+    hall = PhoneLogin("Hall", "acme", account_id, Numbers.ENTRIES, "sha256$11$11", NOW, "cisco")
     assert phones.add(connection, DESK)
     assert phones.add(connection, hall)
     assert phones.read_all(connection) == (hall, DESK)

@@ -132,6 +132,7 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     changes: int = 0
     is_ready: bool = True
+    certificate_ends: float | None = None
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
@@ -168,6 +169,7 @@ class Stage:
             random=self.random,
             trusts=self.trusts,
             ready=lambda: self.is_ready,
+            certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
         )
 

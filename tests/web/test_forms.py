@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
@@ -265,6 +266,14 @@ def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
         *("account", "tenant", "state", "sharing", "contacts", "numbers", "last_sync", "next_sync"),
         *("error", "warnings", "skipped", "sources"),
     }
+
+
+def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> None:
+    """In the object, and on the page."""
+    stage.certificate_ends = stage.clock.seconds() + 60
+    (warning,) = json.loads(alice.get("/acme/status.json").body)["accounts"][0]["warnings"]
+    assert warning["code"] == "certificate_expiry"
+    assert warning["message"] in html.unescape(alice.get("/acme/").body)
 
 
 def test_status_for_an_administrator() -> None:

@@ -120,6 +120,16 @@ def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: byte
     assert b"Too much was sent" in answer
 
 
+def test_a_photo_is_refused_with_a_page(connection: Connection) -> None:
+    """Five megabytes, as a browser sends them; nothing of it is kept."""
+    connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Content-Length: 5000000\r\n\r\n")
+    for _ in range(99):
+        assert connection.send(b"x" * 50_000) == b""
+    answer = connection.send(b"x" * 50_000)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"Too much was sent" in answer
+
+
 def test_an_endless_body_is_cut_off(connection: Connection) -> None:
     """At some point nobody listens any more."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0002_changes_of_contacts"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""``explain``: why a phone finds what it finds, and why not what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from ldapgw.cli.library import Library
+from ldapgw.cli.lookup import read_filter
+from ldapgw.cli.options import as_json, pass_site
+from ldapgw.cli.output import print_json, print_line
+from ldapgw.cli.phones import find_phone
+from ldapgw.cli.site import Site, now
+from ldapgw.errors import DirectoryError, UserError
+from ldapgw.explain.explaining import explain as explained
+from ldapgw.explain.explanation import BookState, Explanation, Seen
+from ldapgw.explain.query import read_query
+from ldapgw.explain.report import explanation_object, lines
+from ldapgw.explain.sight import Sight
+from ldapgw.status import state, told
+from ldapgw.store import accounts
+from ldapgw.store.database import Database
+from ldapgw.store.phones import PhoneLogin
+
+
+@click.command()
+@click.argument("wanted", metavar="TEXT_NUMBER_OR_FILTER")
+@click.option("--phone", metavar="NAME", required=True, help="The phone that asks.")
+@click.option("--base", metavar="DN", default="", help="Where the phone's search begins, if not at the tenant's base.")
+@as_json
+@pass_site
+def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) -> None:
+    """Tell why a phone finds what it finds, and why a contact that exists is not found."""
+    with site.open_store() as database:
+        with database.begin() as connection:
+            login = find_phone(connection, phone)
+        told = _explain(site, database, login, wanted, base)
+    if as_json:
+        print_json(explanation_object(told))
+        return
+    for line in lines(told):
+        print_line(line)
+
+
+def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, base: str) -> Explanation:
+    tenant = site.tenant(login.tenant)
+    query = read_query(wanted, read_filter)
+    library = Library(database, tenant, login)
+    try:
+        return explained(
+            query,
+            Sight(library.dit(callers=True), library.viewer, tenant.name),
+            private=library.private(),
+            states=_states(site, database, login),
+            size_limit=site.config.ldap.size_limit,
+            base=base,
+        )
+    except DirectoryError as error:
+        raise UserError(f"the search is refused: {error.diagnostic}") from None
+
+
+def _states(site: Site, database: Database, login: PhoneLogin) -> Iterator[BookState]:
+    """How the syncs go of the accounts whose books the phone sees."""
+    with database.begin() as connection:
+        known = accounts.read_all(connection, login.tenant)
+    for account in known:
+        own = account.id == login.account_id
+        seen = Seen.OWN if own else Seen(account.sharing.value)
+        if seen is Seen.PRIVATE:
+            continue
+        trouble = account.trouble
+        words = str(told(trouble, account, site.page(account.tenant))) if trouble else ""
+        yield BookState(account.address, seen, state(account, now()), words, account.skipped)

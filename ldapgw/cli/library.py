@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""A tenant's books for a command: read from the store and built one by one, as far as somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ldapgw.config import Tenant
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import Book
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.publisher import books_of, login_of, read_contacts, read_rows
+from ldapgw.service import naming_context
+from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database
+from ldapgw.store.phones import PhoneLogin
+
+_NOTHING = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
+
+
+class Library:
+    """The books of one tenant, as one phone sees them.
+
+    :param phone: None: a phone that belongs to nobody.
+    :ivar viewer: who searches.
+    :raises StoreError: when the database cannot be used.
+    """
+
+    def __init__(self, database: Database, tenant: Tenant, phone: PhoneLogin | None) -> None:
+        self._database = database
+        self._context = naming_context(tenant)
+        with database.begin() as connection:
+            self._rows = read_rows(connection, {tenant.name})
+        self._feed = self._rows.feeds.get(tenant.name)
+        self._own = next((one for one in self._rows.accounts if phone and one.id == phone.account_id), None)
+        own = self._own.sub if self._own else ""
+        self.viewer = login_of(phone, self._context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
+
+    def dit(self, *, callers: bool) -> Dit:
+        """What the phone sees.
+
+        :param callers: with the books that tell callers' names, which a search without a number need not look at.
+        """
+        wanted = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
+        seen = [account for account in self._rows.accounts if account is self._own or account.sharing in wanted]
+        books = [*self._books(seen)]
+        if self._feed is not None:
+            books.append(self._built(self._feed, feeds=True)[-1])
+        return Dit((Directory(self._context, tuple(books)),), _NOTHING)
+
+    def private(self) -> Iterator[Book]:
+        """The books that the phone does not see, one after the other."""
+        accounts = (account for account in self._rows.accounts if account is not self._own)
+        return self._books(account for account in accounts if account.sharing is Sharing.PRIVATE)
+
+    def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
+        return (self._built(account, feeds=False)[0] for account in accounts)
+
+    def _built(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
+        with self._database.begin() as connection:
+            (contacts, _), labels = read_contacts(connection, account.id)
+        return books_of(self._context, account, contacts, labels, self.viewer.per_number, feeds)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""A search that one look is enough for: as phones search, for a number or for the first names of a list.
+
+It finds what the walk finds, or says that the walk has to be taken: where the index leaves too many entries to look at
+in one go, where books and labels themselves are found, and where callers' names may be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from ldapgw.directory import order
+from ldapgw.directory.index import LAST
+from ldapgw.directory.matching import Matcher
+from ldapgw.directory.scope import Region
+from ldapgw.directory.shelf import Shelf
+from ldapgw.directory.walk import Found, persons
+
+# Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
+_LOOKS = 128
+
+
+class Seen(NamedTuple):
+    """What one look has found.
+
+    :ivar rows: positions on shelves, in the order of their entries.
+    :ivar more: whether there are more entries than are allowed.
+    """
+
+    rows: Sequence[tuple[Shelf, Sequence[int]]]
+    more: bool
+
+
+def glance(region: Region, matcher: Matcher, limit: int) -> Seen | None:
+    """Look once.
+
+    :param limit: most entries; more than 0.
+    :returns: None: the walk has to be taken.
+    """
+    if region.callers and matcher.calls:
+        return None
+    for shelf in region.above:
+        if _look(shelf, matcher, 0) != ((), False):
+            return None
+    if len(region.shelves) == 1 and not region.mixed:
+        shelf = region.shelves[0]
+        positions, unseen = _look(shelf, matcher, limit)
+        more = len(positions) > limit
+        return None if unseen and not more else Seen(((shelf, positions[:limit]),), more)
+    return _together(region, matcher, limit)
+
+
+def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
+    """Some of the positions that match, at least one more than the limit if there are; whether there may be others."""
+    positions = shelf.find(matcher.place)
+    if not positions:
+        return (), False
+    entries, holds, count = shelf.entries, matcher.holds, len(positions)
+    enough = min(limit + 1, _LOOKS)
+    found = [position for position in positions[:enough] if holds(entries[position])]
+    if enough < count and len(found) <= limit:
+        found += [position for position in positions[enough:_LOOKS] if holds(entries[position])]
+        return found or (), count > _LOOKS
+    return found or (), count > enough
+
+
+def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
+    """Look at several shelves, or at one on which the same person may be more than once."""
+    found: list[Found] = []
+    certain = LAST  # the name before which nothing is unseen
+    for at, shelf in enumerate(region.shelves):
+        positions, unseen = _look(shelf, matcher, limit)
+        entries = shelf.entries
+        found += [Found(entries[position].order, at, shelf, position, entries[position]) for position in positions]
+        if unseen:
+            certain = min(certain, order.name_of(found[-1].order) if positions else "")
+    found.sort(key=attrgetter("order"))
+    own = region.own if region.mixed else None
+    chosen: list[Found] = []
+    for name, group in groupby(found, key=lambda one: order.name_of(one.order)):
+        if name >= certain or len(chosen) > limit:
+            break
+        chosen += persons((*group,), None, own)
+    more = len(chosen) > limit
+    if certain != LAST and not more:
+        return None
+    rows = groupby(chosen[:limit], key=attrgetter("at"))
+    return Seen([(region.shelves[at], [one.position for one in row]) for at, row in rows], more)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""A shelf: entries in their order, with an index, and as they were encoded last.
+
+Everything but the encodings is built once and never changed.  Those are kept for the few attribute selections that are
+asked for again and again, as phones of a few models do, and grow as entries are asked for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, cast
+
+from ldapgw.directory import plan, terms
+from ldapgw.directory.dn import folded
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.index import Index
+from ldapgw.directory.plan import Place
+from ldapgw.directory.selection import Selection
+
+# Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
+_MOST_SELECTIONS: Final = 4
+
+_ORDER = attrgetter("order")
+
+
+class Shelf:
+    """Entries that are searched together.
+
+    :ivar entries: in their order.
+    """
+
+    __slots__ = ("_asked", "_encodings", "_index", "_withdrawn", "entries")
+
+    def __init__(self, entries: tuple[Entry, ...], index: Index | None = None, withdrawn: bytes = b"") -> None:
+        """Put together what was built before.
+
+        :param index: None: they are few, and all are looked at.
+        :param withdrawn: for each position, whether the entry counts no longer; empty: all count.
+        """
+        self.entries = entries
+        self._index = index
+        self._withdrawn = withdrawn
+        self._encodings: dict[Selection, list[bytes | None]] = {}
+        self._asked: Selection | None = None
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Shelf:
+        """Sort and index entries."""
+        ordered = tuple(sorted(entries, key=_ORDER))
+        return cls(ordered, Index.of(map(terms.of_entry, ordered)))
+
+    def __len__(self) -> int:
+        """How many entries count."""
+        return len(self.entries) - self._withdrawn.count(1)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries that count."""
+        return (entry for at, entry in enumerate(self.entries) if not (self._withdrawn and self._withdrawn[at]))
+
+    def without(self, positions: Iterable[int]) -> Shelf:
+        """The same without some entries."""
+        withdrawn = bytearray(self._withdrawn or bytes(len(self.entries)))
+        for position in positions:
+            withdrawn[position] = 1
+        return Shelf(self.entries, self._index, bytes(withdrawn))
+
+    def find(self, place: Place, first: str | None = None, behind: str | None = None) -> Sequence[int]:
+        """The positions of the entries in a place, ascending.
+
+        :param first: the least order that counts.
+        :param behind: the order behind which entries count.
+        """
+        found = plan.find(place, self._index, self.entries) if self._index else None
+        positions: Sequence[int] = range(len(self.entries)) if found is None else found
+        if first is not None:
+            positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_ORDER)) :]
+        if behind is not None:
+            positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_ORDER)) :]
+        if self._withdrawn:
+            withdrawn = self._withdrawn
+            positions = [position for position in positions if not withdrawn[position]]
+        return positions
+
+    def of_uid(self, uid: str) -> Entry | None:
+        """The entry of a uid.
+
+        :param uid: folded (`ldapgw.directory.dn.folded`).
+        """
+        for position in self.find(terms.of_uid(uid)):
+            if folded(self.entries[position].attribute("uid")[0].decode()) == uid:
+                return self.entries[position]
+        return None
+
+    def encoded(self, positions: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
+        """The whole SearchResultEntry of each position, ready to stand behind a message id."""
+        entries = self.entries
+        if types_only:
+            return [entries[position].encode(selection, types_only=True) for position in positions]
+        kept = self._kept(selection)
+        if kept is None:
+            return [entries[position].encode(selection) for position in positions]
+        found = [kept[position] for position in positions]
+        if None in found:
+            for position in positions:
+                if kept[position] is None:
+                    kept[position] = entries[position].encode(selection)
+            found = [kept[position] for position in positions]
+        return cast("list[bytes]", found)
+
+    def _kept(self, selection: Selection) -> list[bytes | None] | None:
+        """The encodings of a selection by position; None if it is not worth keeping them yet."""
+        kept = self._encodings.get(selection)
+        if kept is None and self._asked is selection:
+            if len(self._encodings) == _MOST_SELECTIONS:
+                del self._encodings[next(iter(self._encodings))]
+            kept = self._encodings[selection] = [None] * len(self.entries)
+        self._asked = selection
+        return kept

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""A phone before the directory of its tenant: which books it sees, and what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ldapgw.directory import fold
+from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import Filter, Scope, SearchRequest
+from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.search import search
+from ldapgw.directory.twins import is_same_person
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.explain.explanation import Seen
+from ldapgw.explain.one_book import book_of, name_of, uid_of
+
+
+class Answer:
+    """What a phone is answered.
+
+    :ivar entries: in their order.
+    :ivar complete: false where a limit has cut them.
+    """
+
+    def __init__(self, entries: tuple[Entry, ...], context: NamingContext, *, complete: bool, per_number: bool) -> None:
+        self.entries = entries
+        self.complete = complete
+        found = [(book_of(entry, context), uid_of(entry)) for entry in entries]
+        self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in found)
+        self._callers = [entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid]
+
+    def has(self, book: str, uid: str) -> bool:
+        """Whether a contact is among them, whole or by one of its numbers."""
+        return (book, uid) in self._contacts
+
+    def tells(self, entry: Entry) -> bool:
+        """Whether the name of a contact is told as a caller's."""
+        return any(_is_same(entry, caller) for caller in self._callers)
+
+    def twin(self, entry: Entry) -> Entry | None:
+        """An entry among them that is the same person, for whose sake another is left out."""
+        return next((other for other in self.entries if _is_same(other, entry)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A phone and its tenant.
+
+    :ivar dit: with all books that the phone sees, the callers' books among them.
+    :ivar tenant: the tenant's name; the viewer has access to it.
+    """
+
+    dit: Dit
+    viewer: Viewer
+    tenant: str
+
+    @property
+    def context(self) -> NamingContext:
+        """The tenant as the directory knows it."""
+        return self._directory.context
+
+    def books(self) -> Iterator[tuple[Book, Seen]]:
+        """The books that the phone sees, and how."""
+        access = self._access
+        for book in self._directory.visible(access):
+            shared = Seen.DIRECTORY if book.name == DIRECTORY else Seen.SHARED
+            yield book, Seen.OWN if book.key == access.book else shared
+        for book in self._directory.callers(access):
+            yield book, Seen.CALLERS
+
+    def hidden(self) -> Iterator[Book]:
+        """The tenant's other books, as far as they are in the tree."""
+        seen = {book.key for book, _ in self.books()}
+        return (book for book in self._directory.books if book.key not in seen)
+
+    def answer(self, sought: Filter, base: str, size_limit: int) -> Answer:
+        """What the phone is answered.
+
+        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        """
+        request = SearchRequest(base, Scope.WHOLE_SUBTREE, sought, size_limit=size_limit)
+        found: list[Entry] = []
+        complete = True
+        try:
+            found.extend(entry for entry in search(self.dit, self.viewer, request) if entry is not None)
+        except DirectoryError as error:
+            if error.code is not ResultCode.SIZE_LIMIT_EXCEEDED:
+                raise
+            complete = False
+        return Answer(tuple(found), self.context, complete=complete, per_number=self.viewer.per_number)
+
+    @property
+    def _directory(self) -> Directory:
+        found = self.dit.directory(self.tenant)
+        if found is None:
+            raise KeyError(self.tenant)
+        return found
+
+    @property
+    def _access(self) -> Access:
+        return next(access for access in self.viewer.access if access.tenant == self.tenant)
+
+
+def _is_same(kept: Entry, other: Entry) -> bool:
+    names = (fold.collation(name_of(entry)) for entry in (kept, other))
+    return len(set(names)) == 1 and is_same_person(kept, other)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""The shortcut: a phone's search answered in one go, where that can be.
+
+Nearly all that phones send is a search without controls, on a session that does nothing else, and what it finds fits
+into one answer.  All of it but the name or number that is looked for was in the one before.  So what was read is kept
+by its octets, within bounds, and what is left to be done is to look up, to check and to join.  The answer is that of
+the long way, octet for octet; whatever is not plain takes the long way, and so does every error.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.filters import Filter, Scope, SearchRequest
+from ldapgw.directory.glance import glance
+from ldapgw.directory.matching import Matcher, prepare
+from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.scope import Region, regions
+from ldapgw.directory.selection import Selection, select
+from ldapgw.directory.viewer import Viewer
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.decode import decode
+from ldapgw.ldap.encode import HEADS, encode
+from ldapgw.ldap.filter import read_quickly
+from ldapgw.ldap.messages import Operation, Reply, Result
+from ldapgw.ldap.pattern import Pattern
+
+# Phones whose requests are kept, and filters; none of more octets than that.
+_MOST: Final = 512
+_LONGEST: Final = 512
+
+_INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
+
+Value = TypeVar("Value")
+
+
+class _Memory(Generic[Value]):
+    """What was made of some octets, while there is room."""
+
+    __slots__ = ("_kept", "get")
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Value] = {}
+        self.get = self._kept.get
+
+    def keep(self, octets: bytes, value: Value) -> Value:
+        if len(self._kept) >= _MOST:
+            self._kept.clear()
+        if len(octets) <= _LONGEST:
+            self._kept[octets] = value
+        return value
+
+
+class _Head(NamedTuple):
+    """What stands before the filter."""
+
+    base: str
+    scope: Scope
+    size_limit: int
+
+
+class Shortcut:
+    """Answers searches at once.
+
+    Mutable: what it keeps of former requests.
+
+    :param size_limit: most entries of an answer.
+    """
+
+    def __init__(self, size_limit: int) -> None:
+        self._size_limit = size_limit
+        self._heads: _Memory[_Head] = _Memory()
+        self._selections: _Memory[Selection] = _Memory()
+        self._matchers: _Memory[tuple[NamingContext, Matcher]] = _Memory()
+        self._patterns: dict[tuple[bytes, ...], Pattern] = {}
+        self._once: set[int] = set()
+        self._views: dict[tuple[int, int], tuple[Dit, Viewer, _Head, Region | None]] = {}
+
+    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> bytes | None:
+        """The whole answer to what came in; None: it has to take the long way.
+
+        :param octets: all that came; perhaps one LDAPMessage, perhaps something else.
+        """
+        try:
+            return self._answer(dit, viewer, octets)
+        except (IndexError, ProtocolViolation, DirectoryError):  # an entry may be too long for `HEADS`
+            return None
+
+    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> bytes | None:
+        cut = _cut(octets)
+        if cut is None:
+            return None
+        message_id, start, middle, behind = cut
+        head, selection = self._heads.get(octets[start:middle]), self._selections.get(octets[behind:])
+        if head is None or selection is None:
+            request = _read(octets)
+            if request is None:
+                return None
+            limit = min(request.size_limit or self._size_limit, self._size_limit)
+            head = self._heads.keep(octets[start:middle], _Head(request.base, request.scope, limit))
+            selection = self._selections.keep(octets[behind:], select(request.attributes))
+        region = self._region(dit, viewer, head)
+        if region is None:
+            return None
+        matcher = self._matcher(octets[middle:behind], region.context)
+        seen = glance(region, matcher, head.size_limit) if matcher else None
+        if seen is None:
+            return None
+        pieces: list[bytes] = []
+        for shelf, positions in seen.rows:
+            responses = shelf.encoded(positions, selection)
+            pieces += [piece for one in responses for piece in (HEADS[len(one) + 3], message_id, one)]
+        first, last = _MORE if seen.more else _DONE
+        pieces += (first, message_id, last)
+        return b"".join(pieces)
+
+    def _matcher(self, sought: bytes, context: NamingContext) -> Matcher | None:
+        """What a filter asks for, made ready; None where it is not as phones write it."""
+        kept = self._matchers.get(sought)
+        if kept is not None and kept[0] is context:
+            return kept[1]
+        cut = Pattern.cut(sought)
+        pattern = self._patterns.get(cut[1]) if cut else None
+        if cut and pattern is not None and pattern.context is context:
+            matcher = pattern.matcher(cut[0])
+        else:
+            filter_ = read_quickly(sought, 0, len(sought))
+            if filter_ is None:
+                return None
+            matcher = prepare(filter_, context)
+            if cut:
+                self._learn(cut, filter_, context)
+        # Most numbers are asked for once, letters again and again.
+        sign = hash(sought)
+        if sign in self._once:
+            self._matchers.keep(sought, (context, matcher))
+        else:
+            if len(self._once) >= _MOST:
+                self._once.clear()
+            self._once.add(sign)
+        return matcher
+
+    def _learn(self, cut: tuple[bytes, tuple[bytes, ...]], sought: Filter, context: NamingContext) -> None:
+        pattern = Pattern.of(cut, sought, context)
+        if pattern is not None:
+            if len(self._patterns) >= _MOST:
+                self._patterns.clear()
+            self._patterns[cut[1]] = pattern
+
+    def _region(self, dit: Dit, viewer: Viewer, head: _Head) -> Region | None:
+        """What the search covers, if that is of one piece."""
+        key = id(viewer), id(head)
+        view = self._views.get(key)
+        if view is None or view[0] is not dit:
+            found = regions(dit, viewer, head.base, head.scope)
+            # What the key is made of is kept with it, so that nothing else can have the same.
+            view = dit, viewer, head, found[0] if len(found) == 1 else None
+            if len(self._views) >= _MOST:
+                self._views.clear()
+            self._views[key] = view
+        return view[3]
+
+
+def _cut(octets: bytes) -> tuple[bytes, int, int, int] | None:
+    """The message id of what may be a search, and where its base, its filter, and what is behind that begin.
+
+    Nothing is checked but what tells the parts (RFC 4511 4.1.1, 4.5.1): what comes for the first time is read strictly.
+
+    :raises IndexError: when it is cut off.
+    """
+    size, start = octets[1], 2
+    if size >= 0x80:
+        if size != 0x81:
+            return None
+        size, start = octets[2], 3
+    if octets[0] != _SEQUENCE or octets[start] != _INTEGER or octets[start + 1] != 1 or start + size != len(octets):
+        return None
+    message_id = octets[start : start + 3]
+    start += 3
+    if octets[start] != _SEARCH or not 0 < message_id[2] < 0x80:
+        return None
+    start += 2 if octets[start + 1] < 0x80 else 3
+    if octets[start + 1] >= 0x80:
+        return None
+    middle = start + 8 + octets[start + 1]  # the base, and two ENUMERATED
+    middle += 2 + octets[middle + 1]
+    middle += 5 + octets[middle + 1]  # an INTEGER, and a BOOLEAN
+    size = octets[middle + 1]
+    if size > 0x81:
+        return None
+    behind = middle + 2 + size if size < 0x80 else middle + 3 + octets[middle + 2]
+    return message_id, start, middle, behind
+
+
+def _read(octets: bytes) -> SearchRequest | None:
+    """The request, read strictly; None where the long way has more to say."""
+    message = decode(octets)
+    request = message.request
+    if message.controls or not isinstance(request, SearchRequest) or request.types_only:
+        return None
+    return None if request.scope is Scope.BASE_OBJECT else request
+
+
+def _around(result: Result) -> tuple[bytes, bytes]:
+    """What stands before and behind the message id of a SearchResultDone."""
+    whole = encode(Reply(1, Operation.SEARCH, result))
+    return whole[:2], whole[5:]
+
+
+_DONE: Final = _around(Result())
+_MORE: Final = _around(Result(ResultCode.SIZE_LIMIT_EXCEEDED, "there are more entries"))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""``explain``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from ldapgw.contact import Kind, Phone, Sharing, Source
+from ldapgw.number import parse
+from ldapgw.store import accounts, contacts
+from ldapgw.store.accounts import SourceState
+from ldapgw.store.contacts import Record
+from ldapgw.store.tables import contact
+from tests import rst
+from tests.checkout import ROOT
+from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
+
+PAGE = ROOT / "docs" / "not-found.rst"
+
+
+@pytest.fixture
+def books(gateway: Gateway) -> Gateway:
+    """The office of the documentation's examples."""
+    fax = parse("030 5550199", "DE")
+    assert fax is not None
+    müller = person("Jörg Müller", "030 5550100", organization="Müller Maschinenbau")
+    gateway.fill(
+        gateway.connect("alice@acme.example"),
+        replace(müller, phones=(*müller.phones, Phone(Kind.FAX, fax))),
+        replace(person("Theresa Stumm", "1"), phones=()),
+    )
+    gateway.fill(
+        gateway.connect("bob@acme.example", sharing=Sharing.SHARED), person("Ann Mulligan", "+44 20 7946 0123")
+    )
+    gateway.fill(gateway.connect("dave@acme.example"), person("Karla Meyer", "0171 5550177", kind=Kind.MOBILE))
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    return gateway
+
+
+def examples() -> list[tuple[str, str]]:
+    """The commands of the documentation, each with what it prints."""
+    blocks = rst.literal_blocks(rst.section(PAGE, "Three calls"))
+    return [tuple(block.removeprefix("$ ldapgw ").split("\n", 1)) for block in blocks]
+
+
+@pytest.mark.parametrize(("command", "printed"), examples())
+def test_the_documentation_shows_what_is_printed(books: Gateway, command: str, printed: str) -> None:
+    """Line by line."""
+    words = re.findall(r"'[^']*'|\S+", command)
+    result = books.run(*(word.strip("'") for word in words))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.strip() == printed.strip()
+
+
+def test_there_are_three_examples() -> None:
+    """A caller, a name and a filter."""
+    assert len(examples()) == 3
+
+
+def test_the_object(books: Gateway) -> None:
+    """For programs: nothing else on stdout."""
+    told = books.json("explain", "mul", "--phone", "DESK1")
+    assert [match["name"] for match in told["matches"]] == ["Ann Mulligan", "Jörg Müller"]
+    assert set(told) == set(object_members())
+
+
+def object_members() -> list[str]:
+    """The members of the object as they are documented."""
+    table = rst.rows(rst.section(ROOT / "docs" / "commands.rst", "Explanation objects"))
+    return [literal for row in table for literal in row[0].literals]
+
+
+def test_the_base_can_be_said(books: Gateway) -> None:
+    """As the phone has it in its settings."""
+    base = "ou=bob@acme.example,dc=acme,dc=example"
+    told = books.json("explain", "mul", "--phone", "desk1", "--base", base)
+    assert [match["name"] for match in told["matches"]] == ["Ann Mulligan"]
+    assert [(miss["name"], miss["reason"]) for miss in told["misses"]] == [("Jörg Müller", "outside_base")]
+
+
+def test_what_is_known_of_the_books(books: Gateway) -> None:
+    """How their syncs go, and whom they have left out; not of books that the phone does not see."""
+    with books.begin() as connection:
+        for address in ("alice@acme.example", "dave@acme.example"):
+            (found,) = accounts.find(connection, address)
+            empty = Record("e1", "e1", None, "empty")
+            contacts.apply(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
+        (bob,) = accounts.find(connection, "bob@acme.example")
+        accounts.fail_sync(connection, bob, "quota", THEN, THEN + 600)
+    books.connect("erin@acme.example", sharing=Sharing.SHARED)
+    assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
+        "1 person was left out of alice@acme.example: no name, company, number, e-mail or postal address.",
+        "The last sync of bob@acme.example failed. Google asks us to slow down. The next sync comes later; nothing has "
+        "to be done.",
+        "The first sync of erin@acme.example has not ended yet; its contacts come with it.",
+    ]
+
+
+def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
+    """It is fed by an account whose own book may be private."""
+    with books.begin() as connection:
+        (dave,) = accounts.find(connection, "dave@acme.example")
+        accounts.set_sources(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
+        colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
+        contacts.apply(connection, dave.id, Source.DIRECTORY, [Record("z", "z", colleague)], ())
+    told = books.json("explain", "adler", "--phone", "desk1")
+    assert [(match["name"], match["book"]) for match in told["matches"]] == [("Zoë Adler", "directory")]
+    assert {"name": "directory", "seen": "directory"} in told["books"]
+    assert [one["name"] for one in books.json("lookup", "adler")] == ["Zoë Adler"]
+
+
+def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> None:
+    """One that cannot be read would be noted for the next sync."""
+    with books.begin() as connection:
+        (dave,) = accounts.find(connection, "dave@acme.example")
+        accounts.set_sources(connection, dave.id, {Source.CONTACTS: SourceState.ON})
+        state = contacts.SyncState("token", "print", THEN)
+        contacts.set_sync_state(connection, dave.id, Source.CONTACTS, state)
+        connection.execute(update(contact).where(contact.c.account_id == dave.id).values(content=b"damaged"))
+    books.run("lookup", "mul", "--phone", "desk1")
+    with books.begin() as connection:
+        assert contacts.sync_states(connection, dave.id)[Source.CONTACTS].sync_token == "token"
+    books.run("explain", "mul", "--phone", "desk1")
+    with books.begin() as connection:
+        assert contacts.sync_states(connection, dave.id)[Source.CONTACTS].sync_token is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["x", "--phone", "desk9"], "there is no phone desk9"),
+        (["(cn=mull", "--phone", "desk1"], "This is not a filter: it cannot be read from position 9 on."),
+        (["x", "--phone", "desk1", "--base", "dc=nowhere"],
+         "the search is refused: no such entry, or not for this login"),
+        (["x", "--phone", "desk1", "--base", "nowhere"],
+         "the search is refused: the base is not a distinguished name"),
+    ],
+    ids=["phone", "filter", "base", "no base"],
+)  # fmt: skip
+def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
+    """One line that says what is wrong."""
+    assert books.refused("explain", *arguments) == line + "\n"
+
+
+def test_a_phone_has_to_be_named(gateway: Gateway) -> None:
+    """An explanation is of somebody's view."""
+    assert gateway.run("explain", "x").exit_code == 2
+
+
+def test_another_tenants_books_are_not_looked_in(books: Gateway) -> None:
+    """Not even for who comes near."""
+    books.write(HEAD + ACME + BETA)
+    books.fill(books.connect("karl@beta.example", "beta", sharing=Sharing.SHARED), person("Karl Mull", "030 5550100"))
+    told = books.json("explain", "030 5550100", "--phone", "desk1")
+    assert "Karl" not in repr(told)
+    assert [book["name"] for book in told["books"]] == ["alice@acme.example", "bob@acme.example"]
+
+
+def test_names_cannot_steer_the_terminal(books: Gateway) -> None:
+    """Whatever somebody calls a contact."""
+    alice = books.connect("alice@acme.example")
+    books.fill(alice, person("Evil\x1b[2J Mulberry", "030 5550122"))
+    assert "\x1b" not in books.run("explain", "mulberry", "--phone", "desk1").stdout

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""The index: it finds whatever a walk finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.directory.binder import Binder
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.directory.matching import prepare
+from ldapgw.directory.origin import Place
+from ldapgw.directory.shelf import Shelf
+from ldapgw.number import parse
+from tests.directory.filtertext import read_filter
+from tests.directory.phonebook import naming_context
+
+PLACE = Place("ou=alice,dc=acme,dc=example", "acme/alice")
+
+NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис", "Łukasz Żak", "山田 太郎", "Ärmel-Öz", "*** Bar ***", "a", "x y z",
+         "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42", "R2D2 c3po"]  # fmt: skip
+NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000", "0171 2345678", "*31#030 7654321", "+1-800-FLOWERS",
+           "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567"]  # fmt: skip
+COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne"]
+
+
+def contact(at: int, name: str, numbers: list[str], company: str, mail: bool) -> Contact:
+    given, _, family = name.partition(" ")
+    read = [parse(text, "DE") for text in numbers]
+    kinds = (Kind.WORK, Kind.MOBILE, Kind.HOME)
+    phones = tuple(Phone(kinds[n % 3], number) for n, number in enumerate(read) if number)
+    emails = (f"{given.lower()}@x.example",) if mail else ()
+    return Contact(
+        f"c{at}", name=name, given_name=given, family_name=family, organization=company, phones=phones, emails=emails
+    )
+
+
+contacts = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.lists(st.sampled_from(NUMBERS), max_size=3),
+        st.sampled_from(COMPANIES),
+        st.booleans(),
+    ),
+    max_size=12,
+).map(lambda rows: [contact(at, *row) for at, row in enumerate(rows)])
+
+attributes = st.sampled_from(
+    [
+        "cn",
+        "sn",
+        "givenName",
+        "displayName",
+        "o",
+        "mail",
+        "name",
+        "telephoneNumber",
+        "mobile",
+        "homePhone",
+        "uid",
+        "objectClass",
+        "shoeSize",
+        "entryUUID",
+        "labeledURI",
+    ]
+)
+whole = st.sampled_from([*NAMES, *NUMBERS, *COMPANIES, "mueller", "person", "top", "c1", "C2", "685537"])
+pieces = st.one_of(
+    whole,
+    st.tuples(whole, st.integers(0, 8), st.integers(0, 8)).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
+    st.sampled_from(["mu", "an", "68", "030", "+49", "1234567", " ", "*", "20"]),
+)
+values = pieces.map(str.encode)
+parts = st.one_of(st.none(), values)
+terms = st.one_of(
+    st.builds(Equality, attributes, values),
+    st.builds(Approximate, attributes, values),
+    st.builds(Substrings, attributes, parts, st.lists(values, max_size=2).map(tuple), parts),
+    st.builds(GreaterOrEqual, attributes, values),
+    st.builds(LessOrEqual, attributes, values),
+    st.builds(Present, attributes),
+    st.builds(Extensible, st.one_of(st.none(), st.just("caseIgnoreMatch")), attributes, values, st.booleans()),
+)
+filters: st.SearchStrategy[Filter] = st.recursive(
+    terms,
+    lambda inner: st.one_of(
+        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Not, inner),
+    ),
+    max_leaves=4,
+)
+
+
+def shelf(people: Sequence[Contact], *, lenient: bool) -> Shelf:
+    binder = Binder(naming_context(lenient=lenient), PLACE, per_number=False)
+    return Shelf.of(entry for person in people for entry in binder.bind(person).whole)
+
+
+def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
+    """By the index, and by looking at every entry."""
+    matcher = prepare(sought, naming_context(lenient=lenient))
+    indexed = [on.entries[position] for position in on.find(matcher.place)]
+    return [entry for entry in indexed if matcher.holds(entry)], [entry for entry in on if matcher.holds(entry)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(contacts, filters, st.booleans())
+def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
+    """No more and no less, in the same order, whatever is asked and however matching is set."""
+    by_index, by_walk = found(shelf(people, lenient=lenient), sought, lenient=lenient)
+    assert by_index == by_walk
+
+
+BOOK = shelf(
+    [contact(at, name, [NUMBERS[at % len(NUMBERS)]], COMPANIES[at % 5], mail=True) for at, name in enumerate(NAMES)],
+    lenient=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("(cn=mu*)", 3),
+        ("(|(cn=mu*)(sn=mu*)(givenName=mu*)(displayName=mu*))", 3),
+        ("(cn=mueller*)", 3),
+        ("(cn=*uell*)", 3),
+        ("(cn=685*)", 3),
+        ("(&(objectClass=inetOrgPerson)(sn=mü*))", 3),
+        ("(|(telephoneNumber=0301234567)(mobile=0301234567)(homePhone=0301234567))", 9),
+        ("(telephoneNumber=+44*)", 2),
+        ("(telephoneNumber=*7946*)", 2),
+        ("(telephoneNumber=*9460000)", 2),
+        ("(uid=c3)", 1),
+        ("(cn>=x)", 3),
+        ("(&(sn>=o)(sn<=ozz))", 1),
+        ("(shoeSize=5)", 0),
+        ("(objectClass=group)", 0),
+        ("(&(cn=*)(cn=nobody))", 0),
+    ],
+)
+def test_an_index_looks_at_few(text: str, most: int) -> None:
+    """What phones ask for is looked up; hardly any entry is looked at that does not match."""
+    place = prepare(read_filter(text), naming_context()).place
+    assert len(BOOK.find(place)) <= most

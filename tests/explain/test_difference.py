@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""Numbers that nearly agree."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldapgw import number
+from ldapgw.explain.difference import Difference, Differs, difference, is_one_off
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("+49 30 1234567", "0301234567", Difference(Differs.NOT)),
+        ("+49 30 1234567", "1234567", Difference(Differs.NOT)),
+        ("+43 30 1234567", "030 1234567", Difference(Differs.COUNTRY)),
+        ("+49 30 1234567", "030 1234560", Difference(Differs.LAST_DIGITS, 1)),
+        ("+49 30 1234567", "030 1234321", Difference(Differs.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "030 1239567", Difference(Differs.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 1324567", Difference(Differs.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 123567", Difference(Differs.ONE_DIGIT, 1)),
+        ("+49 30 123456-0", "030 123456-789", Difference(Differs.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "089 1234567", Difference(Differs.BEGINNING, 7)),
+        ("+49 30 1234567", "040 9234567", Difference(Differs.BEGINNING, 6)),
+        ("+49 30 1234567", "567", Difference(Differs.SHORT, 3)),
+        ("567", "+49 30 1234567", Difference(Differs.SHORT, 3)),
+        ("+49 30 1234567", "67", None),
+        ("204", "205", None),
+        ("204", "1204", None),
+        ("+49 30 1234567", "040 9876543", None),
+    ],
+)
+def test_how_two_numbers_differ(stored: str, asked: str, expected: Difference | None) -> None:
+    """The stored one, and one that is asked for in Germany."""
+    read = number.parse(stored, "DE")
+    assert read is not None
+    assert difference(read, number.readings(asked, "DE", "")) == expected
+
+
+def test_the_nearest_reading_counts() -> None:
+    """With an outside line, a number may mean two."""
+    stored = number.parse("+49 30 1234560", "DE")
+    assert stored is not None
+    assert difference(stored, number.readings("00301234567", "DE", "0")) == Difference(Differs.LAST_DIGITS, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("meyer", "meier", True),
+        ("meier", "meer", True),
+        ("meer", "meier", True),
+        ("meier", "meire", True),
+        ("meier", "maier", True),
+        ("meier", "mayer", False),
+        ("meier", "mr", False),
+        ("abcd", "badc", False),
+        ("a", "", True),
+    ],
+)
+def test_one_sign_off(first: str, second: str, expected: bool) -> None:
+    """Another sign, one too many or too few, two that have changed places."""
+    assert is_one_off(first, second) is expected
+
+
+@given(st.text("0123", max_size=8), st.integers(0, 7), st.sampled_from("0123"))
+def test_one_mistake_is_always_seen(text: str, at: int, sign: str) -> None:
+    """Wherever it is, and from either side."""
+    for changed in (text[:at] + sign + text[at:], text[:at] + text[at + 1 :], text[:at] + sign + text[at + 1 :]):
+        assert is_one_off(text, changed)
+        assert is_one_off(changed, text)

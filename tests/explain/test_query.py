@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What a person means, and what phones send for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.directory.filters import Filter, Present
+from ldapgw.errors import UserError
+from ldapgw.explain.notation import text_of
+from ldapgw.explain.query import Kind, is_number, read_query
+from ldapgw.ldap.fence import read_filter
+
+
+def never(_text: str) -> Filter:
+    """Stands where no filter is to be read."""
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "sent"),
+    [
+        ("mül", Kind.TEXT, "(|(cn=mül*)(sn=mül*)(o=mül*))"),
+        ("O'Brien (*)", Kind.TEXT, r"(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*))"),
+        ("", Kind.TEXT, "(|(cn=*)(sn=*)(o=*))"),
+        ("030/123 45", Kind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
+        ("m\udcfcl", Kind.TEXT, r"(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*))"),
+    ],
+    ids=["name", "signs", "nothing", "number", "ISO 8859-1"],
+)
+def test_what_is_typed_becomes_what_phones_send(asked: str, kind: Kind, sent: str) -> None:
+    """The filters that ``phones add`` prints; octets reach the search as they were typed."""
+    query = read_query(asked, never)
+    assert (query.kind, text_of(query.filter)) == (kind, sent)
+    assert asked not in repr(query) or not asked
+
+
+def test_a_text_in_parentheses_is_a_filter() -> None:
+    """Blanks around it do not matter; one that is none is refused."""
+    query = read_query(" (cn=*) ", read_filter)
+    assert (query.kind, query.filter) == (Kind.FILTER, Present("cn"))
+    with pytest.raises(UserError, match="This is not a filter"):
+        read_query("(cn=*", read_filter)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("030 123-45 67", True),
+        ("+49 (30) 1234567", True),
+        ("204", True),
+        ("*31#030123", True),
+        ("0800 FLOWERS", False),
+        ("Müller", False),
+        ("+", False),
+        ("", False),
+        ("3M", False),
+    ],
+)
+def test_is_number(wanted: str, expected: bool) -> None:
+    """Digits and what people write between them; letters make it a name."""
+    assert is_number(wanted) is expected
