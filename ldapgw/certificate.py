@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 _DAY: Final = 86400.0
 # Days left at which it is said.  Let's Encrypt renews 30 days before the end, so with less than that left the renewal
@@ -31,6 +31,11 @@ def read_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
     :raises ValueError: when there is none, or one that cannot be read.
     """
     return tuple(x509.load_pem_x509_certificates(octets))
+
+
+def to_pem(certificate: x509.Certificate) -> str:
+    """A certificate as a file holds it."""
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def read_private_key(octets: bytes) -> PrivateKey:

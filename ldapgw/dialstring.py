@@ -13,7 +13,7 @@ from urllib.parse import unquote
 # ITU-T E.164 allows 15 digits; with blanks, brackets, an extension and a scheme, nothing real is longer than this.
 LONGEST = 64
 # Of a text, as much is looked at: invisible signs may stand among those that count.
-_LONGEST_TYPED = 4 * LONGEST
+LONGEST_TYPED = 4 * LONGEST
 
 # With so many digits, what stands before a remark is a whole number by itself.
 _WHOLE = 7
@@ -34,6 +34,8 @@ _CONTEXT = "phone-context="
 _SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
 # Words for an extension that `phonenumbers` does not know.
 _EXTENSION = re.compile(r"(?<![^\W\d_])(?:durchwahl|dw|nebenstelle|nst|poste)[ .:]{0,3}(?=\d)", re.IGNORECASE)
+# A word behind a blank or in brackets, with a small letter: one that is spelt on the keys has capitals or a hyphen.
+_REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 _BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
 
 # ITU-T E.161: the letters on the keys.
@@ -42,9 +44,10 @@ _KEYS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999"
 
 def clean(text: str) -> str:
     """Text with compatibility forms folded (full-width and Arabic digits too) and invisible signs taken out."""
-    text = text[:_LONGEST_TYPED]
+    text = text[:LONGEST_TYPED]
     if not (text.isascii() and text.isprintable()):
-        folded = unicodedata.normalize("NFKC", text)
+        # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
+        folded = unicodedata.normalize("NFKC", text)[:LONGEST_TYPED]
         text = "".join(_visible(sign) for sign in folded)
     return " ".join(text.split())
 
@@ -83,16 +86,22 @@ def bare(text: str) -> str:
     return _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", text, count=1))
 
 
+def is_spelt(text: str) -> bool:
+    """Whether a number has letters among its digits."""
+    return _LETTER.search(text) is not None
+
+
 def without_extension(text: str, extension: str) -> str:
     """What stands before an extension that was found in a text."""
     return text[: text.rindex(extension)].rstrip(_BEFORE_EXTENSION)
 
 
 def without_remark(text: str) -> str:
-    """What stands before the first letter, if that is a whole number by itself: "0171 2345678 (private)"."""
+    """What stands before a remark: "0171 2345678 privat", "204 (Empfang)"; but not before "0800 FLOWERS"."""
     first = next((at for at, sign in enumerate(text) if sign.isdigit()), len(text))
     letter = next((at for at in range(first, len(text)) if text[at].isalpha()), len(text))
-    return text[:letter].rstrip("( ") if sum(map(str.isdigit, text[:letter])) >= _WHOLE else text
+    whole = sum(map(str.isdigit, text[:letter])) >= _WHOLE or _REMARK.match(text, letter - 1)
+    return text[:letter].rstrip("( ") if whole else text
 
 
 def dialled(text: str, *, plus: bool = False) -> str:

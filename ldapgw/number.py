@@ -16,11 +16,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 from ldapgw import dialstring, numberplan
-from ldapgw.dialstring import LONGEST
+from ldapgw.dialstring import LONGEST, LONGEST_TYPED
 from ldapgw.numberplan import SHORTEST_PUBLIC
 
-# Without its trunk prefix "0" a number in full has nine digits in nearly every country; a shorter one is a local one.
-_SHORTEST_WITHOUT_TRUNK = 9
 # The beginning of a number that has lost its "+" is taken for one where nobody types on.
 _SURELY_COUNTRY = 10
 
@@ -94,18 +92,17 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     if not any(map(str.isdigit, digits)):
         return None
     if numberplan.is_e164(canonical):
-        parsed = _canonical(canonical)
-        if parsed is None or not numberplan.is_settled(parsed):
+        parsed = numberplan.canonical(canonical)
+        if parsed is None:
             return Number(typed, canonical, "", digits, extension)
     else:
-        parsed = numberplan.parse(core, region) if plain else parsed
-        if parsed is None or not _has_country(core, digits, parsed, region):
+        parsed = numberplan.read(digits, region, international=plain[0]) if plain else parsed
+        if parsed is None or not _is_in_full(core, digits, parsed, region):
             return Number(typed, "", "", digits, extension)
     e164 = numberplan.e164(parsed)
-    return Number(typed, e164, _national(parsed, e164, region), digits, extension)
+    return Number(typed, e164, numberplan.dialled_within(parsed, region), digits, extension)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ...]:
     """What a phone or a PBX may have meant by a number: as it stands, without the outside line, with its "+" back.
 
@@ -113,6 +110,11 @@ def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ..
 
     :param outside_line: digits dialled for an outside line, which some PBX leave in front of a caller's number.
     """
+    return _readings(text[:LONGEST_TYPED], region, outside_line)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
     core = dialstring.unwrapped(dialstring.clean(text))
     plain = parse(text, region) if _is_dialled(core) else None
     if plain is None:
@@ -124,19 +126,24 @@ def readings(text: str, region: str, outside_line: str = "") -> tuple[Number, ..
             found[Number(core, core, "", plain.digits)] = None
     else:
         dialling = numberplan.dialling(region)
-        behind = _behind_outside_line(core, outside_line)
-        if len(behind) >= dialling.shortest:
-            found[parse(behind, region)] = None
-        for dialled in (plain.digits, behind):
+        behind = _behind_outside_line(core, plain.digits, outside_line)
+        inside = parse(behind, region)
+        if inside is not None and len(inside.digits) >= dialling.shortest:
+            found[inside] = None
+        for dialled in (number.digits for number in (plain, inside) if number):
             # The first way to take it is the plain reading.
-            found |= {parse("+" + one, region): None for one in _dialled_abroad(dialled, dialling)[1:]}
-        found[_with_plus(plain.digits, region)] = None
+            found |= {parse("+" + one, region): None for one in dialling.abroad(dialled)[1:]}
+        found[_with_plus(plain, region)] = None
     return tuple(number for number in found if number is not None)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def asked(text: str, region: str, outside_line: str = "") -> Asked:
     """What can be told of an asked number: for what phones and PBX send, without reading it."""
+    return _asked(text[:LONGEST_TYPED], region, outside_line)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _asked(text: str, region: str, outside_line: str) -> Asked:
     plain = dialstring.plain(text)
     if plain is None:
         return Asked(_tails_of_readings(text, region, outside_line))
@@ -144,7 +151,7 @@ def asked(text: str, region: str, outside_line: str = "") -> Asked:
     if not digits:
         return Asked()
     if international:
-        tail_known = _is_whole_abroad(digits)
+        tail_known = numberplan.is_whole(digits)
         writings = {"+" + digits}
     else:
         tail_known, writings = _as_dialled(digits, region, outside_line)
@@ -213,7 +220,7 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
         return ()
     # "+49 (0)30": the zero is dialled within the country alone.
     forms = [dialstring.dial_text(one) for one in (core, core.replace("(0)", ""))]
-    forms.append(_behind_outside_line(core, outside_line))
+    forms.append(dialstring.dial_text(_behind_outside_line(core, forms[0], outside_line)))
     forms += [plus for form in forms for plus in _as_from_abroad(form, region)]
     return tuple(dict.fromkeys(filter(None, forms)))
 
@@ -230,11 +237,11 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
     if form is NumberFormat.E164:
         return number.e164
     # A number of a few digits would be taken for an internal one.
-    home = bool(number.national) and _is_home(number, region)
+    home = _is_home(number, region)
     if form is NumberFormat.DIAL:
         abroad = (numberplan.dialling(region).out or "+") + number.e164[1:]
         return outside_line + (number.national if home else abroad)
-    parsed = _canonical(number.e164)
+    parsed = numberplan.canonical(number.e164)
     if parsed is None or numberplan.e164(parsed) != number.e164:
         return number.e164
     if form is NumberFormat.INTERNATIONAL or not home:
@@ -250,60 +257,19 @@ def _taken_apart(typed: str, region: str) -> tuple[str, str, numberplan.Parsed |
     if parsed is not None and parsed.extension:
         return dialstring.without_extension(core, parsed.extension), parsed.extension, parsed
     bare = dialstring.without_remark(core)
+    # Spelt on the keys behind a 1 it is a North American one, wherever it is read.
+    if bare.startswith("1") and dialstring.is_spelt(bare):
+        american = numberplan.parse("+" + bare, region)
+        if american is not None and numberplan.is_valid(american):
+            return "+" + bare, "", american
     return bare, "", parsed if bare == core else numberplan.parse(bare, region)
 
 
-def _canonical(e164: str) -> numberplan.Parsed | None:
-    """A number in E.164; None where its country code is not assigned.
-
-    Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
-    """
-    country = numberplan.country_of(e164[1:])
-    if country is None:
-        return None
-    code, main = country
-    behind = e164[1 + len(code) :]
-    match = numberplan.dialling(main).within.match(behind)
-    if len(behind) < 3 or (match and match.end()):
-        return numberplan.parse(e164, "")
-    return numberplan.made(code, behind)
-
-
-def _has_country(core: str, digits: str, parsed: numberplan.Parsed, region: str) -> bool:
-    """Whether a number is one in full, so that its country is known."""
-    if not numberplan.is_possible(parsed) or not numberplan.is_settled(parsed):
-        return False
+def _is_in_full(core: str, digits: str, parsed: numberplan.Parsed, region: str) -> bool:
+    """Whether the country of a number is known."""
     if dialstring.is_international(core):
-        return True
-    dialling = numberplan.dialling(region)
-    if len(digits) < dialling.shortest:
-        return False
-    if any(_dialled_abroad(digits, dialling)) or (dialling.zero and digits.startswith("0")):
-        return True
-    # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
-    if not numberplan.is_valid(parsed):
-        return False
-    whole = not dialling.zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK
-    return whole or dialstring.dialled(numberplan.national(parsed)) == digits
-
-
-def _national(parsed: numberplan.Parsed, e164: str, region: str) -> str:
-    """The digits dialled within the region, where they are read as the same number."""
-    dialling = numberplan.dialling(region)
-    if str(parsed.country_code) != dialling.country:
-        return ""
-    digits = dialstring.dialled(numberplan.national(parsed))
-    match = dialling.within.match(digits)
-    subscriber = digits[match.end() :] if match else digits
-    plain = e164 == f"+{dialling.country}{subscriber}" and len(digits) >= dialling.shortest
-    if plain and numberplan.is_valid(parsed):
-        return digits
-    # No rule of the numbering plan says how such a number is written.
-    for written in (digits, "0" + digits):
-        read = numberplan.parse(written, region)
-        if read is not None and numberplan.e164(read) == e164 and _has_country(written, written, read, region):
-            return written
-    return ""
+        return numberplan.is_possible(parsed)
+    return numberplan.is_in_full(parsed, digits, region)
 
 
 def _is_dialled(core: str) -> bool:
@@ -314,26 +280,29 @@ def _is_dialled(core: str) -> bool:
     return digits >= (1 if letter == len(core) else 3)
 
 
-def _behind_outside_line(core: str, outside_line: str) -> str:
+def _behind_outside_line(core: str, digits: str, outside_line: str) -> str:
     """A number without the outside line in front; empty where that does not stand there."""
-    signs = dialstring.dialled(core, plus=True)
-    here = outside_line and signs.startswith(outside_line) and not dialstring.is_international(core)
-    return signs.removeprefix(outside_line) if here else ""
+    before, plus, behind = core.partition("+")
+    if plus:
+        return plus + behind if outside_line and dialstring.dialled(before) == outside_line else ""
+    written = core if core.startswith(outside_line) else digits
+    return written.removeprefix(outside_line) if outside_line and digits.startswith(outside_line) else ""
 
 
 def _as_from_abroad(digits: str, region: str) -> list[str]:
     """A beginning that is dialled abroad, or has lost its "+", as E.164 has it."""
-    abroad = _dialled_abroad(digits, numberplan.dialling(region))
+    abroad = numberplan.dialling(region).abroad(digits)
     lost = len(digits) >= _SURELY_COUNTRY and digits[0] in "123456789"
     return ["+" + one for one in abroad or ((digits,) if lost else ())]
 
 
-def _with_plus(digits: str, region: str) -> Number | None:
+def _with_plus(plain: Number, region: str) -> Number | None:
     """A number whose "+" was lost on its way, if there is such a one."""
-    if len(digits) <= SHORTEST_PUBLIC or digits[0] not in "123456789":
+    written = "+" + plain.digits
+    if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == written:
         return None
-    parsed = numberplan.parse("+" + digits, region)
-    return parse("+" + digits, region) if parsed is not None and numberplan.is_valid(parsed) else None
+    parsed = numberplan.parse(written, region)
+    return parse(written, region) if parsed is not None and numberplan.is_valid(parsed) else None
 
 
 def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
@@ -353,41 +322,15 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[
         if len(start) < SHORTEST_PUBLIC:
             tail_known = tail_known and len(start) < dialling.shortest
             continue
-        abroad = _dialled_abroad(start, dialling)
+        abroad = dialling.abroad(start)
         if abroad:
-            tail_known = tail_known and all(map(_is_whole_abroad, abroad))
+            tail_known = tail_known and all(map(numberplan.is_whole, abroad))
             writings.update("+" + one for one in abroad)
         else:
-            tail_known = tail_known and _is_whole(start, dialling)
-            tail_known = tail_known and (start[0] == "0" or _is_whole_abroad(start))
+            tail_known = tail_known and dialling.is_whole(start)
+            tail_known = tail_known and (start[0] == "0" or numberplan.is_whole(start))
             writings.add(start)
     return tail_known, writings
-
-
-def _dialled_abroad(digits: str, dialling: numberplan.Dialling) -> tuple[str, ...]:
-    """What stands behind the digits that are dialled in front of a country code, as some take them or others.
-
-    In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
-    """
-    match = dialling.abroad.match(digits)
-    if not match:
-        return ()
-    behind = (digits[match.end() :], digits[len(dialling.out) :] if digits.startswith(dialling.out) else "")
-    return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
-
-
-def _is_whole_abroad(digits: str) -> bool:
-    """Whether seven digits are left of what stands behind a "+"."""
-    if len(digits) < SHORTEST_PUBLIC:
-        return False
-    country = numberplan.country_of(digits)
-    return country is None or _is_whole(digits[len(country[0]) :], numberplan.dialling(country[1]))
-
-
-def _is_whole(digits: str, dialling: numberplan.Dialling) -> bool:
-    """Whether seven digits are left of a number without its trunk prefix, or it has none."""
-    match = dialling.within.match(digits)
-    return not match or not match.end() or len(digits) - match.end() >= SHORTEST_PUBLIC
 
 
 def _ends(number: Number) -> tuple[str, ...]:
@@ -415,5 +358,6 @@ def _local(number: Number, outside_line: str) -> str:
 
 
 def _is_home(number: Number, region: str) -> bool:
+    """Whether a number is dialled within a region as it was within the one that it was read in."""
     country = numberplan.dialling(region).country
-    return bool(country) and number.e164.startswith("+" + country)
+    return bool(country and number.national) and number.e164.startswith("+" + country)

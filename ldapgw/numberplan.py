@@ -10,6 +10,8 @@ from functools import cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
+from ldapgw import dialstring
+
 # Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
 phonenumbers.enable_pattern_cache()
 
@@ -21,6 +23,9 @@ _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 # Below this many digits a number without "+" is an internal one: it is compared exactly and belongs to no country.
 SHORTEST_PUBLIC = 7
 
+# Without its trunk prefix "0" a number in full has nine digits in most countries; a shorter one is a local one.
+_SHORTEST_WITHOUT_TRUNK = 9
+
 _NEVER = re.compile("(?!)")
 
 
@@ -29,19 +34,40 @@ class Dialling:
     """How numbers are dialled in a region.
 
     :ivar country: the country code; empty where the region is not known.
-    :ivar abroad: what is dialled in front of a country code, as a pattern ("00", "011", carriers).
-    :ivar within: what may stand before a number within the country, as a pattern ("0", carriers).
-    :ivar out: one way to dial abroad; empty where there is none, or none that serves everybody.
+    :ivar out: one way to dial abroad ("00", "011"); empty where there is none, or none that serves everybody.
     :ivar zero: whether the trunk prefix is "0": then a number in full begins with it.
+    :ivar zero_from: from so many digits on, every number is dialled behind a "0" and nothing else; None: not so here.
     :ivar shortest: the fewest digits of a number that is no internal one.
     """
 
-    country: str
-    abroad: re.Pattern[str]
-    within: re.Pattern[str]
-    out: str
-    zero: bool
-    shortest: int
+    _abroad: re.Pattern[str]
+    _within: re.Pattern[str]
+    country: str = ""
+    out: str = ""
+    zero: bool = False
+    zero_from: int | None = None
+    shortest: int = SHORTEST_PUBLIC
+
+    def abroad(self, digits: str) -> tuple[str, ...]:
+        """What stands behind the digits that are dialled in front of a country code, as some take them or others.
+
+        In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
+        """
+        match = self._abroad.match(digits)
+        if not match:
+            return ()
+        behind = (digits[match.end() :], digits[len(self.out) :] if digits.startswith(self.out) else "0")
+        return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
+
+    def within(self, digits: str) -> str:
+        """A number without what is dialled in front of it within the country."""
+        match = self._within.match(digits)
+        return digits[match.end() :] if match else digits
+
+    def is_whole(self, digits: str) -> bool:
+        """Whether seven digits are left of a number without its trunk prefix, or it has none."""
+        left = self.within(digits)
+        return left == digits or len(left) >= SHORTEST_PUBLIC
 
 
 def load() -> tuple[int, ...]:
@@ -55,19 +81,34 @@ def dialling(region: str) -> Dialling:
     """How numbers are dialled in a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
-        return Dialling("", _NEVER, _NEVER, "", zero=False, shortest=SHORTEST_PUBLIC)
-    abroad = metadata.international_prefix or ""
+        return Dialling(_abroad=_NEVER, _within=_NEVER)
+    abroad, within = metadata.international_prefix or "", metadata.national_prefix_for_parsing
     zero = metadata.national_prefix == "0"
     lengths = metadata.general_desc.possible_length if metadata.general_desc else ()
     return Dialling(
-        str(metadata.country_code),
         re.compile(abroad) if abroad else _NEVER,
-        re.compile(metadata.national_prefix_for_parsing) if metadata.national_prefix_for_parsing else _NEVER,
-        abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
+        re.compile(within) if within else _NEVER,
+        country=str(metadata.country_code),
+        out=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
         zero=zero,
+        zero_from=_zero_from(metadata),
         # Where nothing stands in front of a number, those of a small country have as many digits as it needs.
         shortest=SHORTEST_PUBLIC if zero else min(SHORTEST_PUBLIC, *lengths),
     )
+
+
+def _zero_from(metadata: phonenumbers.PhoneMetadata) -> int | None:
+    within = metadata.national_prefix_for_parsing or ""
+    zero = metadata.national_prefix == "0" and (within == "0" or within.startswith("0|"))
+    if not zero or metadata.national_prefix_transform_rule:
+        return None
+    others = (one for one in metadata.number_format if "0" not in (one.national_prefix_formatting_rule or ""))
+    return max((_longest(one.pattern or "") for one in others), default=0) + 1
+
+
+def _longest(pattern: str) -> int:
+    r"""How many digits a pattern such as ``(\d{3})(\d{3,4})`` can match."""
+    return sum(int(most or 1) for most in re.findall(r"\\d(?:\{(?:\d+,)?(\d+)\})?", pattern))
 
 
 def known_region(region: str) -> bool:
@@ -80,13 +121,10 @@ def is_e164(text: str) -> bool:
     return _E164.fullmatch(text) is not None
 
 
-def country_of(digits: str) -> tuple[str, str] | None:
-    """The country code that digits begin with, and its main region; None where it is not assigned."""
-    for length in (1, 2, 3):
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))
-        if regions and digits[0] != "0":
-            return digits[:length], regions[0]
-    return None
+def is_whole(digits: str) -> bool:
+    """Whether a "+" and digits are seven at least, and that many are left without a trunk prefix among them."""
+    country = country_of(digits)
+    return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
 
 def parse(text: str, region: str) -> Parsed | None:
@@ -97,25 +135,34 @@ def parse(text: str, region: str) -> Parsed | None:
         return None
 
 
-def is_settled(parsed: Parsed) -> bool:
-    """Whether a number's E.164 is read as itself; it is not where a trunk prefix was there twice."""
-    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
-    match = dialling(regions[0]).within.match(phonenumbers.national_significant_number(parsed))
-    if not match or not match.end():
-        return True
-    again = parse(e164(parsed), "")
-    return again is not None and e164(again) == e164(parsed)
+def read(digits: str, region: str, *, international: bool) -> Parsed | None:
+    """What plain digits are in a region; the same as `parse`, and quicker where no more than a "0" has to be taken off.
+
+    :param international: a "+" stood in front.
+    """
+    if international:
+        text = "+" + digits
+        return canonical(text) if is_e164(text) else parse(text, region)
+    plan = dialling(region)
+    if plan.zero_from is not None and len(digits) > 3 and digits[0] == "0" != digits[1] and not plan.abroad(digits):
+        return _made(plan.country, digits[1:])
+    return parse(digits, region)
 
 
-def made(country: str, digits: str) -> Parsed:
-    """A number by its country code and what stands behind it; nothing of it is checked."""
-    zeros = min(len(digits) - len(digits.lstrip("0")), len(digits) - 1)
-    return PhoneNumber(
-        country_code=int(country),
-        national_number=int(digits),
-        italian_leading_zero=True if zeros else None,
-        number_of_leading_zeros=zeros if zeros > 1 else None,
-    )
+def canonical(text: str) -> Parsed | None:
+    """A number in E.164; None where its country code is not assigned, or it is not read as itself.
+
+    Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
+    """
+    country = country_of(text[1:])
+    if country is None:
+        return None
+    code, plan = country
+    digits = text[1 + len(code) :]
+    if len(digits) < 3 or plan.within(digits) != digits:
+        parsed = parse(text, "")
+        return parsed if parsed and _is_settled(parsed) else None
+    return _made(code, digits)
 
 
 def e164(parsed: Parsed) -> str:
@@ -125,12 +172,47 @@ def e164(parsed: Parsed) -> str:
 
 def is_possible(parsed: Parsed) -> bool:
     """Whether a number has as many digits as its country's numbers in full can have."""
-    return phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
+    possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
+    return possible and _is_settled(parsed)
 
 
 def is_valid(parsed: Parsed) -> bool:
     """Whether a number lies in a range that its country has given out."""
     return phonenumbers.is_valid_number(parsed)
+
+
+def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
+    """Whether a number that was read of digits without a "+" is no internal or local one."""
+    plan = dialling(region)
+    if len(digits) < plan.shortest or not is_possible(parsed):
+        return False
+    if (plan.zero and digits.startswith("0")) or any(plan.abroad(digits)):
+        return True
+    # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
+    if not is_valid(parsed):
+        return False
+    whole = not plan.zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    return whole or dialstring.dialled(national(parsed)) == digits
+
+
+def dialled_within(parsed: Parsed, region: str) -> str:
+    """The digits dialled within a region, where they are read as the same number; empty for numbers abroad."""
+    plan = dialling(region)
+    if str(parsed.country_code) != plan.country:
+        return ""
+    subscriber = phonenumbers.national_significant_number(parsed)
+    if plan.zero_from is not None and len(subscriber) >= max(plan.zero_from, SHORTEST_PUBLIC) and subscriber[0] != "0":
+        return "0" + subscriber
+    digits = dialstring.dialled(national(parsed))
+    known = plan.within(digits) == subscriber and len(digits) >= plan.shortest
+    if known and is_valid(parsed):
+        return digits
+    # No rule of the numbering plan says how such a number is written.
+    for written in (digits, "0" + digits):
+        read = parse(written, region)
+        if read is not None and e164(read) == e164(parsed) and is_in_full(read, written, region):
+            return written
+    return ""
 
 
 def national(parsed: Parsed) -> str:
@@ -141,6 +223,38 @@ def national(parsed: Parsed) -> str:
 def international(parsed: Parsed) -> str:
     """A number as people write it for those abroad."""
     return phonenumbers.format_number(_without_extension(parsed), PhoneNumberFormat.INTERNATIONAL)
+
+
+def _made(country: str, digits: str) -> Parsed:
+    zeros = min(len(digits) - len(digits.lstrip("0")), len(digits) - 1)
+    return PhoneNumber(
+        country_code=int(country),
+        national_number=int(digits),
+        italian_leading_zero=True if zeros else None,
+        number_of_leading_zeros=zeros if zeros > 1 else None,
+    )
+
+
+def country_of(digits: str) -> tuple[str, Dialling] | None:
+    """The country code that digits begin with, and how numbers are dialled there; None where it is not assigned."""
+    for length in (1, 2, 3):
+        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))
+        if regions and digits[0] != "0":
+            return digits[:length], dialling(regions[0])
+    return None
+
+
+def _is_settled(parsed: Parsed) -> bool:
+    """Whether a number's E.164 is read as itself, and holds no trunk prefix: it does where that was there twice."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
+    digits = phonenumbers.national_significant_number(parsed)
+    plan = dialling(regions[0])
+    if plan.within(digits) == digits:
+        return True
+    if plan.zero_from is not None:
+        return False
+    again = parse(e164(parsed), "")
+    return again is not None and e164(again) == e164(parsed)
 
 
 def _without_extension(parsed: Parsed) -> Parsed:

@@ -34,6 +34,7 @@ class Refresher(Service):
     """Looks for changes once a second, and writes down which phones were seen.
 
     :param take_seen: the phones that have bound since it was called last: name to address.
+    :param tell_pages: tells pages that are open what has changed of their accounts.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Refresher(Service):
         publisher: Publisher,
         scheduler: SyncScheduler,
         take_seen: Callable[[], Mapping[str, str]],
+        tell_pages: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._store = store
@@ -52,6 +54,7 @@ class Refresher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_seen = take_seen
+        self._tell_pages = tell_pages
         self._problem = ""
         self._is_outdated = True
         self._seen: dict[str, tuple[float, str]] = {}
@@ -100,6 +103,7 @@ class Refresher(Service):
         # Before the work: what changes meanwhile has to be looked at again.
         self._is_outdated = False
         try:
+            await self._tell_pages()
             await self._publisher.refresh()
             await self._scheduler.refresh()
         except BaseException:

@@ -24,6 +24,7 @@ from ldapgw.directory import fold
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
@@ -33,11 +34,15 @@ from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
+from ldapgw.listening import phone_server
 from ldapgw.offprocess import Aside, OffProcess
 from ldapgw.offthread import OffThread
+from ldapgw.phonewatch import PhoneWatch
+from ldapgw.progress import ProgressBoard
 from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
+from ldapgw.searchnotes import SearchNotes
 from ldapgw.state import State
 from ldapgw.store.watch import Watch
 from ldapgw.store.worker import StoreWorker
@@ -45,8 +50,11 @@ from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.revoker import Revoker
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
+from ldapgw.trust import Trust
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
+from ldapgw.web.live import AccountWatch, Live, account_topic
+from ldapgw.web.phonegate import PhoneGate, phone_topic
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
@@ -116,6 +124,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     oauth = OAuth(http, endpoints, reactor)
 
     offered = features(tls=tls is not None)
+    watch = PhoneWatch({tenant.name: tenant.base_dn for tenant in config.tenant}, reactor.seconds)
     catalog = Catalog(Served(Dit((), offered)), {each.name: each.anonymous_networks.hold for each in config.tenant})
     publisher = Publisher(
         store=store,
@@ -124,6 +133,9 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         features=offered,
         run_off_thread=work_thread,
     )
+    live = Live()
+    watch.searches.tell(lambda login: live.tell(phone_topic(login)))
+    progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
     job = SyncJob(
         store=store,
         vault=state.vault,
@@ -133,6 +145,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         run_off_thread=work_thread,
         folder=Path(config.state_dir),
         now=reactor.seconds,
+        note_progress=progress.note,
     )
     scheduler = SyncScheduler(
         clock=reactor,
@@ -157,6 +170,14 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         publisher=publisher,
         scheduler=scheduler,
         take_seen=catalog.take_seen,
+        tell_pages=AccountWatch(store, live).look,
+    )
+    notes = SearchNotes(
+        clock=reactor,
+        store=store,
+        take_fresh=watch.searches.take_fresh,
+        login_of=watch.bind_dn,
+        judge=watch.judge,
     )
     gateway = Gateway(state, (work_thread, store_thread))
     gate = WebGate(
@@ -172,11 +193,15 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         certificate_ends=lambda: tls.pair.lifetime.near_end(reactor.seconds()) if tls else None,
         changed=refresher.look_now,
+        phones=_phone_gate(config, watch, Trust(tls, work_thread)),
+        live=live,
+        progress=progress.of,
+        finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls)
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
     renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (work_process, refresher, revoker, scheduler, *renewals, *listeners):
+    for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     fold.load()
     number.load()
@@ -197,17 +222,22 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None
+    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
 ) -> Iterable[IService]:
     """Everything that the outside can talk to."""
     ldap = LdapFactory(
-        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32)),
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
         reactor,
         tls,
         require_tls=config.ldap.require_tls,
     )
-    catalog.tell_sessions(ldap.disconnect)
+
+    def end(login: str) -> None:
+        ldap.disconnect(login)
+        watch.searches.forget(login)
+
+    catalog.tell_sessions(end)
     yield Sessions(ldap.disconnect_all)
     for endpoint in config.ldap.listen:
         yield Listener(reactor, "ldap.listen", endpoint, ldap)
@@ -216,6 +246,18 @@ def _listeners(
     web = web_site(web_resource(gate), reactor)
     for endpoint in config.web.listen:
         yield Listener(reactor, "web.listen", endpoint, web)
+
+
+def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:
+    """What the pages about phones need."""
+    return PhoneGate(
+        server=phone_server(config),
+        base_dn=watch.base_dn,
+        bind_dn=watch.bind_dn,
+        searches=watch.seen,
+        stranger=watch.searches.stranger,
+        certificate=trust.certificate,
+    )
 
 
 def _load(publisher: Publisher) -> None:
@@ -261,5 +303,6 @@ def _web_tenant(tenant: Tenant) -> WebTenant:
         allowed_users=tenant.allowed_users,
         admins=tenant.admins,
         sources=tenant.sources,
+        labels=tenant.labels,
         sharing=tenant.sharing,
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -46,16 +47,16 @@ class State:
     def __init__(self, state_dir: Path, configured: str) -> None:
         prepare_state_dir(state_dir)
         self.lock = Lock(state_dir)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.lock.release)
             self.database = Database(database_url(state_dir, configured))
+            undo.callback(self.database.close)
             refuse_lost_database(state_dir, self.database.file)
             self.database.open()
             with self.database.begin() as connection:
                 accounts.forget_running(connection)
                 self.vault = _vault(connection, state_dir / KEY)
-        except BaseException:
-            self.lock.release()
-            raise
+            undo.pop_all()
 
     def close(self) -> None:
         """Let go of all of it; what was committed stays."""

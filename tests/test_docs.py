@@ -27,7 +27,10 @@ from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.explain.explanation import Reading, Seen
 from ldapgw.explain.query import Kind
 from ldapgw.explain.reason import How, Reason
+from ldapgw.hints import Hint
 from ldapgw.models import MODELS
+from ldapgw.provisioning.other import OTHER
+from ldapgw.provisioning.vendors import VENDORS
 from ldapgw.sandbox.controls import CONTROLS
 from ldapgw.sandbox.faults import FAULTS
 from ldapgw.status import _MESSAGES, STALE_SECONDS, account_object
@@ -301,7 +304,7 @@ def test_usage_is_documented(name: str) -> None:
     """A command's usage line has its arguments in order, and all of its options."""
     usage = " ".join(next(iter(rst.literal_blocks(rst.section(COMMANDS, name)))).split())
     assert usage.startswith(f"ldapgw {name}")
-    bare = re.sub(r"\[--[^]]*\]|--[a-z]+ [A-Z]+", "", usage.removeprefix(f"ldapgw {name}"))
+    bare = re.sub(r"\[--[^]]*\]|--[a-z]+ \S+", "", usage.removeprefix(f"ldapgw {name}"))
     assert set(re.findall(r"--[a-z-]+", usage)) == options_of(commands()[name])
     assert bare.replace(" …", "").replace("[", "").replace("]", "").split() == arguments_of(commands()[name])
 
@@ -437,6 +440,25 @@ def test_models_of_phones_are_documented() -> None:
     per_number = told[told.index("entries") + 1 : told.index("values")]
     assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
     assert all(model.why in " ".join(row[1].text.split()) for model in MODELS.values())
+
+
+def test_vendors_of_phones_are_documented() -> None:
+    """All of them with their file and with what is not verified; any other is in the sentence before."""
+    told = {
+        row[0].text: (row[1].text, *row[2].literals, *row[4].literals)
+        for row in rst.rows(rst.section(DOCS / "phones.rst", "Models"))
+    }
+    assert told == {
+        vendor.title: (vendor.series, *filter(None, (vendor.file,)), *vendor.unverified)
+        for vendor in VENDORS.values()
+        if vendor is not OTHER
+    }
+
+
+def test_hints_are_documented() -> None:
+    """Each code, in the order of their gravity."""
+    rows = rst.rows(rst.section(DOCS / "phones.rst", "What the hints mean"))
+    assert [row[0].literals[0] for row in rows] == [hint.value for hint in Hint]
 
 
 def test_the_sandbox_is_documented() -> None:

@@ -26,6 +26,7 @@ class Scene(Stage):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen: dict[str, str] = {}
+        self.told = 0
         self.logged: list[str] = []
         super().__init__()
         self.refresher = Refresher(
@@ -35,6 +36,7 @@ class Scene(Stage):
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_seen=self.take_seen,
+            tell_pages=self.tell_pages,
         )
 
     def new_database(self) -> Database:
@@ -43,6 +45,9 @@ class Scene(Stage):
     def take_seen(self) -> dict[str, str]:
         seen, self.seen = self.seen, {}
         return seen
+
+    async def tell_pages(self) -> None:
+        self.told += 1
 
     def observe(self, event: dict[str, Any]) -> None:
         if event["log_namespace"].startswith("ldapgw"):
@@ -87,9 +92,18 @@ def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> No
 
 def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
     """The picture stays the same one."""
-    before = scene.catalog.served
+    before, told = scene.catalog.served, scene.told
     scene.clock.advance(LOOK_SECONDS)
-    assert scene.catalog.served is before
+    assert (scene.catalog.served, scene.told) == (before, told)
+
+
+def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
+    """Once, within a second."""
+    told = scene.told
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.told == told + 1
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:

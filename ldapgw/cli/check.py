@@ -10,13 +10,13 @@ import click
 
 from ldapgw.cli import certificate, ports, state_dir
 from ldapgw.cli.finding import Finding, Mark
-from ldapgw.cli.listening import Listening
 from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
 from ldapgw.config import Config, Tenant
 from ldapgw.config.forms import is_loopback
 from ldapgw.errors import UserError
+from ldapgw.listening import Listening
 from ldapgw.lock import holder
 
 _SIGNS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.FAILED: "✗"}

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ldapgw.config import Tenant
-from ldapgw.contact import Sharing
-from ldapgw.directory.book import Book
+from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import books_of, login_of, read_contacts, read_rows
 from ldapgw.service import naming_context
@@ -23,19 +26,20 @@ class Library:
     """The books of one tenant, as one phone sees them.
 
     :param phone: None: a phone that belongs to nobody.
+    :ivar context: the tenant as the directory knows it.
     :ivar viewer: who searches.
     :raises StoreError: when the database cannot be used.
     """
 
     def __init__(self, database: Database, tenant: Tenant, phone: PhoneLogin | None) -> None:
         self._database = database
-        self._context = naming_context(tenant)
+        self.context = naming_context(tenant)
         with database.begin() as connection:
             self._rows = read_rows(connection, {tenant.name})
         self._feed = self._rows.feeds.get(tenant.name)
         self._own = next((one for one in self._rows.accounts if phone and one.id == phone.account_id), None)
         own = self._own.sub if self._own else ""
-        self.viewer = login_of(phone, self._context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
+        self.viewer = login_of(phone, self.context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
         """What the phone sees.
@@ -47,17 +51,46 @@ class Library:
         books = [*self._books(seen)]
         if self._feed is not None:
             books.append(self._built(self._feed, feeds=True)[-1])
-        return Dit((Directory(self._context, tuple(books)),), _NOTHING)
+        return Dit((Directory(self.context, tuple(books)),), _NOTHING)
 
     def private(self) -> Iterator[Book]:
         """The books that the phone does not see, one after the other."""
         accounts = (account for account in self._rows.accounts if account is not self._own)
         return self._books(account for account in accounts if account.sharing is Sharing.PRIVATE)
 
+    def books(self, owner: int | None) -> Iterator[Book]:
+        """The book of one account, or all books and the directory, one after the other."""
+        yield from self._books(self._owned(owner))
+        if owner is None and self._feed is not None:
+            yield self._built(self._feed, feeds=True)[-1]
+
+    def entries(self, book: Book) -> Iterator[Entry]:
+        """The contacts of a book, in their order."""
+        dit = Dit((Directory(self.context, (book,)),), _NOTHING)
+        viewer = Viewer(access=(Access(self.context.name, book.key),))
+        request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
+        return (entry for entry in search(dit, viewer, request) if entry is not None)
+
+    def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
+        """The same as `books`, unbound: a book's name, its contacts, and the names of its labels."""
+        for account in self._owned(owner):
+            everything, labels = self._read(account)
+            yield account.address, [one for one in everything if one.source is not Source.DIRECTORY], labels
+        if owner is None and self._feed is not None:
+            everything, _ = self._read(self._feed)
+            yield DIRECTORY, [one for one in everything if one.source is Source.DIRECTORY], {}
+
+    def _owned(self, owner: int | None) -> Iterator[Account]:
+        return (account for account in self._rows.accounts if owner in (None, account.id))
+
     def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
         return (self._built(account, feeds=False)[0] for account in accounts)
 
     def _built(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
+        contacts, labels = self._read(account)
+        return books_of(self.context, account, contacts, labels, self.viewer.per_number, feeds)
+
+    def _read(self, account: Account) -> tuple[Sequence[Contact], Mapping[str, str]]:
         with self._database.begin() as connection:
             (contacts, _), labels = read_contacts(connection, account.id)
-        return books_of(self._context, account, contacts, labels, self.viewer.per_number, feeds)
+        return contacts, labels

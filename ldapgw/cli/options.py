@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from ldapgw.cli.site import Site
+from ldapgw.store.phones import is_name
 
 pass_site = click.make_pass_decorator(Site)
 
@@ -25,6 +24,6 @@ def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
     :raises click.BadParameter: when it is not fit for that.
     """
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+    if not is_name(value):
         raise click.BadParameter("expected 1 to 64 letters a-z, digits, dots, underscores and hyphens", ctx, param)
     return value

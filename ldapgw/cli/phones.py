@@ -11,13 +11,14 @@ import click
 from sqlalchemy import Connection
 
 from ldapgw import credential
-from ldapgw.cli.listening import ldap_url
 from ldapgw.cli.options import as_json, only_tenant, pass_site, phone_name
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.config import Tenant
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
+from ldapgw.hints import Habits, Hint, words
+from ldapgw.listening import ldap_url
 from ldapgw.models import MODELS
 from ldapgw.publisher import phone_dn
 from ldapgw.status import timestamp
@@ -86,7 +87,7 @@ def add(
 @as_json
 @pass_site
 def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
-    """List the phones, with when and from where each was last seen."""
+    """List the phones, with when and from where each was last seen, its last search and what was off with it."""
     if tenant is not None:
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
@@ -97,7 +98,7 @@ def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
     elif not found:
         hint("There is no phone yet; add one with: ldapgw phones add NAME")
     else:
-        _print_phones(found, addresses)
+        _print_phones(site, found, addresses)
 
 
 @phones.command()
@@ -131,10 +132,10 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
 
     :raises UserError: when there is none.
     """
-    for login in stored.read_all(connection):
-        if login.name.lower() == name.lower():
-            return login
-    raise UserError(f"there is no phone {name}")
+    login = stored.of_name(connection, name)
+    if login is None:
+        raise UserError(f"there is no phone {name}")
+    return login
 
 
 def _numbers_for(model: str | None) -> Numbers:
@@ -201,12 +202,25 @@ def _object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) 
         "created": timestamp(login.created_at),
         "last_seen": timestamp(login.last_seen),
         "last_address": login.last_address,
+        "last_search": timestamp(login.searched_at),
+        "worked": timestamp(login.worked_at),
+        "hint": {"code": login.search_hint, "message": _hint(site, login)} if login.search_hint else None,
     }
 
 
-def _print_phones(found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
+def _hint(site: Site, login: PhoneLogin) -> str:
+    """What was off with the last search; empty: nothing, or of a version that we do not know."""
+    tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
+    if login.search_hint not in {*Hint}:
+        return ""
+    base = tenant.base_dn if tenant else ""
+    habits = Habits.of(base, login.model, per_number=login.numbers is Numbers.ENTRIES)
+    return str(words(Hint(login.search_hint), habits))
+
+
+def _print_phones(site: Site, found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
     print_table(
-        ("phone", "tenant", "account", "model", "numbers", "last seen", "from"),
+        ("phone", "tenant", "account", "model", "numbers", "last seen", "from", "last search", "hint"),
         (
             (
                 login.name,
@@ -216,6 +230,8 @@ def _print_phones(found: Sequence[PhoneLogin], addresses: Mapping[int | None, st
                 login.numbers.value,
                 local_time(login.last_seen, now()) or "never",
                 login.last_address or "",
+                local_time(login.searched_at, now()),
+                _hint(site, login),
             )
             for login in found
         ),

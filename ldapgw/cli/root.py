@@ -29,6 +29,7 @@ _MODULES = {
     "phones": "phones",
     "lookup": "lookup",
     "explain": "explain",
+    "export": "export",
 }
 
 # What a shell gives for a command that Ctrl-C has ended: 128 and the signal's number.

@@ -159,8 +159,8 @@ def _owner(path: Path) -> int:
 @contextmanager
 def _opened(url: str) -> Iterator[Database]:
     database = Database(url)
-    database.open()
     try:
+        database.open()
         yield database
     finally:
         database.close()

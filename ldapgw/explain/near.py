@@ -62,12 +62,13 @@ def _wider_numbers(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _any(NUMBERS, one.e164 or one.digits)
         if len(digits) < SHORTEST_PUBLIC:
             if len(digits) >= SHORTEST:
-                yield _ending(digits)
+                yield _parts(None, digits)
             continue
-        yield _ending(digits[-LIKE_END:])
+        yield _parts(None, digits[-LIKE_END:])
         written = one.e164 or one.digits
-        yield _beginning(written[:-LAST])
-        yield _beginning(written[: -2 * LAST])
+        yield _parts(written[:-LAST])
+        # One wrong digit, or two in each other's place, between the last ones and those that are beyond the end.
+        yield from (_parts(written[: -right - 2], digits[-right:]) for right in range(LAST, LIKE_END))
         yield from (_any(NUMBERS, digits[-length:]) for length in range(SHORTEST, SHORTEST_PUBLIC))
 
 
@@ -93,12 +94,10 @@ def _any(names: Iterable[str], value: str) -> Filter:
     return Or(tuple(Equality(name, _octets(value)) for name in names))
 
 
-def _ending(digits: str) -> Filter:
-    return Or(tuple(Substrings(name, None, (), _octets(digits)) for name in NUMBERS))
-
-
-def _beginning(written: str) -> Filter:
-    return Or(tuple(Substrings(name, _octets(written), (), None) for name in NUMBERS))
+def _parts(beginning: str | None, end: str | None = None) -> Filter:
+    """A number that begins and ends so."""
+    initial, final = (None if part is None else _octets(part) for part in (beginning, end))
+    return Or(tuple(Substrings(name, initial, (), final) for name in NUMBERS))
 
 
 def _octets(text: str) -> bytes:

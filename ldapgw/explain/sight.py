@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ldapgw.directory import fold
@@ -32,7 +32,8 @@ class Answer:
         self.complete = complete
         found = [(book_of(entry, context), uid_of(entry)) for entry in entries]
         self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in found)
-        self._callers = [entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid]
+        self._callers = _by_name(entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid)
+        self._named = _by_name(entries)
 
     def has(self, book: str, uid: str) -> bool:
         """Whether a contact is among them, whole or by one of its numbers."""
@@ -40,11 +41,11 @@ class Answer:
 
     def tells(self, entry: Entry) -> bool:
         """Whether the name of a contact is told as a caller's."""
-        return any(_is_same(entry, caller) for caller in self._callers)
+        return any(is_same_person(entry, caller) for caller in self._callers.get(_folded_name(entry), ()))
 
     def twin(self, entry: Entry) -> Entry | None:
         """An entry among them that is the same person, for whose sake another is left out."""
-        return next((other for other in self.entries if _is_same(other, entry)), None)
+        return next((other for other in self._named.get(_folded_name(entry), ()) if is_same_person(other, entry)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,13 @@ class Sight:
         return next(access for access in self.viewer.access if access.tenant == self.tenant)
 
 
-def _is_same(kept: Entry, other: Entry) -> bool:
-    names = (fold.collation(name_of(entry)) for entry in (kept, other))
-    return len(set(names)) == 1 and is_same_person(kept, other)
+def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Entries by what two for the same person share."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(_folded_name(entry), []).append(entry)
+    return found
+
+
+def _folded_name(entry: Entry) -> str:
+    return fold.collation(name_of(entry))

@@ -121,14 +121,17 @@ def authorization_url(
     verifier: str,
     offline: bool,
     login_hint: str = "",
+    choose: bool = False,
 ) -> str:
     """Where to send a browser for consent (RFC 6749 4.1.1, RFC 7636 4.3).
 
     :param scopes: besides `OPENID_SCOPES`, which are always asked for.
     :param verifier: 43 to 128 signs of RFC 7636 4.1; its S256 challenge is sent.
     :param offline: ask for a refresh token.  Google gives one only after a consent screen, so that is asked for too.
+    :param choose: let the person choose among their Google accounts, even where the browser has one alone.
     """
     client = WebApplicationClient(client_id)
+    prompts = [*(["select_account"] if choose else []), *(["consent"] if offline else [])]
     # oauthlib takes https alone.  The configuration allows http too, on loopback addresses, for the sandbox.
     scheme, _, rest = endpoints.authorization_endpoint.partition("://")
     url = client.prepare_request_uri(
@@ -140,7 +143,8 @@ def authorization_url(
         code_challenge_method="S256",
         nonce=nonce,
         login_hint=login_hint,
-        **({"access_type": "offline", "prompt": "consent"} if offline else {}),
+        **({"access_type": "offline"} if offline else {}),
+        **({"prompt": " ".join(prompts)} if prompts else {}),
     )
     return scheme + str(url).removeprefix("https")
 

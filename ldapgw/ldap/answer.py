@@ -28,6 +28,7 @@ class Answer:
 
     :param portions: as `ldapgw.directory.search.portions` gives them; None is a breath.
     :param time_limit: seconds, from the first pull on.
+    :ivar sent: entries that were added to an outbox.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Answer:
         "_selection",
         "_time_limit",
         "_types_only",
+        "sent",
     )
 
     def __init__(
@@ -53,7 +55,7 @@ class Answer:
         self._message_id = integer(message_id)
         self._portions = portions
         self._portion: Portion | None = None
-        self._at = 0
+        self._at = self.sent = 0
         self._selection = selection
         self._types_only = types_only
         self._time_limit = time_limit
@@ -93,6 +95,7 @@ class Answer:
             pieces += (head, message_id, response)
             size += len(head) + length
             self._at += 1
+            self.sent += 1
             if size >= JOINED:
                 break
         outbox.size = size

@@ -54,6 +54,9 @@ class Server(typing.Protocol):
     def penalty(self, address: str, login: str) -> float:
         """Count a wrong password; for how many seconds its answer is held back."""
 
+    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        """Take note of a search that is done (`ldapgw.ldap.gate.Gate`)."""
+
     def complain(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong."""
 
@@ -96,6 +99,7 @@ class LdapProtocol(Protocol):
         self._held_back: IDelayedCall | None = None
         self._outbox = Outbox()
         self._writer: Writer
+        self._began = 0.0  # the operation that runs
         self._at_work = False  # later reactor turns go on with us
         self._reading = True
         self._input_ended = False
@@ -130,9 +134,7 @@ class LdapProtocol(Protocol):
         """Work on what came, unless we are at it already."""
         if self._closing:
             return
-        if self._is_at_rest() and (answer := self._session.answer_at_once(data)) is not None:
-            self._touch()
-            self._writer.write(answer)
+        if self._is_at_rest() and self._answer_at_once(data):
             return
         self._framer.feed(data)
         if not self._at_work and self._work(self._server.slice()):
@@ -181,6 +183,18 @@ class LdapProtocol(Protocol):
             self.close()
 
     # --- a slice of work --------------------------------------------------------------------------------------------
+
+    def _answer_at_once(self, data: bytes) -> bool:
+        """Answer what came past everything, if that can be."""
+        began = self._clock.seconds()
+        answered = self._session.answer_at_once(data)
+        if answered is None:
+            return False
+        self._touch()
+        self._writer.write(answered.octets)
+        seconds = self._clock.seconds() - began
+        self._server.observe(self.login, self.address, data, answered.entries, answered.code, seconds)
+        return True
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is under way, so that what comes may be answered past everything."""
@@ -238,6 +252,7 @@ class LdapProtocol(Protocol):
     def _turn(self) -> bool:
         """The next thing to do; whether there was one."""
         if not self._session.busy:
+            self._began = self._clock.seconds()
             step = self._session.advance()
             if step is not None:
                 self._take(step)
@@ -264,7 +279,7 @@ class LdapProtocol(Protocol):
     def _take(self, step: Step) -> None:
         match step:
             case Send(reply):
-                self._outbox.add(encode(reply))
+                self._say(reply)
             case Run(message_id, portions, selection, types_only, time_limit):
                 self._answer = Answer(message_id, portions, selection, types_only=types_only, time_limit=time_limit)
             case HoldBack(result, login):
@@ -279,9 +294,17 @@ class LdapProtocol(Protocol):
 
     def _finish(self, result: Result) -> None:
         """End what runs, and say so."""
+        sent = self._answer.sent if self._answer is not None else 0
         self._answer = None
         self._touch()
-        self._outbox.add(encode(self._session.finish(result)))
+        self._say(self._session.finish(result), sent)
+
+    def _say(self, reply: Reply, entries: int = 0) -> None:
+        """Add what ends an operation."""
+        self._outbox.add(encode(reply))
+        if reply.search:
+            seconds = self._clock.seconds() - self._began
+            self._server.observe(self.login, self.address, reply.search, entries, reply.result.code, seconds)
 
     def _release(self, result: Result) -> None:
         """A wrong password has waited long enough."""

@@ -58,7 +58,7 @@ def decode(octets: bytes) -> Message:
         request = read(content)
     except DirectoryError as error:
         request = Rejected(Result.of(error))
-    return Message(message_id, operation, request, found_controls)
+    return Message(message_id, operation, request, found_controls, octets if operation is Operation.SEARCH else b"")
 
 
 def _search(content: Reader) -> SearchRequest:

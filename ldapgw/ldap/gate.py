@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.viewer import Viewer
+from ldapgw.errors import ResultCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,12 @@ class Gate:
     :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.
     :ivar anonymous: client address → what may be seen from there without a login.
     :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
+    :ivar observe: told of each search that is done: the login (a DN; empty: nobody), the client's address, the
+        LDAPMessage, how many entries were returned, the result code, and for how many seconds it went on.
     """
 
     dit: Callable[[], Dit]
     authenticate: Callable[[str, bytes, str], Viewer | None]
     anonymous: Callable[[str], Viewer]
     cookie_key: bytes = field(repr=False)
+    observe: Callable[[str, str, bytes, int, ResultCode, float], None]

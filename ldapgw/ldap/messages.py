@@ -138,12 +138,16 @@ Request = BindRequest | SearchRequest | CompareRequest | AbandonRequest | Extend
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A client's LDAPMessage (RFC 4511 4.1.1)."""
+    """A client's LDAPMessage (RFC 4511 4.1.1).
+
+    :ivar octets: all of it as it came, if it is a search.
+    """
 
     message_id: int
     operation: Operation
     request: Request
     controls: tuple[Control, ...] = ()
+    octets: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ class Reply:
     :ivar operation: the one that is answered; it chooses the kind of response.
     :ivar name: responseName of an extended response.
     :ivar value: responseValue of an extended response.
+    :ivar search: the message that is answered, if it is a search.
     """
 
     message_id: int
@@ -162,6 +167,7 @@ class Reply:
     name: str = ""
     value: bytes | None = None
     controls: tuple[Control, ...] = ()
+    search: bytes = field(default=b"", repr=False, compare=False)
 
 
 def notice_of_disconnection(code: ResultCode, diagnostic: str) -> Reply:

@@ -121,6 +121,10 @@ class LdapFactory(ServerFactory):
         self.complain("wrong login", address)
         return self._penalties.add(network(address), login, self.clock.seconds())
 
+    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        """Tell of a search that is done."""
+        self._gate.observe(login, address, message, entries, code, seconds)
+
     def complain(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong; the log has a line a minute of it.
 

@@ -46,7 +46,7 @@ from ldapgw.ldap.messages import (
     Reply,
     Result,
 )
-from ldapgw.ldap.shortcut import Shortcut
+from ldapgw.ldap.shortcut import Answered, Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Session:
         """Whether as many requests wait as may wait: read no more until one is done."""
         return len(self._waiting) >= WAITING
 
-    def answer_at_once(self, octets: bytes) -> bytes | None:
+    def answer_at_once(self, octets: bytes) -> Answered | None:
         """The answer to a message that needs no steps; None: it has to be received."""
         if self._current is not None or self._waiting or not self.viewer.access:
             return None
@@ -204,7 +204,7 @@ class Session:
         message = cast("Message", self._current)
         inquiry, self._current, self._inquiry = self._inquiry, None, None
         said = inquiry.controls(result) if inquiry is not None else ()
-        return Reply(message.message_id, message.operation, result, value=value, controls=said)
+        return Reply(message.message_id, message.operation, result, value=value, controls=said, search=message.octets)
 
     # --- operations that wait their turn ----------------------------------------------------------------------------
 

@@ -60,6 +60,18 @@ class _Head(NamedTuple):
     size_limit: int
 
 
+class Answered(NamedTuple):
+    """An answer.
+
+    :ivar octets: all of it.
+    :ivar entries: how many are in it.
+    """
+
+    octets: bytes
+    entries: int
+    code: ResultCode
+
+
 class Shortcut:
     """Answers searches at once.
 
@@ -77,7 +89,7 @@ class Shortcut:
         self._once: set[int] = set()
         self._views: dict[tuple[int, int], tuple[Dit, Viewer, _Head, Region | None]] = {}
 
-    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> bytes | None:
+    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
         """The whole answer to what came in; None: it has to take the long way.
 
         :param octets: all that came; perhaps one LDAPMessage, perhaps something else.
@@ -87,7 +99,7 @@ class Shortcut:
         except (IndexError, ProtocolViolation, DirectoryError):  # an entry may be too long for `HEADS`
             return None
 
-    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> bytes | None:
+    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
         cut = _cut(octets)
         if cut is None:
             return None
@@ -111,9 +123,10 @@ class Shortcut:
         for shelf, positions in seen.rows:
             responses = shelf.encoded(positions, selection)
             pieces += [piece for one in responses for piece in (HEADS[len(one) + 3], message_id, one)]
-        first, last = _MORE if seen.more else _DONE
+        code, first, last = _MORE if seen.more else _DONE
+        entries = len(pieces) // 3
         pieces += (first, message_id, last)
-        return b"".join(pieces)
+        return Answered(b"".join(pieces), entries, code)
 
     def _matcher(self, sought: bytes, context: NamingContext) -> Matcher | None:
         """What a filter asks for, made ready; None where it is not as phones write it."""
@@ -202,10 +215,10 @@ def _read(octets: bytes) -> SearchRequest | None:
     return None if request.scope is Scope.BASE_OBJECT else request
 
 
-def _around(result: Result) -> tuple[bytes, bytes]:
-    """What stands before and behind the message id of a SearchResultDone."""
+def _around(result: Result) -> tuple[ResultCode, bytes, bytes]:
+    """A SearchResultDone: its code, and what stands before and behind its message id."""
     whole = encode(Reply(1, Operation.SEARCH, result))
-    return whole[:2], whole[5:]
+    return result.code, whole[:2], whole[5:]
 
 
 _DONE: Final = _around(Result())

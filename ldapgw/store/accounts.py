@@ -4,12 +4,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, func, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
@@ -50,6 +63,7 @@ class Trouble:
 class Account:
     """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch.
 
+    :ivar owner: the sub of another Google user who has added it to their page.
     :ivar trouble: the tenant's alarm, else the account's own, else that of the directory which comes through it.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
     """
@@ -75,6 +89,7 @@ class Account:
     contacts: int
     numbers: int
     skipped: Mapping[str, int]
+    owner: str | None = None
     revoked: bool = False
 
     @property
@@ -136,12 +151,35 @@ def of_user(connection: Connection, tenant: str, sub: str) -> Account | None:
     return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
 
 
+def of_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
+    """All accounts on a person's page: their own first, then those that they have added."""
+    found = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
+    return tuple(sorted(found, key=lambda one: (one.sub != sub, one.id)))
+
+
+def standings(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
+    """By tenant and person, whatever can change of the accounts on their page; of those persons alone."""
+    found: dict[tuple[str, str], tuple[object, ...]] = {}
+    query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STANDING)).order_by(account.c.id)
+    for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
+        for one in {row.sub, row.owner} & set(subs):
+            found[row.tenant, one] = (*found.get((row.tenant, one), ()), tuple(row))
+    return found
+
+
 def connect(
-    connection: Connection, vault: Vault, tenant: str, grant: NewGrant, sharing: Sharing, now: float
+    connection: Connection,
+    vault: Vault,
+    tenant: str,
+    grant: NewGrant,
+    sharing: Sharing,
+    now: float,
+    owner: str | None = None,
 ) -> int | None:
     """Store what a consent gave; the account of the same `sub` continues.  A full sync is due.
 
     :param sharing: of a new account; one that we know keeps its own.
+    :param owner: the person on whose page it is to be as well; None changes nothing.
     :returns: the account's id; None, and nothing is stored, when there is no refresh token, neither new nor known.
     """
     known = of_user(connection, tenant, grant.sub)
@@ -166,6 +204,8 @@ def connect(
     }
     if grant.refresh_token is not None:
         values["refresh_token"] = vault.seal(grant.refresh_token)
+    if owner is not None and owner != grant.sub:
+        values["owner"] = owner
     # Google would end the new grant with the old one.
     connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
@@ -224,6 +264,11 @@ def disconnect(connection: Connection, account_id: int) -> None:
             | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
+
+
+def disown(connection: Connection, account_id: int) -> None:
+    """Take an account off the page of the person who has added it."""
+    connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
 def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
@@ -351,6 +396,11 @@ def set_sources(connection: Connection, account_id: int, states: Mapping[Source,
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
 
 
+_STANDING = (
+    *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
+    *("next_sync", "error_code", "wish", "due", "generation"),
+)
+
 _FORGOTTEN = (
     "connected_at",
     "refresh_token",
@@ -447,6 +497,7 @@ def _account(
         wish=Wish(row.wish) if row.wish else None,
         due=Wish(row.due) if row.due else None,
         generation=row.generation,
+        owner=row.owner,
         sources=states,
         contacts=contacts,
         numbers=numbers,

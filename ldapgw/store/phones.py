@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ldapgw.store.tables import phone
 
@@ -19,12 +21,24 @@ class Numbers(StrEnum):
     ENTRIES = "entries"
 
 
+# Part of a DN, of addresses and of provisioning files; dots alone would be a step in a path.
+_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a phone can be called that."""
+    return _NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneLogin:
     """A login.
 
     :ivar account_id: None: a phone for everybody, which sees the shared books alone.
     :ivar model: a word of `ldapgw.models`; empty where nobody said one.
+    :ivar searched_at: when it searched last, to the minute.
+    :ivar search_hint: what was off with that search (`ldapgw.hints.Hint`); empty: nothing.
+    :ivar worked_at: when it found somebody for the first time with its password.
     """
 
     name: str
@@ -36,27 +50,64 @@ class PhoneLogin:
     model: str = ""
     last_seen: float | None = None
     last_address: str | None = None
+    searched_at: float | None = None
+    search_hint: str = ""
+    worked_at: float | None = None
 
     def __repr__(self) -> str:
         """Without the hash."""
         return f"<PhoneLogin {self.name} of {self.tenant}>"
 
 
+@dataclass(frozen=True, slots=True)
+class SearchNote:
+    """What is remembered of a phone's last search: nothing of what it searched for.
+
+    :ivar worked_at: when it found somebody, if it did.
+    """
+
+    searched_at: float
+    search_hint: str
+    worked_at: float | None = None
+
+
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     """All phones of the gateway, by name."""
-    return tuple(
-        PhoneLogin(
-            row.name,
-            row.tenant,
-            row.account_id,
-            Numbers(row.numbers),
-            row.password,
-            row.created_at,
-            row.model,
-            row.last_seen,
-            row.last_address,
-        )
-        for row in connection.execute(select(phone).order_by(phone.c.name))
+    return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
+
+
+def of_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
+    """The phones of some accounts, by name."""
+    wanted = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
+    return tuple(map(_login, connection.execute(wanted)))
+
+
+def of_name(connection: Connection, name: str) -> PhoneLogin | None:
+    """The phone of a name, in whichever case; None where there is none."""
+    row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()
+    return _login(row) if row is not None else None
+
+
+def names(connection: Connection, beginning: str) -> frozenset[str]:
+    """The names of the gateway that begin like that, in lower case."""
+    name = func.lower(phone.c.name)
+    return frozenset(connection.execute(select(name).where(name.startswith(beginning, autoescape=True))).scalars())
+
+
+def _login(row: Row[Any]) -> PhoneLogin:
+    return PhoneLogin(
+        row.name,
+        row.tenant,
+        row.account_id,
+        Numbers(row.numbers),
+        row.password,
+        row.created_at,
+        row.model,
+        row.last_seen,
+        row.last_address,
+        row.searched_at,
+        row.search_hint or "",
+        row.worked_at,
     )
 
 
@@ -85,8 +136,12 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store another password's hash; False when there is no phone of that name."""
-    return connection.execute(update(phone).where(phone.c.name == name).values(password=password)).rowcount > 0
+    """Store another password's hash: the phone has to show anew that it works.
+
+    :returns: False when there is no phone of that name.
+    """
+    anew = {"password": password, "searched_at": None, "search_hint": None, "worked_at": None}
+    return connection.execute(update(phone).where(phone.c.name == name).values(**anew)).rowcount > 0
 
 
 def seen(connection: Connection, logins: Mapping[str, tuple[float, str]]) -> None:
@@ -96,3 +151,20 @@ def seen(connection: Connection, logins: Mapping[str, tuple[float, str]]) -> Non
     """
     for name, (when, address) in logins.items():
         connection.execute(update(phone).where(phone.c.name == name).values(last_seen=when, last_address=address))
+
+
+def searched(connection: Connection, notes: Mapping[str, SearchNote]) -> None:
+    """Store what is remembered of phones' last searches.
+
+    :param notes: by name.
+    """
+    for name, note in notes.items():
+        connection.execute(
+            update(phone)
+            .where(phone.c.name == name)
+            .values(
+                searched_at=note.searched_at,
+                search_hint=note.search_hint,
+                worked_at=func.coalesce(phone.c.worked_at, note.worked_at),
+            )
+        )

@@ -19,6 +19,8 @@ FLOW_SECONDS = 600
 # Signed in: twelve hours of silence end it, a week does in any case.
 IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
+# Behind the purpose of a consent in a window of its own.
+_POPUP = " popup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,16 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Flow:
-    """A consent under way: what has to come back with it."""
+    """A consent under way: what has to come back with it.
+
+    :ivar popup: whether it goes on in a window of its own.
+    """
 
     tenant: str
     purpose: str
     nonce: str
     verifier: str
+    popup: bool = False
 
 
 def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
@@ -52,7 +58,7 @@ def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, f
             state=_digest(state),
             browser=_digest(browser),
             tenant=flow.tenant,
-            purpose=flow.purpose,
+            purpose=f"{flow.purpose}{_POPUP}" if flow.popup else flow.purpose,
             nonce=vault.seal(flow.nonce),
             verifier=vault.seal(flow.verifier),
             created_at=now,
@@ -72,7 +78,15 @@ def take_flow(connection: Connection, vault: Vault, state: str, browser: str, no
         .returning(consent_flow.c.tenant, consent_flow.c.purpose, consent_flow.c.nonce, consent_flow.c.verifier)
     )
     row = connection.execute(taken).first()
-    return row and Flow(row.tenant, row.purpose, vault.unseal(row.nonce), vault.unseal(row.verifier))
+    if row is None:
+        return None
+    return Flow(
+        row.tenant,
+        row.purpose.removesuffix(_POPUP),
+        vault.unseal(row.nonce),
+        vault.unseal(row.verifier),
+        popup=row.purpose.endswith(_POPUP),
+    )
 
 
 def sign_in_person(connection: Connection, token: str, person: SignIn, now: float) -> None:
@@ -94,8 +108,11 @@ def sign_in_person(connection: Connection, token: str, person: SignIn, now: floa
     )
 
 
-def signed_in(connection: Connection, token: str, tenant: str, now: float) -> SignIn | None:
-    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old."""
+def signed_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
+    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old.
+
+    :param seen: false for what a page asks by itself: a window left open keeps nobody signed in.
+    """
     row = connection.execute(
         select(sign_in).where(
             sign_in.c.token == _digest(token),
@@ -106,9 +123,15 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float) -> Si
     ).first()
     if row is None:
         return None
-    if now - row.seen_at > 60:  # once a minute is enough, and spares the disk
+    if seen and now - row.seen_at > 60:  # once a minute is enough, and spares the disk
         connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(seen_at=now))
     return SignIn(row.tenant, row.sub, row.address)
+
+
+def tenant_of(connection: Connection, token: str) -> str | None:
+    """Where a cookie belongs; None when it is unknown."""
+    tenant: str | None = connection.execute(select(sign_in.c.tenant).where(sign_in.c.token == _digest(token))).scalar()
+    return tenant
 
 
 def sign_out(connection: Connection, token: str) -> None:

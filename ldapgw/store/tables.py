@@ -61,6 +61,7 @@ account = Table(
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
+    Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),
     Column(
         "known_since",
         Integer,
@@ -141,6 +142,9 @@ phone = Table(
     Column("created_at", Float, nullable=False, comment="when it was added"),
     Column("last_seen", Float, comment="its last good bind; null: none yet"),
     Column("last_address", String, comment="where that came from"),
+    Column("searched_at", Float, comment="its last search, to the minute; null: none yet"),
+    Column("search_hint", String, comment="what was off with that (ldapgw.hints); empty: nothing"),
+    Column("worked_at", Float, comment="the first search with this password that found somebody; null: none yet"),
 )
 
 sign_in = Table(
@@ -160,7 +164,9 @@ consent_flow = Table(
     Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter, in hex; single use"),
     Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began it"),
     Column("tenant", String, nullable=False, comment="the tenant that it is for"),
-    Column("purpose", String, nullable=False, comment="connect or signin"),
+    Column(
+        "purpose", String, nullable=False, comment="connect, add or signin; popup behind it: in a window of its own"
+    ),
     Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
     Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),

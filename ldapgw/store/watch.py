@@ -40,5 +40,6 @@ class Watch:
     def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
+            self._connection.invalidate()  # the pool that it is from may be gone by now
             self._connection.close()
             self._connection = None

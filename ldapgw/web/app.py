@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from dataclasses import replace
 from typing import Any, cast
 
 from klein import Klein
@@ -18,138 +17,135 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ldapgw.errors import StoreError
 from ldapgw.web import endings
-from ldapgw.web.cookies import Cookie, Cookies
+from ldapgw.web.cookies import Cookie
 from ldapgw.web.csrf import is_ours
-from ldapgw.web.endings import Ended, Ending
-from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, Headers, page, read_call, write_answer
+from ldapgw.web.endings import Ended
+from ldapgw.web.entrance import Entrance
+from ldapgw.web.events import Events
+from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, read_call, write_answer
+from ldapgw.web.frame import Frame
 from ldapgw.web.gate import WebGate
-from ldapgw.web.handlers import Handlers
 from ldapgw.web.headers import security_headers
-from ldapgw.web.pages import Pages
-from ldapgw.web.place import Place
-from ldapgw.web.session import Visitor, find_visitor
+from ldapgw.web.language import LANGUAGES
+from ldapgw.web.mine import Mine
+from ldapgw.web.phones import Phones
+from ldapgw.web.routes import Route, Who
+from ldapgw.web.search import Search
+from ldapgw.web.session import Visitor
 from ldapgw.web.tenant import WebTenant
 
 log = Logger()
 
-Handler = Callable[..., Awaitable[Answer]]
+# A language that was chosen is remembered this long.
+_YEAR = 365 * 86400
 
-# For everybody; for a tenant; forms of a person who is signed in.
-PUBLIC: tuple[tuple[str, Handler], ...] = (
-    ("/", Handlers.front),
-    ("/healthz", Handlers.healthz),
-    ("/readyz", Handlers.readyz),
-    ("/static/<name>", Handlers.static),
-    ("/oauth/callback", Handlers.callback),
-)
-TENANT: tuple[tuple[str, Handler], ...] = (
-    ("/<tenant>", Handlers.slash),
-    ("/<tenant>/", Handlers.home),
-    ("/<tenant>/connect", Handlers.connect),
-    ("/<tenant>/signin", Handlers.signin),
-    ("/<tenant>/status.json", Handlers.status),
-)
-FORMS: tuple[tuple[str, Handler], ...] = (
-    ("/<tenant>/sync", Handlers.sync),
-    ("/<tenant>/share", Handlers.share),
-    ("/<tenant>/disconnect", Handlers.disconnect),
-    ("/<tenant>/signout", Handlers.signout),
-)
+
+def routes(frame: Frame) -> tuple[Route, ...]:
+    """All routes of the gateway, page by page."""
+    pages = (Entrance(frame), Mine(frame), Search(frame), Phones(frame), Events(frame))
+    return tuple(route for each in pages for route in each.routes())
 
 
 def web_resource(gate: WebGate) -> IResource:
     """All pages of the gateway."""
-    return cast("IResource", _Front(gate, _App(gate)))
+    frame = Frame.of(gate)
+    return cast("IResource", _Front(frame, _App(frame)))
 
 
 class _App:
     """Routes to handlers, and turns whatever they raise into a page."""
 
-    def __init__(self, gate: WebGate) -> None:
-        self._gate = gate
-        self._place = Place.of(gate.public_url)
-        self._cookies = Cookies(secure=self._place.secure)
-        self._pages = Pages(self._place.path)
-        handlers = Handlers(gate, self._pages)
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
         self.klein = Klein()
-        for path, handler in PUBLIC:
-            self._route("GET", path, partial(handler, handlers))
-        for path, handler in TENANT:
-            self._route("GET", path, self._for_tenant(partial(handler, handlers)))
-        for path, handler in FORMS:
-            self._route("POST", path, self._for_tenant(self._for_visitor(partial(handler, handlers))))
+        for route in routes(frame):
+            self._route(route)
         self.klein.handle_errors(HTTPException)(self._unrouted)
 
-    def explain(self, ending: Ending, tenant: WebTenant | None = None, headers: Headers = ()) -> Answer:
+    def explain(self, call: Call, ended: Ended) -> Answer:
         """A page that says what happened and what to do next."""
-        return page(self._pages.ending(ending, tenant), ending.status, headers)
+        return self._frame.page(
+            call,
+            "ending.html",
+            tenant=ended.tenant,
+            status=ended.ending.status,
+            headers=ended.headers,
+            ending=ended.ending,
+            popup=ended.popup,
+        )
 
-    def _route(self, method: str, path: str, handler: Handler) -> None:
+    def call(self, request: IRequest) -> Call:
+        """What a request says."""
+        return read_call(request, self._frame.gate, self._frame.cookies)
+
+    def _route(self, route: Route) -> None:
         async def answer(request: IRequest, **parts: str) -> bytes:
-            call = read_call(request, self._gate, self._cookies)
-            return write_answer(request, await _to_the_end(self._answer(handler, call, parts)))
+            call = self.call(request)
+            found = await _to_the_end(self._answer(route, call, parts))
+            if call.query.get("language") in LANGUAGES:
+                chosen = self._frame.cookies.set(Cookie.LANGUAGE, call.language, seconds=_YEAR)
+                found = replace(found, headers=(*found.headers, chosen))
+            body = write_answer(request, found)
+            if found.stream is not None and request.method != b"HEAD":
+                await found.stream(request.write)
+            return body
 
-        self.klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
+        self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(answer)
 
-    async def _answer(self, handler: Handler, call: Call, parts: dict[str, str]) -> Answer:
+    async def _answer(self, route: Route, call: Call, parts: dict[str, str]) -> Answer:
         try:
-            return await handler(call, **parts)
+            return await route.handler(call, *await self._admit(route, call, parts), **parts)
         except Ended as ended:
-            return self.explain(ended.ending, ended.tenant)
+            return self.explain(call, ended)
         except StoreError as error:
             log.error("web: {problem}", problem=error.problems[0])
-            return self.explain(endings.NO_STORE)
+            return self.explain(call, Ended(endings.NO_STORE))
         except Exception:  # noqa: BLE001  a fault of ours ends in a page, and in the log
             log.failure("web: a page failed")
-            return self.explain(endings.INTERNAL)
+            return self.explain(call, Ended(endings.INTERNAL))
 
-    def _for_tenant(self, handler: Handler) -> Handler:
-        """Find the tenant that a path names."""
+    async def _admit(self, route: Route, call: Call, parts: dict[str, str]) -> tuple[WebTenant | Visitor, ...]:
+        """What a handler is given besides the call.
 
-        async def with_tenant(call: Call, tenant: str) -> Answer:
-            found = self._gate.tenants.get(tenant)
-            if found is None:
-                raise Ended(endings.NOT_FOUND)
-            return await handler(call, found)
-
-        return with_tenant
-
-    def _for_visitor(self, handler: Handler) -> Handler:
-        """Find the person whose form it is, and make sure that it is."""
-
-        async def with_visitor(call: Call, tenant: WebTenant) -> Answer:
-            session = call.cookies.get(Cookie.SESSION, "")
-            now = self._gate.clock.seconds()
-            visitor: Visitor | None = await self._gate.store.run(find_visitor, session, tenant.name, now)
-            if visitor is None:
-                raise Ended(endings.SIGNED_OUT, tenant)
-            if not is_ours(call, session, self._place.origin):
-                log.warn(
-                    "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=call.address
-                )
-                raise Ended(endings.NOT_YOURS, tenant)
-            return await handler(call, tenant, visitor)
-
-        return with_visitor
+        :raises Ended: when the asker may not.
+        """
+        if route.who is Who.ANYBODY:
+            return ()
+        tenant = self._frame.gate.tenants.get(parts.pop("tenant"))
+        if tenant is None:
+            raise Ended(endings.NOT_FOUND)
+        if route.who is Who.OF_TENANT:
+            return (tenant,)
+        visitor = await self._frame.caller(call, tenant)
+        if visitor is None:
+            raise Ended(endings.SIGNED_OUT if route.method == "POST" else endings.SIGN_IN_FIRST, tenant)
+        if route.method == "POST" and not is_ours(call, visitor.session, self._frame.place.origin):
+            log.warn(
+                "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=call.address
+            )
+            raise Ended(endings.NOT_YOURS, tenant)
+        if route.who is Who.ADMIN and not tenant.is_admin(visitor.person.address):
+            raise Ended(endings.ADMINS_ONLY, tenant)
+        return tenant, visitor
 
     def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
         """No such path, or not by this method.  A redirect of the router's is not followed: it trusts Host."""
         error = failure.value
+        ended = Ended(endings.NOT_FOUND)
         if isinstance(error, MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            return write_answer(request, self.explain(endings.WRONG_METHOD, headers=(("Allow", allowed),)))
-        return write_answer(request, self.explain(endings.NOT_FOUND))
+            ended = Ended(endings.WRONG_METHOD, headers=(("Allow", allowed),))
+        return write_answer(request, self.explain(self.call(request), ended))
 
 
 class _Front(Resource):
     """What every request passes before the router sees it, so that every answer carries the headers."""
 
-    def __init__(self, gate: WebGate, app: _App) -> None:
+    def __init__(self, frame: Frame, app: _App) -> None:
         super().__init__()
         self.isLeaf = True
-        place = Place.of(gate.public_url)
-        self._host = place.host.encode()
-        self._headers = security_headers(secure=place.secure)
+        self._host = frame.place.host.encode()
+        self._headers = security_headers(secure=frame.place.secure)
         self._app = app
         self._routed = app.klein.resource()
 
@@ -162,23 +158,23 @@ class _Front(Resource):
         request.requestHeaders.setRawHeaders(b"Host", [self._host])
         refusal = _refusal(request)
         if refusal is not None:
-            request.write(write_answer(request, self._app.explain(refusal)))
+            request.write(write_answer(request, self._app.explain(self._app.call(request), refusal)))
             request.finish()
             return NOT_DONE_YET
         return self._routed.render(request)
 
 
-def _refusal(request: Any) -> Ending | None:
+def _refusal(request: Any) -> Ended | None:
     """What cannot be routed at all."""
     request.content.seek(0, 2)
     size = request.content.tell()
     request.content.seek(0)
     if size > LARGEST_BODY:
-        return endings.TOO_LARGE
+        return Ended(endings.TOO_LARGE)
     try:
         b"/".join(request.postpath).decode()
     except UnicodeDecodeError:
-        return endings.NOT_FOUND
+        return Ended(endings.NOT_FOUND)
     return None
 
 

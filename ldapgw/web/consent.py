@@ -20,7 +20,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
 from ldapgw.store import accounts, revocations, sign_ins
-from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.accounts import Account, NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.web import endings
 from ldapgw.web.cookies import Cookie, is_secret, new_secret
@@ -28,12 +28,14 @@ from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
 from ldapgw.web.gate import WebGate
 from ldapgw.web.place import Place
-from ldapgw.web.session import begin_session
+from ldapgw.web.session import begin_session, find_visitor
 from ldapgw.web.tenant import WebTenant
 
 log = Logger()
 
+# What a consent is for: one's own account, one more of one's own accounts, or the identity alone.
 CONNECT = "connect"
+ADD = "add"
 SIGN_IN = "signin"
 
 
@@ -47,11 +49,17 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A person who came back well: signed in, and with `CONNECT` connected too."""
+    """A person who came back well: signed in, and but for `SIGN_IN` with an account that is connected.
+
+    :ivar popup: whether this was a window of its own.
+    :ivar sub: whose account it is.
+    """
 
     tenant: WebTenant
     purpose: str
     session: str = field(repr=False)
+    popup: bool
+    sub: str = field(repr=False)
 
 
 class Consent:
@@ -72,7 +80,7 @@ class Consent:
         browser = call.cookies.get(Cookie.BROWSER, "")
         browser = browser if is_secret(browser) else new_secret(self._gate.random)
         state, nonce, verifier = (new_secret(self._gate.random) for _ in range(3))
-        flow = Flow(tenant.name, purpose, nonce, verifier)
+        flow = Flow(tenant.name, purpose, nonce, verifier, popup="popup" in call.query)
         await self._gate.store.run(
             sign_ins.begin_flow, self._gate.vault, state, browser, flow, self._gate.clock.seconds()
         )
@@ -80,12 +88,13 @@ class Consent:
             self._gate.endpoints,
             client.client_id,
             redirect_uri=self._redirect_uri,
-            scopes=[SCOPE_OF[source] for source in tenant.sources] if purpose == CONNECT else [],
+            scopes=[SCOPE_OF[source] for source in tenant.sources] if purpose != SIGN_IN else [],
             state=state,
             nonce=nonce,
             verifier=verifier,
-            offline=purpose == CONNECT,
+            offline=purpose != SIGN_IN,
             login_hint=login_hint,
+            choose=purpose == ADD or "choose" in call.query,
         )
         return Departure(url, browser)
 
@@ -105,7 +114,8 @@ class Consent:
                 address=call.address,
                 ending=ended.ending.title,
             )
-            raise Ended(endings.to_sign_in(ended.ending) if flow.purpose == SIGN_IN else ended.ending, tenant) from None
+            ending = endings.to_sign_in(ended.ending) if flow.purpose == SIGN_IN else ended.ending
+            raise Ended(ending, tenant, popup=flow.popup) from None
 
     async def _flow(self, call: Call) -> tuple[Flow, WebTenant]:
         """The consent that this browser began; it is used up now, whatever comes."""
@@ -118,7 +128,10 @@ class Consent:
         tenant = self._gate.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
             log.info("web: a callback without its consent, from {address}", address=call.address)
-            raise Ended(endings.EXPIRED)
+            # Whoever asks for it again is signed in: then we know where they belong.
+            session = call.cookies.get(Cookie.SESSION, "")
+            there = await self._gate.store.run(sign_ins.tenant_of, session) if session else None
+            raise Ended(endings.EXPIRED, self._gate.tenants.get(there or ""))
         return flow, tenant
 
     async def _arrive(self, flow: Flow, tenant: WebTenant, call: Call) -> Arrival:
@@ -130,11 +143,18 @@ class Consent:
                 raise Ended(endings.MAY_NOT_SIGN_IN)
             await self._give_back(client, grant, identity)
             raise Ended(endings.NOT_ALLOWED)
-        if flow.purpose == CONNECT:
-            _check_boxes(tenant.sources, sources_of(grant.scopes))
-        session = new_secret(self._gate.random)
         before = call.cookies.get(Cookie.SESSION, "")
-        if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, session, before):
+        person = SignIn(tenant.name, identity.sub, identity.email)
+        if flow.purpose != SIGN_IN:
+            _check_boxes(tenant.sources, sources_of(grant.scopes))
+            visitor = await self._gate.store.run(find_visitor, before, tenant.name, self._gate.clock.seconds())
+            if visitor is not None and visitor.person.sub != identity.sub:
+                if flow.purpose == CONNECT and not _is_fine(visitor.account):
+                    await self._give_back(client, grant, identity)
+                    raise Ended(endings.WRONG_ACCOUNT)
+                person = visitor.person
+        session = new_secret(self._gate.random)
+        if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, person, session, before):
             raise Ended(endings.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
@@ -143,9 +163,9 @@ class Consent:
             sub=identity.sub,
             address=call.address,
         )
-        if flow.purpose == CONNECT:
+        if flow.purpose != SIGN_IN:
             await self._gate.changed()
-        return Arrival(tenant, flow.purpose, session)
+        return Arrival(tenant, flow.purpose, session, flow.popup, identity.sub)
 
     async def _exchange(self, client: Client, code: str, flow: Flow) -> tuple[Grant, Identity]:
         try:
@@ -171,21 +191,25 @@ class Consent:
         tenant: WebTenant,
         grant: Grant,
         identity: Identity,
+        person: SignIn,
         session: str,
         before: str,
     ) -> bool:
-        """Connect and sign in, both or neither; False when there is no refresh token to keep."""
+        """Connect and sign in, both or neither; False when there is no refresh token to keep.
+
+        :param person: who is at the browser; another than the account's where they add one.
+        """
         now = self._gate.clock.seconds()
-        if purpose == CONNECT:
+        if purpose != SIGN_IN:
             connected = accounts.connect(
-                connection, self._gate.vault, tenant.name, _new_grant(grant, identity), tenant.sharing, now
+                connection, self._gate.vault, tenant.name, _new_grant(grant, identity), tenant.sharing, now, person.sub
             )
             if connected is None:
                 return False
             granted = sources_of(grant.scopes)
             states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
             accounts.set_sources(connection, connected, states)
-        begin_session(connection, session, before, SignIn(tenant.name, identity.sub, identity.email), now)
+        begin_session(connection, session, before, person, now)
         return True
 
     async def _give_back(self, client: Client, grant: Grant, identity: Identity) -> None:
@@ -238,3 +262,18 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
         refresh_token=grant.refresh_token,
         refresh_expires_at=grant.refresh_expires_at,
     )
+
+
+def _is_fine(account: Account | None) -> bool:
+    """Whether a consent could not have been meant to mend this account."""
+    return account is not None and account.connected and account.trouble is None
+
+
+def _same_project(one: Client | None, other: Client) -> bool:
+    """Google's client IDs begin with the number of their project; grants are to the project."""
+    return one is not None and one.client_id.partition("-")[0] == other.client_id.partition("-")[0]
+
+
+def _is_connected(connection: Connection, tenants: Iterable[str], sub: str) -> bool:
+    found = (accounts.of_user(connection, tenant, sub) for tenant in tenants)
+    return any(account is not None and account.connected for account in found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Our cookies: three, each for this host alone, none readable by a script (RFC 6265)."""
+"""Our cookies: four, each for this host alone, none readable by a script (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Cookie(StrEnum):
     SESSION = "ldapgw"
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began it
     NOTE = "ldapgw-note"  # what the next page says of what was just done
+    LANGUAGE = "ldapgw-language"  # the one that a person has chosen
 
 
 @dataclass(frozen=True, slots=True)

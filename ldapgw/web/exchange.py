@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from ldapgw.web.address import client_address
 from ldapgw.web.cookies import Cookie, Cookies
 from ldapgw.web.gate import WebGate
+from ldapgw.web.language import LANGUAGES, best_language
 
 # A form of ours has a token and a choice; Google's answer has eight parameters.
 LARGEST_BODY = 8 * 1024
 MOST_FIELDS = 30
 
 Headers = tuple[tuple[str, str], ...]
+Write = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,6 +34,8 @@ class Call:
     :ivar address: the client's IP address, for the log.
     :ivar origin: the header ``Origin``; empty where it was not sent.
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty where it was not sent.
+    :ivar language: the tag of the language to answer in.
+    :ivar live: fetched by our own script to keep a page up to date, not by a person.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -40,16 +45,22 @@ class Call:
     origin: str = ""
     fetch_site: str = ""
     if_none_match: str = ""
+    language: str = "en"
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Answer:
-    """What a browser gets, besides the headers that go with every answer."""
+    """What a browser gets, besides the headers that go with every answer.
+
+    :ivar stream: writes the body piece by piece, until what it returns has fired; cancelled when the browser goes.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     headers: Headers = ()
+    stream: Callable[[Write], Deferred[None]] | None = None
 
 
 def page(html: str, status: int = 200, headers: Headers = ()) -> Answer:
@@ -81,14 +92,19 @@ def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
     sent = request.requestHeaders
     body = request.content.read(LARGEST_BODY)
     peer = getattr(request.getClientAddress(), "host", "")
+    fields = _fields(query)
+    ours = cookies.read(_text(value) for value in sent.getRawHeaders(b"Cookie", []))
+    chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return Call(
-        query=_fields(query),
+        query=fields,
         form=_fields(body) if _header(request, "Content-Type").startswith("application/x-www-form-urlencoded") else {},
-        cookies=cookies.read(_text(value) for value in sent.getRawHeaders(b"Cookie", [])),
+        cookies=ours,
         address=client_address(peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), gate.trusts),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
+        language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
+        live=_header(request, "Ldapgw-Live") == "look" or _header(request, "Accept") == "text/event-stream",
     )
 
 
@@ -97,7 +113,8 @@ def write_answer(request: Any, answer: Answer) -> bytes:
     request.setResponseCode(answer.status)
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [answer.content_type.encode()])
-    headers.setRawHeaders(b"Content-Length", [str(len(answer.body)).encode()])
+    if answer.stream is None:
+        headers.setRawHeaders(b"Content-Length", [str(len(answer.body)).encode()])
     for name in {name for name, _ in answer.headers}:
         values = [value.encode() for other, value in answer.headers if other == name]
         headers.setRawHeaders(name.encode(), values)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-# No script, no frame, nothing from elsewhere.  Consent begins with a link, so no form needs to go to Google.
+# No inline script, no frame, nothing from elsewhere.  Consent begins with a link, so no form needs to go to Google.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
 )
 
 _ALWAYS = (

@@ -20,11 +20,21 @@ class Visitor:
 
     :ivar session: the cookie's value.
     :ivar account: their own; None for one who has signed in and never connected.
+    :ivar accounts: all that are on their page, their own first.
     """
 
     person: SignIn
     session: str = field(repr=False)
     account: Account | None
+    accounts: tuple[Account, ...] = ()
+
+    def numbered(self, number: str) -> Account | None:
+        """One of their accounts by its place on their page, counted from 1."""
+        return next((one for at, one in enumerate(self.accounts, start=1) if str(at) == number), None)
+
+    def of(self, sub: str) -> Account | None:
+        """One of their accounts; None for one that is not theirs, or is none."""
+        return next((account for account in self.accounts if account.sub == sub), None)
 
     @property
     def token(self) -> str:
@@ -32,12 +42,17 @@ class Visitor:
         return form_token(self.session)
 
 
-def find_visitor(connection: Connection, session: str, tenant: str, now: float) -> Visitor | None:
-    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old."""
-    person = sign_ins.signed_in(connection, session, tenant, now) if is_secret(session) else None
+def find_visitor(connection: Connection, session: str, tenant: str, now: float, *, seen: bool = True) -> Visitor | None:
+    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old.
+
+    :param seen: whether the person was there, which puts the end of the session off.
+    """
+    person = sign_ins.signed_in(connection, session, tenant, now, seen=seen) if is_secret(session) else None
     if person is None:
         return None
-    return Visitor(person, session, accounts.of_user(connection, person.tenant, person.sub))
+    found = accounts.of_person(connection, person.tenant, person.sub)
+    own = next((account for account in found if account.sub == person.sub), None)
+    return Visitor(person, session, own, found)
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:

@@ -19,6 +19,7 @@ class WebTenant:
     :ivar admins: addresses; they may connect as well.
     :ivar sources: what a consent is asked for.
     :ivar sharing: of a new book.
+    :ivar labels: only contacts with one of these are taken; none: all.
     """
 
     name: str
@@ -28,6 +29,7 @@ class WebTenant:
     admins: tuple[str, ...]
     sources: tuple[Source, ...]
     sharing: Sharing
+    labels: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:

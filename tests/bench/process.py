@@ -38,6 +38,13 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
     @property
+    def worked(self) -> tuple[float, float]:
+        """Seconds of processor time so far: in its own code, and in the kernel for it."""
+        behind_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        user, system = (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:13])
+        return user, system
+
+    @property
     def most_resident(self) -> float:
         """MiB of memory that it has ever held."""
         status = Path(f"/proc/{self.pid}/status").read_text()

@@ -11,7 +11,7 @@ def simple_table(rows: Sequence[Sequence[str]]) -> list[str]:
 
     :param rows: the first is the head; the first cell of a row is never empty.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(1, *map(len, column)) for column in zip(*rows, strict=True)]
     rule = "  ".join("=" * width for width in widths)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [rule, lines[0], rule, *lines[1:], rule]

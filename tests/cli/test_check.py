@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
-from ldapgw.cli.listening import Listening
+from ldapgw.listening import Listening
 from ldapgw.store.database import revisions
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway

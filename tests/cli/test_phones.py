@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw import credential
 from ldapgw.store import phones
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.phones import PhoneLogin, SearchNote
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway
 
 
@@ -139,6 +139,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
         phones.seen(connection, {"desk1": (THEN, "192.0.2.7")})
+        phones.searched(connection, {"desk1": SearchNote(THEN + 60, "no_such_base", THEN)})
     listed = gateway.json("phones", "list")
     assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)
     assert listed == [
@@ -151,6 +152,9 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "bind_dn": "cn=desk1,ou=phones,dc=acme,dc=example",
             "last_seen": "2026-01-31T09:30:00Z",
             "last_address": "192.0.2.7",
+            "last_search": "2026-01-31T09:31:00Z",
+            "worked": "2026-01-31T09:30:00Z",
+            "hint": {"code": "no_such_base", "message": "The search base does not exist. Use dc=acme,dc=example"},
         },
         {
             "name": "hall",
@@ -161,10 +165,14 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
             "bind_dn": "cn=hall,ou=phones,dc=acme,dc=example",
             "last_seen": None,
             "last_address": None,
+            "last_search": None,
+            "worked": None,
+            "hint": None,
         },
     ]
     assert [" ".join(line.split()) for line in gateway.run("phones", "list").stdout.splitlines()[1:]] == [
-        "desk1 acme alice@acme.example cisco entries 2026-01-31 09:30 192.0.2.7",
+        "desk1 acme alice@acme.example cisco entries 2026-01-31 09:30 192.0.2.7 2026-01-31 09:31 "
+        "The search base does not exist. Use dc=acme,dc=example",
         "hall acme values never",
     ]
 

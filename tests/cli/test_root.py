@@ -15,7 +15,20 @@ from ldapgw.cli import main, root, site
 from ldapgw.errors import NetworkTrouble
 from tests.cli.conftest import ACME, HEAD, Gateway
 
-COMMANDS = ["demo", "sandbox", "check", "run", "accounts", "sync", "share", "disconnect", "phones", "lookup", "explain"]
+COMMANDS = [
+    "demo",
+    "sandbox",
+    "check",
+    "run",
+    "accounts",
+    "sync",
+    "share",
+    "disconnect",
+    "phones",
+    "lookup",
+    "explain",
+    "export",
+]
 
 
 def test_version() -> None:

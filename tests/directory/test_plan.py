@@ -34,10 +34,11 @@ from tests.directory.phonebook import naming_context
 
 PLACE = Place("ou=alice,dc=acme,dc=example", "acme/alice")
 
-NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис", "Łukasz Żak", "山田 太郎", "Ärmel-Öz", "*** Bar ***", "a", "x y z",
-         "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42", "R2D2 c3po"]  # fmt: skip
-NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000", "0171 2345678", "*31#030 7654321", "+1-800-FLOWERS",
-           "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567"]  # fmt: skip
+NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис", "Łukasz Żak", "山田 太郎", "Ärmel-Öz",
+         "*** Bar ***", "a", "x y z", "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42",
+         "R2D2 c3po"]  # fmt: skip
+NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000", "0171 2345678", "*31#030 7654321",
+           "+1-800-FLOWERS", "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567"]  # fmt: skip
 COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne"]
 
 

@@ -11,13 +11,16 @@ from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError
 from ldapgw.explain.explaining import MOST_MISSES, explain
 from ldapgw.explain.explanation import Explanation, Held, Note, NumberForm, Reading, SearchedBook, Seen
+from ldapgw.explain.leaf import names_number
 from ldapgw.explain.query import Kind, Query
-from ldapgw.explain.reason import How, Reason
+from ldapgw.explain.reason import DISCREET, How, Reason
+from ldapgw.explain.report import explanation_object
 from ldapgw.explain.sight import Sight
 from tests.directory.phonebook import BASE
 from tests.explain.world import ALICE, BOB, CAROL, CISCO, CUSTOMERS, DAVE, DESK, HALL, explained, sight, uids
-from tests.ldap import awkward
+from tests.ldap import awkward, offices
 from tests.ldap.asked import Asked, held
+from tests.ldap.test_access import blind_dit, dit_of, search
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +274,28 @@ def test_a_user_gets_no_advice_for_administrators(desk: Sight) -> None:
     """No command, and no setting."""
     [miss] = explained("(&(telephoneNumber=*)(sn=stumm*))", desk, discreet=True).misses
     assert "ldapgw" not in miss.advice
+
+
+def test_nothing_of_others_shows_through_to_a_user() -> None:
+    """What is told is the same where others have nothing at all, but for the one sentence about a whole number."""
+    sentences = 0
+    for number in range(300):
+        asked = search(number)
+        desk = offices.office(asked.seed).desks[asked.desk]
+        for tenant, _ in desk.tenants:
+            query = Query("", Kind.FILTER, asked.filter)
+            told = []
+            for dit in (dit_of(asked.seed), blind_dit(asked.seed, asked.desk)):
+                before = Sight(dit, desk.viewer, tenant)
+                found = explain(query, before, private=before.hidden(), size_limit=9, discreet=True)
+                told.append(explanation_object(found))
+            said = [miss for miss in told[0]["misses"] if not miss["name"]]
+            assert [miss["message"] for miss in said] in ([], [DISCREET])
+            assert not said or names_number(asked.filter)
+            told[0]["misses"] = [miss for miss in told[0]["misses"] if miss["name"]]
+            assert told[0] == told[1]
+            sentences += len(said)
+    assert sentences > 5
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ title = "Acme GmbH"
 base_dn = "dc=acme,dc=example"
 client_id = "{client_id}"
 client_secret = "{client_secret}"
-allowed_users = ["@acme.example"]
+allowed_users = {allowed}
 region = "DE"
 sources = ["contacts", "other_contacts", "directory"]
 """
@@ -120,6 +120,8 @@ class Site:
     folder: Path
     interval: str = "1h"
     more: str = ""
+    people: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: {ALICE: ()})
+    allowed: Sequence[str] = ("@acme.example",)
     sandbox: Process | None = None
     phones: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +138,7 @@ class Site:
                 interval=self.interval,
                 client_id=CLIENT_ID,
                 client_secret=CLIENT_SECRET,
+                allowed=json.dumps(self.allowed),
             )
             + self.more
         )
@@ -144,7 +147,7 @@ class Site:
 
     def start_sandbox(self) -> None:
         people = self.folder / "people.json"
-        people.write_text(json.dumps({"accounts": {ALICE: []}}))
+        people.write_text(json.dumps({"accounts": self.people}))
         command = [sys.executable, "-m", "ldapgw", "sandbox", "--port", str(self.sandbox_port), "--people", str(people)]
         self.sandbox = Process(command, self.folder / "sandbox.log", self.folder)
         wait_until(lambda: fetch(f"{self.google}/sandbox/state")[0] == 200, "the sandbox answers")

@@ -23,6 +23,7 @@ from ldapgw.ldap.features import features
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.messages import Result
 from ldapgw.ldap.session import Run, Send, Session
+from ldapgw.ldap.shortcut import Shortcut
 from tests.directory import phonebook
 from tests.directory.filtertext import read_filter
 from tests.ldap import asks, pdu
@@ -54,7 +55,7 @@ class World:
     def __init__(self, dit: Dit, viewer: Any = VIEWER, key: bytes = b"key", **limits: Any) -> None:
         self.dit = dit
         logins = {DESK1: viewer, "desk2": OTHERS}
-        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key)
+        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key, lambda *_: None)
         self.clock = Clock()
         self.factory = make_factory(gate, self.clock, **limits)
         self.client = self.login(DESK1)
@@ -357,8 +358,8 @@ def test_each_page_says_that_it_is_sorted(world):
 
 def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, Run]:
     """A session that has begun to answer a search, and what is to be pulled."""
-    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
-    state = Session(gate, LIMITS, "192.0.2.1", tls=False, secure=False, require_tls=False)
+    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key", lambda *_: None)
+    state = Session(gate, LIMITS, Shortcut(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
     request = pdu.search(BASE, 2, encode(read_filter(text)))
     assert state.receive(decode(pdu.message(3, request, pdu.controls(*controls)))) == ()
     run = state.advance()

@@ -14,6 +14,7 @@ from ldapgw.ldap.decode import decode
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import SUCCESS, Message, Operation, Reply, Result
 from ldapgw.ldap.session import Close, HoldBack, Run, Send, Session, StartTls, Stop
+from ldapgw.ldap.shortcut import Shortcut
 from tests.ldap import pdu
 from tests.ldap.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
 
@@ -23,7 +24,13 @@ WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 
 
 def session(address: str = "192.0.2.1", limits: Limits = LIMITS, **conditions) -> Session:
-    return Session(make_gate(), limits, address, **{"tls": True, "secure": False, "require_tls": False} | conditions)
+    return Session(
+        make_gate(),
+        limits,
+        Shortcut(limits.size_limit),
+        address,
+        **{"tls": True, "secure": False, "require_tls": False} | conditions,
+    )
 
 
 def message(message_id: int, request: bytes, controls: bytes = b"") -> Message:

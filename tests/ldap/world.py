@@ -83,7 +83,13 @@ def make_gate(dit: Dit | None = None) -> Gate:
     def anonymous(address: str) -> Viewer:
         return Viewer(access=(Access("acme", "alice"),)) if address.startswith(LOCAL_NET) else NOBODY
 
-    return Gate(dit=lambda: served, authenticate=authenticate, anonymous=anonymous, cookie_key=b"key of this process")
+    return Gate(
+        dit=lambda: served,
+        authenticate=authenticate,
+        anonymous=anonymous,
+        cookie_key=b"key of this process",
+        observe=lambda *_: None,
+    )
 
 
 class Wire(StringTransport):

@@ -270,3 +270,33 @@ def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> N
     assert accounts.read(connection, 99) is None
     assert accounts.tokens(connection, vault, 99) is None
     assert accounts.begin_sync(connection, 99) is None
+
+
+def test_accounts_that_a_person_has_added(connection: Connection, vault: Vault) -> None:
+    """Their own comes first; whoever adds one last has it; without being named, an owner stays."""
+    own = connect(connection, vault)
+    other = replace(GRANT, sub="sub-0", address="a@gmail.example")
+    for owner in ("sub-9", "sub-1", None, "sub-0"):
+        accounts.connect(connection, vault, "acme", other, Sharing.PRIVATE, NOW, owner)
+    accounts.connect(connection, vault, "globex", other, Sharing.PRIVATE, NOW, "sub-1")
+    found = accounts.of_person(connection, "acme", "sub-1")
+    assert [(one.sub, one.owner) for one in found] == [("sub-1", None), ("sub-0", "sub-1")]
+    assert [one.sub for one in accounts.of_person(connection, "acme", "sub-0")] == ["sub-0"]
+    assert accounts.of_person(connection, "acme", "sub-9") == ()
+    accounts.disown(connection, found[1].id)
+    assert [one.id for one in accounts.of_person(connection, "acme", "sub-1")] == [own.id]
+
+
+def test_how_accounts_stand(connection: Connection, vault: Vault) -> None:
+    """It changes with whatever shows, for all on whose page it is, and with nothing else."""
+    account = connect(connection, vault)
+    accounts.connect(connection, vault, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3")
+    before = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
+    assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
+    assert before["acme", "sub-2"] == before["acme", "sub-3"]
+    assert accounts.standings(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
+    accounts.refreshed(connection, vault, account, "access-2", NOW + 3600, None)
+    assert accounts.standings(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
+    accounts.begin_sync(connection, account.id)
+    after = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
+    assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]

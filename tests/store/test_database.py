@@ -22,7 +22,11 @@ from tests.store.test_phones import DESK, NOW
 
 def opened(path: Path) -> Database:
     database = Database(f"sqlite:///{path}")
-    database.open()
+    try:
+        database.open()
+    except StoreError:
+        database.close()
+        raise
     return database
 
 
@@ -77,7 +81,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     """A downgrade loses nothing."""
     path = tmp_path / "ldapgw.db"
     opened(path).close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
     with pytest.raises(StoreError, match=r"ldapgw\.db: was made by a newer ldapgw"):
@@ -86,7 +90,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
 
 
 def old(path: Path) -> None:
-    """A database as the first version left it, with a phone in it."""
+    """A database as the first version left it, with a phone and an account in it."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = _alembic()
@@ -99,6 +103,8 @@ def old(path: Path) -> None:
         row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
         columns = ", ".join(row)
         connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
+        columns, values = "id, tenant, sub, address, sharing, generation", "1, 'acme', '1', 'a', '', 5"
+        connection.execute(text(f"INSERT INTO account ({columns}) VALUES ({values})"))
     engine.dispose()
 
 
@@ -173,12 +179,11 @@ def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     """After the wait, which is shortened here."""
     monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.01)
     database = opened(tmp_path / "ldapgw.db")
-    with sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None) as other:
+    with closing(sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="cannot be used: database is locked"), database.begin():
             pass
         other.execute("ROLLBACK")
-    other.close()
     database.close()
 
 

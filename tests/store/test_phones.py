@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
 from ldapgw.store.vault import Vault
 from tests.store.test_accounts import GRANT, NOW
 
@@ -45,3 +45,32 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     )
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
+
+
+def test_what_is_remembered_of_searches(connection: Connection) -> None:
+    """The last one, and when the first found somebody; with a new password it begins anew."""
+    phones.add(connection, DESK)
+    phones.searched(connection, {"desk1": SearchNote(NOW + 1, "placeholder"), "gone": SearchNote(NOW, "")})
+    assert phones.read_all(connection) == (replace(DESK, searched_at=NOW + 1, search_hint="placeholder"),)
+    phones.searched(connection, {"desk1": SearchNote(NOW + 2, "", NOW + 2)})
+    phones.searched(connection, {"desk1": SearchNote(NOW + 3, "nothing", NOW + 3)})
+    phones.searched(connection, {"desk1": SearchNote(NOW + 4, "nothing")})
+    expected = replace(DESK, searched_at=NOW + 4, search_hint="nothing", worked_at=NOW + 2)
+    assert phones.read_all(connection) == (expected,)
+    phones.set_password(connection, "desk1", DESK.password)
+    assert phones.read_all(connection) == (DESK,)
+
+
+def test_finding_some(connection: Connection, vault: Vault) -> None:
+    """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
+    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
+        phones.add(connection, replace(DESK, name=name, account_id=owner))
+    assert [login.name for login in phones.of_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]
+    assert phones.of_accounts(connection, []) == ()
+    found = phones.of_name(connection, "DESK-2")
+    assert found is not None
+    assert found.name == "Desk-2"
+    assert phones.of_name(connection, "desk-1") is None
+    assert phones.names(connection, "desk-") == {"desk-2"}
+    assert phones.names(connection, "desk_") == {"desk_1"}

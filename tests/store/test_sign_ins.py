@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection, select
 
 from ldapgw.store import sign_ins, tables
@@ -68,3 +70,25 @@ def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> No
     assert ABSOLUTE_SECONDS - IDLE_SECONDS / 2 <= last <= ABSOLUTE_SECONDS
     sign_ins.sign_in_person(connection, "new", ALICE, NOW + ABSOLUTE_SECONDS * 2)
     assert len(connection.execute(select(tables.sign_in)).all()) == 1
+
+
+def test_what_a_page_asks_by_itself_keeps_nobody_signed_in(connection: Connection) -> None:
+    """Silence is silence, though a window is open."""
+    sign_ins.sign_in_person(connection, "open", ALICE, NOW)
+    for later in range(0, IDLE_SECONDS, 600):
+        assert sign_ins.signed_in(connection, "open", "acme", NOW + later, seen=False) == ALICE
+    assert sign_ins.signed_in(connection, "open", "acme", NOW + IDLE_SECONDS + 1, seen=False) is None
+
+
+def test_a_consent_in_a_popup(connection: Connection, vault: Vault) -> None:
+    """It is remembered, beside what the consent is for."""
+    flow = replace(FLOW, popup=True)
+    sign_ins.begin_flow(connection, vault, "state", "browser", flow, NOW)
+    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == flow
+
+
+def test_where_a_cookie_belongs(connection: Connection) -> None:
+    """Also once it is too old to sign anybody in."""
+    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
+    assert sign_ins.tenant_of(connection, "token") == "acme"
+    assert sign_ins.tenant_of(connection, "nekot") is None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from weakref import finalize
 
 from cryptography.fernet import Fernet
 from sqlalchemy import select
@@ -119,6 +120,7 @@ class Stage:
         self.world.add_account(CAROL, "Carol", "C")
         self.database = self.new_database()
         self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.vault = Vault([Fernet.generate_key()])
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = StoreWorker(self.database, at_once)
@@ -236,7 +238,8 @@ class Stage:
             for directory in self.catalog.dit().directories
             for found in directory.books
             if found.name == book
-            for entry in found.shelves.contacts.entries
+            for shelf in found.shelves.contacts
+            for entry in shelf
         ]
 
     def calls(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from weakref import finalize
 
 from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
@@ -21,6 +22,9 @@ from twisted.web.resource import Resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.phonewatch import PhoneWatch
+from ldapgw.progress import ProgressBoard
+from ldapgw.provisioning.settings import Server
 from ldapgw.sandbox import browser as person
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.browser import Visit
@@ -31,7 +35,10 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
 from ldapgw.web.app import web_resource
+from ldapgw.web.found import Finder, Found, Hit
 from ldapgw.web.gate import WebGate
+from ldapgw.web.live import Live, account_topic
+from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.place import Place
 from ldapgw.web.tenant import WebTenant
 from tests.results import result_of
@@ -40,6 +47,7 @@ NOW = 1790000000.0
 URL = "https://phonebook.example.com"
 GOOGLE = "https://accounts.google.com"
 CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
+SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
 ALICE, BOB, EVE = "alice@acme.example", "bob@acme.example", "eve@elsewhere.example"
 
 ACME = WebTenant(
@@ -51,6 +59,7 @@ ACME = WebTenant(
     sources=(Source.CONTACTS,),
     sharing=Sharing.PRIVATE,
 )
+HOSTILE = "<script>alert('\"&')</script>"
 GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
 
 
@@ -66,6 +75,30 @@ class DirectStore:
                 return function(connection, *args, **kw)
 
         return maybeDeferred(in_transaction)
+
+
+class Shelf:
+    """A phone book of two, in the directory's place."""
+
+    def __init__(self, *hits: Hit) -> None:
+        self.hits = hits or (
+            Hit(
+                "Anna Berg",
+                "Berg & Söhne",
+                (("+49 30 1234567", "telephoneNumber"),),
+                ("anna@example.net",),
+                "team@acme.example",
+            ),
+            Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
+        )
+        self.asked: list[tuple[str, tuple[str, ...], str]] = []
+
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> Found:
+        self.asked.append((tenant, tuple(books), text))
+        return Found(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
+
+    async def example(self, tenant: str, book: str, name: str) -> Hit | None:
+        return self.hits[0]
 
 
 class Bytes:
@@ -133,11 +166,14 @@ class Stage:
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
+    server: Server = SERVER
+    certificate: str = ""
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
         self.database = Database("sqlite://")
         self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = DirectStore(self.database)
         self.vault = Vault([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
@@ -147,6 +183,11 @@ class Stage:
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, (redirect_uri,)))
         self.google = sandbox(self.world)
         self.random = Bytes("gateway")
+        bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
+        self.watch = PhoneWatch(bases, self.clock.seconds)
+        self.live = Live()
+        self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
+        self.finder: Finder = Shelf()
 
     @property
     def gate(self) -> WebGate:
@@ -171,7 +212,21 @@ class Stage:
             ready=lambda: self.is_ready,
             certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
+            phones=PhoneGate(
+                server=self.server,
+                base_dn=self.watch.base_dn,
+                bind_dn=self.watch.bind_dn,
+                searches=self.watch.seen,
+                stranger=self.watch.searches.stranger,
+                certificate=self._certificate,
+            ),
+            live=self.live,
+            progress=self.progress.of,
+            finder=self.finder,
         )
+
+    async def _certificate(self) -> str:
+        return self.certificate
 
     async def _changed(self) -> None:
         self.changes += 1

@@ -11,14 +11,16 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from ldapgw.errors import StoreError
-from ldapgw.web.app import FORMS, PUBLIC, TENANT
+from ldapgw.store import accounts
+from ldapgw.store.sign_ins import IDLE_SECONDS
+from ldapgw.web.app import routes
+from ldapgw.web.frame import Frame
 
 from .stage import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
 
 ROUTES = [
-    *(("GET", path.replace("<name>", "style.css")) for path, _ in PUBLIC),
-    *(("GET", path.replace("<tenant>", "acme")) for path, _ in TENANT),
-    *(("POST", path.replace("<tenant>", "acme")) for path, _ in FORMS),
+    (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
+    for route in routes(Frame.of(Stage().gate))
 ]
 NONE = [
     ("GET", "/nobody/"),
@@ -37,8 +39,8 @@ NONE = [
     ("BREW", "/acme/"),
 ]
 ALWAYS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
+    "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin-allow-popups",
@@ -48,6 +50,8 @@ ALWAYS = {
 
 
 def ask(browser: Browser, method: str, path: str) -> Seen:
+    if path.endswith("/events"):
+        method = "HEAD"  # what it answers has no end
     return browser.post(path) if method == "POST" else browser.get(path, method=method)
 
 
@@ -79,7 +83,7 @@ def test_headers_of_every_answer(browser: Browser, method: str, path: str, signe
     cacheable = path == "/static/style.css"
     assert headers["cache-control"] == ("public, max-age=3600" if cacheable else "no-store")
     assert headers["content-type"].partition(";")[0] in {
-        *("text/html", "text/plain", "application/json", "text/css"),
+        *("text/html", "text/plain", "application/json", "text/css", "text/event-stream"),
     }
     for cookie in seen.headers.get("set-cookie", []):
         assert cookie.startswith("__Host-ldapgw")
@@ -123,8 +127,8 @@ def test_redirects_among_pages(browser: Browser, path: str, status: int, locatio
 def test_the_front_page_names_the_tenants() -> None:
     """Where there are several; their titles are text, whatever is in them."""
     body = Stage(tenants=(ACME, GLOBEX)).browser().get("/").body
-    assert '<a class="choice" href="/acme/">Acme GmbH</a>' in body
-    assert '<a class="choice" href="/globex/">Globex &lt;b&gt;&amp; Sons&lt;/b&gt;</a>' in body
+    assert '<a class="tile" href="/acme/">Acme GmbH</a>' in body
+    assert '<a class="tile" href="/globex/">Globex &lt;b&gt;&amp; Sons&lt;/b&gt;</a>' in body
 
 
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"])
@@ -203,11 +207,37 @@ def test_static_files(browser: Browser, name: str, kind: str) -> None:
     assert "://" not in seen.body.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
+    """It is not sent again to whoever shows it; another one is, and so is an error."""
+    browser.consent()
+    browser.get("/acme/")
+    seen = browser.get("/acme/")
+    kept = {"If-None-Match": seen.headers["etag"][0]}
+    again = browser.get("/acme/", kept)
+    assert (again.status, again.body) == (304, "")
+    (account,) = stage.accounts()
+    stage.do(accounts.begin_sync, account.id)
+    assert browser.get("/acme/", kept).status == 304
+    stage.do(accounts.end_sync, account, stage.clock.seconds(), stage.clock.seconds() + 600)
+    assert browser.get("/acme/", kept).status == 200
+    missing = browser.get("/acme/nothing")
+    assert browser.get("/acme/nothing", {"If-None-Match": missing.headers["etag"][0]}).status == 404
+
+
+def test_what_a_page_fetches_by_itself(stage: Stage, browser: Browser) -> None:
+    """A window that is left open keeps nobody signed in."""
+    browser.consent()
+    for _ in range(IDLE_SECONDS // 3600 + 1):
+        stage.clock.advance(3600)
+        page = browser.get("/acme/", {"Ldapgw-Live": "look"}).body
+    assert "Sign out" not in page
+
+
 def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
     """No script, no inline style, nothing from elsewhere."""
     bodies = [browser.get("/acme/").body, browser.consent().body, browser.get("/nothing").body]
     for body in bodies:
-        for unwanted in ("<script", "style=", "onclick", "<style", 'src="http', "@import", "url("):
+        for unwanted in ("<script>", "style=", "onclick", "<style", 'src="http', "@import", "url("):
             assert unwanted not in body
 
 

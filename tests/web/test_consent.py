@@ -16,6 +16,7 @@ from ldapgw.sandbox.grants import Grantee
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Wish
 from ldapgw.store.tables import consent_flow
+from ldapgw.web.entrance import SIGN_INS_AT_ONCE
 
 from .stage import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
 
@@ -81,6 +82,22 @@ def test_the_sources_decide_what_is_asked_for() -> None:
     """Each source of the tenant has its scope."""
     asked = Stage(tenants=(ALL_SOURCES,)).browser().depart()
     assert asked["scope"].split() == ["openid", "email", *(SCOPE_OF[source] for source in Source)]
+
+
+def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
+    """Each would cost a row, or a call to Google; somebody elsewhere is not held up."""
+    stage.trusts = lambda address: address == "127.0.0.1"
+    browser = stage.browser()
+    here, there = ({"X-Forwarded-For": address} for address in ("2001:db8::1", "2001:db8:1::1"))
+    seen = [browser.get("/acme/signin", here).status for _ in range(SIGN_INS_AT_ONCE + 1)]
+    assert seen == [302] * SIGN_INS_AT_ONCE + [429]
+    refused = browser.get("/oauth/callback?state=x", {"X-Forwarded-For": "2001:db8::2"})
+    assert (refused.status, refused.headers["retry-after"]) == (429, ["1"])
+    assert "Too much at once" in refused.body
+    assert browser.get("/acme/connect", there).status == 302
+    assert browser.get("/acme/", here).status == 200
+    stage.clock.advance(1)
+    assert browser.get("/acme/connect", here).status == 302
 
 
 def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, browser: Browser) -> None:
@@ -327,7 +344,7 @@ def test_errors_in_the_redirect(browser: Browser, error: str, status: int, title
     assert seen.status == status
     assert title in seen.body
     assert "SENT" not in seen.body
-    assert "script" not in seen.body
+    assert "alert" not in seen.body
     assert 'href="/acme/connect"' in seen.body
 
 

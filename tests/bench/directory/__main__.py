@@ -95,7 +95,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         )
         results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=given.ldapjs))
     if workloads or "memory" in parts or "change" in parts:
-        above = runs.empty(setting)
+        above = runs.empty(setting) if "memory" in parts else None
         for count in sizes:
             for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
                 results.add(found)
@@ -111,7 +111,10 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
-    given = options().parse_args(arguments)
+    parser = options()
+    given = parser.parse_args(arguments)
+    if given.docs and (given.ours or PROGRAM is None):
+        parser.error("--docs needs slapd (Debian's package of that name): ratios are what the page shows")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if given.ldapjs:
         peers.install_ldapjs()

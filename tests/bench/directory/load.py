@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from math import ceil, nan
 from pathlib import Path
 
 from tests.bench.directory.asking import Asked
-from tests.bench.phone import Target
+from tests.bench.process import Server
 
 CONNECTIONS = 8
 WARMUP = 0.3
@@ -33,6 +34,8 @@ class Round:
     :ivar p50: milliseconds; nan where no search has ended.
     :ivar p99: likewise.
     :ivar found: entries of an average search.
+    :ivar user: microseconds of processor time that the server took for a search in its own code.
+    :ivar system: likewise, in the kernel.
     """
 
     searches_s: float
@@ -40,9 +43,17 @@ class Round:
     p50: float
     p99: float
     found: float
+    user: float
+    system: float
     searches: int
     errors: int
     last_code: int
+
+    def __str__(self) -> str:
+        rates = f"{self.searches_s:,.0f}/s, {self.entries_s:,.0f} entries/s, p50 {self.p50:.2f}, p99 {self.p99:.2f} ms"
+        return f"{rates}, a search {self.user:,.0f} + {self.system:,.0f} µs" + (
+            f", {self.errors} errors" if self.errors else ""
+        )
 
 
 class _Load(ctypes.Structure):
@@ -76,7 +87,7 @@ class Load:
         self._run = ctypes.CDLL(str(library)).run
         self._latencies = array("Q", bytes(8 * _MOST))
 
-    def round(self, target: Target, asked: Asked, seconds: float) -> Round:
+    def round(self, server: Server, asked: Asked, seconds: float) -> Round:
         """Put the load on a server for so long.
 
         :raises KeyboardInterrupt: when a signal has come.
@@ -84,9 +95,9 @@ class Load:
         offsets = array("I", [0])
         for request in asked.requests:
             offsets.append(offsets[-1] + len(request))
-        bind = target.bind()
+        bind = server.target.bind()
         load = _Load(
-            port=target.port,
+            port=server.target.port,
             connections=CONNECTIONS,
             fresh=asked.fresh,
             warmup=0 if asked.whole else int(WARMUP * 1e9),
@@ -102,19 +113,27 @@ class Load:
             capacity=_MOST,
         )
         report = _Report()
+        begun, before = time.monotonic(), server.worked
         if self._run(ctypes.byref(load), ctypes.byref(report)):
             raise KeyboardInterrupt
-        return _round(report, sorted(self._latencies[: report.timed]))
+        taken, after = time.monotonic() - begun, server.worked
+        # The warm-up is in it: a part of the time, not of the searches.
+        shares = [(new - old) / taken for new, old in zip(after, before, strict=True)]
+        return _round(report, sorted(self._latencies[: report.timed]), shares)
 
 
-def _round(report: _Report, latencies: Sequence[int]) -> Round:
+def _round(report: _Report, latencies: Sequence[int], shares: Sequence[float]) -> Round:
     seconds = report.elapsed / 1e9
+    rate = report.searches / seconds
+    user, system = (share * 1e6 / rate if rate else nan for share in shares)
     return Round(
-        searches_s=report.searches / seconds,
+        searches_s=rate,
         entries_s=report.entries / seconds,
         p50=percentile(latencies, 50) / 1e6,
         p99=percentile(latencies, 99) / 1e6,
         found=report.found / report.searches if report.searches else nan,
+        user=user,
+        system=system,
         searches=report.searches,
         errors=report.errors,
         last_code=report.last_code,

@@ -15,10 +15,19 @@ END = ".. What was written by scripts/bench-directory ends here"
 
 def write(results: Results) -> None:
     """Put the results into the documents."""
-    written = ["", f"Measured with {machine()}:", "", *lines(results), ""]
-    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "\n".join(written)), encoding="utf-8")
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), written(results)), encoding="utf-8")
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text(plot(results.compared), encoding="utf-8")
+
+
+def written(results: Results) -> str:
+    """What stands between the comments."""
+    picture = PICTURE.relative_to(PAGE.parent)
+    shown = [
+        f".. image:: {picture}",
+        "   :alt: How many times as fast as slapd ldapgw is, by load and number of contacts",
+    ]
+    return "\n".join(("", *shown, "", f"Measured with {machine()}.", "", *lines(results), "", ""))
 
 
 def between(text: str, written: str) -> str:

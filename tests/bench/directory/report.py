@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import platform
+import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from math import isfinite
+from math import floor, isfinite, log10
 from os import cpu_count
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.bench.directory.rounds import P99_GOAL, Comparison
 from tests.bench.directory.servers import OURS, THEIRS
 from tests.bench.runs import Figure
 from tests.bench.table import simple_table
+from tests.ldap.slapd import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,12 @@ class Results:
 
 
 def machine() -> str:
-    """What it was measured on."""
-    python = f"{platform.python_implementation()} {platform.python_version()}, Twisted {version('twisted')}"
-    return f"{python}, {cpu_count()} processors"
+    """What it was measured with."""
+    versions = [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
+    if PROGRAM is not None:
+        said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
+        versions += re.findall(r"slapd \d[.\d]*", said)[:1]
+    return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
 
 
 def lines(results: Results) -> Iterator[str]:
@@ -82,10 +88,10 @@ def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
         ours, theirs = one.middle(OURS), one.middle(THEIRS) if THEIRS in one.servers else None
         yield (
             one.workload.title,
-            _number(one.times(), 2),
+            _ratio(one.times()),
             f"≥ {one.workload.goal:g}",
             _verdict(one, met=one.is_fast),
-            _number(one.p99, 2),
+            _ratio(one.p99),
             f"≤ {P99_GOAL:g}",
             _verdict(one, met=one.is_even),
             f"{one.rate(OURS):,.0f}",
@@ -112,13 +118,20 @@ def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
 
 def _beside(one: Comparison, name: str) -> str:
     errors = one.middle(name).errors
-    return f"{one.rate(name):,.0f} ({_number(one.times(name), 3)})" + (f", {errors} errors" if errors else "")
+    return f"{one.rate(name):,.0f} ({_ratio(one.times(name))})" + (f", {errors} errors" if errors else "")
 
 
 def _figures(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
     yield ("With", "Figure", "Goal", OURS, "")
     for one in found:
         yield (one.load, one.what, one.goal, one.text, ("ok" if one.met else "MISSED") if one.goal else "")
+
+
+def _ratio(value: float | None) -> str:
+    """Three digits that say something, however small or large it is."""
+    if value is None or not isfinite(value) or value <= 0:
+        return "-"
+    return f"{value:.{max(0, 2 - floor(log10(value)))}f}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -99,10 +99,9 @@ def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequen
         first = at % len(servers)
         for workload, searches in asked.items():
             for server in (*servers[first:], *servers[:first]):
-                one = plan.load.round(server.target, searches, plan.seconds)
+                one = plan.load.round(server, searches, plan.seconds)
                 found.setdefault((workload.name, server.name), []).append(one)
-                rate = f"{one.searches_s:,.0f}/s, {one.entries_s:,.0f} entries/s, p99 {one.p99:.2f} ms"
-                say(f"  {workload.name}, {server.name}: {rate}, {one.errors} errors")
+                say(f"  {workload.name}, {server.name}: {one}")
     return [
         Comparison(contacts, one, {server.name: tuple(found[one.name, server.name]) for server in servers})
         for one in asked

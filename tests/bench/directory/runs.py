@@ -55,10 +55,10 @@ def empty(setting: Setting) -> float:
         return ours.resident
 
 
-def sized(setting: Setting, count: int, above: float, *, changing: bool) -> Iterator[Comparison | Figure]:
+def sized(setting: Setting, count: int, above: float | None, *, changing: bool) -> Iterator[Comparison | Figure]:
     """A book of so many contacts.
 
-    :param above: MiB of the empty process.
+    :param above: MiB of the empty process; None: memory is not asked for.
     :param changing: also what a sync of some contacts does to phones.
     """
     load = f"{count:,} contacts"
@@ -73,7 +73,8 @@ def sized(setting: Setting, count: int, above: float, *, changing: bool) -> Iter
         servers = [ours, theirs] if theirs else [ours]
         yield from compare(setting.plan, count, servers, _sample(count))
         yield Figure(load, "from start to first answer", f"{ours.started:.1f} s")
-        yield from _memory(load, count, ours, above)
+        if above is not None:
+            yield from _memory(load, count, ours, above)
     if changing:
         say(f"{load}: changing some")
         yield from under_change(home, count)

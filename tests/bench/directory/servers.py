@@ -33,7 +33,7 @@ state_dir = "state"
 [ldap]
 listen = ["tcp:{port}:interface=127.0.0.1"]
 size_limit = 10000000
-time_limit = "60s"
+time_limit = "10m"
 [web]
 listen = ["tcp:{web}:interface=127.0.0.1"]
 public_url = "http://127.0.0.1:{web}"

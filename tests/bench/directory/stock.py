@@ -11,7 +11,10 @@ from pathlib import Path
 from tests.checkout import ROOT
 
 # What the made things depend on; when it changes, they are made anew.
-_SOURCES = ("ldapgw/contact.py", "ldapgw/number.py", "ldapgw/google", "ldapgw/store", "ldapgw/sync", "tests/bench")
+_SOURCES = (
+    *(f"ldapgw/{name}" for name in ("contact.py", "number.py", "google", "store", "sync")),
+    *(f"tests/bench/directory/{name}.py" for name in ("languages", "people", "seed", "servers")),
+)
 
 
 class Stock:

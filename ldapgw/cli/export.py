@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""``export``: a tenant's contacts as a file, contact by contact."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import click
+
+from ldapgw.cli.library import Library
+from ldapgw.cli.options import only_tenant, pass_site
+from ldapgw.cli.site import Site, find_account
+from ldapgw.contact import Contact
+from ldapgw.directory import fold
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.person import numbers_of, shown_name, write
+from ldapgw.directory.rootdse import tenant_entry
+from ldapgw.errors import UserError
+from ldapgw.export import table
+from ldapgw.export.ldif import ldif
+from ldapgw.export.vcard import vcard
+
+
+class Held(NamedTuple):
+    """A contact of a book."""
+
+    contact: Contact
+    name: str
+    book: str
+    labels: Mapping[str, str]
+
+
+@click.command()
+@only_tenant
+@click.option("--account", metavar="ADDRESS", help="This account's book alone; else all books, and the directory.")
+@click.option("--format", "form", type=click.Choice(["ldif", "vcard", "csv"]), required=True, help="What to write.")
+@pass_site
+def export(site: Site, tenant: str | None, account: str | None, form: str) -> None:
+    """Write the contacts of a tenant, or of one account, to standard output."""
+    chosen = site.tenant(tenant)
+    with site.open_store() as database:
+        owner = None
+        if account is not None:
+            with database.begin() as connection:
+                found = find_account(connection, account, chosen.name)
+            if not found.connected:
+                raise UserError(f"{found.address} is not connected, so none of its contacts are here")
+            owner = found.id
+        library = Library(database, chosen, None)
+        _write(_FORMS[form](library, owner))
+
+
+def _ldif(library: Library, owner: int | None) -> Iterator[bytes]:
+    return ldif(_entries(library, owner))
+
+
+def _vcards(library: Library, owner: int | None) -> Iterator[bytes]:
+    return (vcard(held.contact, held.name, held.book, held.labels) for held in _contacts(library, owner))
+
+
+def _csv(library: Library, owner: int | None) -> Iterator[bytes]:
+    context = library.context
+    yield table.header()
+    for held in _contacts(library, owner):
+        yield table.row(held.contact, held.name, held.book, held.labels, lambda number: write(number, context))
+
+
+_FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards, "csv": _csv}
+
+
+def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
+    """The tenant's entry, then book after book, each before its contacts."""
+    yield tenant_entry(library.context)
+    for book in library.books(owner):
+        yield book.container
+        yield from library.entries(book)
+
+
+def _contacts(library: Library, owner: int | None) -> Iterator[Held]:
+    for book, contacts, labels in library.contacts(owner):
+        named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
+        for name, contact in sorted(named, key=lambda one: (fold.collation(one[0]), one[1].uid)):
+            yield Held(contact, name, book, labels)
+
+
+def _write(pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Entries as LDIF (RFC 2849), as another directory server loads them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.schema import ATTRIBUTE_TYPES
+
+_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+
+# RFC 2849 note 2: implementations should fold lines at 76 octets.
+_LONGEST = 76
+
+# RFC 2849: a SAFE-STRING has none of these anywhere, and nothing beyond ASCII.
+_UNSAFE = frozenset(b"\0\r\n")
+
+
+def ldif(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The records of entries, each as one piece; a superior has to come before what lies below it."""
+    yield b"version: 1\n"
+    for entry in entries:
+        pairs = [("dn", entry.dn.encode()), *((name, value) for name in _NAMES for value in entry.attribute(name))]
+        yield b"\n" + b"".join(_line(name, value) for name, value in pairs)
+
+
+def _line(name: str, value: bytes) -> bytes:
+    written = b": " + value if _is_safe(value) else b":: " + base64.b64encode(value)
+    line = name.encode() + written
+    rest = (line[at : at + _LONGEST - 1] for at in range(_LONGEST, len(line), _LONGEST - 1))
+    return b"\n ".join((line[:_LONGEST], *rest)) + b"\n"
+
+
+def _is_safe(value: bytes) -> bool:
+    plain = value.isascii() and not _UNSAFE.intersection(value)
+    # A blank at the end is safe by the grammar, and lost by editors (note 8).
+    return plain and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "

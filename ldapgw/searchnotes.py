@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Writes down that phones have searched, and what was off, for the command line and for after a restart.
+
+A minute's precision and a hint's code; never a filter, a name or a number.  Reading a search takes a while, so it is
+done on the store's thread.
+
+Mutable: `SearchNotes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import StoreError
+from ldapgw.searches import Fresh
+from ldapgw.store import phones
+from ldapgw.store.phones import PhoneLogin, SearchNote
+from ldapgw.store.worker import Store
+
+LOOK_SECONDS = 5.0
+# A phone searches at every keystroke; a write a minute is enough, and spares the disk.
+NOTE_SECONDS = 60.0
+
+Judge = Callable[[PhoneLogin, Fresh], SearchNote]
+
+log = Logger()
+
+
+class SearchNotes(Service):
+    """Takes what is fresh every few seconds, and stores it.
+
+    :param clock: its seconds are those since the epoch.
+    :param take_fresh: what has come since the last call, by the login's DN.
+    :param login_of: the DN that a phone is bound as.
+    :param judge: reads a search; called on the store's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        store: Store,
+        take_fresh: Callable[[], Mapping[str, Fresh]],
+        login_of: Callable[[PhoneLogin], str],
+        judge: Judge,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._take_fresh = take_fresh
+        self._login_of = login_of
+        self._judge = judge
+        self._pending: dict[str, Fresh] = {}
+        self._noted: dict[str, float] = {}
+        self._working: set[str] = set()
+        self._timer = LoopingCall(self._quietly, self.note)
+        self._timer.clock = clock
+
+    def startService(self) -> None:
+        """Begin to look."""
+        super().startService()
+        self._timer.start(LOOK_SECONDS)
+
+    def stopService(self) -> Deferred[None]:
+        """Write down what there is, and look no more."""
+        super().stopService()
+        if self._timer.running:
+            self._timer.stop()
+        return self._quietly(self.note_all)
+
+    async def note(self) -> None:
+        """Store what is due: of each phone once a minute; at once after a silence, or when it finds at last."""
+        self._take()
+        now = self._clock.seconds()
+        due = {
+            login: fresh
+            for login, fresh in self._pending.items()
+            if now - self._noted.get(login, 0.0) >= NOTE_SECONDS or (fresh.found and login not in self._working)
+        }
+        await self._write(due, now)
+
+    async def note_all(self) -> None:
+        """Store everything."""
+        self._take()
+        await self._write(dict(self._pending), self._clock.seconds())
+
+    def _take(self) -> None:
+        for login, fresh in self._take_fresh().items():
+            before = self._pending.get(login)
+            found = fresh.found or (before.found if before else None)
+            self._pending[login] = Fresh(fresh.last, found)
+
+    async def _write(self, due: Mapping[str, Fresh], now: float) -> None:
+        """What cannot be stored is kept for the next time."""
+        if not due:
+            return
+        await self._store.run(_store, due, self._login_of, self._judge)
+        for login, fresh in due.items():
+            self._noted[login] = now
+            if fresh.found:
+                self._working.add(login)
+            if self._pending.get(login) is fresh:
+                del self._pending[login]
+        self._noted = {login: when for login, when in self._noted.items() if now - when < NOTE_SECONDS}
+
+    def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        """The next turn comes whatever became of this one; that the database cannot be used is said elsewhere."""
+        return Deferred.fromCoroutine(work()).addErrback(_failed)
+
+
+def _store(
+    connection: Connection, due: Mapping[str, Fresh], login_of: Callable[[PhoneLogin], str], judge: Judge
+) -> None:
+    known = ((login, due.get(login_of(login))) for login in phones.read_all(connection))
+    phones.searched(connection, {login.name: judge(login, fresh) for login, fresh in known if fresh is not None})
+
+
+def _failed(failure: Failure) -> None:
+    if not failure.check(StoreError):
+        log.failure("noting searches failed", failure)

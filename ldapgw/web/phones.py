@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""A person's phones: added, set up, watched, removed.
+
+A phone is its owner's and the tenant's administrators'; for everybody else it does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.logger import Logger
+
+from ldapgw import credential
+from ldapgw.hints import Habits
+from ldapgw.models import MODELS
+from ldapgw.provisioning.settings import PASSWORD, Settings
+from ldapgw.provisioning.sheet import Advice, Sheet, Vendor, sheet
+from ldapgw.provisioning.vendors import VENDORS, vendors_of
+from ldapgw.store import phones as stored
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.web import endings
+from ldapgw.web.endings import Ended
+from ldapgw.web.exchange import Answer, Call, Headers
+from ldapgw.web.frame import Frame
+from ldapgw.web.fresh import FreshPasswords
+from ldapgw.web.phonegate import phone_topic
+from ldapgw.web.phonewords import ADVICE, GRAVE, lines, state
+from ldapgw.web.qr import qr_code
+from ldapgw.web.routes import Route, Who, get, post
+from ldapgw.web.session import Visitor
+from ldapgw.web.tenant import WebTenant
+from ldapgw.words import Said, marked
+
+log = Logger()
+
+# A person has a handful; a lift of them is a mistake, or worse.
+MOST_PHONES = 50
+# The owner of a phone of nobody's, in the form.
+SHARED = "shared"
+# What a QR code holds of the fields of any phone.
+ON_CODE = ("Server", "Port", "Search base", "User name", "Password")
+
+_WRONG_NAME = marked("Use 1 to 64 letters a-z, digits, dots, underscores and hyphens.")
+_TAKEN = marked("There is a phone of that name already, here or elsewhere on this gateway: choose another.")
+_PEM = "application/x-pem-file"
+
+
+class Phones:
+    """The pages about phones."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._gate = frame.gate.phones
+        self._fresh = FreshPasswords()
+        frame.parts.append(self.part)
+        frame.topics.append(self.topics)
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of these pages."""
+        return (
+            post("/<tenant>/phones", self.add),
+            get("/<tenant>/phones/<name>", self.show, Who.SIGNED_IN),
+            get("/<tenant>/phones/<name>/certificate.pem", self.certificate, Who.SIGNED_IN),
+            get("/<tenant>/phones/<name>/settings/<vendor>", self.settings, Who.SIGNED_IN),
+            post("/<tenant>/phones/<name>/reset", self.reset),
+            post("/<tenant>/phones/<name>/remove", self.remove),
+        )
+
+    async def part(self, _call: Call, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
+        """One's phones, for one's own page (``my_phones.html``)."""
+        mine, free = await self._frame.gate.store.run(_overview, visitor)
+        return {"phones": [(login, self._state(login)) for login in mine], **_form(tenant, visitor, name=free)}
+
+    async def topics(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
+        """What open pages listen to: one's own phones, and the one that an administrator looks at."""
+        mine, _ = await self._frame.gate.store.run(_overview, visitor)
+        name = call.query.get("phone", "")
+        looked_at = (await self._find(tenant, visitor, name),) if name else ()
+        return [phone_topic(self._gate.bind_dn(login)) for login in (*mine, *looked_at)]
+
+    async def show(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
+        """``/{tenant}/phones/{name}``: its state, its settings, its last searches."""
+        login = await self._find(tenant, visitor, name)
+        asked = call.query.get("vendor", "")
+        fitting = vendors_of(login.model)
+        chosen = VENDORS.get(asked, fitting[0])
+        password = self._fresh.of(visitor.session, login.name, self._frame.now())
+        habits = self._habits(login)
+        seen = self._gate.searches(login)
+        when = [one.search.when for one in seen[:1]]
+        return self._frame.page(
+            call,
+            "phone.html",
+            tenant=tenant,
+            visitor=visitor,
+            phone=login,
+            model=MODELS[login.model].title if login.model in MODELS else "",
+            state=self._state(login),
+            password=password,
+            qr=self._qr(call, tenant, login, password) if password else "",
+            vendors=[*fitting, *(vendor for vendor in VENDORS.values() if vendor not in fitting)],
+            certificate=bool(await self._gate.certificate()),
+            lines=lines(seen, habits),
+            last_seen=max((one for one in (login.last_seen, login.searched_at, *when) if one), default=None),
+            last_address=seen[0].search.address if seen else login.last_address,
+            **self._sheet(tenant, login, chosen, password),
+        )
+
+    async def settings(self, _call: Call, tenant: WebTenant, visitor: Visitor, name: str, vendor: str) -> Answer:
+        """``/{tenant}/phones/{name}/settings/{vendor}``: the vendor's file."""
+        login = await self._find(tenant, visitor, name)
+        found = VENDORS.get(vendor)
+        if found is None or not found.file:
+            raise Ended(endings.NOT_FOUND, tenant)
+        password = self._fresh.of(visitor.session, login.name, self._frame.now())
+        text = self._made(tenant, login, found, password).text
+        if not text:
+            raise Ended(endings.NOT_FOUND, tenant)
+        return Answer(200, text.encode(), found.media_type, _attachment(found.file))
+
+    async def certificate(self, _call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
+        """``/{tenant}/phones/{name}/certificate.pem``: what the phone has to trust, where that is not public."""
+        await self._find(tenant, visitor, name)
+        text = await self._gate.certificate()
+        if not text:
+            raise Ended(endings.NOT_FOUND, tenant)
+        return Answer(200, text.encode(), _PEM, _attachment("ldapgw-certificate.pem"))
+
+    # --- forms ------------------------------------------------------------------------------------------------------
+
+    async def add(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
+        """``POST /{tenant}/phones``: a new phone; its page shows the password."""
+        name, model = call.form.get("name", "").strip(), call.form.get("model", "")
+        numbers, owner = call.form.get("numbers", ""), call.form.get("owner", "1")
+        account = visitor.numbered(owner)
+        shared = owner == SHARED and tenant.is_admin(visitor.person.address)
+        if model not in {"", *MODELS} or numbers not in {"", *Numbers} or not (account or shared):
+            raise Ended(endings.BAD_FORM, tenant)
+        password = credential.generate(self._frame.gate.random)
+        login = PhoneLogin(
+            name=name,
+            tenant=tenant.name,
+            account_id=account.id if account else None,
+            numbers=Numbers(numbers) if numbers else _numbers_for(model),
+            password=credential.hash_password(password, self._frame.gate.random),
+            created_at=self._frame.now(),
+            model=model,
+        )
+        wrong = _WRONG_NAME if not stored.is_name(name) else await self._frame.gate.store.run(_add, login)
+        if wrong:
+            form = _form(tenant, visitor, name=name, model=model, numbers=numbers, owner=owner, wrong=wrong)
+            return self._frame.page(call, "phone_new.html", tenant=tenant, visitor=visitor, status=400, **form)
+        self._fresh.put(visitor.session, name, password, self._frame.now())
+        await self._frame.gate.changed()
+        self._log("added", call, visitor, login)
+        return self._frame.back(tenant, "phone-added", f"phones/{login.name}")
+
+    async def reset(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
+        """``POST /{tenant}/phones/{name}/reset``: a new password; the old one is refused from now on."""
+        login = await self._find(tenant, visitor, name)
+        password = credential.generate(self._frame.gate.random)
+        hashed = credential.hash_password(password, self._frame.gate.random)
+        if not await self._frame.gate.store.run(stored.set_password, login.name, hashed):
+            raise Ended(endings.NOT_FOUND, tenant)
+        self._fresh.forget(login.name)
+        self._fresh.put(visitor.session, login.name, password, self._frame.now())
+        await self._frame.gate.changed()
+        self._log("got a new password", call, visitor, login)
+        return self._frame.back(tenant, "phone-reset", f"phones/{login.name}")
+
+    async def remove(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
+        """``POST /{tenant}/phones/{name}/remove``: its login is refused from now on."""
+        login = await self._find(tenant, visitor, name)
+        await self._frame.gate.store.run(stored.remove, login.name)
+        self._fresh.forget(login.name)
+        await self._frame.gate.changed()
+        self._log("removed", call, visitor, login)
+        return self._frame.back(tenant, "phone-removed")
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    async def _find(self, tenant: WebTenant, visitor: Visitor, name: str) -> PhoneLogin:
+        """A phone that the visitor may see.
+
+        :raises Ended: not found, whether there is none of that name or it is somebody else's.
+        """
+        login = await self._frame.gate.store.run(stored.of_name, name)
+        if login is None or login.tenant != tenant.name:
+            raise Ended(endings.NOT_FOUND, tenant)
+        if not _is_own(login, visitor) and not tenant.is_admin(visitor.person.address):
+            raise Ended(endings.NOT_FOUND, tenant)
+        return login
+
+    def _habits(self, login: PhoneLogin) -> Habits:
+        base = self._gate.base_dn(login.tenant)
+        return Habits.of(base, login.model, per_number=login.numbers is Numbers.ENTRIES)
+
+    def _state(self, login: PhoneLogin) -> Any:
+        stranger = self._gate.stranger(login.last_address) if login.last_address else None
+        return state(login, self._gate.searches(login), self._habits(login), stranger, self._frame.now())
+
+    def _made(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Sheet:
+        values = Settings(
+            server=self._gate.server,
+            base_dn=self._gate.base_dn(login.tenant),
+            login=login.name,
+            bind_dn=self._gate.bind_dn(login),
+            password=password or PASSWORD,
+            title=tenant.heading,
+            per_number=login.numbers is Numbers.ENTRIES,
+        )
+        return sheet(vendor, values)
+
+    def _sheet(self, tenant: WebTenant, login: PhoneLogin, vendor: Vendor, password: str) -> Mapping[str, Any]:
+        made = self._made(tenant, login, vendor, password)
+        return {
+            "sheet": made,
+            "vendor": vendor,
+            "advice": [(one in GRAVE, ADVICE[one]) for one in made.advice],
+            "has_tls": Advice.CERTIFICATE in made.advice,
+            "bind_dn": self._gate.bind_dn(login),
+        }
+
+    def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Any:
+        """Everything that is entered into any phone, to be read by a camera."""
+        made = self._made(tenant, login, VENDORS["other"], password)
+        say = self._frame.pages.language(call.language).say
+        text = "\n".join(f"{say(field.label)}: {field.value}" for field in made.fields if field.label in ON_CODE)
+        return qr_code(text, say(marked("The settings of this phone as a QR code, with its password")))
+
+    def _log(self, event: str, call: Call, visitor: Visitor, login: PhoneLogin) -> None:
+        log.info(
+            "web: phone {phone} of tenant {tenant} {event} by user {sub}, from {address}",
+            phone=login.name,
+            tenant=login.tenant,
+            event=event,
+            sub=visitor.person.sub,
+            address=call.address,
+        )
+
+
+def _is_own(login: PhoneLogin, visitor: Visitor) -> bool:
+    return any(account.id == login.account_id for account in visitor.accounts)
+
+
+def _overview(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
+    """A person's phones, and a name that is free for the next."""
+    mine = stored.of_accounts(connection, [account.id for account in visitor.accounts])
+    person = re.sub(r"[^a-z0-9]+", "-", visitor.person.address.partition("@")[0].lower()).strip("-")[:40] or "phone"
+    taken = stored.names(connection, f"{person}-")
+    return mine, next(name for number in range(1, len(taken) + 2) if (name := f"{person}-{number}") not in taken)
+
+
+def _add(connection: Connection, login: PhoneLogin) -> Said:
+    """Store a phone; what speaks against it, or empty."""
+    own = stored.of_accounts(connection, [login.account_id]) if login.account_id is not None else ()
+    if len(own) >= MOST_PHONES:
+        return marked("You have as many phones as a person may have: remove one first.")
+    return "" if stored.add(connection, login) else _TAKEN
+
+
+def _numbers_for(model: str) -> Numbers:
+    return Numbers.ENTRIES if model and MODELS[model].per_number else Numbers.VALUES
+
+
+def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, Any]:
+    """The values of the form that adds a phone; without owners nobody may add one."""
+    empty = {"name": "", "model": "", "numbers": "", "owner": "1", "wrong": ""}
+    owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
+    if tenant.is_admin(visitor.person.address):
+        owners.append((SHARED, marked("Nobody’s: it finds the shared contacts alone")))
+    return {"new": {**empty, **filled}, "models": MODELS, "owners": owners}
+
+
+def _attachment(file: str) -> Headers:
+    return (("Content-Disposition", f'attachment; filename="{file}"'),)

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// What pages do besides: times in the reader's zone, copy buttons, a pop-up for Google, results while one types, and
+// parts that follow what changes.  Every page works without this file.
+
+const language = document.documentElement.lang;
+const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.startsWith(language)) ?? language, {
+  dateStyle: "medium",
+  timeStyle: "short",
+});
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const parser = new DOMParser();
+
+// --- times ---
+
+function sayTime(element) {
+  const when = new Date(element.dateTime);
+  const minutes = Math.round((when - Date.now()) / 60000);
+  element.title = zoned.format(when);
+  element.textContent = Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : element.title;
+}
+
+// --- what changes ---
+
+const shown = new WeakMap();
+const remember = (part) => shown.set(part, part.innerHTML);
+let etag = "";
+let looking = false;
+let again = false;
+
+function dress(root) {
+  for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
+  for (const element of root.querySelectorAll("time[datetime]")) sayTime(element);
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+}
+
+function swap(part, fresh) {
+  const html = fresh?.innerHTML ?? "";
+  if (html === shown.get(part)) return;
+  const reached = "a, button, input, select";
+  const at = [...part.querySelectorAll(reached)].indexOf(document.activeElement);
+  const before = part.querySelector("[data-say]")?.textContent;
+  shown.set(part, html);
+  part.replaceChildren(...(fresh?.childNodes ?? []));
+  dress(part);
+  if (at >= 0) part.querySelectorAll(reached)[at]?.focus();
+  const after = part.querySelector("[data-say]")?.textContent;
+  if (after && after !== before) document.getElementById("said").textContent = after;
+}
+
+function show(next) {
+  document.title = next.title;
+  if (next.body.dataset.page === document.body.dataset.page) {
+    for (const part of document.querySelectorAll("[data-live]")) swap(part, next.getElementById(part.id));
+    return;
+  }
+  // Another page stands here now: somebody has signed in, or out.
+  for (const name of ["page", "events"]) {
+    if (name in next.body.dataset) document.body.dataset[name] = next.body.dataset[name];
+    else delete document.body.dataset[name];
+  }
+  document.body.replaceChildren(...next.body.childNodes);
+  dress(document.body);
+  document.getElementById("main").focus();
+  listen();
+}
+
+async function look() {
+  if (looking) return void (again = true);
+  looking = true;
+  try {
+    const headers = { "Ldapgw-Live": "look", ...(etag && { "If-None-Match": etag }) };
+    const answer = await fetch(location.href, { headers, cache: "no-store" });
+    if (answer.ok) {
+      etag = answer.headers.get("ETag") ?? "";
+      show(parser.parseFromString(await answer.text(), "text/html"));
+    }
+  } catch {
+    // Not to be reached now; the next look will tell.
+  }
+  looking = false;
+  if (again) {
+    again = false;
+    look();
+  }
+}
+
+let events = null;
+let polling = 0;
+
+function listen() {
+  events?.close();
+  clearInterval(polling);
+  const address = document.body.dataset.events;
+  if (!address || document.hidden || !document.querySelector("[data-live]")) return;
+  events = new EventSource(address);
+  events.onopen = look;
+  events.onmessage = look;
+  events.onerror = () => {
+    // While it tries by itself, it is left to; a proxy that lets no events through ends that.
+    if (events.readyState !== EventSource.CLOSED) return;
+    polling = setInterval(look, 5000);
+  };
+}
+
+// --- the pop-up ---
+
+const channel = new BroadcastChannel("ldapgw");
+channel.onmessage = look;
+
+function openWindow(event) {
+  const link = event.target.closest?.("a[data-popup]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || innerWidth < 700) return;
+  const address = new URL(link.href);
+  address.searchParams.set("popup", "");
+  const left = screenX + Math.max((outerWidth - 560) / 2, 0);
+  // Where none can be had, the link leads there in this window.
+  if (open(address, "ldapgw", `popup,width=560,height=720,left=${left},top=${screenY + 60}`)) event.preventDefault();
+}
+
+// --- copying, and searching ---
+
+async function copy(event) {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  const words = button.textContent;
+  document.getElementById("said").textContent = button.textContent = button.dataset.done;
+  setTimeout(() => (button.textContent = words), 2000);
+}
+
+let typed = 0;
+let asked = null;
+
+function search(event) {
+  const field = event.target;
+  if (!field.dataset?.search) return;
+  clearTimeout(typed);
+  typed = setTimeout(async () => {
+    asked?.abort();
+    asked = new AbortController();
+    try {
+      const body = new URLSearchParams(new FormData(field.form));
+      const answer = await fetch(field.form.action, { method: "POST", body, signal: asked.signal });
+      if (!answer.ok) return;
+      const next = parser.parseFromString(await answer.text(), "text/html");
+      document.getElementById(field.dataset.search).replaceChildren(...next.getElementById(field.dataset.search).childNodes);
+    } catch {
+      // The next letter was typed, or nobody answers.
+    }
+  }, 150);
+}
+
+// --- all of it ---
+
+if (document.querySelector('meta[name="ldapgw"][content="done"]')) {
+  channel.postMessage("done");
+  close();
+}
+const address = new URL(location.href);
+if (address.searchParams.has("language")) {
+  address.searchParams.delete("language");
+  history.replaceState(null, "", address);
+}
+document.addEventListener("click", openWindow);
+document.addEventListener("click", copy);
+document.addEventListener("input", search);
+document.addEventListener("visibilitychange", listen);
+setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
+dress(document);
+listen();

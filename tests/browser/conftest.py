@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""One browser and one gateway for all journeys; each has accounts and a window of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ldapgw.sandbox.tenant import CAROL
+from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
+from tests.journeys.running import Site
+
+# Without a browser there are no journeys; in CI there has to be one.
+collect_ignore_glob = ["test_*.py"] if chromium.missing() and "CI" not in os.environ else []
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(
+        tmp_path_factory.mktemp("site"),
+        people=PEOPLE,
+        allowed=("@acme.example", CAROL),
+        more=SECOND_TENANT,
+    )
+    try:
+        site.start_sandbox()
+        with site.running(site.command("run")):
+            yield site
+    finally:
+        site.end_sandbox()
+
+
+@pytest.fixture
+def window(browser: Any, site: Site) -> Iterator[Callable[..., Window]]:
+    """Opens windows, each as of a browser that was never here."""
+    windows: list[Window] = []
+
+    def open_window(language: str = "en", **context: Any) -> Window:
+        windows.append(Window(browser, site, language, context))
+        return windows[-1]
+
+    yield open_window
+    for one in windows:
+        one.close()

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""A person's own page in a real browser: what follows by itself, and what one can do there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.window import Window, person
+from tests.journeys.running import wait_until
+
+OpenWindow = Callable[..., Window]
+
+both = pytest.mark.parametrize("language", ["en", "de"])
+
+
+def figures(here: Window) -> Any:
+    """The counts on the page: contacts, numbers."""
+    return here.page.locator("dd.big")
+
+
+@pytest.mark.parametrize("events", [True, False], ids=["by events", "by asking again"])
+def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool) -> None:
+    """Somebody syncs from elsewhere; where no events get through, the page asks now and then."""
+    here = window()
+    here.expected = ("501",)
+    if not events:
+        here.context.route("**/events", lambda route: route.fulfill(status=501))
+    here.connect("dora@acme.example")
+    before = int(figures(here).first.inner_text())
+    here.page.evaluate("window.marked = true")
+    here.site.turn("add-person", account="dora@acme.example", person=person("Ute", "Neu", "+49305550199"))
+    assert here.site.ldapgw("sync", "dora@acme.example", "--wait").returncode == 0
+    expect(figures(here).first).to_have_text(str(before + 1))
+    assert here.page.evaluate("window.marked") is True
+
+
+@both
+def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> None:
+    """While Google is slow."""
+    account = {"en": "emil@acme.example", "de": "frida@acme.example"}[language]
+    here = window(language)
+    here.open()
+    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=account)
+    try:
+        here.consent(here.popup(), account)
+        here.waits_for(here.say("Connected, first sync under way"))
+        bar = here.page.get_by_role("progressbar")
+        expect(bar).to_have_attribute("max", "1")
+        expect(bar).to_have_attribute("value", "1")
+    finally:
+        here.site.turn("clear-faults")
+    here.press("Disconnect")
+    here.waits_for(here.say("Not connected"))
+
+
+def test_the_end_of_a_consent(window: OpenWindow) -> None:
+    """Google no longer accepts it: the page says so by itself, and how it is mended."""
+    here = window()
+    account = "georg@acme.example"
+    here.connect(account)
+    here.site.turn("revoke", account=account)
+    here.site.turn("expire-access-tokens", account=account)
+    here.press("Sync now")
+    here.waits_for("Needs attention")
+    expect(here.page.locator("#standing")).to_contain_text(f"Google no longer accepts the consent of {account}.")
+    here.consent(here.popup("Connect again"), account)
+    here.waits_for("Connected")
+
+
+@both
+def test_a_consent_to_a_client_in_testing(window: OpenWindow, language: str) -> None:
+    """The page says on which day it ends."""
+    here = window(language)
+    here.site.turn("client", audience="testing")
+    try:
+        here.connect("georg@acme.example")
+    finally:
+        here.site.turn("client", audience="external")
+    expect(here.page.locator("#access")).to_contain_text(here.say("because the Google client is in “Testing”"))
+    expect(here.page.locator("#standing")).to_contain_text("Testing")
+    here.press("Disconnect")
+    here.waits_for(here.say("Not connected"))
+
+
+@both
+def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
+    """Names and numbers, as phones find them; nothing of it gets into the address."""
+    here = window(language)
+    here.connect("alice@acme.example")
+    field = here.page.get_by_role("searchbox")
+    results = here.page.locator("#results")
+    field.press_sequentially("jorg mul")
+    expect(results).to_contain_text("Jörg Müller")
+    field.fill("0171 392")
+    expect(results).to_contain_text("+491713920000")
+    expect(results).to_contain_text(here.say("mobile"))
+    field.fill("xyzzy")
+    expect(results).to_have_text(here.say("Your phones find nobody by that."))
+    assert here.page.url == here.site.page
+
+
+def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow) -> None:
+    """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again."""
+    window().connect("bob@acme.example")
+    here = window()
+    here.connect("karl@acme.example")
+    site = here.site
+    site.add_phone("desk-of-bob", "--tenant", "acme", "--account", "bob@acme.example")
+    caller, begun = "(telephoneNumber=+4930555107)", "(sn=Karlm*)"
+
+    def seen(asked: str) -> list[str]:
+        _, said = site.ldapsearch(asked, "cn", phone="desk-of-bob")
+        return [line.removeprefix("cn: ") for line in said.splitlines() if line.startswith("cn: ")]
+
+    for choice, calls, finds in (
+        ("Callers’ names", ["Tom Karlmann"], []),
+        ("Shared", ["Tom Karlmann"], ["Tom Karlmann"]),
+        ("Private", [], []),
+        ("Shared", ["Tom Karlmann"], ["Tom Karlmann"]),
+    ):
+        here.page.get_by_role("radio", name=choice).check()
+        here.press("Save")
+        expect(here.page.get_by_role("radio", name=choice)).to_be_checked()
+        wait_until(lambda: (seen(caller), seen(begun)) == (calls, finds), choice)  # noqa: B023  called at once
+    here.press("Disconnect")
+    here.waits_for("Not connected")
+    wait_until(lambda: not seen(caller), "the book is off the phones")
+    assert here.page.get_by_role("button", name="Disconnect").count() == 0
+
+
+def test_choosing_a_language(window: OpenWindow) -> None:
+    """The switch is remembered, whatever the browser asks for; the address stays clean."""
+    here = window("en")
+    here.open()
+    here.page.get_by_role("link", name="Deutsch").click()
+    german = "Ihre Google-Kontakte auf Ihrem Tischtelefon"
+    here.waits_for(german)
+    assert here.page.url == here.site.page
+    here.page.reload()
+    assert here.heading == german
+    here.page.get_by_role("link", name="English").click()
+    here.waits_for("Your Google contacts on your desk phone")
+
+
+def test_by_keyboard_alone(window: OpenWindow) -> None:
+    """From the top of the page to a saved choice; the focus can be seen, and stays where it was when parts change."""
+    here = window()
+    here.connect("dora@acme.example")
+    here.page.reload()
+    keys = here.page.keyboard
+    keys.press("Tab")
+    expect(here.page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    keys.press("Enter")
+    keys.press("Tab")
+    button = here.page.get_by_role("button", name="Sync now")
+    expect(button).to_be_focused()
+    outline = button.evaluate("one => getComputedStyle(one).outlineStyle")
+    assert outline == "solid"
+    here.site.turn("add-person", account="dora@acme.example", person=person("Uwe", "Neuer", "+49305550198"))
+    before = figures(here).first.inner_text()
+    assert here.site.ldapgw("sync", "dora@acme.example", "--wait").returncode == 0
+    expect(figures(here).first).not_to_have_text(before)
+    expect(here.page.get_by_role("button", name="Sync now")).to_be_focused()
+    private = here.page.get_by_role("radio", name="Private")
+    for _ in range(20):
+        keys.press("Tab")
+        if private.evaluate("one => one === document.activeElement"):
+            break
+    expect(private).to_be_focused()
+    keys.press("ArrowDown")
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(here.page.get_by_role("radio", name="Callers’ names")).to_be_checked()
+    expect(here.page.locator("main")).to_contain_text("Saved who sees your contacts.")
+
+
+def test_signing_out_in_one_window_is_seen_in_the_other(window: OpenWindow) -> None:
+    """The other becomes the front page as soon as it looks again."""
+    here = window()
+    here.connect("dora@acme.example")
+    other = here.context.new_page()
+    other.goto(here.site.page)
+    here.press("Sign out", other)
+    other.wait_for_url(here.site.page)
+    other.evaluate("new BroadcastChannel('ldapgw').postMessage('done')")
+    here.waits_for("Your Google contacts on your desk phone")

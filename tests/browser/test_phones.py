@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""A phone in a real browser: added, set up by what is printed, seen to work by real searches, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from ldapgw.hints import Habits, Hint, words
+from ldapgw.sandbox.tenant import ALICE, BOB
+from tests.browser.window import Window
+from tests.journeys.running import Site, wait_until
+from tests.provisioning.readers import _yealink
+
+OpenWindow = Callable[..., Window]
+
+both = pytest.mark.parametrize("language", ["en", "de"])
+
+
+def add(here: Window, name: str, model: str = "yealink") -> None:
+    """Fill the form in, and be on the phone's page."""
+    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Model")).select_option(model)
+    here.press("Add")
+    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
+
+
+def settings(here: Window) -> Mapping[str, str]:
+    """What a phone reads of the settings that are on the page."""
+    return _yealink(here.page.locator("#file").inner_text())
+
+
+def search(site: Site, printed: Mapping[str, str], filter_text: str) -> tuple[int, str]:
+    """A real ldapsearch as a phone with these settings; its exit status and what it says."""
+    assert (printed["ldap.host"], printed["ldap.port"]) == ("127.0.0.1", str(site.ldap_port))
+    site.phones[printed["ldap.user"]] = printed["ldap.password"]
+    asked = [
+        printed["ldap.max_hits"],
+        filter_text,
+        *printed["ldap.name_attr"].split(),
+        *printed["ldap.numb_attr"].split(),
+    ]
+    return site.ldapsearch("-z", *asked, phone=printed["ldap.user"], base=printed["ldap.base"])
+
+
+def known(site: Site, printed: Mapping[str, str]) -> None:
+    """Until the gateway lets the phone in; it asks for its own name, which is no search in the log."""
+    wait_until(lambda: search(site, printed, "(cn=%)")[0] == 0, "the gateway knows the phone")
+
+
+@both
+def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, language: str) -> None:
+    """By what the page prints; the tick and the log come by themselves, here and on one's own page."""
+    name = f"kitchen-{language}"
+    here = window(language)
+    here.connect(ALICE)
+    add(here, name)
+    printed = settings(here)
+    assert printed["ldap.password"] == here.page.locator("#the-password").inner_text()
+    assert here.page.locator("svg.qr").is_visible()
+    mine = here.context.new_page()
+    mine.goto(site.page)
+    row = mine.locator("#phones li").filter(has_text=name)
+    expect(row).to_contain_text(here.say("Waiting for its first search"))
+    here.page.bring_to_front()
+    here.page.evaluate("window.marked = true")
+
+    known(site, printed)
+    said = here.say(words(Hint.PLACEHOLDER, Habits("")))
+    expect(here.page.locator("#searches")).to_contain_text(said)
+    here.waits_for(f"{name}: {here.say('Searches, but something is off')}")
+
+    status, found = search(site, printed, printed["ldap.name_filter"].replace("%", "berg*"))
+    assert (status, "cn: Bob Bergmann\n" in found) == (0, True)
+    here.waits_for(f"{name}: {here.say('Works')}")
+    log = here.page.locator("#searches li").first
+    expect(log).to_contain_text("(|(cn=berg*)(sn=berg*)(o=berg*))")
+    entries = here.language.ngettext("%(figure)s entry", "%(figure)s entries", found.count("dn: "))
+    expect(log).to_contain_text(entries % {"figure": found.count("dn: ")})
+    expect(log).to_contain_text("127.0.0.1")
+    assert here.page.evaluate("window.marked") is True
+    mine.bring_to_front()
+    expect(row).to_contain_text(here.say("Works"))
+    assert "cn: Bob Bergmann\n" in search(site, printed, printed["ldap.number_filter"].replace("%", "03023125502"))[1]
+
+
+@both
+def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
+    """The old one is refused, the new one is let in; the phone has to show again that it works."""
+    name = f"hall-{language}"
+    here = window(language)
+    here.connect(ALICE)
+    add(here, name)
+    before = settings(here)
+    known(site, before)
+    search(site, before, "(cn=berg*)")
+    here.waits_for(f"{name}: {here.say('Works')}")
+    here.press("New password")
+    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
+    after = settings(here)
+    wait_until(lambda: search(site, before, "(cn=berg*)")[0] == 49, "the old password is refused")
+    assert search(site, after, "(cn=berg*)")[0] == 0
+    here.waits_for(f"{name}: {here.say('Works')}")
+
+
+@both
+def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> None:
+    """Its login is refused, and its page is gone."""
+    name = f"old-{language}"
+    here = window(language)
+    here.expected = ("404",)
+    here.connect(ALICE)
+    add(here, name)
+    printed = settings(here)
+    known(site, printed)
+    here.press("Remove the phone")
+    expect(here.page.locator(".note.good")).to_have_text(
+        here.say("The phone is removed: its login is refused from now on.")
+    )
+    wait_until(lambda: search(site, printed, "(cn=berg*)")[0] == 49, "the login is refused")
+    here.open(f"phones/{name}")
+    assert here.heading == here.say("There is no such page")
+
+
+def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> None:
+    """Is what the page shows, for the phone that was chosen."""
+    here = window(permissions=["clipboard-read", "clipboard-write"])
+    here.connect(ALICE)
+    add(here, "copied")
+    password = here.page.locator("#the-password").inner_text()
+    copied = "navigator.clipboard.readText()"
+    here.page.get_by_role("button", name="Copy the password").click()
+    assert here.page.evaluate(copied) == password
+    here.page.get_by_label("For which phone").select_option("snom")
+    here.press("Show")
+    here.page.get_by_role("heading", name="snom-ldap.xml").wait_for()
+    here.page.get_by_role("button", name="Copy snom-ldap.xml").click()
+    text = here.page.evaluate(copied)
+    assert f'<ldap_password perm="">{password}</ldap_password>' in text
+    with here.page.expect_download() as download:
+        here.page.get_by_role("link", name="Download", exact=True).click()
+    assert download.value.suggested_filename == "snom-ldap.xml"
+    download.value.save_as(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == text
+
+
+def test_without_scripts(window: OpenWindow, site: Site) -> None:
+    """A phone is added, set up for another vendor and downloaded all the same."""
+    here = window(java_script_enabled=False)
+    here.page.goto(site.page + "connect")
+    here.consent(here.page, ALICE)
+    add(here, "plain")
+    password = here.page.locator("#the-password").inner_text()
+    assert here.page.get_by_role("button", name="Copy").count() == 0
+    here.page.get_by_label("For which phone").select_option("gigaset")
+    here.press("Show")
+    expect(here.page.get_by_role("row", name="Password")).to_contain_text(password)
+    answer: Any = here.context.request.get(site.page + "phones/plain/settings/other")
+    assert answer.json()["password"] == password
+
+
+def test_other_peoples_phones(window: OpenWindow, site: Site) -> None:
+    """Are not there, whatever is typed into the address."""
+    here, other = window(), window()
+    here.connect(ALICE)
+    add(here, "private")
+    other.expected = ("404",)
+    other.connect(BOB)
+    for path in ("phones/private", "phones/private/settings/yealink", "phones/nothing"):
+        other.open(path)
+        assert other.heading == "There is no such page"
+    expect(other.page.locator("body")).not_to_contain_text("private")
+    assert site.phones.get("private") is None

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""Every page, light and dark, narrow and wide: axe and an HTML validator find nothing, and its picture is taken.
+
+Pictures are kept under ``docs/images`` when ``scripts/pictures`` asks for them; they depend on the machine's fonts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ldapgw.contact import Source
+from ldapgw.web import endings
+from ldapgw.web.qr import qr_code
+from tests.browser.window import Window
+from tests.checkout import ROOT
+from tests.journeys.running import wait_until
+
+OpenWindow = Callable[..., Window]
+Visit = Callable[[Window], Any]
+
+NODE = ROOT / "tests" / "node"
+IMAGES = Path(os.environ["LDAPGW_PICTURES"]) if "LDAPGW_PICTURES" in os.environ else None
+SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
+# What is left of a picture's: a third of its size, and nothing that one sees.
+COLOURS = 200
+SCHEMES = ("light", "dark")
+# WCAG 2.2 AA, and what axe holds to be good practice besides.
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+
+pytestmark = pytest.mark.skipif(
+    "CI" not in os.environ and (shutil.which("node") is None or not (NODE / "node_modules" / "axe-core").exists()),
+    reason="needs axe and html-validate: scripts/setup",
+)
+
+
+def front(here: Window) -> None:
+    here.page.goto(here.site.page.removesuffix("acme/"))
+
+
+def welcome(here: Window) -> None:
+    here.open()
+
+
+def not_found(here: Window) -> None:
+    here.expected = ("404",)
+    here.open("nothing")
+
+
+def account(here: Window) -> None:
+    here.connect("alice@acme.example")
+    here.page.reload()
+
+
+def first_sync(here: Window) -> None:
+    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account="frida@acme.example")
+    here.open()
+    here.consent(here.popup(), "frida@acme.example")
+    here.page.get_by_role("progressbar").wait_for()
+    here.page.reload()
+    here.site.turn("clear-faults")
+
+
+def attention(here: Window) -> None:
+    here.connect("georg@acme.example")
+    here.site.turn("revoke", account="georg@acme.example")
+    here.site.turn("expire-access-tokens", account="georg@acme.example")
+    here.press("Sync now")
+    here.waits_for(here.say("Needs attention"))
+
+
+def never_connected(here: Window) -> None:
+    here.open()
+    here.consent(here.popup("Sign in"), "emil@acme.example", sources=())
+    here.waits_for(here.say("Not connected"))
+
+
+def several(here: Window) -> None:
+    here.connect("carol.private@gmail.example")
+    here.consent(here.popup("Add another Google account"), "ivo@acme.example", [Source.CONTACTS])
+    here.page.get_by_role("link", name="ivo@acme.example").click()
+    here.waits_for(here.say("Connected"))
+
+
+def search(here: Window) -> None:
+    here.connect("alice@acme.example")
+    here.page.get_by_role("searchbox").fill("mul")
+    here.press("Search")
+    here.page.locator(".hits").wait_for()
+
+
+def refused(here: Window) -> None:
+    here.expected = ("403",)
+    here.open()
+    google = here.popup()
+    google.get_by_role("button", name="Cancel").click()
+    here.waits_for(here.say(endings.REFUSED.title), google)
+    here.page = google
+
+
+def unticked(here: Window) -> None:
+    here.expected = ("403",)
+    here.open()
+    google = here.popup()
+    here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
+    here.waits_for(here.say("A box was not ticked"), google)
+    here.page = google
+
+
+def done(here: Window) -> None:
+    here.context.add_init_script("window.close = () => {}")
+    here.open("done")
+
+
+def _add_phone(here: Window, name: str, model: str) -> None:
+    """A new phone, on its page."""
+    here.connect("alice@acme.example")
+    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Model")).select_option(model)
+    here.press("Add")
+    here.page.locator("#the-password").wait_for()
+
+
+def phone(here: Window) -> None:
+    """With what somebody sees who sets it up: a search that is off, and one that finds."""
+    name = f"desk-{here.language.tag}"
+    _add_phone(here, name, "yealink")
+    here.site.phones[name] = here.page.locator("#the-password").inner_text()
+    wait_until(lambda: here.site.ldapsearch("(telephoneNumber=+49309999999)", "cn", phone=name)[0] == 0, "the phone")
+    here.site.ldapsearch("-z", "50", "(|(cn=m*)(sn=m*)(o=m*))", "cn", "sn", "telephoneNumber", "mobile", phone=name)
+    here.waits_for(f"{name}: {here.say('Works')}")
+    _settle(here)
+
+
+def phone_fields(here: Window) -> None:
+    _add_phone(here, "desk-fields", "gigaset")
+    _settle(here)
+
+
+def phone_taken(here: Window) -> None:
+    here.expected = ("400",)
+    here.connect("alice@acme.example")
+    here.page.get_by_label(here.say("Name"), exact=True).fill("no name")
+    here.press("Add")
+    here.page.locator("[aria-invalid]").wait_for()
+
+
+def _settle(here: Window) -> None:
+    """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
+    text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
+    drawn = str(qr_code(text, "")).partition("stroke")[2].partition(' d="')[2].partition('"')[0]
+    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, drawn])
+
+
+PASSWORD = "7h3kq0m2xv9r5tzc8wne"
+_NOTHING_RANDOM = """([shown, drawn]) => {
+  const password = document.getElementById("the-password").textContent;
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    text.data = text.data.replaceAll(password, shown).replace(/(port = )[0-9]+/, "$1389");
+    text.data = text.data.replace(/[0-9.]+( \\w+)? ?20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
+    if (text.parentNode.id === "field-3") text.data = "389";
+    text.data = text.data.replace(/[0-9.]+ ms/, "0.4 ms");
+  }
+  for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
+}"""
+
+
+# Name of the pictures, the language, how to get there, and what has to be at rest.
+PAGES: dict[str, tuple[str, Visit]] = {
+    "front": ("en", front),
+    "welcome": ("en", welcome),
+    "welcome-de": ("de", welcome),
+    "account": ("en", account),
+    "account-de": ("de", account),
+    "several-accounts": ("en", several),
+    "first-sync": ("en", first_sync),
+    "attention": ("en", attention),
+    "never-connected": ("en", never_connected),
+    "search": ("en", search),
+    "phone": ("en", phone),
+    "phone-de": ("de", phone),
+    "phone-fields": ("de", phone_fields),
+    "phone-taken": ("en", phone_taken),
+    "refused": ("en", refused),
+    "box-not-ticked": ("de", unticked),
+    "done": ("en", done),
+    "not-found": ("en", not_found),
+}
+
+# What stands over the edge of its card.
+_SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
+  const edge = card.getBoundingClientRect().right;
+  const over = (one) => one.getBoundingClientRect().right > edge;
+  return [...card.querySelectorAll("*")].filter(over).map((one) => one.outerHTML);
+})"""
+
+# What is another thing in each picture: times, and the day of the consent.
+_AT_REST = """() => {
+  const german = document.documentElement.lang === "de";
+  const times = german ? ["vor 4 Minuten", "in 6 Minuten"] : ["4 minutes ago", "in 6 minutes"];
+  document.querySelectorAll("time").forEach((time, at) => (time.textContent = times[at % 2]));
+  for (const day of document.querySelectorAll("#access dd"))
+    day.textContent = day.textContent.replace(/[0-9]+[.]? \\w+ 20[0-9]{2}/, german ? "20. März 2026" : "20 March 2026");
+  document.activeElement.blur();
+}"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return (NODE / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pages are put for the validator, which looks at all of them at once."""
+    return tmp_path_factory.mktemp("html")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_for_everybody(window: OpenWindow, axe: str, html: Path, name: str) -> None:
+    """Axe finds nothing in any scheme and size, and nothing has to be scrolled sideways."""
+    language, visit = PAGES[name]
+    here = window(language)
+    visit(here)
+    (html / f"{name}.html").write_text(_source(here))
+    violations = {}
+    for size, viewport in SIZES.items():
+        here.page.set_viewport_size(viewport)
+        for scheme in SCHEMES:
+            here.page.emulate_media(color_scheme=scheme)
+            violations[size, scheme] = _violations(here.page, axe)
+            wide = here.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{name} is wider than a {size} window by {wide} px"
+            assert here.page.evaluate(_SPILT) == []
+            _picture(here.page, f"{name}-{size}-{scheme}.png")
+    assert {key: found for key, found in violations.items() if found} == {}
+
+
+def test_the_html_is_valid(html: Path) -> None:
+    """Every page, by html-validate's recommended and accessibility rules."""
+    assert len(list(html.iterdir())) == len(PAGES)
+    rules = {
+        "extends": ["html-validate:recommended", "html-validate:a11y"],
+        "rules": {
+            # Matters of taste: how void elements are written, and blanks that templates leave.
+            "void-style": "off",
+            "no-trailing-whitespace": "off",
+            "doctype-style": "off",
+            "attribute-boolean-style": "off",
+            # In a form of ours a button sends it; those that do not say so.
+            "no-implicit-button-type": "off",
+            "no-inline-style": "error",
+            # A typographic blank or a dash in a number is as typed by people.
+            "tel-non-breaking": "off",
+        },
+    }
+    config = html.parent / "html-validate.json"
+    config.write_text(json.dumps(rules))
+    done = subprocess.run(
+        ["node", str(NODE / "node_modules" / "html-validate" / "bin" / "html-validate.mjs"), "--config", str(config)]
+        + [str(path) for path in sorted(html.iterdir())],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _source(here: Window) -> str:
+    """The page as we sent it."""
+    ours = here.page.url.endswith(("/", "?account=2")) or "/phones/" in here.page.url
+    answer = here.context.request.fetch(here.page.url) if ours else None
+    return str(answer.text() if answer else here.page.content())
+
+
+def _violations(page: Any, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found = page.evaluate("tags => axe.run(document, {runOnly: tags})", list(TAGS))
+    return [
+        f"{one['id']}: {one['help']}: {node['html']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+def _picture(page: Any, name: str) -> None:
+    """Take a picture; keep it where it is asked for, and only if it is another one."""
+    page.evaluate(_AT_REST)
+    taken = Image.open(BytesIO(page.screenshot(full_page=True, animations="disabled", caret="hide"))).convert("RGB")
+    if IMAGES is None:
+        return
+    # The colours that are there most often, as they are: others are shades at the edges of letters.
+    often = sorted(taken.getcolors(taken.width * taken.height), reverse=True)[:COLOURS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in often for part in colour])
+    octets = BytesIO()
+    taken.quantize(palette=palette, dither=Image.Dither.NONE).save(octets, "PNG", optimize=True)
+    path = IMAGES / name
+    if not path.exists() or path.read_bytes() != octets.getvalue():
+        path.write_bytes(octets.getvalue())

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""A person at a browser: what they see of the gateway's pages and of the sandbox's consent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from ldapgw.contact import Source
+from ldapgw.web.endings import BOXES
+from ldapgw.web.language import languages
+from ldapgw.words import Said
+from tests.journeys.running import Site
+
+EVE = "eve@elsewhere.example"
+LANGUAGES = languages()
+LOCALES = {"en": "en-GB", "de": "de-DE"}
+PROGRAM = "/usr/bin/chromium"
+OPTIONS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+)
+
+
+def person(given_name: str, family_name: str, number: str) -> Mapping[str, Any]:
+    """A person of the People API."""
+    return {
+        "names": [{"givenName": given_name, "familyName": family_name, "displayName": f"{given_name} {family_name}"}],
+        "phoneNumbers": [{"value": number, "canonicalForm": number, "type": "work"}],
+    }
+
+
+# Each journey has an account of its own; Alice, Bob and Carol are the sandbox's.
+NAMES = ("dora", "emil", "frida", "georg", "hanna", "ivo", "jana", "karl", "lena", "max")
+PEOPLE: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    f"{name}@acme.example": [person("Tom", f"{name.title()}mann", f"+4930555{number:03}")]
+    for number, name in enumerate(NAMES, start=100)
+} | {EVE: [person("Eva", "Eden", "+4930555001")]}
+SECOND_TENANT = """
+[[tenant]]
+name = "globex"
+title = "Globex AG"
+base_dn = "dc=globex,dc=example"
+"""
+
+
+class Chromium:
+    """Debian's, driven by Playwright."""
+
+    def missing(self) -> str:
+        """What is not there to drive it; empty where all is."""
+        if not shutil.which(PROGRAM):
+            return "needs Chromium: sudo apt-get install chromium"
+        return "" if find_spec("playwright") else "needs Playwright: scripts/setup"
+
+    @contextmanager
+    def running(self) -> Iterator[Any]:
+        """The browser, until the block ends."""
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=PROGRAM, args=list(OPTIONS))
+            try:
+                yield browser
+            finally:
+                browser.close()
+
+
+chromium = Chromium()
+
+
+class Window:
+    """A window of a browser of its own.
+
+    :ivar page: Playwright's.
+    :ivar troubles: what the browser complains of; there has to be nothing when it is closed.
+    """
+
+    def __init__(self, browser: Any, site: Site, language: str, context: Mapping[str, Any]) -> None:
+        given = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "Europe/Berlin", **context}
+        self.site = site
+        self.language = LANGUAGES[language]
+        self.context = browser.new_context(locale=LOCALES[language], **given)
+        self.context.set_default_timeout(15_000)
+        self.troubles: list[str] = []
+        self.expected: tuple[str, ...] = ()
+        self.context.on("weberror", lambda error: self.troubles.append(str(error.error)))
+        self.context.on("console", self._hear)
+        self.page = self.context.new_page()
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning") and not any(words in message.text for words in self.expected):
+            self.troubles.append(message.text)
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.troubles == []
+
+    def say(self, said: Said) -> str:
+        """Our words in the window's language."""
+        return self.language.say(said)
+
+    def open(self, path: str = "") -> None:
+        """Go to a page of the tenant's."""
+        self.page.goto(self.site.page + path)
+
+    @property
+    def heading(self) -> str:
+        return str(self.page.locator("h1").inner_text())
+
+    def waits_for(self, heading: str, page: Any = None) -> None:
+        """Until a page has this heading."""
+        (page or self.page).get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+
+    def press(self, words: str, page: Any = None) -> None:
+        """A button or a link, by our words for it."""
+        wanted = self.say(words)
+        page = page or self.page
+        page.get_by_role("button", name=wanted, exact=True).or_(
+            page.get_by_role("link", name=wanted, exact=True)
+        ).first.click()
+
+    def popup(self, words: str = "Connect Google contacts") -> Any:
+        """Press what opens a window, and that window."""
+        with self.context.expect_page() as opened:
+            self.press(words)
+        return opened.value
+
+    def consent(
+        self, google: Any, account: str, sources: Sequence[Source] = tuple(Source), decision: str = "Continue"
+    ) -> None:
+        """Fill Google's page in, and leave it.
+
+        :param google: Playwright's page of it.
+        """
+        google.get_by_role("radio", name=account).check()
+        for source in sources:
+            google.get_by_role("checkbox", name=BOXES[source]).check()
+        google.get_by_role("button", name=decision).click()
+
+    def connect(self, account: str) -> None:
+        """From the front page to one's own page with all of it synced."""
+        self.open()
+        self.consent(self.popup(), account)
+        self.waits_for(self.say("Connected"))

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""Each vendor's printed settings find: sent as that phone sends them, by real ldapsearch over real sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from ldapgw.directory.filters import Scope, SearchRequest
+from ldapgw.directory.viewer import NOBODY, Viewer
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.messages import Message, Operation
+from ldapgw.provisioning import settings
+from ldapgw.provisioning.settings import Security
+from ldapgw.provisioning.sheet import Sheet, sheet
+from ldapgw.provisioning.vendors import VENDORS
+from tests.directory.filtertext import read_filter
+from tests.directory.phonebook import BASE, PHONE, phonebook
+from tests.ldap.listening import Server, contexts_in, listening
+from tests.ldap.rebuilt import rebuild
+from tests.ldap.world import Client, make_factory
+from tests.provisioning.golden import SETTINGS
+from tests.provisioning.keypad import KEYPADS, OLDER, Keypad, Sent
+from tests.provisioning.readers import BASE_KEYS, read
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ldapsearch") is None and "CI" not in os.environ,
+    reason="needs ldap-utils: sudo apt-get install ldap-utils",
+)
+
+NUMBERS = {"telephoneNumber", "mobile", "homePhone"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The wire before the 47 awkward contacts; one phone may log in."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    dit = phonebook()
+
+    def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
+        known = name in (SETTINGS.login, SETTINGS.bind_dn) and password == SETTINGS.password.encode()
+        return PHONE if known else None
+
+    context, certificate = contexts_in(tmp_path_factory.mktemp("tls"))
+    gate = Gate(lambda: dit, authenticate, lambda _address: NOBODY, b"key", lambda *_: None)
+    with listening(reactor, make_factory(gate, reactor, tls=context), certificate) as found:
+        yield found
+
+
+def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
+    """The vendor's settings, for a gateway that offers that alone; if the phone cannot do it, everything."""
+    everything = settings.Server("127.0.0.1", server.plain, server.tls, start_tls=True)
+    one = {
+        Security.LDAPS: replace(everything, port=0),
+        Security.STARTTLS: replace(everything, tls_port=0, require_tls=True),
+        Security.PLAIN: replace(everything, tls_port=0, start_tls=False),
+    }[offered]
+    vendor = VENDORS[key]
+    return sheet(vendor, replace(SETTINGS, server=one if offered in vendor.able else everything))
+
+
+async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[str, list[str]]]:
+    """What comes back over the wire: attributes and values by uid."""
+    assert printed.link is not None
+    values = read(printed)
+    login = SETTINGS.bind_dn if SETTINGS.bind_dn in values.values() else SETTINGS.login
+    command = [
+        *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=5", "-H", printed.link.url),
+        *(["-ZZ"] if printed.link.security is Security.STARTTLS else []),
+        *("-D", login, "-w", SETTINGS.password, "-b", values[BASE_KEYS[printed.vendor.key]]),
+        *("-z", str(sent.size_limit), sent.filter, *(("uid", *sent.attributes) if sent.attributes else ())),
+    ]
+    trust = {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
+    done = await deferToThread(
+        subprocess.run, command, env={**os.environ, **trust}, capture_output=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, (command, done.stderr.decode())
+    return dict(map(_entry, done.stdout.decode().strip().split("\n\n")))
+
+
+def _entry(text: str) -> tuple[str, dict[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        found.setdefault(name.rstrip(":"), []).append(value)
+    return found["uid"][0], found
+
+
+def showing(entry: dict[str, Any], sent: Sent) -> None:
+    """The phone has something to show: of what it asked for, a name and a number came."""
+    came = entry.keys() & set(sent.attributes or entry.keys())
+    assert came & {"cn", "sn"}
+    assert came & NUMBERS
+
+
+@pytest.mark.parametrize("offered", Security)
+@pytest.mark.parametrize("key", VENDORS)
+@pytest_twisted.ensureDeferred
+async def test_a_name_is_found(server: Server, key: str, offered: Security) -> None:
+    """Typed without the umlaut, of somebody with a mobile alone, in each way that the phone can connect."""
+    printed = sheet_for(server, key, offered)
+    sent = KEYPADS[key].name(read(printed), "oezt")
+    found = await search(server, printed, sent)
+    assert found.keys() == {"oeztuerk-caglar"}
+    showing(found["oeztuerk-caglar"], sent)
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("0301234567", {"mueller-hans"}),
+        ("+49301234567", {"mueller-hans"}),
+        ("00491712345678", {"mueller-hans"}),
+        ("00301234560", {"mueller-anna"}),
+    ],
+    ids=["national", "E.164", "mobile", "outside line, home"],
+)
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+@pytest_twisted.ensureDeferred
+async def test_a_caller_is_found(server: Server, key: str, caller: str, who: set[str]) -> None:
+    """By each of the numbers of a contact, as they are signalled."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    calls = KEYPADS[key].caller
+    assert calls is not None
+    sent = calls(read(printed), caller)
+    assert (await search(server, printed, sent)).keys() == who
+
+
+@pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
+def test_older_firmware(key: str, keypad: Keypad) -> None:
+    """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
+    values = read(sheet(VENDORS[key], SETTINGS))
+    sent = keypad.name(values, "oezt")
+    assert "**" in sent.filter
+    request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
+    dit = phonebook()
+    client = Client(make_factory(Gate(lambda: dit, lambda *_: None, lambda _address: PHONE, b"key", lambda *_: None)))
+    message = rebuild(Message(1, Operation.SEARCH, request))
+    assert message is not None
+    entry, done = client.send(message)
+    assert (entry.dn.partition(",")[0], done.code) == ("uid=oeztuerk-caglar", ResultCode.SUCCESS)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "who"),
+    [
+        ("LDAP_First_Name_Filter", "zo", "bronte-zoe"),
+        ("LDAP_Item_3_Filter", "weiss", "weiss-strassenbau"),
+        ("LDAP_Item_4_Filter", "443322", "taxi-3000"),
+    ],
+    ids=["first name", "company", "number"],
+)
+@pytest_twisted.ensureDeferred
+async def test_the_other_fields_of_cisco(server: Server, field: str, typed: str, who: str) -> None:
+    """Each has a filter of its own."""
+    printed = sheet_for(server, "cisco-mpp", Security.PLAIN)
+    template = read(printed)[field].partition(":")[2]
+    assert who in await search(server, printed, Sent(template.replace("$VALUE", typed), ("cn", "telephoneNumber"), 0))
+
+
+def test_every_vendor_is_tried() -> None:
+    """A new one needs a keypad."""
+    assert KEYPADS.keys() == VENDORS.keys()
+    assert BASE in SETTINGS.base_dn

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Endpoint strings and the address that phones are given."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.config import decode
+from ldapgw.listening import Listening, ldap_url
+
+TENANT = {"name": "acme", "base_dn": "dc=acme"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("tcp:389", Listening("", 389, ipv6=False)),
+        ("tcp:port=389:interface=192.0.2.1", Listening("192.0.2.1", 389, ipv6=False)),
+        ("tcp:389:192.0.2.1:backlog=5", Listening("192.0.2.1", 389, ipv6=False)),
+        (r"tcp6:389:interface=\:\:1", Listening("::1", 389, ipv6=True)),
+        (r"tcp:389:interface=2001\:db8\:\:1", Listening("2001:db8::1", 389, ipv6=True)),
+        ("ssl:636:privateKey=key.pem", Listening("", 636, ipv6=False)),
+        ("unix:/run/ldapgw.sock", None),
+        ("systemd:domain=INET:index=0", None),
+    ],
+)
+def test_read(endpoint: str, expected: Listening | None) -> None:
+    """What Twisted takes for a TCP port is one; anything else is None."""
+    assert Listening.read(endpoint) == expected
+
+
+@pytest.mark.parametrize(
+    ("ldap", "public_url", "expected"),
+    [
+        ({}, "https://book.example.com", "ldap://book.example.com:389"),
+        ({"listen": ["tcp:10389"]}, "https://book.example.com:8443", "ldap://book.example.com:10389"),
+        ({"listen_tls": ["tcp:636"]}, "https://book.example.com", "ldaps://book.example.com:636"),
+        ({"listen": ["unix:/run/ldap", "tcp:389"]}, "http://[::1]:8080", "ldap://[::1]:389"),
+        ({"listen": ["tcp:0"]}, "http://localhost:8080", "ldap://localhost"),
+    ],
+    ids=["default", "port", "tls", "ipv6", "any port"],
+)
+def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> None:
+    """The page's host with LDAP's port, on TLS where it is configured."""
+    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
+    document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
+    assert ldap_url(decode(document, "/etc/ldapgw.toml")) == expected

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Every country's numbers, in every writing, in the phones of every other country."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
+
+from ldapgw import number, numberplan
+from ldapgw.number import Number, NumberFormat
+
+REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
+OUTSIDE_LINES = ("", "0", "9", "00")
+
+
+def examples() -> Iterator[str]:
+    """A number of each type of each country, as `phonenumbers` has them."""
+    for region in REGIONS:
+        for kind in PhoneNumberType.values():
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example:
+                yield phonenumbers.format_number(example, PhoneNumberFormat.E164)
+
+
+EXAMPLES = sorted(set(examples()))
+
+
+def without_signs(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def dialled_abroad(example: PhoneNumber, region: str) -> Iterator[str]:
+    """How a number is dialled from a region, where there is one way that serves everybody."""
+    prefix = numberplan.dialling(region).out
+    # Not from Hong Kong: behind "00", "1" may be a carrier or the beginning of a country code; both are tried when a
+    # number is asked for, but one stored so can be no more than one of them.
+    if prefix and region != "HK":
+        international = phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL)
+        yield prefix + without_signs(international)
+        yield f"{prefix} {international[1:]}"
+
+
+def dialled_at_home(example: PhoneNumber, region: str) -> Iterator[str]:
+    """How a number is written in its own country."""
+    if phonenumbers.country_code_for_region(region) != example.country_code:
+        return
+    national = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
+    digits = without_signs(national)
+    # Not where it would be taken for an internal one: in a country that dials 0 in front of a number, one of fewer than
+    # seven digits (Kiribati, some of Iran, of the Netherlands and of Uruguay).  Nor seven digits on a Caribbean island,
+    # where they are one of its own.
+    if len(digits) >= numberplan.dialling(region).shortest and (len(digits), example.country_code) != (7, 1):
+        yield from (national, digits, f"{digits[:3]}/{digits[3:]}", f"{national} ext. 12")
+
+
+def with_both(example: PhoneNumber) -> Iterator[str]:
+    """Country code and trunk prefix, as letterheads have it."""
+    main = phonenumbers.region_code_for_country_code(example.country_code or 0)
+    # Not of Colombia, whose mobile numbers are as many digits with the 0 as others without.
+    if numberplan.dialling(main).zero and main != "CO":
+        yield phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL).replace(" ", " (0) ", 1)
+
+
+def writings(e164: str, region: str) -> list[str]:
+    """Every way to write a number in a region."""
+    example = phonenumbers.parse(e164)
+    international = phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL)
+    return [
+        e164,
+        international,
+        international.replace(" ", "-").replace("-", "\u2011", 1),
+        f"\u202a{international}\u202c",
+        f"{international} x204",
+        f"{international} Durchwahl 3",
+        f"{international},,12#",
+        f"{international} (office)",
+        phonenumbers.format_number(example, PhoneNumberFormat.RFC3966),
+        f"tel:{e164};ext=12",
+        f"sip:{e164}@pbx.example;user=phone",
+        f"<sip:%2B{e164[1:]}@pbx.example:5060>",
+        *dialled_abroad(example, region),
+        *dialled_at_home(example, region),
+        *with_both(example),
+    ]
+
+
+@st.composite
+def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
+    """A region, an outside line, and two writings of one number there, the second one as a PBX may send it."""
+    e164 = draw(st.sampled_from(EXAMPLES))
+    own = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.parse(e164).country_code or 0]
+    region = draw(
+        st.one_of(st.sampled_from(REGIONS), st.sampled_from([one for one in own if one in REGIONS] or REGIONS))
+    )
+    ways = writings(e164, region)
+    outside_line = draw(st.sampled_from(OUTSIDE_LINES))
+    example = phonenumbers.parse(e164)
+    dialled = [e164, *dialled_abroad(example, region), *dialled_at_home(example, region)]
+    sent = [*ways, *(outside_line + one for one in dialled), e164[1:]]
+    return region, outside_line, draw(st.sampled_from(ways)), draw(st.sampled_from(sent))
+
+
+@settings(max_examples=400, deadline=None)
+@given(several())
+def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) -> None:
+    """However a number is stored, it is found by every other writing, with an outside line and with its "+" lost."""
+    region, outside_line, one, other = case
+    stored = number.parse(one, region)
+
+    assert stored is not None
+    assert number.is_meant(stored, number.readings(other, region, outside_line))
+    assert set(number.stored_tails(stored)) & set(number.asked_tails(other, region, outside_line))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(EXAMPLES), st.sampled_from(REGIONS), st.sampled_from(NumberFormat), st.sampled_from(OUTSIDE_LINES)
+)
+def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat, outside_line: str) -> None:
+    """A phone that shows a number in any format, and asks for it as it shows it, finds it."""
+    stored = number.parse(e164, region)
+    assert stored is not None
+
+    written = number.write(stored, form, region, outside_line)
+
+    assert number.is_meant(stored, number.readings(written, region, outside_line))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(REGIONS))
+def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, region: str) -> None:
+    """Whatever they end in."""
+    first, second = number.parse(one, region), number.parse(other, region)
+
+    assert first is not None
+    assert second is not None
+    assert number.same(first, second) is (one == other)
+
+
+# Digits as somebody may store or send them: few, many, with a country's beginning or any.
+DIGITS = st.one_of(
+    st.from_regex(r"(\+|00|0|9|)[0-9]{1,13}", fullmatch=True),
+    st.builds(
+        lambda region, front, digits: front.format(numberplan.dialling(region).country) + digits,
+        st.sampled_from(REGIONS),
+        st.sampled_from(["+{}", "00{}", "000{}", "+{}0", "{}", "011{}", "0", "9", ""]),
+        st.from_regex(r"[0-9]{2,11}", fullmatch=True),
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(DIGITS, DIGITS, st.booleans(), st.sampled_from(REGIONS), st.sampled_from(OUTSIDE_LINES))
+def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, region: str, outside_line: str) -> None:
+    """Of numbers that nobody can have too: what is the same shares an end, and what can be told at once is true."""
+    stored = number.parse(one, region)
+    asked = other[: -len(one[-8:])] + one[-8:] if alike else other
+    found = stored is not None and number.is_meant(stored, number.readings(asked, region, outside_line))
+    known = number.asked(asked, region, outside_line)
+
+    assert stored is not None
+    assert not found or set(known.tails) & set(number.stored_tails(stored))
+    assert found or not known.writings & {stored.e164, stored.national}
+
+
+@settings(max_examples=500, deadline=None)
+@given(DIGITS, st.sampled_from(REGIONS))
+def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
+    """Where a plain number is not given to the library, it is read as the library reads it."""
+    bare = digits.removeprefix("+")
+    international = digits.startswith("+")
+
+    def e164(parsed: numberplan.Parsed | None) -> str:
+        full = parsed is not None and numberplan.is_possible(parsed) and len(bare) >= numberplan.SHORTEST_PUBLIC
+        return numberplan.e164(parsed) if full and parsed is not None else ""
+
+    assert e164(numberplan.read(bare, region, international=international)) == e164(numberplan.parse(digits, region))
+
+
+@pytest.mark.long
+def test_the_whole_world() -> None:
+    """Each example in each of its writings, stored and asked for, at home, in Germany and in the United States."""
+    missed: list[tuple[str, str, str]] = []
+    for e164 in EXAMPLES:
+        own = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.parse(e164).country_code or 0]
+        for region in {*own, "DE", "US"} & set(REGIONS):
+            ways = writings(e164, region)
+            stored = [number.parse(one, region) for one in ways]
+            for asked in ways:
+                readings = number.readings(asked, region, "0")
+                missed += [
+                    (region, one, asked)
+                    for one, read in zip(ways, stored, strict=True)
+                    if not (isinstance(read, Number) and number.is_meant(read, readings))
+                ]
+    assert missed == []

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What is written down of phones' searches: little, and seldom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import fail
+from twisted.internet.task import Clock
+
+from ldapgw.errors import ResultCode, StoreError
+from ldapgw.searches import Fresh, Searches
+from ldapgw.searchnotes import LOOK_SECONDS, NOTE_SECONDS, SearchNotes
+from ldapgw.store import phones
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from tests.web.stage import DirectStore
+
+NOW = 1790000000.0
+DESK1, HALL = (PhoneLogin(name, "acme", None, Numbers.VALUES, "sha256$00$00", NOW) for name in ("desk1", "hall"))
+
+
+class Stage:
+    """A store with two phones, and what is taken down of them."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.database = Database("sqlite://")
+        self.database.open()
+        with self.database.begin() as connection:
+            phones.add(connection, DESK1)
+            phones.add(connection, HALL)
+        self.store: Any = DirectStore(self.database)
+        self.searches = Searches(self.clock.seconds)
+        self.judged = 0
+        self.notes = SearchNotes(
+            clock=self.clock,
+            store=self,  # type: ignore[arg-type]
+            take_fresh=self.searches.take_fresh,
+            login_of=lambda login: f"cn={login.name}",
+            judge=self.judge,
+        )
+
+    def run(self, *args: Any, **kw: Any) -> Any:
+        return self.store.run(*args, **kw)
+
+    def judge(self, login: PhoneLogin, fresh: Fresh) -> SearchNote:
+        self.judged += 1
+        return SearchNote(fresh.last.when, f"of {login.name}", fresh.found.when if fresh.found else None)
+
+    def search(self, name: str = "desk1", entries: int = 0) -> None:
+        self.searches.observe(f"cn={name}", "192.0.2.1", b"m", entries, ResultCode.SUCCESS, 0.001)
+
+    def wait(self, seconds: float = LOOK_SECONDS) -> None:
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            self.clock.advance(LOOK_SECONDS)
+
+    def stored(self, name: str = "desk1") -> tuple[float | None, str, float | None]:
+        with self.database.begin() as connection:
+            [one] = [login for login in phones.read_all(connection) if login.name == name]
+        return one.searched_at, one.search_hint, one.worked_at
+
+
+def test_a_phone_is_noted_once_a_minute() -> None:
+    """At once when it was silent before; what comes meanwhile waits, and the last counts."""
+    stage = Stage()
+    stage.notes.startService()
+    stage.search()
+    stage.wait()
+    assert stage.stored() == (NOW, "of desk1", None)
+    stage.search()
+    stage.wait()
+    assert (stage.stored()[0], stage.judged) == (NOW, 1)
+    stage.wait(NOTE_SECONDS)
+    assert (stage.stored()[0], stage.judged) == (NOW + LOOK_SECONDS, 2)
+    stage.wait(NOTE_SECONDS * 3)
+    assert stage.judged == 2
+    assert stage.stored("hall") == (None, "", None)
+    stage.notes.stopService()
+    assert not stage.clock.getDelayedCalls()
+
+
+def test_that_it_works_is_noted_at_once_and_stays() -> None:
+    """The first time; a search in vain does not undo it."""
+    stage = Stage()
+    stage.notes.startService()
+    stage.search()
+    stage.wait()
+    stage.search(entries=1)
+    stage.wait()
+    assert stage.stored()[2] == NOW + LOOK_SECONDS
+    stage.search(entries=1)
+    stage.wait()
+    assert stage.judged == 2
+    stage.wait(NOTE_SECONDS * 2)
+    stage.search()
+    stage.wait()
+    assert stage.stored()[2] == NOW + LOOK_SECONDS
+    assert stage.judged == 4
+    stage.notes.stopService()
+
+
+def test_the_end_notes_everything() -> None:
+    """A minute's news is not lost."""
+    stage = Stage()
+    stage.notes.startService()
+    stage.search()
+    stage.wait()
+    stage.search("hall")
+    stage.search()
+    stage.notes.stopService()
+    assert [stage.stored(name)[0] for name in ("desk1", "hall")] == [NOW + LOOK_SECONDS] * 2
+
+
+def test_a_database_that_is_away(caplog_twisted: list[str]) -> None:
+    """What could not be written is written later; another part says what is wrong."""
+    stage = Stage()
+    stage.notes.startService()
+    store, stage.store = stage.store, type("Gone", (), {"run": lambda *_: fail(StoreError("gone"))})()
+    stage.search(entries=1)
+    stage.wait()
+    stage.search()
+    stage.wait()
+    stage.store = store
+    stage.wait()
+    assert stage.stored() == (NOW + LOOK_SECONDS, "of desk1", NOW)
+    assert caplog_twisted == []
+    stage.notes.stopService()
+
+
+def test_a_phone_that_is_gone() -> None:
+    """Is noted nowhere."""
+    stage = Stage()
+    stage.notes.startService()
+    stage.search("desk9")
+    stage.wait()
+    assert stage.judged == 0
+    stage.notes.stopService()

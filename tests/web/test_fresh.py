@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Passwords that were just made."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.web import fresh
+from ldapgw.web.fresh import SECONDS, FreshPasswords
+
+
+def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
+    """By the phone's name in whichever case."""
+    kept = FreshPasswords()
+    kept.put("session", "Desk1", "secret", 100.0)
+    assert kept.of("session", "desk1", 100.0 + SECONDS - 1) == "secret"
+    assert kept.of("other", "desk1", 100.0) == ""
+    assert kept.of("session", "desk1", 100.0 + SECONDS) == ""
+    assert not kept._kept
+
+
+def test_the_newer_counts() -> None:
+    """And lasts as long as if it were the first."""
+    kept = FreshPasswords()
+    kept.put("session", "desk1", "old", 0.0)
+    kept.put("session", "desk2", "other", 1.0)
+    kept.put("session", "desk1", "new", 2.0)
+    assert kept.of("session", "desk1", SECONDS + 1.5) == "new"
+    assert kept.of("session", "desk2", SECONDS + 1.5) == ""
+
+
+def test_it_can_be_forgotten() -> None:
+    """In all sessions."""
+    kept = FreshPasswords()
+    for session in ("a", "b"):
+        kept.put(session, "desk1", "secret", 0.0)
+        kept.put(session, "desk2", "other", 0.0)
+    kept.forget("DESK1")
+    assert [kept.of(session, name, 0.0) for session in "ab" for name in ("desk1", "desk2")] == ["", "other"] * 2
+
+
+def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes."""
+    monkeypatch.setattr(fresh, "MOST", 2)
+    kept = FreshPasswords()
+    for number in range(3):
+        kept.put("session", f"desk{number}", "secret", 0.0)
+    assert [kept.of("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]

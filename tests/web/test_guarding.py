@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What holds for every route, whoever adds it; and that ``docs/guarding.rst`` speaks of tests that there are."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from ldapgw.web.app import routes
+from ldapgw.web.frame import Frame
+from ldapgw.web.routes import Route, Who
+from tests.checkout import ROOT
+
+from .stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
+
+ROUTES = routes(Frame.of(Stage().gate))
+GETS = [route for route in ROUTES if route.method == "GET"]
+POSTS = [route for route in ROUTES if route.method == "POST"]
+PAGE = (ROOT / "docs" / "guarding.rst").read_text()
+
+
+def by_path(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def path_of(route: Route, value: str = "style.css") -> str:
+    """Its address in Acme, with a value for every other part."""
+    return re.sub(r"<[^>]+>", quote(value, safe=""), route.path.replace("<tenant>", "acme"))
+
+
+def ask(browser: Browser, route: Route, value: str = "style.css", fields: Mapping[str, str] | None = None) -> Seen:
+    path = path_of(route, value)
+    if route.method == "POST":
+        return browser.post(path, fields)
+    query = "&".join(f"{name}={quote(text)}" for name, text in (fields or {}).items() if name != "token")
+    return browser.get(f"{path}?{query}", method="HEAD" if path.endswith("/events") else "GET")
+
+
+def dump(stage: Stage) -> list[str]:
+    """All that is stored, but for when somebody was seen last, and consents under way."""
+    with stage.database.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        return [line for line in driver.iterdump() if '"sign_in"' not in line and '"consent_flow"' not in line]
+
+
+@pytest.fixture
+def bob(stage: Stage) -> Browser:
+    """Bob's browser; Alice is connected too."""
+    stage.browser().consent()
+    browser = stage.browser()
+    browser.consent(account=BOB)
+    browser.get("/acme/")
+    stage.changes = 0
+    return browser
+
+
+@pytest.mark.parametrize("route", POSTS, ids=by_path)
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": f"{URL}.evil.example"}],
+    ids=["no token", "foreign origin", "cross-site", "an origin like ours"],
+)
+def test_every_form_asks_for_its_token(stage: Stage, bob: Browser, route: Route, headers: dict[str, str]) -> None:
+    """And for where it comes from; else nothing is done."""
+    before = dump(stage)
+    fields = {"sharing": "shared", "name": "x", "sought": "x"} | ({"token": bob.get("/acme/").token} if headers else {})
+    assert bob.post(path_of(route), fields, headers).status == 403
+    assert stage.browser().post(path_of(route), fields).status == 403
+    assert (dump(stage), stage.changes) == (before, 0)
+
+
+@pytest.mark.parametrize("route", GETS, ids=by_path)
+def test_get_changes_nothing(stage: Stage, bob: Browser, route: Route) -> None:
+    """Whatever is asked along with it."""
+    before = dump(stage)
+    fields = {"token": bob.get("/acme/").token, "sharing": "shared", "account": "1", "accept_shrink": "yes"}
+    assert ask(bob, route, fields=fields).status < 500
+    assert (dump(stage), stage.changes) == (before, 0)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=by_path)
+def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route) -> None:
+    """Neither shown nor touched: by sub, address, our own id, place on a page."""
+    alice = next(one for one in stage.accounts() if one.address == ALICE)
+    token = bob.get("/acme/").token
+    for key in (alice.sub, ALICE, str(alice.id), "2", "0"):
+        names = ("account", "sub", "id", "account_id", "owner", "user", "phone", "name")
+        seen = ask(bob, route, key, {"token": token, "sharing": "shared"} | dict.fromkeys(names, key))
+        assert ALICE.upper() not in seen.body.upper()
+        assert alice.sub not in seen.body
+        if route.path.endswith("signout"):
+            break
+    assert next(one for one in stage.accounts() if one.address == ALICE) == alice
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=by_path)
+def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) -> None:
+    """Whatever a request suggests."""
+    elsewhere = "https://evil.example/"
+    names = ("next", "back", "return", "redirect", "redirect_uri", "url", "to", "account", "name")
+    for suggested in (elsewhere, "//evil.example", "/\\evil.example", "https:evil.example"):
+        fields = dict.fromkeys(names, suggested) | {"token": bob.get("/acme/").token, "sharing": "shared"}
+        seen = ask(bob, route, suggested, fields)
+        for location in seen.headers.get("location", []):
+            parts = urlsplit(location)
+            google = f"{parts.scheme}://{parts.netloc}" == GOOGLE and route.path.endswith(("/connect", "/signin"))
+            ours = not parts.scheme and not parts.netloc and location.startswith("/acme/") and "\\" not in location
+            assert google or ours
+            assert "evil" not in location
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.who in (Who.SIGNED_IN, Who.ADMIN)], ids=by_path)
+def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> None:
+    """Others are told to sign in."""
+    assert ask(browser, route).status == 403
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "/admin" in route.path], ids=by_path)
+def test_pages_for_administrators(bob: Browser, route: Route) -> None:
+    """Others are told whose they are, whatever they know."""
+    assert route.who is Who.ADMIN
+    assert ask(bob, route, fields={"token": bob.get("/acme/").token}).status == 403
+
+
+def test_every_route_of_a_tenant_says_who_may_ask() -> None:
+    """A form is for somebody who is signed in."""
+    assert {route.who for route in POSTS} <= {Who.SIGNED_IN, Who.ADMIN}
+    assert all("<tenant>" in route.path for route in ROUTES if route.who is not Who.ANYBODY)
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def named_tests() -> list[str]:
+    return sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", PAGE)))
+
+
+@pytest.mark.parametrize("name", named_tests())
+def test_a_test_that_the_page_names_is_there(name: str) -> None:
+    """Under that name."""
+    path, _, function = name.partition("::")
+    found = ast.walk(ast.parse((ROOT / path).read_text()))
+    assert function in {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_item_names_a_test() -> None:
+    """An item without one is a promise."""
+    items = PAGE.split("   * - ")[1:]
+    assert len(items) == 2 + 16 + 15
+    assert [item.splitlines()[0] for item in items if "``tests/" not in item] == ["Item", "Item"]

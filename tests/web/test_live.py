@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Who is told of a change: topics, accounts that change in the database, and the streams to browsers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.progress import Progress
+from ldapgw.store import accounts, sign_ins
+from ldapgw.web.app import web_resource
+from ldapgw.web.events import KEEP_ALIVE_SECONDS, LONGEST_SECONDS, MOST_OF_A_SESSION
+from ldapgw.web.live import AccountWatch, Live, person_topic
+from ldapgw.web.site import web_site
+
+from .stage import ALICE, BOB, Browser, Stage
+from .test_site import Connection
+
+
+def test_topics() -> None:
+    """Who listens is called, as often as something is told, until they end it."""
+    live = Live()
+    heard: list[str] = []
+    end_one = live.listen(["a", "b", "b"], lambda: heard.append("one"))
+    end_two = live.listen(["b"], lambda: heard.append("two"))
+    for topic in ("a", "b", "c"):
+        live.tell(topic)
+    assert heard == ["one", "one", "two"]
+    assert set(live.topics()) == {"a", "b"}
+    end_one()
+    live.tell("b")
+    assert heard[3:] == ["two"]
+    end_two()
+    assert set(live.topics()) == set()
+
+
+def test_one_who_ends_while_told() -> None:
+    """The others are told all the same."""
+    live = Live()
+    heard: list[str] = []
+    ends: list[Any] = []
+    ends.append(live.listen(["a"], lambda: ends[0]()))
+    live.listen(["a"], lambda: heard.append("second"))
+    live.tell("a")
+    assert heard == ["second"]
+
+
+@pytest.fixture
+def watched(stage: Stage) -> tuple[AccountWatch, list[str]]:
+    """Alice's page is open, Bob's is not; what is heard of either."""
+    for address in (ALICE, BOB):
+        stage.browser().consent(account=address)
+    heard: list[str] = []
+    stage.live.listen([person_topic("acme", stage.world.account(ALICE).sub)], lambda: heard.append(ALICE))
+    watch = AccountWatch(stage.store, stage.live)
+    look(watch)
+    heard.clear()
+    return watch, heard
+
+
+def look(watch: AccountWatch) -> None:
+    done: list[Any] = []
+    Deferred.fromCoroutine(watch.look()).addCallbacks(done.append, lambda failure: failure.raiseException())
+    assert done == [None]
+
+
+def of(stage: Stage, address: str) -> accounts.Account:
+    return next(one for one in stage.accounts() if one.address == address)
+
+
+def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+    """It is told once; others' are not, nor is what does not show."""
+    watch, heard = watched
+    look(watch)
+    stage.do(accounts.share, of(stage, BOB).id, Sharing.SHARED)
+    stage.clock.advance(100)
+    stage.do(sign_ins.sign_out, "x")
+    look(watch)
+    assert heard == []
+    stage.do(accounts.begin_sync, of(stage, ALICE).id)
+    look(watch)
+    look(watch)
+    assert heard == [ALICE]
+
+
+def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+    """It changes its owner's page."""
+    watch, heard = watched
+    stage.do(
+        lambda connection: connection.exec_driver_sql(
+            "UPDATE account SET owner = ? WHERE address = ?", (stage.world.account(ALICE).sub, BOB)
+        )
+    )
+    look(watch)
+    stage.do(accounts.share, of(stage, BOB).id, Sharing.SHARED)
+    look(watch)
+    assert heard == [ALICE, ALICE]
+
+
+def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+    """It may have been made before the change that is looked at now, so it is told in any case."""
+    watch, heard = watched
+    stage.live.listen([person_topic("acme", stage.world.account(BOB).sub)], lambda: heard.append(BOB))
+    look(watch)
+    assert heard == [BOB]
+
+
+# --- the streams ----------------------------------------------------------------------------------------------------
+
+
+class Stream(Connection):
+    """A browser that listens to events."""
+
+    def __init__(self, stage: Stage, browser: Browser, clock: Clock) -> None:
+        super().__init__(web_site(web_resource(stage.gate), clock))
+        cookie = f"Cookie: __Host-ldapgw={browser.cookies()['__Host-ldapgw']}\r\n"
+        self.head = self.send(
+            f"GET /acme/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()
+        )
+        self.transport.clear()
+
+    def heard(self) -> list[str]:
+        """What has come since the last call, a piece each."""
+        pieces = self.transport.value().decode().split("\r\n")[1::2]
+        self.transport.clear()
+        return pieces
+
+
+@pytest.fixture
+def alice(stage: Stage, browser: Browser) -> Browser:
+    browser.consent()
+    return browser
+
+
+def topic(stage: Stage) -> str:
+    return person_topic("acme", stage.world.account(ALICE).sub)
+
+
+def test_an_event(stage: Stage, alice: Browser) -> None:
+    """It says that there is something, and no more; several at once are one, and the next waits a second."""
+    stream = Stream(stage, alice, stage.clock)
+    assert b"Content-Type: text/event-stream\r\n" in stream.head
+    assert b"Cache-Control: no-store\r\n" in stream.head
+    assert b"retry: 2000" in stream.head
+    for _ in range(3):
+        stage.live.tell(topic(stage))
+    stage.clock.advance(0)
+    assert stream.heard() == ["data: changed\n\n"]
+    stage.live.tell(topic(stage))
+    stage.clock.advance(0.5)
+    assert stream.heard() == []
+    stage.clock.advance(0.5)
+    assert stream.heard() == ["data: changed\n\n"]
+    stream.close()
+
+
+def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
+    """It is an event; the page says how far it is."""
+    stream = Stream(stage, alice, stage.clock)
+    (account,) = stage.accounts()
+    stage.progress.note(account.id, Progress(Source.CONTACTS, 1000, 2531))
+    stage.clock.advance(0)
+    assert stream.heard() == ["data: changed\n\n"]
+    page = alice.get("/acme/").body
+    assert '<progress id="progress" max="2531" value="1000">' in page
+    assert "Your contacts: 1,000 of 2,531" in page
+    stage.progress.note(account.id, Progress(Source.OTHER_CONTACTS, 1000, None))
+    assert '<progress id="progress">' in alice.get("/acme/").body
+    stage.progress.note(account.id, None)
+    assert "Waiting for Google" in alice.get("/acme/").body
+    stream.close()
+
+
+def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
+    """Bob's account is nothing to Alice."""
+    stage.browser().consent(account=BOB)
+    stream = Stream(stage, alice, stage.clock)
+    stage.live.tell(person_topic("acme", stage.world.account(BOB).sub))
+    stage.progress.note(of(stage, BOB).id, Progress(Source.CONTACTS, 1, None))
+    stage.clock.advance(2)
+    assert stream.heard() == []
+    stream.close()
+
+
+def test_a_stream_is_kept_alive_and_ends(stage: Stage, alice: Browser) -> None:
+    """A line now and then; after ten minutes the browser comes back by itself."""
+    stream = Stream(stage, alice, stage.clock)
+    stage.clock.pump([KEEP_ALIVE_SECONDS] * int(LONGEST_SECONDS / KEEP_ALIVE_SECONDS - 1))
+    assert set(stream.heard()) == {":\n\n"}
+    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    assert stream.transport.value().endswith(b"0\r\n\r\n")
+    assert set(stage.live.topics()) == set()
+
+
+def test_a_stream_ends_with_its_session(stage: Stage, alice: Browser) -> None:
+    """Signed out elsewhere, or too old; and listening does not keep a session alive."""
+    stream = Stream(stage, alice, stage.clock)
+    alice.submit("/acme/signout")
+    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    assert stream.transport.value().endswith(b"0\r\n\r\n")
+    assert set(stage.live.topics()) == set()
+
+
+def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
+    """Nothing is left of its stream, not even what was about to be said."""
+    stream = Stream(stage, alice, stage.clock)
+    stage.live.tell(topic(stage))
+    stream.close()
+    assert set(stage.live.topics()) == set()
+    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
+    """A window each, and a few more; whoever closes one has it back."""
+    resource = web_resource(stage.gate)
+    streams = []
+    for _ in range(MOST_OF_A_SESSION + 1):
+        stream = Stream.__new__(Stream)
+        Connection.__init__(stream, web_site(resource, stage.clock))
+        cookie = f"Cookie: __Host-ldapgw={alice.cookies()['__Host-ldapgw']}\r\n".encode()
+        stream.head = stream.send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")
+        streams.append(stream)
+    assert [stream.head[9:12] for stream in streams] == [b"200"] * MOST_OF_A_SESSION + [b"429"]
+    assert b"Retry-After: 30\r\n" in streams[-1].head
+    streams[0].close()
+    assert streams[-1].send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")[9:12] == b"200"
+    for stream in streams[1:]:
+        stream.close()
+
+
+def test_a_signed_out_browser_has_no_stream(browser: Browser) -> None:
+    """There is nobody whose pages could change."""
+    assert browser.get("/acme/events").status == 403

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The search box on a person's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ldapgw.web.search import LONGEST, SEARCHES_AT_ONCE
+
+from .stage import ALICE, BOB, HOSTILE, Browser, Stage
+
+
+@pytest.fixture
+def alice(browser: Browser) -> Browser:
+    browser.consent()
+    browser.get("/acme/")
+    return browser
+
+
+def asked(stage: Stage) -> list[tuple[str, tuple[str, ...], str]]:
+    finder: Any = stage.finder
+    found: list[tuple[str, tuple[str, ...], str]] = finder.asked
+    return found
+
+
+def test_what_is_found(stage: Stage, alice: Browser) -> None:
+    """Names, numbers with what they are for; in the books of one's own accounts."""
+    body = alice.submit("/acme/search", sought="anna").body
+    assert "<strong>Anna Berg</strong>" in body
+    assert "+49 30 1234567" in body
+    assert 'value="anna"' in body
+    assert asked(stage) == [("acme", (stage.world.account(ALICE).sub,), "anna")]
+
+
+def test_of_all_ones_accounts(stage: Stage, alice: Browser) -> None:
+    """Those that are connected."""
+    alice.consent("/acme/connect?add", account=BOB)
+    alice.submit("/acme/search", sought="a")
+    alice.submit("/acme/disconnect")
+    alice.submit("/acme/search", sought="b")
+    alice_sub, bob_sub = (stage.world.account(address).sub for address in (ALICE, BOB))
+    assert [books for _, books, _ in asked(stage)] == [(alice_sub, bob_sub), (bob_sub,)]
+
+
+def test_nothing_found(alice: Browser) -> None:
+    """It says so; nothing asked for is nothing said."""
+    assert "Your phones find nobody by that." in alice.submit("/acme/search", sought="xyzzy").body
+    assert "find nobody" not in alice.submit("/acme/search", sought=" ").body
+
+
+def test_hostile_names(alice: Browser) -> None:
+    """A contact's name, a number, a company, and what was typed stay text."""
+    body = alice.submit("/acme/search", sought=HOSTILE).body
+    assert "<script>alert" not in body
+    assert body.count("&lt;script&gt;alert") >= 4
+
+
+def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
+    """No name is as long."""
+    alice.submit("/acme/search", sought="x" * 5000)
+    assert asked(stage)[0][2] == "x" * LONGEST
+
+
+def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
+    """GET is not answered."""
+    assert alice.get("/acme/search?sought=anna").status == 405
+
+
+def test_too_many(stage: Stage, alice: Browser) -> None:
+    """Nobody types as fast; it goes on at once when they slow down."""
+    form = {"token": alice.get("/acme/").token, "sought": "a"}
+    seen = [alice.post("/acme/search", form).status for _ in range(SEARCHES_AT_ONCE + 1)]
+    assert seen == [200] * SEARCHES_AT_ONCE + [429]
+    stage.clock.advance(1)
+    assert alice.post("/acme/search", form).status == 200

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Several Google accounts of one person; consents in a pop-up; accounts that were not meant."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from ldapgw.contact import Sharing
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Account
+
+from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+
+CAROL = "root@acme.example"
+
+
+@pytest.fixture
+def alice(browser: Browser) -> Browser:
+    """A browser in which Alice has connected, and looked at it."""
+    browser.consent()
+    browser.get("/acme/")
+    return browser
+
+
+def of(stage: Stage, address: str) -> Account:
+    return next(one for one in stage.accounts() if one.address == address)
+
+
+def add(browser: Browser, account: str = BOB) -> None:
+    visit = browser.consent("/acme/connect?add", account=account)
+    assert (visit.status, visit.url) == (200, f"{URL}/acme/")
+
+
+def test_adding_an_account(stage: Stage, alice: Browser) -> None:
+    """Whoever is signed in stays so; both are on the page, the other one by its place."""
+    asked = alice.depart("/acme/connect?add")
+    assert (asked["prompt"], asked.get("login_hint")) == ("select_account consent", None)
+    add(alice)
+    assert of(stage, BOB).owner == of(stage, ALICE).sub
+    page = alice.get("/acme/").body
+    assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in page
+    assert f'<a href="?account=2" aria-current="page">{BOB}</a>' in alice.get("/acme/?account=2").body
+    found = json.loads(alice.get("/acme/status.json").body)["accounts"]
+    assert [one["account"] for one in found] == [ALICE, BOB]
+
+
+def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> None:
+    """Bob, who signs in with it himself, sees his own and nothing of Alice's."""
+    add(alice)
+    bob = stage.browser()
+    bob.consent("/acme/signin", account=BOB)
+    assert [one["account"] for one in json.loads(bob.get("/acme/status.json").body)["accounts"]] == [BOB]
+    assert bob.submit("/acme/disconnect", account=of(stage, ALICE).sub).status == 404
+
+
+def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
+    """They name it, do it to that one alone, and lead back to it."""
+    add(alice)
+    sub = of(stage, BOB).sub
+    seen = alice.submit("/acme/share", account=sub, sharing="shared")
+    assert (seen.status, seen.location) == (303, "/acme/?account=2")
+    assert [one.sharing for one in (of(stage, ALICE), of(stage, BOB))] == [Sharing.PRIVATE, Sharing.SHARED]
+    assert alice.submit("/acme/sync", account=sub).location == "/acme/?account=2"
+    assert alice.submit("/acme/disconnect", account=sub).location == "/acme/"
+    assert (of(stage, ALICE).connected, of(stage, BOB).connected, of(stage, BOB).owner) == (True, False, None)
+    assert BOB not in alice.get("/acme/").body
+
+
+def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
+    """It is suggested to Google, and stays on the page."""
+    add(alice)
+    stage.do(accounts.fail_sync, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
+    asked = alice.depart("/acme/connect?account=2")
+    assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "select_account consent")
+    alice.consent("/acme/connect?account=2", account=BOB)
+    assert (of(stage, BOB).trouble, of(stage, BOB).owner) == (None, of(stage, ALICE).sub)
+
+
+@pytest.mark.parametrize("number", ["0", "3", "-1", "x", "", "1 OR 1", "²"])
+def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None:
+    """The first one is shown instead."""
+    add(alice)
+    assert f'aria-current="page">{ALICE}</a>' in alice.get(f"/acme/?account={number}").body
+
+
+def test_adding_ones_own(stage: Stage, alice: Browser) -> None:
+    """It is connected anew, and nobody's but one's own."""
+    add(alice, ALICE)
+    assert [one.owner for one in stage.accounts()] == [None]
+
+
+def test_adding_without_being_signed_in(stage: Stage, browser: Browser) -> None:
+    """There is nobody to add it to, so it is one's own."""
+    browser.consent("/acme/connect?add", account=BOB)
+    assert of(stage, BOB).owner is None
+
+
+def test_adding_in_another_tenant() -> None:
+    """A session is nobody there."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    browser = stage.browser()
+    browser.consent()
+    browser.consent("/globex/connect?add", account=BOB)
+    assert of(stage, BOB).owner is None
+    assert len(json.loads(browser.get("/globex/status.json").body)["accounts"]) == 1
+
+
+def test_another_account_while_ones_own_is_fine(stage: Stage, alice: Browser) -> None:
+    """It can only be meant as one more."""
+    alice.consent(account=BOB)
+    assert of(stage, BOB).owner == of(stage, ALICE).sub
+
+
+@pytest.mark.parametrize("before", ["never connected", "disconnected", "in trouble"])
+def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
+    """Where one's own is to be mended, another one is not stored, and its grant is given back."""
+    browser.consent("/acme/signin" if before == "never connected" else "/acme/connect")
+    if before == "disconnected":
+        browser.submit("/acme/disconnect")
+    if before == "in trouble":
+        stage.do(accounts.fail_sync, of(stage, ALICE), "consent_revoked", stage.clock.seconds(), None)
+    stored, revoked = stage.accounts(), stage.world.calls["/revoke"]
+    visit = browser.consent(account=BOB)
+    assert visit.status == 403
+    assert "You chose another Google account" in visit.body
+    assert 'href="/acme/connect?add"' in visit.body
+    assert (stage.accounts(), stage.world.calls["/revoke"]) == (stored, revoked + 1)
+    assert ALICE in browser.get("/acme/").body
+
+
+def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:
+    """Its grant is not given back: that would end Bob's own."""
+    stage.browser().consent(account=BOB)
+    browser.consent("/acme/signin")
+    assert browser.consent(account=BOB).status == 403
+    assert stage.world.calls["/revoke"] == 0
+
+
+def test_choosing_among_accounts(browser: Browser) -> None:
+    """After a refusal Google is asked to let the person choose, not to take the one it knows."""
+    browser.consent()
+    assert browser.depart("/acme/connect?choose")["prompt"] == "select_account consent"
+    assert "login_hint" not in browser.depart("/acme/connect?choose")
+    assert browser.depart("/acme/signin?choose")["prompt"] == "select_account"
+
+
+# --- pop-ups --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/acme/connect?popup", "/acme/signin?popup", "/acme/connect?add&popup="])
+def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
+    """It leaves the note to the page that opened it."""
+    visit = browser.consent(path)
+    assert visit.url == f"{URL}/acme/done"
+    assert '<meta name="ldapgw" content="done">' in visit.body
+    assert ("Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
+
+
+def test_a_refusal_in_a_popup(browser: Browser) -> None:
+    """Its links go on in the pop-up, and the way back closes it."""
+    body = browser.consent("/acme/connect?popup", cancel=True).body
+    assert 'href="/acme/connect?popup"' in body
+    assert 'href="/acme/done"' in body
+    assert 'href="/acme/"' in browser.consent(cancel=True).body
+
+
+def test_a_wrong_account_in_a_popup(browser: Browser) -> None:
+    """So does a link that asks for something already."""
+    browser.consent("/acme/signin")
+    body = browser.consent("/acme/connect?popup", account=BOB).body
+    assert 'href="/acme/connect?add&amp;popup"' in body
+
+
+def test_google_does_not_learn_of_the_popup(browser: Browser) -> None:
+    """The redirect URI is the one that is registered, to the letter."""
+    location = browser.get("/acme/connect?popup").location
+    assert parse_qs(urlsplit(location).query)["redirect_uri"] == [f"{URL}/oauth/callback"]
+    assert "popup" not in location
+
+
+def test_a_callback_that_is_asked_for_twice_knows_where_one_belongs() -> None:
+    """Whoever is signed in comes back to their own page."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    browser = stage.browser()
+    callback = browser.code()
+    assert browser.get(callback).status == 303
+    seen = browser.get(callback)
+    assert seen.status == 400
+    assert 'class="button" href="/acme/"' in seen.body
+    assert 'class="button" href="/"' in stage.browser().get(callback).body
