@@ -96,10 +96,6 @@ def old(path: Path) -> None:
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        known = (
-            "INSERT INTO account (id, tenant, sub, address, sharing, generation) VALUES (1, 'acme', '1', 'a', '', 5)"
-        )
-        connection.execute(text(known))
         row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
         columns = ", ".join(row)
         connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
