@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Work that must not even share our interpreter: a page of a thousand persons takes a third of a second.
 
-A thread would hold the interpreter's lock while a phone waits (docs/decisions/0028).  The process is started when it is
+A thread would hold the interpreter's lock while a phone waits (docs/decisions/0039).  The process is started when it is
 needed, works through one call after another, and ends when it has been idle for a while, or with us: it reads its
 calls from a pipe, whose end is the end.
 """

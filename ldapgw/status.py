@@ -200,6 +200,23 @@ def _warnings(account: Account, page: Said, now: float) -> list[tuple[str, Phras
     return found
 
 
+def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
+    if ends is None:
+        return []
+    text = (
+        marked(
+            "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
+        )
+        if ends <= now
+        else marked(
+            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
+            "The administrator has to renew it."
+        )
+    )
+    return [("certificate_expiry", Phrase(text, {"when": Moment(ends)}))]
+
+
 def _is_of_testing(account: Account) -> bool:
     """Whether Google has said that the consent ends after seven days."""
     given, ends = account.connected_at, account.refresh_expires_at
@@ -221,23 +238,6 @@ def _fresh(account: Account) -> float:
     """When all was known last; before the first sync, since when it should be."""
     known = account.last_sync if account.last_sync is not None else account.connected_at
     return known if known is not None else 0.0
-
-
-def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
-    if ends is None:
-        return []
-    text = (
-        marked(
-            "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
-            "The administrator has to renew it."
-        )
-        if ends <= now
-        else marked(
-            "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
-            "The administrator has to renew it."
-        )
-    )
-    return [("certificate_expiry", Phrase(text, {"when": Moment(ends)}))]
 
 
 def _is_stale(account: Account, now: float) -> bool:

@@ -19,7 +19,7 @@ from ldapgw.explain.explanation import BookState, Explanation, Seen
 from ldapgw.explain.query import read_query
 from ldapgw.explain.report import explanation_object, lines
 from ldapgw.explain.sight import Sight
-from ldapgw.status import message, state
+from ldapgw.status import state, told
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
@@ -71,5 +71,5 @@ def _states(site: Site, database: Database, login: PhoneLogin) -> Iterator[BookS
         if seen is Seen.PRIVATE:
             continue
         trouble = account.trouble
-        words = str(message(trouble.code, account, site.page(account.tenant), trouble.link)) if trouble else ""
+        words = str(told(trouble, account, site.page(account.tenant))) if trouble else ""
         yield BookState(account.address, seen, state(account, now()), words, account.skipped)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""The work that is done here or there: a page of persons, read as a sync reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from ldapgw.contact import Source
+from ldapgw.sandbox.fields import Kind, complete
+from ldapgw.sandbox.persons import Crowd
+from ldapgw.sync.reading import Batch, read_batch
+
+PERSONS = 1000
+
+Persons = list[dict[str, Any]]
+
+
+def page() -> bytes:
+    """A page as Google sends it."""
+    invented = enumerate(Crowd("aside").invent(PERSONS, []), 1)
+    persons = [complete(person, Kind.CONTACT, at, 1_800_000_000.0) for at, person in invented]
+    return json.dumps({"connections": persons, "totalItems": PERSONS, "nextSyncToken": "S"}).encode()
+
+
+def decode(body: bytes) -> Persons:
+    found: Persons = msgspec.json.decode(body)["connections"]
+    return found
+
+
+def read(persons: Persons) -> Batch:
+    return read_batch(persons, Source.CONTACTS, "DE", None)
+
+
+def decode_and_read(body: bytes) -> Batch:
+    return read(decode(body))

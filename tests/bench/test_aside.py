@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""The comparison of decision 0039 still runs: each way once, with a page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.bench.aside.server import WAYS
+from tests.checkout import ROOT
+
+
+def test_every_way_runs():
+    """The table has them all; it judges nothing."""
+    command = [sys.executable, "-m", "tests.bench.aside", "--pages", "1", "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert [row[: len(way)] for row, way in zip(done.stdout.splitlines()[3:-1], WAYS, strict=True)] == list(WAYS)
