@@ -204,11 +204,23 @@ def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
     return any(same(stored, other) for other in others)
 
 
+def typed_digits(number: Number) -> str:
+    """The digits of a number as it was typed, behind a "+" if that stood in front."""
+    typed = number.typed
+    plus = typed.startswith("+") or ("+" in typed and dialstring.is_international(dialstring.unwrapped(typed)))
+    return "+" + number.digits if plus else number.digits
+
+
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """The forms that a stored number's writing may begin with to match ``(telephoneNumber=text*)``.
 
     The international prefix of the region ("00") is read as "+"; the outside line in front may be left out.
     """
+    return _beginnings(text[:LONGEST_TYPED], region, outside_line)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _beginnings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     core = dialstring.unwrapped(dialstring.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
@@ -344,9 +356,7 @@ def _end_alike(one: str, other: str) -> bool:
 
 def _local(number: Number, outside_line: str) -> str:
     """A number whose country is not known: internal as it is, local behind the outside line."""
-    digits = number.digits
-    if dialstring.is_international(dialstring.unwrapped(number.typed)):
-        return "+" + digits
+    digits = typed_digits(number)
     local = len(digits) >= SHORTEST_PUBLIC and digits.isdigit() and digits[0] != "0"
     return outside_line + digits if local and not digits.startswith(outside_line) else digits
 
