@@ -192,16 +192,18 @@ def same(stored: Number, asked: Number) -> bool:
 def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
     """Whether a number is the same as one that an asked number may stand for.
 
-    Where a reading without the outside line has a country, the number as it stands has to be there just so: its end
-    would be the end of numbers of other countries too.
+    Where one reading has a country, another one can be a local number at most, behind the outside line: the end of a
+    number abroad is not looked at.
     """
-    as_it_stands, *others = readings or (None,)
-    if as_it_stands is None:
-        return False
-    undone = not as_it_stands.e164 and any(other.e164 for other in others)
-    if stored.digits == as_it_stands.digits if undone else same(stored, as_it_stands):
+    known = [reading for reading in readings if reading.e164]
+    if any(same(stored, reading) for reading in known or readings):
         return True
-    return any(same(stored, other) for other in others)
+    if not known:
+        return False
+    as_it_stands, *behind = readings
+    return (not as_it_stands.e164 and stored.digits == as_it_stands.digits) or (
+        bool(stored.national) and any(same(stored, local) for local in behind if not local.e164)
+    )
 
 
 def typed_digits(number: Number) -> str:
