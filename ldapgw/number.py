@@ -201,9 +201,9 @@ def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
     if not known:
         return False
     as_it_stands, *behind = readings
-    return (not as_it_stands.e164 and stored.digits == as_it_stands.digits) or (
-        bool(stored.national) and any(same(stored, local) for local in behind if not local.e164)
-    )
+    if not stored.e164:
+        return stored.digits == as_it_stands.digits
+    return bool(stored.national) and any(same(stored, local) for local in behind if not local.e164)
 
 
 def typed_digits(number: Number) -> str:
