@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from typing import NamedTuple
 
+from ldapgw.directory.signs import Signs
 from ldapgw.directory.transliteration import readings
 
 # Nobody types more of a name; a hostile one of a megabyte costs no more than this.
@@ -44,9 +44,6 @@ _UNSEEN = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u20e3\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-# Accents that stand by themselves, and are typed for apostrophes: "D´Angelo".
-_APOSTROPHES = str.maketrans(dict.fromkeys("´¨¸˘˙˚˛˜˝", "'"))
-
 _KEYS = {"0": "[0 ]", "2": "[2abc]", "3": "[3def]", "4": "[4ghi]", "5": "[5jkl]", "6": "[6mno]", "7": "[7pqrs]",
          "8": "[8tuv]", "9": "[9wxyz]"}  # fmt: skip
 
@@ -64,21 +61,6 @@ class _Read(NamedTuple):
     spelt: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     raw: tuple[str, ...] = ()
-
-
-class _Table(dict[int, str]):
-    """A table for `str.translate` that works out its rows when they are first needed, and keeps the usual ones."""
-
-    def __init__(self, row: Callable[[str], str]) -> None:
-        super().__init__()
-        self._row = row
-
-    def __missing__(self, code: int) -> str:
-        row = self._row(chr(code))
-        # Alphabets end where the thousands of signs begin, which are not worth the room.
-        if code < 0x3000:
-            self[code] = row
-        return row
 
 
 def forms(text: str) -> tuple[str, ...]:
@@ -139,13 +121,13 @@ def _read(text: str, *, stored: bool) -> _Read:
     if _OTHER in simple:
         return _read_script(text, stored=stored)
     spelt = _parted(text.translate(_SIMPLE_SPELT)) if stored and _SPELT_LETTER.search(text) else ()
-    return _Read(_parted(simple), spelt, (), (_words(text.casefold()),) if _JOINT in simple else ())
+    return _Read(_parted(simple), spelt, (), _raw(text, simple))
 
 
 def _read_script(text: str, *, stored: bool) -> _Read:
     """The forms of a text that is not read letter by letter."""
     # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
-    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:LONGEST].casefold().translate(_VISIBLE)
+    folded = unicodedata.normalize("NFKC", text.translate(_SIGNS))[:LONGEST].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)
     latin = [reading.translate(_LATIN) for reading in readings(shaped, bare)]
@@ -155,8 +137,7 @@ def _read_script(text: str, *, stored: bool) -> _Read:
         spelt = _parted(readings(written, bare)[0].translate(_LATIN))
     # Accented Latin letters end before U+0370; what lies behind is another script, and is typed in it too.
     native = _parted(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
-    raw = (_words(folded),) if _JOINT in shaped else ()
-    return _Read(tuple(form for reading in latin for form in _parted(reading)), spelt, native, raw)
+    return _Read(tuple(form for reading in latin for form in _parted(reading)), spelt, native, _raw(text, shaped))
 
 
 def _latin_forms(read: _Read, *, goes_on: bool = False) -> tuple[str, ...]:
@@ -178,6 +159,10 @@ def _has_digraph(words: str) -> bool:
     return "ae" in words or "oe" in words or "ue" in words or "aa" in words
 
 
+def _raw(text: str, shaped: str) -> tuple[str, ...]:
+    return (_words(text.casefold()),) if _JOINT in shaped else ()
+
+
 def _parted(reading: str) -> tuple[str, ...]:
     if _JOINT not in reading:
         return (_words(reading),)
@@ -194,6 +179,11 @@ def _shape(sign: str) -> str:
     return sign if kind in "LMN" else " " if kind == "Z" or sign.isspace() else _JOINT
 
 
+def _sign(sign: str) -> str:
+    """An apostrophe for an accent that stands by itself, and is typed for one ("D´Angelo"); any other as it is."""
+    return "'" if len(unicodedata.normalize("NFKC", sign)) > 1 and unicodedata.category(sign) == "Sk" else sign
+
+
 def _simple(sign: str) -> str:
     """What stands for a Latin letter, a digit or a sign whatever its neighbours are; `_OTHER` for all else."""
     if sign >= "\u0250" and unicodedata.category(sign)[0] in "LM":
@@ -207,11 +197,12 @@ def _simple(sign: str) -> str:
     return latin[0] if len(latin) == 1 and sign.isalnum() else _OTHER
 
 
-_SHAPED = _Table(_shape)
-_VISIBLE = _Table(lambda sign: "" if unicodedata.category(sign) == "Cf" or sign in _UNSEEN else sign)
+_SIGNS = Signs(_sign)
+_SHAPED = Signs(_shape)
+_VISIBLE = Signs(lambda sign: "" if unicodedata.category(sign) == "Cf" or sign in _UNSEEN else sign)
 # Accents have a combining class of 10 or more; marks below are letters of their own (kana voicing, Indic vowels).
-_BARE = _Table(lambda sign: "" if unicodedata.combining(sign) >= 10 else sign)
+_BARE = Signs(lambda sign: "" if unicodedata.combining(sign) >= 10 else sign)
 # What a transliteration adds by itself ("Igor'" for "Игорь") belongs to no word.
-_LATIN = _Table(lambda sign: sign if sign.isalnum() or sign in (" ", _JOINT) else "")
-_SIMPLE = _Table(_simple)
-_SIMPLE_SPELT = _Table(lambda sign: _SPELT.get(sign.lower()) or _simple(sign))
+_LATIN = Signs(lambda sign: sign if sign.isalnum() or sign in (" ", _JOINT) else "")
+_SIMPLE = Signs(_simple)
+_SIMPLE_SPELT = Signs(lambda sign: _SPELT.get(sign.lower()) or _simple(sign))
