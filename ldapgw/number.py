@@ -198,16 +198,25 @@ def same(stored: Number, asked: Number) -> bool:
 def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
     """Whether a number is the same as one that an asked number may stand for.
 
-    Where a reading without the outside line has a country, the number as it stands has to be there just so: its end
-    would be the end of numbers of other countries too.
+    Where one reading has a country, another one can be a local number at most, behind the outside line: the end of a
+    number abroad is not looked at.
     """
-    as_it_stands, *others = readings or (None,)
-    if as_it_stands is None:
-        return False
-    undone = not as_it_stands.e164 and any(other.e164 for other in others)
-    if stored.digits == as_it_stands.digits if undone else same(stored, as_it_stands):
+    known = [reading for reading in readings if reading.e164]
+    if any(same(stored, reading) for reading in known or readings):
         return True
-    return any(same(stored, other) for other in others)
+    if not known:
+        return False
+    as_it_stands, *behind = readings
+    if not stored.e164:
+        return stored.digits == as_it_stands.digits
+    return bool(stored.national) and any(same(stored, local) for local in behind if not local.e164)
+
+
+def typed_digits(number: Number) -> str:
+    """The digits of a number as it was typed, behind a "+" if that stood in front."""
+    typed = number.typed
+    plus = typed.startswith("+") or ("+" in typed and dialstring.is_international(dialstring.unwrapped(typed)))
+    return "+" + number.digits if plus else number.digits
 
 
 def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -215,6 +224,11 @@ def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...
 
     The international prefix of the region ("00") is read as "+"; the outside line in front may be left out.
     """
+    return _beginnings(text[:LONGEST_TYPED], region, outside_line)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _beginnings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     core = dialstring.unwrapped(dialstring.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
@@ -350,9 +364,7 @@ def _end_alike(one: str, other: str) -> bool:
 
 def _local(number: Number, outside_line: str) -> str:
     """A number whose country is not known: internal as it is, local behind the outside line."""
-    digits = number.digits
-    if dialstring.is_international(dialstring.unwrapped(number.typed)):
-        return "+" + digits
+    digits = typed_digits(number)
     local = len(digits) >= SHORTEST_PUBLIC and digits.isdigit() and digits[0] != "0"
     return outside_line + digits if local and not digits.startswith(outside_line) else digits
 

@@ -20,7 +20,7 @@ from ldapgw import __version__, number
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
 from ldapgw.descriptors import make_room
-from ldapgw.directory import fold
+from ldapgw.directory import transliteration
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
@@ -203,7 +203,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     # What is ended last stands first.
     for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
-    fold.load()
+    transliteration.load()
     number.load()
     _load(publisher)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.

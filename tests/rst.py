@@ -53,13 +53,14 @@ def titles(path: Path) -> list[str]:
 
 def rows(part: nodes.Element) -> list[tuple[Cell, ...]]:
     """The rows of the tables right in a section, headers left out."""
-    return [
-        tuple(_cell(entry) for entry in row.findall(nodes.entry))
-        for table in part.children
-        if isinstance(table, nodes.table)
-        for body in table.findall(nodes.tbody)
-        for row in body.findall(nodes.row)
-    ]
+    return [row for table in part.children if isinstance(table, nodes.table) for row in _rows(table)]
+
+
+def table(path: Path, title: str) -> list[tuple[Cell, ...]]:
+    """The rows of the table with a title, header left out."""
+    found = [one for one in read(path).findall(nodes.table) if one[0].astext() == title]
+    assert len(found) == 1, f"{path.name}: {len(found)} tables {title}"
+    return _rows(found[0])
 
 
 def literal_blocks(part: nodes.Element) -> list[str]:
@@ -96,6 +97,14 @@ def _parsed(path: Path) -> tuple[nodes.document, str]:
     }
     document = publish_doctree(path.read_text(), source_path=str(path), settings_overrides=settings)
     return document, said.getvalue()
+
+
+def _rows(table: nodes.table) -> list[tuple[Cell, ...]]:
+    return [
+        tuple(_cell(entry) for entry in row.findall(nodes.entry))
+        for body in table.findall(nodes.tbody)
+        for row in body.findall(nodes.row)
+    ]
 
 
 def _cell(entry: nodes.entry) -> Cell:

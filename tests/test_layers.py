@@ -90,7 +90,7 @@ ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}
 # Whole packages that live behind one door.
 DOORS = {
     "ldaptor": {"ldap.fence"},
-    "anyascii": {"directory.fold"},
+    "anyascii": {"directory.transliteration"},
     "phonenumbers": {"numberplan"},
     "klein": {"web.app", "sandbox.app"},
     "oauthlib": {"google.oauth", "google.refusal"},

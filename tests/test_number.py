@@ -202,6 +202,13 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
         ("00049 30", "0", ("0004930", "004930", "+4930")),
         ("tel:+49 30", "", ("+4930",)),
         ("(+49) 30", "", ("+4930",)),
+        ("+49 (0)30", "", ("+49030", "+4930")),
+        ("0049 (0)30", "", ("0049030", "004930", "+49030", "+4930")),
+        ("0+49 30", "0", ("04930", "+4930")),
+        ("00", "", ("00", "+")),
+        ("4930", "", ("4930",)),
+        ("4930123456", "", ("4930123456", "+4930123456")),
+        ("sip:030@pbx.example", "", ("030",)),
         ("mull", "", ()),
         ("-", "", ()),
     ],
@@ -213,11 +220,65 @@ def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("stored", "asked", "outside_line", "expected"),
+    [
+        ("+43301234567", "0301234567", "0", False),
+        ("+43301234567", "00301234567", "0", False),
+        ("+33142685300", "0142685300", "0", False),
+        ("+49301234567", "01234567", "0", True),
+        ("+43301234567", "01234567", "0", False),
+        ("00301234567", "00301234567", "0", True),
+        ("00301234567", "+49301234567", "0", True),
+        ("90301234567", "+49301234567", "9", True),
+        ("90301234567", "0301234567", "9", True),
+        ("+912015550123", "9+12015550123", "9", False),
+        ("+49301234567", "0+49301234567", "0", True),
+        ("+49301234567", "000049301234567", "0", True),
+        ("+999555", "+999555", "", True),
+        ("+49301234567", "mull", "", False),
+    ],
+)
+def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line: str, expected: bool) -> None:
+    """An outside line may stand before any writing; what is left of it is no end of a number abroad."""
+    one = number.parse(stored, "DE")
+    assert one is not None
+
+    assert number.is_meant(one, number.readings(asked, "DE", outside_line)) is expected
+    tails = number.asked_tails(asked, "DE", outside_line)
+    assert not expected or set(tails) & set(number.stored_tails(one))
+
+
+@pytest.mark.parametrize(
+    ("asked", "tails", "writings"),
+    [
+        ("+49301234567", ("1234567",), {"+49301234567"}),
+        ("030 1234567", ("1234567",), {"0301234567", "301234567"}),
+        ("00301234567", ("1234567",), {"+301234567", "0301234567"}),
+        ("0049301234567", ("1234567",), {"+49301234567", "049301234567"}),
+        ("204", ("204",), set()),
+        ("030 1234", ("9301234", "0301234"), {"0301234"}),
+        ("x", (), set()),
+        ("-", (), set()),
+    ],
+)
+def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], writings: set[str]) -> None:
+    """The end that leads to candidates, and the writings that settle it."""
+    known = number.asked(asked, "DE", "0")
+
+    assert (known.tails, known.writings) == (tails, writings)
+    assert repr(known) == "<Asked>"
+
+
+@pytest.mark.parametrize(
     ("typed", "region", "written"),
     [
         ("0301234567", "DE", ("+49301234567", "+49 30 1234567", "030 1234567", "0301234567", "00301234567")),
         ("+41446681800", "DE", ("+41446681800", *["+41 44 668 18 00"] * 2, "+41446681800", "00041446681800")),
         ("204", "DE", ("204", "204", "204", "204", "204")),
+        ("1234567", "DE", (*["1234567"] * 4, "01234567")),
+        ("0012", "DE", ("0012",) * 5),
+        ("+999 123456789", "DE", (*["+999123456789"] * 3, "+999 123456789", "+999123456789")),
+        ("+4930123", "DE", ("+4930123", *["+49 30 123"] * 2, "+4930123", "0004930123")),
         ("+49301234567", "ZZ", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "0+49301234567")),
         ("+49301234567", "US", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "001149301234567")),
     ],

@@ -143,6 +143,23 @@ def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, regio
     assert number.same(first, second) is (one == other)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(OUTSIDE_LINES), st.data())
+def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_line: str, data: st.DataObject) -> None:
+    """The subscriber with the same number in another country is not meant, with an outside line in front neither."""
+    example, other = phonenumbers.parse(e164), phonenumbers.parse(abroad)
+    regions = [*phonenumbers.COUNTRY_CODE_TO_REGION_CODE[example.country_code or 0], "DE", "US"]
+    region = data.draw(st.sampled_from([one for one in regions if one in REGIONS]))
+    dialled = [e164, *dialled_abroad(example, region), *dialled_at_home(example, region)]
+    readings = number.readings(outside_line + data.draw(st.sampled_from(dialled)), region, outside_line)
+    stored = number.parse(f"+{other.country_code}{phonenumbers.national_significant_number(example)}", region)
+    assert stored is not None
+
+    meant = {reading.e164 for reading in readings}
+
+    assert not number.is_meant(stored, readings) or stored.e164 in meant or stored.national or not stored.e164
+
+
 # Digits as somebody may store or send them: few, many, with a country's beginning or any.
 DIGITS = st.one_of(
     st.from_regex(r"(\+|00|0|9|)[0-9]{1,13}", fullmatch=True),

@@ -6,7 +6,8 @@ about all values at once.  A line is
 
 * of a text, in lenient matching: a form of it (`fold`) between two blanks: the start of any word is a blank and a
   letter.  The main forms come first, one for each value; behind a form feed come all others.
-* of a telephone number, in lenient matching: its three forms between tabs; one line for each value.
+* of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
+  each value.  A form that it has not is empty.
 * of all else: the value as its matching rule compares it (`prepare`); one line for each value.
 
 `needle` asks the questions; the two modules know each other's form and nobody else does.
@@ -18,7 +19,7 @@ from collections.abc import Iterable
 
 from ldapgw.directory import fold, prepare
 from ldapgw.directory.schema import Family
-from ldapgw.number import Number
+from ldapgw.number import Number, typed_digits
 
 
 def of_texts(values: Iterable[str]) -> str:
@@ -40,7 +41,7 @@ def _others(forms: Iterable[str]) -> str:
 
 def of_numbers(numbers: Iterable[Number]) -> str:
     """Of telephone numbers, leniently."""
-    return "".join(f"\n\t{number.e164}\t{number.national}\t{number.digits}\t" for number in numbers) + "\n"
+    return "".join([f"\n\t{one.e164}\t{one.national}\t{typed_digits(one)}\t" for one in numbers]) + "\n"
 
 
 def of_values(family: Family, values: Iterable[str]) -> str:
@@ -56,4 +57,4 @@ def lines_of(haystack: str) -> list[str]:
 def number_of(line: str) -> Number:
     """The telephone number of a line."""
     _, e164, national, digits, _ = line.split("\t")
-    return Number("", e164, national, digits)
+    return Number("", e164, national, digits.removeprefix("+"))

@@ -240,7 +240,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Needle:
         pattern = fold.keypad(text) if kind.name in _DIALLED else None
         if pattern:
             parts.append(re.compile(before + pattern.pattern + behind))
-        elif forms := fold.asked(text):
+        elif forms := fold.asked(text, goes_on=at < last and not behind):
             parts.append(tuple(before + form + behind for form in forms))
     return _in_order(parts, "\n") if parts else ALWAYS
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
+from ldapgw.directory.signs import Signs
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and a zone is part of every value.
 _TIME = re.compile(
@@ -36,12 +37,10 @@ LINE: Final = "\v"
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
     """The words of a string after RFC 4518's map, normalize and case folding (not with `exact`)."""
-    if text.isascii():
-        mapped = "".join(sign for sign in text if " " <= sign < "\x7f" or sign in _BLANK_CONTROLS)
+    mapped = text.translate(_MAPPED)
+    if mapped.isascii():
         return tuple((mapped if exact else mapped.lower()).split())
-    mapped = "".join(map(_mapped, text))
-    folded = unicodedata.normalize("NFKC", mapped if exact else mapped.casefold())
-    return tuple(folded.split())
+    return tuple(unicodedata.normalize("NFKC", mapped if exact else mapped.casefold()).split())
 
 
 def string(text: str, *, exact: bool = False) -> str:
@@ -61,7 +60,7 @@ def listing(text: str) -> str:
 
 def telephone(text: str) -> str:
     """A telephone number as RFC 4518 2.6.3 leaves it: without blanks and hyphens."""
-    return "".join(sign for sign in "".join(words(text)) if unicodedata.category(sign) != "Pd")
+    return "".join(words(text)).translate(_WITHOUT_HYPHENS)
 
 
 def identifier(text: str) -> str | None:
@@ -148,3 +147,7 @@ def _mapped(sign: str) -> str:
     if sign in _BLANK_CONTROLS or category in ("Zs", "Zl", "Zp"):
         return " "
     return "" if category in ("Cc", "Cf") or sign in _UNSEEN else sign
+
+
+_MAPPED = Signs(_mapped)
+_WITHOUT_HYPHENS = Signs(lambda sign: "" if unicodedata.category(sign) == "Pd" else sign)

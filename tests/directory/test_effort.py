@@ -14,7 +14,7 @@ import phonenumbers
 import pytest
 
 from ldapgw import number
-from ldapgw.directory import fold
+from ldapgw.directory import fold, transliteration
 from ldapgw.directory.effort import effort
 from ldapgw.directory.filters import (
     And,
@@ -126,7 +126,7 @@ def work(do: Callable[[], object]) -> int:
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     """As the gateway does before it listens."""
-    fold.load()
+    transliteration.load()
     number.load()
 
 

@@ -37,9 +37,9 @@ Found by   names that begin with "mueller" or "muller"; other words that begin w
 
 Found: 1.
   Hans Müller, in {ALICE}
-    cn “Hans Müller” has a word that begins so, as “muller”.
-    sn “Müller” has a word that begins so, as “muller”.
-    o “Müller Maschinenbau” has a word that begins so, as “muller”.
+    cn “Hans Müller” has a word that begins so.
+    sn “Müller” has a word that begins so.
+    o “Müller Maschinenbau” has a word that begins so.
 
 Not found, though it comes near:
   Iwan Muller, in {CAROL}

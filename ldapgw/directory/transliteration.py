@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Other scripts in Latin letters: as `anyascii` writes them, and as people with such names do where that differs.
+
+Whoever types a foreign name types what stands in the passport or on the business card.  Greece, Ukraine, Serbia,
+Bulgaria and Japan have rules of their own for that, which no reading letter by letter obeys; so a text has several
+readings, and is found by each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from anyascii import anyascii
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How a country writes its script in Latin letters, where `anyascii` does otherwise; in lower case.
+
+    :ivar script: what a text has to hold for the spelling to make sense.
+    :ivar rules: patterns with what stands for them, in the order in which they are applied.
+    :ivar letters: what stands for single letters after that.
+    """
+
+    script: re.Pattern[str]
+    rules: tuple[tuple[re.Pattern[str], str], ...] = ()
+    letters: Mapping[int, str] = field(default_factory=dict)
+
+    def write(self, text: str) -> str:
+        """A text with the letters that `anyascii` need not look at any more."""
+        for pattern, latin in self.rules:
+            text = pattern.sub(latin, text)
+        return text.translate(self.letters)
+
+
+def _rules(*rules: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern), latin) for pattern, latin in rules)
+
+
+# Of 256 signs each; behind them are no letters.
+_BLOCKS = 0x330
+
+_GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
+_CYRILLIC = re.compile("[\u0400-\u052f]")
+_KANA = re.compile("[\u3041-\u30ff]")
+
+# ISO 843 (ELOT 743) as passports have it; at the beginning of a word, μπ, ντ and γκ are one sound.
+_MODERN_GREEK = _Spelling(
+    _GREEK,
+    _rules(
+        (r"\bμπ", "b"),
+        (r"\bντ", "d"),
+        (r"\bγκ", "g"),
+        (r"γγ", "ng"),
+        (r"γξ", "nx"),
+        (r"γχ", "nch"),
+        (r"ο[υύ]", "ou"),
+        (r"([αεη])[υύ](?=[θκξπστφχψ]|\b)", r"\1f"),
+        (r"([αεη])[υύ]", r"\1v"),
+    ),
+)
+
+_CYRILLIC_SPELLINGS = (
+    # "Dostoevsky", "Dmitry"
+    _Spelling(_CYRILLIC, _rules((r"[иы]й\b", "y"))),
+    # Ukraine, resolution 55 of 2010: "Volodymyr", "Serhii", "Yuliia"
+    _Spelling(
+        _CYRILLIC,
+        _rules((r"\bє", "ye"), (r"\bї", "yi"), (r"\bй", "y"), (r"\bю", "yu"), (r"\bя", "ya"), ("зг", "zgh")),
+        str.maketrans({"г": "h", "ґ": "g", "и": "y", "й": "i", "ї": "i", "є": "ie", "ю": "iu", "я": "ia"}),
+    ),
+    # Serbia and North Macedonia, their own Latin letters without hooks: "Zivkovic", "Hristov"
+    _Spelling(
+        _CYRILLIC,
+        (),
+        str.maketrans({"ж": "z", "х": "h", "ц": "c", "ч": "c", "ш": "s", "џ": "dz", "ѓ": "gj", "ќ": "kj"}),
+    ),
+    # Bulgaria, law of 2009: "Hristo", "Tarnovo", "Shterev"
+    _Spelling(_CYRILLIC, (), str.maketrans({"х": "h", "щ": "sht", "ъ": "a"})),
+)
+
+# Hepburn as passports have it: small letters make one sound of two ("shun"), long vowels are not marked ("Taro").
+_HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
+
+
+def readings(text: str, bare: str) -> tuple[str, ...]:
+    """A text in ASCII, each way to write it once, the best one first.
+
+    :param text: in lower case and composed (NFKC).
+    :param bare: the same without accents.
+    """
+    written = [text, bare]
+    if _GREEK.search(text):
+        written.insert(0, _MODERN_GREEK.write(text))
+    if _CYRILLIC.search(text):
+        written += [spelling.write(text) for spelling in _CYRILLIC_SPELLINGS]
+    latin = dict.fromkeys(anyascii(one).lower() for one in dict.fromkeys(written))
+    if _KANA.search(text):
+        latin |= {_hepburn(one): None for one in latin}
+    return tuple(latin)
+
+
+def load() -> None:
+    """Read the tables of all scripts now: they are files, and whoever asks for a text later waits for none of them."""
+    for block in range(_BLOCKS):
+        anyascii(chr(block << 8))
+
+
+def _hepburn(latin: str) -> str:
+    for pattern, sound in _HEPBURN:
+        latin = pattern.sub(sound, latin)
+    return latin

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The examples of ``docs/how-a-search-finds-people.rst``: each row is searched for, through the entry that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ldapgw import number
+from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.directory import fold, matching
+from ldapgw.directory.filters import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
+from ldapgw.directory.naming import NamingContext
+from ldapgw.number import NumberFormat
+from tests import rst
+from tests.checkout import ROOT
+from tests.directory.filtertext import read_filter
+from tests.directory.phonebook import naming_context
+from tests.directory.test_matching import entry
+
+PAGE = ROOT / "docs" / "how-a-search-finds-people.rst"
+CONTEXT = naming_context()
+
+
+def rows(title: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """A table of what is in the book, what finds it, and what does not."""
+    return [(held.literals[0], yes.literals, no.literals) for held, yes, no in rst.table(PAGE, title)]
+
+
+def person(name: str) -> Contact:
+    """Somebody of whom no more than a name is known."""
+    return Contact("c1", name=name, family_name=name)
+
+
+def subscriber(written: str) -> Contact:
+    """Somebody of whom no more than a number is known."""
+    read = number.parse(written, CONTEXT.region)
+    assert read
+    return Contact("c1", phones=(Phone(Kind.WORK, read),))
+
+
+def finds(sought: Filter, contact: Contact, context: NamingContext = CONTEXT) -> bool | None:
+    return matching.prepare(sought, context).holds(entry(contact, lenient=context.lenient))
+
+
+def begins(name: str) -> Filter:
+    """What a phone sends while a name is typed."""
+    return Substrings("cn", name.encode(), (), None)
+
+
+def is_dialled(written: str) -> Filter:
+    """What a phone sends when it rings."""
+    return Equality("telephoneNumber", written.encode())
+
+
+def is_part(written: str) -> Filter:
+    """A part of a number with stars."""
+    initial, *middle, final = (part.encode() for part in written.split("*"))
+    return Substrings("telephoneNumber", initial or None, tuple(middle), final or None)
+
+
+@pytest.mark.parametrize("title", ["Names", "Scripts", "Keys"])
+def test_names(title: str) -> None:
+    """A name is found by the beginning of any of its words, however it is spelt, and by no other."""
+    table = rows(title)
+
+    assert [(name, typed) for name, yes, _ in table for typed in yes if not finds(begins(typed), person(name))] == []
+    assert [(name, typed) for name, _, no in table for typed in no if finds(begins(typed), person(name))] == []
+
+
+@pytest.mark.parametrize("name", [name for title in ("Names", "Scripts", "Keys") for name, _, _ in rows(title)])
+def test_every_name_is_found_by_itself(name: str) -> None:
+    """As a whole, by its beginning, and by any part."""
+    octets = name.encode()
+    asked = [
+        Equality("cn", octets),
+        Substrings("sn", octets, (), None),
+        Substrings("displayName", None, (octets,), None),
+    ]
+
+    assert [finds(sought, person(name)) for sought in asked] == [True, True, True]
+
+
+def test_order() -> None:
+    """Names stand where people look for them."""
+    for name, behind, before in rows("Order"):
+        assert [(name, at) for at in behind if not finds(GreaterOrEqual("sn", at.encode()), person(name))] == []
+        assert [(name, at) for at in before if not finds(LessOrEqual("sn", at.encode()), person(name))] == []
+        others = [at for at in behind if fold.collation(at) != fold.collation(name)]
+        assert [at for at in others if finds(LessOrEqual("sn", at.encode()), person(name))] == []
+
+
+@pytest.mark.parametrize(("title", "asks"), [("Numbers", is_dialled), ("Parts of numbers", is_part)])
+def test_numbers(title: str, asks: Callable[[str], Filter]) -> None:
+    """A number is found by its other writings, and by no other number."""
+    table = rows(title)
+
+    assert [(held, text) for held, yes, _ in table for text in yes if not finds(asks(text), subscriber(held))] == []
+    assert [(held, text) for held, _, no in table for text in no if finds(asks(text), subscriber(held))] == []
+
+
+def test_formats() -> None:
+    """A number is written as the setting says, and found by it."""
+    for held, *told in rst.table(PAGE, "Formats"):
+        contact = subscriber(held.literals[0])
+        read = contact.phones[0].number
+        written = [number.write(read, form, CONTEXT.region, CONTEXT.outside_line) for form in NumberFormat]
+
+        assert written == [cell.literals[0] for cell in told]
+        assert all(finds(is_dialled(text), contact) for text in written)
+
+
+def test_to_the_letter() -> None:
+    """With strict matching no more is found than RFC 4517 wants."""
+    strict = naming_context(lenient=False)
+    for text, yes, no in rows("Strict"):
+        sought = read_filter(text)
+        of = subscriber if "Number" in text else person
+        assert [(text, held) for held in yes if not finds(sought, of(held), strict)] == []
+        assert [(text, held) for held in no if finds(sought, of(held), strict)] == []
