@@ -12,6 +12,7 @@ from twisted.internet import reactor as installed
 from ldapgw.config import Config
 from ldapgw.logs import begin_logging
 from ldapgw.service import Gateway, makeService
+from ldapgw.wallclock import steady
 
 # Twisted's declaration of it lacks what every real one has.
 reactor: Any = installed
@@ -23,7 +24,7 @@ def run(config: Config) -> int:
     :returns: the exit status.
     :raises UserError: before anything is served, when something that is needed cannot be had.
     """
-    gateway = makeService(config, reactor)
+    gateway = makeService(config, reactor, steady(reactor))
     begin_logging(sys.stderr, config.log_format)
     gateway.begin()
     end_with(gateway)

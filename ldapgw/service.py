@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -88,20 +89,21 @@ class Gateway(MultiService):
         self._state.close()
 
 
-def makeService(config: Config, reactor: Any) -> Gateway:
+def makeService(config: Config, reactor: Any, wall: IReactorTime) -> Gateway:
     """A gateway by its configuration, with the stored contacts loaded: they are served from the start.
 
+    :param wall: the time of day; what `reactor` says may be another time, that nobody sets.
     :raises UserError: when the state, the certificate or an endpoint cannot be used.
     """
     state = State(Path(config.state_dir), config.database)
     try:
-        return _assemble(config, reactor, state)
+        return _assemble(config, reactor, wall, state)
     except BaseException:
         state.close()
         raise
 
 
-def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
+def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) -> Gateway:
     make_room(config.ldap.max_connections)
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
@@ -109,7 +111,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
     store = StoreWorker(state.database, store_thread)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
-    oauth = OAuth(http, endpoints, reactor)
+    oauth = OAuth(http, endpoints, wall)
 
     offered = features(tls=tls is not None)
     catalog = Catalog(Served(Dit((), offered)), {each.name: each.anonymous_networks.hold for each in config.tenant})
@@ -124,13 +126,13 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         store=store,
         vault=state.vault,
         oauth=oauth,
-        people=People(http, endpoints, reactor, work_thread),
+        people=People(http, endpoints, wall, work_thread),
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
-        now=reactor.seconds,
+        now=wall.seconds,
     )
     scheduler = SyncScheduler(
-        clock=reactor,
+        clock=wall,
         store=store,
         job=job,
         publish=publisher.refresh,
@@ -138,7 +140,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         random=SystemRandom().random,
     )
     refresher = Refresher(
-        clock=reactor,
+        clock=wall,
         store=store,
         watch=Watch(state.database),
         publisher=publisher,
@@ -153,14 +155,14 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         vault=state.vault,
         oauth=oauth,
         endpoints=endpoints,
-        clock=reactor,
+        clock=wall,
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         changed=refresher.look_now,
     )
     listeners = _listeners(config, reactor, catalog, gate, tls)
-    renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
+    renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (refresher, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)

@@ -14,6 +14,7 @@ from twisted.python.usage import Options as UsageOptions
 from ldapgw.config import DEFAULT_FILE, Config, load
 from ldapgw.errors import UserError
 from ldapgw.service import makeService as makeGateway
+from ldapgw.wallclock import steady
 
 
 class Options(UsageOptions):
@@ -64,7 +65,7 @@ def makeService(options: Options) -> FrontDoor:
     """
     door = FrontDoor(is_daemon=options.is_daemon)
     with _plainly():
-        makeGateway(options.config, reactor).setServiceParent(door)
+        makeGateway(options.config, reactor, steady(reactor)).setServiceParent(door)
     return door
 
 

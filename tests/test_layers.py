@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "logs": (set(), {"twisted"}),
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
+    "wallclock": (set(), {"twisted", "zope"}),
 }
 # These put the rest together and may import all of it.
 ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}
