@@ -39,6 +39,7 @@ from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
 from ldapgw.state import State
 from ldapgw.store.watch import Watch
+from ldapgw.store.watched import WatchedStore
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.scheduler import SyncScheduler
@@ -108,7 +109,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
-    store = StoreWorker(state.database, store_thread)
+    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
     oauth = OAuth(http, endpoints, wall)

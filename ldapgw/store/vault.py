@@ -12,7 +12,7 @@ from typing import Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from ldapgw.errors import StoreError
+from ldapgw.errors import StoreError, UnfitKey
 
 
 class Vault:
@@ -61,7 +61,7 @@ class Vault:
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
-            raise StoreError("a stored secret does not fit the key file; put back the key that belongs to it") from None
+            raise UnfitKey("a stored secret does not fit the key file; put back the key that belongs to it") from None
 
 
 def _create(path: Path) -> None:

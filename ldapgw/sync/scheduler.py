@@ -138,7 +138,7 @@ class SyncScheduler(Service):
         try:
             outcome = await self._in_place(account_id)
         except StoreError as error:
-            # Whoever looks at the database says so once, for all accounts.
+            # The store says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
         if outcome.wait is None:
@@ -177,7 +177,7 @@ class SyncScheduler(Service):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             return await self._failed(account, error, error.code, link)
         except StoreError as error:
-            log.error("sync of account {account}: {problem}", account=account.id, problem=error.problems[0])
+            log.debug("sync of account {account}: {problem}", account=account.id, problem=error.problems[0])
             return await self._failed(account, error, "internal")
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
             log.failure("sync of account {account} failed", account=account.id)

@@ -31,7 +31,7 @@ from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.results import result_of
@@ -107,7 +107,7 @@ class Stage:
         self.database.open()
         self.vault = Vault([Fernet.generate_key()])
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
-        self.store = StoreWorker(self.database, at_once)
+        self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Served(Dit((), features)), {})
         self.publisher = Publisher(
@@ -132,6 +132,9 @@ class Stage:
 
     def new_database(self) -> Database:
         return Database("sqlite://")
+
+    def new_store(self, at_once: OffThread) -> Store:
+        return StoreWorker(self.database, at_once)
 
     def new_scheduler(self) -> SyncScheduler:
         return SyncScheduler(
