@@ -41,6 +41,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
     "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
+    "deadline": (set(), {"twisted"}),
     "descriptors": (set(), {"twisted"}),
     "listener": ({"complaints", "descriptors", "errors"}, {"twisted", "zope"}),
     "certificate": (set(), {"cryptography"}),

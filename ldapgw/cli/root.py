@@ -16,7 +16,7 @@ import click
 from ldapgw import __version__
 from ldapgw.errors import GoogleError, UserError
 
-# In the order in which a newcomer needs them; the module holds a command of that name.
+# In the order in which a newcomer needs them; the module holds a command of that name, with "_" for "-".
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
@@ -28,6 +28,9 @@ _MODULES = {
     "disconnect": "disconnect",
     "phones": "phones",
     "lookup": "lookup",
+    "backup": "backup",
+    "restore": "backup",
+    "rotate-key": "backup",
 }
 
 # What a shell gives for a command that Ctrl-C has ended: 128 and the signal's number.
@@ -45,7 +48,7 @@ class Commands(click.Group):
         """See `click.Group`."""
         if cmd_name not in _MODULES:
             return None
-        command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

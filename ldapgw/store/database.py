@@ -51,9 +51,11 @@ class Database:
     """An open database.
 
     :param url: SQLAlchemy's; ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
+    :param keeps_copies: of a database that is upgraded, as it was before.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
+        self._keeps_copies = keeps_copies
         try:
             self._engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
@@ -144,7 +146,7 @@ class Database:
         return revision
 
     def _keep_copy(self, revision: str | None) -> None:
-        if revision is None or not self._path:
+        if revision is None or not self._path or not self._keeps_copies:
             return
         kept = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
         kept.touch(mode=0o600)

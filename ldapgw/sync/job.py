@@ -22,6 +22,7 @@ from ldapgw.errors import (
     GoogleUnavailable,
     ScopeMissing,
     SourceUnavailable,
+    StoreError,
     SuspiciousShrink,
     SyncTokenExpired,
 )
@@ -284,6 +285,9 @@ def _apply(connection: Connection, account: Account, change: _Change) -> bool:
     current = accounts.read(connection, account.id)
     if current is None or current.connected_at != account.connected_at:
         return False
+    if current.generation != account.generation:
+        # What was fetched continues contacts that are not there any more.
+        raise StoreError("a backup was restored while the account was syncing")
     accounts.set_sources(connection, account.id, change.source_states)
     changed = False
     for plan in change.plans:

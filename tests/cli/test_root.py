@@ -16,6 +16,7 @@ from ldapgw.errors import NetworkTrouble
 from tests.cli.conftest import ACME, HEAD, Gateway
 
 COMMANDS = ["demo", "sandbox", "check", "run", "accounts", "sync", "share", "disconnect", "phones", "lookup"]
+COMMANDS += ["backup", "restore", "rotate-key"]
 
 
 def test_version() -> None:
