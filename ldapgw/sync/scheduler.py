@@ -77,6 +77,7 @@ class SyncScheduler(Service):
 
     async def refresh(self) -> None:
         """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
+        idle = {account_id for account_id, loop in self._loops.items() if loop.run is None}
         everyone = await self._store.run(accounts.read_all, counted=False)
         found = {one.id: one for one in everyone if one.connected and self._job.serves(one.tenant)}
         if not self.running:
@@ -84,7 +85,7 @@ class SyncScheduler(Service):
         for account_id in self._loops.keys() - found.keys():
             self._stop(account_id)
         for account in found.values():
-            self._attend(account)
+            self._attend(account, interrupted=account.syncing and account.id in idle)
 
     def stopService(self) -> Deferred[list[None]]:
         """Abandon what is under way; nothing of it was written, and the next start begins with it."""
@@ -94,14 +95,18 @@ class SyncScheduler(Service):
             self._stop(account_id)
         return gatherResults(runs, consumeErrors=True)
 
-    def _attend(self, account: Account) -> None:
+    def _attend(self, account: Account, *, interrupted: bool) -> None:
+        """Start the account's timer if it has to be.
+
+        :param interrupted: its last sync could not even be noted to have ended.
+        """
         loop = self._loops.get(account.id)
         if loop is None:
             loop = self._loops[account.id] = _Loop(LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
         if loop.run is not None:
             return
-        if account.wish is not None:
+        if account.wish is not None or interrupted:
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
             self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), LONGEST_WAIT))
