@@ -6,7 +6,7 @@ A full sync marks and sweeps: what was not seen is gone.  An incremental one cha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -48,7 +48,7 @@ class Plan:
 def make_plan(
     source: Source,
     stored: Mapping[str, Record],
-    readings: Iterable[Reading],
+    readings: Collection[Reading],
     *,
     full: bool,
     labels: Collection[str] | None = None,
@@ -70,9 +70,10 @@ def make_plan(
             uid = reading.uid or f"?{next(nameless)}"  # a person without an id is counted all the same
             found[uid] = _record(reading, uid, labels)
             gone.pop(uid, None)
-    moved = {record.source_id: record.uid for record in found.values() if record.source_id}
+    # One who got a new name and then went, or got another, was never heard of under the name that is stored.
+    known_as = {record.source_id for record in found.values()} | {one.source_id for one in readings if one.deleted}
     for uid, record in stored.items():
-        if uid not in found and (full or moved.get(record.source_id)):
+        if uid not in found and (full or (record.source_id and record.source_id in known_as)):
             gone[uid] = None
     served = [record for record in stored.values() if record.contact is not None] if full else []
     kept = {record.source_id for record in found.values() if record.contact is not None and record.source_id}

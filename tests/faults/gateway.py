@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.wallclock import WallClock
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.kill import Kill
+from tests.faults.phone import taken
 from tests.ldap import pdu
 
 NOW = 1_800_000_000.0
@@ -236,11 +237,4 @@ class Machine:
         bound, *entries, done = answers
         assert bound.code == 0, bound
         assert done.code in (0, 32), done
-        return dict(_entries(entries))
-
-
-def _entries(answers: list[pdu.Response]) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
-    for answer in answers:
-        found = {name: tuple(value.decode() for value in values) for name, values in answer.attributes}
-        if "uid" in found:
-            yield found["uid"][0], found
+        return dict(taken(entries))
