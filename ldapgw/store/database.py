@@ -32,7 +32,7 @@ BUSY_SECONDS = 10
 # what stands behind it is not to wait for its own ten seconds.
 TRY_SECONDS = 0.25
 
-# What to do about it, by SQLite's primary result code (sqlite.org/rescode.html) and by errno.
+# What to do about it, by SQLite's primary result code (sqlite.org/rescode.html).
 _ADVICE = {
     sqlite3.SQLITE_FULL: "make room on the disk",
     sqlite3.SQLITE_IOERR: "look at the disk: it is full, or it fails",
@@ -41,6 +41,9 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "let this user read and write the file and its folder",
     sqlite3.SQLITE_CORRUPT: "put a backup back: ldapgw restore FILE",
     sqlite3.SQLITE_NOTADB: "put a backup back: ldapgw restore FILE",
+}
+# The same by errno, which are other numbers.
+_ADVICE_ON_FILES = {
     errno.ENOENT: "put it back",
     errno.EACCES: "let this user read and write the file and its folder",
 }
@@ -170,11 +173,12 @@ class Database:
                 return
 
     def _trouble(self, error: DBAPIError | OSError) -> StoreError:
-        code = _code(error)
-        reason = error.strerror if isinstance(error, OSError) else str(error.orig).partition("\n")[0]
-        advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
-        kind = DamagedStore if isinstance(error, DBAPIError) and code in _DAMAGE else StoreError
-        return kind(f"{self._name}: cannot be used: {reason}{advice}")
+        if isinstance(error, OSError):
+            kind, reason, advice = StoreError, error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
+        else:
+            kind = DamagedStore if _code(error) in _DAMAGE else StoreError
+            reason, advice = str(error.orig).partition("\n")[0], _ADVICE.get(_code(error))
+        return kind(f"{self._name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
 
 
 def prove(connection: Connection, *, thoroughly: bool) -> None:
@@ -192,10 +196,8 @@ def prove(connection: Connection, *, thoroughly: bool) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def _code(error: DBAPIError | OSError) -> int:
-    """SQLite's primary result code, or an errno."""
-    if isinstance(error, OSError):
-        return error.errno or 0
+def _code(error: DBAPIError) -> int:
+    """SQLite's primary result code (its lowest octet)."""
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 

@@ -2,7 +2,7 @@
 """A store that says when its database cannot be used, and when it can again: once each, however many asked.
 
 Everything in the gateway that uses the database does so through it, so one line in the log speaks for all.
-Mutable: the problems of this outage, and when each was told last.
+Mutable: the problems of this outage and since when they are there, and when each was told last.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from ldapgw.store.worker import Store
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Seconds before the same problem is told again: a disk that is nearly full has room one moment and none the next.
+# A disk that is nearly full has room one moment and none the next: after so many seconds the same problem is told
+# again, or before, once it has lasted for so long.
 PAUSE: Final = 600.0
+LASTS: Final = 10.0
 
 log = Logger()
 
@@ -40,6 +42,7 @@ class WatchedStore:
         self._seconds = seconds
         self._told_at: dict[str, float] = {}
         self._told: set[str] = set()
+        self._since: dict[str, float] = {}
         self.in_trouble = False
         self.is_damaged = False
 
@@ -53,18 +56,26 @@ class WatchedStore:
         if self._told:
             log.info("the database can be used again")
         self._told.clear()
+        self._since.clear()
 
     def _failed(self, failure: Failure) -> Failure:
         if failure.check(StoreError):
             self.in_trouble = self.in_trouble or not failure.check(UnfitKey)
-            self.is_damaged = self.is_damaged or failure.check(DamagedStore) is not None
-            self._tell(str(failure.value))
+            damaged = failure.check(DamagedStore) is not None
+            self.is_damaged = self.is_damaged or damaged
+            self._tell(str(failure.value), "damage" if damaged else str(failure.value))
         return failure
 
-    def _tell(self, problem: str) -> None:
+    def _tell(self, line: str, problem: str) -> None:
+        """Say it, where that was not done.
+
+        :param problem: what is one; damage is found in many ways.
+        """
         now = self._seconds()
-        if problem in self._told or now - self._told_at.get(problem, now - PAUSE) < PAUSE:
+        lasted = now - self._since.setdefault(problem, now)
+        waited = now - self._told_at.get(problem, now - PAUSE)
+        if problem in self._told or (lasted < LASTS and waited < PAUSE):
             return
         self._told.add(problem)
         self._told_at[problem] = now
-        log.error("{problem}; phones are served from memory", problem=problem)
+        log.error("{problem}; phones are served from memory", problem=line)

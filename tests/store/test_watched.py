@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store.database import Database
-from ldapgw.store.watched import PAUSE, WatchedStore
+from ldapgw.store.watched import LASTS, PAUSE, WatchedStore
 from ldapgw.store.worker import StoreWorker
 from tests.results import result_of
 
@@ -71,22 +71,26 @@ def test_what_comes_and_goes_does_not_fill_the_log(
 def test_trouble_that_begins_soon_after_the_last_is_told_when_it_lasts(
     store: WatchedStore, clock: Clock, caplog_twisted: list[str]
 ) -> None:
-    """Late, but told."""
+    """Late, but told; once."""
     fail(store, StoreError(FULL))
     store.is_well()
+    said = []
     for _ in range(int(2 * PAUSE)):
-        clock.advance(1)
         fail(store, StoreError(FULL))
+        said.append(len(caplog_twisted))
+        clock.advance(1)
     assert caplog_twisted == [FULL + FROM_MEMORY, BACK, FULL + FROM_MEMORY]
+    assert said.index(3) == LASTS
 
 
-def test_damage_is_remembered_until_all_is_well(store: WatchedStore) -> None:
-    """Whatever else fails meanwhile."""
-    fail(store, DamagedStore("db: is damaged"))
-    fail(store, StoreError(LOCKED))
+def test_damage_is_remembered_until_all_is_well(store: WatchedStore, caplog_twisted: list[str]) -> None:
+    """Whatever else fails meanwhile; in how many ways it is found does not matter."""
+    for error in (DamagedStore("db: is damaged"), StoreError(LOCKED), DamagedStore("db: is malformed")):
+        fail(store, error)
     assert store.is_damaged
     store.is_well()
     assert not store.is_damaged
+    assert caplog_twisted == ["db: is damaged" + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
 
 
 def test_a_key_that_does_not_fit_is_no_trouble_of_the_database(store: WatchedStore, caplog_twisted: list[str]) -> None:
