@@ -25,7 +25,7 @@ from ldapgw.sync.job import SyncJob
 
 # Google's quota is per project, and each sync holds a page or two in memory.
 AT_ONCE = 4
-# The most that Google can ask us to wait; a plan that lies further ahead is none (a clock that was wrong).
+# The most that Google can ask us to wait.
 LONGEST_WAIT = 86400.0
 
 log = Logger()
@@ -109,7 +109,9 @@ class SyncScheduler(Service):
         if account.wish is not None or interrupted:
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
-            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), LONGEST_WAIT))
+            # A plan that lies further ahead was made by a clock that was wrong.
+            longest = retry.after_success(self._interval, 1.0) if account.trouble is None else LONGEST_WAIT
+            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, loop: _Loop, wait: float) -> None:
         if loop.timer.running:
