@@ -142,9 +142,10 @@ class Site:
 
     # --- the sandbox ---
 
-    def start_sandbox(self) -> None:
+    def start_sandbox(self, persons: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Start it, with persons of Alice's."""
         people = self.folder / "people.json"
-        people.write_text(json.dumps({"accounts": {ALICE: []}}))
+        people.write_text(json.dumps({"accounts": {ALICE: persons}}))
         command = [sys.executable, "-m", "ldapgw", "sandbox", "--port", str(self.sandbox_port), "--people", str(people)]
         self.sandbox = Process(command, self.folder / "sandbox.log", self.folder)
         wait_until(lambda: fetch(f"{self.google}/sandbox/state")[0] == 200, "the sandbox answers")
