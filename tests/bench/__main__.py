@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench.runs import FULL, QUICK, Figure, Scale, run
 from tests.bench.servers import gateway, slapd
+from tests.bench.table import simple_table
 from tests.ldap.slapd import PROGRAM
 
 # Files that a process needs besides connections.
@@ -42,10 +43,7 @@ def table(ours: list[Figure], theirs: list[Figure]) -> list[str]:
         verdict = ("ok" if figure.met else "MISSED") if figure.goal else ""
         theirs_is = others.get((figure.load, figure.what), "not run")
         rows.append((figure.load, figure.what, figure.goal, figure.text, verdict, theirs_is))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = "  ".join("=" * width for width in widths)
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [rule, lines[0], rule, *lines[1:], rule]
+    return simple_table(rows)
 
 
 def main() -> int:

@@ -67,7 +67,7 @@ class Phone:
 
         :raises ConnectionError: when that fails.
         """
-        [bound] = self._ask(self._target.bind())
+        [bound] = self.ask(self._target.bind())
         if bound.code:
             raise ConnectionError(f"bind: {bound.code}")
 
@@ -78,12 +78,16 @@ class Phone:
         """
         filter_ = encode(read_filter(f"(|(cn={digits}*)(sn={digits}*)(telephoneNumber=+49301{digits}*))"))
         request = pdu.search(self._target.base, 2, filter_, ("cn", "telephoneNumber"), size=50)
-        *entries, done = self._ask(pdu.message(2, request))
+        *entries, done = self.ask(pdu.message(2, request))
         if done.code not in (0, 4):
             raise ConnectionError(f"search: {done.code}")
         return len(entries)
 
-    def _ask(self, request: bytes) -> list[pdu.Response]:
+    def ask(self, request: bytes) -> list[pdu.Response]:
+        """Send a message; all answers to it, the last one its result.
+
+        :raises ConnectionError: when the server closes the connection.
+        """
         self._socket.sendall(request)
         data = b""
         while True:

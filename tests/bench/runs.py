@@ -10,7 +10,7 @@ from math import inf
 
 from tests.bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
 from tests.bench.phone import PATIENCE, measure
-from tests.bench.servers import Server
+from tests.bench.process import Server
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
@@ -25,7 +22,7 @@ from ldapgw.store.contacts import Record
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.bench.phone import Phone as Caller
 from tests.bench.phone import Target
-from tests.checkout import ROOT
+from tests.bench.process import Server, running
 from tests.journeys.running import free_ports
 from tests.ldap.served import certified
 from tests.ldap.slapd import PROGRAM
@@ -33,7 +30,6 @@ from tests.ldap.slapd import PROGRAM
 PEOPLE = 10_000
 BASE = "dc=acme,dc=example"
 SECRET = "0123456789abcdefghjk"
-PATIENCE = 30.0
 
 GATEWAY = """
 state_dir = "state"
@@ -80,24 +76,6 @@ maxsize 268435456
 index objectClass eq
 index cn,sn,telephoneNumber eq,sub
 """
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server that runs.
-
-    :ivar target: where it is, and a login.
-    """
-
-    name: str
-    target: Target
-    pid: int
-
-    @property
-    def resident(self) -> float:
-        """MiB of memory that it holds."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _names(at: int) -> tuple[str, str, str]:
@@ -150,7 +128,7 @@ def gateway(folder: Path) -> Iterator[Server]:
     _seed(folder)
     command = [sys.executable, "-m", "ldapgw", "--config", str(folder / "ldapgw.toml"), "run"]
     target = Target(port, tls_port, BASE, f"cn=desk1,ou=phones,{BASE}", SECRET)
-    with _running("ldapgw", command, folder, target) as server:
+    with running("ldapgw", command, folder, target, _answers) as server:
         yield server
 
 
@@ -168,35 +146,11 @@ def slapd(folder: Path) -> Iterator[Server]:
     subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", folder / "people.ldif"], check=True)
     urls = f"ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port}"
     target = Target(port, tls_port, BASE, f"cn=desk1,{BASE}", SECRET)
-    with _running("slapd", [program, "-d", "0", "-f", str(configuration), "-h", urls], folder, target) as server:
+    with running("slapd", [program, "-d", "0", "-f", configuration, "-h", urls], folder, target, _answers) as server:
         yield server
 
 
-@contextmanager
-def _running(name: str, command: Sequence[str], folder: Path, target: Target) -> Iterator[Server]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    try:
-        _wait_for(lambda: _answers(target), process, folder)
-        yield Server(name, target, process.pid)
-        assert process.poll() is None, (folder / "log").read_text()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-
-
 def _answers(target: Target) -> bool:
-    try:
-        with Caller(target) as caller:
-            caller.bind()
-            return caller.search("00001") > 0
-    except OSError:
-        return False
-
-
-def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while not ready():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < until, f"not ready: {(folder / 'log').read_text()}"
-        time.sleep(0.05)
+    with Caller(target) as caller:
+        caller.bind()
+        return caller.search("00001") > 0

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""A server's process: started in a folder of its own, waited for until it answers, ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.phone import Target
+from tests.checkout import ROOT
+
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    :ivar target: where it is, and a login.
+    :ivar started: seconds from the start of its process to its first right answer.
+    """
+
+    name: str
+    target: Target
+    pid: int
+    started: float
+
+    @property
+    def resident(self) -> float:
+        """MiB of memory that it holds."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+    @property
+    def worked(self) -> tuple[float, float]:
+        """Seconds of processor time so far: in its own code, and in the kernel for it."""
+        behind_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        user, system = (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:13])
+        return user, system
+
+    @property
+    def most_resident(self) -> float:
+        """MiB of memory that it has ever held."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [kibibytes] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(kibibytes) / (1 << 10)
+
+
+@contextmanager
+def running(
+    name: str,
+    command: Sequence[str | Path],
+    folder: Path,
+    target: Target,
+    answers: Callable[[Target], bool],
+    patience: float = PATIENCE,
+) -> Iterator[Server]:
+    """A server, until the block ends.
+
+    :param answers: whether it answers rightly by now; an `OSError` means that it does not.
+    :param patience: seconds that it has for its start.
+    """
+    begun = time.monotonic()
+    with (folder / "log").open("wb") as log:
+        # A session of its own: what Ctrl-C ends is us, and we end the server.
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while not _is_ready(answers, target):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < begun + patience, f"{name} is not ready: {(folder / 'log').read_text()}"
+            time.sleep(0.02)
+        yield Server(name, target, process.pid, time.monotonic() - begun)
+        assert process.poll() is None, (folder / "log").read_text()
+    finally:
+        _end(process)
+
+
+def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:
+    try:
+        return answers(target)
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
