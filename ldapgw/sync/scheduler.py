@@ -44,7 +44,6 @@ class _Outcome:
     """How a sync ended: seconds to the next one, None for not before a person acts."""
 
     wait: float | None
-    changed: bool = False
 
 
 class SyncScheduler(Service):
@@ -152,8 +151,6 @@ class SyncScheduler(Service):
             loop.timer.stop()
         else:
             self._wait(loop, outcome.wait)
-        if outcome.changed:
-            await self._publish()
 
     async def _in_place(self, account_id: int) -> _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
@@ -174,7 +171,9 @@ class SyncScheduler(Service):
         """Sync, and note how it ended."""
         full = account.due in (Wish.FULL, Wish.ACCEPT)
         try:
-            changed = await self._job.sync(account, full=full, accept_shrink=account.due is Wish.ACCEPT)
+            if await self._job.sync(account, full=full, accept_shrink=account.due is Wish.ACCEPT):
+                # Before it is said that the sync went well: who hears that looks at a phone.
+                await self._publish()
         except CancelledError:
             raise
         except GoogleError as error:
@@ -192,7 +191,7 @@ class SyncScheduler(Service):
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(accounts.end_sync, account, now, now + wait)
-        return _Outcome(wait, changed)
+        return _Outcome(wait)
 
     async def _failed(self, account: Account, error: Exception, code: str, link: str = "") -> _Outcome:
         wait = retry.after_failure(error, account.failures + 1, self._interval, self._random())

@@ -132,5 +132,6 @@ class Office:
         self.states.append(self.company.book(ALICE)[""])
 
     def _person(self, at: int) -> Person:
-        numbers = tuple((kind, self.random.randrange(100, 1000)) for kind in TYPES[: self.random.randrange(1, 4)])
+        lasts = self.random.sample(range(100, 1000), self.random.randrange(1, 4))
+        numbers = tuple(zip(TYPES, lasts, strict=False))
         return Person(self.random.choice(["Jörg", "Ida", "Zoë"]), f"Person {at}", numbers=numbers)

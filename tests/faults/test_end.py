@@ -115,7 +115,13 @@ def in_time() -> Iterator[None]:
     assert reactor.seconds() - begun < PROMISED + SLACK
 
 
-@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+RARE = ("the token endpoint says nothing", "pages are half asked for")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [pytest.param(state, id=name, marks=[pytest.mark.long] * (name in RARE)) for name, state in STATES.items()],
+)
 def test_a_gateway_that_is_told_to_end(office: Office, state: State) -> None:
     """Status 0, no traceback, and the next one finds everything."""
     with office.running() as gateway:
@@ -131,9 +137,9 @@ def test_a_gateway_that_is_told_to_end(office: Office, state: State) -> None:
 
 def test_a_gateway_that_is_told_to_end_while_it_starts(office: Office) -> None:
     """At whichever moment; before it serves, the signal may just end it."""
-    for moment in range(6):
+    for moment in range(4):
         gateway = Process(office.site.command("run"), office.folder / "starting.log", office.folder)
-        until = reactor.seconds() + moment / 4
+        until = reactor.seconds() + moment / 3
         wait_until(lambda until=until: reactor.seconds() > until, "the moment comes")
         with in_time():
             assert gateway.end(signal.SIGTERM) in (0, -signal.SIGTERM)
