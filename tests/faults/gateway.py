@@ -195,9 +195,10 @@ class Machine:
 
     # --- trouble with the disk ---
 
-    def fail_at(self, statement: int, reason: str) -> Callable[[], None]:
-        """Have all statements fail from one of them on, as a disk that is full or broken would.
+    def fail_at(self, statement: int, count: int, reason: str) -> Callable[[], None]:
+        """Have statements fail from one of them on, as a disk that is full or broken would.
 
+        :param count: how many; a disk that is nearly full has room for a little.
         :returns: mends it.
         """
         engine = self.database.engine
@@ -206,7 +207,7 @@ class Machine:
         def broken(*_: object) -> None:
             nonlocal seen
             seen += 1
-            if seen >= statement:
+            if statement <= seen < statement + count:
                 raise OperationalError("", {}, sqlite3.OperationalError(reason))
 
         for name in ("before_cursor_execute", "commit"):

@@ -196,13 +196,16 @@ class Books(RuleBasedStateMachine):
         address=who,
         wish=st.sampled_from(list(Wish)),
         statement=st.integers(1, 60),
+        count=st.sampled_from([1, 2, 5, 10**9]),
         reason=st.sampled_from(DISK),
         looks=st.integers(0, 3),
     )
-    def sync_and_lose_the_disk(self, address: str, wish: Wish, statement: int, reason: str, looks: int) -> None:
+    def sync_and_lose_the_disk(
+        self, address: str, wish: Wish, statement: int, count: int, reason: str, looks: int
+    ) -> None:
         """From a statement on nothing can be written or read, until it is mended; nobody starts anything anew."""
         before = dict(self.found)
-        mend = self.machine.fail_at(statement, reason)
+        mend = self.machine.fail_at(statement, count, reason)
         self._ask(address, wish, settles=False)
         for _ in range(looks):
             self.machine.run(5)
