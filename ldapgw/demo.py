@@ -37,6 +37,7 @@ from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.wallclock import WallClock, steady
 
 TENANT = "acme"
 PHONE = "desk1"
@@ -73,7 +74,7 @@ def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
     outcome: list[Failure] = []
     _prepare(folder)
     try:
-        Deferred.fromCoroutine(_demo(_config(folder, used), used, say)).addErrback(_end, outcome)
+        Deferred.fromCoroutine(_demo(_config(folder, used), used, steady(reactor), say)).addErrback(_end, outcome)
         if not outcome:
             reactor.run()
     finally:
@@ -83,10 +84,10 @@ def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
     return 0
 
 
-async def _demo(settings: Config, ports: Ports, say: Callable[[str], None]) -> None:
+async def _demo(settings: Config, ports: Ports, clock: WallClock, say: Callable[[str], None]) -> None:
     say("Starting the sandbox, a stand-in for Google …")
     world = demo_world(
-        now=reactor.seconds,
+        now=clock.seconds,
         random=os.urandom,
         issuer=settings.google.issuer,
         redirect_uris=(settings.redirect_uri,),
@@ -94,7 +95,7 @@ async def _demo(settings: Config, ports: Ports, say: Callable[[str], None]) -> N
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
     say("Starting the gateway …")
-    gateway = makeService(settings, reactor)
+    gateway = makeService(settings, reactor, clock)
     gateway.begin()
     end_with(gateway)
     say(f"Connecting {ALICE} through the OAuth consent …")
@@ -105,7 +106,7 @@ async def _demo(settings: Config, ports: Ports, say: Callable[[str], None]) -> N
     database = Database(database_url(Path(settings.state_dir), settings.database))
     database.open()
     account = await _synced(database)
-    password = _add_phone(database, account)
+    password = _add_phone(database, account, clock.seconds())
     database.close()
     bind_dn = str(phone_dn(PHONE, naming_context(settings.tenant[0]).base))
     await deferLater(reactor, 2.0)  # the gateway notices the new phone within that time
@@ -141,11 +142,11 @@ async def _synced(database: Database) -> Account:
     raise UserError("the first sync did not end; this should not happen, please report it")
 
 
-def _add_phone(database: Database, account: Account) -> str:
+def _add_phone(database: Database, account: Account, now: float) -> str:
     password = credential.generate(os.urandom)
     hashed = credential.hash_password(password, os.urandom)
     with database.begin() as connection:
-        phones.add(connection, PhoneLogin(PHONE, TENANT, account.id, Numbers.VALUES, hashed, reactor.seconds()))
+        phones.add(connection, PhoneLogin(PHONE, TENANT, account.id, Numbers.VALUES, hashed, now))
     return password
 
 

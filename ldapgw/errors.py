@@ -33,6 +33,14 @@ class StoreError(UserError):
     """Raised when the database cannot be used: gone, unreadable, of another version, or its key does not fit."""
 
 
+class UnfitKey(StoreError):
+    """Raised when a stored secret was sealed under a key that we do not have; all else of the database can be used."""
+
+
+class DamagedStore(StoreError):
+    """Raised when the database's file holds nonsense: it gets better when another file takes its place, not before."""
+
+
 # --- Google ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from twisted.internet import reactor as installed
 
 from ldapgw.config import Config
+from ldapgw.deadline import end_in_time
 from ldapgw.logs import begin_logging
 from ldapgw.service import Gateway, makeService
+from ldapgw.wallclock import steady
 
 # Twisted's declaration of it lacks what every real one has.
 reactor: Any = installed
@@ -23,7 +25,7 @@ def run(config: Config) -> int:
     :returns: the exit status.
     :raises UserError: before anything is served, when something that is needed cannot be had.
     """
-    gateway = makeService(config, reactor)
+    gateway = makeService(config, reactor, steady(reactor))
     begin_logging(sys.stderr, config.log_format)
     gateway.begin()
     end_with(gateway)
@@ -45,6 +47,7 @@ def end_with(gateway: Gateway) -> None:
             # A handler may be interrupted by the next signal; what the reactor is asked to call waits its turn.
             signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
 
+    end_in_time(reactor)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     # Once the reactor runs: it sets handlers of its own when it starts.
     reactor.callLater(0, take_over)

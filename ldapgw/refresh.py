@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -16,16 +16,15 @@ from twisted.python.failure import Failure
 from ldapgw.errors import StoreError
 from ldapgw.publisher import Publisher
 from ldapgw.store import phones
+from ldapgw.store.database import prove
 from ldapgw.store.watch import Watch
-from ldapgw.store.worker import Store
+from ldapgw.store.watched import WatchedStore
 from ldapgw.sync.scheduler import SyncScheduler
 
 # A command's change takes effect within 2 seconds.
 LOOK_SECONDS = 1.0
 # When a phone was last seen is written this often at most; each bind would cost a disk's flush.
 SEEN_SECONDS = 5.0
-
-T = TypeVar("T")
 
 log = Logger()
 
@@ -41,7 +40,7 @@ class Refresher(Service):
         self,
         *,
         clock: IReactorTime,
-        store: Store,
+        store: WatchedStore,
         watch: Watch,
         publisher: Publisher,
         scheduler: SyncScheduler,
@@ -55,7 +54,6 @@ class Refresher(Service):
         self._scheduler = scheduler
         self._take_seen = take_seen
         self._tell_pages = tell_pages
-        self._problem = ""
         self._is_outdated = True
         self._seen: dict[str, tuple[float, str]] = {}
         self._timers = (
@@ -75,7 +73,7 @@ class Refresher(Service):
         now = self._clock.seconds()
         self._seen |= {name: (now, address) for name, address in self._take_seen().items()}
         if self._seen:
-            await self._guarded(lambda: self._store.run(phones.seen, dict(self._seen)))
+            await self._store.run(phones.seen, dict(self._seen))
             self._seen.clear()
 
     def startService(self) -> None:
@@ -93,12 +91,11 @@ class Refresher(Service):
         return self._quietly(self.write_seen).addBoth(lambda _: self._watch.close())
 
     async def _look(self) -> None:
-        await self._guarded(self._carry_over)
-
-    async def _carry_over(self) -> None:
         # The store's thread asks: SQLite's answer may wait for the disk.
-        changed = await self._store.run(lambda _: self._watch.changed())
-        if not changed and not self._is_outdated:
+        self._is_outdated = await self._store.run(lambda _: self._watch.changed()) or self._is_outdated
+        if self._store.in_trouble and not await self._is_mended():
+            return
+        if not self._is_outdated:
             return
         # Before the work: what changes meanwhile has to be looked at again.
         self._is_outdated = False
@@ -110,19 +107,17 @@ class Refresher(Service):
             self._is_outdated = True
             raise
 
-    async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Work with the database; trouble with it is one line in the log, however long it lasts, and so is its end."""
-        try:
-            result = await work()
-        except StoreError as error:
-            if self._problem != str(error):
-                self._problem = str(error)
-                log.error("{problem}; phones are served from memory", problem=self._problem)
-            raise
-        if self._problem:
-            self._problem = ""
-            log.info("the database can be used again")
-        return result
+    async def _is_mended(self) -> bool:
+        """Whether the database can be used again; that it can be read is not enough.
+
+        :raises StoreError: when it cannot.
+        """
+        if self._store.is_damaged and not self._is_outdated:
+            return False
+        await self._store.run(prove, thoroughly=self._store.is_damaged)
+        self._store.is_well()
+        self._is_outdated = True
+        return True
 
     def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         """What a timer calls: the next turn comes whatever became of this one."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -45,6 +46,7 @@ from ldapgw.renewal import Renewal
 from ldapgw.searchnotes import SearchNotes
 from ldapgw.state import State
 from ldapgw.store.watch import Watch
+from ldapgw.store.watched import WatchedStore
 from ldapgw.store.worker import StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.revoker import Revoker
@@ -99,32 +101,33 @@ class Gateway(MultiService):
         self._state.close()
 
 
-def makeService(config: Config, reactor: Any) -> Gateway:
+def makeService(config: Config, reactor: Any, wall: IReactorTime) -> Gateway:
     """A gateway by its configuration, with the stored contacts loaded: they are served from the start.
 
+    :param wall: the time of day; what `reactor` says may be another time, that nobody sets.
     :raises UserError: when the state, the certificate or an endpoint cannot be used.
     """
     state = State(Path(config.state_dir), config.database)
     try:
-        return _assemble(config, reactor, state)
+        return _assemble(config, reactor, wall, state)
     except BaseException:
         state.close()
         raise
 
 
-def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
+def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) -> Gateway:
     make_room(config.ldap.max_connections)
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
     work_process = OffProcess(reactor)
-    store = StoreWorker(state.database, store_thread)
+    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
-    oauth = OAuth(http, endpoints, reactor)
+    oauth = OAuth(http, endpoints, wall)
 
     offered = features(tls=tls is not None)
-    watch = PhoneWatch({tenant.name: tenant.base_dn for tenant in config.tenant}, reactor.seconds)
+    watch = PhoneWatch({tenant.name: tenant.base_dn for tenant in config.tenant}, wall.seconds)
     catalog = Catalog(Served(Dit((), offered)), {each.name: each.anonymous_networks.hold for each in config.tenant})
     publisher = Publisher(
         store=store,
@@ -140,15 +143,15 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         store=store,
         vault=state.vault,
         oauth=oauth,
-        people=People(http, endpoints, reactor, Aside(work_thread, work_process)),
+        people=People(http, endpoints, wall, Aside(work_thread, work_process)),
         tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
         run_off_thread=work_thread,
         folder=Path(config.state_dir),
-        now=reactor.seconds,
+        now=wall.seconds,
         note_progress=progress.note,
     )
     scheduler = SyncScheduler(
-        clock=reactor,
+        clock=wall,
         store=store,
         job=job,
         publish=publisher.refresh,
@@ -157,14 +160,14 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         random=SystemRandom().random,
     )
     revoker = Revoker(
-        clock=reactor,
+        clock=wall,
         store=store,
         vault=state.vault,
         oauth=oauth,
         clients={tenant.name: _client(tenant) for tenant in config.tenant},
     )
     refresher = Refresher(
-        clock=reactor,
+        clock=wall,
         store=store,
         watch=Watch(state.database),
         publisher=publisher,
@@ -173,7 +176,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         tell_pages=AccountWatch(store, live).look,
     )
     notes = SearchNotes(
-        clock=reactor,
+        clock=wall,
         store=store,
         take_fresh=watch.searches.take_fresh,
         login_of=watch.bind_dn,
@@ -187,11 +190,11 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         vault=state.vault,
         oauth=oauth,
         endpoints=endpoints,
-        clock=reactor,
+        clock=wall,
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
-        certificate_ends=lambda: tls.pair.lifetime.near_end(reactor.seconds()) if tls else None,
+        certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
         phones=_phone_gate(config, watch, Trust(tls, work_thread)),
         live=live,
@@ -199,7 +202,7 @@ def _assemble(config: Config, reactor: Any, state: State) -> Gateway:
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
     listeners = _listeners(config, reactor, catalog, gate, tls, watch)
-    renewals = [Renewal(clock=reactor, contexts=tls, run_off_thread=work_thread)] if tls else []
+    renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)

@@ -12,8 +12,10 @@ from twisted.internet import reactor
 from twisted.python.usage import Options as UsageOptions
 
 from ldapgw.config import DEFAULT_FILE, Config, load
+from ldapgw.deadline import end_in_time
 from ldapgw.errors import UserError
 from ldapgw.service import makeService as makeGateway
+from ldapgw.wallclock import steady
 
 
 class Options(UsageOptions):
@@ -63,8 +65,9 @@ def makeService(options: Options) -> FrontDoor:
     :raises SystemExit: when something that is needed cannot be had, once that is told.
     """
     door = FrontDoor(is_daemon=options.is_daemon)
+    end_in_time(reactor)
     with _plainly():
-        makeGateway(options.config, reactor).setServiceParent(door)
+        makeGateway(options.config, reactor, steady(reactor)).setServiceParent(door)
     return door
 
 

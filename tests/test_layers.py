@@ -74,6 +74,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "sandbox": ({"errors"}, {"klein", "jinja2", "markupsafe", "twisted", "treq", "msgspec"}),
     "state": ({"errors", "lock", "store"}, {"sqlalchemy"}),
+    "deadline": (set(), {"twisted"}),
     "descriptors": (set(), {"twisted"}),
     "listener": ({"complaints", "descriptors", "errors"}, {"twisted", "zope"}),
     "certificate": (set(), {"cryptography"}),
@@ -83,6 +84,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
     "offprocess": ({"errors"}, {"twisted"}),
+    "wallclock": (set(), {"twisted", "zope"}),
 }
 # These put the rest together and may import all of it.
 ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}

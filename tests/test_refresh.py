@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from twisted.logger import globalLogPublisher
 
 from ldapgw import credential
-from ldapgw.errors import StoreError
+from ldapgw.offthread import OffThread
 from ldapgw.refresh import LOOK_SECONDS, SEEN_SECONDS, Refresher
 from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.watch import Watch
+from ldapgw.store.watched import WatchedStore
 from tests.sync.stage import NOW, Stage
 
 
@@ -41,6 +45,9 @@ class Scene(Stage):
 
     def new_database(self) -> Database:
         return Database(f"sqlite:///{self.path}")
+
+    def new_store(self, at_once: OffThread) -> WatchedStore:
+        return WatchedStore(super().new_store(at_once), self.clock.seconds)
 
     def take_seen(self) -> dict[str, str]:
         seen, self.seen = self.seen, {}
@@ -127,7 +134,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     scene.seen = {"desk1": "192.0.2.1"}
     for _ in range(100):
         scene.clock.advance(LOOK_SECONDS)
-    trouble = f"{scene.path}: cannot be used: No such file or directory; phones are served from memory"
+    trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
     assert scene.logged == [trouble]
     assert "desk1" in scene.catalog.served.logins
     away.rename(scene.path)
@@ -168,22 +175,22 @@ def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
 
 def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
     """A change is not forgotten because the database was in trouble just then."""
-    real = scene.publisher.refresh
     failed: list[int] = []
 
-    async def in_trouble() -> None:
-        failed.append(1)
-        raise StoreError("ldapgw.db: cannot be used: disk I/O error")
+    def broken(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM phone" in statement:
+            failed.append(1)
+            raise OperationalError(statement, {}, sqlite3.OperationalError("disk I/O error"))
 
-    scene.publisher.refresh = in_trouble  # type: ignore[method-assign]
+    event.listen(scene.database.engine, "before_cursor_execute", broken)
     add_phone(scene)
     scene.refresher.look_now()
     scene.clock.advance(LOOK_SECONDS)
     assert len(failed) == 2
-    scene.publisher.refresh = real  # type: ignore[method-assign]
+    event.remove(scene.database.engine, "before_cursor_execute", broken)
     scene.clock.advance(LOOK_SECONDS)
     assert "desk1" in scene.catalog.served.logins
     assert scene.logged == [
-        "ldapgw.db: cannot be used: disk I/O error; phones are served from memory",
+        f"{scene.path}: cannot be used: disk I/O error; phones are served from memory",
         "the database can be used again",
     ]

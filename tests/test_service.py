@@ -50,7 +50,7 @@ def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
         "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example"}],
     }
-    gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor)
+    gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor, reactor)
     gateway.privilegedStartService()
     yield gateway
     gateway.stopService()

@@ -16,7 +16,7 @@ import click
 from ldapgw import __version__
 from ldapgw.errors import GoogleError, UserError
 
-# In the order in which a newcomer needs them; the module holds a command of that name.
+# In the order in which a newcomer needs them; the module holds a command of that name, with "_" for "-".
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
@@ -30,6 +30,9 @@ _MODULES = {
     "lookup": "lookup",
     "explain": "explain",
     "export": "export",
+    "backup": "backup",
+    "restore": "backup",
+    "rotate-key": "backup",
 }
 
 # What a shell gives for a command that Ctrl-C has ended: 128 and the signal's number.
@@ -47,7 +50,7 @@ class Commands(click.Group):
         """See `click.Group`."""
         if cmd_name not in _MODULES:
             return None
-        command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

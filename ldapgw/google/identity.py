@@ -67,7 +67,7 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
     if claims.azp != client_id and (claims.azp or not isinstance(claims.aud, str)):
         raise BadResponse("id_token for another party")
     if claims.exp + SKEW <= now:
-        raise BadResponse("id_token expired")
+        raise BadResponse("id_token expired: check the machine's clock")
     if nonce is not None and not hmac.compare_digest(claims.nonce.encode(), nonce.encode()):
         raise BadResponse("id_token of another flow")
     if not (_SUB.fullmatch(claims.sub) and _WORD.fullmatch(claims.email) and _WORD.fullmatch(claims.hd)):

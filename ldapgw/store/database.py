@@ -7,6 +7,8 @@ acknowledged survives a power cut.
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -22,19 +24,41 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
-from ldapgw.errors import StoreError
+from ldapgw.errors import DamagedStore, StoreError
 
 # A command and the gateway may want to write at the same time; each writes for milliseconds.
 BUSY_SECONDS = 10
+# How long one try to begin waits.  Once all of them have failed there is one for each transaction, until one works:
+# what stands behind it is not to wait for its own ten seconds.
+TRY_SECONDS = 0.25
+
+# What to do about it, by SQLite's primary result code (sqlite.org/rescode.html).
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on the disk",
+    sqlite3.SQLITE_IOERR: "look at the disk: it is full, or it fails",
+    sqlite3.SQLITE_BUSY: "another program keeps it locked; end that one",
+    sqlite3.SQLITE_READONLY: "let this user write to the file and to its folder",
+    sqlite3.SQLITE_CANTOPEN: "let this user read and write the file and its folder",
+    sqlite3.SQLITE_CORRUPT: "put a backup back: ldapgw restore FILE",
+    sqlite3.SQLITE_NOTADB: "put a backup back: ldapgw restore FILE",
+}
+# The same by errno, which are other numbers.
+_ADVICE_ON_FILES = {
+    errno.ENOENT: "put it back",
+    errno.EACCES: "let this user read and write the file and its folder",
+}
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
     """An open database.
 
     :param url: SQLAlchemy's; ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
+    :param keeps_copies: of a database that is upgraded, as it was before.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
+        self._keeps_copies = keeps_copies
         try:
             self._engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
@@ -42,6 +66,8 @@ class Database:
         self._path = Path(self._engine.url.database) if self._engine.url.database else None
         self._file: tuple[int, int] | None = None
         self._name = str(self._path or "the database")
+        self._is_locked = False
+        event.listen(self._engine, "begin", self._begin)
 
     def open(self) -> None:
         """Create the database or bring it up to date; a copy is kept of one that is upgraded.
@@ -123,18 +149,56 @@ class Database:
         return revision
 
     def _keep_copy(self, revision: str | None) -> None:
-        if revision is None or not self._path:
+        if revision is None or not self._path or not self._keeps_copies:
             return
         kept = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
         kept.touch(mode=0o600)
         with closing(sqlite3.connect(self._path)) as old, closing(sqlite3.connect(kept)) as copy:
             old.backup(copy)
 
-    def _trouble(self, error: Exception) -> StoreError:
+    def _begin(self, connection: Connection) -> None:
+        """Take the write lock at once: a transaction that reads first and then writes could not wait for it."""
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return
+        tries = 1 if self._is_locked else math.ceil(BUSY_SECONDS / TRY_SECONDS)
+        for left in reversed(range(tries)):
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except DBAPIError as error:
+                self._is_locked = _code(error) == sqlite3.SQLITE_BUSY
+                if not left or not self._is_locked:
+                    raise
+            else:
+                self._is_locked = False
+                return
+
+    def _trouble(self, error: DBAPIError | OSError) -> StoreError:
         if isinstance(error, OSError):
-            return StoreError(f"{self._name}: cannot be used: {error.strerror}")
-        reason = str(getattr(error, "orig", "")).partition("\n")[0]
-        return StoreError(f"{self._name}: cannot be used: {reason}")
+            kind, reason, advice = StoreError, error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
+        else:
+            kind = DamagedStore if _code(error) in _DAMAGE else StoreError
+            reason, advice = str(error.orig).partition("\n")[0], _ADVICE.get(_code(error))
+        return kind(f"{self._name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
+
+
+def prove(connection: Connection, *, thoroughly: bool) -> None:
+    """Write something, as a try; fails where that cannot be done.
+
+    :param thoroughly: look at all that is stored too, which takes a while.
+    :raises DamagedStore: when what is stored is damaged.
+    """
+    if thoroughly:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            name = connection.engine.url.database or "the database"
+            raise DamagedStore(f"{name}: is damaged; {_ADVICE[sqlite3.SQLITE_CORRUPT]}")
+    # Writes a page, though it changes nothing.
+    connection.exec_driver_sql("PRAGMA user_version = 0")
+
+
+def _code(error: DBAPIError) -> int:
+    """SQLite's primary result code (its lowest octet)."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 
 def revisions() -> tuple[str, ...]:
@@ -176,7 +240,6 @@ def _engine(url: str) -> Engine:
         **memory,
     )
     event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -185,9 +248,4 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin(connection: Connection) -> None:
-    """Take the write lock at once: a transaction that reads first and then writes could not wait for it."""
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA busy_timeout = {TRY_SECONDS * 1000:.0f}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, not_, select, update
 
 from ldapgw.store.tables import consent_flow, sign_in
 from ldapgw.store.vault import Vault
@@ -52,7 +52,7 @@ class Flow:
 
 def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
     """Remember a consent that a browser begins; those that were never ended are forgotten."""
-    connection.execute(delete(consent_flow).where(consent_flow.c.created_at < now - FLOW_SECONDS))
+    connection.execute(delete(consent_flow).where(not_(_is_recent(now))))
     connection.execute(
         insert(consent_flow).values(
             state=_digest(state),
@@ -73,7 +73,7 @@ def take_flow(connection: Connection, vault: Vault, state: str, browser: str, no
         .where(
             consent_flow.c.state == _digest(state),
             consent_flow.c.browser == _digest(browser),
-            consent_flow.c.created_at >= now - FLOW_SECONDS,
+            _is_recent(now),
         )
         .returning(consent_flow.c.tenant, consent_flow.c.purpose, consent_flow.c.nonce, consent_flow.c.verifier)
     )
@@ -123,8 +123,10 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
     ).first()
     if row is None:
         return None
-    if seen and now - row.seen_at > 60:  # once a minute is enough, and spares the disk
-        connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(seen_at=now))
+    # Once a minute is enough, and spares the disk.  Where the clock was set back, time counts from now on.
+    if seen and not 0 <= now - row.seen_at <= 60:
+        values = {"seen_at": now, "created_at": min(row.created_at, now)}
+        connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(values))
     return SignIn(row.tenant, row.sub, row.address)
 
 
@@ -137,6 +139,11 @@ def tenant_of(connection: Connection, token: str) -> str | None:
 def sign_out(connection: Connection, token: str) -> None:
     """Forget a cookie."""
     connection.execute(delete(sign_in).where(sign_in.c.token == _digest(token)))
+
+
+def _is_recent(now: float) -> ColumnElement[bool]:
+    """Whether a consent began within the last minutes; one that began later than now was begun by another clock."""
+    return consent_flow.c.created_at.between(now - FLOW_SECONDS, now + FLOW_SECONDS)
 
 
 def _digest(secret: str) -> str:

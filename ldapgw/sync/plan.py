@@ -67,8 +67,11 @@ def make_plan(source: Source, stored: Mapping[str, Mark], items: Iterable[Item],
     """
     found: dict[str, _Heard] = {}
     gone: dict[str, None] = {}
+    # One who got a new name and then went, or got another, was never heard of under the name that is stored.
+    known_as: set[str] = set()
     nameless = 0
     for at, item in enumerate(items):
+        known_as.add(item.source_id)
         for uid in (*item.previous, *([] if item.record else [item.uid])):
             found.pop(uid, None)
             gone[uid] = None
@@ -80,9 +83,9 @@ def make_plan(source: Source, stored: Mapping[str, Mark], items: Iterable[Item],
             mark = Mark(item.source_id, item.record.digest, served=item.record.content is not None)
             found[uid] = _Heard(at, mark)
             gone.pop(uid, None)
-    moved = {heard.mark.source_id for heard in found.values() if heard.mark.source_id}
+    known_as.discard("")
     for uid, mark in stored.items():
-        if uid not in found and (full or mark.source_id in moved):
+        if uid not in found and (full or mark.source_id in known_as):
             gone[uid] = None
     before, lost = _losses(stored, found) if full else (0, 0)
     return Plan(

@@ -24,7 +24,7 @@ from ldapgw.sync import retry
 from ldapgw.sync.circuit import Circuit
 from ldapgw.sync.job import SyncJob
 
-# The most that Google can ask us to wait; a plan that lies further ahead is none (a clock that was wrong).
+# The most that Google can ask us to wait.
 LONGEST_WAIT = 86400.0
 # Accounts that waited for one thing come one after the other, within this time.
 SPREAD_SECONDS = 60.0
@@ -54,7 +54,6 @@ class _Outcome:
     """How a sync ended: seconds to the next one, None for not before a person acts."""
 
     wait: float | None
-    changed: bool = False
 
 
 class SyncScheduler(Service):
@@ -90,6 +89,7 @@ class SyncScheduler(Service):
 
     async def refresh(self) -> None:
         """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
+        idle = {account_id for account_id, loop in self._loops.items() if loop.run is None}
         everyone = await self._store.run(accounts.read_all, counted=False)
         found = {one.id: one for one in everyone if one.connected and self._job.serves(one.tenant)}
         if not self.running:
@@ -97,7 +97,7 @@ class SyncScheduler(Service):
         for account_id in self._loops.keys() - found.keys():
             self._stop(account_id)
         for account in found.values():
-            self._attend(account)
+            self._attend(account, interrupted=account.syncing and account.id in idle)
 
     def stopService(self) -> Deferred[list[None]]:
         """Abandon what is under way; nothing of it was written, and the next start begins with it."""
@@ -107,7 +107,11 @@ class SyncScheduler(Service):
             self._stop(account_id)
         return gatherResults(runs, consumeErrors=True)
 
-    def _attend(self, account: Account) -> None:
+    def _attend(self, account: Account, *, interrupted: bool) -> None:
+        """Start the account's timer if it has to be.
+
+        :param interrupted: its last sync could not even be noted to have ended.
+        """
         loop = self._loops.get(account.id)
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
@@ -119,10 +123,12 @@ class SyncScheduler(Service):
             loop.queued.cancel()  # it gets a place among those that somebody waits for
         if loop.run is not None:
             return
-        if account.wish is not None:
+        if account.wish is not None or interrupted:
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
-            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), LONGEST_WAIT))
+            # A plan that lies further ahead was made by a clock that was wrong.
+            longest = retry.after_success(self._interval, 1.0) if account.trouble is None else LONGEST_WAIT
+            self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, loop: _Loop, wait: float) -> None:
         if loop.timer.running:
@@ -157,15 +163,13 @@ class SyncScheduler(Service):
         try:
             outcome = await self._in_place(account_id, loop)
         except StoreError as error:
-            # Whoever looks at the database says so once, for all accounts.
+            # The store says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
         if outcome.wait is None:
             loop.timer.stop()
         else:
             self._wait(loop, outcome.wait)
-        if outcome.changed:
-            await self._publish()
 
     async def _in_place(self, account_id: int, loop: _Loop) -> _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
@@ -218,12 +222,15 @@ class SyncScheduler(Service):
             changed = await self._directory(account, full=full, accept_shrink=accept) or changed
         if before.is_open and not after.is_open:
             await self._closed(account.tenant)
+        if changed:
+            # Before it is said that the sync went well: who hears that looks at a phone.
+            await self._publish()
         if error is not None:
-            return _Outcome(await self._failed(account, error), changed)
+            return _Outcome(await self._failed(account, error))
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(accounts.end_sync, account, now, now + wait)
-        return _Outcome(wait, changed)
+        return _Outcome(wait)
 
     async def _own(self, account: Account, *, full: bool, accept_shrink: bool) -> tuple[Exception | None, bool]:
         """Sync the account's own sources: what went wrong, and whether contacts have changed."""

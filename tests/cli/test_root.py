@@ -28,6 +28,9 @@ COMMANDS = [
     "lookup",
     "explain",
     "export",
+    "backup",
+    "restore",
+    "rotate-key",
 ]
 
 
@@ -139,7 +142,8 @@ def test_a_damaged_database_is_one_line(gateway: Gateway, command: str) -> None:
     gateway.state_dir.mkdir(mode=0o700)
     (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 100)
     lines = gateway.refused(*command.split())
-    assert lines == f"{gateway.state_dir / 'ldapgw.db'}: cannot be used: file is not a database\n"
+    told = "cannot be used: file is not a database; put a backup back: ldapgw restore FILE"
+    assert lines == f"{gateway.state_dir / 'ldapgw.db'}: {told}\n"
 
 
 def test_a_state_folder_that_everybody_sees_is_refused(gateway: Gateway) -> None:

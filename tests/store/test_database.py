@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, insert, text
+from sqlalchemy import Connection, create_engine, event, insert, text
 
-from ldapgw.errors import StoreError
+from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import contacts, phones, tables
-from ldapgw.store.database import Database, _alembic, prepare_state_dir
+from ldapgw.store.database import Database, _alembic, prepare_state_dir, prove
 from ldapgw.store.watch import Watch
 from tests.store.test_phones import DESK, NOW
 
@@ -124,7 +124,9 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StoreError) as caught:
         opened(path)
-    assert caught.value.problems == (f"{path}: cannot be used: file is not a database",)
+    assert caught.value.problems == (
+        f"{path}: cannot be used: file is not a database; put a backup back: ldapgw restore FILE",
+    )
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -180,6 +182,60 @@ def test_a_locked_database_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(StoreError, match="cannot be used: database is locked"), database.begin():
             pass
         other.execute("ROLLBACK")
+    database.close()
+
+
+def test_a_lock_that_goes_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once no try of a whole wait has worked, the next transactions try once, until one works."""
+    monkeypatch.setattr("ldapgw.store.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("ldapgw.store.database.TRY_SECONDS", 0.01)
+    database = opened(tmp_path / "ldapgw.db")
+    other = sqlite3.connect(tmp_path / "ldapgw.db", isolation_level=None)
+    tries: list[str] = []
+    ended_at = 0
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        tries.append(statement)
+        if len(tries) == ended_at:
+            other.execute("ROLLBACK")
+
+    def attempt() -> int:
+        tries.clear()
+        with suppress(StoreError), database.begin():
+            pass
+        return tries.count("BEGIN IMMEDIATE")
+
+    event.listen(database.engine, "before_cursor_execute", count)
+    other.execute("BEGIN IMMEDIATE")
+    assert [attempt(), attempt()] == [5, 1]
+    other.execute("ROLLBACK")
+    assert attempt() == 1
+    other.execute("BEGIN IMMEDIATE")
+    ended_at = 3
+    assert attempt() == 3
+    other.close()
+    database.close()
+
+
+def test_a_try_to_write_writes(tmp_path: Path) -> None:
+    """And changes nothing; damage is found where it is looked for."""
+    path = tmp_path / "ldapgw.db"
+    database = opened(path)
+    watch = Watch(database)
+    watch.changed()
+    with database.begin() as connection:
+        before = connection.exec_driver_sql("SELECT * FROM sqlite_schema").all()
+        prove(connection, thoroughly=True)
+    with database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT * FROM sqlite_schema").all() == before
+    assert watch.changed()
+    watch.close()
+    database.close()
+    page = path.read_bytes()[4096:8192]
+    path.write_bytes(path.read_bytes().replace(page, b"\xff" * 4096))
+    told = f"^{path}: is damaged; put a backup back: ldapgw restore FILE$"
+    with pytest.raises(DamagedStore, match=told), database.begin() as connection:
+        prove(connection, thoroughly=True)
     database.close()
 
 

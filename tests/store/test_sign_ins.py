@@ -12,6 +12,7 @@ from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, 
 from ldapgw.store.vault import Vault
 
 NOW = 1_800_000_000.0
+DAY = 86400.0
 FLOW = Flow("acme", "connect", "nonce-1", "verifier-1")
 ALICE = SignIn("acme", "sub-1", "alice@acme.example")
 
@@ -37,6 +38,25 @@ def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: Vault) -
     assert sign_ins.take_flow(connection, vault, "late", "browser", NOW + FLOW_SECONDS + 1) is None
     sign_ins.begin_flow(connection, vault, "new", "browser", FLOW, NOW + FLOW_SECONDS + 1)
     assert len(connection.execute(select(tables.consent_flow)).all()) == 1
+
+
+def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, vault: Vault) -> None:
+    """In either direction: one begins anew; none is good for longer than it was meant to be."""
+    for jump in (-DAY, DAY):
+        sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
+        assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + jump) is None
+        sign_ins.begin_flow(connection, vault, "new", "browser", FLOW, NOW + jump)
+        assert len(connection.execute(select(tables.consent_flow)).all()) == 1
+        assert sign_ins.take_flow(connection, vault, "new", "browser", NOW + jump) == FLOW
+
+
+def test_a_clock_that_is_set_back_makes_no_sign_in_longer(connection: Connection) -> None:
+    """Silence and the week count from then on."""
+    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
+    assert sign_ins.signed_in(connection, "token", "acme", NOW - DAY) == ALICE
+    assert sign_ins.signed_in(connection, "token", "acme", NOW - DAY + IDLE_SECONDS + 1) is None
+    [row] = connection.execute(select(tables.sign_in)).all()
+    assert (row.created_at, row.seen_at) == (NOW - DAY, NOW - DAY)
 
 
 def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: Vault) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from ldapgw.errors import StoreError
-from ldapgw.store.vault import Vault
+from ldapgw.errors import StoreError, UnfitKey
+from ldapgw.store.vault import Vault, new_key, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
@@ -24,13 +24,29 @@ def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
 
 def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
     """A key can be replaced while secrets are sealed under the old one."""
-    path = tmp_path / "key"
-    old = Vault.open(path, create=True)
-    path.write_bytes(Fernet.generate_key() + b"\n" + path.read_bytes())
-    both = Vault.open(path, create=False)
+    first, second = Fernet.generate_key(), Fernet.generate_key()
+    old, both = Vault([first]), Vault([second, first])
     assert both.unseal(old.seal("hush")) == "hush"
-    with pytest.raises(StoreError, match="does not fit the key file"):
-        old.unseal(both.seal("hush"))
+    assert Vault([second]).unseal(both.reseal(old.seal("hush"))) == "hush"
+    for use in (old.unseal, old.reseal):
+        with pytest.raises(UnfitKey, match="does not fit the key file"):
+            use(both.seal("hush"))
+
+
+def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
+    """At the next use; what the file had before still unseals, and is all there is while it cannot be read."""
+    path = tmp_path / "key"
+    vault = Vault.open(path, create=True)
+    before = vault.seal("before")
+    write_keys(path, [new_key()])
+    after = vault.seal("after")
+    assert Vault.open(path, create=False).unseal(after) == "after"
+    for lose in (lambda: path.chmod(0o644), lambda: path.write_text("not a key"), path.unlink):
+        lose()
+        assert (vault.unseal(before), vault.unseal(after)) == ("before", "after")
+        vault.seal("lost")
+    write_keys(path, [new_key()])
+    assert Vault.open(path, create=False).unseal(vault.seal("again")) == "again"
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:

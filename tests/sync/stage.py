@@ -39,7 +39,7 @@ from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
 from ldapgw.store.tables import contact
 from ldapgw.store.vault import Vault
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.results import result_of
@@ -123,7 +123,7 @@ class Stage:
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.vault = Vault([Fernet.generate_key()])
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
-        self.store = StoreWorker(self.database, at_once)
+        self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Served(Dit((), features)), {})
         self.publisher = Publisher(
@@ -151,6 +151,9 @@ class Stage:
 
     def new_database(self) -> Database:
         return Database("sqlite://")
+
+    def new_store(self, at_once: OffThread) -> Store:
+        return StoreWorker(self.database, at_once)
 
     def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
         return SyncScheduler(

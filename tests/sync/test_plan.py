@@ -57,6 +57,12 @@ CASES = {
         Plan(CONTACTS, gone=("c1",), before=2, lost=1),
     ),
     "not swept by a delta": (stored("c1", "c2"), [item("c2")], False, Plan(CONTACTS)),
+    "moved and deleted before anybody was told of the new name": (
+        stored("c1", "c3"),
+        [replace(deleted("c2"), source_id="s-c1")],
+        False,
+        Plan(CONTACTS, gone=("c1",)),
+    ),
     "deleted by a delta": (stored("c1"), [deleted("c1")], False, Plan(CONTACTS, gone=("c1",))),
     "deleted and never known": ({}, [deleted("c1")], False, Plan(CONTACTS)),
     "deleted, then there again": (

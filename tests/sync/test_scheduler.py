@@ -64,6 +64,51 @@ def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
     assert (account.attempts, account.trouble, account.wish) == (1, None, None)
 
 
+def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) -> None:
+    """Whoever waits for the end of a sync looks at a phone next."""
+    seen: list[tuple[float | None, list[str]]] = []
+
+    async def publish() -> None:
+        await stage.publisher.refresh()
+        seen.append((stage.account().last_sync, stage.served()))
+
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.connect()
+    stage.scheduler._publish = publish
+    refresh(stage)
+    assert seen == [(None, ["Ada Riese"])]
+    assert stage.account().last_sync == NOW
+
+
+def test_a_sync_whose_end_could_not_be_noted_begins_anew(stage: Stage) -> None:
+    """As soon as somebody looks; one that is under way goes on."""
+    account = stage.connect()
+    refresh(stage)
+    synced(stage)
+    with stage.database.begin() as connection:
+        accounts.begin_sync(connection, account.id)
+    refresh(stage)
+    assert synced(stage) == 1
+    assert not stage.account().syncing
+    stage.world.faults.inject("broken_silence", path=CONNECTIONS)
+    stage.clock.advance(INTERVAL)
+    assert (stage.account().syncing, synced(stage)) == (True, 1)
+    refresh(stage)
+    assert synced(stage) == 0
+
+
+def test_a_plan_that_another_clock_has_made_is_not_waited_for(stage: Stage) -> None:
+    """The next sync comes after an interval at the latest."""
+    account = stage.connect()
+    with stage.database.begin() as connection:
+        begun = accounts.begin_sync(connection, account.id)
+        assert begun is not None
+        accounts.end_sync(connection, begun, NOW, NOW + 10 * 86400)
+    refresh(stage)
+    stage.clock.advance(INTERVAL * 1.1)
+    assert synced(stage) == 1
+
+
 def test_then_at_each_interval(stage: Stage) -> None:
     """And not in between, however often somebody looks."""
     stage.connect()

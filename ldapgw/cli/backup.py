@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""``backup``, ``restore`` and ``rotate-key``: the database and its key, beside a gateway that runs or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ldapgw.cli.options import pass_site
+from ldapgw.cli.output import print_line
+from ldapgw.cli.site import Site, is_missing
+from ldapgw.errors import UserError
+from ldapgw.lock import holder
+from ldapgw.store.backup import back_up
+from ldapgw.store.backup import restore as put_back
+from ldapgw.store.database import prepare_state_dir
+from ldapgw.store.rotation import rotate
+from ldapgw.store.vault import Vault, new_key
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_site
+def backup(site: Site, file: Path) -> None:
+    """Copy the database into FILE, consistent while the gateway runs.
+
+    A file of that name is replaced.  The key is not in it.
+    """
+    database = _database_file(site)
+    if is_missing(database):
+        raise UserError(f"{database}: there is no database yet")
+    back_up(database, file)
+    size = file.stat().st_size / (1 << 20)
+    print_line(f"The database is in {file} ({size:.1f} MiB). Its key is not; keep a copy of {site.key_file} elsewhere.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_site
+def restore(site: Site, file: Path) -> None:
+    """Put a backup back: accounts, contacts and phones are as they are in FILE.
+
+    A running gateway goes on with them.  What there was is kept beside the database.
+    """
+    database = _database_file(site)
+    prepare_state_dir(site.state_dir)
+    put_back(file, database, Vault.open(site.key_file, create=False))
+    running = holder(site.state_dir) is not None
+    ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."
+    print_line(f"{file} is restored{ending}")
+
+
+@click.command()
+@pass_site
+def rotate_key(site: Site) -> None:
+    """Encrypt every secret under a new key; a running gateway goes on with it.
+
+    Backups from before need the key from before.
+    """
+    with site.open_store() as database:
+        count = rotate(database, site.key_file, new_key())
+    print_line(f"{count} secrets are encrypted under a new key in {site.key_file}; keep a copy of it elsewhere.")
+
+
+def _database_file(site: Site) -> Path:
+    """:raises UserError: for a database that is not SQLite's."""
+    if site.database_file is None:
+        raise UserError("database: is not SQLite's; use the tools that came with it")
+    return site.database_file

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Backup, restore and a new key, from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ldapgw.store import accounts
+from ldapgw.store.vault import Vault, read_keys
+from tests.cli.conftest import Gateway
+
+ALICE = "alice@acme.example"
+
+
+def test_there_and_back(gateway: Gateway) -> None:
+    """A phone that was removed is there again; the gateway that runs is spoken of."""
+    gateway.connect(ALICE)
+    gateway.run("phones", "add", "desk1", "--account", ALICE)
+    backup = gateway.folder / "monday.db"
+    said = gateway.run("backup", str(backup))
+    assert said.exit_code == 0
+    assert said.stdout.startswith(f"The database is in {backup} (")
+    assert str(gateway.state_dir / "ldapgw.key") in said.stdout
+    gateway.run("phones", "remove", "desk1")
+    said = gateway.run("restore", str(backup))
+    assert (said.exit_code, said.stdout) == (0, f"{backup} is restored; start the gateway.\n")
+    assert [phone["name"] for phone in gateway.json("phones", "list")] == ["desk1"]
+    with gateway.running():
+        said = gateway.run("restore", str(backup))
+        assert said.stdout == f"{backup} is restored; the gateway serves it within 2 seconds.\n"
+
+
+def test_a_new_machine(gateway: Gateway) -> None:
+    """The key file first: without it the consents in the backup cannot be read."""
+    gateway.connect(ALICE)
+    backup, key = gateway.folder / "monday.db", gateway.state_dir / "ldapgw.key"
+    gateway.run("backup", str(backup))
+    kept = key.read_bytes()
+    for path in gateway.state_dir.iterdir():
+        path.unlink()
+    gateway.state_dir.rmdir()
+    assert "the key file is missing" in gateway.refused("restore", str(backup))
+    key.write_bytes(kept)
+    key.chmod(0o600)
+    assert gateway.run("restore", str(backup)).exit_code == 0
+    assert [account["account"] for account in gateway.json("accounts")] == [ALICE]
+
+
+def test_a_new_key(gateway: Gateway) -> None:
+    """What was sealed is there, under a key that was not there before."""
+    account_id = gateway.connect(ALICE)
+    before = read_keys(gateway.state_dir / "ldapgw.key")
+    said = gateway.run("rotate-key")
+    assert said.stdout.startswith("2 secrets are encrypted under a new key in ")
+    after = read_keys(gateway.state_dir / "ldapgw.key")
+    assert (len(after), after == before) == (1, False)
+    with gateway.begin() as connection:
+        held = accounts.tokens(connection, Vault(after), account_id)
+    assert held is not None
+    assert held.refresh_token == f"rt-{ALICE}"
+
+
+def test_where_nothing_is_there_nothing_is_made(gateway: Gateway, tree: Callable[[], dict[str, bytes]]) -> None:
+    """One line each."""
+    before = tree()
+    assert "there is no database yet" in gateway.refused("backup", str(gateway.folder / "x.db"))
+    assert "the key file is missing" in gateway.refused("rotate-key")
+    assert tree() == before

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Takes somebody through the page and the consent, in a process of its own: a reactor is run once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.web.client import Agent
+
+from ldapgw.sandbox.browser import consent
+
+
+async def _visit(reactor: Any, page: str, account: str) -> None:
+    visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=account)
+    assert (visit.status, visit.url) == (200, page), visit
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *given: Deferred.fromCoroutine(_visit(reactor, *given)), sys.argv[1:])

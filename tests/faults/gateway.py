@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""A whole gateway in memory, put together by its own composition root: only the sockets and the time are ours.
+
+Between it and Google is the sandbox, with a `Line` that can break, be listened to, or end the process.
+"""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from treq.testing import StubTreq
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+from ldapgw import credential
+from ldapgw.config import Config, decode
+from ldapgw.refresh import Refresher
+from ldapgw.sandbox.app import sandbox
+from ldapgw.sandbox.world import World
+from ldapgw.service import Gateway, makeService
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import Account, Wish
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.wallclock import WallClock
+from tests.faults.company import ATTRIBUTES, Entries
+from tests.faults.kill import Kill
+from tests.faults.phone import taken
+from tests.ldap import pdu
+
+NOW = 1_800_000_000.0
+GOOGLE = "http://127.0.0.1:1"
+BASE = "dc=acme,dc=example"
+PASSWORD = "secret"
+HASHED = credential.hash_password(PASSWORD, lambda count: bytes(count))
+
+
+def settings(folder: Path) -> Config:
+    """A tenant with all sources."""
+    document = {
+        "state_dir": str(folder / "state"),
+        "ldap": {"listen": ["tcp:3389"]},
+        "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
+        "sync": {"interval": "1h"},
+        "google": {
+            "authorization_endpoint": GOOGLE + "/o/oauth2/v2/auth",
+            "token_endpoint": GOOGLE + "/token",
+            "revocation_endpoint": GOOGLE + "/revoke",
+            "people_api": GOOGLE,
+            "issuer": GOOGLE,
+        },
+        "tenant": [
+            {
+                "name": "acme",
+                "base_dn": BASE,
+                "client_id": "client",
+                "client_secret": "GOCSPX-EXAMPLE",
+                "allowed_users": ["@acme.example"],
+                "region": "DE",
+                "sources": ["contacts", "other_contacts", "directory"],
+            }
+        ],
+    }
+    return decode(document, str(folder / "ldapgw.toml"))
+
+
+class Line:
+    """The line to Google.
+
+    :ivar calls: that were made since somebody set it to 0.
+    :ivar before: called before each call with how many there were; may raise.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._http = StubTreq(sandbox(world))
+        self.calls = 0
+        self.before: Callable[[int], None] = lambda _: None
+        self.kill = Kill()
+
+    def request(self, *args: Any, **kw: Any) -> Any:
+        self.calls += 1
+        self.kill.step()
+        self.before(self.calls)
+        answer = self._http.request(*args, **kw)
+        self.kill.step()
+        return answer
+
+
+class Machine:
+    """A machine with a disk and a clock, on which a gateway runs or not.
+
+    :ivar ahead: what its clock is wrong by, in seconds.
+    """
+
+    def __init__(self, folder: Path, world: World, reactor: MemoryReactorClock) -> None:
+        self.folder = folder
+        self.settings = settings(folder)
+        self.reactor = reactor
+        self.wall = WallClock(reactor, lambda: NOW + reactor.seconds() + self.ahead)
+        self.ahead = 0.0
+        self.line = Line(world)
+        self.gateway: Gateway | None = None
+        self.commands: Database | None = None
+
+    # --- the process ---
+
+    def start(self) -> None:
+        """Start a gateway; nothing is asked of Google before the clock goes on."""
+        self.reactor.tcpServers.clear()
+        self.kill = self.line.kill = Kill()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ldapgw.service.http_client", lambda _: self.line)
+            gc.freeze()  # it collects what it makes, and need not look at all the tests
+            self.gateway = makeService(self.settings, self.reactor, self.wall)
+        self.gateway._threads = ()  # all happens here and now
+        self.database = self.gateway._state.database
+        self.kill.watch_database(self.database.engine)
+        self.gateway.begin()
+        self.just_started = True
+
+    def stop(self) -> None:
+        """As SIGTERM does."""
+        gateway, self.gateway = self.gateway, None
+        if gateway is not None:
+            ended = gateway.stopService()
+            for _ in range(10):
+                self.reactor.advance(0.1)
+            assert ended.called
+            self._nothing_is_left()
+
+    def lose(self) -> None:
+        """As SIGKILL does: nothing of it runs any more, and the kernel lets go of what it held."""
+        gateway, self.gateway = self.gateway, None
+        if gateway is not None:
+            self.kill.left, self.kill.dead = None, True
+            for call in list(self.reactor.getDelayedCalls()):
+                call.cancel()
+            # A dead process does not tidy up its database when it goes: the files are as they are now.
+            files = {file: file.read_bytes() for file in (self.folder / "state").glob("ldapgw.db*")}
+            gateway._state.close()
+            for file in (self.folder / "state").glob("ldapgw.db*"):
+                file.unlink()
+            for file, octets in files.items():
+                file.write_bytes(octets)
+
+    def _nothing_is_left(self) -> None:
+        left = self.reactor.getDelayedCalls()
+        assert not left, left
+
+    def scrap(self) -> None:
+        """Let go of everything."""
+        self.lose()
+        if self.commands is not None:
+            self.commands.close()
+        gc.unfreeze()
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, a little more than asked so that what is due then is done."""
+        if self.just_started and self.gateway is not None:
+            # Its first look needs the store's thread; here it came before all services were started.
+            self.just_started = False
+            next(part for part in self.gateway.services if isinstance(part, Refresher)).look_now()
+        self.reactor.advance(seconds)
+        for _ in range(3):
+            self.reactor.advance(0.01)
+
+    # --- the database, as a command has it ---
+
+    def transact(self, function: Callable[..., Any], *args: object, **kw: object) -> Any:
+        """One transaction of another process."""
+        if self.commands is None:
+            self.commands = Database(f"sqlite:///{self.folder / 'state' / 'ldapgw.db'}")
+            self.commands.open()
+        with self.commands.begin() as connection:
+            return function(connection, *args, **kw)
+
+    def account(self, address: str) -> Account:
+        (found,) = self.transact(accounts.find, address)
+        return found
+
+    def ask(self, address: str, wish: Wish) -> None:
+        """``ldapgw sync ADDRESS``."""
+        self.transact(accounts.ask, self.account(address).id, wish)
+
+    def add_phone(self, name: str, owner: str) -> None:
+        login = PhoneLogin(name, "acme", self.account(owner).id, Numbers.VALUES, HASHED, NOW)
+        assert self.transact(phones.add, login)
+
+    # --- trouble with the disk ---
+
+    def fail_at(self, statement: int, count: int, reason: str) -> Callable[[], None]:
+        """Have statements fail from one of them on, as a disk that is full or broken would.
+
+        :param count: how many; a disk that is nearly full has room for a little.
+        :returns: mends it.
+        """
+        engine = self.database.engine
+        seen = 0
+
+        def broken(*_: object) -> None:
+            nonlocal seen
+            seen += 1
+            if statement <= seen < statement + count:
+                raise OperationalError("", {}, sqlite3.OperationalError(reason))
+
+        for name in ("before_cursor_execute", "commit"):
+            event.listen(engine, name, broken)
+
+        def mend() -> None:
+            for name in ("before_cursor_execute", "commit"):
+                event.remove(engine, name, broken)
+
+        return mend
+
+    # --- a phone ---
+
+    def served(self, phone: str, base: str) -> Entries:
+        """All entries below a base that a phone finds, with what matters of them; none where it does not exist."""
+        door = next(door for port, door, *_ in self.reactor.tcpServers if port == 3389)
+        protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
+        protocol.makeConnection(transport)
+        wanted = pdu.search(base, 2, attributes=ATTRIBUTES)
+        protocol.dataReceived(pdu.message(1, pdu.bind(phone, PASSWORD.encode())) + pdu.message(2, wanted))
+        for _ in range(100):
+            answers = pdu.responses(transport.value())
+            if answers and answers[-1].kind == 0x65:
+                break
+            self.reactor.advance(0.001)
+        protocol.dataReceived(pdu.message(3, pdu.UNBIND))
+        protocol.connectionLost()
+        bound, *entries, done = answers
+        assert bound.code == 0, bound
+        assert done.code in (0, 32), done
+        return dict(taken(entries))

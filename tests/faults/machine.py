@@ -1,0 +1,491 @@
+# SPDX-License-Identifier: MIT
+"""A company whose address books are edited while everything fails, and the two promises that hold through all of it.
+
+When a sync says that it went well, phones find what the books hold; when it does not, they find what they found before.
+Killed in between, the gateway serves the one or the other, whole.  Nothing is logged that should not be, no fault of
+ours is met, and an account whose consent was not revoked is never lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
+from ldapgw.sandbox.faults import FAULTS
+from ldapgw.sandbox.grants import Grantee
+from ldapgw.sandbox.people import METHODS
+from ldapgw.sandbox.world import Client, World
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Account, NewGrant, Wish
+from ldapgw.store.backup import back_up, restore
+from ldapgw.store.rotation import rotate
+from ldapgw.store.vault import Vault
+from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
+from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
+
+ALICE, BOB = "alice@acme.example", "bob@acme.example"
+PHONES = {ALICE: "desk1", BOB: "desk2"}
+SCOPE = "https://www.googleapis.com/auth/"
+SCOPES = (
+    "openid",
+    "email",
+    *(SCOPE + name for name in ("contacts.readonly", "contacts.other.readonly", "directory.readonly")),
+)
+DAY = 86400.0
+# As long as a sync can take that Google never answers.
+PATIENCE = 200
+# Those that end a consent or leave out a source on purpose: the books change with them.
+_TURNS_OFF = ("scope_insufficient", "directory_consumer", "permission_denied", "revoked", "plain", "reauth", "admin")
+FAULTS_AT_SYNC = sorted(name for name in FAULTS if "code" not in name and not any(word in name for word in _TURNS_OFF))
+ENDS_CONSENT = [name for name in FAULTS if name.startswith("token_error_") and any(word in name for word in _TURNS_OFF)]
+PATHS = ("", *METHODS)
+DISK = ("database or disk is full", "disk I/O error", "database is locked", "attempt to write a readonly database")
+
+Book = dict[str, Entries]
+
+names = st.sampled_from(["", "Jörg", "Ida", "Łukasz", "Zoë", "Иван"])
+numbers = st.tuples(st.sampled_from(["work", "main", "mobile", "home", "workFax"]), st.integers(100, 140))
+persons = st.builds(
+    Person,
+    given=names,
+    family=st.sampled_from(["", "Müller", "Zimmer", "O'Brien", "de la Cruz"]),
+    company=st.sampled_from(["", "Müller GmbH"]),
+    numbers=st.lists(numbers, max_size=3, unique_by=lambda one: one[1]).map(tuple),
+)
+who = st.sampled_from([ALICE, BOB])
+sources = st.sampled_from([CONTACTS, CONTACTS, OTHERS, COLLEAGUES])
+whichever = st.integers(0, 1000)
+
+
+class Books(RuleBasedStateMachine):
+    """The company, its gateway, and what phones found last.
+
+    :ivar found: by account, what its phone found of its book when it was looked at last.
+    :ivar colleagues: every state that the directory ever had.
+    :ivar blurred: the directory changed while it was fetched: a mixture may be served until all have synced.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        reactor = MemoryReactorClock()
+        self.drawn = 0
+        self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
+        self.world.register(Client("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
+        self.company = Company(self.world)
+        self.machine = Machine(Path(self._folder.name), self.world, reactor)
+        self.log: list[str] = []
+        self.faults_of_ours: list[str] = []
+        globalLogPublisher.addObserver(self._observe)
+        self.patch = pytest.MonkeyPatch()
+        self._turn_pages()
+        self.people = 0
+        self.found: dict[str, Book] = {}
+        self.colleagues: list[Entries] = [{}]
+        self.synced_at: dict[str, float | None] = {}
+        self.blurred = False
+        self.backup: tuple[dict[str, Book], Entries] | None = None
+
+    @initialize()
+    def begin(self) -> None:
+        """Two people connect and have a phone each."""
+        for address, name in ((ALICE, "Alice"), (BOB, "Bob")):
+            self.world.add_account(address, name, "Acme", hd="acme.example")
+        self.machine.start()
+        for address, phone in PHONES.items():
+            self._connect(address)
+            self.machine.add_phone(phone, address)
+        self._settle()
+        self._take_all()
+
+    def teardown(self) -> None:
+        """Everything is mended; then everything is right."""
+        try:
+            if self.found:
+                self._mend()
+                self.sync_everybody()
+        finally:
+            self.patch.undo()
+            self.machine.scrap()
+            globalLogPublisher.removeObserver(self._observe)
+            self._folder.cleanup()
+
+    # --- people edit their books ---
+
+    @rule(address=who, source=sources, person=persons)
+    def add(self, address: str, source: str, person: Person) -> None:
+        """Somebody new."""
+        self._add(address, source, person)
+
+    @rule(address=who, source=sources, which=whichever, person=persons)
+    def change(self, address: str, source: str, which: int, person: Person) -> None:
+        """Somebody becomes another person, in place."""
+        self._change(address, source, which, person)
+
+    @rule(address=who, source=sources, which=whichever)
+    def delete(self, address: str, source: str, which: int) -> None:
+        """Somebody goes."""
+        if held := self.company.names(address, source):
+            self.company.delete(address, source, held[which % len(held)])
+            self._note_colleagues()
+
+    @rule(address=who, which=whichever)
+    def move(self, address: str, which: int) -> None:
+        """Google gives somebody another name."""
+        if held := self.company.names(address, CONTACTS):
+            self.company.move(address, held[which % len(held)])
+
+    @rule(address=who, name=st.sampled_from(["Kunden", "Lieferanten"]))
+    def add_label(self, address: str, name: str) -> None:
+        """A label that nobody has yet."""
+        if name not in self.company.labels.get(address, {}).values():
+            self.company.add_label(address, name)
+
+    @rule(address=who, which=whichever)
+    def delete_label(self, address: str, which: int) -> None:
+        """Whoever has it loses it."""
+        if held := list(self.company.labels.get(address, {})):
+            self.company.delete_label(address, held[which % len(held)])
+
+    @rule(address=who, count=st.integers(20, 30))
+    def add_many(self, address: str, count: int) -> None:
+        """So many that the shrink guard looks at the book, and that there are many pages."""
+        for at in range(count):
+            self._add(address, CONTACTS, Person("Many", str(at), numbers=(("work", at),)))
+
+    @rule(address=who)
+    def delete_most(self, address: str) -> None:
+        """More than half of a book."""
+        for name in self.company.names(address, CONTACTS)[2:]:
+            self.company.delete(address, CONTACTS, name)
+
+    # --- syncs ---
+
+    @rule(address=who, wish=st.sampled_from(list(Wish)))
+    def sync(self, address: str, wish: Wish) -> None:
+        """Somebody asks for one."""
+        with self._watched():
+            self._ask(address, wish)
+
+    @rule(address=who, wish=st.sampled_from(list(Wish)), step=st.integers(1, 160))
+    def sync_and_be_killed(self, address: str, wish: Wish, step: int) -> None:
+        """The process ends between two steps, and is started anew."""
+        before, steps = dict(self.found), self.machine.kill.steps
+        self.machine.kill.left = steps + step
+        self._ask(address, wish, settles=False)
+        self.machine.lose()
+        self.machine.start()
+        self._check_one_of(before)
+        with self._watched():
+            self._settle()
+
+    @rule(
+        address=who,
+        wish=st.sampled_from(list(Wish)),
+        statement=st.integers(1, 60),
+        count=st.sampled_from([1, 2, 5, 10**9]),
+        reason=st.sampled_from(DISK),
+        looks=st.integers(0, 3),
+    )
+    def sync_and_lose_the_disk(
+        self, address: str, wish: Wish, statement: int, count: int, reason: str, looks: int
+    ) -> None:
+        """From a statement on nothing can be written or read, until it is mended; nobody starts anything anew."""
+        before = dict(self.found)
+        mend = self.machine.fail_at(statement, count, reason)
+        self._ask(address, wish, settles=False)
+        for _ in range(looks):
+            self.machine.run(5)
+        # Phones are served from memory, whatever is wrong.
+        self._check_one_of(before)
+        mend()
+        self._settle()
+        self._check_one_of(before)
+
+    @rule(address=who, call=st.integers(1, 12), source=sources, which=whichever, person=persons)
+    def edit_while_it_syncs(self, address: str, call: int, source: str, which: int, person: Person) -> None:
+        """A book changes between two pages; what was right at no moment may be served until the next sync."""
+        self.blurred = self.blurred or source == COLLEAGUES
+
+        def edit(calls: int) -> None:
+            if calls == call:
+                self._add(address, source, person)
+                self._change(address, source, which, person)
+
+        self.machine.line.calls, self.machine.line.before = 0, edit
+        self._ask(address, Wish.INCREMENTAL)
+        self.machine.line.before = lambda _: None
+        self._take_all()
+
+    @rule()
+    def sync_everybody(self) -> None:
+        """With nothing in the way: then the directory is right too."""
+        if self.world.faults.pending:
+            return
+        with self._watched():
+            for address in PHONES:
+                self._ask(address, Wish.ACCEPT)
+        assert [self._account(address).trouble for address in PHONES] == [None, None]
+        assert self._directory() == self.company.directory()
+        self.blurred = False
+
+    # --- trouble at Google ---
+
+    @rule(name=st.sampled_from(FAULTS_AT_SYNC), times=st.integers(1, 3), path=st.sampled_from(PATHS), address=who)
+    def break_calls(self, name: str, times: int, path: str, address: str) -> None:
+        """The next calls fail."""
+        self.world.faults.inject(name, times=times, path=path if name.startswith(("error", "broken")) else "")
+
+    @rule()
+    def mend_calls(self) -> None:
+        """Google is well again."""
+        self.world.faults.clear()
+
+    @rule(address=who)
+    def expire_sync_tokens(self, address: str) -> None:
+        """A full sync is due."""
+        self.world.expire_sync_tokens(address)
+
+    @rule(address=who)
+    def expire_access_tokens(self, address: str) -> None:
+        """Early: the gateway thinks that they are good."""
+        self.world.expire_access_tokens(address)
+
+    @rule(address=who, how=st.sampled_from(ENDS_CONSENT))
+    def lose_consent_and_give_it_anew(self, address: str, how: str) -> None:
+        """The contacts stay, nothing is called, and the next consent continues."""
+        self.world.faults.clear()
+        self.world.faults.inject(how, path="/token", account=address)
+        self.world.expire_access_tokens(address)
+        with self._watched():
+            self._ask(address, Wish.INCREMENTAL)
+        trouble = self._account(address).trouble
+        assert trouble is not None
+        assert trouble.code == "consent_revoked"
+        self.world.faults.clear()
+        self.world.faults.inject("broken_connection_lost", times=99, account=address)
+        with self._watched():
+            self._let(DAY)
+            self._settle()
+        assert [one.remaining for one in self.world.faults.pending] == [99]
+        self.world.faults.clear()
+        with self._watched():
+            self._connect(address)
+            self._settle()
+
+    # --- time, and what administrators do ---
+
+    @rule(seconds=st.sampled_from([10.0, 3600.0, 4000.0, 2 * DAY, 6.5 * DAY, 8 * DAY]))
+    def wait(self, seconds: float) -> None:
+        """Time passes, syncs come by themselves."""
+        with self._watched():
+            self._let(seconds)
+            self._settle()
+
+    @rule(jump=st.sampled_from([DAY, -DAY, 0.0]))
+    def set_clock(self, jump: float) -> None:
+        """The machine's clock is wrong by a day, or right again."""
+        self.machine.ahead = jump
+
+    @rule()
+    def restart(self) -> None:
+        """SIGTERM and a start; nothing has changed, before Google was asked."""
+        before = {address: self._book(address) for address in PHONES}, self._directory()
+        self.machine.stop()
+        self.machine.start()
+        assert ({address: self._book(address) for address in PHONES}, self._directory()) == before
+
+    @rule()
+    def rotate_key(self) -> None:
+        """Beside the running gateway."""
+        rotate(self.machine.commands, self._key_file, urlsafe_b64encode(self._random(32)))
+
+    @rule()
+    def make_backup(self) -> None:
+        """Of what is served now."""
+        self._settle()
+        back_up(self._state / "ldapgw.db", self._state.parent / "backup.db")
+        self.backup = {address: self._book(address) for address in PHONES}, self._directory()
+
+    @precondition(lambda self: self.backup is not None)
+    @rule()
+    def put_the_backup_back(self) -> None:
+        """It is served within two seconds; then the syncs go on from there."""
+        self._settle()
+        try:
+            restore(
+                self._state.parent / "backup.db", self._state / "ldapgw.db", Vault.open(self._key_file, create=False)
+            )
+        except StoreError:
+            return  # the key was replaced meanwhile
+        self.machine.line.before = unreachable
+        self._let(2)
+        self.machine.line.before = lambda _: None
+        assert self.backup is not None
+        assert ({address: self._book(address) for address in PHONES}, self._directory()) == self.backup
+        self._take_all()
+
+    # --- what always holds ---
+
+    @invariant()
+    def nothing_of_ours_failed(self) -> None:
+        """No traceback, and nothing in the log that is somebody's."""
+        assert self.faults_of_ours == []
+        told = "\n".join(self.log)
+        assert not [secret for secret in ("ya29", "1//03", "Müller", "23125", "@acme") if secret in told], told
+
+    # --- how ---
+
+    def _ask(self, address: str, wish: Wish, *, settles: bool = True) -> None:
+        """``ldapgw sync``, and wait until it has ended."""
+        self.machine.ask(address, wish)
+        self._let(1.1)
+        if settles:
+            self._settle()
+
+    def _let(self, seconds: float) -> None:
+        self.machine.run(seconds)
+
+    def _settle(self) -> None:
+        """Wait until nobody syncs and the database is well."""
+        for _ in range(PATIENCE):
+            self.machine.run(1.1)
+            asked = [self._account(address) for address in PHONES]
+            if not any(one.syncing or one.wish for one in asked):
+                return
+        raise AssertionError("a sync never ends")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Whatever comes of the syncs in it, the promises hold."""
+        before = dict(self.found)
+        ended = dict(self.synced_at)
+        yield
+        for address in PHONES:
+            if self._account(address).last_sync != ended[address]:
+                assert self._book(address) == self.company.book(address), f"{address}: a sync that went well"
+            else:
+                assert self._book(address) == before[address], f"{address}: no sync went well"
+        self._check_colleagues()
+        self._take_all()
+
+    def _check_one_of(self, before: dict[str, Book]) -> None:
+        """Whatever the syncs came to, they did it whole or not at all."""
+        for address in PHONES:
+            assert self._book(address) in (before[address], self.company.book(address))
+        self._check_colleagues()
+        self._take_all()
+
+    def _check_colleagues(self) -> None:
+        assert self.blurred or self._directory() in self.colleagues
+
+    def _take_all(self) -> None:
+        for address in PHONES:
+            self._take(address)
+
+    def _take(self, address: str) -> None:
+        self.found[address] = self._book(address)
+        self.synced_at[address] = self._account(address).last_sync
+
+    def _book(self, address: str) -> Book:
+        base = f"ou={address},{BASE}"
+        labels = ("Kunden", "Lieferanten")
+        found = {"": self.machine.served(PHONES[address], base)}
+        found |= {name: self.machine.served(PHONES[address], f"ou={name},{base}") for name in labels}
+        return {name: entries for name, entries in found.items() if entries or not name}
+
+    def _directory(self) -> Entries:
+        return self.machine.served(PHONES[ALICE], f"ou=directory,{BASE}")
+
+    def _account(self, address: str) -> Account:
+        return self.machine.account(address)
+
+    def _add(self, address: str, source: str, person: Person) -> None:
+        self.people += 1
+        held = list(self.company.labels.get(address, {})) if source == CONTACTS else []
+        person = Person(
+            person.given, person.family, person.company, person.numbers,
+            mail=f"p{self.people}@x.example" if source == COLLEAGUES or self.people % 3 == 0 else "",
+            labels=tuple(held[: self.people % 3]),
+        )  # fmt: skip
+        self.company.add(address, source, person)
+        self._note_colleagues()
+
+    def _change(self, address: str, source: str, which: int, person: Person) -> None:
+        if held := self.company.names(address, source):
+            self.company.change(address, source, held[which % len(held)], person)
+            self._note_colleagues()
+
+    def _note_colleagues(self) -> None:
+        if (now := self.company.directory()) not in self.colleagues:
+            self.colleagues.append(now)
+
+    def _mend(self) -> None:
+        self.world.faults.clear()
+        self.machine.ahead = 0.0
+        self._let(2 * DAY)
+        self._settle()
+        for address in PHONES:
+            if self._account(address).trouble is not None:
+                self._connect(address)
+        self._settle()
+        self._take_all()
+
+    def _connect(self, address: str) -> None:
+        """As the page does once a consent was given."""
+        grantee = Grantee(self.world.account(address).sub, "client")
+        now = self.machine.wall.seconds()
+        grant = NewGrant(
+            sub=grantee.sub,
+            address=address,
+            scopes=frozenset(SCOPES),
+            access_token=self.world.grants.issue_access(grantee, SCOPES),
+            access_expires_at=now + 3599,
+            refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
+            refresh_expires_at=None,
+        )
+        vault = Vault.open(self._key_file, create=False)
+        self.machine.transact(accounts.connect, vault, "acme", grant, Sharing.PRIVATE, now)
+
+    @property
+    def _state(self) -> Path:
+        return self.machine.folder / "state"
+
+    @property
+    def _key_file(self) -> Path:
+        return self._state / "ldapgw.key"
+
+    def _turn_pages(self) -> None:
+        """Google gives three persons a page, whatever it was asked for."""
+        from ldapgw.sandbox import people
+
+        asked: Callable[..., int] = people._page_size
+        self.patch.setattr(people, "_page_size", lambda *args: min(asked(*args), 3))
+
+    def _random(self, count: int) -> bytes:
+        self.drawn += 1
+        return hashlib.shake_256(b"%d" % self.drawn).digest(count)
+
+    def _observe(self, logged: dict[str, Any]) -> None:
+        if logged.get("log_namespace", "").startswith("ldapgw"):
+            self.log.append(formatEvent(logged))
+        if logged["log_level"] is LogLevel.critical and not self.machine.kill.dead:
+            self.faults_of_ours.append(formatEvent(logged) + str(logged.get("log_failure", "")))
+
+
+def unreachable(_calls: int) -> None:
+    """Google is not there."""
+    raise ConnectionRefusedError

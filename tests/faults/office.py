@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""An office with a real gateway: processes, sockets and files, and a book whose every state is remembered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ldapgw.sandbox.tenant import ALICE
+from tests.checkout import ROOT
+from tests.faults.company import CONTACTS, Company, Entries, Person
+from tests.faults.phone import Phone
+from tests.journeys.running import Process, Site
+
+BOOK = f"ou={ALICE},dc=acme,dc=example"
+TYPES = ("work", "mobile", "home")
+
+
+@dataclass
+class RemoteWorld:
+    """The sandbox's world, in another process."""
+
+    site: Site
+
+    def add_person(self, account: str, person: Mapping[str, Any], source: str) -> str:
+        added = self.site.turn("add-person", account=account, person=person, source=source)
+        return str(added["resourceName"])
+
+    def change_person(self, account: str, name: str, person: Mapping[str, Any]) -> None:
+        self.site.turn("change-person", account=account, resourceName=name, person=person)
+
+    def delete_person(self, account: str, name: str) -> None:
+        self.site.turn("delete-person", account=account, resourceName=name)
+
+    def move_person(self, account: str, name: str) -> str:
+        return str(self.site.turn("move-person", account=account, resourceName=name)["resourceName"])
+
+
+@dataclass
+class Office:
+    """Alice's book at the sandbox, her gateway and her phone.
+
+    :ivar states: all that the book ever was, in order.
+    """
+
+    folder: Path
+    random: Random
+    interval: str = "1h"
+    people: int = 20
+    states: list[Entries] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        self.site = Site(self.folder, interval=self.interval)
+        self.site.start_sandbox()
+        self.site.empty_sandbox()
+        self.company = Company(RemoteWorld(self.site))  # type: ignore[arg-type]
+        for at in range(self.people):
+            self.company.add(ALICE, CONTACTS, self._person(at))
+        self._note()
+
+    @property
+    def state(self) -> Path:
+        """The gateway's folder."""
+        return self.folder / "state"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "ldapgw.db"
+
+    @contextmanager
+    def running(self, name: str = "gateway") -> Iterator[Process]:
+        """The gateway, with Alice connected and her phone added when it is the first time."""
+        with self.site.running(name=name) as gateway:
+            if not self.site.phones:
+                subprocess.run(
+                    [sys.executable, "-m", "tests.faults.consent", self.site.page, ALICE], cwd=ROOT, check=True
+                )
+                self.site.synced()
+                self.site.add_phone()
+            yield gateway
+
+    def edit(self) -> None:
+        """One change of the book."""
+        names = self.company.names(ALICE, CONTACTS)
+        what = self.random.random()
+        if what < 0.15 or len(names) < 10:
+            self.company.add(ALICE, CONTACTS, self._person(self.random.randrange(1000)))
+        elif what < 0.25 and len(names) > self.people // 2:
+            self.company.delete(ALICE, CONTACTS, self.random.choice(names))
+        elif what < 0.3:
+            self.company.move(ALICE, self.random.choice(names))
+        else:
+            self.company.change(ALICE, CONTACTS, self.random.choice(names), self._person(self.random.randrange(1000)))
+        self._note()
+
+    def phone(self) -> Phone:
+        """A connection of Alice's phone."""
+        return Phone(self.site.ldap_port, "desk1", self.site.phones["desk1"])
+
+    def found(self) -> Entries:
+        """What her phone finds, on a new connection."""
+        phone = self.phone()
+        try:
+            return phone.read(BOOK)
+        finally:
+            phone.close()
+
+    def which(self) -> int:
+        """Which of the book's states her phone finds; the last one of those that are the same."""
+        found = self.found()
+        same = [at for at, state in enumerate(self.states) if state == found]
+        assert same, f"a mixture: {len(found)} entries, {len(self.states[-1])} at last"
+        return same[-1]
+
+    def sync(self) -> None:
+        """``ldapgw sync --wait``, which has to go well; then the phone finds what the book holds."""
+        done = self.site.ldapgw("sync", ALICE, "--wait")
+        assert done.returncode == 0, done.stderr
+        assert self.found() == self.states[-1]
+
+    def end(self) -> None:
+        self.site.end_sandbox()
+
+    def _note(self) -> None:
+        self.states.append(self.company.book(ALICE)[""])
+
+    def _person(self, at: int) -> Person:
+        lasts = self.random.sample(range(100, 1000), self.random.randrange(1, 4))
+        numbers = tuple(zip(TYPES, lasts, strict=False))
+        return Person(self.random.choice(["Jörg", "Ida", "Zoë"]), f"Person {at}", numbers=numbers)

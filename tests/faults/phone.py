@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A phone on a real connection, which reads all that it finds."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from tests.faults.company import ATTRIBUTES, Entries
+from tests.ldap import pdu
+from tests.ldap.slapd import whole_messages
+
+PATIENCE = 30.0
+
+
+class Phone:
+    """A login on a connection of its own, kept open as a phone does."""
+
+    def __init__(self, port: int, name: str, password: str) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        [bound] = self._ask(pdu.message(1, pdu.bind(name, password.encode())))
+        assert bound.code == 0, bound
+
+    def read(self, base: str) -> Entries:
+        """All entries with a uid below a base; none where it does not exist."""
+        *entries, done = self._ask(pdu.message(2, pdu.search(base, 2, attributes=ATTRIBUTES)))
+        assert done.code in (0, 32), done
+        return dict(taken(entries))
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _ask(self, request: bytes) -> list[pdu.Response]:
+        self.socket.sendall(request)
+        data = b""
+        while True:
+            received = self.socket.recv(1 << 16)
+            assert received, "the gateway has closed the connection"
+            data += received
+            if whole_messages(data) == len(data) and (answers := pdu.responses(data))[-1].code is not None:
+                return answers
+
+
+def taken(answers: list[pdu.Response]) -> Iterator[tuple[str, dict[str, tuple[str, ...]]]]:
+    """Entries by uid, as `tests.faults.company` has them."""
+    for answer in answers:
+        found = {name: tuple(value.decode() for value in values) for name, values in answer.attributes}
+        if "uid" in found:
+            yield found["uid"][0], found

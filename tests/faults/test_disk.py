@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+"""A disk that is full, locked, gone or damaged under a running gateway, and one that it cannot even start on.
+
+Each is one line in the log.  Phones find what they found before, through all of it and on connections that they had;
+once it is mended everything goes on, without a restart and with everything that was there.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ldapgw.sandbox.tenant import ALICE
+from tests.faults.office import BOOK, Office
+from tests.journeys.running import Process, wait_until
+
+FROM_MEMORY = "phones are served from memory"
+BACK = "the database can be used again"
+
+Mend = Callable[[], None]
+
+
+class Running:
+    """An office with its gateway, and a phone that stays connected."""
+
+    def __init__(self, office: Office, gateway: Process) -> None:
+        self.office = office
+        self.gateway = gateway
+        self.phone = office.phone()
+        self.before = office.found()
+
+    def serves(self) -> None:
+        """Phones find what they found before, on an old connection and on a new one."""
+        assert self.phone.read(BOOK) == self.before
+        assert self.office.found() == self.before
+
+    def said(self) -> str:
+        return self.gateway.said[self._said :]
+
+    @contextmanager
+    def trouble(self, line: str) -> Iterator[None]:
+        """What is done in it makes the database unusable; at its end that was undone."""
+        self._said = len(self.gateway.said)
+        self.office.edit()
+        yield
+        wait_until(lambda: BACK in self.said(), "the log says that it is back")
+        assert self.said().count(FROM_MEMORY) == 1, self.said()
+        assert line in self.said()
+        self.serves()
+        self.office.sync()
+        self.before = self.office.found()
+        assert "Traceback" not in self.gateway.said
+
+    def is_told(self) -> None:
+        """The log says so, and phones are served."""
+        wait_until(lambda: FROM_MEMORY in self.said(), "the log says that something is wrong")
+        self.serves()
+
+    def refused(self, *command: str) -> str:
+        """The line of a command that cannot do anything now."""
+        done = self.office.site.ldapgw(*command)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
+        return done.stderr
+
+
+@pytest.fixture(scope="module", name="running")
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One gateway for all of it: what one trouble leaves behind would be met by the next."""
+    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
+        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
+    office = Office(tmp_path_factory.mktemp("office"), Random(7))
+    try:
+        with office.running() as gateway:
+            running = Running(office, gateway)
+            yield running
+            running.phone.close()
+    finally:
+        office.end()
+
+
+def damage(path: Path, octets: Callable[[bytes], bytes]) -> None:
+    """Change a file in place."""
+    with path.open("r+b") as file:
+        changed = octets(file.read())
+        file.seek(0)
+        file.write(changed)
+        file.truncate()
+
+
+def checkpoint(path: Path) -> None:
+    """Have all of a database in its file."""
+    with sqlite3.connect(path, timeout=30) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def test_full(running: Running) -> None:
+    """Nothing can be written, as on a disk without room; what can be read is told as it was."""
+    with running.trouble("look at the disk: it is full, or it fails"):
+        checkpoint(running.office.database)
+        # Room for the log, and for no page of the database.
+        room = max(running.gateway.log.stat().st_size, 8) + (20 << 10)
+        limits = resource.prlimit(running.gateway.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        assert running.office.site.ldapgw("sync", ALICE).returncode == 0
+        running.is_told()
+        [account] = running.office.site.accounts()
+        assert account["contacts"] == len(running.before)
+        resource.prlimit(running.gateway.pid, resource.RLIMIT_FSIZE, limits)
+
+
+def test_locked_by_another_program(running: Running) -> None:
+    """It may read, and waits for its turn; a command gives up after ten seconds with a line."""
+    with running.trouble("database is locked; another program keeps it locked; end that one"):
+        other = sqlite3.connect(running.office.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert "database is locked" in running.refused("sync", ALICE)
+        running.is_told()
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_gone_and_back(running: Running) -> None:
+    """With all that belongs to it; no new one is made meanwhile."""
+    with running.trouble("No such file or directory; put it back"):
+        away = running.office.folder / "away"
+        away.mkdir()
+        files = list(running.office.state.glob("ldapgw.db*"))
+        for file in files:
+            file.rename(away / file.name)
+        running.is_told()
+        assert "the database is gone" in running.refused("accounts")
+        assert not running.office.database.exists()
+        for file in files:
+            (away / file.name).rename(file)
+
+
+LOSSES = {
+    "deleted": lambda path: [file.unlink() for file in path.parent.glob("ldapgw.db*")],
+    "overwritten": lambda path: damage(path, lambda octets: octets[:4096] + b"\xff" * (len(octets) - 4096)),
+    "cut off": lambda path: damage(path, lambda octets: octets[: len(octets) // 3 // 4096 * 4096]),
+    "emptied": lambda path: damage(path, lambda _: b""),
+    "another file": lambda path: damage(path, lambda octets: b"this is no database, " * (len(octets) // 20)),
+}
+
+
+# Those that are found in yet another way, and end as the others do.
+RARE = ("cut off", "emptied", "another file")
+
+
+@pytest.mark.parametrize(
+    "lose", [pytest.param(lose, id=name, marks=[pytest.mark.long] * (name in RARE)) for name, lose in LOSSES.items()]
+)
+def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> None:
+    """The backup is put back while the gateway runs: contacts, consent and phone are there."""
+    office, backup = running.office, running.office.folder / "backup.db"
+    assert office.site.ldapgw("backup", str(backup)).returncode == 0
+    with running.trouble("put"):
+        checkpoint(office.database)
+        lose(office.database)
+        office.site.ldapgw("sync", ALICE)
+        running.is_told()
+        running.refused("accounts")
+        done = office.site.ldapgw("restore", str(backup))
+        assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def tiny_disk(folder: Path, size: int) -> Iterator[None]:
+    """A disk of some kilobytes; where we may not mount one, the test is left out."""
+    folder.mkdir()
+    options = f"size={size}k,mode=0700"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
+    """When there is room again it goes on; read-only, it does not start, and says why in a line."""
+    office = Office(tmp_path / "office", Random(9))
+    try:
+        with tiny_disk(office.state, 1000):
+            with office.running() as gateway:
+                running = Running(office, gateway)
+                with running.trouble("database or disk is full; make room on the disk"):
+                    filler = office.state / "filler"
+                    fill(filler)
+                    office.site.ldapgw("sync", ALICE)
+                    running.is_told()
+                    filler.unlink()
+                running.phone.close()
+            subprocess.run(["mount", "-o", "remount,ro", office.state], check=True)
+            refused = Process(office.site.command("run"), office.folder / "read-only.log", office.folder)
+            assert refused.wait() == 1
+            assert refused.said == f"ldapgw: state_dir = {office.state}: cannot be written to by this user\n"
+            subprocess.run(["mount", "-o", "remount,rw", office.state], check=True)
+            with office.running("again"):
+                office.sync()
+    finally:
+        office.end()
+
+
+def fill(path: Path) -> None:
+    """Leave no room on a disk."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(512)):
+            pass

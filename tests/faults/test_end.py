@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""SIGTERM in every state that a gateway can be in: it ends within five seconds, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+from ldapgw.sandbox.tenant import ALICE
+from tests.checkout import ROOT
+from tests.faults.office import BOOK, Office
+from tests.journeys.running import Process, Site, fetch, wait_until
+from tests.ldap import pdu
+
+PROMISED = 5.0
+# For a machine that does other things too.
+SLACK = 3.0
+
+State = Callable[[Office, ExitStack], object]
+
+
+@pytest.fixture(scope="module", name="office")
+def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """One office; each state is met by a gateway that was just started."""
+    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
+        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
+    office = Office(tmp_path_factory.mktemp("office"), Random(11), people=300)
+    try:
+        with office.running("first"):
+            pass
+        yield office
+    finally:
+        office.end()
+
+
+def calls(office: Office, path: str) -> int:
+    """How often one of Google's endpoints was called."""
+    return int(json.loads(fetch(f"{office.site.google}/sandbox/state")[1])["calls"].get(path, 0))
+
+
+def google_says_nothing(office: Office, stack: ExitStack) -> None:
+    """A sync waits for an answer that never comes."""
+    office.site.turn("inject-fault", name="broken_silence")
+    stack.callback(office.site.turn, "clear-faults")
+    before = calls(office, "/v1/people/me/connections")
+    assert office.site.ldapgw("sync", ALICE).returncode == 0
+    wait_until(lambda: calls(office, "/v1/people/me/connections") > before, "the sync calls Google")
+
+
+def token_endpoint_says_nothing(office: Office, stack: ExitStack) -> None:
+    """A renewal waits."""
+    office.site.turn("inject-fault", name="broken_silence", path="/token")
+    office.site.turn("expire-access-tokens")
+    stack.callback(office.site.turn, "clear-faults")
+    before = calls(office, "/token")
+    assert office.site.ldapgw("sync", ALICE).returncode == 0
+    wait_until(lambda: calls(office, "/token") > before, "the sync calls Google")
+
+
+def database_is_locked(office: Office, stack: ExitStack) -> None:
+    """Everything waits for its turn, a page among it."""
+    other = sqlite3.connect(office.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    stack.callback(other.close)
+    stack.callback(other.execute, "ROLLBACK")
+    page = stack.enter_context(socket.create_connection(("127.0.0.1", office.site.web_port)))
+    page.sendall(b"GET /acme/connect HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+
+def phones_read_nothing(office: Office, stack: ExitStack) -> None:
+    """Twenty of them asked for everything, many times, and leave it there."""
+    for _ in range(20):
+        phone = office.phone()
+        stack.callback(phone.close)
+        phone.socket.sendall(b"".join(pdu.message(number, pdu.search(BOOK, 2)) for number in range(2, 50)))
+
+
+def pages_are_half_asked_for(office: Office, stack: ExitStack) -> None:
+    """And phones have sent half a message."""
+    for _ in range(20):
+        page = stack.enter_context(socket.create_connection(("127.0.0.1", office.site.web_port)))
+        page.sendall(b"GET / HTTP/1.1\r\nHost:")
+        phone = stack.enter_context(socket.create_connection(("127.0.0.1", office.site.ldap_port)))
+        phone.sendall(b"\x30\x20\x02\x01")
+
+
+STATES: dict[str, State] = {
+    "idle": lambda _office, _stack: None,
+    "Google says nothing": google_says_nothing,
+    "the token endpoint says nothing": token_endpoint_says_nothing,
+    "the database is locked": database_is_locked,
+    "phones read nothing": phones_read_nothing,
+    "pages are half asked for": pages_are_half_asked_for,
+}
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """What is done in it takes no longer than was promised."""
+    begun = reactor.seconds()
+    yield
+    assert reactor.seconds() - begun < PROMISED + SLACK
+
+
+RARE = ("the token endpoint says nothing", "pages are half asked for")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [pytest.param(state, id=name, marks=[pytest.mark.long] * (name in RARE)) for name, state in STATES.items()],
+)
+def test_a_gateway_that_is_told_to_end(office: Office, state: State) -> None:
+    """Status 0, no traceback, and the next one finds everything."""
+    with office.running() as gateway:
+        before = office.found()
+        with ExitStack() as stack:
+            state(office, stack)
+            with in_time():
+                assert gateway.end(signal.SIGTERM) == 0
+        assert "Traceback" not in gateway.said
+    with office.running("next"):
+        assert office.found() == before
+
+
+def test_a_gateway_that_is_told_to_end_while_it_starts(office: Office) -> None:
+    """At whichever moment; before it serves, the signal may just end it."""
+    for moment in range(4):
+        gateway = Process(office.site.command("run"), office.folder / "starting.log", office.folder)
+        until = reactor.seconds() + moment / 3
+        wait_until(lambda until=until: reactor.seconds() > until, "the moment comes")
+        with in_time():
+            assert gateway.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert "Traceback" not in gateway.said
+    with office.running("after"):
+        office.sync()
+
+
+@pytest.mark.long
+def test_a_gateway_that_is_told_to_end_in_a_large_sync(tmp_path: Path) -> None:
+    """At whichever moment of a first one, between the first page and the book that is built of all of them."""
+    persons = [
+        {"names": [{"givenName": "Ida", "familyName": f"Person {at}"}], "phoneNumbers": [{"value": f"+493012{at:06}"}]}
+        for at in range(30_000)
+    ]
+    site = Site(tmp_path, people={ALICE: persons})
+    site.start_sandbox()
+    try:
+        with site.running():
+            subprocess.run([sys.executable, "-m", "tests.faults.consent", site.page, ALICE], cwd=ROOT, check=True)
+        for moment in range(8):
+            with site.running(name=f"gateway-{moment}") as gateway:
+                until = reactor.seconds() + 2 * moment
+                wait_until(lambda until=until: reactor.seconds() > until, "the moment comes")
+                with in_time():
+                    assert gateway.end(signal.SIGTERM) == 0
+            assert "Traceback" not in gateway.said
+        with site.running(name="last"):
+            [account] = site.accounts()
+            assert account["error"] is None
+    finally:
+        site.end_sandbox()

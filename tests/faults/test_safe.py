@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Backups, their way back and new keys, beside a gateway that syncs all the time, and killed on their way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+from ldapgw.sandbox.tenant import ALICE
+from tests.faults.office import Office
+from tests.journeys.running import Process, wait_until
+
+# Every sync stores a new access token, sealed.
+INTERVAL = "1s"
+# What a command needs for its start, and more than it needs for its work.
+LONGEST = 1.5
+
+
+@pytest.fixture(scope="module", name="office")
+def _office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
+        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
+    office = Office(tmp_path_factory.mktemp("office"), Random(13), INTERVAL, people=100)
+    yield office
+    office.end()
+
+
+def kill_on_its_way(office: Office, *command: str) -> None:
+    """Begin a command, and end it at some moment."""
+    process = Process(office.site.command(*command), office.folder / "command.log", office.folder)
+    until = reactor.seconds() + office.random.uniform(0.3, LONGEST)
+    wait_until(lambda: reactor.seconds() > until, "the moment comes")
+    process.end(signal.SIGKILL)
+
+
+def is_well(office: Office) -> None:
+    """The account has its consent, and syncs."""
+    office.site.turn("expire-access-tokens")
+    office.edit()
+    office.sync()
+    [account] = office.site.accounts()
+    assert account["state"] in ("ok", "syncing")
+    assert account["error"] is None
+
+
+def rotate(office: Office, times: int) -> None:
+    with office.running("rotating") as gateway:
+        keys = set()
+        for _ in range(times):
+            office.site.turn("expire-access-tokens")
+            kill_on_its_way(office, "rotate-key")
+            office.site.turn("expire-access-tokens")
+            done = office.site.ldapgw("rotate-key")
+            assert done.returncode == 0, done.stderr
+            keys.add((office.state / "ldapgw.key").read_bytes())
+        assert len(keys) == times
+        assert {len(key.split()) for key in keys} == {1}
+        is_well(office)
+        assert "does not fit" not in gateway.said
+        assert "Traceback" not in gateway.said
+    # Nothing is left that only the memory of the old process could read.
+    with office.running("after"):
+        is_well(office)
+
+
+def test_a_new_key_while_tokens_are_renewed(office: Office) -> None:
+    """Some of them killed on their way."""
+    rotate(office, 2)
+
+
+@pytest.mark.long
+def test_many_new_keys_while_tokens_are_renewed(office: Office) -> None:
+    """The same, more often."""
+    rotate(office, 25)
+
+
+def back_and_forth(office: Office, times: int) -> None:
+    backup = office.folder / "backup.db"
+    with office.running("restoring") as gateway:
+        for _ in range(times):
+            office.sync()
+            done = office.site.ldapgw("backup", str(backup))
+            assert done.returncode == 0, done.stderr
+            with sqlite3.connect(f"file:{backup}?mode=ro&immutable=1", uri=True) as copy:
+                assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            copy.close()
+            office.edit()
+            office.edit()
+            kill_on_its_way(office, "restore", str(backup))
+            office.which()
+            done = office.site.ldapgw("restore", str(backup))
+            assert done.returncode == 0, done.stderr
+            is_well(office)
+        assert "Traceback" not in gateway.said
+
+
+def test_backups_and_their_way_back(office: Office) -> None:
+    """What is served is always one of the book's states, and the syncs go on from there."""
+    back_and_forth(office, 2)
+
+
+@pytest.mark.long
+def test_many_backups_and_their_way_back(office: Office) -> None:
+    """The same, more often."""
+    back_and_forth(office, 25)
+
+
+def test_a_restored_backup_is_served_within_two_seconds(office: Office, tmp_path: Path) -> None:
+    """With nobody at Google's address who could bring it otherwise."""
+    backup = tmp_path / "backup.db"
+    with office.running("slow"):
+        office.sync()
+        then = office.found()
+        assert office.site.ldapgw("backup", str(backup)).returncode == 0
+        office.edit()
+        office.sync()
+        assert office.found() != then
+        office.site.turn("inject-fault", name="broken_silence")
+        assert office.site.ldapgw("restore", str(backup)).returncode == 0
+        until = reactor.seconds() + 2
+        wait_until(lambda: office.found() == then or reactor.seconds() > until, "two seconds")
+        assert office.found() == then
+        office.site.turn("clear-faults")
+        assert office.site.ldapgw("phones", "list").stdout.count("desk1") == 1
+        assert office.site.ldapgw("sync", ALICE).returncode == 0

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""Backups: made while somebody writes, put back in one transaction; refused where they would do harm."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select, update
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
+from ldapgw.store import accounts, phones, sign_ins, tables
+from ldapgw.store.backup import back_up, restore
+from ldapgw.store.database import Database
+from ldapgw.store.sign_ins import Flow, SignIn
+from ldapgw.store.vault import Vault
+from ldapgw.store.watch import Watch
+from tests.faults.kill import Kill, Killed
+from tests.store.test_accounts import GRANT, NOW
+from tests.store.test_phones import DESK
+
+
+class Site:
+    """A database with an account and a phone, and its key file."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.path, self.backup = folder / "ldapgw.db", folder / "backups" / "monday.db"
+        self.backup.parent.mkdir()
+        self.vault = Vault.open(folder / "ldapgw.key", create=True)
+        self.database = Database(f"sqlite:///{self.path}")
+        self.database.open()
+        with self.database.begin() as connection:
+            self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+            accounts.begin_sync(connection, self.account)
+            accounts.bump_generation(connection, self.account)
+            phones.add(connection, DESK)
+            sign_ins.begin_flow(connection, self.vault, "s", "b", Flow("acme", "connect", "n", "v"), NOW)
+            sign_ins.sign_in_person(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
+
+    def add(self, name: str) -> None:
+        with self.database.begin() as connection:
+            phones.add(connection, phones.PhoneLogin(name, "acme", None, DESK.numbers, DESK.password, NOW))
+
+    def phones(self) -> list[str]:
+        with self.database.begin() as connection:
+            return [phone.name for phone in phones.read_all(connection)]
+
+    def restore(self) -> None:
+        restore(self.backup, self.path, self.vault)
+
+    def files(self) -> set[str]:
+        """Those in the folder, but for SQLite's own."""
+        names = {path.name for path in self.path.parent.iterdir() if path.is_file()}
+        return {name for name in names if not name.endswith(("-wal", "-shm"))} - {"ldapgw.key"}
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    yield site
+    site.database.close()
+
+
+def test_a_backup_is_one_file_with_all_that_was_committed(site: Site) -> None:
+    """While somebody is writing; for our eyes alone, and it replaces the one of last week."""
+    site.backup.write_text("last week's")
+    with site.database.begin() as connection:
+        phones.remove(connection, DESK.name)
+        back_up(site.path, site.backup)
+    assert site.phones() == []
+    assert [path.name for path in site.backup.parent.iterdir()] == ["monday.db"]
+    assert site.backup.stat().st_mode & 0o777 == 0o600
+    with sqlite3.connect(f"file:{site.backup}?mode=ro&immutable=1", uri=True) as copy:
+        assert copy.execute("SELECT name FROM phone").fetchall() == [(DESK.name,)]
+    copy.close()
+    site.restore()
+    assert site.phones() == [DESK.name]
+
+
+def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
+    """Sign-ins, consents under way and running syncs; and no book is taken for another one's."""
+    back_up(site.path, site.backup)
+    for _ in range(7):
+        with site.database.begin() as connection:
+            accounts.bump_generation(connection, site.account)
+    site.restore()
+    with site.database.begin() as connection:
+        account = accounts.read(connection, site.account)
+        assert (account.syncing, account.connected) == (False, True)
+        assert account.generation > 100
+        assert accounts.tokens(connection, site.vault, site.account).refresh_token == GRANT.refresh_token
+        assert connection.execute(select(tables.sign_in)).all() == []
+        assert connection.execute(select(tables.consent_flow)).all() == []
+
+
+def test_who_has_the_database_open_sees_what_was_restored(site: Site) -> None:
+    """As any change of another's; what there was is kept."""
+    watch = Watch(site.database)
+    back_up(site.path, site.backup)
+    site.add("late")
+    assert watch.changed()
+    site.restore()
+    assert watch.changed()
+    assert site.phones() == [DESK.name]
+    assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
+    site.add("later")
+    assert site.phones() == [DESK.name, "later"]
+    restore(site.path.with_name("ldapgw.db.before-restore"), site.path, site.vault)
+    assert site.phones() == [DESK.name, "late"]
+    watch.close()
+
+
+def damage(path: Path) -> None:
+    """The second page is nonsense."""
+    octets = bytearray(path.read_bytes())
+    octets[4096:8192] = b"\xff" * 4096
+    path.write_bytes(octets)
+
+
+LOSSES = {
+    "overwritten": damage,
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:10_000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "no database": lambda path: path.write_bytes(b"this is no database, " * 1000),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_a_database_that_is_lost_is_replaced(site: Site, lose) -> None:
+    """While somebody has it open, who goes on with the new one; the old one is kept beside it."""
+    back_up(site.path, site.backup)
+    site.add("late")
+    with sqlite3.connect(site.path) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    lose(site.path)
+    site.restore()
+    assert site.phones() == [DESK.name]
+    site.add("later")
+    assert site.phones() == [DESK.name, "later"]
+    site.database.close()
+    site.database.open()
+    assert site.phones() == [DESK.name, "later"]
+    kept = {"ldapgw.db.damaged-1"} if lose is not Path.unlink else set()
+    assert site.files() - {"ldapgw.db.damaged-1-wal"} == {"ldapgw.db"} | kept
+
+
+def refused(site: Site) -> str:
+    before = site.phones()
+    with pytest.raises(StoreError) as caught:
+        site.restore()
+    assert site.phones() == before
+    assert site.files() <= {"ldapgw.db"}
+    [line] = caught.value.problems
+    return line.replace(str(site.backup), "FILE")
+
+
+def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
+    """Each is a line that names it."""
+    assert refused(site) == "FILE: is no file"
+    site.backup.write_bytes(b"this is no database, " * 1000)
+    assert "file is not a database" in refused(site)
+    site.backup.write_bytes(b"")
+    assert "is no database of ldapgw" in refused(site)
+    back_up(site.path, site.backup)
+    damage(site.backup)
+    assert refused(site).startswith("FILE: ")
+    back_up(site.path, site.backup)
+    with sqlite3.connect(site.backup) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert refused(site) == "FILE: was made by a newer ldapgw; install that version, nothing was changed"
+
+
+def test_a_backup_under_another_key_is_refused(site: Site) -> None:
+    """It says how to go on."""
+    back_up(site.path, site.backup)
+    site.vault = Vault([Fernet.generate_key()])
+    assert refused(site) == (
+        "FILE: was made under another key; add that as another line of the key file, restore, and run rotate-key"
+    )
+
+
+def test_a_damaged_database_is_not_backed_up(site: Site) -> None:
+    """The last good backup stays."""
+    back_up(site.path, site.backup)
+    before = site.backup.read_bytes()
+    site.database.close()
+    damage(site.path)
+    with pytest.raises(StoreError, match=r"malformed|is damaged"):
+        back_up(site.path, site.backup)
+    assert site.backup.read_bytes() == before
+    assert [path.name for path in site.backup.parent.iterdir()] == ["monday.db"]
+
+
+@pytest.mark.parametrize("name", ["ldapgw.db", "ldapgw.db-wal", "ldapgw.db.before-restore"])
+def test_a_backup_never_takes_the_place_of_the_gateways_own_files(site: Site, name: str) -> None:
+    """A slip of the finger must not cost the database."""
+    with pytest.raises(StoreError, match="is where the gateway keeps its own files"):
+        back_up(site.path, site.path.with_name(name))
+    assert site.phones() == [DESK.name]
+
+
+def test_a_place_that_cannot_be_written_to(site: Site) -> None:
+    """One line."""
+    with pytest.raises(StoreError, match="cannot be written: No such file or directory"):
+        back_up(site.path, site.path.with_name("none") / "x.db")
+
+
+def test_a_lock_is_waited_for_and_not_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is one line."""
+    back_up(site.path, site.backup)
+    site.add("late")
+    monkeypatch.setattr("ldapgw.store.backup.BUSY_SECONDS", 0.02)
+    monkeypatch.setattr("ldapgw.store.backup._TRY_SECONDS", 0.01)
+    other = sqlite3.connect(site.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="database is locked"):
+        site.restore()
+    other.execute("ROLLBACK")
+    other.close()
+    assert site.phones() == [DESK.name, "late"]
+
+
+def test_a_backup_of_an_older_version_is_brought_up_to_date(site: Site) -> None:
+    """Without a copy of it beside the database."""
+    back_up(site.path, site.backup)
+    with site.database.begin() as connection:
+        connection.execute(update(tables.phone).values(tenant="changed"))
+    site.restore()
+    assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["whole", "damaged"])
+def test_a_killed_restore_leaves_the_one_or_the_other(tmp_path: Path, lost: bool) -> None:
+    """At whichever step; done again, it is done.  A damaged database may be gone in between: it is never begun anew."""
+    step, dead = 0, True
+    while dead:
+        step += 1
+        site = Site(tmp_path / str(step))
+        back_up(site.path, site.backup)
+        site.add("late")
+        if lost:
+            site.database.close()
+            damage(site.path)
+        kill = Kill(step)
+        with pytest.MonkeyPatch.context() as patch:
+            kill.watch_files(patch)
+            with suppress(Killed):
+                site.restore()
+        dead = kill.dead
+        if not lost:
+            assert site.phones() in ([DESK.name], [DESK.name, "late"])
+        site.restore()
+        assert site.phones() == [DESK.name]
+        site.database.close()
+        with sqlite3.connect(site.path) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+    assert step > 5
