@@ -21,6 +21,9 @@ _ORDER = attrgetter("order")
 # What part of all entries is not worth sorting: a walk over all finds the first ones as fast.
 _WORTH: Final = 3
 
+# Positions that are sorted in one go, some 3 ms; who finds more than that walks, which can be interrupted.
+_SORTED: Final = 30_000
+
 
 class Span(NamedTuple):
     """All terms from one on and before another."""
@@ -121,7 +124,7 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
     positions, tidy = _find(place, index, entries)
     if positions is None or tidy:
         return positions
-    return sorted(set(positions)) if len(positions) <= index.count // _WORTH else None
+    return sorted(set(positions)) if len(positions) <= min(index.count // _WORTH, _SORTED) else None
 
 
 def _find(place: Place, index: Index, entries: Sequence[Entry]) -> tuple[Sequence[int] | None, bool]:

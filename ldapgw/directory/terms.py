@@ -4,9 +4,10 @@
 The first letter of a term says what it is of:
 
 * ``N`` of a name (cn, displayName, sn, givenName), ``M`` of a mail address, ``O`` of any other text: ``w`` and a word,
-  its first letters alone; ``t`` and three letters of one, but of mail, which would have the most of them.  The
-  beginnings of names have terms of their own, ``1`` to ``3`` and as many letters: many entries have them.
-* ``D`` of a telephone number: ``b`` and how a writing of it begins; ``t`` and three digits.
+  its first letters alone; ``t`` and three letters of one, the last two and the last one, but of mail, which would have
+  the most of them.  The beginnings of names have terms of their own, ``1`` to ``3`` and as many letters: many entries
+  have them.
+* ``D`` of a telephone number: ``b`` and how a writing of it begins; ``t`` and three digits, the last two and the last.
 * ``C`` of an object class; ``P`` of an attribute that is there; ``S`` of an attribute and a value, for order.
 
 Keys are the ends of numbers (`ldapgw.number`), and uids.  `of_entry` and the questions know each other's form and
@@ -89,7 +90,7 @@ def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
         for word in found:
             terms.add(f"{of}w{word[:_WORD]}")
             if of != "M":
-                terms.update([f"{of}t{word[at : at + _PIECE]}" for at in range(len(word) - _PIECE + 1)])
+                terms.update([f"{of}t{word[at : at + _PIECE]}" for at in range(len(word))])
     for word in words["N"]:
         terms.update((f"N1{word[:1]}", f"N2{word[:2]}", f"N3{word[:3]}"))
 
@@ -106,7 +107,7 @@ def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
     for form in (stored.e164, stored.national, stored.digits):
         if form:
             terms.add("Db" + form[:_BEGINNING])
-            terms.update([f"Dt{form[at : at + _PIECE]}" for at in range(len(form) - _PIECE + 1)])
+            terms.update([f"Dt{form[at : at + _PIECE]}" for at in range(len(form))])
 
 
 def presence(kind: AttributeType) -> Place:
@@ -165,7 +166,18 @@ def _word(of: str, word: str, *, begins: bool, ends: bool) -> Place:
         return f"N{len(word)}{word}" if short else Span(f"{of}w{word}", f"{of}w{word}{LAST}")
     if of == "M":
         return None
-    return plan.each([f"{of}t{word[at : at + _PIECE]}" for at in range(len(word) - _PIECE + 1)])
+    if ends and len(word) < _PIECE:
+        return f"{of}t{word}"
+    return _pieces(f"{of}t", word)
+
+
+def _pieces(group: str, letters: str) -> Place:
+    """Where letters stand in a row; fewer than a piece has stand where a piece begins with them."""
+    if not letters:
+        return None
+    if len(letters) < _PIECE:
+        return Span(group + letters, group + letters + LAST)
+    return plan.each([group + letters[at : at + _PIECE] for at in range(len(letters) - _PIECE + 1)])
 
 
 def _digits(string: str) -> Place:
@@ -176,7 +188,7 @@ def _digits(string: str) -> Place:
     if string[:1] in ("\t", "\n"):
         beginning = "Db" + form[:_BEGINNING]
         return beginning if len(form) >= _BEGINNING else Span(beginning, beginning + LAST)
-    return plan.each([f"Dt{form[at : at + _PIECE]}" for at in range(len(form) - _PIECE + 1)])
+    return _pieces("Dt", form)
 
 
 def of_uid(uid: str) -> Key:

@@ -143,11 +143,14 @@ BOOK = shelf(
         ("(|(cn=mu*)(sn=mu*)(givenName=mu*)(displayName=mu*))", 3),
         ("(cn=mueller*)", 3),
         ("(cn=*uell*)", 3),
+        ("(cn=*ll*)", 5),
+        ("(cn=*ll-*)", 5),
         ("(cn=685*)", 3),
         ("(&(objectClass=inetOrgPerson)(sn=mü*))", 3),
         ("(|(telephoneNumber=0301234567)(mobile=0301234567)(homePhone=0301234567))", 9),
         ("(telephoneNumber=+44*)", 2),
         ("(telephoneNumber=*7946*)", 2),
+        ("(telephoneNumber=*79*)", 2),
         ("(telephoneNumber=*9460000)", 2),
         ("(uid=c3)", 1),
         ("(cn>=x)", 3),
@@ -162,6 +165,14 @@ def test_an_index_looks_at_few(text: str, most: int) -> None:
     """What phones ask for is looked up; hardly any entry is looked at that does not match."""
     place = prepare(read_filter(text), naming_context()).place
     assert len(BOOK.find(place)) <= most
+
+
+def test_signs_alone_are_in_every_number() -> None:
+    """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
+    people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
+    by_index, by_walk = found(shelf(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
+    assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
+    assert by_index == by_walk
 
 
 def test_a_key_may_be_that_of_another() -> None:
