@@ -49,49 +49,59 @@ def mark(kind: AttributeType) -> str:
     return _MARKS[kind.name]
 
 
-def searching(
-    kinds: Sequence[AttributeType], test: Callable[[str], bool], strings: Sequence[str] = ()
-) -> Callable[[Entry], bool]:
-    """A function that tells whether an entry has any of some attributes that pass a test: `Entry.haystack`, but fast.
+class Searching:
+    """Looks for something in some attributes of entries: what `Entry.haystack` gives, but fast.
 
-    :param test: passes a haystack if it passes one of its lines.
-    :param strings: if there are any, the test is whether one of them is in the haystack.
+    :ivar letters: the signs of the attributes' parts (`Entry.parts`) of which a found entry has one; None: it need not.
     """
-    marks = [_MARKS[kind.name] for kind in kinds if kind.name in _MARKS]
-    if len(marks) < len(kinds) or _CLASS_MARK in marks:
-        return lambda entry: any(test(sought) for sought in map(entry.haystack, kinds) if sought is not None)
 
-    def found(entry: Entry) -> bool:
-        text, named = entry.text, False
-        for beginning in marks:
-            at = text.find(beginning) + 2
-            if at > 1:
-                sought = text[at : text.index(_BREAK, at)]
-                if sought == _LIKE_CN:
-                    at = text.index(_CN_MARK) + 2
+    __slots__ = ("_kinds", "_letters", "_marks", "letters")
+
+    def __init__(self, kinds: Sequence[AttributeType]) -> None:
+        self._kinds = kinds
+        self._marks = [_MARKS[kind.name] for kind in kinds if kind.name in _MARKS]
+        self._letters = "".join([mark[1] for mark in self._marks])
+        is_plain = len(self._marks) == len(kinds) and _CLASS_MARK not in self._marks
+        self.letters = frozenset(self._letters + OTHERS) if is_plain else None
+
+    def of(self, test: Callable[[str], bool], sure: Sequence[str] = ()) -> Callable[[Entry], bool]:
+        """A function that tells whether an entry has any of the attributes that pass a test.
+
+        :param test: passes a haystack if it passes one of its lines.
+        :param sure: a haystack with one of these in it passes.
+        """
+        if self.letters is None:
+            return lambda entry: any(test(sought) for sought in map(entry.haystack, self._kinds) if sought is not None)
+        marks, letters = self._marks, self._letters
+
+        def found(entry: Entry) -> bool:
+            text, named = entry.text, False
+            for beginning in marks:
+                at = text.find(beginning) + 2
+                if at > 1:
                     sought = text[at : text.index(_BREAK, at)]
-                if test(sought):
+                    if sought == _LIKE_CN:
+                        at = text.index(_CN_MARK) + 2
+                        sought = text[at : text.index(_BREAK, at)]
+                    if test(sought):
+                        return True
+                    named = named or beginning in _NAME_MARKS
+            at = text.find(_OTHERS_MARK) + 2 if named else 0
+            return at > 1 and test(text[at : text.index(_BREAK, at)])
+
+        if not sure:
+            return found
+
+        # Most entries that an index gives have what is looked for, in the attributes that are asked for.
+        def found_at_once(entry: Entry) -> bool:
+            text = entry.text
+            for one in sure:
+                at = text.find(one)
+                if at > 0 and text[text.rfind(_BREAK, 0, at) + 1] in letters:
                     return True
-                named = named or beginning in _NAME_MARKS
-        at = text.find(_OTHERS_MARK) + 2 if named else 0
-        return at > 1 and test(text[at : text.index(_BREAK, at)])
+            return found(entry)
 
-    if not strings:
-        return found
-    first = marks[0]
-
-    # Most entries that an index gives have what is looked for in the attribute that is asked for first.
-    def found_at_once(entry: Entry) -> bool:
-        text = entry.text
-        at = text.find(first) + 2
-        if at > 1:
-            end = text.index(_BREAK, at)
-            for one in strings:
-                if text.find(one, at, end) >= 0:
-                    return True
-        return found(entry)
-
-    return found_at_once
+        return found_at_once
 
 
 @dataclass(frozen=True, slots=True, repr=False)
