@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final, cast
 
 from ldapgw.directory import plan, terms
+from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import Index
@@ -29,9 +30,10 @@ class Shelf:
     """Entries that are searched together.
 
     :ivar entries: in their order.
+    :ivar blocks: of these, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "_index", "_withdrawn", "entries")
+    __slots__ = ("_asked", "_encodings", "_index", "_withdrawn", "blocks", "entries")
 
     def __init__(self, entries: tuple[Entry, ...], index: Index | None = None, withdrawn: bytes = b"") -> None:
         """Put together what was built before.
@@ -40,6 +42,7 @@ class Shelf:
         :param withdrawn: for each position, whether the entry counts no longer; empty: all count.
         """
         self.entries = entries
+        self.blocks = Blocks(entries)
         self._index = index
         self._withdrawn = withdrawn
         self._encodings: dict[Selection, list[bytes | None]] = {}
