@@ -12,18 +12,26 @@ from dataclasses import dataclass, field
 
 from ldapgw import credential
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.dn import Dn, InvalidDn, Key
 from ldapgw.directory.viewer import NOBODY, Access, Viewer
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A phone that may bind."""
+    """A phone that may bind.
+
+    :ivar key: of its DN.
+    """
 
     name: str
     dn: Dn
     password: str
     viewer: Viewer
+    key: Key = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work the key out once: a phone may bind anew for each search."""
+        object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
         """Without the hash."""
@@ -103,4 +111,4 @@ class Catalog:
             return None
         leaf = dn.rdns[0][0][1] if dn.rdns else ""
         found = self.served.logins.get(leaf.strip().lower())
-        return found if found is not None and found.dn.key == dn.key else None
+        return found if found is not None and found.key == dn.key else None
