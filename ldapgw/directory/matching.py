@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from ldapgw import number
 from ldapgw.directory import haystack, needle, plan, terms
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry, Searching, mark
+from ldapgw.directory.entry import Entry, mark
 from ldapgw.directory.filters import (
     And,
     Approximate,
@@ -40,6 +40,7 @@ from ldapgw.directory.schema import (
     matching_rule,
     subtypes,
 )
+from ldapgw.directory.searching import Searching
 from ldapgw.directory.syntax import conforms
 
 Term = Callable[[Entry], bool | None]

@@ -139,11 +139,12 @@ def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
 ) -> Needle | None:
     """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
-    parts = [text_of(part or b"", lenient=context.lenient) for part in (initial, *middle, final)]
+    asked = [initial, *middle, final]
+    parts = [text_of(part or b"", lenient=context.lenient) for part in asked]
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
         return None
-    if not context.lenient and (b"" in (initial, *middle, final) or not _can_hold(kind, texts)):
+    if not context.lenient and (b"" in asked or not _can_hold(kind, texts)):
         return None
     if not any(texts):
         return ALWAYS
