@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
@@ -15,7 +16,7 @@ from ldapgw import dialstring
 # Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
 phonenumbers.enable_pattern_cache()
 
-Parsed = PhoneNumber
+Parsed: TypeAlias = PhoneNumber
 
 # The main region of each country code.
 _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
