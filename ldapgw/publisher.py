@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Turns what the store holds into what phones are served, and publishes it by one assignment.
 
-A book is built anew when its account's contacts or address have changed, off the reactor's thread; the others are
-taken over as they are.
+Off the reactor's thread, what has changed of an account's contacts is built into its book; where that is not known, or
+the account's address has changed, the book is built anew.  The others are taken over as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from ldapgw.catalog import Catalog, Login, Served
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.directory.book import DIRECTORY, Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
@@ -36,10 +36,24 @@ _BookId = tuple[int | str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """A book, and what it was built from: a change of that makes it anew."""
+    """A book, and what it was built from.
 
+    :ivar generation: of the account's contacts: at least these changes are in it.
+    :ivar made_of: what makes it anew when it changes.
+    """
+
+    generation: int
     made_of: tuple[object, ...]
     book: Book
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class News:
+    """What has changed of an account's contacts; and all of its labels."""
+
+    stored: tuple[Contact, ...]
+    gone: tuple[tuple[Source, str], ...]
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +167,50 @@ class Publisher:
 
     async def _build(self, account: Account, *, per_number: bool, feeds: bool) -> None:
         """Build the books that are made of an account's contacts, if those have changed."""
-        made_of = (account.id, account.generation, account.address, per_number)
+        made_of = (account.id, account.address, per_number)
         wanted: list[_BookId] = [(account.id, "")]
         if feeds:
             wanted.append((account.tenant, DIRECTORY))
-        if all(key in self._shelves and self._shelves[key].made_of == made_of for key in wanted):
+        held = [shelf for key in wanted if (shelf := self._shelves.get(key)) and shelf.made_of == made_of]
+        whole = len(held) == len(wanted)
+        if whole and all(shelf.generation == account.generation for shelf in held):
             return
         try:
-            (everything, damaged), labels = await self._store.run(read_contacts, account.id)
-            context = self._contexts[account.tenant]
-            books = await self._run_off_thread(books_of, context, account, everything, labels, per_number, feeds)
+            books = await self._revised(account, held) if whole else None
+            books = books or await self._built(account, per_number=per_number, feeds=feeds)
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
+        made = (_Shelf(account.generation, made_of, book) for book in books)
+        self._shelves |= dict(zip(wanted, made, strict=True))
+
+    async def _revised(self, account: Account, held: Sequence[_Shelf]) -> tuple[Book, ...] | None:
+        """The books with what has changed; None where that is not known, or is too much."""
+        since = min(shelf.generation for shelf in held)
+        news = await self._store.run(read_news, account.id, since)
+        if news is None:
+            return None
+        books = [shelf.book for shelf in held]
+        found: tuple[Book, ...] | None = await self._run_off_thread(
+            revised_books, self._contexts[account.tenant], books, news
+        )
+        return found
+
+    async def _built(self, account: Account, *, per_number: bool, feeds: bool) -> tuple[Book, ...]:
+        (everything, damaged), labels = await self._store.run(read_contacts, account.id)
+        context = self._contexts[account.tenant]
+        books: tuple[Book, ...] = await self._run_off_thread(
+            books_of, context, account, everything, labels, per_number, feeds
+        )
         if damaged:
             log.error(
                 "{count} stored contacts of account {account} cannot be read; the next sync brings them anew",
                 count=damaged,
                 account=account.id,
             )
-        self._shelves |= {key: _Shelf(made_of, book) for key, book in zip(wanted, books, strict=True)}
+        return books
 
 
 def phone_dn(name: str, base: Dn) -> Dn:
@@ -197,6 +233,26 @@ def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
 def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
     """An account's contacts, how many could not be read, and its labels."""
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
+
+
+def read_news(connection: Connection, account_id: int, since: int) -> News | None:
+    """What has changed of an account's contacts since a generation; None: that is not known."""
+    changes = contacts.changes(connection, account_id, since)
+    return changes and News(*changes, contacts.read_labels(connection, account_id))
+
+
+def revised_books(context: NamingContext, books: Iterable[Book], news: News) -> tuple[Book, ...] | None:
+    """Books of an account, with what has changed; None where one has to be built anew."""
+    found = []
+    for book in books:
+        directory = book.key == DIRECTORY
+        stored = [contact for contact in news.stored if (contact.source is Source.DIRECTORY) is directory]
+        gone = [uid for source, uid in news.gone if (source is Source.DIRECTORY) is directory]
+        revised = revise(book, context, stored, gone, {} if directory else news.labels)
+        if revised is None:
+            return None
+        found.append(revised)
+    return tuple(found)
 
 
 def books_of(

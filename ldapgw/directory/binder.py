@@ -28,6 +28,10 @@ class Bound(NamedTuple):
     whole: tuple[Entry, ...] = ()
     singles: tuple[Entry, ...] = ()
 
+    def moved(self, place: Place) -> Bound:
+        """The same at another place of the tree."""
+        return Bound(*(tuple(entry.moved(place) for entry in form) for form in self))
+
 
 class Binder:
     """Makes the entries of one book.

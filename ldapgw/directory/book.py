@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
 
-Building is the slow part, done off the reactor's thread, once for each change; nothing here changes afterwards.
+Building is the slow part, done off the reactor's thread; nothing here changes afterwards.  What has changed is built
+into another book, which shares all else with the one before, and finds what one would that was built anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import fold, order
@@ -17,29 +18,14 @@ from ldapgw.directory.entry import Entry, special
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.origin import Place, structure
 from ldapgw.directory.shelf import Shelf
+from ldapgw.directory.shelves import Shelves, no_shelves
 
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
-
-@dataclass(frozen=True, slots=True)
-class Shelves:
-    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted).
-
-    Each form may be on several shelves, of which no two have an entry for the same contact.
-    """
-
-    contacts: tuple[Shelf, ...] = ()
-    numbers: tuple[Shelf, ...] = ()
-
-    def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
-        """The form that a viewer wants, as far as it was built."""
-        return self.numbers if per_number and self.numbers else self.contacts
-
-    def of_uid(self, uid: str) -> Entry | None:
-        """An entry by the folded value of its uid, in either form."""
-        found = (shelf.of_uid(uid) for shelf in (*self.contacts, *self.numbers))
-        return next(filter(None, found), None)
+# As many changes as are built into a book that is there, however small it is; and which part of a large one.
+_FEW = 100
+_PART = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +34,13 @@ class Label:
 
     :ivar name: its ou.
     :ivar container: its own entry.
+    :ivar resources: the resource names of the groups that it stands for.
     """
 
     name: str
     container: Entry
     shelves: Shelves
+    resources: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +51,7 @@ class Book:
     :ivar name: its ou.
     :ivar container: its own entry.
     :ivar containers: that, and its labels'.
+    :ivar unnamed: resource names of groups that its contacts are in, or were, and that have no label.
     """
 
     key: str
@@ -72,10 +61,11 @@ class Book:
     containers: Shelf
     shelves: Shelves
     labels: tuple[Label, ...] = ()
+    unnamed: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """How many contacts it has."""
-        return sum(map(len, self.shelves.contacts))
+        return len(self.shelves)
 
 
 def build_book(
@@ -94,48 +84,92 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    place = Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
-    binder = Binder(context, place, per_number=per_number)
-    bound = [(contact, binder.bind(contact)) for contact in contacts]
-    stands = order.of_branch(name, place.path)
-    container = _unit(context, place, name, stands, subordinates=any(entries for _, entries in bound))
-    shelves = _shelves((entries for _, entries in bound), per_number=per_number)
-    branches = _labels(context, place, bound, labels, stands, per_number=per_number)
-    ordered = tuple(sorted(branches, key=lambda label: label.container.order))
-    containers = Shelf.of((container, *(label.container for label in ordered)))
-    return Book(key, name, sharing, container, containers, shelves, ordered)
+    place = _place(context, key, name)
+    container = _unit(context, place, name, order.of_branch(name, place.path), subordinates=False)
+    empty = Book(key, name, sharing, container, Shelf.of((container,)), no_shelves(per_number=per_number))
+    return _with(empty, context, contacts, (), labels)
+
+
+def revise(
+    book: Book, context: NamingContext, stored: Collection[Contact], gone: Collection[str], labels: Mapping[str, str]
+) -> Book | None:
+    """A book that differs from another one in a few contacts.
+
+    :param stored: contacts that are new or different.
+    :param gone: uids of contacts that are there no more, and maybe never were.
+    :param labels: all labels, as in `build_book`.
+    :returns: None: so much is different that the book is to be built anew.
+    """
+    if len(stored) + len(gone) > max(_FEW, len(book) // _PART):
+        return None
+    held = {label.resources for label in book.labels}
+    known = book.unnamed.union(*held)
+    if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels).values()):
+        return None
+    return _with(book, context, stored, gone, labels)
+
+
+def _with(
+    book: Book, context: NamingContext, stored: Iterable[Contact], gone: Iterable[str], labels: Mapping[str, str]
+) -> Book:
+    """The book with other contacts in it."""
+    place = _place(context, book.key, book.name)
+    binder = Binder(context, place, per_number=book.shelves.per_number)
+    bound = [(contact, binder.bind(contact)) for contact in stored]
+    old = {*gone, *(contact.uid for contact, _ in bound)}
+    shelves = book.shelves.revised(old, (entries for _, entries in bound))
+    branches = tuple(sorted(_labels(context, book, bound, old, labels), key=lambda label: label.container.order))
+    container, has_any = book.container, bool(len(shelves) or branches)
+    if has_any != bool(len(book) or book.labels):
+        container = _unit(context, place, book.name, container.order, subordinates=has_any)
+    units = (container, *(label.container for label in branches))
+    containers = book.containers if units == book.containers.entries else Shelf.of(units)
+    groups = book.unnamed.union(*(label.resources for label in book.labels), *(contact.labels for contact, _ in bound))
+    unnamed = groups.difference(*(label.resources for label in branches))
+    return replace(
+        book, container=container, containers=containers, shelves=shelves, labels=branches, unnamed=frozenset(unnamed)
+    )
 
 
 def _labels(
     context: NamingContext,
-    book: Place,
-    bound: list[tuple[Contact, Bound]],
+    book: Book,
+    bound: Sequence[tuple[Contact, Bound]],
+    old: Collection[str],
     labels: Mapping[str, str],
-    above: str,
-    *,
-    per_number: bool,
 ) -> Iterator[Label]:
-    """The labels; those whose names differ in case or blanks alone are one."""
-    groups: dict[str, tuple[str, set[str]]] = {}
+    """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
+    above = _place(context, book.key, book.name)
+    before = {label.resources: label for label in book.labels}
+    empty = no_shelves(per_number=book.shelves.per_number)
+    for key, (name, resources) in _groups(labels).items():
+        place = Place(f"ou={escape(name)},{above.dn}", f"{above.path}/{key}")
+        known = before.get(resources)
+        stays = known is not None and known.name == name
+        shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
+        members = (entries for contact, entries in bound if not resources.isdisjoint(contact.labels))
+        shelves = shelves.revised(old, (entries.moved(place) for entries in members))
+        if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):
+            container = known.container
+        else:
+            stands = order.of_branch(name, place.path, book.container.order)
+            container = _unit(context, place, name, stands, subordinates=bool(len(shelves)))
+        yield Label(name, container, shelves, resources)
+
+
+def _groups(labels: Mapping[str, str]) -> dict[str, tuple[str, frozenset[str]]]:
+    """The labels, with their groups; those whose names differ in case or blanks alone are one."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
     for resource, name in sorted(labels.items(), key=lambda item: (fold.collation(item[1]), item)):
-        if folded(name):
-            groups.setdefault(folded(name), (name, set()))[1].add(resource)
-    for key, (name, resources) in groups.items():
-        place = Place(f"ou={escape(name)},{book.dn}", f"{book.path}/{key}")
-        members = [entries for contact, entries in bound if not resources.isdisjoint(contact.labels)]
-        moved = [Bound(*(tuple(entry.moved(place) for entry in form) for form in entries)) for entries in members]
-        stands = order.of_branch(name, place.path, above)
-        container = _unit(context, place, name, stands, subordinates=any(members))
-        yield Label(name, container, _shelves(moved, per_number=per_number))
+        key = folded(name)
+        if key:
+            first, resources = found.get(key, (name, frozenset()))
+            found[key] = first, resources | {resource}
+    return found
 
 
-def _shelves(bound: Iterable[Bound], *, per_number: bool) -> Shelves:
-    wholes: list[Entry] = []
-    singles: list[Entry] = []
-    for entries in bound:
-        wholes += entries.whole
-        singles += entries.singles
-    return Shelves((Shelf.of(wholes),), (Shelf.of(singles),) if per_number else ())
+def _place(context: NamingContext, key: str, name: str) -> Place:
+    return Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
 
 
 def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:
