@@ -84,10 +84,46 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    place = _place(context, key, name)
-    container = _unit(context, place, name, order.of_branch(name, place.path), subordinates=False)
-    empty = Book(key, name, sharing, container, Shelf.of((container,)), no_shelves(per_number=per_number))
+    empty = book_of(context, key, name, sharing, no_shelves(per_number=per_number))
     return _with(empty, context, contacts, (), labels)
+
+
+def book_of(
+    context: NamingContext,
+    key: str,
+    name: str,
+    sharing: Sharing,
+    shelves: Shelves,
+    labels: Iterable[Label] = (),
+    unnamed: frozenset[str] = frozenset(),
+) -> Book:
+    """Put a book together of what was built before."""
+    place = place_of(context, key, name)
+    ordered = tuple(sorted(labels, key=lambda label: label.container.order))
+    stands = order.of_branch(name, place.path)
+    container = _unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
+    containers = Shelf.of((container, *(label.container for label in ordered)))
+    return Book(key, name, sharing, container, containers, shelves, ordered, unnamed)
+
+
+def label_of(
+    context: NamingContext, key: str, book: str, name: str, resources: frozenset[str], shelves: Shelves
+) -> Label:
+    """Put a label together.
+
+    :param key: its book's.
+    :param book: its book's name.
+    """
+    above = place_of(context, key, book)
+    place = place_of(context, key, book, name)
+    stands = order.of_branch(name, place.path, order.of_branch(book, above.path))
+    return Label(name, _unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources)
+
+
+def place_of(context: NamingContext, key: str, book: str, label: str | None = None) -> Place:
+    """Where the contacts of a book stand, or those of its label."""
+    place = Place(f"ou={escape(book)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
+    return place if label is None else Place(f"ou={escape(label)},{place.dn}", f"{place.path}/{folded(label)}")
 
 
 def revise(
@@ -104,7 +140,7 @@ def revise(
         return None
     held = {label.resources for label in book.labels}
     known = book.unnamed.union(*held)
-    if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels).values()):
+    if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels)):
         return None
     return _with(book, context, stored, gone, labels)
 
@@ -113,22 +149,19 @@ def _with(
     book: Book, context: NamingContext, stored: Iterable[Contact], gone: Iterable[str], labels: Mapping[str, str]
 ) -> Book:
     """The book with other contacts in it."""
-    place = _place(context, book.key, book.name)
+    place = place_of(context, book.key, book.name)
     binder = Binder(context, place, per_number=book.shelves.per_number)
     bound = [(contact, binder.bind(contact)) for contact in stored]
     old = {*gone, *(contact.uid for contact, _ in bound)}
     shelves = book.shelves.revised(old, (entries for _, entries in bound))
-    branches = tuple(sorted(_labels(context, book, bound, old, labels), key=lambda label: label.container.order))
-    container, has_any = book.container, bool(len(shelves) or branches)
-    if has_any != bool(len(book) or book.labels):
-        container = _unit(context, place, book.name, container.order, subordinates=has_any)
-    units = (container, *(label.container for label in branches))
-    containers = book.containers if units == book.containers.entries else Shelf.of(units)
+    branches = tuple(_labels(context, book, bound, old, labels))
     groups = book.unnamed.union(*(label.resources for label in book.labels), *(contact.labels for contact, _ in bound))
-    unnamed = groups.difference(*(label.resources for label in branches))
-    return replace(
-        book, container=container, containers=containers, shelves=shelves, labels=branches, unnamed=frozenset(unnamed)
-    )
+    unnamed = frozenset(groups.difference(*(label.resources for label in branches)))
+    made = book_of(context, book.key, book.name, book.sharing, shelves, branches, unnamed)
+    same = bool(len(book) or book.labels) == bool(len(made) or made.labels)
+    if same and [label.container for label in book.labels] == [label.container for label in made.labels]:
+        return replace(made, container=book.container, containers=book.containers)
+    return made
 
 
 def _labels(
@@ -139,25 +172,22 @@ def _labels(
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
     """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
-    above = _place(context, book.key, book.name)
     before = {label.resources: label for label in book.labels}
     empty = no_shelves(per_number=book.shelves.per_number)
-    for key, (name, resources) in _groups(labels).items():
-        place = Place(f"ou={escape(name)},{above.dn}", f"{above.path}/{key}")
+    for name, resources in _groups(labels):
+        place = place_of(context, book.key, book.name, name)
         known = before.get(resources)
         stays = known is not None and known.name == name
         shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
         members = (entries for contact, entries in bound if not resources.isdisjoint(contact.labels))
         shelves = shelves.revised(old, (entries.moved(place) for entries in members))
+        label = label_of(context, book.key, book.name, name, resources, shelves)
         if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):
-            container = known.container
-        else:
-            stands = order.of_branch(name, place.path, book.container.order)
-            container = _unit(context, place, name, stands, subordinates=bool(len(shelves)))
-        yield Label(name, container, shelves, resources)
+            label = replace(label, container=known.container)
+        yield label
 
 
-def _groups(labels: Mapping[str, str]) -> dict[str, tuple[str, frozenset[str]]]:
+def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
     """The labels, with their groups; those whose names differ in case or blanks alone are one."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for resource, name in sorted(labels.items(), key=lambda item: (fold.collation(item[1]), item)):
@@ -165,11 +195,7 @@ def _groups(labels: Mapping[str, str]) -> dict[str, tuple[str, frozenset[str]]]:
         if key:
             first, resources = found.get(key, (name, frozenset()))
             found[key] = first, resources | {resource}
-    return found
-
-
-def _place(context: NamingContext, key: str, name: str) -> Place:
-    return Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
+    return found.values()
 
 
 def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:

@@ -66,9 +66,11 @@ class Shelf:
     """Entries that are searched together.
 
     :ivar entries: in their order.
+    :ivar index: of them; None: they are few, and all are looked at.
+    :ivar withdrawn: for each position, whether the entry counts no longer; empty: all count.
     """
 
-    __slots__ = ("_asked", "_encodings", "_index", "_withdrawn", "entries")
+    __slots__ = ("_asked", "_encodings", "entries", "index", "withdrawn")
 
     def __init__(
         self,
@@ -79,13 +81,11 @@ class Shelf:
     ) -> None:
         """Put together what was built before.
 
-        :param index: None: they are few, and all are looked at.
-        :param withdrawn: for each position, whether the entry counts no longer; empty: all count.
         :param encodings: of another shelf with the same entries.
         """
         self.entries = entries
-        self._index = index
-        self._withdrawn = withdrawn
+        self.index = index
+        self.withdrawn = withdrawn
         self._encodings = {} if encodings is None else encodings
         self._asked: Selection | None = None
 
@@ -97,33 +97,28 @@ class Shelf:
 
     def __len__(self) -> int:
         """How many entries count."""
-        return len(self.entries) - self.withdrawn
-
-    @property
-    def withdrawn(self) -> int:
-        """How many entries do not count."""
-        return self._withdrawn.count(1)
+        return len(self.entries) - self.withdrawn.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries that count."""
-        return (entry for at, entry in enumerate(self.entries) if not (self._withdrawn and self._withdrawn[at]))
+        return (entry for at, entry in enumerate(self.entries) if not (self.withdrawn and self.withdrawn[at]))
 
     def without(self, positions: Iterable[int]) -> Shelf:
         """The same without some entries."""
-        withdrawn = bytearray(self._withdrawn or bytes(len(self.entries)))
+        withdrawn = bytearray(self.withdrawn or bytes(len(self.entries)))
         for position in positions:
             withdrawn[position] = 1
-        return Shelf(self.entries, self._index, bytes(withdrawn), self._encodings)
+        return Shelf(self.entries, self.index, bytes(withdrawn), self._encodings)
 
     def moved(self, place: origin.Place) -> Shelf:
         """The same contacts at another place of the tree; what they are found by does not depend on that."""
-        return Shelf(tuple([entry.moved(place) for entry in self.entries]), self._index, self._withdrawn)
+        return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
 
     def withdrawn_since(self, before: Shelf) -> Iterator[Entry]:
         """The entries that counted on another shelf with the same entries, and do not count here."""
-        if self._withdrawn:
-            kept = before._withdrawn or bytes(len(self.entries))
-            pairs = zip(self.entries, kept, self._withdrawn, strict=True)
+        if self.withdrawn:
+            kept = before.withdrawn or bytes(len(self.entries))
+            pairs = zip(self.entries, kept, self.withdrawn, strict=True)
             yield from (entry for entry, gone_before, gone in pairs if gone and not gone_before)
 
     def find(self, place: Place, first: str | None = None, behind: str | None = None) -> Sequence[int]:
@@ -132,14 +127,14 @@ class Shelf:
         :param first: the least order that counts.
         :param behind: the order behind which entries count.
         """
-        found = plan.find(place, self._index, self.entries) if self._index else None
+        found = plan.find(place, self.index, self.entries) if self.index else None
         positions: Sequence[int] = range(len(self.entries)) if found is None else found
         if first is not None:
             positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_ORDER)) :]
         if behind is not None:
             positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_ORDER)) :]
-        if self._withdrawn:
-            left = Left(positions, self._withdrawn)
+        if self.withdrawn:
+            left = Left(positions, self.withdrawn)
             positions = left if len(left) > _FEW else left[:]
         return positions
 

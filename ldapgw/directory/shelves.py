@@ -97,7 +97,7 @@ def _revised(
         left.append(shelf.without(withdrawn) if withdrawn else shelf)
     while left and len(left[-1]) < _TIMES * len(new):
         new += left.pop()
-    kept = [shelf if shelf.withdrawn * _TIMES <= len(shelf.entries) else Shelf.of(shelf) for shelf in left]
+    kept = [shelf if shelf.withdrawn.count(1) * _TIMES <= len(shelf.entries) else Shelf.of(shelf) for shelf in left]
     if new or not kept:
         kept.append(Shelf.of(new))
     return tuple(shelf for shelf in kept if len(shelf)) or (kept[0],)
