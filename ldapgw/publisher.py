@@ -23,6 +23,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import StoreError
+from ldapgw.images import Image, Images, name_of
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -33,6 +34,9 @@ log = Logger()
 # Which book: the account's id and "", or the tenant's name and DIRECTORY.
 _BookId = tuple[int | str, str]
 
+# Generations that an image may be behind; what changed in twice as many is known.
+_BEHIND = contacts.KEPT_GENERATIONS // 2
+
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
@@ -40,11 +44,13 @@ class _Shelf:
 
     :ivar generation: of the account's contacts: at least these changes are in it.
     :ivar made_of: what makes it anew when it changes.
+    :ivar saved: the generation of its image; None: it has none.
     """
 
     generation: int
     made_of: tuple[object, ...]
     book: Book
+    saved: int | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,6 +80,7 @@ class Publisher:
     Mutable: what was read last, and the books that were built last.
 
     :param contexts: by tenant.
+    :param images: where books are kept for the next start; None: nowhere.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     """
 
@@ -85,12 +92,15 @@ class Publisher:
         contexts: Mapping[str, NamingContext],
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
+        images: Images | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._contexts = contexts
         self._features = features
         self._run_off_thread = run_off_thread
+        self._images = images
+        self._kept: frozenset[str] | None = None
         self._rows = Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
         self._lock = DeferredLock()
@@ -109,9 +119,11 @@ class Publisher:
             rows = self._rows
             per_number = {login.tenant for login in rows.logins if login.numbers is Numbers.ENTRIES}
             feeding = {account.id for account in rows.feeds.values()}
+            await self._forget_images(frozenset(_image_names(rows)))
             for account in rows.accounts:
                 await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
             await self._publish_built()
+            await self._save_images(rows)
         finally:
             self._lock.release()
 
@@ -155,6 +167,24 @@ class Publisher:
         else:
             await self._publish_built()
 
+    async def _forget_images(self, names: frozenset[str]) -> None:
+        """Delete the images of books that are there no more."""
+        if self._images is not None and names != self._kept:
+            await self._run_off_thread(self._images.keep, names)
+            self._kept = names
+
+    async def _save_images(self, rows: Rows) -> None:
+        """Write down books that have no image, or one that will soon be too old to be brought up to date."""
+        if self._images is None:
+            return
+        keys = {name: key for name, key in _image_names(rows).items() if key in self._shelves}
+        for name, key in keys.items():
+            shelf = self._shelves[key]
+            if shelf.saved is None or shelf.generation - shelf.saved > _BEHIND:
+                await self._run_off_thread(self._images.save, name, shelf.made_of, Image(shelf.generation, shelf.book))
+                if self._shelves.get(key) is shelf:
+                    self._shelves[key] = replace(shelf, saved=shelf.generation)
+
     def _books(self, tenant: str, rows: Rows) -> Iterable[Book]:
         for account in rows.accounts:
             shelf = self._shelves.get((account.id, ""))
@@ -167,24 +197,37 @@ class Publisher:
 
     async def _build(self, account: Account, *, per_number: bool, feeds: bool) -> None:
         """Build the books that are made of an account's contacts, if those have changed."""
-        made_of = (account.id, account.address, per_number)
+        made_of = (self._contexts[account.tenant], account.id, account.sub, account.address, per_number)
         wanted: list[_BookId] = [(account.id, "")]
         if feeds:
             wanted.append((account.tenant, DIRECTORY))
-        held = [shelf for key in wanted if (shelf := self._shelves.get(key)) and shelf.made_of == made_of]
-        whole = len(held) == len(wanted)
-        if whole and all(shelf.generation == account.generation for shelf in held):
-            return
         try:
-            books = await self._revised(account, held) if whole else None
-            books = books or await self._built(account, per_number=per_number, feeds=feeds)
+            held = [shelf for key in wanted if (shelf := await self._held(key, account, made_of))]
+            if len(held) < len(wanted) or any(shelf.generation != account.generation for shelf in held):
+                books = await self._revised(account, held) if len(held) == len(wanted) else None
+                saved = [shelf.saved for shelf in held] if books else [None] * len(wanted)
+                books = books or await self._built(account, per_number=per_number, feeds=feeds)
+                made = zip(books, saved, strict=True)
+                held = [_Shelf(account.generation, made_of, book, generation) for book, generation in made]
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
-        made = (_Shelf(account.generation, made_of, book) for book in books)
-        self._shelves |= dict(zip(wanted, made, strict=True))
+        self._shelves |= dict(zip(wanted, held, strict=True))
+
+    async def _held(self, key: _BookId, account: Account, made_of: tuple[object, ...]) -> _Shelf | None:
+        """A book that was made of the same, but for contacts: the one that is served, or an image."""
+        shelf = self._shelves.get(key)
+        if shelf is not None and shelf.made_of == made_of:
+            return shelf
+        if self._images is None:
+            return None
+        directory = key[1] == DIRECTORY
+        name, sharing = name_of(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
+        context = self._contexts[account.tenant]
+        found: Image | None = await self._run_off_thread(self._images.load, name, made_of, context, sharing)
+        return None if found is None else _Shelf(found.generation, made_of, found.book, found.generation)
 
     async def _revised(self, account: Account, held: Sequence[_Shelf]) -> tuple[Book, ...] | None:
         """The books with what has changed; None where that is not known, or is too much."""
@@ -211,6 +254,12 @@ class Publisher:
                 account=account.id,
             )
         return books
+
+
+def _image_names(rows: Rows) -> dict[str, _BookId]:
+    """The books by the names of their images."""
+    found: dict[str, _BookId] = {name_of(account.id, directory=False): (account.id, "") for account in rows.accounts}
+    return found | {name_of(one.id, directory=True): (tenant, DIRECTORY) for tenant, one in rows.feeds.items()}
 
 
 def phone_dn(name: str, base: Dn) -> Dn:

@@ -30,6 +30,7 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
+from ldapgw.images import FOLDER, Images
 from ldapgw.ldap.features import features
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
@@ -135,6 +136,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         features=offered,
         run_off_thread=work_thread,
+        images=Images(Path(config.state_dir) / FOLDER),
     )
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import BufferedIOBase
 from itertools import chain, islice
 
 import msgspec
@@ -55,9 +54,8 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True, gc=False):
     updated: list[float]
 
 
-def write(book: Book, file: BufferedIOBase) -> None:
+def write(book: Book, to: Writer) -> None:
     """Write a book down."""
-    to = Writer(file)
     to.value((book.key, len(book.labels)))
     to.value(_branch(book.name, book.unnamed, book.shelves))
     for shelf in (*book.shelves.contacts, *book.shelves.numbers):
@@ -72,7 +70,6 @@ def write(book: Book, file: BufferedIOBase) -> None:
             for shelf in form:
                 _write_frame(to, shelf)
                 to.numbers(array("I", (where.get(rdn, _NOBODY) for rdn, *_ in _flat(shelf))))
-    to.end()
 
 
 def read(source: Reader, context: NamingContext, sharing: Sharing) -> Book:

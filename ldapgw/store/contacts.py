@@ -25,8 +25,8 @@ from ldapgw.store.tables import account, contact, label, removed_contact, source
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
-# Whoever follows an account is a generation or two behind.  Beyond these bounds, reading all of a book is no dearer.
-KEPT_GENERATIONS = 16
+# Whoever follows an account is a generation or two behind, and what was written down for the next start a few more.
+KEPT_GENERATIONS = 64
 MOST_REMOVED = 1000
 
 T = TypeVar("T")

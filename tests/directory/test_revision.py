@@ -16,7 +16,7 @@ from ldapgw.directory import image
 from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.filters import Filter, Present, Scope, SearchRequest
-from ldapgw.directory.frames import whole
+from ldapgw.directory.frames import Writer, whole
 from ldapgw.directory.glance import glance
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.naming import NamingContext
@@ -98,7 +98,9 @@ class Both:
 def reread(book: Book, context: NamingContext) -> Book:
     """The book written down and read."""
     file = BytesIO()
-    image.write(book, file)
+    to = Writer(file)
+    image.write(book, to)
+    to.end()
     return image.read(whole(file), context, book.sharing)
 
 
