@@ -156,9 +156,11 @@ class Publisher:
 
     async def _publish_built(self) -> None:
         found = []
+        # Phones wait for the start: what only makes their searches faster comes with the next refresh, a moment later.
+        at_once = not self._catalog.served.loaded
         for made, known in self._directories():
             if known is None or known != made or not known.union.is_tidy:
-                await self._run_off_thread(made.unite, known)
+                await self._run_off_thread(made.unite, known, at_once=at_once)
                 known = made
             found.append(known)
         # Somebody may have gone meanwhile.

@@ -132,9 +132,9 @@ class Site:
         """What is called to build the books, and to write them down."""
         stage = self.stage
 
-        def run(function: Any, *args: Any) -> Any:
+        def run(function: Any, *args: Any, **kw: Any) -> Any:
             self.called.append(function)
-            return stage.store.run(lambda _: function(*args))
+            return stage.store.run(lambda _: function(*args, **kw))
 
         features = Features("0", (), (), (), ())
         stage.catalog = Catalog(Served(Dit((), features)), {})

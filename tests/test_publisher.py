@@ -154,7 +154,7 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
         phones.remove(connection, "Desk1")
         accounts.disconnect(connection, account.id)
     building: Deferred[tuple[Book, ...]] = Deferred()
-    stage.publisher._run_off_thread = lambda *_: building
+    stage.publisher._run_off_thread = lambda *_, **__: building
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.served.logins) == ([BOB], {})
@@ -167,9 +167,9 @@ def calls(stage: Stage) -> list[Any]:
     called: list[Any] = []
     real = stage.publisher._run_off_thread
 
-    def noted(function: Any, *args: Any) -> Any:
+    def noted(function: Any, *args: Any, **kw: Any) -> Any:
         called.append(function)
-        return real(function, *args)
+        return real(function, *args, **kw)
 
     stage.publisher._run_off_thread = noted
     return called
@@ -227,6 +227,22 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     assert books_of in called
 
 
+def test_many_shared_books_are_joined_after_the_start() -> None:
+    """At first each is looked at, so that phones do not have to wait."""
+    stage = Stage()
+    for at in range(12):
+        address = f"user{at}@acme.example"
+        stage.world.add_account(address, "User", str(at), hd="acme.example")
+        stage.world.add_person(address, person(f"Ada {at}"))
+        stage.connect(address, sharing=Sharing.SHARED)
+        stage.sync(address)
+    for tidy in (False, True, True):
+        result_of(stage.publisher.refresh())
+        [directory] = stage.catalog.dit().directories
+        assert directory.union.is_tidy is tidy
+        assert sum(map(len, directory.union.form(per_number=False))) == 12
+
+
 def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     """Its book stays what it was; the others are built, and the log says which one it is."""
     stage = Stage()
@@ -240,10 +256,10 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
         stage.sync(address)
     real = stage.publisher._run_off_thread
 
-    def broken(function: Any, *args: Any) -> Any:
+    def broken(function: Any, *args: Any, **kw: Any) -> Any:
         if function is revised_books and args[1][0].name == ALICE:
             return fail(ZeroDivisionError())
-        return real(function, *args)
+        return real(function, *args, **kw)
 
     stage.publisher._run_off_thread = broken
     assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
