@@ -15,14 +15,15 @@ from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
+from ldapgw.building import books_of, read_contacts, read_news, revised_books
 from ldapgw.catalog import Catalog, Login, Served
-from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import DIRECTORY, Book, build_book, revise
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.errors import StoreError
+from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.images import Image, Images, name_of
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
@@ -33,6 +34,12 @@ log = Logger()
 
 # Which book: the account's id and "", or the tenant's name and DIRECTORY.
 _BookId = tuple[int | str, str]
+
+# What a book depends on besides contacts: context, account, its sub and its address, whether numbers have entries.
+_MadeOf = tuple[NamingContext, int, str, str, bool]
+
+# Contacts that another process builds a book of: here, they would take half a second.
+LARGE = 3000
 
 # Generations that an image may be behind; what changed in twice as many is known.
 _BEHIND = contacts.KEPT_GENERATIONS // 2
@@ -48,18 +55,9 @@ class _Shelf:
     """
 
     generation: int
-    made_of: tuple[object, ...]
+    made_of: _MadeOf
     book: Book
     saved: int | None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class News:
-    """What has changed of an account's contacts; and all of its labels."""
-
-    stored: tuple[Contact, ...]
-    gone: tuple[tuple[Source, str], ...]
-    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,8 @@ class Publisher:
     :param contexts: by tenant.
     :param images: where books are kept for the next start; None: nowhere.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param build_apart: has a process build an account's books as images, and waits for it (`building.build_images`);
+        None: there is none.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Publisher:
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
         images: Images | None = None,
+        build_apart: Callable[..., None] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -100,6 +101,7 @@ class Publisher:
         self._features = features
         self._run_off_thread = run_off_thread
         self._images = images
+        self._build_apart = build_apart
         self._kept: frozenset[str] | None = None
         self._rows = Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
@@ -206,11 +208,11 @@ class Publisher:
         try:
             held = [shelf for key in wanted if (shelf := await self._held(key, account, made_of))]
             if len(held) < len(wanted) or any(shelf.generation != account.generation for shelf in held):
-                books = await self._revised(account, held) if len(held) == len(wanted) else None
-                saved = [shelf.saved for shelf in held] if books else [None] * len(wanted)
-                books = books or await self._built(account, per_number=per_number, feeds=feeds)
-                made = zip(books, saved, strict=True)
-                held = [_Shelf(account.generation, made_of, book, generation) for book, generation in made]
+                held = (
+                    (await self._revised(account, held) if len(held) == len(wanted) else None)
+                    or await self._built_apart(account, made_of, wanted)
+                    or await self._built(account, made_of, wanted)
+                )
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
@@ -218,11 +220,14 @@ class Publisher:
             return
         self._shelves |= dict(zip(wanted, held, strict=True))
 
-    async def _held(self, key: _BookId, account: Account, made_of: tuple[object, ...]) -> _Shelf | None:
+    async def _held(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
         """A book that was made of the same, but for contacts: the one that is served, or an image."""
         shelf = self._shelves.get(key)
         if shelf is not None and shelf.made_of == made_of:
             return shelf
+        return await self._image(key, account, made_of)
+
+    async def _image(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
         if self._images is None:
             return None
         directory = key[1] == DIRECTORY
@@ -231,23 +236,37 @@ class Publisher:
         found: Image | None = await self._run_off_thread(self._images.load, name, made_of, context, sharing)
         return None if found is None else _Shelf(found.generation, made_of, found.book, found.generation)
 
-    async def _revised(self, account: Account, held: Sequence[_Shelf]) -> tuple[Book, ...] | None:
+    async def _revised(self, account: Account, held: Sequence[_Shelf]) -> list[_Shelf] | None:
         """The books with what has changed; None where that is not known, or is too much."""
-        since = min(shelf.generation for shelf in held)
-        news = await self._store.run(read_news, account.id, since)
+        news = await self._store.run(read_news, account.id, min(shelf.generation for shelf in held))
         if news is None:
             return None
-        books = [shelf.book for shelf in held]
-        found: tuple[Book, ...] | None = await self._run_off_thread(
-            revised_books, self._contexts[account.tenant], books, news
-        )
-        return found
+        context, books = self._contexts[account.tenant], [shelf.book for shelf in held]
+        found: tuple[Book, ...] | None = await self._run_off_thread(revised_books, context, books, news)
+        if found is None:
+            return None
+        pairs = zip(held, found, strict=True)
+        return [replace(shelf, generation=account.generation, book=book) for shelf, book in pairs]
 
-    async def _built(self, account: Account, *, per_number: bool, feeds: bool) -> tuple[Book, ...]:
+    async def _built_apart(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf] | None:
+        """The books built by a process, where they are large; None: it could not."""
+        if self._build_apart is None or await self._store.run(contacts.count, account.id) < LARGE:
+            return None
+        context, per_number = self._contexts[account.tenant], made_of[-1]
+        try:
+            await self._run_off_thread(self._build_apart, context, account, made_of, per_number, len(wanted) > 1)
+        except ProcessLost:
+            log.warn("the process that builds the book of account {account} has ended", account=account.id)
+            return None
+        found = [shelf for key in wanted if (shelf := await self._image(key, account, made_of))]
+        whole = len(found) == len(wanted) and all(shelf.generation == account.generation for shelf in found)
+        return found if whole else None
+
+    async def _built(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf]:
         (everything, damaged), labels = await self._store.run(read_contacts, account.id)
-        context = self._contexts[account.tenant]
+        context, per_number = self._contexts[account.tenant], made_of[-1]
         books: tuple[Book, ...] = await self._run_off_thread(
-            books_of, context, account, everything, labels, per_number, feeds
+            books_of, context, account, everything, labels, per_number, len(wanted) > 1
         )
         if damaged:
             log.error(
@@ -255,7 +274,7 @@ class Publisher:
                 count=damaged,
                 account=account.id,
             )
-        return books
+        return [_Shelf(account.generation, made_of, book, None) for book in books]
 
 
 def _image_names(rows: Rows) -> dict[str, _BookId]:
@@ -279,48 +298,6 @@ def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
         if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
             feeds.setdefault(account.tenant, account)
     return Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
-
-
-def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
-    """An account's contacts, how many could not be read, and its labels."""
-    return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
-
-
-def read_news(connection: Connection, account_id: int, since: int) -> News | None:
-    """What has changed of an account's contacts since a generation; None: that is not known."""
-    changes = contacts.changes(connection, account_id, since)
-    return changes and News(*changes, contacts.read_labels(connection, account_id))
-
-
-def revised_books(context: NamingContext, books: Iterable[Book], news: News) -> tuple[Book, ...] | None:
-    """Books of an account, with what has changed; None where one has to be built anew."""
-    found = []
-    for book in books:
-        directory = book.key == DIRECTORY
-        stored = [contact for contact in news.stored if (contact.source is Source.DIRECTORY) is directory]
-        gone = [uid for source, uid in news.gone if (source is Source.DIRECTORY) is directory]
-        revised = revise(book, context, stored, gone, {} if directory else news.labels)
-        if revised is None:
-            return None
-        found.append(revised)
-    return tuple(found)
-
-
-def books_of(
-    context: NamingContext,
-    account: Account,
-    everything: Iterable[Contact],
-    labels: Mapping[str, str],
-    per_number: bool,  # noqa: FBT001  called through a thread, by position
-    feeds: bool,  # noqa: FBT001
-) -> tuple[Book, ...]:
-    """The account's book, and the directory's where the account feeds it."""
-    personal = [contact for contact in everything if contact.source is not Source.DIRECTORY]
-    own = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
-    if not feeds:
-        return (own,)
-    colleagues = [contact for contact in everything if contact.source is Source.DIRECTORY]
-    return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
 def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:

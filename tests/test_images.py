@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ldapgw import images
+from ldapgw.building import books_of, read_contacts, revised_books
 from ldapgw.catalog import Catalog, Served
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.images import Image, Images, name_of
-from ldapgw.publisher import Publisher, books_of, read_contacts, revised_books
+from ldapgw.publisher import Publisher
 from ldapgw.store import accounts, contacts, revocations
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person

@@ -10,10 +10,11 @@ from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw import credential
+from ldapgw.building import books_of, revised_books
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.publisher import books_of, phone_dn, revised_books
+from ldapgw.publisher import phone_dn
 from ldapgw.store import accounts, contacts, phones, revocations, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of

@@ -151,12 +151,14 @@ def _with(
     """The book with other contacts in it."""
     place = place_of(context, book.key, book.name)
     binder = Binder(context, place, per_number=book.shelves.per_number)
-    bound = [(contact, binder.bind(contact)) for contact in stored]
-    old = {*gone, *(contact.uid for contact, _ in bound)}
+    old, bound = set(gone), []
+    for contact in stored:
+        old.add(contact.uid)
+        bound.append((contact.labels, binder.bind(contact)))
     shelves = book.shelves.revised(old, (entries for _, entries in bound))
     branches = tuple(_labels(context, book, bound, old, labels))
-    groups = book.unnamed.union(*(label.resources for label in book.labels), *(contact.labels for contact, _ in bound))
-    unnamed = frozenset(groups.difference(*(label.resources for label in branches)))
+    seen = book.unnamed.union(*(label.resources for label in book.labels), *(groups for groups, _ in bound))
+    unnamed = frozenset(seen.difference(*(label.resources for label in branches)))
     made = book_of(context, book.key, book.name, book.sharing, shelves, branches, unnamed)
     same = bool(len(book) or book.labels) == bool(len(made) or made.labels)
     if same and [label.container for label in book.labels] == [label.container for label in made.labels]:
@@ -167,7 +169,7 @@ def _with(
 def _labels(
     context: NamingContext,
     book: Book,
-    bound: Sequence[tuple[Contact, Bound]],
+    bound: Sequence[tuple[Sequence[str], Bound]],
     old: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
@@ -179,7 +181,7 @@ def _labels(
         known = before.get(resources)
         stays = known is not None and known.name == name
         shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
-        members = (entries for contact, entries in bound if not resources.isdisjoint(contact.labels))
+        members = (entries for groups, entries in bound if not resources.isdisjoint(groups))
         shelves = shelves.revised(old, (entries.moved(place) for entries in members))
         label = label_of(context, book.key, book.name, name, resources, shelves)
         if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):

@@ -73,11 +73,10 @@ class Reader:
 
         :param code: its type code.
         """
-        length = self._length()
-        found = array(code, (0,))
-        found *= length // found.itemsize
-        if found:
-            self._file.readinto(memoryview(found).cast("B"))
+        left, found = self._length(), array(code)
+        while left > 0:
+            found.frombytes(self._file.read(min(_BLOCK, left)))
+            left -= _BLOCK
         return found
 
     def _length(self) -> int:

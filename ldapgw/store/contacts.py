@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Self, TypeVar
@@ -20,6 +20,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
 from ldapgw.contact import OTHER, Contact, Source
+from ldapgw.errors import DamagedStore
 from ldapgw.store.tables import account, contact, label, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
@@ -113,6 +114,25 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
         where = and_(contact.c.account_id == account_id, contact.c.source.in_(damaged))
         connection.execute(update(contact).where(where).values(digest=None))
     return tuple(found), damaged.total()
+
+
+def each(connection: Connection, account_id: int) -> Iterator[Contact]:
+    """The same, one after the other.
+
+    :raises DamagedStore: when one cannot be read.
+    """
+    query = select(contact.c.content).where(contact.c.account_id == account_id, contact.c.content.is_not(None))
+    for row in connection.execution_options(yield_per=CHUNK).execute(query):
+        one = _decoded(row.content)
+        if one is None:
+            raise DamagedStore("a stored contact cannot be read")
+        yield one
+
+
+def count(connection: Connection, account_id: int) -> int:
+    """How many persons are stored of an account."""
+    found: int = connection.execute(select(func.count()).where(contact.c.account_id == account_id)).scalar_one()
+    return found
 
 
 def changes(
