@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
-from ldapgw.building import books_of, read_contacts, read_news, revised_books
+from ldapgw.building import books_of, let_go, read_contacts, read_news, revised_books
 from ldapgw.catalog import Catalog, Login, Served
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.book import DIRECTORY, Book, most_changes
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
@@ -105,6 +105,7 @@ class Publisher:
         self._kept: frozenset[str] | None = None
         self._rows = Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
+        self._old: list[Book] = []
         self._lock = DeferredLock()
 
     async def refresh(self) -> None:
@@ -126,6 +127,8 @@ class Publisher:
                 await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
             await self._publish_built()
             await self._save_images(rows)
+            if self._old:
+                await self._run_off_thread(let_go, self._old)
         finally:
             self._lock.release()
 
@@ -143,7 +146,7 @@ class Publisher:
         """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""
         rows = self._rows
         alive = {(account.id, "") for account in rows.accounts} | {(tenant, DIRECTORY) for tenant in rows.feeds}
-        self._shelves = {key: shelf for key, shelf in self._shelves.items() if key in alive}
+        self._serve({key: shelf for key, shelf in self._shelves.items() if key in alive})
         served = {one.context.name: one for one in self._catalog.dit().directories}
         made = [Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()]
         return [(one, served.get(one.context.name)) for one in made]
@@ -218,7 +221,12 @@ class Publisher:
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
-        self._shelves |= dict(zip(wanted, held, strict=True))
+        self._serve(self._shelves | dict(zip(wanted, held, strict=True)))
+
+    def _serve(self, shelves: dict[_BookId, _Shelf]) -> None:
+        """Have other books from now on."""
+        before, self._shelves = self._shelves, shelves
+        self._old += [shelf.book for key, shelf in before.items() if not _goes_on(shelf, shelves.get(key))]
 
     async def _held(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
         """A book that was made of the same, but for contacts: the one that is served, or an image."""
@@ -238,7 +246,8 @@ class Publisher:
 
     async def _revised(self, account: Account, held: Sequence[_Shelf]) -> list[_Shelf] | None:
         """The books with what has changed; None where that is not known, or is too much."""
-        news = await self._store.run(read_news, account.id, min(shelf.generation for shelf in held))
+        most = sum(most_changes(shelf.book) for shelf in held)
+        news = await self._store.run(read_news, account.id, min(shelf.generation for shelf in held), most)
         if news is None:
             return None
         context, books = self._contexts[account.tenant], [shelf.book for shelf in held]
@@ -275,6 +284,12 @@ class Publisher:
                 account=account.id,
             )
         return [_Shelf(account.generation, made_of, book, None) for book in books]
+
+
+def _goes_on(shelf: _Shelf, after: _Shelf | None) -> bool:
+    """Whether another one has most of its entries."""
+    kept = {id(one.entries) for one in after.book.shelves.contacts} if after is not None else set()
+    return any(id(one.entries) in kept for one in shelf.book.shelves.contacts)
 
 
 def _image_names(rows: Rows) -> dict[str, _BookId]:

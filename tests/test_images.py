@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from ldapgw import images
+from ldapgw import images, publisher
 from ldapgw.building import books_of, read_contacts, revised_books
 from ldapgw.catalog import Catalog, Served
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.naming import NamingContext
+from ldapgw.errors import ProcessLost
 from ldapgw.images import Image, Images, name_of
 from ldapgw.publisher import Publisher
 from ldapgw.store import accounts, contacts, revocations
+from ldapgw.store.accounts import Account
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
@@ -146,8 +149,13 @@ class Site:
             features=features,
             run_off_thread=run,
             images=Images(self.folder),
+            build_apart=self.build_apart,
         )
         return self.refresh()
+
+    def build_apart(self, *args: Any) -> None:
+        """What another process would do, and now and then does not."""
+        raise AssertionError
 
     def refresh(self) -> list[str]:
         self.called.clear()
@@ -183,7 +191,7 @@ def test_what_changed_since_is_built_into_them(site: Site) -> None:
     """Whether the gateway ran meanwhile or not; it is not written down each time."""
     site.stage.world.add_person(ALICE, person("Cem Ak"))
     site.stage.sync()
-    assert site.refresh() == ["revise", "unite"]
+    assert site.refresh() == ["revise", "unite", "let_go"]
     assert site.start() == ["keep", "load", "load", "revise", "unite"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
 
@@ -233,6 +241,57 @@ def test_images_go_with_their_accounts(site: Site) -> None:
             revocations.leave(connection, account.id, NOW)
         site.start()
         assert site.files() == left
+
+
+@pytest.fixture
+def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """One whose books are large, and are to be built anew."""
+    monkeypatch.setattr(publisher, "LARGE", 1)
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")
+    assert account.generation > 1
+    return site
+
+
+def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And read as at a start."""
+    with large.stage.database.begin() as connection:
+        [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
+        (everything, _), labels = read_contacts(connection, account.id)
+
+    def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
+        for book in books_of(context, account, everything, labels, per_number, feeds):
+            name = name_of(account.id, directory=book.key == DIRECTORY)
+            Images(large.folder).save(name, made_of, Image(account.generation, book))
+
+    monkeypatch.setattr(large, "build_apart", built)
+    assert large.start() == ["keep", "load", "load", "built", "load", "load", "unite"]
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+
+
+def dies(*_: Any) -> None:
+    raise ProcessLost("the process has ended")
+
+
+def idles(*_: Any) -> None:
+    """There are no images, or older ones."""
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [(dies, ["the process that builds the book of account 1 has ended"]), (idles, [])],
+    ids=["dies", "nothing"],
+)
+def test_what_no_process_can_do_is_done_here(
+    large: Site, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], work: Any, said: list[str]
+) -> None:
+    """Phones are served all the same."""
+    monkeypatch.setattr(large, "build_apart", work)
+    found = large.start()
+    assert (found[:4], found[-4:]) == (["keep", "load", "load", work.__name__], ["build", "unite", "save", "save"])
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+    assert caplog_twisted == said
 
 
 def test_a_book_from_an_image_is_the_same(site: Site) -> None:

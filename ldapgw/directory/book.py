@@ -23,9 +23,10 @@ from ldapgw.directory.shelves import Shelves, no_shelves
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
-# As many changes as are built into a book that is there, however small it is; and which part of a large one.
+# As many changes as are built into a book that is there, however small it is; which part of a larger one; and no more.
 _FEW = 100
 _PART = 8
+_MOST = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +137,18 @@ def revise(
     :param labels: all labels, as in `build_book`.
     :returns: None: so much is different that the book is to be built anew.
     """
-    if len(stored) + len(gone) > max(_FEW, len(book) // _PART):
+    if len(stored) + len(gone) > most_changes(book):
         return None
     held = {label.resources for label in book.labels}
     known = book.unnamed.union(*held)
     if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels)):
         return None
     return _with(book, context, stored, gone, labels)
+
+
+def most_changes(book: Book) -> int:
+    """How many changes are built into a book."""
+    return max(_FEW, min(_MOST, len(book) // _PART))
 
 
 def _with(

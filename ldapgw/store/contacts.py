@@ -136,23 +136,25 @@ def count(connection: Connection, account_id: int) -> int:
 
 
 def changes(
-    connection: Connection, account_id: int, since: int
+    connection: Connection, account_id: int, since: int, most: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
     """What has changed in an account's contacts since one of its generations.
 
+    :param most: of the contacts that are new or different; None: however many there are.
     :returns: the contacts that are new or different, and source and uid of those that are served no more (and maybe
-        never were); None: that is not known, read them all.
+        never were); None: that is not known, or is more; read them all.
     """
     bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
     known = connection.execute(bounds).first()
     if known is None or not known.known_since <= since <= known.generation:
         return None
+    new = (contact.c.account_id == account_id, contact.c.generation > since)
+    if most is not None and connection.execute(select(func.count()).where(*new)).scalar_one() > most:
+        return None
     removed = removed_contact.c
     query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
     gone = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = select(contact.c.source, contact.c.uid, contact.c.content).where(
-        contact.c.account_id == account_id, contact.c.generation > since
-    )
+    written = select(contact.c.source, contact.c.uid, contact.c.content).where(*new)
     found: list[Contact] = []
     for row in connection.execute(written):
         key = Source(row.source), row.uid
