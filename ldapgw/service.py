@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw import __version__, number
+from ldapgw.building import build_images
 from ldapgw.catalog import Catalog, Served
 from ldapgw.config import Config, Tenant
 from ldapgw.descriptors import make_room
@@ -30,13 +32,14 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
+from ldapgw.images import FOLDER, Images
 from ldapgw.ldap.features import features
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
-from ldapgw.offprocess import Aside, OffProcess
+from ldapgw.offprocess import Apart, Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
@@ -44,7 +47,7 @@ from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
 from ldapgw.searchnotes import SearchNotes
-from ldapgw.state import State
+from ldapgw.state import State, database_url
 from ldapgw.store.watch import Watch
 from ldapgw.store.watched import WatchedStore
 from ldapgw.store.worker import StoreWorker
@@ -121,6 +124,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
     work_process = OffProcess(reactor)
+    apart, folder = Apart(), Path(config.state_dir)
     store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
@@ -135,6 +139,8 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         features=offered,
         run_off_thread=work_thread,
+        images=Images(folder / FOLDER),
+        build_apart=partial(apart, build_images, database_url(folder, config.database), folder / FOLDER),
     )
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
@@ -204,7 +210,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     listeners = _listeners(config, reactor, catalog, gate, tls, watch)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
+    for part in (apart, work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     transliteration.load()
     number.load()

@@ -27,7 +27,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "explain": ({"errors", "number", "numberplan", "directory"}, PURE),
     "ber": ({"errors"}, PURE),
     "words": (set(), PURE),
-    "directory": (VALUES, {"anyascii"}),
+    "directory": (VALUES, {"anyascii", "msgspec"}),
+    "images": ({"contact", "directory", "__init__"}, {"twisted"}),
     "catalog": ({"credential", "directory"}, PURE),
     "config": ({"contact", "number", "numberplan", "errors", "directory.dn"}, {"msgspec", "twisted"}),
     "google": (
@@ -39,7 +40,11 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "progress": ({"contact"}, PURE),
     "finder": ({"directory", "errors", "explain.query", "web.found"}, {"twisted"}),
     "sync": ({"errors", "contact", "google", "progress", "store"}, {"twisted", "sqlalchemy", "msgspec"}),
-    "publisher": ({"catalog", "contact", "directory", "errors", "store"}, {"twisted", "sqlalchemy"}),
+    "building": ({"contact", "directory", "errors", "images", "store"}, {"sqlalchemy"}),
+    "publisher": (
+        {"building", "catalog", "contact", "directory", "errors", "images", "store"},
+        {"twisted", "sqlalchemy"},
+    ),
     "refresh": ({"errors", "publisher", "store", "sync"}, {"twisted"}),
     "complaints": (set(), PURE),
     "provisioning": ({"models", "words"}, PURE),

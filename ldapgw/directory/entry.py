@@ -101,6 +101,9 @@ class Packed:
 
 NOTHING: Final = Packed()
 
+# An entry without its place, and without what it shares with others: rdn, values, text, order and last change.
+Flat = tuple[bytes, bytes, str, str, float]
+
 
 class Entry:
     """One entry of the directory; never changed once it is made.
@@ -181,6 +184,10 @@ class Entry:
         attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in chosen])
         dn = ber.octets(self.rdn + self.origin.suffix)
         return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
+
+    def flat(self) -> Flat:
+        """What is its own, to be written down."""
+        return self.rdn, self._values, self.text, self.order, self._updated
 
     def parts(self) -> list[str]:
         """What it is searched in: a sign and a haystack, each.

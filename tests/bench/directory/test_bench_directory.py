@@ -14,8 +14,7 @@ import pytest
 
 from tests.bench.directory.__main__ import PARTS
 from tests.bench.directory.asking import WORKLOADS
-from tests.bench.directory.servers import COMPILED, PURE
-from tests.bench.directory.servers import PROGRAM
+from tests.bench.directory.servers import COMPILED, PROGRAM, PURE
 from tests.checkout import ROOT
 
 COMMAND = (sys.executable, "-m", "tests.bench.directory")
