@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -180,6 +180,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         take_fresh=watch.searches.take_fresh,
         login_of=watch.bind_dn,
+        logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
     gateway = Gateway(state, (work_thread, store_thread))
@@ -201,7 +202,14 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
+
+    def forget(login: str) -> None:
+        """A login no longer holds: nothing that was done with it counts, and open pages say so."""
+        watch.searches.forget(login)
+        notes.forget(login)
+        live.tell(phone_topic(login))
+
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch, forget)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
@@ -225,9 +233,18 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
+    config: Config,
+    reactor: Any,
+    catalog: Catalog,
+    gate: WebGate,
+    tls: ServerContext | None,
+    watch: PhoneWatch,
+    forget: Callable[[str], None],
 ) -> Iterable[IService]:
-    """Everything that the outside can talk to."""
+    """Everything that the outside can talk to.
+
+    :param forget: is told of a login that no longer holds.
+    """
     ldap = LdapFactory(
         Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
@@ -238,7 +255,7 @@ def _listeners(
 
     def end(login: str) -> None:
         ldap.disconnect(login)
-        watch.searches.forget(login)
+        forget(login)
 
     catalog.tell_sessions(end)
     yield Sessions(ldap.disconnect_all)

@@ -47,7 +47,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
     "trust": ({"certificate", "tls"}, {"OpenSSL"}),
     "listening": ({"config", "provisioning"}, PURE),
-    "searchnotes": ({"errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
+    "searchnotes": ({"catalog", "errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
     "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
         {"errors", "ber", "complaints", "directory", "__init__"},
