@@ -96,7 +96,12 @@ class Seen:
     @property
     def works(self) -> bool:
         """Whether it found somebody: reading one entry by its name, such as the root DSE's, is not enough."""
-        return self.search.found and self.request is not None and self.request.scope is not Scope.BASE_OBJECT
+        return self.search.found and self.is_list
+
+    @property
+    def is_list(self) -> bool:
+        """It looks for entries, and does not read one that it knows."""
+        return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
 
 
 # RFC 2696 and the list views' draft: the client takes what it wants in parts.
@@ -158,12 +163,7 @@ class _Look:
     @property
     def in_vain(self) -> bool:
         """It was a proper search, and there was nothing."""
-        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.is_list
-
-    @property
-    def is_list(self) -> bool:
-        """It looks for entries, and does not read one that it knows."""
-        return self.seen.request is not None and self.request.scope is not Scope.BASE_OBJECT
+        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.seen.is_list
 
 
 def _terms(sought: Filter) -> Iterator[Filter]:
@@ -241,17 +241,17 @@ def _has_letters(look: _Look) -> bool:
 
 
 def _shows_no_name(look: _Look) -> bool:
-    return look.is_list and look.asked is not None and not look.asked & _NAMES
+    return look.seen.is_list and look.asked is not None and not look.asked & _NAMES
 
 
 def _shows_no_number(look: _Look) -> bool:
     """A caller's name can be shown without; who looks for a name wants to call."""
-    return look.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
+    return look.seen.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
 
 
 def _shows_one_number(look: _Look) -> bool:
     asked = look.asked & frozenset(NUMBER_ATTRIBUTES) if look.asked is not None else frozenset[str]()
-    return look.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
+    return look.seen.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
 
 
 def _has_small_limit(look: _Look) -> bool:
@@ -260,7 +260,7 @@ def _has_small_limit(look: _Look) -> bool:
 
 def _has_no_limit(look: _Look) -> bool:
     many = look.seen.search.entries > MAX_HITS
-    return look.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
+    return look.seen.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
 
 
 def _is_withheld(look: _Look) -> bool:

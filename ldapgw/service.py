@@ -25,6 +25,7 @@ from ldapgw.directory import transliteration
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
@@ -120,6 +121,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
@@ -183,7 +185,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
     gate = WebGate(
         public_url=config.web.public_url,
         tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
@@ -201,6 +203,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         live=live,
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
+        explainer=PhoneExplainer(lambda: catalog.served, config.ldap.size_limit, explain_thread, wall.seconds),
     )
 
     def forget(login: str) -> None:
