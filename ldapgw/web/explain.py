@@ -7,6 +7,7 @@ but that a whole number is in one of them, to administrators neither: the comman
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +28,11 @@ from ldapgw.web.tenant import WebTenant
 from ldapgw.web.whose import find_phone, phones_of
 from ldapgw.words import Said, marked
 
-# Each asks the search dozens of times.
+# Each asks the search dozens of times: so many in a row, then one every so many seconds.
 AT_ONCE = 10
 SECONDS = 2.0
+# Of a session; somebody who has pressed twice is one.
+MOST_RUNNING = 3
 
 _NO_FILTER = marked("This is no filter that can be read: look at its parentheses, or enter a name or a number.")
 _NO_BASE = marked("The phone searches below a base that does not exist for it, so it finds nobody: correct it there.")
@@ -40,12 +43,13 @@ _THEIR_PAGE = marked("the page “My contacts”")
 class Explain:
     """The page.
 
-    Mutable: who has asked how often.
+    Mutable: who has asked how often, and waits for how many answers.
     """
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._rates = Rates(AT_ONCE, SECONDS)
+        self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the page."""
@@ -60,17 +64,21 @@ class Explain:
     async def explain(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/explain``: why ``phone`` finds what it finds for ``asked``, below ``base``."""
         phone = await find_phone(self._frame, tenant, visitor, call.form.get("phone", ""))
-        if self._rates.take(visitor.token, self._frame.now()):
+        busy = self._running[visitor.token] >= MOST_RUNNING
+        if busy or self._rates.take(visitor.token, self._frame.now()):
             raise Ended(endings.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
         asked, base = (call.form.get(name, "").strip()[:LONGEST] for name in ("asked", "base"))
         if not asked:
             return await self._page(call, tenant, visitor, phone, {})
         question = await self._question(tenant, visitor, asked, base)
+        self._running[visitor.token] += 1
         try:
             found = await self._frame.gate.explainer.explain(phone, question)
         except (UserError, DirectoryError) as error:
             wrong = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
             return await self._page(call, tenant, visitor, phone, call.form, wrong)
+        finally:
+            self._running -= Counter((visitor.token,))
         if found is None:
             return await self._page(call, tenant, visitor, phone, call.form, _NOT_YET)
         place = Place(self._frame.place.path_of(tenant.name), phone, visitor.accounts)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from ldapgw.catalog import Served
 from ldapgw.contact import Sharing
@@ -15,13 +17,19 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.publisher import login_of
 from ldapgw.store import accounts, phones
-from ldapgw.web.explain import AT_ONCE
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web.endings import Ended
+from ldapgw.web.exchange import Call
+from ldapgw.web.explain import AT_ONCE, MOST_RUNNING, Explain
 from ldapgw.web.explaining import LONGEST
+from ldapgw.web.frame import Frame
+from ldapgw.web.session import Visitor
 from tests.directory.phonebook import naming_context
 from tests.explain import world
+from tests.results import result_of
 from tests.web.test_phones import DESK1, add, owner, search, words_on
 
-from .stage import ALICE, BOB, HOSTILE, NOW, Browser, Seen, Stage
+from .stage import ACME, ALICE, BOB, HOSTILE, NOW, Browser, Seen, Stage
 
 ROOT = "root@acme.example"
 
@@ -279,3 +287,24 @@ def test_too_many(stage: Stage, alice: Browser) -> None:
     assert seen == [200] * AT_ONCE + [429]
     stage.clock.advance(2)
     assert alice.post("/acme/explain", form).status == 200
+
+
+def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
+    """An answer may take a while; who does not wait for it is told to."""
+    waiting: Deferred[None] = Deferred()
+
+    class Slow:
+        async def explain(self, _phone: object, _question: object) -> None:
+            await waiting
+
+    page = Explain(Frame.of(replace(stage.gate, explainer=Slow())))
+    [account] = stage.accounts()
+    visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))
+    call = Call(form={"phone": "desk1", "asked": "x"})
+    begun = [Deferred.fromCoroutine(page.explain(call, ACME, visitor)) for _ in range(MOST_RUNNING + 1)]
+    with pytest.raises(Ended) as ended:
+        result_of(begun.pop())
+    assert ended.value.ending.status == 429
+    waiting.callback(None)
+    assert [result_of(one).status for one in begun] == [400] * MOST_RUNNING
+    assert result_of(page.explain(call, ACME, visitor)).status == 400
