@@ -146,6 +146,15 @@ def phone_fields(here: Window) -> None:
     _settle(here)
 
 
+def explain(here: Window) -> None:
+    """A direct-dial number that nobody has, of a company that somebody has."""
+    _add_phone(here, f"desk-why-{here.language.tag}", "snom")
+    here.press("Why not found?")
+    here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-107")
+    here.press("Explain")
+    here.page.locator("#answer").wait_for()
+
+
 def phone_taken(here: Window) -> None:
     here.expected = ("400",)
     here.connect("alice@acme.example")
@@ -192,6 +201,8 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "phone-de": ("de", phone),
     "phone-fields": ("de", phone_fields),
     "phone-taken": ("en", phone_taken),
+    "explain": ("en", explain),
+    "explain-de": ("de", explain),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
