@@ -30,9 +30,9 @@ _LIKE = 3
 
 
 class Ranked(NamedTuple):
-    """A miss, and how near it comes: by its reason, then by its book, then by its name."""
+    """A miss, and how near it comes: by its reason, how far it is off, its book, and its name."""
 
-    rank: tuple[int, int, str]
+    rank: tuple[int, int, int, str]
     miss: Miss
 
     @property
@@ -70,7 +70,7 @@ class Searcher:
                 closed += [book] * (seen is Seen.PRIVATE)
                 continue
             for entry, finding in self._of_book(book, seen):
-                rank = RANKS[finding.reason], place, entry.order + entry.dn
+                rank = RANKS[finding.reason], finding.distance, place, entry.order + entry.dn
                 yield Ranked(rank, self._miss(entry, finding, book.name, seen))
         yield from self._discreetly(closed)
 
@@ -131,7 +131,7 @@ class Searcher:
             if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
                 words = WORDS[Reason.PRIVATE_BOOK]
                 miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(words.for_users))
-                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, ""), miss)
+                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, 0, ""), miss)
                 return
 
 

@@ -54,10 +54,12 @@ class Finding:
     """What stands between an entry and a query.
 
     :ivar told: what the words of the reason need.
+    :ivar distance: how far off it is, of those with the same reason.
     """
 
     reason: Reason
     told: Mapping[str, object]
+    distance: int = 0
 
 
 class Judge:
@@ -121,7 +123,10 @@ class Judge:
             return None
         least, at, value = min(found)
         digits = Phrase(_LAST if least.digits == 1 else _LAST_FEW, {"count": str(least.digits)})
-        return Finding(_NUMBER_REASONS[least.how], {"attribute": NUMBERS[at], "value": value, "digits": digits})
+        # With more digits alike at its end a number is nearer, with more that differ it is not.
+        distance = -least.digits if least.how is Differs.BEGINNING else least.digits
+        told = {"attribute": NUMBERS[at], "value": value, "digits": digits}
+        return Finding(_NUMBER_REASONS[least.how], told, distance)
 
     def _by_words(self, entry: Entry) -> Finding | None:
         kinds = ((name, attribute_type(name)) for name in TEXTS)

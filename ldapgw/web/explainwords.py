@@ -19,24 +19,25 @@ from ldapgw.words import Phrase, Said, marked
 # A page; the rest is counted.
 MOST_BOOKS = 10
 MOST_MATCHES = 10
+MOST_MISSES = 5
 
 # What people call the attributes; any other is called by its name.
 _ATTRIBUTES: Mapping[str, str] = {
-    "cn": marked("Name"),
-    "givenName": marked("Given name"),
-    "sn": marked("Family name"),
-    "o": marked("Company"),
-    "ou": marked("Department"),
-    "title": marked("Job title"),
-    "mail": marked("E-mail"),
-    "telephoneNumber": marked("Number"),
-    "mobile": marked("Mobile number"),
-    "homePhone": marked("Home number"),
-    "facsimileTelephoneNumber": marked("Fax number"),
-    "pager": marked("Pager number"),
-    "l": marked("Town"),
-    "street": marked("Street"),
-    "postalAddress": marked("Address"),
+    "cn": marked("the name"),
+    "givenName": marked("the given name"),
+    "sn": marked("the family name"),
+    "o": marked("the company"),
+    "ou": marked("the department"),
+    "title": marked("the job title"),
+    "mail": marked("the e-mail address"),
+    "telephoneNumber": marked("the number"),
+    "mobile": marked("the mobile number"),
+    "homePhone": marked("the home number"),
+    "facsimileTelephoneNumber": marked("the fax number"),
+    "pager": marked("the pager number"),
+    "l": marked("the town"),
+    "street": marked("the street"),
+    "postalAddress": marked("the address"),
 }
 _READINGS: Mapping[Reading, str] = {
     Reading.TYPED: "%(number)s",
@@ -46,7 +47,7 @@ _READINGS: Mapping[Reading, str] = {
 _SEEN: Mapping[Seen, str] = {
     Seen.OWN: marked("the phone’s own"),
     Seen.SHARED: marked("shared"),
-    Seen.DIRECTORY: marked("the company’s"),
+    Seen.DIRECTORY: "",
     Seen.CALLERS: marked("callers’ names alone"),
 }
 _IN_SETTINGS = frozenset(
@@ -143,8 +144,8 @@ def wording(told: Explanation, place: Place) -> Wording:
         found=told.found,
         complete=told.complete,
         matches=tuple(map(_match, told.matches[:MOST_MATCHES])),
-        misses=tuple(_miss(miss, place) for miss in told.misses),
-        more_misses=told.more_misses,
+        misses=tuple(_miss(miss, place) for miss in told.misses[:MOST_MISSES]),
+        more_misses=told.more_misses + max(len(told.misses) - MOST_MISSES, 0),
         notes=tuple(Row("", "", (note.message,)) for note in told.notes),
     )
 
