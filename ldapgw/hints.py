@@ -36,6 +36,7 @@ class Hint(StrEnum):
     PLACEHOLDER = "placeholder"
     UNKNOWN_ATTRIBUTES = "unknown_attributes"
     OBJECT_CLASS = "object_class"
+    NO_CLASS = "no_class"
     NUMBER_ALONE = "number_alone"
     WILDCARD = "wildcard"
     LETTERS = "letters"
@@ -224,6 +225,21 @@ def _wants_another_class(look: _Look) -> bool:
     return look.in_vain and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
 
 
+def _finds_the_tree(look: _Look) -> bool:
+    """Any class will do, so that the books themselves are found besides the people in them."""
+    return look.seen.is_list and look.seen.search.found and all(map(_is_any_class, look.terms))
+
+
+def _is_any_class(term: Filter) -> bool:
+    match term:
+        case Present(attribute):
+            return attribute.lower() == "objectclass"
+        case Equality(attribute, value):
+            return (attribute.lower(), value.lower()) == ("objectclass", b"top")
+        case _:
+            return False
+
+
 def _asks_one_number_alone(look: _Look) -> bool:
     names = {kind.name for term in look.numbers if (kind := attribute_type(_attribute(term)))}
     typed = any(_digits(term) >= _TYPED for term in look.numbers)
@@ -275,6 +291,7 @@ _RULES: Mapping[Hint, Callable[[_Look], bool]] = {
     Hint.PLACEHOLDER: _has_placeholder,
     Hint.UNKNOWN_ATTRIBUTES: _is_strange,
     Hint.OBJECT_CLASS: _wants_another_class,
+    Hint.NO_CLASS: _finds_the_tree,
     Hint.NUMBER_ALONE: _asks_one_number_alone,
     Hint.WILDCARD: _has_wildcard,
     Hint.LETTERS: _has_letters,
@@ -306,6 +323,10 @@ _WORDS: Mapping[Hint, str] = {
     ),
     Hint.OBJECT_CLASS: marked(
         "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
+    ),
+    Hint.NO_CLASS: marked(
+        "The filter asks for no class and no name, so the books stand among the people. Use %(name_filter)s or put "
+        "(objectClass=person) there."
     ),
     Hint.NUMBER_ALONE: marked(
         "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use %(number_filter)s"
