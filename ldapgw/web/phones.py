@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markupsafe import Markup
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
@@ -101,7 +102,9 @@ class Phones:
             model=MODELS[login.model].title if login.model in MODELS else "",
             state=self._state(login),
             password=password,
-            qr=self._qr(call, tenant, login, password) if password else "",
+            qr=self._fresh.drawn(
+                visitor.session, login.name, call.language, lambda: self._qr(call, tenant, login, password)
+            ),
             vendors=[*fitting, *(vendor for vendor in VENDORS.values() if vendor not in fitting)],
             certificate=bool(await self._gate.certificate()),
             lines=lines(seen, habits),
@@ -213,7 +216,7 @@ class Phones:
             "bind_dn": self._gate.bind_dn(login),
         }
 
-    def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Any:
+    def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Markup:
         """Everything that is entered into any phone, to be read by a camera."""
         made = self._made(tenant, login, VENDORS["other"], password)
         say = self._frame.pages.language(call.language).say
