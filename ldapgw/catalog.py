@@ -61,7 +61,7 @@ class Catalog:
     def __init__(self, served: Served, open_to: Mapping[str, Callable[[str], bool]]) -> None:
         self.served = served
         self._open_to = open_to
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, tuple[str, str]] = {}
         self._end_sessions: Callable[[str], None] = lambda _: None
 
     def tell_sessions(self, end_sessions: Callable[[str], None]) -> None:
@@ -88,7 +88,7 @@ class Catalog:
         right = credential.verify(password, login.password if login else credential.NOBODY)
         if not right or login is None:
             return None
-        self._seen[login.name] = address
+        self._seen[login.name] = (address, login.password)
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
@@ -96,8 +96,8 @@ class Catalog:
         access = tuple(Access(tenant) for tenant, holds in self._open_to.items() if holds(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen(self) -> Mapping[str, str]:
-        """The phones that have bound since the last call: name to address."""
+    def take_seen(self) -> Mapping[str, tuple[str, str]]:
+        """The phones that have bound since the last call: name to address, and the hash of the password that held."""
         seen, self._seen = self._seen, {}
         return seen
 

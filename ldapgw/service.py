@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -27,6 +27,7 @@ from ldapgw.directory import transliteration
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import http_client
@@ -123,6 +124,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     apart, folder = Apart(), Path(config.state_dir)
     store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
@@ -186,9 +188,10 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         take_fresh=watch.searches.take_fresh,
         login_of=watch.bind_dn,
+        logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
     gate = WebGate(
         public_url=config.web.public_url,
         tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
@@ -206,8 +209,16 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         live=live,
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
+        explainer=PhoneExplainer(lambda: catalog.served, config.ldap.size_limit, explain_thread, wall.seconds),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
+
+    def forget(login: str) -> None:
+        """A login no longer holds: nothing that was done with it counts, and open pages say so."""
+        watch.searches.forget(login)
+        notes.forget(login)
+        live.tell(phone_topic(login))
+
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch, forget)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (apart, work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
@@ -231,9 +242,18 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
+    config: Config,
+    reactor: Any,
+    catalog: Catalog,
+    gate: WebGate,
+    tls: ServerContext | None,
+    watch: PhoneWatch,
+    forget: Callable[[str], None],
 ) -> Iterable[IService]:
-    """Everything that the outside can talk to."""
+    """Everything that the outside can talk to.
+
+    :param forget: is told of a login that no longer holds.
+    """
     ldap = LdapFactory(
         Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
@@ -244,7 +264,7 @@ def _listeners(
 
     def end(login: str) -> None:
         ldap.disconnect(login)
-        watch.searches.forget(login)
+        forget(login)
 
     catalog.tell_sessions(end)
     yield Sessions(ldap.disconnect_all)

@@ -13,6 +13,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.progress import Progress
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
+from ldapgw.web.explaining import Explainer
 from ldapgw.web.found import Finder
 from ldapgw.web.live import Live
 from ldapgw.web.phonegate import PhoneGate
@@ -35,6 +36,7 @@ class WebGate:
     :ivar live: who is told of changes on open pages.
     :ivar progress: how far the sync of an account is, by its id; None when none is running.
     :ivar finder: looks up what phones find.
+    :ivar explainer: explains what they find, and what not.
     """
 
     public_url: str
@@ -53,6 +55,7 @@ class WebGate:
     live: Live
     progress: Callable[[int], Progress | None]
     finder: Finder
+    explainer: Explainer
 
     def sharers(self, client: Client) -> list[str]:
         """The tenants that a grant to a client counts for."""

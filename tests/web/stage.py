@@ -19,9 +19,13 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
+from ldapgw.catalog import Served
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
 from ldapgw.provisioning.settings import Server
@@ -188,6 +192,7 @@ class Stage:
         self.live = Live()
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
+        self.served = Served(Dit((), Features("1")))
 
     @property
     def gate(self) -> WebGate:
@@ -199,6 +204,9 @@ class Stage:
             issuer=GOOGLE,
         )
         http: Any = StubTreq(self.google)
+        # One that is not started calls at once.
+        no_reactor: Any = None
+        at_once = OffThread(no_reactor, "explain", 1)
         return WebGate(
             public_url=self.url,
             tenants={tenant.name: tenant for tenant in self.tenants},
@@ -223,6 +231,7 @@ class Stage:
             live=self.live,
             progress=self.progress.of,
             finder=self.finder,
+            explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
         )
 
     async def _certificate(self) -> str:
