@@ -33,6 +33,7 @@ class Refresher(Service):
     """Looks for changes once a second, and writes down which phones were seen.
 
     :param take_seen: the phones that have bound since it was called last: name to address.
+    :param read_clients: reads the OAuth clients that were entered.
     :param tell_pages: tells pages that are open what has changed of their accounts.
     """
 
@@ -45,6 +46,7 @@ class Refresher(Service):
         publisher: Publisher,
         scheduler: SyncScheduler,
         take_seen: Callable[[], Mapping[str, str]],
+        read_clients: Callable[[], Awaitable[None]],
         tell_pages: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
@@ -53,6 +55,7 @@ class Refresher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_seen = take_seen
+        self._read_clients = read_clients
         self._tell_pages = tell_pages
         self._is_outdated = True
         self._seen: dict[str, tuple[float, str]] = {}
@@ -100,6 +103,7 @@ class Refresher(Service):
         # Before the work: what changes meanwhile has to be looked at again.
         self._is_outdated = False
         try:
+            await self._read_clients()
             await self._tell_pages()
             await self._publisher.refresh()
             await self._scheduler.refresh()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from ldapgw import __version__, number
 from ldapgw.catalog import Catalog, Served
+from ldapgw.clients import NO_CLIENT, Clients, Tenants, configured_clients
 from ldapgw.config import Config, Tenant
 from ldapgw.descriptors import make_room
 from ldapgw.directory import transliteration
@@ -26,7 +27,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.finder import DirectoryFinder
-from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
@@ -139,12 +140,15 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
     progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
+    clients = Clients(store, state.vault, configured_clients(config))
+    synced: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
+    shown: dict[str, WebTenant] = {tenant.name: _web_tenant(tenant) for tenant in config.tenant}
     job = SyncJob(
         store=store,
         vault=state.vault,
         oauth=oauth,
         people=People(http, endpoints, wall, Aside(work_thread, work_process)),
-        tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
+        tenants=Tenants(synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, NO_CLIENT))),
         run_off_thread=work_thread,
         folder=Path(config.state_dir),
         now=wall.seconds,
@@ -164,7 +168,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         vault=state.vault,
         oauth=oauth,
-        clients={tenant.name: _client(tenant) for tenant in config.tenant},
+        clients=clients,
     )
     refresher = Refresher(
         clock=wall,
@@ -173,6 +177,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         publisher=publisher,
         scheduler=scheduler,
         take_seen=catalog.take_seen,
+        read_clients=clients.refresh,
         tell_pages=AccountWatch(store, live).look,
     )
     notes = SearchNotes(
@@ -185,7 +190,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     gateway = Gateway(state, (work_thread, store_thread))
     gate = WebGate(
         public_url=config.web.public_url,
-        tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
+        tenants=Tenants(shown, lambda name: dataclasses.replace(shown[name], client=clients.get(name))),
         store=store,
         vault=state.vault,
         oauth=oauth,
@@ -208,7 +213,8 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         part.setServiceParent(gateway)
     transliteration.load()
     number.load()
-    _load(publisher)
+    _at_once(clients.refresh)
+    _at_once(publisher.refresh)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -263,13 +269,13 @@ def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:
     )
 
 
-def _load(publisher: Publisher) -> None:
-    """Publish what is stored; before the threads are started, all of it happens here and now.
+def _at_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do something with the store; before the threads are started, all of it happens here and now.
 
     :raises StoreError: when the database cannot be used.
     """
     failures: list[Failure] = []
-    Deferred.fromCoroutine(publisher.refresh()).addErrback(failures.append)
+    Deferred.fromCoroutine(work()).addErrback(failures.append)
     if failures:
         failures[0].raiseException()
 
@@ -290,19 +296,15 @@ def naming_context(tenant: Tenant) -> NamingContext:
     )
 
 
-def _client(tenant: Tenant) -> Client:
-    return Client(tenant.client_id, tenant.client_secret)
-
-
 def _synced_tenant(tenant: Tenant) -> SyncedTenant:
-    return SyncedTenant(_client(tenant), tenant.sources, tenant.labels, tenant.region)
+    return SyncedTenant(NO_CLIENT, tenant.sources, tenant.labels, tenant.region)
 
 
 def _web_tenant(tenant: Tenant) -> WebTenant:
     return WebTenant(
         name=tenant.name,
         title=tenant.title,
-        client=_client(tenant) if tenant.client_id else None,
+        client=None,
         allowed_users=tenant.allowed_users,
         admins=tenant.admins,
         sources=tenant.sources,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.lock import Lock
-from ldapgw.store import accounts
+from ldapgw.store import accounts, clients
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.vault import Vault
 
@@ -65,9 +65,10 @@ class State:
 
 
 def _vault(connection: Connection, key: Path) -> Vault:
-    """The vault, tried on a secret that is stored: a wrong key is told at the start, not at the next sync."""
+    """The vault, tried on what is stored: a wrong key is told at the start, not at the next sync."""
     connected = next((account for account in accounts.read_all(connection) if account.connected), None)
-    vault = Vault.open(key, create=connected is None)
+    vault = Vault.open(key, create=connected is None and not clients.is_any(connection))
     if connected is not None:
         accounts.tokens(connection, vault, connected.id)
+    clients.read_all(connection, vault)
     return vault

@@ -29,11 +29,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "words": (set(), PURE),
     "directory": (VALUES, {"anyascii"}),
     "catalog": ({"credential", "directory"}, PURE),
-    "config": ({"contact", "number", "numberplan", "errors", "directory.dn"}, {"msgspec", "twisted"}),
+    "config": (
+        {"contact", "number", "numberplan", "errors", "directory.dn", "google.clientfile"},
+        {"msgspec", "twisted"},
+    ),
     "google": (
         {"errors", "contact", "dialstring", "number", "__init__"},
         {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
     ),
+    "clients": ({"config", "errors", "google", "store"}, {"sqlalchemy", "twisted"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts", "words"}, PURE),
     "progress": ({"contact"}, PURE),

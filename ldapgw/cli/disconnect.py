@@ -51,10 +51,10 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
 def _revoke(site: Site, database: Database, account: Account) -> str:
     """Give the grant back; what went wrong, in a few words, empty if nothing did."""
     try:
-        vault = Vault.open(site.key_file, create=False)
+        vault, clients = Vault.open(site.key_file, create=False), site.clients(database)
         with database.begin() as connection:
             held = accounts.tokens(connection, vault, account.id)
-            is_shared = revocations.is_shared(connection, _sharers(site.config, account.tenant), account.sub)
+            is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
         if held is not None and not is_shared:
             _through_reactor(lambda reactor: _give_back(reactor, site.config, held.refresh_token))
     except GoogleError as error:
@@ -64,11 +64,8 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     return ""
 
 
-def _sharers(config: Config, tenant: str) -> list[str]:
+def _sharers(clients: dict[str, Client], tenant: str) -> list[str]:
     """The other tenants that a grant to a tenant's client counts for."""
-    clients: dict[str, Client] = {
-        one.name: Client(one.client_id, one.client_secret) for one in config.tenant if one.client_id
-    }
     its = clients.pop(tenant, None)
     return [name for name, other in clients.items() if its is not None and its.shares_grants_with(other)]
 
