@@ -54,6 +54,7 @@ from ldapgw.sync.revoker import Revoker
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
 from ldapgw.trust import Trust
+from ldapgw.web.admingate import AdminGate
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
 from ldapgw.web.live import AccountWatch, Live, account_topic
@@ -201,6 +202,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         ready=lambda: bool(gateway.running) and catalog.served.loaded,
         certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
+        admin=AdminGate(clients.configured, lambda: tls.pair.lifetime.ends.timestamp() if tls else None),
         phones=_phone_gate(config, watch, Trust(tls, work_thread)),
         live=live,
         progress=progress.of,

@@ -22,6 +22,7 @@ _MODULES = {
     "sandbox": "sandbox",
     "check": "check",
     "run": "run",
+    "admin-link": "admin_link",
     "accounts": "accounts",
     "sync": "sync",
     "share": "accounts",

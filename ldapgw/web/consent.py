@@ -148,7 +148,7 @@ class Consent:
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
             visitor = await self._gate.store.run(find_visitor, before, tenant.name, self._gate.clock.seconds())
-            if visitor is not None and visitor.person.sub != identity.sub:
+            if visitor is not None and not visitor.person.by_link and visitor.person.sub != identity.sub:
                 if flow.purpose == CONNECT and not _is_fine(visitor.account):
                     await self._give_back(client, grant, identity)
                     raise Ended(endings.WRONG_ACCOUNT)

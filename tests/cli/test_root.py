@@ -20,6 +20,7 @@ COMMANDS = [
     "sandbox",
     "check",
     "run",
+    "admin-link",
     "accounts",
     "sync",
     "share",

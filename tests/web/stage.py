@@ -19,6 +19,7 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
+from ldapgw.clients import Clients, Tenants
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
@@ -34,6 +35,7 @@ from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
+from ldapgw.web.admingate import AdminGate
 from ldapgw.web.app import web_resource
 from ldapgw.web.found import Finder, Found, Hit
 from ldapgw.web.gate import WebGate
@@ -188,6 +190,7 @@ class Stage:
         self.live = Live()
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
+        self.clients = Clients(self.store, self.vault, {})
 
     @property
     def gate(self) -> WebGate:
@@ -199,9 +202,13 @@ class Stage:
             issuer=GOOGLE,
         )
         http: Any = StubTreq(self.google)
+        named = {tenant.name: tenant for tenant in self.tenants}
+        known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
+        if known != self.clients.configured:
+            self.clients = Clients(self.store, self.vault, known)
         return WebGate(
             public_url=self.url,
-            tenants={tenant.name: tenant for tenant in self.tenants},
+            tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
             store=self.store,
             vault=self.vault,
             oauth=OAuth(http, endpoints, self.clock),
@@ -212,6 +219,7 @@ class Stage:
             ready=lambda: self.is_ready,
             certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
+            admin=AdminGate(self.clients.configured, lambda: self.certificate_ends),
             phones=PhoneGate(
                 server=self.server,
                 base_dn=self.watch.base_dn,
@@ -230,6 +238,7 @@ class Stage:
 
     async def _changed(self) -> None:
         self.changes += 1
+        await self.clients.refresh()
 
     def browser(self) -> Browser:
         """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
