@@ -83,6 +83,8 @@ class Admin:
         """The routes of this page."""
         return (
             get("/<tenant>/admin", self.show, Who.ADMIN),
+            # What is wrong with a form is said at its address, where the page looks again by itself.
+            get("/<tenant>/admin/client", self.show, Who.ADMIN),
             post("/<tenant>/admin/client", self.enter, Who.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, Who.ADMIN),
         )
