@@ -26,6 +26,7 @@ from ldapgw.directory import transliteration
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.errors import ResultCode
 from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import http_client
@@ -37,6 +38,7 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
+from ldapgw.metrics import Metrics, Tally
 from ldapgw.offprocess import Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
@@ -189,6 +191,23 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         judge=watch.judge,
     )
     gateway = Gateway(state, (work_thread, store_thread))
+    tally = Tally()
+
+    def is_ready() -> bool:
+        return bool(gateway.running) and catalog.served.loaded
+
+    def ends() -> float | None:
+        return tls.pair.lifetime.ends.timestamp() if tls else None
+
+    metrics = Metrics(
+        store=store,
+        now=wall.seconds,
+        version=__version__,
+        tally=tally,
+        ready=is_ready,
+        contacts=lambda: _contacts(catalog),
+        certificate_ends=ends,
+    )
     gate = WebGate(
         public_url=config.web.public_url,
         tenants=Tenants(shown, lambda name: dataclasses.replace(shown[name], client=clients.get(name))),
@@ -199,16 +218,21 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         clock=wall,
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
-        ready=lambda: bool(gateway.running) and catalog.served.loaded,
+        ready=is_ready,
         certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
-        admin=AdminGate(clients.configured, lambda: tls.pair.lifetime.ends.timestamp() if tls else None),
+        admin=AdminGate(
+            configured=clients.configured,
+            certificate_ends=ends,
+            metrics=metrics.answer,
+            may_read_metrics=config.web.metrics_networks.hold,
+        ),
         phones=_phone_gate(config, watch, Trust(tls, work_thread)),
         live=live,
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch, tally)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
@@ -233,11 +257,22 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
+    config: Config,
+    reactor: Any,
+    catalog: Catalog,
+    gate: WebGate,
+    tls: ServerContext | None,
+    watch: PhoneWatch,
+    tally: Tally,
 ) -> Iterable[IService]:
     """Everything that the outside can talk to."""
+
+    def observe(login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        tally.observe(entries, code, seconds)
+        watch.searches.observe(login, address, message, entries, code, seconds)
+
     ldap = LdapFactory(
-        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
         reactor,
         tls,
@@ -249,6 +284,7 @@ def _listeners(
         watch.searches.forget(login)
 
     catalog.tell_sessions(end)
+    tally.connections = ldap.connected
     yield Sessions(ldap.disconnect_all)
     for endpoint in config.ldap.listen:
         yield Listener(reactor, "ldap.listen", endpoint, ldap)
@@ -257,6 +293,11 @@ def _listeners(
     web = web_site(web_resource(gate), reactor)
     for endpoint in config.web.listen:
         yield Listener(reactor, "web.listen", endpoint, web)
+
+
+def _contacts(catalog: Catalog) -> dict[str, int]:
+    """How many contacts of each tenant are served."""
+    return {each.context.name: sum(map(len, each.books)) for each in catalog.dit().directories}
 
 
 def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:

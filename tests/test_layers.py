@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
     "trust": ({"certificate", "tls"}, {"OpenSSL"}),
     "listening": ({"config", "provisioning"}, PURE),
+    "metrics": ({"errors", "status", "store"}, {"prometheus_client", "sqlalchemy"}),
     "searchnotes": ({"errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
     "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
@@ -102,6 +103,7 @@ DOORS = {
     "oauthlib": {"google.oauth", "google.refusal"},
     "babel": {"web.language"},
     "segno": {"web.qr"},
+    "prometheus_client": {"metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }

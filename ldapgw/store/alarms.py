@@ -48,6 +48,11 @@ def read(connection: Connection, tenant: str) -> Alarm | None:
     return Alarm(row.code, row.since, row.link) if row is not None else None
 
 
+def read_all(connection: Connection) -> dict[str, str]:
+    """The code of each tenant's alarm."""
+    return {row.tenant: row.code for row in connection.execute(select(alarm.c.tenant, alarm.c.code))}
+
+
 def sounding(connection: Connection, tenant: str) -> str:
     """The code of a tenant's alarm; empty where there is none."""
     return connection.execute(select(alarm.c.code).where(alarm.c.tenant == tenant)).scalar() or ""

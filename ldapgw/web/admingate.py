@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 
 
@@ -13,7 +13,11 @@ class AdminGate:
 
     :ivar configured: the names of the tenants whose OAuth client is in the configuration file.
     :ivar certificate_ends: when the certificate that phones are shown ends, however far that is; None: there is none.
+    :ivar metrics: what ``/metrics`` tells, and of which type that is.
+    :ivar may_read_metrics: whether somebody at an address may read it.
     """
 
     configured: Container[str]
     certificate_ends: Callable[[], float | None]
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    may_read_metrics: Callable[[str], bool]

@@ -53,6 +53,7 @@ class Entrance:
             get("/", self.front, Who.ANYBODY),
             get("/healthz", self.healthz, Who.ANYBODY),
             get("/readyz", self.readyz, Who.ANYBODY),
+            get("/metrics", self.metrics, Who.ANYBODY),
             get("/static/<name>", self.static, Who.ANYBODY),
             get("/oauth/callback", self.callback, Who.ANYBODY),
             get("/<tenant>", self.slash, Who.OF_TENANT),
@@ -76,6 +77,13 @@ class Entrance:
     async def readyz(self, _call: Call) -> Answer:
         """``/readyz``: the directory is loaded and LDAP listens."""
         return text("ready") if self._frame.gate.ready() else text("not ready", 503)
+
+    async def metrics(self, call: Call) -> Answer:
+        """``/metrics``: figures for Prometheus, from ``web.metrics_networks`` alone."""
+        if not self._frame.gate.admin.may_read_metrics(call.address):
+            return text("not from this address: see web.metrics_networks", 403)
+        body, content_type = await self._frame.gate.admin.metrics()
+        return Answer(200, body, content_type)
 
     async def static(self, call: Call, name: str) -> Answer:
         """``/static/…``: the style sheet, the script and the icon."""

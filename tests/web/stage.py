@@ -168,6 +168,7 @@ class Stage:
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
+    metrics_from: tuple[str, ...] = ()
     server: Server = SERVER
     certificate: str = ""
 
@@ -219,7 +220,12 @@ class Stage:
             ready=lambda: self.is_ready,
             certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
-            admin=AdminGate(self.clients.configured, lambda: self.certificate_ends),
+            admin=AdminGate(
+                configured=self.clients.configured,
+                certificate_ends=lambda: self.certificate_ends,
+                metrics=self._metrics,
+                may_read_metrics=lambda address: address in self.metrics_from,
+            ),
             phones=PhoneGate(
                 server=self.server,
                 base_dn=self.watch.base_dn,
@@ -232,6 +238,9 @@ class Stage:
             progress=self.progress.of,
             finder=self.finder,
         )
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        return b"ldapgw_ready 1.0\n", "text/plain; version=1.0.0; charset=utf-8"
 
     async def _certificate(self) -> str:
         return self.certificate
