@@ -145,7 +145,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
     clients = Clients(store, state.vault, configured_clients(config))
     synced: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
-    shown: dict[str, WebTenant] = {tenant.name: _web_tenant(tenant) for tenant in config.tenant}
+    shown: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
     job = SyncJob(
         store=store,
         vault=state.vault,
@@ -343,7 +343,8 @@ def _synced_tenant(tenant: Tenant) -> SyncedTenant:
     return SyncedTenant(NO_CLIENT, tenant.sources, tenant.labels, tenant.region)
 
 
-def _web_tenant(tenant: Tenant) -> WebTenant:
+def web_tenant(tenant: Tenant) -> WebTenant:
+    """What the pages must know of a tenant, but for its OAuth client."""
     return WebTenant(
         name=tenant.name,
         title=tenant.title,

@@ -23,6 +23,7 @@ _MODULES = {
     "check": "check",
     "run": "run",
     "admin-link": "admin_link",
+    "connect": "connect",
     "accounts": "accounts",
     "sync": "sync",
     "share": "accounts",

@@ -21,6 +21,7 @@ COMMANDS = [
     "check",
     "run",
     "admin-link",
+    "connect",
     "accounts",
     "sync",
     "share",
