@@ -20,6 +20,7 @@ from ldapgw.errors import GoogleError, UserError
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
+    "init": "init",
     "check": "check",
     "run": "run",
     "admin-link": "admin_link",
