@@ -35,6 +35,7 @@ class Refresher(Service):
 
     :param take_seen: the phones that have bound since it was called last: name to address and
         password's hash.
+    :param read_clients: reads the OAuth clients that were entered.
     :param tell_pages: tells pages that are open what has changed of their accounts.
     """
 
@@ -47,6 +48,7 @@ class Refresher(Service):
         publisher: Publisher,
         scheduler: SyncScheduler,
         take_seen: Callable[[], Mapping[str, tuple[str, str]]],
+        read_clients: Callable[[], Awaitable[None]],
         tell_pages: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
@@ -55,6 +57,7 @@ class Refresher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_seen = take_seen
+        self._read_clients = read_clients
         self._tell_pages = tell_pages
         self._is_outdated = True
         self._seen: dict[str, Sighting] = {}
@@ -106,6 +109,7 @@ class Refresher(Service):
         # Before the work: what changes meanwhile has to be looked at again.
         self._is_outdated = False
         try:
+            await self._read_clients()
             await self._tell_pages()
             await self._publisher.refresh()
             await self._scheduler.refresh()

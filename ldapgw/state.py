@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.lock import Lock
-from ldapgw.store import accounts
+from ldapgw.store import accounts, clients
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.vault import Vault
 
@@ -55,7 +55,7 @@ class State:
             self.database.open()
             with self.database.begin() as connection:
                 accounts.forget_running(connection)
-                self.vault = _vault(connection, state_dir / KEY)
+                self.vault = open_vault(connection, state_dir / KEY)
             undo.pop_all()
 
     def close(self) -> None:
@@ -64,10 +64,15 @@ class State:
         self.lock.release()
 
 
-def _vault(connection: Connection, key: Path) -> Vault:
-    """The vault, tried on a secret that is stored: a wrong key is told at the start, not at the next sync."""
+def open_vault(connection: Connection, key: Path) -> Vault:
+    """The vault, tried on what is stored: a wrong key is told now, not at the next sync.
+
+    :param key: the key file; made where there is none and nothing was sealed yet.
+    :raises StoreError: when the key cannot be used, or does not fit.
+    """
     connected = next((account for account in accounts.read_all(connection) if account.connected), None)
-    vault = Vault.open(key, create=connected is None)
+    vault = Vault.open(key, create=connected is None and not clients.is_any(connection))
     if connected is not None:
         accounts.tokens(connection, vault, connected.id)
+    clients.read_all(connection, vault)
     return vault

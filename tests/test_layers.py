@@ -30,11 +30,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "images": ({"contact", "directory", "__init__"}, {"twisted"}),
     "catalog": ({"credential", "directory"}, PURE),
-    "config": ({"contact", "number", "numberplan", "errors", "directory.dn"}, {"msgspec", "twisted"}),
+    "config": (
+        {"contact", "number", "numberplan", "errors", "directory.dn", "google.clientfile"},
+        {"msgspec", "twisted"},
+    ),
     "google": (
         {"errors", "contact", "dialstring", "number", "__init__"},
         {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
     ),
+    "clients": ({"config", "errors", "google", "store"}, {"sqlalchemy", "twisted"}),
     "store": ({"errors", "contact", "number"}, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted"}),
     "status": ({"contact", "store.accounts", "words"}, PURE),
     "progress": ({"contact"}, PURE),
@@ -59,6 +63,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "phonewatch": ({"directory", "errors", "hints", "ldap.decode", "publisher", "searches", "store"}, PURE),
     "trust": ({"certificate", "tls"}, {"OpenSSL"}),
     "listening": ({"config", "provisioning"}, PURE),
+    "metrics": ({"errors", "status", "store"}, {"prometheus_client", "sqlalchemy"}),
     "searchnotes": ({"catalog", "errors", "searches", "store"}, {"sqlalchemy", "twisted"}),
     "hints": ({"directory", "errors", "provisioning", "searches", "words"}, PURE),
     "ldap": (
@@ -112,6 +117,7 @@ DOORS = {
     "oauthlib": {"google.oauth", "google.refusal"},
     "babel": {"web.language"},
     "segno": {"web.qr"},
+    "prometheus_client": {"metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {"store.vault", "certificate", "cli.certificate"},
 }

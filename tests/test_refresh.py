@@ -32,6 +32,7 @@ class Scene(Stage):
         self.path = path
         self.seen: dict[str, tuple[str, str]] = {}
         self.told = 0
+        self.clients_read = 0
         self.logged: list[str] = []
         super().__init__()
         self.refresher = Refresher(
@@ -41,6 +42,7 @@ class Scene(Stage):
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_seen=self.take_seen,
+            read_clients=self.read_clients,
             tell_pages=self.tell_pages,
         )
 
@@ -53,6 +55,9 @@ class Scene(Stage):
     def take_seen(self) -> dict[str, tuple[str, str]]:
         seen, self.seen = self.seen, {}
         return seen
+
+    async def read_clients(self) -> None:
+        self.clients_read += 1
 
     async def tell_pages(self) -> None:
         self.told += 1
@@ -131,6 +136,15 @@ def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
     scene.clock.advance(LOOK_SECONDS)
     scene.clock.advance(LOOK_SECONDS)
     assert scene.told == told + 1
+
+
+def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -> None:
+    """By whomever they were entered; when nothing has changed, they are left alone."""
+    before = scene.clients_read
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.clients_read == before + 1
 
 
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:

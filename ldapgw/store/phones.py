@@ -95,6 +95,12 @@ def of_accounts(connection: Connection, accounts: Collection[int]) -> tuple[Phon
     return tuple(map(_login, connection.execute(wanted)))
 
 
+def of_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
+    """The phones of a tenant, by name."""
+    wanted = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
+    return tuple(map(_login, connection.execute(wanted)))
+
+
 def of_name(connection: Connection, name: str) -> PhoneLogin | None:
     """The phone of a name, in whichever case; None where there is none."""
     row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()

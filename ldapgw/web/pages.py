@@ -20,6 +20,7 @@ from ldapgw.words import marked
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
     ("", marked("My contacts"), False),
     ("explain", marked("Why not found?"), False),
+    ("admin", marked("Administration"), True),
 )
 
 

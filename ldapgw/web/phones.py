@@ -28,7 +28,7 @@ from ldapgw.web.exchange import Answer, Call, Headers
 from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import FreshPasswords
 from ldapgw.web.phonegate import phone_topic
-from ldapgw.web.phonewords import ADVICE, GRAVE, lines, state
+from ldapgw.web.phonewords import ADVICE, GRAVE, PhoneState, lines, state
 from ldapgw.web.qr import qr_code
 from ldapgw.web.routes import Route, Who, get, post
 from ldapgw.web.session import Visitor
@@ -74,7 +74,7 @@ class Phones:
     async def part(self, _call: Call, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
         """One's phones, for one's own page (``my_phones.html``)."""
         mine, free = await self._frame.gate.store.run(_overview, visitor)
-        return {"phones": [(login, self._state(login)) for login in mine], **_form(tenant, visitor, name=free)}
+        return {"phones": [(login, self.state(login)) for login in mine], **_form(tenant, visitor, name=free)}
 
     async def topics(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
         """What open pages listen to: one's own phones, and the one that an administrator looks at."""
@@ -100,7 +100,7 @@ class Phones:
             visitor=visitor,
             phone=login,
             model=MODELS[login.model].title if login.model in MODELS else "",
-            state=self._state(login),
+            state=self.state(login),
             password=password,
             qr=self._fresh.drawn(
                 visitor.session, login.name, call.language, lambda: self._qr(call, tenant, login, password)
@@ -140,7 +140,7 @@ class Phones:
         name, model = call.form.get("name", "").strip(), call.form.get("model", "")
         numbers, owner = call.form.get("numbers", ""), call.form.get("owner", "1")
         account = visitor.numbered(owner)
-        shared = owner == SHARED and tenant.is_admin(visitor.person.address)
+        shared = owner == SHARED and visitor.administers(tenant)
         if model not in {"", *MODELS} or numbers not in {"", *Numbers} or not (account or shared):
             raise Ended(endings.BAD_FORM, tenant)
         password = credential.generate(self._frame.gate.random)
@@ -190,7 +190,8 @@ class Phones:
         base = self._gate.base_dn(login.tenant)
         return Habits.of(base, login.model, per_number=login.numbers is Numbers.ENTRIES)
 
-    def _state(self, login: PhoneLogin) -> Any:
+    def state(self, login: PhoneLogin) -> PhoneState:
+        """How a phone does."""
         stranger = self._gate.stranger(login.last_address) if login.last_address else None
         return state(login, self._gate.searches(login), self._habits(login), stranger, self._frame.now())
 
@@ -258,7 +259,7 @@ def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, An
     """The values of the form that adds a phone; without owners nobody may add one."""
     empty = {"name": "", "model": "", "numbers": "", "owner": "1", "wrong": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
-    if tenant.is_admin(visitor.person.address):
+    if visitor.administers(tenant):
         owners.append((SHARED, marked("Nobody’s: it finds the shared contacts alone")))
     return {"new": {**empty, **filled}, "models": MODELS, "owners": owners}
 

@@ -98,6 +98,24 @@ def search(here: Window) -> None:
     here.page.locator(".hits").wait_for()
 
 
+def _administration(here: Window, tenant: str) -> None:
+    here.page.goto(here.site.ldapgw("admin-link", "--tenant", tenant).stdout.strip())
+    here.waits_for(here.say("Administration"))
+
+
+def admin_first(here: Window) -> None:
+    _administration(here, "globex")
+
+
+def admin(here: Window) -> None:
+    """With accounts, one of which has to be reminded, and a phone."""
+    attention(here)
+    here.press("Sign out")
+    here.connect("alice@acme.example")
+    here.site.ldapgw("phones", "add", "reception", "--tenant", "acme", "--account", "alice@acme.example")
+    _administration(here, "acme")
+
+
 def refused(here: Window) -> None:
     here.expected = ("403",)
     here.open()
@@ -204,6 +222,9 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "phone-taken": ("en", phone_taken),
     "explain": ("en", explain),
     "explain-de": ("de", explain),
+    "admin-first": ("en", admin_first),
+    "admin-first-de": ("de", admin_first),
+    "admin": ("en", admin),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
@@ -295,7 +316,7 @@ def test_the_html_is_valid(html: Path) -> None:
 
 def _source(here: Window) -> str:
     """The page as we sent it."""
-    ours = here.page.url.endswith(("/", "?account=2")) or "/phones/" in here.page.url
+    ours = here.page.url.endswith(("/", "?account=2", "/admin")) or "/phones/" in here.page.url
     answer = here.context.request.fetch(here.page.url) if ours else None
     return str(answer.text() if answer else here.page.content())
 

@@ -473,6 +473,7 @@ def test_connections_are_capped_in_all_and_per_address():
     first.protocol.connectionLost()
     Client(factory, "192.0.2.3")
     assert second.transport.connected
+    assert factory.connected() == 3
 
 
 def test_an_ipv6_network_counts_as_one_address():

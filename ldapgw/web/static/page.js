@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What pages do besides: times in the reader's zone, copy buttons, a pop-up for Google, results while one types, and
-// parts that follow what changes.  Every page works without this file.
+// What pages do besides: times in the reader's zone, copy buttons, files that are dropped, a pop-up for Google, results
+// while one types, and parts that follow what changes.  Every page works without this file.
 
 const language = document.documentElement.lang;
 const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.startsWith(language)) ?? language, {
@@ -146,6 +146,15 @@ async function copy(event) {
   setTimeout(() => (button.textContent = words), 2000);
 }
 
+// A file that is dropped on a form is chosen in it; what is dropped beside it opens nothing.
+function drop(event) {
+  const form = event.target.closest?.("form[data-drop]");
+  if (!event.dataTransfer?.types.includes("Files") || !document.querySelector("form[data-drop]")) return;
+  event.preventDefault();
+  form?.classList.toggle("over", event.type === "dragover");
+  if (event.type === "drop" && form) form.elements[form.dataset.drop].files = event.dataTransfer.files;
+}
+
 let typed = 0;
 let asked = null;
 
@@ -184,6 +193,7 @@ for (const type of ["pointerup", "pointercancel", "keyup"]) document.addEventLis
 document.addEventListener("click", openWindow);
 document.addEventListener("click", copy);
 document.addEventListener("input", search);
+for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
 dress(document);
