@@ -218,6 +218,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
         publisher=scene.publisher,
         scheduler=scene.scheduler,
         take_seen=scene.take_seen,
+        read_clients=scene.read_clients,
         tell_pages=lambda: told,
     )
     add_phone(scene)
