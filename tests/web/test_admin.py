@@ -98,7 +98,7 @@ def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
 
 
 def stored(stage: Stage) -> list[tuple[str, str, str]]:
-    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(clients.read_all, stage.vault)]
+    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(clients.read_all, stage.vault)[0]]
 
 
 ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
@@ -331,7 +331,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
     page = browser.get("/acme/admin")
     assert "the configuration file" in page.body
     assert 'action="/acme/admin/client"' not in page.body
-    assert submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret).status == 400
+    assert submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret).status == 400
     assert stored(stage) == []
 
 
