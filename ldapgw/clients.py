@@ -2,7 +2,7 @@
 """The OAuth client that each tenant has now: the configured one, else what an administrator has entered on the page.
 
 What is entered counts at once, here and in a gateway that runs: whoever needs a client asks for it when it is needed.
-Mutable: the entered ones, as they were read last.
+Mutable: the entered ones, as they were read last, and those that cannot be read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from twisted.logger import Logger
+
 from ldapgw.config import Config
-from ldapgw.errors import UnfitKey
 from ldapgw.google.endpoints import Client
 from ldapgw.store import clients
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
 
 T = TypeVar("T")
+
+log = Logger()
 
 # Stands for a client that nobody has entered; Google knows none of this name.
 NO_CLIENT = Client("", "")
@@ -39,16 +42,21 @@ class Clients(Mapping[str, Client]):
         self._vault = vault
         self.configured = configured
         self._all = dict(configured)
+        self._unfit: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
-        """Read what is entered.  Where the key does not fit, which the store tells, nothing has changed.
+        """Read what is entered.
 
         :raises StoreError: when the database cannot be used.
         """
-        try:
-            found = await self._store.run(clients.read_all, self._vault)
-        except UnfitKey:
-            return
+        found, unfit = await self._store.run(clients.read_all, self._vault)
+        for tenant in sorted(unfit - self._unfit):
+            log.error(
+                "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "
+                "enter the client again on the page",
+                tenant=tenant,
+            )
+        self._unfit = unfit
         self._all = {one.tenant: Client(one.client_id, one.client_secret) for one in found} | dict(self.configured)
 
     def __getitem__(self, tenant: str) -> Client:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.lock import Lock
-from ldapgw.store import accounts, clients
+from ldapgw.store import accounts
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.vault import Vault
 
@@ -65,14 +65,15 @@ class State:
 
 
 def open_vault(connection: Connection, key: Path) -> Vault:
-    """The vault, tried on what is stored: a wrong key is told now, not at the next sync.
+    """The vault, tried on a grant that is stored: a wrong key is told now, not at the next sync.
 
-    :param key: the key file; made where there is none and nothing was sealed yet.
+    An OAuth client that does not fit the key is entered again (`ldapgw.clients`).
+
+    :param key: the key file; made where there is none and no grant was sealed yet.
     :raises StoreError: when the key cannot be used, or does not fit.
     """
     connected = next((account for account in accounts.read_all(connection) if account.connected), None)
-    vault = Vault.open(key, create=connected is None and not clients.is_any(connection))
+    vault = Vault.open(key, create=connected is None)
     if connected is not None:
         accounts.tokens(connection, vault, connected.id)
-    clients.read_all(connection, vault)
     return vault

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
 
 from ldapgw.clients import Clients, Tenants, configured_clients
 from ldapgw.config import decode
@@ -37,14 +40,33 @@ def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
     assert len(clients) == 2
 
 
-def test_a_secret_under_another_key_changes_nothing(stage: Stage) -> None:
-    """What was read before goes on."""
+def test_a_secret_under_another_key_is_entered_again(stage: Stage, logged: list[str]) -> None:
+    """Until then it is as if there were none, which is told once; others are not concerned."""
     clients = Clients(stage.store, stage.vault, {})
-    enter(stage, "acme", ENTERED)
-    result_of(clients.refresh())
     enter(stage, "acme", CONFIGURED, Vault([Fernet.generate_key()]))
+    enter(stage, "globex", ENTERED)
+    for _ in range(2):
+        result_of(clients.refresh())
+    assert dict(clients) == {"globex": ENTERED}
+    assert [line for line in logged if "tenant acme: its OAuth client does not fit the key file" in line] == logged
+    assert len(logged) == 1
+    enter(stage, "acme", CONFIGURED)
     result_of(clients.refresh())
-    assert dict(clients) == {"acme": ENTERED}
+    assert dict(clients) == {"acme": CONFIGURED, "globex": ENTERED}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What is logged."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(keep)
+    yield lines
+    globalLogPublisher.removeObserver(keep)
 
 
 def test_tenants_are_made_when_they_are_asked_for() -> None:

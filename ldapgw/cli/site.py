@@ -125,7 +125,7 @@ class Site:
         """
         with database.begin() as connection:
             there = clients.is_any(connection)
-            entered = clients.read_all(connection, Vault.open(self.key_file, create=False)) if there else ()
+            entered, _ = clients.read_all(connection, Vault.open(self.key_file, create=False)) if there else ((), ())
         found = {one.tenant: Client(one.client_id, one.client_secret) for one in entered}
         return found | configured_clients(self.config)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, insert, select
 
+from ldapgw.errors import UnfitKey
 from ldapgw.store.tables import oauth_client
 from ldapgw.store.vault import Vault
 
@@ -37,15 +38,17 @@ def enter(connection: Connection, vault: Vault, new: EnteredClient) -> None:
     )
 
 
-def read_all(connection: Connection, vault: Vault) -> tuple[EnteredClient, ...]:
-    """All clients.
-
-    :raises UnfitKey: when one was sealed under another key.
-    """
-    return tuple(
-        EnteredClient(row.tenant, row.client_id, vault.unseal(row.client_secret), row.entered_at)
-        for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant))
-    )
+def read_all(connection: Connection, vault: Vault) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
+    """All clients; and the tenants of those that were sealed under another key, which have to be entered again."""
+    found, unfit = [], set()
+    for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
+        try:
+            secret = vault.unseal(row.client_secret)
+        except UnfitKey:
+            unfit.add(row.tenant)
+        else:
+            found.append(EnteredClient(row.tenant, row.client_id, secret, row.entered_at))
+    return tuple(found), frozenset(unfit)
 
 
 def entered_at(connection: Connection, tenant: str) -> float | None:

@@ -24,6 +24,7 @@ from ldapgw.store.clients import EnteredClient
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.vault import Vault
 from ldapgw.web import adminwords, endings
+from ldapgw.web.adminwords import Page
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Answer, Call
 from ldapgw.web.frame import Frame
@@ -53,8 +54,15 @@ _NOT_TRIED = marked("Google could not be asked about this client, so it was not 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Overview:
-    accounts: tuple[Account, ...]
-    phones: tuple[PhoneLogin, ...]
+    """What the page shows, sorted and cut where it is read: off the reactor's thread.
+
+    :ivar reminded: whom to remind, and why.
+    :ivar phones: with the address of their owner; empty for nobody's.
+    """
+
+    accounts: Page[Account]
+    reminded: tuple[tuple[str, Said], ...]
+    phones: Page[tuple[PhoneLogin, str]]
     alarm: Alarm | None
     entered_at: float | None
 
@@ -93,9 +101,8 @@ class Admin:
         """What an open page listens to: every account that it shows."""
         if "admin" not in call.query or not visitor.administers(tenant):
             return ()
-        found = await self._gate.store.run(accounts.read_all, tenant.name, counted=False)
-        shown = adminwords.page_of(adminwords.in_order(found, self._frame.now()), call.query["admin"])
-        return [person_topic(tenant.name, one.sub) for one in shown.rows]
+        subs = await self._gate.store.run(_shown, tenant.name, self._frame.now(), call.query["admin"])
+        return [person_topic(tenant.name, sub) for sub in subs]
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``/{tenant}/admin``: everything; ``accounts`` and ``phones`` say which page of these."""
@@ -163,11 +170,10 @@ class Admin:
 
         :param wrong: what speaks against the client that was entered.
         """
-        found = await self._gate.store.run(_overview, tenant.name)
-        now, url = self._frame.now(), self._frame.place.page(tenant.name)
-        listed = adminwords.page_of(adminwords.in_order(found.accounts, now), call.query.get("accounts", ""))
-        logins = adminwords.page_of(found.phones, call.query.get("phones", ""))
-        owners = {one.id: one.address for one in found.accounts}
+        now, url, asked = self._frame.now(), self._frame.place.page(tenant.name), call.query
+        found = await self._gate.store.run(
+            _overview, tenant.name, now, asked.get("accounts", ""), asked.get("phones", "")
+        )
         certificate = adminwords.certificate(self._gate.admin.certificate_ends(), self._gate.certificate_ends(), now)
         return self._frame.page(
             call,
@@ -177,11 +183,11 @@ class Admin:
             status=status,
             alarm=found.alarm,
             alarm_words=adminwords.ALARMS.get(found.alarm.code) if found.alarm else None,
-            accounts=listed,
-            rows=[adminwords.row(one, url, now) for one in listed.rows],
-            logins=logins,
-            phones=[(one, owners.get(one.account_id or 0, ""), self._phones.state(one)) for one in logins.rows],
-            reminded=[(one.address, why) for one in found.accounts if (why := adminwords.reminder(one, now))],
+            accounts=found.accounts,
+            rows=[adminwords.row(one, url, now) for one in found.accounts.rows],
+            logins=found.phones,
+            phones=[(one, owner, self._phones.state(one)) for one, owner in found.phones.rows],
+            reminded=found.reminded,
             certificate=certificate,
             is_configured=tenant.name in self._gate.admin.configured,
             entered_at=found.entered_at,
@@ -221,13 +227,24 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
     return Client(client_id, secret), uris
 
 
-def _overview(connection: Connection, tenant: str) -> _Overview:
+def _overview(connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str) -> _Overview:
+    """:param accounts_page: which page of the accounts is asked for; of the phones likewise."""
+    found = adminwords.in_order(accounts.read_all(connection, tenant), now)
+    owners = {one.id: one.address for one in found}
+    logins = [(one, owners.get(one.account_id or 0, "")) for one in phones.of_tenant(connection, tenant)]
     return _Overview(
-        accounts.read_all(connection, tenant),
-        phones.of_tenant(connection, tenant),
-        alarms.read(connection, tenant),
-        clients.entered_at(connection, tenant),
+        accounts=adminwords.page_of(found, accounts_page),
+        reminded=tuple((one.address, why) for one in found if (why := adminwords.reminder(one, now))),
+        phones=adminwords.page_of(logins, phones_page),
+        alarm=alarms.read(connection, tenant),
+        entered_at=clients.entered_at(connection, tenant),
     )
+
+
+def _shown(connection: Connection, tenant: str, now: float, asked: str) -> tuple[str, ...]:
+    """Whose accounts are on a page."""
+    found = adminwords.in_order(accounts.read_all(connection, tenant, counted=False), now)
+    return tuple(one.sub for one in adminwords.page_of(found, asked).rows)
 
 
 def _enter(connection: Connection, vault: Vault, new: EnteredClient, before: Client | None) -> None:
@@ -236,7 +253,9 @@ def _enter(connection: Connection, vault: Vault, new: EnteredClient, before: Cli
     What was granted to another client is of no use to this one: those accounts have to connect again.
     """
     clients.enter(connection, vault, new)
-    connected = [one for one in accounts.read_all(connection, new.tenant, counted=False) if one.connected]
+    connected = [
+        one for one in accounts.read_all(connection, new.tenant, counted=False) if one.connected and not one.revoked
+    ]
     if before is not None and before.client_id != new.client_id:
         for one in connected:
             accounts.fail_sync(connection, one, "consent_revoked", new.entered_at, None)

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
 
 from ldapgw import credential
 from ldapgw.google.endpoints import Client
@@ -34,6 +37,21 @@ REDIRECT_URI = f"{URL}/oauth/callback"
 def stage() -> Stage:
     """Acme without a client in the configuration; Globex beside it, with one."""
     return Stage(tenants=(replace(ACME, client=None), GLOBEX))
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The lines of ours in the log."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        if event["log_namespace"].startswith("ldapgw"):
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(keep)
+    yield lines
+    globalLogPublisher.removeObserver(keep)
 
 
 def enter(stage: Stage, client: Client = CLIENT) -> None:
@@ -80,13 +98,23 @@ def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
 
 
 def stored(stage: Stage) -> list[tuple[str, str, str]]:
-    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(clients.read_all, stage.vault)]
+    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(clients.read_all, stage.vault)[0]]
 
 
 ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 
 
 # --- the way in -----------------------------------------------------------------------------------------------------
+
+
+def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
+    """For this host alone, and for no script; the link leads nowhere else."""
+    stage.do(admin_links.make, KEY, "acme", NOW)
+    seen = stage.browser().get(f"/acme/link?key={KEY}", {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
+    (cookie,) = seen.headers["set-cookie"]
+    assert cookie.startswith("__Host-ldapgw=")
+    assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
 
 
 def test_a_link_opens_the_administration_once(stage: Stage) -> None:
@@ -303,7 +331,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
     page = browser.get("/acme/admin")
     assert "the configuration file" in page.body
     assert 'action="/acme/admin/client"' not in page.body
-    assert submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret).status == 400
+    assert submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret).status == 400
     assert stored(stage) == []
 
 
@@ -343,6 +371,18 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     assert stage.do(alarms.read, "acme") is None
     assert other
     assert "has to connect again" in words_on(browser.get("/acme/admin"))
+
+
+def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: list[str]) -> None:
+    """By link, or by the key of a user; what Google refused is there too."""
+    browser = by_link(stage)
+    submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret)
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    said = "\n".join(logged)
+    assert "web: a link to the administration of tenant acme, good, from " in said
+    assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
+    assert "web: OAuth client of tenant acme entered by link, from " in said
+    assert not any(secret in said for secret in (KEY, CLIENT.client_secret, OTHER.client_secret))
 
 
 # --- what it shows --------------------------------------------------------------------------------------------------
