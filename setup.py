@@ -8,7 +8,7 @@ import os
 
 from setuptools import setup
 
-# Functions and what they keep; no class of which there are many objects, for which mypyc takes twice the memory.
+# Functions and what they keep.  No frozen dataclass that goes to another process: mypyc's cannot be unpickled.
 COMPILED = [
     *("ber", "dialstring", "number", "numberplan"),
     *(
