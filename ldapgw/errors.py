@@ -234,3 +234,7 @@ class ProtocolViolation(LdapgwError):
     def __init__(self, diagnostic: str) -> None:
         super().__init__(diagnostic)
         self.diagnostic = diagnostic
+
+
+class ProcessLost(LdapgwError):
+    """Raised when the process that was to do some work has died over it, or took too long."""

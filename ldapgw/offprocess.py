@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import struct
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from ldapgw.errors import LdapgwError
+from ldapgw.errors import ProcessLost, StoreError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,9 +42,7 @@ SMALL = 16 << 10
 
 _LENGTH = struct.Struct(">I")
 
-
-class ProcessLost(LdapgwError):
-    """Raised when the process that was to do some work has died over it, or took too long."""
+_COMMAND = (sys.executable, "-P", "-m", __name__)
 
 
 class OffProcess(Service):
@@ -120,10 +119,8 @@ class _Worker(ProcessProtocol):
         self._received = bytearray()
         self._patience: IDelayedCall | None = None
         self.is_gone = False
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-P", "-m", __name__]
         self._process: Any = reactor.spawnProcess(
-            self, command[0], command, environment, childFDs={0: "w", 1: "r", 2: 2}
+            self, _COMMAND[0], _COMMAND, _environment(), childFDs={0: "w", 1: "r", 2: 2}
         )
 
     @property
@@ -185,6 +182,58 @@ class _Worker(ProcessProtocol):
         calls, self._calls = self._calls, deque()
         for call in calls:
             call.answer.errback(ProcessLost("the process that reads pages has ended"))
+
+
+class Apart(Service):
+    """Calls functions, each in a process that is there for that alone, and waits for it: on a thread.
+
+    So what they need of memory is given back.  Functions, arguments and results are as with `OffProcess`.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._has_ended = False
+
+    def __call__(self, function: Callable[..., T], *args: object) -> T:
+        """Call ``function(*args)``.
+
+        :raises ProcessLost: when the process has died over it.
+        :raises StoreError: when we have ended it, as the gateway ends.
+        """
+        frame = pickle.dumps((function, args, {}))
+        with subprocess.Popen(  # noqa: S603  it is our own program
+            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
+        ) as process:
+            self._process = process
+            try:
+                if self._has_ended:
+                    process.kill()
+                answer, _ = process.communicate(_LENGTH.pack(len(frame)) + frame)
+            except BaseException:
+                process.kill()
+                raise
+        self._process = None
+        if self._has_ended:
+            raise StoreError("the gateway ends")
+        if process.returncode or len(answer) < _LENGTH.size:
+            raise ProcessLost("the process has ended")
+        is_good, value = pickle.loads(answer[_LENGTH.size :])  # noqa: S301  by our own code, from our own pipe
+        if not is_good:
+            raise value
+        result: T = value
+        return result
+
+    def stopService(self) -> None:
+        """End the process, and begin no other."""
+        super().stopService()
+        self._has_ended = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def serve(calls: BinaryIO, answers: BinaryIO) -> None:

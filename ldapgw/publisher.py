@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Turns what the store holds into what phones are served, and publishes it by one assignment.
 
-A book is built anew when its account's contacts or address have changed, off the reactor's thread; the others are
-taken over as they are.
+Off the reactor's thread, what has changed of an account's contacts is built into its book; where that is not known, or
+the account's address has changed, the book is built anew.  The others are taken over as they are.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
+from ldapgw.building import books_of, let_go, read_contacts, read_news, revised_books
 from ldapgw.catalog import Catalog, Login, Served
-from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.book import DIRECTORY, Book, most_changes
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.errors import StoreError
+from ldapgw.errors import ProcessLost, StoreError
+from ldapgw.images import Image, Images, name_of
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -33,13 +35,29 @@ log = Logger()
 # Which book: the account's id and "", or the tenant's name and DIRECTORY.
 _BookId = tuple[int | str, str]
 
+# What a book depends on besides contacts: context, account, its sub and its address, whether numbers have entries.
+_MadeOf = tuple[NamingContext, int, str, str, bool]
+
+# Contacts that another process builds a book of: here, they would take half a second.
+LARGE = 3000
+
+# Generations that an image may be behind; what changed in twice as many is known.
+_BEHIND = contacts.KEPT_GENERATIONS // 2
+
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """A book, and what it was built from: a change of that makes it anew."""
+    """A book, and what it was built from.
 
-    made_of: tuple[object, ...]
+    :ivar generation: of the account's contacts: at least these changes are in it.
+    :ivar made_of: what makes it anew when it changes.
+    :ivar saved: the generation of its image; None: it has none.
+    """
+
+    generation: int
+    made_of: _MadeOf
     book: Book
+    saved: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +78,10 @@ class Publisher:
     Mutable: what was read last, and the books that were built last.
 
     :param contexts: by tenant.
+    :param images: where books are kept for the next start; None: nowhere.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param build_apart: has a process build an account's books as images, and waits for it (`building.build_images`);
+        None: there is none.
     """
 
     def __init__(
@@ -71,14 +92,20 @@ class Publisher:
         contexts: Mapping[str, NamingContext],
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
+        images: Images | None = None,
+        build_apart: Callable[..., None] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._contexts = contexts
         self._features = features
         self._run_off_thread = run_off_thread
+        self._images = images
+        self._build_apart = build_apart
+        self._kept: frozenset[str] | None = None
         self._rows = Rows()
         self._shelves: dict[_BookId, _Shelf] = {}
+        self._old: list[Book] = []
         self._lock = DeferredLock()
 
     async def refresh(self) -> None:
@@ -95,9 +122,13 @@ class Publisher:
             rows = self._rows
             per_number = {login.tenant for login in rows.logins if login.numbers is Numbers.ENTRIES}
             feeding = {account.id for account in rows.feeds.values()}
+            await self._forget_images(frozenset(_image_names(rows)))
             for account in rows.accounts:
                 await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
             await self._publish_built()
+            await self._save_images(rows)
+            if self._old:
+                await self._run_off_thread(let_go, self._old)
         finally:
             self._lock.release()
 
@@ -115,7 +146,7 @@ class Publisher:
         """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""
         rows = self._rows
         alive = {(account.id, "") for account in rows.accounts} | {(tenant, DIRECTORY) for tenant in rows.feeds}
-        self._shelves = {key: shelf for key, shelf in self._shelves.items() if key in alive}
+        self._serve({key: shelf for key, shelf in self._shelves.items() if key in alive})
         served = {one.context.name: one for one in self._catalog.dit().directories}
         made = [Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()]
         return [(one, served.get(one.context.name)) for one in made]
@@ -130,9 +161,11 @@ class Publisher:
 
     async def _publish_built(self) -> None:
         found = []
+        # Phones wait for the start: what only makes their searches faster comes with the next refresh, a moment later.
+        at_once = not self._catalog.served.loaded
         for made, known in self._directories():
             if known is None or known != made or not known.union.is_tidy:
-                await self._run_off_thread(made.unite, known)
+                await self._run_off_thread(made.unite, known, at_once=at_once)
                 known = made
             found.append(known)
         # Somebody may have gone meanwhile.
@@ -140,6 +173,24 @@ class Publisher:
             self._publish(found, loaded=True)
         else:
             await self._publish_built()
+
+    async def _forget_images(self, names: frozenset[str]) -> None:
+        """Delete the images of books that are there no more."""
+        if self._images is not None and names != self._kept:
+            await self._run_off_thread(self._images.keep, names)
+            self._kept = names
+
+    async def _save_images(self, rows: Rows) -> None:
+        """Write down books that have no image, or one that will soon be too old to be brought up to date."""
+        if self._images is None:
+            return
+        keys = {name: key for name, key in _image_names(rows).items() if key in self._shelves}
+        for name, key in keys.items():
+            shelf = self._shelves[key]
+            if shelf.saved is None or shelf.generation - shelf.saved > _BEHIND:
+                await self._run_off_thread(self._images.save, name, shelf.made_of, Image(shelf.generation, shelf.book))
+                if self._shelves.get(key) is shelf:
+                    self._shelves[key] = replace(shelf, saved=shelf.generation)
 
     def _books(self, tenant: str, rows: Rows) -> Iterable[Book]:
         for account in rows.accounts:
@@ -153,28 +204,98 @@ class Publisher:
 
     async def _build(self, account: Account, *, per_number: bool, feeds: bool) -> None:
         """Build the books that are made of an account's contacts, if those have changed."""
-        made_of = (account.id, account.generation, account.address, per_number)
+        made_of = (self._contexts[account.tenant], account.id, account.sub, account.address, per_number)
         wanted: list[_BookId] = [(account.id, "")]
         if feeds:
             wanted.append((account.tenant, DIRECTORY))
-        if all(key in self._shelves and self._shelves[key].made_of == made_of for key in wanted):
-            return
         try:
-            (everything, damaged), labels = await self._store.run(read_contacts, account.id)
-            context = self._contexts[account.tenant]
-            books = await self._run_off_thread(books_of, context, account, everything, labels, per_number, feeds)
+            held = [shelf for key in wanted if (shelf := await self._held(key, account, made_of))]
+            if len(held) < len(wanted) or any(shelf.generation != account.generation for shelf in held):
+                held = (
+                    (await self._revised(account, held) if len(held) == len(wanted) else None)
+                    or await self._built_apart(account, made_of, wanted)
+                    or await self._built(account, made_of, wanted)
+                )
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
+        self._serve(self._shelves | dict(zip(wanted, held, strict=True)))
+
+    def _serve(self, shelves: dict[_BookId, _Shelf]) -> None:
+        """Have other books from now on."""
+        before, self._shelves = self._shelves, shelves
+        self._old += [shelf.book for key, shelf in before.items() if not _goes_on(shelf, shelves.get(key))]
+
+    async def _held(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
+        """A book that was made of the same, but for contacts: the one that is served, or an image."""
+        shelf = self._shelves.get(key)
+        if shelf is not None and shelf.made_of == made_of:
+            return shelf
+        return await self._image(key, account, made_of)
+
+    async def _image(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
+        if self._images is None:
+            return None
+        directory = key[1] == DIRECTORY
+        name, sharing = name_of(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
+        context = self._contexts[account.tenant]
+        found: Image | None = await self._run_off_thread(self._images.load, name, made_of, context, sharing)
+        return None if found is None else _Shelf(found.generation, made_of, found.book, found.generation)
+
+    async def _revised(self, account: Account, held: Sequence[_Shelf]) -> list[_Shelf] | None:
+        """The books with what has changed; None where that is not known, or is too much."""
+        most = sum(most_changes(shelf.book) for shelf in held)
+        news = await self._store.run(read_news, account.id, min(shelf.generation for shelf in held), most)
+        if news is None:
+            return None
+        context, books = self._contexts[account.tenant], [shelf.book for shelf in held]
+        found: tuple[Book, ...] | None = await self._run_off_thread(revised_books, context, books, news)
+        if found is None:
+            return None
+        pairs = zip(held, found, strict=True)
+        return [replace(shelf, generation=account.generation, book=book) for shelf, book in pairs]
+
+    async def _built_apart(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf] | None:
+        """The books built by a process, where they are large; None: it could not."""
+        if self._build_apart is None or await self._store.run(contacts.count, account.id) < LARGE:
+            return None
+        context, per_number = self._contexts[account.tenant], made_of[-1]
+        try:
+            await self._run_off_thread(self._build_apart, context, account, made_of, per_number, len(wanted) > 1)
+        except ProcessLost:
+            log.warn("the process that builds the book of account {account} has ended", account=account.id)
+            return None
+        found = [shelf for key in wanted if (shelf := await self._image(key, account, made_of))]
+        whole = len(found) == len(wanted) and all(shelf.generation == account.generation for shelf in found)
+        return found if whole else None
+
+    async def _built(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf]:
+        (everything, damaged), labels = await self._store.run(read_contacts, account.id)
+        context, per_number = self._contexts[account.tenant], made_of[-1]
+        books: tuple[Book, ...] = await self._run_off_thread(
+            books_of, context, account, everything, labels, per_number, len(wanted) > 1
+        )
         if damaged:
             log.error(
                 "{count} stored contacts of account {account} cannot be read; the next sync brings them anew",
                 count=damaged,
                 account=account.id,
             )
-        self._shelves |= {key: _Shelf(made_of, book) for key, book in zip(wanted, books, strict=True)}
+        return [_Shelf(account.generation, made_of, book, None) for book in books]
+
+
+def _goes_on(shelf: _Shelf, after: _Shelf | None) -> bool:
+    """Whether another one has most of its entries."""
+    kept = {id(one.entries) for one in after.book.shelves.contacts} if after is not None else set()
+    return any(id(one.entries) in kept for one in shelf.book.shelves.contacts)
+
+
+def _image_names(rows: Rows) -> dict[str, _BookId]:
+    """The books by the names of their images."""
+    found: dict[str, _BookId] = {name_of(account.id, directory=False): (account.id, "") for account in rows.accounts}
+    return found | {name_of(one.id, directory=True): (tenant, DIRECTORY) for tenant, one in rows.feeds.items()}
 
 
 def phone_dn(name: str, base: Dn) -> Dn:
@@ -192,28 +313,6 @@ def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
         if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
             feeds.setdefault(account.tenant, account)
     return Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
-
-
-def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
-    """An account's contacts, how many could not be read, and its labels."""
-    return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
-
-
-def books_of(
-    context: NamingContext,
-    account: Account,
-    everything: Iterable[Contact],
-    labels: Mapping[str, str],
-    per_number: bool,  # noqa: FBT001  called through a thread, by position
-    feeds: bool,  # noqa: FBT001
-) -> tuple[Book, ...]:
-    """The account's book, and the directory's where the account feeds it."""
-    personal = [contact for contact in everything if contact.source is not Source.DIRECTORY]
-    own = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
-    if not feeds:
-        return (own,)
-    colleagues = [contact for contact in everything if contact.source is Source.DIRECTORY]
-    return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
 def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw import __version__, number
+from ldapgw.building import build_images
 from ldapgw.catalog import Catalog, Served
 from ldapgw.clients import NO_CLIENT, Clients, Tenants, configured_clients
 from ldapgw.config import Config, Tenant
@@ -27,11 +29,13 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
 from ldapgw.errors import ResultCode
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
+from ldapgw.images import FOLDER, Images
 from ldapgw.ldap.features import features
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.limits import Limits
@@ -39,7 +43,7 @@ from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
 from ldapgw.metrics import Metrics, Tally
-from ldapgw.offprocess import Aside, OffProcess
+from ldapgw.offprocess import Apart, Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
@@ -47,7 +51,7 @@ from ldapgw.publisher import Publisher
 from ldapgw.refresh import Refresher
 from ldapgw.renewal import Renewal
 from ldapgw.searchnotes import SearchNotes
-from ldapgw.state import State
+from ldapgw.state import State, database_url
 from ldapgw.store.watch import Watch
 from ldapgw.store.watched import WatchedStore
 from ldapgw.store.worker import StoreWorker
@@ -124,7 +128,9 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
+    apart, folder = Apart(), Path(config.state_dir)
     store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
@@ -139,6 +145,8 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         features=offered,
         run_off_thread=work_thread,
+        images=Images(folder / FOLDER),
+        build_apart=partial(apart, build_images, database_url(folder, config.database), folder / FOLDER),
     )
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
@@ -188,9 +196,10 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         take_fresh=watch.searches.take_fresh,
         login_of=watch.bind_dn,
+        logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
     tally = Tally()
 
     def is_ready() -> bool:
@@ -231,11 +240,19 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         live=live,
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
+        explainer=PhoneExplainer(lambda: catalog.served, config.ldap.size_limit, explain_thread, wall.seconds),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls, watch, tally)
+
+    def forget(login: str) -> None:
+        """A login no longer holds: nothing that was done with it counts, and open pages say so."""
+        watch.searches.forget(login)
+        notes.forget(login)
+        live.tell(phone_topic(login))
+
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch, tally, forget)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
-    for part in (work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
+    for part in (apart, work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     transliteration.load()
     number.load()
@@ -264,8 +281,12 @@ def _listeners(
     tls: ServerContext | None,
     watch: PhoneWatch,
     tally: Tally,
+    forget: Callable[[str], None],
 ) -> Iterable[IService]:
-    """Everything that the outside can talk to."""
+    """Everything that the outside can talk to.
+
+    :param forget: is told of a login that no longer holds.
+    """
 
     def observe(login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
         tally.observe(entries, code, seconds)
@@ -281,7 +302,7 @@ def _listeners(
 
     def end(login: str) -> None:
         ldap.disconnect(login)
-        watch.searches.forget(login)
+        forget(login)
 
     catalog.tell_sessions(end)
     tally.connections = ldap.connected

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from ldapgw import offprocess
-from ldapgw.errors import BadResponse
-from ldapgw.offprocess import SMALL, Aside, OffProcess, ProcessLost, serve
+from ldapgw.errors import BadResponse, ProcessLost, StoreError
+from ldapgw.offprocess import SMALL, Apart, Aside, OffProcess, serve
 from tests.results import result_of
 
 
@@ -164,3 +166,47 @@ def test_small_bodies_need_no_process() -> None:
     for size in (0, SMALL, SMALL + 1):
         aside(len, b"x" * size)
     assert asked == ["thread", "thread", "process"]
+
+
+def test_a_process_for_one_call() -> None:
+    """Whoever calls waits for its result, or its error."""
+    apart = Apart()
+    assert apart(os.getppid) == os.getpid()
+    with pytest.raises(ZeroDivisionError):
+        apart(divmod, 1, 0)
+
+
+def test_a_process_for_one_call_dies() -> None:
+    """Whoever calls is told."""
+    with pytest.raises(ProcessLost):
+        Apart()(os._exit, 3)
+    with pytest.raises(ProcessLost):
+        Apart()(os._exit, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_ends_the_process_for_one_call() -> None:
+    """What it was to do is not done by anybody else; nor is another one begun."""
+    apart = Apart()
+    waiting = deferToThread(apart, signal.pause)
+    while apart._process is None:
+        await deferLater(reactor, 0.01)
+    apart.stopService()
+    with pytest.raises(StoreError):
+        await waiting
+    with pytest.raises(StoreError):
+        apart(signal.pause)
+
+
+def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during a start."""
+    seen: list[Popen[bytes]] = []
+
+    def interrupted(process: Popen[bytes], _: bytes) -> None:
+        seen.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Apart()(signal.pause)
+    assert seen[0].wait() == -signal.SIGKILL

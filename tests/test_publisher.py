@@ -10,12 +10,12 @@ from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw import credential
+from ldapgw.building import books_of, revised_books
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
-from ldapgw.store import accounts, phones, revocations, tables
-from ldapgw.store.accounts import Account
+from ldapgw.store import accounts, contacts, phones, revocations, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
@@ -155,12 +155,98 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
         phones.remove(connection, "Desk1")
         accounts.disconnect(connection, account.id)
     building: Deferred[tuple[Book, ...]] = Deferred()
-    stage.publisher._run_off_thread = lambda *_: building
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        return building if function is revised_books else real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.served.logins) == ([BOB], {})
     building.errback(ZeroDivisionError())
     assert refreshed.called
+
+
+def calls(stage: Stage) -> list[Any]:
+    """What is called off the reactor's thread from now on."""
+    called: list[Any] = []
+    real = stage.publisher._run_off_thread
+
+    def noted(function: Any, *args: Any, **kw: Any) -> Any:
+        called.append(function)
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = noted
+    return called
+
+
+def test_changes_are_built_into_a_book() -> None:
+    """The contacts of the account and of the directory that it feeds, in both forms, and the labels."""
+    stage = Stage(sources=ALL_SOURCES)
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    ada = stage.world.add_person(ALICE, person("Ada Riese", "+49 30 1234567") | member)
+    other = stage.world.add_person(ALICE, person("Ole Ander"), "other_contacts")
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    stage.connect(sharing=Sharing.SHARED)
+    add_phone(stage, "Desk1", numbers=Numbers.ENTRIES)
+    stage.sync()
+    before = books(stage)
+    stage.world.delete_person(ALICE, ada)
+    stage.world.delete_person(ALICE, other)
+    stage.world.add_person(ALICE, person("Bo Weg", "+49 30 7654321") | member)
+    stage.world.add_person(ALICE, person("Dirk Dienst"), "directory")
+    called = calls(stage)
+    stage.sync()
+    found = books(stage)
+    assert (called.count(revised_books), called.count(books_of)) == (1, 0)
+    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.shelves.contacts for one in shelf)
+             for name, book in found.items()}  # fmt: skip
+    assert names == {ALICE: ["Bo Weg"], "directory": ["Dirk Dienst", "Dora Dienst"]}
+    [label] = found[ALICE].labels
+    [single] = (entry for shelf in label.shelves.numbers for entry in shelf)
+    assert single.attribute("cn") == (b"Bo Weg (work)",)
+    assert before[ALICE].containers is found[ALICE].containers
+    [directory] = stage.catalog.dit().directories
+    assert sum(map(len, directory.union.form(per_number=False))) == 3
+
+
+def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
+    """Or are too many."""
+    stage = Stage()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    account = stage.connect()
+    stage.sync()
+    books(stage)
+    called = calls(stage)
+    with stage.database.begin() as connection:
+        contacts.forget_source(connection, account.id, Source.CONTACTS)
+        accounts.bump_generation(connection, account.id)
+    assert stage.names() == []
+    assert books_of in called
+    for at in range(101):
+        stage.world.add_person(ALICE, person(f"Person {at}"))
+    del called[:]
+    stage.sync()
+    assert len(stage.names()) == 101
+    assert books_of in called
+
+
+def test_many_shared_books_are_joined_after_the_start() -> None:
+    """At first each is looked at, so that phones do not have to wait."""
+    stage = Stage()
+    for at in range(12):
+        address = f"user{at}@acme.example"
+        stage.world.add_account(address, "User", str(at), hd="acme.example")
+        stage.world.add_person(address, person(f"Ada {at}"))
+        stage.connect(address, sharing=Sharing.SHARED)
+        stage.sync(address)
+    for tidy in (False, True, True):
+        result_of(stage.publisher.refresh())
+        [directory] = stage.catalog.dit().directories
+        assert directory.union.is_tidy is tidy
+        assert sum(map(len, directory.union.form(per_number=False))) == 12
 
 
 def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
@@ -176,10 +262,10 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
         stage.sync(address)
     real = stage.publisher._run_off_thread
 
-    def broken(function: Any, *args: Any) -> Any:
-        if any(isinstance(one, Account) and one.address == ALICE for one in args):
+    def broken(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books and args[1][0].name == ALICE:
             return fail(ZeroDivisionError())
-        return real(function, *args)
+        return real(function, *args, **kw)
 
     stage.publisher._run_off_thread = broken
     assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]

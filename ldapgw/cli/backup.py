@@ -45,6 +45,8 @@ def restore(site: Site, file: Path) -> None:
     """
     database = _database_file(site)
     prepare_state_dir(site.state_dir)
+    # A gateway that runs makes new ones.
+    site.images.keep(())
     put_back(file, database, Vault.open(site.key_file, create=False))
     running = holder(site.state_dir) is not None
     ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."

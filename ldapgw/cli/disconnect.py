@@ -34,6 +34,7 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
         trouble = _revoke(site, database, found)
         with database.begin() as connection:
             revocations.leave(connection, found.id, now(), revoked=not trouble)
+        site.images.forget(found.id)
     if trouble:
         raise UserError(
             f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ldapgw.building import books_of, read_contacts
 from ldapgw.config import Tenant
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, Book
@@ -13,7 +14,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.publisher import books_of, login_of, read_contacts, read_rows
+from ldapgw.publisher import login_of, read_rows
 from ldapgw.service import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy import Connection, make_url
@@ -25,6 +26,9 @@ from ldapgw.store import accounts, clients
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.vault import Vault
+
+if TYPE_CHECKING:
+    from ldapgw.images import Images
 
 _IN_MEMORY = "sqlite://"
 
@@ -55,6 +59,13 @@ class Site:
     def key_file(self) -> Path:
         """The key that secrets are sealed with."""
         return self.state_dir / KEY
+
+    @property
+    def images(self) -> Images:
+        """Books as they were built, for the next start."""
+        from ldapgw.images import FOLDER, Images
+
+        return Images(self.state_dir / FOLDER)
 
     @property
     def database_url(self) -> str:

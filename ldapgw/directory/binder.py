@@ -19,7 +19,8 @@ from ldapgw.number import Number
 # Whose values many contacts share.
 _SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
 
-_CLASSES = Packed.of({"objectClass": (encoded_texts(OBJECT_CLASSES), haystack.of_values(Family.OID, OBJECT_CLASSES))})
+# What all contacts have in common.
+CLASSES = Packed.of({"objectClass": (encoded_texts(OBJECT_CLASSES), haystack.of_values(Family.OID, OBJECT_CLASSES))})
 
 
 class Bound(NamedTuple):
@@ -27,6 +28,10 @@ class Bound(NamedTuple):
 
     whole: tuple[Entry, ...] = ()
     singles: tuple[Entry, ...] = ()
+
+    def moved(self, place: Place) -> Bound:
+        """The same at another place of the tree."""
+        return Bound(*(tuple(entry.moved(place) for entry in form) for form in self))
 
 
 class Binder:
@@ -70,7 +75,7 @@ class Binder:
         stands = order.of_contact(cn, f"{self._place.path}/{uid}")
         rdn = octets_of(f"uid={escape(uid)}")
         others = haystack.of_others(also) if self._context.lenient else ""
-        return Entry(rdn, Packed.of(pieces, others), self._place, common=_CLASSES, updated=updated, order=stands)
+        return Entry(rdn, Packed.of(pieces, others), self._place, common=CLASSES, updated=updated, order=stands)
 
     def _text(self, name: str, values: tuple[str, ...]) -> Piece:
         kind = attribute_type(name)

@@ -17,10 +17,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from zlib import crc32
 
+from ldapgw.directory.frames import Reader, Writer
+
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
 
 _POSITION = (1 << 32) - 1
+
+# Terms that are written down in one piece.
+_CHUNK = 10_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,6 +64,24 @@ class Index:
         for term in terms:
             positions.extend(found.pop(term))
         return cls(count, everywhere, terms, offsets, positions, array("Q", sorted(keys)))
+
+    def write(self, to: Writer) -> None:
+        """Write it down."""
+        to.value((self.count, sorted(self.everywhere), len(self._terms)))
+        for start in range(0, len(self._terms), _CHUNK):
+            to.value(self._terms[start : start + _CHUNK])
+        for numbers in (self._offsets, self._positions, self._keys):
+            to.numbers(numbers)
+
+    @classmethod
+    def read(cls, source: Reader) -> Index:
+        """What was written down."""
+        count, everywhere, length = source.value(tuple[int, frozenset[str], int])
+        terms: list[str] = []
+        while len(terms) < length:
+            terms += source.value(list[str])
+        offsets, positions, keys = (source.numbers(code) for code in "IIQ")
+        return cls(count, everywhere, terms, offsets, positions, keys)
 
     def exactly(self, term: str) -> Sequence[int]:
         """The positions of a term, ascending."""

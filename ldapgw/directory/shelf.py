@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Final, cast
+from typing import Final, cast, overload
 
-from ldapgw.directory import plan, terms
-from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import Entry
+from ldapgw.directory import origin, plan, terms
+from ldapgw.directory.blocks import Blocks
+from ldapgw.directory.dn import escape, folded
+from ldapgw.directory.entry import Entry, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.plan import Place
 from ldapgw.directory.selection import Selection
@@ -22,27 +23,73 @@ from ldapgw.directory.selection import Selection
 # Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
 _MOST_SELECTIONS: Final = 4
 
+# Positions that are looked through at once for entries that do not count; of more, each is when its turn comes.
+_FEW: Final = 1000
+
 _ORDER = attrgetter("order")
+
+
+class Left(Sequence[int]):
+    """Ascending positions without those of entries that do not count, which are looked for when they are asked for.
+
+    So one begins at once, however many there are.  Its length is that with them, and a part of it may be shorter than
+    the positions that it was cut by.
+    """
+
+    __slots__ = ("_positions", "_withdrawn")
+
+    def __init__(self, positions: Sequence[int], withdrawn: bytes) -> None:
+        self._positions = positions
+        self._withdrawn = withdrawn
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[int]:
+        withdrawn = self._withdrawn
+        return (position for position in self._positions if not withdrawn[position])
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
+        """A part of it; or what stands at a place, whether it counts or not, as bisection asks."""
+        if isinstance(at, int):
+            return self._positions[at]
+        withdrawn = self._withdrawn
+        return [position for position in self._positions[at] if not withdrawn[position]]
 
 
 class Shelf:
     """Entries that are searched together.
 
     :ivar entries: in their order.
+    :ivar index: of them; None: they are few, and all are looked at.
+    :ivar withdrawn: for each position, whether the entry counts no longer; empty: all count.
+    :ivar blocks: of the entries, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "_index", "_withdrawn", "entries")
+    __slots__ = ("_asked", "_encodings", "blocks", "entries", "index", "withdrawn")
 
-    def __init__(self, entries: tuple[Entry, ...], index: Index | None = None, withdrawn: bytes = b"") -> None:
+    def __init__(
+        self,
+        entries: tuple[Entry, ...],
+        index: Index | None = None,
+        withdrawn: bytes = b"",
+        encodings: dict[Selection, list[bytes | None]] | None = None,
+    ) -> None:
         """Put together what was built before.
 
-        :param index: None: they are few, and all are looked at.
-        :param withdrawn: for each position, whether the entry counts no longer; empty: all count.
+        :param encodings: of another shelf with the same entries.
         """
         self.entries = entries
-        self._index = index
-        self._withdrawn = withdrawn
-        self._encodings: dict[Selection, list[bytes | None]] = {}
+        self.blocks = Blocks(entries)
+        self.index = index
+        self.withdrawn = withdrawn
+        self._encodings = {} if encodings is None else encodings
         self._asked: Selection | None = None
 
     @classmethod
@@ -53,18 +100,31 @@ class Shelf:
 
     def __len__(self) -> int:
         """How many entries count."""
-        return len(self.entries) - self._withdrawn.count(1)
+        return len(self.entries) - self.withdrawn.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries that count."""
-        return (entry for at, entry in enumerate(self.entries) if not (self._withdrawn and self._withdrawn[at]))
+        return (entry for at, entry in enumerate(self.entries) if not (self.withdrawn and self.withdrawn[at]))
 
     def without(self, positions: Iterable[int]) -> Shelf:
         """The same without some entries."""
-        withdrawn = bytearray(self._withdrawn or bytes(len(self.entries)))
+        withdrawn = bytearray(self.withdrawn or bytes(len(self.entries)))
         for position in positions:
             withdrawn[position] = 1
-        return Shelf(self.entries, self._index, bytes(withdrawn))
+        left = Shelf(self.entries, self.index, bytes(withdrawn), self._encodings)
+        left.blocks = self.blocks
+        return left
+
+    def moved(self, place: origin.Place) -> Shelf:
+        """The same contacts at another place of the tree; what they are found by does not depend on that."""
+        return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
+
+    def withdrawn_since(self, before: Shelf) -> Iterator[Entry]:
+        """The entries that counted on another shelf with the same entries, and do not count here."""
+        if self.withdrawn:
+            kept = before.withdrawn or bytes(len(self.entries))
+            pairs = zip(self.entries, kept, self.withdrawn, strict=True)
+            yield from (entry for entry, gone_before, gone in pairs if gone and not gone_before)
 
     def find(self, place: Place, first: str | None = None, behind: str | None = None) -> Sequence[int]:
         """The positions of the entries in a place, ascending.
@@ -72,16 +132,22 @@ class Shelf:
         :param first: the least order that counts.
         :param behind: the order behind which entries count.
         """
-        found = plan.find(place, self._index, self.entries) if self._index else None
+        found = plan.find(place, self.index, self.entries) if self.index else None
         positions: Sequence[int] = range(len(self.entries)) if found is None else found
         if first is not None:
             positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_ORDER)) :]
         if behind is not None:
             positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_ORDER)) :]
-        if self._withdrawn:
-            withdrawn = self._withdrawn
-            positions = [position for position in positions if not withdrawn[position]]
+        if self.withdrawn:
+            left = Left(positions, self.withdrawn)
+            positions = left if len(left) > _FEW else left[:]
         return positions
+
+    def position(self, uid: str) -> int | None:
+        """Where the entry of a uid stands; as it is written."""
+        rdn = octets_of(f"uid={escape(uid)}")
+        found = (position for position in self.find(terms.of_uid(folded(uid))) if self.entries[position].rdn == rdn)
+        return next(found, None)
 
     def of_uid(self, uid: str) -> Entry | None:
         """The entry of a uid.

@@ -85,27 +85,29 @@ def unite(books: Iterable[Book], before: Union, *, at_once: bool = False) -> Uni
 
 
 def _joined(shelves: Iterable[Shelf], before: Sequence[Joined], *, at_once: bool) -> tuple[Joined, ...]:
-    wanted = {id(shelf): shelf for shelf in shelves if len(shelf)}
+    # A shelf from which more was withdrawn has the same entries.
+    wanted = {id(shelf.entries): shelf for shelf in shelves if len(shelf)}
     kept = []
     for joined in before:
         left = _left(joined, wanted)
         if left is not None:
             kept.append(left)
             for shelf in left.sources:
-                del wanted[id(shelf)]
+                del wanted[id(shelf.entries)]
     found = [*kept, *(Joined(shelf, (shelf,)) for shelf in wanted.values())]
     return tuple(found) if at_once or len(found) <= _MOST else _fewer(found)
 
 
 def _left(joined: Joined, wanted: dict[int, Shelf]) -> Joined | None:
-    """What is left of it: None if that is not worth keeping."""
-    alive = tuple(shelf for shelf in joined.sources if id(shelf) in wanted)
-    if len(alive) == len(joined.sources):
+    """What is left of it: None if that is not worth keeping, or is a shelf by itself."""
+    now = [wanted.get(id(shelf.entries)) for shelf in joined.sources]
+    alive = tuple(shelf for shelf in now if shelf is not None)
+    if alive == joined.sources:
         return joined
-    count = sum(map(len, alive))
-    if count < len(joined.shelf.entries) // 2:
+    if sum(map(len, alive)) < len(joined.shelf.entries) // 2 or joined.shelf is joined.sources[0]:
         return None
-    gone = {id(entry) for shelf in joined.sources if id(shelf) not in wanted for entry in shelf}
+    pairs = zip(joined.sources, now, strict=True)
+    gone = {id(entry) for old, new in pairs for entry in (old if new is None else new.withdrawn_since(old))}
     positions = [position for position, entry in enumerate(joined.shelf.entries) if id(entry) in gone]
     return Joined(joined.shelf.without(positions), alive)
 

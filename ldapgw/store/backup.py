@@ -114,7 +114,7 @@ def _forget(connection: Connection, latest: int) -> None:
         connection.execute(delete(table))
     # A sync may end before all is done.
     new = account.c.generation + latest + _AHEAD
-    connection.execute(update(account).values(syncing=False, generation=new))
+    connection.execute(update(account).values(syncing=False, generation=new, known_since=new))
 
 
 def _latest_generation(database: Path) -> int | None:

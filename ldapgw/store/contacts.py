@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Self, TypeVar
@@ -20,13 +20,14 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
 from ldapgw.contact import OTHER, Contact, Source
+from ldapgw.errors import DamagedStore
 from ldapgw.store.tables import account, contact, label, removed_contact, source
 
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
-# Whoever follows an account is a generation or two behind.  Beyond these bounds, reading all of a book is no dearer.
-KEPT_GENERATIONS = 16
+# Whoever follows an account is a generation or two behind, and what was written down for the next start a few more.
+KEPT_GENERATIONS = 64
 MOST_REMOVED = 1000
 
 T = TypeVar("T")
@@ -115,24 +116,45 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
     return tuple(found), damaged.total()
 
 
+def each(connection: Connection, account_id: int) -> Iterator[Contact]:
+    """The same, one after the other.
+
+    :raises DamagedStore: when one cannot be read.
+    """
+    query = select(contact.c.content).where(contact.c.account_id == account_id, contact.c.content.is_not(None))
+    for row in connection.execution_options(yield_per=CHUNK).execute(query):
+        one = _decoded(row.content)
+        if one is None:
+            raise DamagedStore("a stored contact cannot be read")
+        yield one
+
+
+def count(connection: Connection, account_id: int) -> int:
+    """How many persons are stored of an account."""
+    found: int = connection.execute(select(func.count()).where(contact.c.account_id == account_id)).scalar_one()
+    return found
+
+
 def changes(
-    connection: Connection, account_id: int, since: int
+    connection: Connection, account_id: int, since: int, most: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
     """What has changed in an account's contacts since one of its generations.
 
+    :param most: of the contacts that are new or different; None: however many there are.
     :returns: the contacts that are new or different, and source and uid of those that are served no more (and maybe
-        never were); None: that is not known, read them all.
+        never were); None: that is not known, or is more; read them all.
     """
     bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
     known = connection.execute(bounds).first()
     if known is None or not known.known_since <= since <= known.generation:
         return None
+    new = (contact.c.account_id == account_id, contact.c.generation > since)
+    if most is not None and connection.execute(select(func.count()).where(*new)).scalar_one() > most:
+        return None
     removed = removed_contact.c
     query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
     gone = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = select(contact.c.source, contact.c.uid, contact.c.content).where(
-        contact.c.account_id == account_id, contact.c.generation > since
-    )
+    written = select(contact.c.source, contact.c.uid, contact.c.content).where(*new)
     found: list[Contact] = []
     for row in connection.execute(written):
         key = Source(row.source), row.uid

@@ -104,6 +104,20 @@ class Database:
         except (DBAPIError, OSError) as error:
             raise self._trouble(error) from None
 
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """What the database holds at one moment, to be read alone: it waits for nobody, and nobody waits for it.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("BEGIN")
+                yield connection
+                connection.exec_driver_sql("ROLLBACK")
+        except (DBAPIError, OSError) as error:
+            raise self._trouble(error) from None
+
     def close(self) -> None:
         """Let go of the database; it can be opened again."""
         self._engine.dispose()

@@ -24,6 +24,7 @@ from ldapgw.web.endings import Ended
 from ldapgw.web.entrance import Entrance
 from ldapgw.web.events import Events
 from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, read_call, write_answer
+from ldapgw.web.explain import Explain
 from ldapgw.web.frame import Frame
 from ldapgw.web.gate import WebGate
 from ldapgw.web.headers import security_headers
@@ -44,7 +45,10 @@ _YEAR = 365 * 86400
 def routes(frame: Frame) -> tuple[Route, ...]:
     """All routes of the gateway, page by page."""
     phones = Phones(frame)
-    pages = (Entrance(frame), Mine(frame), Search(frame), phones, Admin(frame, phones), Events(frame))
+    pages = (
+        *(Entrance(frame), Mine(frame), Search(frame), phones),
+        *(Explain(frame), Admin(frame, phones), Events(frame)),
+    )
     return tuple(route for each in pages for route in each.routes())
 
 

@@ -14,6 +14,7 @@ from ldapgw.progress import Progress
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
 from ldapgw.web.admingate import AdminGate
+from ldapgw.web.explaining import Explainer
 from ldapgw.web.found import Finder
 from ldapgw.web.live import Live
 from ldapgw.web.phonegate import PhoneGate
@@ -37,6 +38,7 @@ class WebGate:
     :ivar live: who is told of changes on open pages.
     :ivar progress: how far the sync of an account is, by its id; None when none is running.
     :ivar finder: looks up what phones find.
+    :ivar explainer: explains what they find, and what not.
     """
 
     public_url: str
@@ -56,6 +58,7 @@ class WebGate:
     live: Live
     progress: Callable[[int], Progress | None]
     finder: Finder
+    explainer: Explainer
 
     def sharers(self, client: Client) -> list[str]:
         """The tenants that a grant to a client counts for."""

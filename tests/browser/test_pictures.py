@@ -164,6 +164,15 @@ def phone_fields(here: Window) -> None:
     _settle(here)
 
 
+def explain(here: Window) -> None:
+    """A direct-dial number that nobody has, of a company that somebody has."""
+    _add_phone(here, f"desk-why-{here.language.tag}", "snom")
+    here.press("Why was this caller not found?")
+    here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-107")
+    here.press("Explain")
+    here.page.locator("#answer").wait_for()
+
+
 def phone_taken(here: Window) -> None:
     here.expected = ("400",)
     here.connect("alice@acme.example")
@@ -182,13 +191,14 @@ def _settle(here: Window) -> None:
 PASSWORD = "7h3kq0m2xv9r5tzc8wne"
 _NOTHING_RANDOM = """([shown, drawn]) => {
   const password = document.getElementById("the-password").textContent;
+  const german = document.documentElement.lang === "de";
   const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode;
     text.data = text.data.replaceAll(password, shown).replace(/(port = )[0-9]+/, "$1389");
     text.data = text.data.replace(/[0-9.]+( \\w+)? ?20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
     if (text.parentNode.id === "field-3") text.data = "389";
-    text.data = text.data.replace(/[0-9.]+ ms/, "0.4 ms");
+    text.data = text.data.replace(/[0-9.,]+ ms/, german ? "0,4 ms" : "0.4 ms");
   }
   for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
 }"""
@@ -213,6 +223,8 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "admin-first": ("en", admin_first),
     "admin-first-de": ("de", admin_first),
     "admin": ("en", admin),
+    "explain": ("en", explain),
+    "explain-de": ("de", explain),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
@@ -234,6 +246,8 @@ _AT_REST = """() => {
   document.querySelectorAll("#standing time").forEach((time, at) => (time.textContent = times[at % 2]));
   for (const day of document.querySelectorAll("#access dd"))
     day.textContent = day.textContent.replace(/[0-9]+[.]? \\w+ 20[0-9]{2}/, german ? "20. März 2026" : "20 March 2026");
+  for (const note of document.querySelectorAll("#standing .note"))
+    note.textContent = note.textContent.replace(/[0-9]+ \\w+ 20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
   document.activeElement.blur();
 }"""
 

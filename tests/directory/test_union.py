@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.filters import Substrings
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.union import Joined, Union, shelves, unite
@@ -86,3 +86,22 @@ def test_what_was_withdrawn_is_not_found() -> None:
     found = [shelf.entries[position] for shelf in shelves(after.contacts) for position in shelf.find(sought.place)]
     assert sorted(entry.dn for entry in found) == having(left, Sharing.SHARED)
     assert not any(shelf.of_uid("c10x0") for shelf in shelves(after.contacts))
+
+
+def test_a_change_of_a_joined_book() -> None:
+    """What it has not changed stays on the joined shelf; no more is withdrawn from there than from the book."""
+    books = [book(at, 100, Sharing.SHARED) for at in range(12)]
+    before = unite(books, Union())
+    for turn in range(3):
+        news = (Contact(f"c7x{turn}", name="Somebody else"),)
+        revised = revise(books[7], CONTEXT, news, {f"c7x{turn + 50}"}, {})
+        assert revised is not None
+        books[7] = revised
+        after = unite(books, before)
+        assert held(after.contacts) == having(books, Sharing.SHARED)
+        [large] = [one for one in before.contacts if len(one.sources) > 1]
+        [kept] = [one for one in after.contacts if len(one.sources) > 1]
+        assert kept.shelf.entries is large.shelf.entries
+        assert len(kept.shelf) == len(large.shelf) - 2
+        before = after
+    assert len(before.contacts) == 5

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, phones, sign_ins, tables
+from ldapgw.store import accounts, contacts, phones, sign_ins, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.database import Database
 from ldapgw.store.sign_ins import Flow, SignIn
@@ -93,6 +93,8 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
         account = accounts.read(connection, site.account)
         assert (account.syncing, account.connected) == (False, True)
         assert account.generation > 100
+        # Nobody knows what differs from what was built before.
+        assert contacts.changes(connection, account.id, account.generation - 1) is None
         assert accounts.tokens(connection, site.vault, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []

@@ -140,6 +140,20 @@ def test_changes_are_remembered_for_some_generations(connection: Connection, acc
     assert contacts.changes(connection, account_id, last) == ((), ((Source.CONTACTS, "one more"),))
 
 
+def test_more_changes_than_are_wanted(connection: Connection, account_id: int) -> None:
+    """Are not read."""
+    before = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
+    write(connection, account_id, [Record.of(f"c{at}", "s", ADA) for at in range(3)], [])
+    found = [contacts.changes(connection, account_id, before, most) for most in (2, 3, None)]
+    assert [each and len(each[0]) for each in found] == [None, 3, 3]
+
+
+def test_persons_are_counted(connection: Connection, account_id: int) -> None:
+    """Of all sources."""
+    write(connection, account_id, [Record.of("c1", "s", ADA), Record.of("c2", "s", None, "label")], [])
+    assert contacts.count(connection, account_id) == 2
+
+
 def forgets_source(connection: Connection, account_id: int) -> None:
     contacts.forget_source(connection, account_id, Source.CONTACTS)
     accounts.bump_generation(connection, account_id)

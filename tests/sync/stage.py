@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -236,14 +237,15 @@ class Stage:
 
     def served(self, book: str = ALICE) -> list[str]:
         """The same, without looking at the database again."""
-        return [
-            entry.attribute("cn")[0].decode()
+        entries = [
+            entry
             for directory in self.catalog.dit().directories
             for found in directory.books
             if found.name == book
             for shelf in found.shelves.contacts
             for entry in shelf
         ]
+        return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("order"))]
 
     def calls(self) -> dict[str, int]:
         """The calls to Google since the last time."""

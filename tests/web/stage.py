@@ -19,10 +19,14 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
+from ldapgw.catalog import Served
 from ldapgw.clients import Clients, Tenants
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
 from ldapgw.provisioning.settings import Server
@@ -192,6 +196,7 @@ class Stage:
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
         self.clients = Clients(self.store, self.vault, {})
+        self.served = Served(Dit((), Features("1")))
 
     @property
     def gate(self) -> WebGate:
@@ -207,6 +212,9 @@ class Stage:
         known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
         if known != self.clients.configured:
             self.clients = Clients(self.store, self.vault, known)
+        # One that is not started calls at once.
+        no_reactor: Any = None
+        at_once = OffThread(no_reactor, "explain", 1)
         return WebGate(
             public_url=self.url,
             tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
@@ -237,6 +245,7 @@ class Stage:
             live=self.live,
             progress=self.progress.of,
             finder=self.finder,
+            explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
         )
 
     async def _metrics(self) -> tuple[bytes, str]:

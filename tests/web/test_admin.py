@@ -18,7 +18,7 @@ from ldapgw.store import accounts, admin_links, alarms, clients, phones
 from ldapgw.store.accounts import NewGrant, Wish
 from ldapgw.store.admin_links import LINK_SECONDS
 from ldapgw.store.clients import EnteredClient
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import Numbers, PhoneLogin, Sighting
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS
 from ldapgw.web.adminwords import ROWS
 from ldapgw.web.consent import CONNECT
@@ -397,7 +397,7 @@ def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
     connect(stage, "eve@elsewhere.example", tenant="globex", code="consent_revoked")
     for name, tenant, owner in (("desk1", "acme", alice), ("hall", "acme", None), ("theirs", "globex", None)):
         stage.do(phones.add, PhoneLogin(name, tenant, owner, Numbers.VALUES, credential.NOBODY, NOW))
-    stage.do(phones.seen, {"desk1": (NOW, "192.0.2.7")})
+    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", credential.NOBODY)})
     page = browser.get("/acme/admin")
     words = words_on(page)
     assert "eve@" not in words

@@ -83,6 +83,8 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
             with _workers() as pool:
                 for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
                     contacts.apply(connection, account_id, Source.CONTACTS, records, ())
+            for account_id in ids:
+                accounts.bump_generation(connection, account_id)
             password = hash_password(SECRET, os.urandom)
             phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
     finally:
@@ -122,6 +124,5 @@ def _account(connection: Connection, vault: Vault, at: int, made: Account, now: 
     accounts.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
     state = SyncState(SYNC_TOKEN, f"{fingerprint(Source.CONTACTS)}|{REGION}", later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
-    accounts.bump_generation(connection, account_id)
     accounts.end_sync(connection, begun, now, later)
     return account_id
