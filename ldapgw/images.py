@@ -7,10 +7,11 @@ there is makes the gateway build the book of the stored contacts.  It holds cont
 
 from __future__ import annotations
 
+import gc
 import sys
 import unicodedata
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -61,7 +62,7 @@ class Images:
         :param made_of: whatever a book depends on besides contacts; its ``repr`` counts.
         """
         try:
-            with self._file(name).open("rb") as file:
+            with _no_collection(), self._file(name).open("rb") as file:
                 source = whole(file)
                 made, generation = source.value(tuple[str, int])
                 if made != _fingerprint(made_of):
@@ -119,6 +120,18 @@ class Images:
 
     def _file(self, name: str) -> Path:
         return self._folder / (name + _ENDING)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nothing that is read is garbage, and looking at all of it again and again would stop everybody."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def name_of(account_id: int, *, directory: bool) -> str:

@@ -7,6 +7,7 @@ the account's address has changed, the book is built anew.  The others are taken
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -268,6 +269,8 @@ class Publisher:
             log.warn("the process that builds the book of account {account} has ended", account=account.id)
             return None
         found = [shelf for key in wanted if (shelf := await self._image(key, account, made_of))]
+        # It lives long, and the collector would stop everybody to look at it.
+        gc.freeze()
         whole = len(found) == len(wanted) and all(shelf.generation == account.generation for shelf in found)
         return found if whole else None
 

@@ -45,10 +45,7 @@ _YEAR = 365 * 86400
 def routes(frame: Frame) -> tuple[Route, ...]:
     """All routes of the gateway, page by page."""
     phones = Phones(frame)
-    pages = (
-        *(Entrance(frame), Mine(frame), Search(frame), phones),
-        *(Explain(frame), Admin(frame, phones), Events(frame)),
-    )
+    pages = (Entrance(frame), Mine(frame), Search(frame), phones, Explain(frame), Admin(frame, phones), Events(frame))
     return tuple(route for each in pages for route in each.routes())
 
 

@@ -195,8 +195,8 @@ class Stage:
         self.live = Live()
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
-        self.clients = Clients(self.store, self.vault, {})
         self.served = Served(Dit((), Features("1")))
+        self.clients = Clients(self.store, self.vault, {})
 
     @property
     def gate(self) -> WebGate:
@@ -208,13 +208,13 @@ class Stage:
             issuer=GOOGLE,
         )
         http: Any = StubTreq(self.google)
+        # One that is not started calls at once.
+        no_reactor: Any = None
+        at_once = OffThread(no_reactor, "explain", 1)
         named = {tenant.name: tenant for tenant in self.tenants}
         known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
         if known != self.clients.configured:
             self.clients = Clients(self.store, self.vault, known)
-        # One that is not started calls at once.
-        no_reactor: Any = None
-        at_once = OffThread(no_reactor, "explain", 1)
         return WebGate(
             public_url=self.url,
             tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
