@@ -96,7 +96,8 @@ def _gate(site: Site, database: Database, port: int | None) -> _Gate:
     from ldapgw.service import web_tenant
 
     public_url = site.config.web.public_url
-    url = public_url if port is None and is_loopback(public_url) else f"http://localhost:{port or _PORT}"
+    is_ours = port is None and is_loopback(public_url) and urlsplit(public_url).scheme == "http"
+    url = str(public_url) if is_ours else f"http://localhost:{port or _PORT}"
     with database.begin() as connection:
         vault = open_vault(connection, site.key_file)
     clients = site.clients(database)

@@ -22,6 +22,7 @@ from ldapgw.web.cookies import Cookie
 from ldapgw.web.endings import EXPIRED, Ended
 from ldapgw.web.exchange import Call
 from ldapgw.web.headers import security_headers
+from ldapgw.web.place import Place
 
 _DONE = "Connected. You may close this window and go back to the terminal."
 # For the last answer to get out before the port is closed.
@@ -46,7 +47,7 @@ async def wait_for_browser(reactor: Any, consent: Consent, url: str, departure: 
     :raises Ended: as on the page.
     :raises UserError: when the port is not free, or nobody comes in time.
     """
-    page = _Callback(consent, departure)
+    page = _Callback(consent, departure, urlsplit(Place.of(url).redirect_uri).path)
     port = urlsplit(url).port or 80
     ports = []
     try:
@@ -74,11 +75,13 @@ async def wait_for_browser(reactor: Any, consent: Consent, url: str, departure: 
 class _Callback(Resource):
     """The page where Google sends the browser back to.
 
+    :param path: of the redirect URI.
     :ivar arrived: fires once, with who came or why not.
     """
 
-    def __init__(self, consent: Consent, departure: Departure) -> None:
+    def __init__(self, consent: Consent, departure: Departure, path: str) -> None:
         super().__init__()
+        self._path = path.encode()
         self.isLeaf = True
         self._consent = consent
         self._departure = departure
@@ -89,7 +92,7 @@ class _Callback(Resource):
         for name, value in security_headers(secure=False):
             request.setHeader(name.encode(), value.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
-        if (request.method, request.path) != (b"GET", b"/oauth/callback"):
+        if (request.method, request.path) != (b"GET", self._path):
             request.setResponseCode(404)
             return b"Nothing is here but the way back from Google.\n"
         query = {name.decode("latin-1"): values[0].decode("latin-1") for name, values in request.args.items()}

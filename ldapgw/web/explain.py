@@ -85,7 +85,7 @@ class Explain:
         return await self._page(call, tenant, visitor, phone, call.form, told=wording(found, place))
 
     async def _question(self, tenant: WebTenant, visitor: Visitor, asked: str, base: str) -> Question:
-        administers = tenant.is_admin(visitor.person.address)
+        administers = visitor.administers(tenant)
         known = visitor.accounts
         if administers:
             known = await self._frame.gate.store.run(accounts.read_all, tenant.name)

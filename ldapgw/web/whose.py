@@ -22,7 +22,7 @@ async def find_phone(frame: Frame, tenant: WebTenant, visitor: Visitor, name: st
     login = await frame.gate.store.run(phones.of_name, name)
     if login is None or login.tenant != tenant.name:
         raise Ended(endings.NOT_FOUND, tenant)
-    if not is_own(login, visitor) and not tenant.is_admin(visitor.person.address):
+    if not is_own(login, visitor) and not visitor.administers(tenant):
         raise Ended(endings.NOT_FOUND, tenant)
     return login
 
@@ -35,7 +35,7 @@ def is_own(login: PhoneLogin, visitor: Visitor) -> bool:
 def phones_of(connection: Connection, tenant: WebTenant, visitor: Visitor) -> tuple[PhoneLogin, ...]:
     """The phones that the visitor may see, their own first, by name."""
     mine = phones.of_accounts(connection, [account.id for account in visitor.accounts])
-    if not tenant.is_admin(visitor.person.address):
+    if not visitor.administers(tenant):
         return mine
     others = (one for one in phones.read_all(connection) if one.tenant == tenant.name and one not in mine)
     return (*mine, *others)
