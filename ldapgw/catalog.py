@@ -12,18 +12,26 @@ from dataclasses import dataclass, field
 
 from ldapgw import credential
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.dn import Dn, InvalidDn, Key
 from ldapgw.directory.viewer import NOBODY, Access, Viewer
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A phone that may bind."""
+    """A phone that may bind.
+
+    :ivar key: of its DN.
+    """
 
     name: str
     dn: Dn
     password: str
     viewer: Viewer
+    key: Key = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work the key out once: a phone may bind anew for each search."""
+        object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
         """Without the hash."""
@@ -53,7 +61,7 @@ class Catalog:
     def __init__(self, served: Served, open_to: Mapping[str, Callable[[str], bool]]) -> None:
         self.served = served
         self._open_to = open_to
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, tuple[str, str]] = {}
         self._end_sessions: Callable[[str], None] = lambda _: None
 
     def tell_sessions(self, end_sessions: Callable[[str], None]) -> None:
@@ -80,7 +88,7 @@ class Catalog:
         right = credential.verify(password, login.password if login else credential.NOBODY)
         if not right or login is None:
             return None
-        self._seen[login.name] = address
+        self._seen[login.name] = (address, login.password)
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
@@ -88,8 +96,8 @@ class Catalog:
         access = tuple(Access(tenant) for tenant, holds in self._open_to.items() if holds(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen(self) -> Mapping[str, str]:
-        """The phones that have bound since the last call: name to address."""
+    def take_seen(self) -> Mapping[str, tuple[str, str]]:
+        """The phones that have bound since the last call: name to address, and the hash of the password that held."""
         seen, self._seen = self._seen, {}
         return seen
 
@@ -103,4 +111,4 @@ class Catalog:
             return None
         leaf = dn.rdns[0][0][1] if dn.rdns else ""
         found = self.served.logins.get(leaf.strip().lower())
-        return found if found is not None and found.dn.key == dn.key else None
+        return found if found is not None and found.key == dn.key else None

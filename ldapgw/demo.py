@@ -7,6 +7,7 @@ An entry point: it takes the reactor and hands it on.  Nothing is left behind, n
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,8 +209,12 @@ def _prepare(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove what a demo keeps, the mark last, so that it can be done again when it was interrupted."""
     if folder.exists():
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == MARK):
-            path.unlink()
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != MARK:
+                path.unlink()
+        (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -54,6 +54,9 @@ def clean(text: str) -> str:
 
 def plain(text: str) -> tuple[bool, str] | None:
     """Whether a "+" stands in front, and the digits, of a text that holds nothing else; None for any other text."""
+    digits = text.removeprefix("+")
+    if digits.isdecimal() and digits.isascii() and len(text) <= LONGEST:
+        return digits != text, digits
     match = _PLAIN.fullmatch(text) if len(text) <= LONGEST else None
     return (match[1] == "+", match[2].translate(_PUNCTUATION)) if match else None
 

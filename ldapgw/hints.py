@@ -36,6 +36,7 @@ class Hint(StrEnum):
     PLACEHOLDER = "placeholder"
     UNKNOWN_ATTRIBUTES = "unknown_attributes"
     OBJECT_CLASS = "object_class"
+    NO_CLASS = "no_class"
     NUMBER_ALONE = "number_alone"
     WILDCARD = "wildcard"
     LETTERS = "letters"
@@ -96,7 +97,12 @@ class Seen:
     @property
     def works(self) -> bool:
         """Whether it found somebody: reading one entry by its name, such as the root DSE's, is not enough."""
-        return self.search.found and self.request is not None and self.request.scope is not Scope.BASE_OBJECT
+        return self.search.found and self.is_list
+
+    @property
+    def is_list(self) -> bool:
+        """It looks for entries, and does not read one that it knows."""
+        return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
 
 
 # RFC 2696 and the list views' draft: the client takes what it wants in parts.
@@ -158,12 +164,7 @@ class _Look:
     @property
     def in_vain(self) -> bool:
         """It was a proper search, and there was nothing."""
-        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.is_list
-
-    @property
-    def is_list(self) -> bool:
-        """It looks for entries, and does not read one that it knows."""
-        return self.seen.request is not None and self.request.scope is not Scope.BASE_OBJECT
+        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.seen.is_list
 
 
 def _terms(sought: Filter) -> Iterator[Filter]:
@@ -224,6 +225,21 @@ def _wants_another_class(look: _Look) -> bool:
     return look.in_vain and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
 
 
+def _finds_the_tree(look: _Look) -> bool:
+    """Any class will do, so that the books themselves are found besides the people in them."""
+    return look.seen.is_list and look.seen.search.found and all(map(_is_any_class, look.terms))
+
+
+def _is_any_class(term: Filter) -> bool:
+    match term:
+        case Present(attribute):
+            return attribute.lower() == "objectclass"
+        case Equality(attribute, value):
+            return (attribute.lower(), value.lower()) == ("objectclass", b"top")
+        case _:
+            return False
+
+
 def _asks_one_number_alone(look: _Look) -> bool:
     names = {kind.name for term in look.numbers if (kind := attribute_type(_attribute(term)))}
     typed = any(_digits(term) >= _TYPED for term in look.numbers)
@@ -241,17 +257,17 @@ def _has_letters(look: _Look) -> bool:
 
 
 def _shows_no_name(look: _Look) -> bool:
-    return look.is_list and look.asked is not None and not look.asked & _NAMES
+    return look.seen.is_list and look.asked is not None and not look.asked & _NAMES
 
 
 def _shows_no_number(look: _Look) -> bool:
     """A caller's name can be shown without; who looks for a name wants to call."""
-    return look.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
+    return look.seen.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
 
 
 def _shows_one_number(look: _Look) -> bool:
     asked = look.asked & frozenset(NUMBER_ATTRIBUTES) if look.asked is not None else frozenset[str]()
-    return look.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
+    return look.seen.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
 
 
 def _has_small_limit(look: _Look) -> bool:
@@ -260,7 +276,7 @@ def _has_small_limit(look: _Look) -> bool:
 
 def _has_no_limit(look: _Look) -> bool:
     many = look.seen.search.entries > MAX_HITS
-    return look.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
+    return look.seen.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
 
 
 def _is_withheld(look: _Look) -> bool:
@@ -275,6 +291,7 @@ _RULES: Mapping[Hint, Callable[[_Look], bool]] = {
     Hint.PLACEHOLDER: _has_placeholder,
     Hint.UNKNOWN_ATTRIBUTES: _is_strange,
     Hint.OBJECT_CLASS: _wants_another_class,
+    Hint.NO_CLASS: _finds_the_tree,
     Hint.NUMBER_ALONE: _asks_one_number_alone,
     Hint.WILDCARD: _has_wildcard,
     Hint.LETTERS: _has_letters,
@@ -306,6 +323,10 @@ _WORDS: Mapping[Hint, str] = {
     ),
     Hint.OBJECT_CLASS: marked(
         "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
+    ),
+    Hint.NO_CLASS: marked(
+        "The filter asks for no class and no name, so the books stand among the people. Use %(name_filter)s or put "
+        "(objectClass=person) there."
     ),
     Hint.NUMBER_ALONE: marked(
         "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use %(number_filter)s"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from ldapgw import dialstring, numberplan
 from ldapgw.dialstring import LONGEST, LONGEST_TYPED
@@ -59,8 +60,7 @@ class Number:
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What can be told of an asked number without reading it.
 
     :ivar tails: every number that is the same as a reading of it has one of these among its `stored_tails`.

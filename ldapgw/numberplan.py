@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
@@ -15,7 +16,10 @@ from ldapgw import dialstring
 # Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
 phonenumbers.enable_pattern_cache()
 
-Parsed = PhoneNumber
+Parsed: TypeAlias = PhoneNumber
+
+# The main region of each country code.
+_REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
 
 # ITU-T E.164: country codes begin with 1 to 9, and 15 digits are the most.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
@@ -238,9 +242,9 @@ def _made(country: str, digits: str) -> Parsed:
 def country_of(digits: str) -> tuple[str, Dialling] | None:
     """The country code that digits begin with, and how numbers are dialled there; None where it is not assigned."""
     for length in (1, 2, 3):
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))
-        if regions and digits[0] != "0":
-            return digits[:length], dialling(regions[0])
+        region = _REGIONS.get(digits[:length])
+        if region:
+            return digits[:length], dialling(region)
     return None
 
 

@@ -17,6 +17,7 @@ from ldapgw.errors import StoreError
 from ldapgw.publisher import Publisher
 from ldapgw.store import phones
 from ldapgw.store.database import prove
+from ldapgw.store.phones import Sighting
 from ldapgw.store.watch import Watch
 from ldapgw.store.watched import WatchedStore
 from ldapgw.sync.scheduler import SyncScheduler
@@ -32,7 +33,9 @@ log = Logger()
 class Refresher(Service):
     """Looks for changes once a second, and writes down which phones were seen.
 
-    :param take_seen: the phones that have bound since it was called last: name to address.
+    :param take_seen: the phones that have bound since it was called last: name to address and
+        password's hash.
+    :param read_clients: reads the OAuth clients that were entered.
     :param tell_pages: tells pages that are open what has changed of their accounts.
     """
 
@@ -44,7 +47,8 @@ class Refresher(Service):
         watch: Watch,
         publisher: Publisher,
         scheduler: SyncScheduler,
-        take_seen: Callable[[], Mapping[str, str]],
+        take_seen: Callable[[], Mapping[str, tuple[str, str]]],
+        read_clients: Callable[[], Awaitable[None]],
         tell_pages: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
@@ -53,9 +57,10 @@ class Refresher(Service):
         self._publisher = publisher
         self._scheduler = scheduler
         self._take_seen = take_seen
+        self._read_clients = read_clients
         self._tell_pages = tell_pages
         self._is_outdated = True
-        self._seen: dict[str, tuple[float, str]] = {}
+        self._seen: dict[str, Sighting] = {}
         self._timers = (
             (LoopingCall(self._quietly, self._look), LOOK_SECONDS),
             (LoopingCall(self._quietly, self.write_seen), SEEN_SECONDS),
@@ -66,12 +71,12 @@ class Refresher(Service):
     def look_now(self) -> Deferred[None]:
         """Serve and sync by what the database holds now; trouble is logged, and it is tried again at the next look."""
         self._is_outdated = True
-        return self._quietly(self._look)
+        return self._quietly(self._look_as_asked)
 
     async def write_seen(self) -> None:
         """Store which phones were seen; those that could not be stored are kept for the next time."""
         now = self._clock.seconds()
-        self._seen |= {name: (now, address) for name, address in self._take_seen().items()}
+        self._seen |= {name: Sighting(now, *seen) for name, seen in self._take_seen().items()}
         if self._seen:
             await self._store.run(phones.seen, dict(self._seen))
             self._seen.clear()
@@ -90,9 +95,13 @@ class Refresher(Service):
                 timer.stop()
         return self._quietly(self.write_seen).addBoth(lambda _: self._watch.close())
 
-    async def _look(self) -> None:
+    async def _look_as_asked(self) -> None:
+        await self._look(asked=True)
+
+    async def _look(self, *, asked: bool = False) -> None:
+        """Look; who has asked waits until it is served, although another look may have begun with the same."""
         # The store's thread asks: SQLite's answer may wait for the disk.
-        self._is_outdated = await self._store.run(lambda _: self._watch.changed()) or self._is_outdated
+        self._is_outdated = await self._store.run(lambda _: self._watch.changed()) or self._is_outdated or asked
         if self._store.in_trouble and not await self._is_mended():
             return
         if not self._is_outdated:
@@ -100,6 +109,7 @@ class Refresher(Service):
         # Before the work: what changes meanwhile has to be looked at again.
         self._is_outdated = False
         try:
+            await self._read_clients()
             await self._tell_pages()
             await self._publisher.refresh()
             await self._scheduler.refresh()

@@ -24,6 +24,9 @@ LONGEST = 2048
 # Addresses that have searched without a login.
 STRANGERS = 1000
 
+# A search without its login: what `Search` is made of when somebody looks.
+_Noted = tuple[str, bytes, int, ResultCode, float, float]
+
 _GOOD = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
 
 
@@ -74,9 +77,10 @@ class Searches:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._rings: OrderedDict[str, deque[Search]] = OrderedDict()
+        self._rings: OrderedDict[str, deque[_Noted]] = OrderedDict()
         self._count = 0
-        self._fresh: dict[str, Fresh] = {}
+        self._fresh: dict[str, _Noted] = {}
+        self._found: dict[str, _Noted] = {}
         self._strangers: OrderedDict[str, float] = OrderedDict()
         self._tell: Callable[[str], None] = lambda _: None
 
@@ -93,17 +97,23 @@ class Searches:
             if len(self._strangers) > STRANGERS:
                 self._strangers.popitem(last=False)
             return
-        kept = message if len(message) <= LONGEST else b""
-        search = Search(login, address, kept, entries, code, seconds, now)
-        self._keep(search)
-        before = self._fresh.get(login)
-        found = before.found if before is not None else None
-        self._fresh[login] = Fresh(search, search if search.found else found)
+        noted = address, message if len(message) <= LONGEST else b"", entries, code, seconds, now
+        ring = self._rings.get(login)
+        if ring is None:
+            ring = self._rings[login] = deque(maxlen=KEPT)
+        else:
+            self._rings.move_to_end(login)
+        if len(ring) < KEPT:
+            self._make_room()
+        ring.append(noted)
+        self._fresh[login] = noted
+        if entries and code in _GOOD:
+            self._found[login] = noted
         self._tell(login)
 
     def of(self, login: str) -> tuple[Search, ...]:
         """A phone's last searches, the newest first."""
-        return tuple(reversed(self._rings.get(login, ())))
+        return tuple(Search(login, *noted) for noted in reversed(self._rings.get(login, ())))
 
     def stranger(self, address: str) -> float | None:
         """When somebody at an address has searched last without a login; None: not that we know."""
@@ -113,20 +123,20 @@ class Searches:
         """A phone that is gone leaves nothing behind."""
         self._count -= len(self._rings.pop(login, ()))
         self._fresh.pop(login, None)
+        self._found.pop(login, None)
 
     def take_fresh(self) -> Mapping[str, Fresh]:
         """What has come since the last call, by login."""
-        fresh, self._fresh = self._fresh, {}
-        return fresh
+        fresh, found = self._fresh, self._found
+        self._fresh, self._found = {}, {}
+        return {
+            login: Fresh(Search(login, *noted), Search(login, *found[login]) if login in found else None)
+            for login, noted in fresh.items()
+        }
 
-    def _keep(self, search: Search) -> None:
-        ring = self._rings.get(search.login)
-        if ring is None:
-            ring = self._rings[search.login] = deque(maxlen=KEPT)
-        else:
-            self._rings.move_to_end(search.login)
-        self._count += len(ring) < KEPT
-        ring.append(search)
+    def _make_room(self) -> None:
+        """For one search more, by the phones that have not searched for longest."""
+        self._count += 1
         while self._count > MOST:
             _, oldest = self._rings.popitem(last=False)
             self._count -= len(oldest)

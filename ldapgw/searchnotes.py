@@ -20,6 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ldapgw.catalog import Login
 from ldapgw.errors import StoreError
 from ldapgw.searches import Fresh
 from ldapgw.store import phones
@@ -41,6 +42,7 @@ class SearchNotes(Service):
     :param clock: its seconds are those since the epoch.
     :param take_fresh: what has come since the last call, by the login's DN.
     :param login_of: the DN that a phone is bound as.
+    :param logins: those that are served, by name in lower case.
     :param judge: reads a search; called on the store's thread.
     """
 
@@ -51,12 +53,14 @@ class SearchNotes(Service):
         store: Store,
         take_fresh: Callable[[], Mapping[str, Fresh]],
         login_of: Callable[[PhoneLogin], str],
+        logins: Callable[[], Mapping[str, Login]],
         judge: Judge,
     ) -> None:
         self._clock = clock
         self._store = store
         self._take_fresh = take_fresh
         self._login_of = login_of
+        self._logins = logins
         self._judge = judge
         self._pending: dict[str, Fresh] = {}
         self._noted: dict[str, float] = {}
@@ -92,6 +96,12 @@ class SearchNotes(Service):
         self._take()
         await self._write(dict(self._pending), self._clock.seconds())
 
+    def forget(self, login: str) -> None:
+        """A phone is gone or has another password: what is not written yet was not done with that."""
+        self._pending.pop(login, None)
+        self._noted.pop(login, None)
+        self._working.discard(login)
+
     def _take(self) -> None:
         for login, fresh in self._take_fresh().items():
             before = self._pending.get(login)
@@ -102,8 +112,10 @@ class SearchNotes(Service):
         """What cannot be stored is kept for the next time."""
         if not due:
             return
-        await self._store.run(_store, due, self._login_of, self._judge)
+        await self._store.run(_store, due, self._login_of, self._logins(), self._judge)
         for login, fresh in due.items():
+            if login not in self._pending:  # it was forgotten meanwhile
+                continue
             self._noted[login] = now
             if fresh.found:
                 self._working.add(login)
@@ -117,10 +129,22 @@ class SearchNotes(Service):
 
 
 def _store(
-    connection: Connection, due: Mapping[str, Fresh], login_of: Callable[[PhoneLogin], str], judge: Judge
+    connection: Connection,
+    due: Mapping[str, Fresh],
+    login_of: Callable[[PhoneLogin], str],
+    logins: Mapping[str, Login],
+    judge: Judge,
 ) -> None:
-    known = ((login, due.get(login_of(login))) for login in phones.read_all(connection))
-    phones.searched(connection, {login.name: judge(login, fresh) for login, fresh in known if fresh is not None})
+    """Write what phones have done with the password that they have now; another may be stored and not served yet."""
+    known = ((login, due.get(login_of(login)), logins.get(login.name.lower())) for login in phones.read_all(connection))
+    phones.searched(
+        connection,
+        {
+            login.name: judge(login, fresh)
+            for login, fresh, served in known
+            if fresh is not None and served is not None and served.password == login.password
+        },
+    )
 
 
 def _failed(failure: Failure) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -21,14 +21,17 @@ from twisted.python.failure import Failure
 from ldapgw import __version__, number
 from ldapgw.building import build_images
 from ldapgw.catalog import Catalog, Served
+from ldapgw.clients import NO_CLIENT, Clients, Tenants, configured_clients
 from ldapgw.config import Config, Tenant
 from ldapgw.descriptors import make_room
 from ldapgw.directory import transliteration
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
+from ldapgw.errors import ResultCode
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.finder import DirectoryFinder
-from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import http_client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
@@ -39,6 +42,7 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.protocol import LdapFactory
 from ldapgw.listener import Listener, Sessions
 from ldapgw.listening import phone_server
+from ldapgw.metrics import Metrics, Tally
 from ldapgw.offprocess import Apart, Aside, OffProcess
 from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
@@ -56,6 +60,7 @@ from ldapgw.sync.revoker import Revoker
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.tls import ServerContext
 from ldapgw.trust import Trust
+from ldapgw.web.admingate import AdminGate
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
 from ldapgw.web.live import AccountWatch, Live, account_topic
@@ -123,6 +128,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     apart, folder = Apart(), Path(config.state_dir)
     store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
@@ -145,12 +151,15 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
     progress = ProgressBoard(lambda account_id: live.tell(account_topic(account_id)))
+    clients = Clients(store, state.vault, configured_clients(config))
+    synced: dict[str, SyncedTenant] = {tenant.name: _synced_tenant(tenant) for tenant in config.tenant}
+    shown: dict[str, WebTenant] = {tenant.name: web_tenant(tenant) for tenant in config.tenant}
     job = SyncJob(
         store=store,
         vault=state.vault,
         oauth=oauth,
         people=People(http, endpoints, wall, Aside(work_thread, work_process)),
-        tenants={tenant.name: _synced_tenant(tenant) for tenant in config.tenant},
+        tenants=Tenants(synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, NO_CLIENT))),
         run_off_thread=work_thread,
         folder=Path(config.state_dir),
         now=wall.seconds,
@@ -170,7 +179,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         vault=state.vault,
         oauth=oauth,
-        clients={tenant.name: _client(tenant) for tenant in config.tenant},
+        clients=clients,
     )
     refresher = Refresher(
         clock=wall,
@@ -179,6 +188,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         publisher=publisher,
         scheduler=scheduler,
         take_seen=catalog.take_seen,
+        read_clients=clients.refresh,
         tell_pages=AccountWatch(store, live).look,
     )
     notes = SearchNotes(
@@ -186,12 +196,30 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         store=store,
         take_fresh=watch.searches.take_fresh,
         login_of=watch.bind_dn,
+        logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
+    tally = Tally()
+
+    def is_ready() -> bool:
+        return bool(gateway.running) and catalog.served.loaded
+
+    def ends() -> float | None:
+        return tls.pair.lifetime.ends.timestamp() if tls else None
+
+    metrics = Metrics(
+        store=store,
+        now=wall.seconds,
+        version=__version__,
+        tally=tally,
+        ready=is_ready,
+        contacts=lambda: _contacts(catalog),
+        certificate_ends=ends,
+    )
     gate = WebGate(
         public_url=config.web.public_url,
-        tenants={tenant.name: _web_tenant(tenant) for tenant in config.tenant},
+        tenants=Tenants(shown, lambda name: dataclasses.replace(shown[name], client=clients.get(name))),
         store=store,
         vault=state.vault,
         oauth=oauth,
@@ -199,22 +227,37 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         clock=wall,
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
-        ready=lambda: bool(gateway.running) and catalog.served.loaded,
+        ready=is_ready,
         certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
+        admin=AdminGate(
+            configured=clients.configured,
+            certificate_ends=ends,
+            metrics=metrics.answer,
+            may_read_metrics=config.web.metrics_networks.hold,
+        ),
         phones=_phone_gate(config, watch, Trust(tls, work_thread)),
         live=live,
         progress=progress.of,
         finder=DirectoryFinder(catalog.dit, {each.name: Dn.parse(each.base_dn) for each in config.tenant}, reactor),
+        explainer=PhoneExplainer(lambda: catalog.served, config.ldap.size_limit, explain_thread, wall.seconds),
     )
-    listeners = _listeners(config, reactor, catalog, gate, tls, watch)
+
+    def forget(login: str) -> None:
+        """A login no longer holds: nothing that was done with it counts, and open pages say so."""
+        watch.searches.forget(login)
+        notes.forget(login)
+        live.tell(phone_topic(login))
+
+    listeners = _listeners(config, reactor, catalog, gate, tls, watch, tally, forget)
     renewals = [Renewal(clock=wall, contexts=tls, run_off_thread=work_thread)] if tls else []
     # What is ended last stands first.
     for part in (apart, work_process, refresher, notes, revoker, scheduler, *renewals, *listeners):
         part.setServiceParent(gateway)
     transliteration.load()
     number.load()
-    _load(publisher)
+    _at_once(clients.refresh)
+    _at_once(publisher.refresh)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -231,11 +274,26 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
 
 
 def _listeners(
-    config: Config, reactor: Any, catalog: Catalog, gate: WebGate, tls: ServerContext | None, watch: PhoneWatch
+    config: Config,
+    reactor: Any,
+    catalog: Catalog,
+    gate: WebGate,
+    tls: ServerContext | None,
+    watch: PhoneWatch,
+    tally: Tally,
+    forget: Callable[[str], None],
 ) -> Iterable[IService]:
-    """Everything that the outside can talk to."""
+    """Everything that the outside can talk to.
+
+    :param forget: is told of a login that no longer holds.
+    """
+
+    def observe(login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        tally.observe(entries, code, seconds)
+        watch.searches.observe(login, address, message, entries, code, seconds)
+
     ldap = LdapFactory(
-        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), watch.searches.observe),
+        Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observe),
         Limits(**{name: getattr(config.ldap, name) for name in _LIMITS}),
         reactor,
         tls,
@@ -244,9 +302,10 @@ def _listeners(
 
     def end(login: str) -> None:
         ldap.disconnect(login)
-        watch.searches.forget(login)
+        forget(login)
 
     catalog.tell_sessions(end)
+    tally.connections = ldap.connected
     yield Sessions(ldap.disconnect_all)
     for endpoint in config.ldap.listen:
         yield Listener(reactor, "ldap.listen", endpoint, ldap)
@@ -255,6 +314,11 @@ def _listeners(
     web = web_site(web_resource(gate), reactor)
     for endpoint in config.web.listen:
         yield Listener(reactor, "web.listen", endpoint, web)
+
+
+def _contacts(catalog: Catalog) -> dict[str, int]:
+    """How many contacts of each tenant are served."""
+    return {each.context.name: sum(map(len, each.books)) for each in catalog.dit().directories}
 
 
 def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:
@@ -269,13 +333,13 @@ def _phone_gate(config: Config, watch: PhoneWatch, trust: Trust) -> PhoneGate:
     )
 
 
-def _load(publisher: Publisher) -> None:
-    """Publish what is stored; before the threads are started, all of it happens here and now.
+def _at_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do something with the store; before the threads are started, all of it happens here and now.
 
     :raises StoreError: when the database cannot be used.
     """
     failures: list[Failure] = []
-    Deferred.fromCoroutine(publisher.refresh()).addErrback(failures.append)
+    Deferred.fromCoroutine(work()).addErrback(failures.append)
     if failures:
         failures[0].raiseException()
 
@@ -296,19 +360,16 @@ def naming_context(tenant: Tenant) -> NamingContext:
     )
 
 
-def _client(tenant: Tenant) -> Client:
-    return Client(tenant.client_id, tenant.client_secret)
-
-
 def _synced_tenant(tenant: Tenant) -> SyncedTenant:
-    return SyncedTenant(_client(tenant), tenant.sources, tenant.labels, tenant.region)
+    return SyncedTenant(NO_CLIENT, tenant.sources, tenant.labels, tenant.region)
 
 
-def _web_tenant(tenant: Tenant) -> WebTenant:
+def web_tenant(tenant: Tenant) -> WebTenant:
+    """What the pages must know of a tenant, but for its OAuth client."""
     return WebTenant(
         name=tenant.name,
         title=tenant.title,
-        client=_client(tenant) if tenant.client_id else None,
+        client=None,
         allowed_users=tenant.allowed_users,
         admins=tenant.admins,
         sources=tenant.sources,

@@ -55,7 +55,7 @@ class State:
             self.database.open()
             with self.database.begin() as connection:
                 accounts.forget_running(connection)
-                self.vault = _vault(connection, state_dir / KEY)
+                self.vault = open_vault(connection, state_dir / KEY)
             undo.pop_all()
 
     def close(self) -> None:
@@ -64,8 +64,14 @@ class State:
         self.lock.release()
 
 
-def _vault(connection: Connection, key: Path) -> Vault:
-    """The vault, tried on a secret that is stored: a wrong key is told at the start, not at the next sync."""
+def open_vault(connection: Connection, key: Path) -> Vault:
+    """The vault, tried on a grant that is stored: a wrong key is told now, not at the next sync.
+
+    An OAuth client that does not fit the key is entered again (`ldapgw.clients`).
+
+    :param key: the key file; made where there is none and no grant was sealed yet.
+    :raises StoreError: when the key cannot be used, or does not fit.
+    """
     connected = next((account for account in accounts.read_all(connection) if account.connected), None)
     vault = Vault.open(key, create=connected is None)
     if connected is not None:

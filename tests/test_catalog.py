@@ -40,7 +40,7 @@ NAMES = {
 def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> None:
     """And it was seen."""
     assert catalog.authenticate(name, b"hush", "10.0.0.7") == VIEWER
-    assert catalog.take_seen() == {"Desk1": "10.0.0.7"}
+    assert catalog.take_seen() == {"Desk1": ("10.0.0.7", catalog.served.logins["desk1"].password)}
     assert catalog.take_seen() == {}
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw import credential
@@ -29,8 +30,9 @@ class Scene(Stage):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seen: dict[str, str] = {}
+        self.seen: dict[str, tuple[str, str]] = {}
         self.told = 0
+        self.clients_read = 0
         self.logged: list[str] = []
         super().__init__()
         self.refresher = Refresher(
@@ -40,6 +42,7 @@ class Scene(Stage):
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_seen=self.take_seen,
+            read_clients=self.read_clients,
             tell_pages=self.tell_pages,
         )
 
@@ -49,9 +52,12 @@ class Scene(Stage):
     def new_store(self, at_once: OffThread) -> WatchedStore:
         return WatchedStore(super().new_store(at_once), self.clock.seconds)
 
-    def take_seen(self) -> dict[str, str]:
+    def take_seen(self) -> dict[str, tuple[str, str]]:
         seen, self.seen = self.seen, {}
         return seen
+
+    async def read_clients(self) -> None:
+        self.clients_read += 1
 
     async def tell_pages(self) -> None:
         self.told += 1
@@ -59,6 +65,25 @@ class Scene(Stage):
     def observe(self, event: dict[str, Any]) -> None:
         if event["log_namespace"].startswith("ldapgw"):
             self.logged.append(event["log_format"].format(**event))
+
+
+class HeldStore:
+    """A store whose thread is busy until it is let go on."""
+
+    in_trouble = False
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._waiting: list[Callable[[], object]] = []
+
+    def run(self, *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
+        return done
+
+    def go_on(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
 
 
 @pytest.fixture
@@ -113,13 +138,22 @@ def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
     assert scene.told == told + 1
 
 
+def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -> None:
+    """By whomever they were entered; when nothing has changed, they are left alone."""
+    before = scene.clients_read
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.clients_read == before + 1
+
+
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
     """And at the end."""
     add_phone(scene)
-    scene.seen = {"desk1": "192.0.2.1"}
+    scene.seen = {"desk1": ("192.0.2.1", credential.NOBODY)}
     scene.clock.advance(SEEN_SECONDS)
     assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.1")]
-    scene.seen = {"desk1": "192.0.2.2"}
+    scene.seen = {"desk1": ("192.0.2.2", credential.NOBODY)}
     scene.refresher.stopService()
     assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.2")]
 
@@ -131,7 +165,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     away = scene.path.with_name("away.db")
     scene.database.close()
     scene.path.rename(away)
-    scene.seen = {"desk1": "192.0.2.1"}
+    scene.seen = {"desk1": ("192.0.2.1", credential.NOBODY)}
     for _ in range(100):
         scene.clock.advance(LOOK_SECONDS)
     trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
@@ -171,6 +205,32 @@ def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
     add_phone(scene)
     scene.refresher.look_now()
     assert "desk1" in scene.catalog.served.logins
+
+
+def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
+    """Although the look of every second came first, found the same change, and is not done with it."""
+    store = HeldStore(scene.store)
+    told: Deferred[None] = Deferred()
+    refresher = Refresher(
+        clock=scene.clock,
+        store=store,  # type: ignore[arg-type]
+        watch=Watch(scene.database),
+        publisher=scene.publisher,
+        scheduler=scene.scheduler,
+        take_seen=scene.take_seen,
+        read_clients=scene.read_clients,
+        tell_pages=lambda: told,
+    )
+    add_phone(scene)
+    refresher.startService()
+    asked = refresher.look_now()
+    store.go_on()
+    assert not asked.called
+    told.callback(None)
+    assert asked.called
+    assert "desk1" in scene.catalog.served.logins
+    refresher.stopService()
+    store.go_on()
 
 
 def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
+from ldapgw.catalog import Login
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.viewer import NOBODY
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.searches import Fresh, Searches
 from ldapgw.searchnotes import LOOK_SECONDS, NOTE_SECONDS, SearchNotes
@@ -31,6 +34,7 @@ class Stage:
         with self.database.begin() as connection:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)
+        self.logins = {one.name: Login(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
         self.store: Any = DirectStore(self.database)
         self.searches = Searches(self.clock.seconds)
         self.judged = 0
@@ -39,6 +43,7 @@ class Stage:
             store=self,  # type: ignore[arg-type]
             take_fresh=self.searches.take_fresh,
             login_of=lambda login: f"cn={login.name}",
+            logins=lambda: self.logins,
             judge=self.judge,
         )
 
@@ -136,4 +141,43 @@ def test_a_phone_that_is_gone() -> None:
     stage.search("desk9")
     stage.wait()
     assert stage.judged == 0
+    stage.notes.stopService()
+
+
+def test_what_was_found_with_an_older_password() -> None:
+    """Does not count, whether it was taken down before the other password was stored or is still waiting."""
+    stage = Stage()
+    stage.notes.startService()
+    stage.search(entries=1)
+    with stage.database.begin() as connection:
+        phones.set_password(connection, "desk1", "sha256$11$11")
+    stage.wait()
+    assert stage.stored() == (None, "", None)
+    stage.search(entries=1)
+    stage.notes._take()
+    stage.searches.forget("cn=desk1")
+    stage.notes.forget("cn=desk1")
+    stage.logins["desk1"] = Login("desk1", Dn(), "sha256$11$11", NOBODY)
+    stage.wait(NOTE_SECONDS * 2)
+    assert stage.stored() == (None, "", None)
+    stage.search(entries=1)
+    stage.wait()
+    assert stage.stored()[2] == stage.clock.seconds() - LOOK_SECONDS
+    stage.notes.stopService()
+
+
+def test_a_password_that_changes_while_it_is_written() -> None:
+    """The first that is found with the new one is noted at once."""
+    stage = Stage()
+    stage.notes.startService()
+    store, late = stage.store, Deferred[None]()
+    stage.store = type("Late", (), {"run": lambda *_: late})()
+    stage.search(entries=1)
+    stage.wait()
+    stage.notes.forget("cn=desk1")
+    stage.store = store
+    late.callback(None)
+    stage.search(entries=1)
+    stage.wait()
+    assert stage.stored()[2] == stage.clock.seconds() - LOOK_SECONDS
     stage.notes.stopService()

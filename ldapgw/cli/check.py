@@ -94,8 +94,11 @@ def _is_local(interface: str) -> bool:
 def _tenant(site: Site, tenant: Tenant) -> Iterator[Finding]:
     item = f"tenant {tenant.name}"
     warnings = []
-    if not tenant.client_id:
-        warnings.append("has no Google client yet: nobody can connect; set client_secret_file")
+    if not tenant.client_id and not state_dir.has_entered_client(site, tenant.name):
+        warnings.append(
+            "has no Google client yet: nobody can connect; enter it on the page that ldapgw admin-link opens, or set "
+            "client_secret_file"
+        )
     if not tenant.allowed_users and not tenant.admins:
         warnings.append("allowed_users and admins are empty: nobody is allowed to connect")
     if "*" in tenant.allowed_users:

@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import click
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
+from ldapgw.cli.google import oauth, through_reactor
 from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, find_account, now
-from ldapgw.config import Config
 from ldapgw.errors import GoogleError, StoreError, UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations
@@ -52,12 +47,12 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
 def _revoke(site: Site, database: Database, account: Account) -> str:
     """Give the grant back; what went wrong, in a few words, empty if nothing did."""
     try:
-        vault = Vault.open(site.key_file, create=False)
+        vault, clients = Vault.open(site.key_file, create=False), site.clients(database)
         with database.begin() as connection:
             held = accounts.tokens(connection, vault, account.id)
-            is_shared = revocations.is_shared(connection, _sharers(site.config, account.tenant), account.sub)
+            is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
         if held is not None and not is_shared:
-            _through_reactor(lambda reactor: _give_back(reactor, site.config, held.refresh_token))
+            through_reactor(lambda reactor: oauth(site.config, reactor).revoke(held.refresh_token))
     except GoogleError as error:
         return f"{error.code}: {error.detail}"
     except StoreError as error:
@@ -65,45 +60,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     return ""
 
 
-def _sharers(config: Config, tenant: str) -> list[str]:
+def _sharers(clients: dict[str, Client], tenant: str) -> list[str]:
     """The other tenants that a grant to a tenant's client counts for."""
-    clients: dict[str, Client] = {
-        one.name: Client(one.client_id, one.client_secret) for one in config.tenant if one.client_id
-    }
     its = clients.pop(tenant, None)
     return [name for name, other in clients.items() if its is not None and its.shares_grants_with(other)]
-
-
-async def _give_back(reactor: Any, config: Config, refresh_token: str) -> None:
-    """Revoke a refresh token, and with it the whole grant.
-
-    :param reactor: provides what the HTTP client needs of one.
-    """
-    from ldapgw.google.endpoints import Endpoints
-    from ldapgw.google.http import http_client
-    from ldapgw.google.oauth import OAuth
-
-    google = config.google
-    endpoints = Endpoints(**{field: getattr(google, field) for field in google.__struct_fields__})
-    await OAuth(http_client(reactor), endpoints, reactor).revoke(refresh_token)
-
-
-def _through_reactor(work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
-    """Run the reactor until some work is done; what it raises is raised here, `KeyboardInterrupt` after Ctrl-C."""
-    from twisted.internet import reactor as imported  # noqa: TID251  an entry point
-
-    reactor: Any = imported
-    outcome: list[Failure | None] = []
-
-    def end(result: Failure | None) -> None:
-        # After Ctrl-C the connection is closed, and the work fails for that alone.
-        if reactor.running:
-            outcome.append(result)
-            reactor.stop()
-
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(work(reactor)).addBoth(end))
-    reactor.run()
-    if not outcome:
-        raise KeyboardInterrupt
-    if outcome[0] is not None:
-        outcome[0].raiseException()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import click
 
@@ -15,11 +15,11 @@ from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site, now
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.explain.explaining import explain as explained
-from ldapgw.explain.explanation import BookState, Explanation, Seen
+from ldapgw.explain.explanation import BookState, Explanation
 from ldapgw.explain.query import read_query
 from ldapgw.explain.report import explanation_object, lines
 from ldapgw.explain.sight import Sight
-from ldapgw.status import state, told
+from ldapgw.explainer import states_of
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
@@ -61,15 +61,8 @@ def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, bas
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _states(site: Site, database: Database, login: PhoneLogin) -> Iterator[BookState]:
+def _states(site: Site, database: Database, login: PhoneLogin) -> Iterable[BookState]:
     """How the syncs go of the accounts whose books the phone sees."""
     with database.begin() as connection:
         known = accounts.read_all(connection, login.tenant)
-    for account in known:
-        own = account.id == login.account_id
-        seen = Seen.OWN if own else Seen(account.sharing.value)
-        if seen is Seen.PRIVATE:
-            continue
-        trouble = account.trouble
-        words = str(told(trouble, account, site.page(account.tenant))) if trouble else ""
-        yield BookState(account.address, seen, state(account, now()), words, account.skipped)
+    return states_of(known, login.account_id, now(), lambda account: site.page(account.tenant))

@@ -20,8 +20,11 @@ from ldapgw.errors import GoogleError, UserError
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
+    "init": "init",
     "check": "check",
     "run": "run",
+    "admin-link": "admin_link",
+    "connect": "connect",
     "accounts": "accounts",
     "sync": "sync",
     "share": "accounts",

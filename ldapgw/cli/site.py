@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import Connection, make_url
 
+from ldapgw.clients import configured_clients
 from ldapgw.config import Config, Tenant, load
 from ldapgw.errors import UserError
+from ldapgw.google.endpoints import Client
 from ldapgw.state import KEY, database_url, refuse_lost_database
-from ldapgw.store import accounts
+from ldapgw.store import accounts, clients
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.vault import Vault
 
 if TYPE_CHECKING:
     from ldapgw.images import Images
@@ -114,6 +117,17 @@ class Site:
             if name in (None, tenant.name):
                 return tenant
         raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}')
+
+    def clients(self, database: Database) -> dict[str, Client]:
+        """The OAuth clients by tenant: those of the configuration, else what was entered on the page.
+
+        :raises StoreError: when the database or the key cannot be used.
+        """
+        with database.begin() as connection:
+            there = clients.is_any(connection)
+            entered, _ = clients.read_all(connection, Vault.open(self.key_file, create=False)) if there else ((), ())
+        found = {one.tenant: Client(one.client_id, one.client_secret) for one in entered}
+        return found | configured_clients(self.config)
 
     def page(self, tenant: str) -> str:
         """The address of a tenant's page."""

@@ -32,6 +32,19 @@ def look_at(site: Site) -> Iterator[Finding]:
     yield _key(site.key_file, sealed)
 
 
+def has_entered_client(site: Site, tenant: str) -> bool:
+    """Whether an administrator has entered a tenant's OAuth client on the page; false where nobody can tell."""
+    file = site.database_file
+    if file is None or is_missing(file):
+        return False
+    try:
+        with closing(sqlite3.connect(_untouched(file), uri=True)) as connection:
+            query = "SELECT 1 FROM oauth_client WHERE tenant = ?"
+            return _first(connection, "oauth_client", query, tenant) is not None
+    except sqlite3.Error:
+        return False
+
+
 def _folder(path: Path) -> Finding:
     if is_missing(path):
         return _missing("state_dir", path)
@@ -71,7 +84,9 @@ def _database(file: Path) -> tuple[Finding, bytes | None]:
             if damage != "ok":
                 return Finding(Mark.FAILED, item, "is damaged; put it back from a backup"), None
             revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
-            sealed = _first(connection, "account", "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL")
+            sealed = _first(
+                connection, "account", "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
+            ) or _first(connection, "oauth_client", "SELECT client_secret FROM oauth_client")
     except sqlite3.Error as error:
         return Finding(Mark.FAILED, item, f"cannot be used: {error}"), None
     if not os.access(file, os.R_OK | os.W_OK):
@@ -89,10 +104,10 @@ def _untouched(file: Path) -> str:
     return f"{file.absolute().as_uri()}?mode=ro" + ("" if in_use else "&immutable=1")
 
 
-def _first(connection: sqlite3.Connection, table: str, query: str) -> Any:
+def _first(connection: sqlite3.Connection, table: str, query: str, *values: str) -> Any:
     """The one value that a query gives; None where there is none, or not even the table."""
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    row = connection.execute(query).fetchone() if there else None
+    row = connection.execute(query, values).fetchone() if there else None
     return row[0] if row else None
 
 

@@ -69,6 +69,8 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
 
     def hold(self, address: str) -> bool:
         """Whether an address lies in one of them; an IPv4 address mapped into IPv6 counts as itself."""
+        if not self:
+            return False
         try:
             found = ipaddress.ip_address(address)
         except ValueError:

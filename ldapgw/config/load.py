@@ -17,6 +17,7 @@ from ldapgw.config.forms import Duration, File, Secret, is_loopback
 from ldapgw.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
+from ldapgw.google.clientfile import UnfitClientFile, read_client_file
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -205,21 +206,11 @@ def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:
         return tenant
     key = f'tenant "{tenant.name}": client_secret_file'
     try:
-        content = json.loads(Path(tenant.client_secret_file).read_bytes())
+        found = read_client_file(Path(tenant.client_secret_file).read_bytes())
     except OSError as error:
         problems.append(f"{key} = {tenant.client_secret_file}: cannot be read: {error.strerror}")
         return tenant
-    except ValueError:
-        content = None
-    if isinstance(content, dict) and "installed" in content:
-        problems.append(f"{key}: is for a Desktop client; create one of the type Web application in the Google console")
+    except UnfitClientFile as error:
+        problems.append(f"{key}: {error.problems[0]}")
         return tenant
-    web = content.get("web") if isinstance(content, dict) else None
-    if not isinstance(web, dict) or not all(
-        isinstance(web.get(k), str) and web[k] for k in ("client_id", "client_secret")
-    ):
-        problems.append(
-            f"{key}: expected the JSON file of a Web application client, as downloaded from the Google console"
-        )
-        return tenant
-    return msgspec.structs.replace(tenant, client_id=web["client_id"], client_secret=Secret(web["client_secret"]))
+    return msgspec.structs.replace(tenant, client_id=found.client_id, client_secret=Secret(found.client_secret))

@@ -7,6 +7,7 @@ an escaped one and keeps the blanks around a value.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Self
@@ -24,6 +25,15 @@ _ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 Assertion = tuple[str, str]
+Rdns = tuple[tuple[Assertion, ...], ...]
+# What two writings of one name share.
+Key = tuple[frozenset[Assertion], ...]
+
+
+# In a DN without these each part is a type and a value as they stand, as nearly all that are sent.
+_SIGN = re.compile(r'[+;\\"<>#\x00]')
+# What stands for itself in a value.
+_PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
 
 
 class InvalidDn(ValueError):
@@ -37,7 +47,7 @@ class Dn:
     :ivar rdns: each RDN as its (type, value) pairs in the order of the text; types in lower case, aliases resolved.
     """
 
-    rdns: tuple[tuple[Assertion, ...], ...] = ()
+    rdns: Rdns = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -49,25 +59,13 @@ class Dn:
             raise InvalidDn("longer than a DN of ours can be")
         if not text.strip(" "):
             return cls()
-        rdns: list[tuple[Assertion, ...]] = []
-        rdn: list[Assertion] = []
-        position = 0
-        while True:
-            assertion, position = _assertion(text, position)
-            rdn.append(assertion)
-            separator = text[position] if position < len(text) else ","
-            if separator != "+":
-                rdns.append(tuple(rdn))
-                rdn = []
-            if position >= len(text):
-                break
-            position += 1
+        rdns = _plainly_read(text) or _read(text)
         if len(rdns) > MOST_RDNS:
             raise InvalidDn("more parts than a DN of ours can have")
-        return cls(tuple(rdns))
+        return cls(rdns)
 
     @property
-    def key(self) -> tuple[frozenset[Assertion], ...]:
+    def key(self) -> Key:
         """What two writings of one name share: case and runs of blanks do not matter (caseIgnoreMatch)."""
         return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
 
@@ -84,9 +82,41 @@ class Dn:
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
 
 
+def _plainly_read(text: str) -> Rdns | None:
+    """The parts of a DN as nearly all are that are sent: types of ours, and values as they stand."""
+    if not text.isascii() or _SIGN.search(text):
+        return None
+    rdns = []
+    for part in text.split(","):
+        kind, equals, value = part.partition("=")
+        known = attribute_type(kind) if equals else None
+        if known is None:
+            return None
+        rdns.append(((known.name.lower(), value.strip(" ")),))
+    return tuple(rdns)
+
+
+def _read(text: str) -> Rdns:
+    """The parts of any DN."""
+    rdns: list[tuple[Assertion, ...]] = []
+    rdn: list[Assertion] = []
+    position = 0
+    while True:
+        assertion, position = _assertion(text, position)
+        rdn.append(assertion)
+        separator = text[position] if position < len(text) else ","
+        if separator != "+":
+            rdns.append(tuple(rdn))
+            rdn = []
+        if position >= len(text):
+            return tuple(rdns)
+        position += 1
+
+
 def folded(value: str) -> str:
     """An attribute value of a DN in the form that all its writings share."""
-    return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    lower = value.lower() if value.isascii() else unicodedata.normalize("NFKC", value).casefold()
+    return " ".join(lower.split())
 
 
 def escape(value: str) -> str:
@@ -111,10 +141,10 @@ def _assertion(text: str, position: int) -> tuple[Assertion, int]:
     if equals < 0:
         raise InvalidDn("a part has no '='")
     kind = text[position:equals].strip(" ").lower().removeprefix("oid.")
-    if not kind or not all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in kind):
+    known = attribute_type(kind)
+    if not (known or (kind and all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in kind))):
         raise InvalidDn("a part has no attribute type")
     value, position = _value(text, equals + 1)
-    known = attribute_type(kind)
     return (known.name.lower() if known else kind, value), position
 
 
@@ -129,17 +159,18 @@ def _value(text: str, position: int) -> tuple[str, int]:
     octets = bytearray()
     kept = 0  # up to where blanks were escaped or followed by something
     while position < len(text) and text[position] not in ",+;":
-        sign = text[position]
-        if sign == "\\":
+        plain = _PLAIN.match(text, position)
+        if plain:
+            octets += plain[0].encode("utf-8", "surrogatepass")
+            position = plain.end()
+            blanks = len(plain[0]) - len(plain[0].rstrip(" "))
+            kept = len(octets) - blanks if blanks < len(plain[0]) else kept
+        elif text[position] == "\\":
             piece, position = _escaped(text, position + 1)
             octets += piece
             kept = len(octets)
-            continue
-        if sign in '"<>\x00':
+        else:
             raise InvalidDn("a special character is not escaped")
-        octets += sign.encode("utf-8", "surrogatepass")
-        kept = kept if sign == " " else len(octets)
-        position += 1
     return _text(octets[:kept]), position
 
 

@@ -9,7 +9,7 @@ Operational attributes are worked out when somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -28,17 +28,17 @@ _NO_VALUES = ber.tlv(ber.SET, b"")
 _NUMBERED = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _NUMBERS = {name: at for at, name in enumerate(_NUMBERED)}
 # Begins each attribute's part of a text, and ends the last one; no haystack holds it.
-_BREAK: Final = "\x1e"
-_MARKS = {name: _BREAK + chr(ord("A") + at) for name, at in _NUMBERS.items()}
+BREAK: Final = "\x1e"
+MARKS = {name: BREAK + chr(ord("A") + at) for name, at in _NUMBERS.items()}
 
 # The sign of the names that find an entry without being shown.
 OTHERS: Final = "@"
 # In place of a display name's haystack: it is that of cn.
-_LIKE_CN: Final = "\x1d"
+LIKE_CN: Final = "\x1d"
 
 _NAMED = frozenset(("cn", "displayName", "givenName", "sn"))
-_NAME_MARKS = frozenset(map(_MARKS.__getitem__, _NAMED))
-_CN_MARK, _CLASS_MARK, _OTHERS_MARK = _MARKS["cn"], _MARKS["objectClass"], _BREAK + OTHERS
+NAME_MARKS = frozenset(map(MARKS.__getitem__, _NAMED))
+CN_MARK, CLASS_MARK, OTHERS_MARK = MARKS["cn"], MARKS["objectClass"], BREAK + OTHERS
 
 # An attribute's values as the octets of their SET (empty: found by, but not returned), and their haystack.
 Piece = tuple[bytes, str]
@@ -46,52 +46,7 @@ Piece = tuple[bytes, str]
 
 def mark(kind: AttributeType) -> str:
     """What stands before a user attribute's haystack in an entry's text; it is of two signs."""
-    return _MARKS[kind.name]
-
-
-def searching(
-    kinds: Sequence[AttributeType], test: Callable[[str], bool], strings: Sequence[str] = ()
-) -> Callable[[Entry], bool]:
-    """A function that tells whether an entry has any of some attributes that pass a test: `Entry.haystack`, but fast.
-
-    :param test: passes a haystack if it passes one of its lines.
-    :param strings: if there are any, the test is whether one of them is in the haystack.
-    """
-    marks = [_MARKS[kind.name] for kind in kinds if kind.name in _MARKS]
-    if len(marks) < len(kinds) or _CLASS_MARK in marks:
-        return lambda entry: any(test(sought) for sought in map(entry.haystack, kinds) if sought is not None)
-
-    def found(entry: Entry) -> bool:
-        text, named = entry.text, False
-        for beginning in marks:
-            at = text.find(beginning) + 2
-            if at > 1:
-                sought = text[at : text.index(_BREAK, at)]
-                if sought == _LIKE_CN:
-                    at = text.index(_CN_MARK) + 2
-                    sought = text[at : text.index(_BREAK, at)]
-                if test(sought):
-                    return True
-                named = named or beginning in _NAME_MARKS
-        at = text.find(_OTHERS_MARK) + 2 if named else 0
-        return at > 1 and test(text[at : text.index(_BREAK, at)])
-
-    if not strings:
-        return found
-    first = marks[0]
-
-    # Most entries that an index gives have what is looked for in the attribute that is asked for first.
-    def found_at_once(entry: Entry) -> bool:
-        text = entry.text
-        at = text.find(first) + 2
-        if at > 1:
-            end = text.index(_BREAK, at)
-            for one in strings:
-                if text.find(one, at, end) >= 0:
-                    return True
-        return found(entry)
-
-    return found_at_once
+    return MARKS[kind.name]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,7 +54,7 @@ class Packed:
     """User attributes packed."""
 
     values: bytes = b""
-    text: str = _BREAK
+    text: str = BREAK
 
     @classmethod
     def of(cls, pieces: Mapping[str, Piece], others: str = "") -> Self:
@@ -110,12 +65,12 @@ class Packed:
         values = b"".join([bytes((_NUMBERS[name],)) + octets for name, (octets, _) in pieces.items() if octets])
         cn = pieces.get("cn")
         texts = [
-            _MARKS[name] + (_LIKE_CN if name == "displayName" and piece == cn else piece[1])
+            MARKS[name] + (LIKE_CN if name == "displayName" and piece == cn else piece[1])
             for name, piece in pieces.items()
         ]
         if others:
-            texts.append(_OTHERS_MARK + others)
-        return cls(values, "".join(texts) + _BREAK)
+            texts.append(OTHERS_MARK + others)
+        return cls(values, "".join(texts) + BREAK)
 
     def unpacked(self) -> dict[str, bytes]:
         """The encoding of each attribute's values, by its name."""
@@ -132,16 +87,16 @@ class Packed:
 
     def haystack(self, kind: AttributeType) -> str | None:
         """The searchable form of a user attribute's values; None if it is absent."""
-        found = self._part(_MARKS[kind.name])
-        if found == _LIKE_CN:
-            found = self._part(_MARKS["cn"])
+        found = self._part(MARKS[kind.name])
+        if found == LIKE_CN:
+            found = self._part(MARKS["cn"])
         if found is None or kind.name not in _NAMED:
             return found
-        return found + (self._part(_OTHERS_MARK) or "")
+        return found + (self._part(OTHERS_MARK) or "")
 
     def _part(self, beginning: str) -> str | None:
         at = self.text.find(beginning)
-        return None if at < 0 else self.text[at + 2 : self.text.index(_BREAK, at + 2)]
+        return None if at < 0 else self.text[at + 2 : self.text.index(BREAK, at + 2)]
 
 
 NOTHING: Final = Packed()
@@ -239,7 +194,7 @@ class Entry:
 
         The sign is the second one of an attribute's `mark`, or "@" of other names.
         """
-        return self._common.text.split(_BREAK)[1:-1] + self.text.split(_BREAK)[1:-1]
+        return self._common.text.split(BREAK)[1:-1] + self.text.split(BREAK)[1:-1]
 
     def moved(self, place: Place) -> Entry:
         """The same contact at another place of the tree."""

@@ -7,14 +7,15 @@ in one go, where books and labels themselves are found, and where callers' names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from itertools import compress, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.directory import order
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import LAST
-from ldapgw.directory.matching import Matcher
+from ldapgw.directory.matching import Matcher, Term
 from ldapgw.directory.scope import Region
 from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.walk import Found, persons
@@ -34,23 +35,40 @@ class Seen(NamedTuple):
     more: bool
 
 
-def glance(region: Region, matcher: Matcher, limit: int) -> Seen | None:
-    """Look once.
+class Glance:
+    """What is the same for all searches in a region.
 
-    :param limit: most entries; more than 0.
-    :returns: None: the walk has to be taken.
+    :ivar context: where they are asked.
     """
-    if region.callers and matcher.calls:
-        return None
-    for shelf in region.above:
-        if _look(shelf, matcher, 0) != ((), False):
+
+    __slots__ = ("_above", "_letters", "_only", "_region", "context")
+
+    def __init__(self, region: Region) -> None:
+        self.context = region.context
+        self._region = region
+        self._above = region.above
+        self._letters = frozenset(part[0] for shelf in region.above for entry in shelf for part in entry.parts())
+        self._only = region.shelves[0] if len(region.shelves) == 1 and not region.mixed else None
+
+    def look(self, matcher: Matcher, limit: int) -> Seen | None:
+        """Look once.
+
+        :param limit: most entries; more than 0.
+        :returns: None: the walk has to be taken.
+        """
+        if matcher.calls and self._region.callers:
             return None
-    if len(region.shelves) == 1 and not region.mixed:
-        shelf = region.shelves[0]
-        positions, unseen = _look(shelf, matcher, limit)
+        letters = matcher.letters
+        if letters is None or not letters.isdisjoint(self._letters):
+            for shelf in self._above:
+                if _look(shelf, matcher, 0) != ((), False):
+                    return None
+        only = self._only
+        if only is None:
+            return _together(self._region, matcher, limit)
+        positions, unseen = _look(only, matcher, limit)
         more = len(positions) > limit
-        return None if unseen and not more else Seen(((shelf, positions[:limit]),), more)
-    return _together(region, matcher, limit)
+        return None if unseen and not more else Seen(((only, positions[:limit] if more else positions),), more)
 
 
 def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
@@ -60,11 +78,15 @@ def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bo
         return (), False
     entries, holds, count = shelf.entries, matcher.holds, len(positions)
     enough = min(limit + 1, _LOOKS)
-    found = [position for position in positions[:enough] if holds(entries[position])]
+    found = [*_held(positions[:enough], entries, holds)]
     if enough < count and len(found) <= limit:
-        found += [position for position in positions[enough:_LOOKS] if holds(entries[position])]
+        found += _held(positions[enough:_LOOKS], entries, holds)
         return found or (), count > _LOOKS
     return found or (), count > enough
+
+
+def _held(positions: Sequence[int], entries: Sequence[Entry], holds: Term) -> Iterable[int]:
+    return compress(positions, map(holds, map(entries.__getitem__, positions)))
 
 
 def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from ldapgw import number
 from ldapgw.directory import haystack, needle, plan, terms
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry, mark, searching
+from ldapgw.directory.entry import Entry, mark
 from ldapgw.directory.filters import (
     And,
     Approximate,
@@ -40,6 +40,7 @@ from ldapgw.directory.schema import (
     matching_rule,
     subtypes,
 )
+from ldapgw.directory.searching import Searching
 from ldapgw.directory.syntax import conforms
 
 Term = Callable[[Entry], bool | None]
@@ -63,11 +64,13 @@ class Matcher(NamedTuple):
     :ivar holds: whether it holds for an entry; None: Undefined.
     :ivar place: where the entries are that it may hold for.
     :ivar calls: whether it may name a telephone number.
+    :ivar letters: it holds for no entry that has no part of one of these signs (`Entry.parts`); None: for any.
     """
 
     holds: Term
     place: Place = None
     calls: bool = False
+    letters: frozenset[str] | None = None
 
 
 def prepare(sought: Filter, context: NamingContext) -> Matcher:
@@ -112,7 +115,7 @@ class _Preparation:
         if asked is None:
             return _UNDEFINED
         calls = kind.kind.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
-        return Matcher(searching((kind,), asked.test, asked.strings), self._place(kind, asked), calls)
+        return Matcher(Searching((kind,)).of(asked.test, asked.sure), self._place(kind, asked), calls)
 
     def _place(self, kind: AttributeType, asked: Needle) -> Place:
         # Attributes whose values have the same terms have the same place.
@@ -128,11 +131,14 @@ class Alike:
     :ivar sample: one of the terms.
     """
 
-    __slots__ = ("_context", "_kinds", "sample")
+    __slots__ = ("_calls", "_context", "_groups", "_searching", "sample")
 
     def __init__(self, kinds: tuple[AttributeType, ...], sample: Equality | Substrings, context: NamingContext) -> None:
-        self._kinds = kinds
         self._context = context
+        self._searching = Searching(kinds)
+        # One of those whose values have the same terms.
+        self._groups = tuple({terms.group(kind) or kind.name: kind for kind in kinds}.values())
+        self._calls = kinds[0].kind.family is Family.NUMBER and isinstance(sample, Equality)
         self.sample = sample
 
     @classmethod
@@ -154,14 +160,15 @@ class Alike:
 
     def asked(self, sought: Equality | Substrings) -> Matcher:
         """The matcher for what one of the terms asks for."""
-        kinds = self._kinds
-        asked = _needle(sought, kinds[0], self._context)
+        kinds, context, searching = self._groups, self._context, self._searching
+        asked = _needle(sought, kinds[0], context)
         if asked is None:
             return _UNDEFINED
-        places = {terms.group(kind) or kind.name: kind for kind in kinds}
-        found = [terms.place(kind, asked, lenient=self._context.lenient) for kind in places.values()]
-        calls = kinds[0].kind.family is Family.NUMBER and isinstance(sought, Equality)
-        return Matcher(searching(kinds, asked.test, asked.strings), plan.either(found), calls)
+        if len(kinds) == 1:
+            place = terms.place(kinds[0], asked, lenient=context.lenient)
+        else:
+            place = plan.either([terms.place(kind, asked, lenient=context.lenient) for kind in kinds])
+        return Matcher(searching.of(asked.test, asked.sure), place, self._calls, searching.letters)
 
 
 def _asked(sought: _Assertion) -> object:
@@ -233,7 +240,8 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
 
 
 def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
-    return Matcher(searching((kind,), asked.test, asked.strings), terms.place(kind, asked, lenient=context.lenient))
+    place = terms.place(kind, asked, lenient=context.lenient)
+    return Matcher(Searching((kind,)).of(asked.test, asked.sure), place)
 
 
 def _present(attribute: str, context: NamingContext) -> Matcher:

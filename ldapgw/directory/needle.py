@@ -36,13 +36,13 @@ class Needle(NamedTuple):
     """What is looked for in a haystack.
 
     :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
-    :ivar strings: if not empty, the test is whether one of these is in the haystack, and nothing else.
+    :ivar sure: strings of which one in the haystack is enough for the test.
     """
 
     test: Test
     clues: tuple[Clue, ...] = ()
     between: tuple[str, str] | None = None
-    strings: Clue = ()
+    sure: Clue = ()
 
 
 # One part of a substring assertion: the strings of which one has to be there, or a pattern of keypad letters.
@@ -119,19 +119,12 @@ def same_number(text: str, context: NamingContext) -> Needle:
         return NEVER
     tails = known.tails
     # The first of a line's forms: nearly always it is the one that was asked for.
-    written = [f"\n\t{writing}\t" for writing in known.writings if writing[0] == "+"]
+    written = tuple([f"\n\t{writing}\t" for writing in known.writings if writing[0] == "+"])
     asked: list[number.Number] = []
 
     def test(haystack: str) -> bool:
-        for one in written:
-            if one in haystack:
-                return True
-        for tail in tails:
-            if tail in haystack:
-                return holds(haystack)
-        return False
-
-    def holds(haystack: str) -> bool:
+        if not any(tail in haystack for tail in tails):
+            return False
         stored = [number_of(line) for line in lines_of(haystack)]
         if any(one.e164 in known.writings or one.national in known.writings for one in stored):
             return True
@@ -139,18 +132,19 @@ def same_number(text: str, context: NamingContext) -> Needle:
             asked.extend(number.readings(text, context.region, context.outside_line))
         return any(number.is_meant(one, asked) for one in stored)
 
-    return Needle(test, (tuple([ENDING + tail for tail in tails]),))
+    return Needle(test, (tuple([ENDING + tail for tail in tails]),), sure=written)
 
 
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
 ) -> Needle | None:
     """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
-    parts = [text_of(part or b"", lenient=context.lenient) for part in (initial, *middle, final)]
+    asked = [initial, *middle, final]
+    parts = [text_of(part or b"", lenient=context.lenient) for part in asked]
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
         return None
-    if not context.lenient and (b"" in (initial, *middle, final) or not _can_hold(kind, texts)):
+    if not context.lenient and (b"" in asked or not _can_hold(kind, texts)):
         return None
     if not any(texts):
         return ALWAYS
@@ -281,8 +275,8 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
 def _any_of(strings: Clue) -> Needle:
     if len(strings) == 1:
         one = strings[0]
-        return Needle(lambda haystack: one in haystack, (strings,), strings=strings)
-    return Needle(lambda haystack: any(one in haystack for one in strings), (strings,), strings=strings)
+        return Needle(lambda haystack: one in haystack, (strings,), sure=strings)
+    return Needle(lambda haystack: any(one in haystack for one in strings), (strings,), sure=strings)
 
 
 def _in_order(parts: Sequence[Part], separator: str) -> Needle:

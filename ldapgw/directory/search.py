@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from ldapgw.directory.blocks import Block
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
@@ -26,6 +27,12 @@ class Portion(Protocol):
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
         """From the one at `start` on, at most `count` of them as whole SearchResultEntries, without the message id."""
 
+    def block(self, start: int, selection: Selection, extra: int) -> Block | None:
+        """From the one at `start` on, a block of them if there is one.
+
+        :param extra: octets of the message id, its head included.
+        """
+
 
 class Single:
     """An entry as a portion."""
@@ -41,6 +48,9 @@ class Single:
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:  # noqa: ARG002
         """It."""
         return [self._entry.encode(selection, types_only=types_only)]
+
+    def block(self, start: int, selection: Selection, extra: int) -> None:
+        """There is none."""
 
 
 def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry | None]:

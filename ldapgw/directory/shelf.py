@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final, cast, overload
 
 from ldapgw.directory import origin, plan, terms
+from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, octets_of
 from ldapgw.directory.index import Index
@@ -68,9 +69,10 @@ class Shelf:
     :ivar entries: in their order.
     :ivar index: of them; None: they are few, and all are looked at.
     :ivar withdrawn: for each position, whether the entry counts no longer; empty: all count.
+    :ivar blocks: of the entries, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "entries", "index", "withdrawn")
+    __slots__ = ("_asked", "_encodings", "blocks", "entries", "index", "withdrawn")
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Shelf:
         :param encodings: of another shelf with the same entries.
         """
         self.entries = entries
+        self.blocks = Blocks(entries)
         self.index = index
         self.withdrawn = withdrawn
         self._encodings = {} if encodings is None else encodings
@@ -108,7 +111,9 @@ class Shelf:
         withdrawn = bytearray(self.withdrawn or bytes(len(self.entries)))
         for position in positions:
             withdrawn[position] = 1
-        return Shelf(self.entries, self.index, bytes(withdrawn), self._encodings)
+        left = Shelf(self.entries, self.index, bytes(withdrawn), self._encodings)
+        left.blocks = self.blocks
+        return left
 
     def moved(self, place: origin.Place) -> Shelf:
         """The same contacts at another place of the tree; what they are found by does not depend on that."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# Alphabets end where the thousands of signs begin, which are not worth the room.
+# Alphabets end where the thousands of signs begin, of which so many are worth the room: some 500 KiB.
 _ALPHABETS_END = 0x3000
+_MOST = 1 << 14
 
 
 class Signs(dict[int, str]):
@@ -21,6 +22,6 @@ class Signs(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         row = self._row(chr(code))
-        if code < _ALPHABETS_END:
+        if code < _ALPHABETS_END or len(self) < _MOST:
             self[code] = row
         return row

@@ -56,6 +56,7 @@ def group(kind: AttributeType) -> str:
 
 
 _GROUPS = {mark(kind)[1]: group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
+_GROUPS_OF = {kind.name: group(kind) for kind in ATTRIBUTE_TYPES}
 
 
 def of_entry(entry: Entry) -> tuple[set[str], set[str]]:
@@ -121,8 +122,8 @@ def place(kind: AttributeType, needle: Needle, *, lenient: bool) -> Place:
         return None
     if needle.between is not None:
         return _between(kind, *needle.between, lenient=lenient)
-    of = group(kind)
-    return plan.each([_clue(of, kind, clue) for clue in needle.clues])
+    of, clues = _GROUPS_OF[kind.name], needle.clues
+    return _clue(of, kind, clues[0]) if len(clues) == 1 else plan.each([_clue(of, kind, clue) for clue in clues])
 
 
 def _between(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Place:
@@ -134,10 +135,9 @@ def _between(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Plac
 
 
 def _clue(of: str, kind: AttributeType, clue: Clue) -> Place:
-    if of == "D":
-        return plan.either([_digits(string) for string in clue])
     if of:
-        return plan.either([_words(of, string) for string in clue])
+        places = [_digits(string) for string in clue] if of == "D" else [_words(of, string) for string in clue]
+        return places[0] if len(places) == 1 else plan.either(places)
     if kind.name == "objectClass":
         return plan.either(["C" + string.strip("\n") for string in clue])
     if kind.name == "uid":

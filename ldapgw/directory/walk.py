@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.directory import order
+from ldapgw.directory.blocks import SIZE, Block
 from ldapgw.directory.callers import caller
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
@@ -29,6 +30,8 @@ from ldapgw.directory.viewer import Viewer
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
 _LOOKS = 800
 _MOST_ENTRIES = 200
+# Where all match nobody looks.
+_WHOLE = 16 * SIZE
 # The first ones: what an index has found for a phone, which wants a list of 50 at most.
 _FIRST = 64
 
@@ -79,7 +82,22 @@ class Batch:
 
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
         """Some of them as whole SearchResultEntries, ready to stand behind a message id."""
-        return self.shelf.encoded(self.positions[start : start + count], selection, types_only=types_only)
+        positions = self.positions
+        ahead = SIZE - positions[start] % SIZE
+        if ahead < count and positions[start : start + ahead][-1] - positions[start] == ahead - 1:
+            count = ahead  # up to where a block begins
+        return self.shelf.encoded(positions[start : start + count], selection, types_only=types_only)
+
+    def block(self, start: int, selection: Selection, extra: int) -> Block | None:
+        """Those that stand in one block of the shelf; None where that has others, or is not kept.
+
+        :param extra: octets of the message id, its head included.
+        """
+        positions = self.positions
+        first, end = positions[start], min(start + SIZE, len(positions))
+        if positions[end - 1] - first != end - 1 - start:
+            return None
+        return self.shelf.blocks.at(first, end - start, selection, extra)
 
 
 class Found(NamedTuple):
@@ -161,7 +179,8 @@ def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None,
 def _steps(area: Area, shelf: Shelf, positions: Sequence[int], matcher: Matcher, step: int) -> Iterator[Batch | None]:
     """The matching entries of one shelf among those at some positions."""
     entries, holds = shelf.entries, matcher.holds
-    at, end = 0, min(step, _FIRST)
+    step = _WHOLE if holds is always else step
+    at, end = 0, step if holds is always else min(step, _FIRST)
     while at < len(positions):
         if at:
             yield None

@@ -21,6 +21,7 @@ from ldapgw.explain.notation import text_of
 from ldapgw.explain.notes import notes
 from ldapgw.explain.one_book import book_of, name_of
 from ldapgw.explain.query import Query
+from ldapgw.explain.reader import OPERATOR, Reader
 from ldapgw.explain.sight import Sight
 
 # What a person reads; the rest is counted.
@@ -36,7 +37,7 @@ def explain(
     states: Iterable[BookState] = (),
     size_limit: int,
     base: str = "",
-    discreet: bool = False,
+    reader: Reader = OPERATOR,
 ) -> Explanation:
     """Explain what a phone finds and what it does not.
 
@@ -44,14 +45,14 @@ def explain(
     :param states: of the books that it sees.
     :param size_limit: most entries in one answer.
     :param base: where the search begins; empty: at the tenant's base.
-    :param discreet: for a user's eyes: of other people's books, nothing but that a whole number is in one of them.
+    :param reader: whom it is told to.
     :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
     """
     context = sight.context
     base = base or str(context.base)
     answer = sight.answer(query.filter, base, size_limit)
     wanted = tuple(leaves(query.filter))
-    misses = [*Searcher(query.filter, sight, answer, base, discreet=discreet).search(private)]
+    misses = [*Searcher(query.filter, sight, answer, base, reader).search(private)]
     if answer.entries:
         misses = [one for one in misses if one.has_it]
     nearest = nsmallest(MOST_MISSES, misses)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from ldapgw.explain.query import Query
 from ldapgw.explain.reason import How, Reason
+from ldapgw.words import Phrase, Said
 
 
 class Seen(StrEnum):
@@ -57,7 +58,7 @@ class BookState:
     name: str
     seen: Seen
     state: str
-    trouble: str = ""
+    trouble: Said = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -91,7 +92,7 @@ class Miss:
     """A contact that exists and was not found.
 
     :ivar name: empty, like `dn` and `book`, where it is none of the reader's business.
-    :ivar message: what is in the way, as a sentence.
+    :ivar message: what is in the way, as a sentence or two.
     :ivar advice: what to do about it, as a sentence.
     """
 
@@ -99,8 +100,8 @@ class Miss:
     name: str
     dn: str
     book: str
-    message: str
-    advice: str
+    message: Phrase
+    advice: Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Note:
     """Something that concerns the whole query or a whole book."""
 
     code: str
-    message: str
+    message: Phrase
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,8 +17,10 @@ from ldapgw.explain.leaf import leaves, names_number
 from ldapgw.explain.missing import RANKS, Finding, Judge
 from ldapgw.explain.near import wider
 from ldapgw.explain.one_book import OneBook, name_of, uid_of
+from ldapgw.explain.reader import Reader
 from ldapgw.explain.reason import BESIDES, DISCREET, WORDS, Reason
 from ldapgw.explain.sight import Answer, Sight
+from ldapgw.words import Phrase
 
 _HIDDEN = {Seen.PRIVATE: Reason.PRIVATE_BOOK, Seen.CALLERS: Reason.CALLERS_BOOK}
 
@@ -28,9 +30,9 @@ _LIKE = 3
 
 
 class Ranked(NamedTuple):
-    """A miss, and how near it comes: by its reason, then by its book, then by its name."""
+    """A miss, and how near it comes: by its reason, how far it is off, its book, and its name."""
 
-    rank: tuple[int, int, str]
+    rank: tuple[int, int, int, str]
     miss: Miss
 
     @property
@@ -44,31 +46,33 @@ class Searcher:
 
     :param sought: the phone's filter.
     :param base: where the phone's search begins.
-    :param discreet: of other people's books, nothing but that a whole number is in one of them.
+    :param reader: whom they are told to.
     """
 
-    def __init__(self, sought: Filter, sight: Sight, answer: Answer, base: str, *, discreet: bool) -> None:
+    def __init__(self, sought: Filter, sight: Sight, answer: Answer, base: str, reader: Reader) -> None:
         self._sought = sought
         self._sight = sight
         self._context = sight.context
         self._answer = answer
         self._below_all = Dn.parse(base).key in (self._context.base.key, ())
         self._is_number = names_number(sought)
-        self._discreet = discreet
+        self._reader = reader
 
     def search(self, private: Iterable[Book]) -> Iterator[Ranked]:
         """All misses, book by book.
 
         :param private: books that the phone does not see.
         """
-        books = ((book, seen) for book, seen in self._sight.books() if not (self._discreet and seen in _HIDDEN))
-        hidden = () if self._discreet else ((book, Seen.PRIVATE) for book in private)
-        for place, (book, seen) in enumerate(chain(books, hidden)):
+        closed: list[Book] = []
+        books = chain(self._sight.books(), ((book, Seen.PRIVATE) for book in private))
+        for place, (book, seen) in enumerate(books):
+            if seen in _HIDDEN and self._reader.discreet and book.key not in self._reader.books:
+                closed += [book] * (seen is Seen.PRIVATE)
+                continue
             for entry, finding in self._of_book(book, seen):
-                rank = RANKS[finding.reason], place, entry.order + entry.dn
+                rank = RANKS[finding.reason], finding.distance, place, entry.order + entry.dn
                 yield Ranked(rank, self._miss(entry, finding, book.name, seen))
-        if self._discreet:
-            yield from self._discreetly(private)
+        yield from self._discreetly(closed)
 
     def _of_book(self, book: Book, seen: Seen) -> Iterator[tuple[Entry, Finding]]:
         shelf = OneBook(self._context, self._sight.dit.features, book)
@@ -113,21 +117,21 @@ class Searcher:
         words = WORDS[finding.reason]
         # A whole number is answered by a book of callers' names too, and such a book gives nothing else away.
         told = {**finding.told, "book": book, "sharing": "callers" if self._is_number else "shared"}
-        message = words.message.format(**told)
+        message = Phrase(words.message, told)
         if seen in _HIDDEN and finding.reason not in _HIDDEN.values():
-            message += " " + BESIDES[_HIDDEN[seen]].format(book=book)
-        advice = (self._discreet and words.for_users) or words.advice
-        return Miss(finding.reason, name_of(entry), entry.dn, book, message, advice.format(**told))
+            message = Phrase("%(one)s %(other)s", {"one": message, "other": Phrase(BESIDES[_HIDDEN[seen]], told)})
+        advice = words.advice if self._reader.administers else words.for_users or words.advice
+        return Miss(finding.reason, name_of(entry), entry.dn, book, message, Phrase(advice, told))
 
-    def _discreetly(self, private: Iterable[Book]) -> Iterator[Ranked]:
+    def _discreetly(self, closed: Iterable[Book]) -> Iterator[Ranked]:
         """Whether somebody has the number, by the numbers alone: nothing else can be felt for."""
         numbers = Or(tuple(_whole_numbers(self._sought)))
-        for book in private if numbers.terms else ():
+        for book in closed if numbers.terms else ():
             shelf = OneBook(self._context, self._sight.dit.features, book)
             if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
                 words = WORDS[Reason.PRIVATE_BOOK]
-                miss = Miss(Reason.PRIVATE_BOOK, "", "", "", DISCREET, words.for_users)
-                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, ""), miss)
+                miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(words.for_users))
+                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, 0, ""), miss)
                 return
 
 

@@ -18,6 +18,7 @@ from ldapgw.explain.near import NAMES, NUMBERS, TEXTS, numbers_asked, texts_aske
 from ldapgw.explain.notation import text_of
 from ldapgw.explain.reason import Reason
 from ldapgw.explain.wording import Said, Words
+from ldapgw.words import Phrase, marked
 
 _NUMBER_REASONS: Final = {
     Differs.NOT: Reason.OTHER_ATTRIBUTE,
@@ -44,6 +45,7 @@ RANKS: Final[Mapping[Reason, int]] = {
     for reason in reasons
 }
 
+_LAST, _LAST_FEW = marked("the last digit"), marked("the last %(count)s digits")
 _TELLING = 3  # letters: a shorter one of several words tells nothing by itself
 
 
@@ -52,10 +54,12 @@ class Finding:
     """What stands between an entry and a query.
 
     :ivar told: what the words of the reason need.
+    :ivar distance: how far off it is, of those with the same reason.
     """
 
     reason: Reason
-    told: Mapping[str, str]
+    told: Mapping[str, object]
+    distance: int = 0
 
 
 class Judge:
@@ -84,7 +88,7 @@ class Judge:
         """What is in the way of an entry that does not match; None: it does not come near."""
         literal = ((kind.name, entry.haystack(kind), test) for kind, test in self._literal)
         if any(sought is not None and test(sought) for _, sought, test in literal):
-            terms = " and ".join(dict.fromkeys(map(text_of, self._blamed(self._sought, entry))))
+            terms = ", ".join(dict.fromkeys(map(text_of, self._blamed(self._sought, entry))))
             return Finding(Reason.FILTER_TERM, {"terms": terms})
         return self._by_letter(entry) or self._by_number(entry) or self._by_words(entry)
 
@@ -118,8 +122,11 @@ class Judge:
         if not found:
             return None
         least, at, value = min(found)
-        digits = "last digit" if least.digits == 1 else f"last {least.digits} digits"
-        return Finding(_NUMBER_REASONS[least.how], {"attribute": NUMBERS[at], "value": value, "count": digits})
+        digits = Phrase(_LAST if least.digits == 1 else _LAST_FEW, {"count": str(least.digits)})
+        # With more digits alike at its end a number is nearer, with more that differ it is not.
+        distance = -least.digits if least.how is Differs.BEGINNING else least.digits
+        told = {"attribute": NUMBERS[at], "value": value, "digits": digits}
+        return Finding(_NUMBER_REASONS[least.how], told, distance)
 
     def _by_words(self, entry: Entry) -> Finding | None:
         kinds = ((name, attribute_type(name)) for name in TEXTS)
@@ -148,7 +155,7 @@ def _apart(words: Words, said: Said) -> Iterator[Finding]:
     """Where several words were asked for and stand in several places."""
     places = words.places(said)
     there = {word: place for word, place in places.items() if place}
-    told = ", ".join(f"“{word}” in {place}" for word, place in there.items())
+    told = ", ".join(f"“{word}” ({place})" for word, place in there.items())
     if places and len(there) == len(places):
         yield Finding(Reason.WORDS_APART, {"value": told})
     elif any(len(word) >= _TELLING for word in there):

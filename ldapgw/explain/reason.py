@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ldapgw.words import marked
+
 
 class How(StrEnum):
     """How a value makes a term true."""
@@ -48,7 +50,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is said of a reason; the braces are filled by whoever found it.
+    """What is said of a reason; who found it gives the values.
 
     :ivar advice: for an administrator.
     :ivar for_users: for a user, where that is something else.
@@ -61,110 +63,130 @@ class Words:
 
 WORDS: Mapping[Reason, Words] = {
     Reason.PRIVATE_BOOK: Words(
-        "It is in the private book of {book}, which this phone does not see.",
-        "Let all phones find it: ldapgw share {book} {sharing}.",
-        "Ask your colleagues whether somebody shares the book that has it.",
+        marked("It is in the private book of %(book)s, which this phone does not see."),
+        marked("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
+        marked("Ask your colleagues whether somebody shares the book that has it."),
     ),
     Reason.CALLERS_BOOK: Words(
-        "It is in the book of {book}, which tells other phones the name behind a whole number, and nothing else.",
-        "Let all phones find the book: ldapgw share {book} shared.",
+        marked(
+            "It is in the book of %(book)s, which tells other phones the name behind a whole number, and nothing else."
+        ),
+        marked("Let all phones find the book: ldapgw share %(book)s shared."),
     ),
     Reason.OUTSIDE_BASE: Words(
-        "It matches, but is not below the base that was searched.",
-        "Give the phone the base {base}, or the contact the label at Google.",
+        marked("It matches, but is not below the base that was searched."),
+        marked("Give the phone the base %(base)s, or the contact the label at Google."),
     ),
     Reason.SIZE_LIMIT: Words(
-        "It matches, but comes behind the last of the {count} entries that one answer holds.",
-        "Type more of the name, or raise ldap.size_limit.",
-        "Type more of the name.",
+        marked("It matches, but comes behind the last of the %(count)s entries that one answer holds."),
+        marked("Type more of the name, or raise ldap.size_limit."),
+        marked("Type more of the name."),
     ),
     Reason.DUPLICATE: Words(
-        "It matches, but is the same person with the same numbers as in {other}, and is returned once.",
-        "Nothing is wrong.",
+        marked("It matches, but is the same person with the same numbers as in %(other)s, and is returned once."),
+        marked("Nothing is wrong."),
     ),
     Reason.NO_NUMBER: Words(
-        "It matches, but has no telephone number, and this phone gets an entry for each number.",
-        "Add a number at Google, or add the phone anew with --numbers values.",
-        "Add a number at Google.",
+        marked("It matches, but has no telephone number, and this phone gets an entry for each number."),
+        marked("Add a number at Google, or add the phone anew with --numbers values."),
+        marked("Add a number at Google."),
     ),
     Reason.NUMBER_ENTRIES: Words(
-        "It matches, but this phone gets an entry for each number, which holds the number in telephoneNumber alone.",
-        "Let the phone ask for telephoneNumber, or add it anew with --numbers values.",
-        "Let the phone ask for telephoneNumber.",
+        marked(
+            "It matches, but this phone gets an entry for each number, which holds the number in telephoneNumber alone."
+        ),
+        marked("Let the phone ask for telephoneNumber, or add it anew with --numbers values."),
+        marked("Let the phone ask for telephoneNumber."),
     ),
     Reason.STRICT_MATCHING: Words(
-        "It has {attribute} “{value}”, which matches as people read it; but this tenant matches by the letter.",
-        'Set matching = "lenient" for the tenant.',
-        "Type it exactly as it is stored.",
+        marked(
+            "It has %(attribute)s “%(value)s”, which matches as people read it; but this tenant matches by the letter."
+        ),
+        marked('Set matching = "lenient" for the tenant.'),
+        marked("Type it exactly as it is stored."),
     ),
     Reason.FILTER_TERM: Words(
-        "It has what is asked for, but does not fulfil {terms} of the filter.",
-        "Change the filter in the phone's settings, or the contact at Google.",
+        marked("It has what is asked for, but does not fulfil %(terms)s of the filter."),
+        marked("Change the filter in the phone's settings, or the contact at Google."),
     ),
     Reason.OTHER_ATTRIBUTE: Words(
-        "It has this as {attribute} “{value}”, which the phone does not ask for.",
-        "Add {attribute} to the phone's filter.",
+        marked("It has this as %(attribute)s “%(value)s”, which the phone does not ask for."),
+        marked("Add %(attribute)s to the phone's filter."),
     ),
     Reason.WHOLE_VALUE: Words(
-        "It has {attribute} “{value}”, and the filter asks for the whole of it.",
-        "Put a star behind what is asked for: it finds beginnings then.",
+        marked("It has %(attribute)s “%(value)s”, and the filter asks for the whole of it."),
+        marked("Put a star behind what is asked for: it finds beginnings then."),
     ),
     Reason.INSIDE_WORD: Words(
-        "It has the text within a word of {attribute} “{value}”, and the phone asks for beginnings of words.",
-        "Type the word from its beginning, or put a star before it in the phone's filter.",
-        "Type the word from its beginning.",
+        marked(
+            "It has the text within a word of %(attribute)s “%(value)s”, and the phone asks for beginnings of words."
+        ),
+        marked("Type the word from its beginning, or put a star before it in the phone's filter."),
+        marked("Type the word from its beginning."),
     ),
     Reason.WORDS_APART: Words(
-        "It has all the words, but not one behind the other in one field: {value}.",
-        "Type one of the words.",
+        marked("It has all the words, but not one behind the other in one field: %(value)s."),
+        marked("Type one of the words."),
     ),
     Reason.SOME_WORDS: Words(
-        "It has {value}, but not {missing}.",
-        "Type one of the words, or correct the contact at Google.",
+        marked("It has %(value)s, but not %(missing)s."),
+        marked("Type one of the words, or correct the contact at Google."),
     ),
     Reason.SPELLING: Words(
-        "It has {attribute} “{value}”, which is spelt otherwise.",
-        "Type less of the name, or correct the contact at Google.",
+        marked("It has %(attribute)s “%(value)s”, which is spelt otherwise."),
+        marked("Type less of the name, or correct the contact at Google."),
     ),
     Reason.OTHER_COUNTRY: Words(
-        "It has {attribute} {value}: the same number in another country.",
-        "Correct the number at Google; where it was typed without a country, region in the tenant's settings decides.",
-        "Correct the number at Google, with its country.",
+        marked("It has %(attribute)s %(value)s: the same number in another country."),
+        marked(
+            "Correct the number at Google; where it was typed without a country, region in the tenant's settings "
+            "decides."
+        ),
+        marked("Correct the number at Google, with its country."),
     ),
     Reason.LAST_DIGITS: Words(
-        "It has {attribute} {value}, which differs in the {count}.",
-        "If that is the caller's company, add this number at Google.",
+        marked("It has %(attribute)s %(value)s, which differs in %(digits)s."),
+        marked("If that is the caller's company, add this number at Google."),
     ),
     Reason.ONE_DIGIT: Words(
-        "It has {attribute} {value}, which differs in one digit.",
-        "Correct the number at Google.",
+        marked("It has %(attribute)s %(value)s, which differs in one digit."),
+        marked("Correct the number at Google."),
     ),
     Reason.OTHER_BEGINNING: Words(
-        "It has {attribute} {value}: the {count} are the same, and what stands before them is not.",
-        "Compare the numbers with the user, and correct the wrong one.",
+        marked("It has %(attribute)s %(value)s: %(digits)s are the same, and what stands before them is not."),
+        marked("Compare the numbers with the user, and correct the wrong one."),
     ),
     Reason.SHORT_NUMBER: Words(
-        "It has {attribute} {value}. Numbers of less than 7 digits are internal ones, and match exactly or not at all.",
-        "Store the number as it is signalled, or let the telephone system signal the whole number.",
+        marked(
+            "It has %(attribute)s %(value)s. Numbers of less than 7 digits are internal ones, and match exactly or not "
+            "at all."
+        ),
+        marked("Store the number as it is signalled, or let the telephone system signal the whole number."),
     ),
 }
 
 # What is said where nothing else of somebody's private book may be.
-DISCREET = "A contact in somebody else's private book has this number."
+DISCREET = marked("A contact in somebody else's private book has this number.")
 
 # What is added to another reason where the book is in the way too.
 BESIDES: Mapping[Reason, str] = {
-    Reason.PRIVATE_BOOK: "It is in the private book of {book} besides, which this phone does not see.",
-    Reason.CALLERS_BOOK: "It is in the book of {book} besides, which tells other phones callers' names alone.",
+    Reason.PRIVATE_BOOK: marked("It is in the private book of %(book)s besides, which this phone does not see."),
+    Reason.CALLERS_BOOK: marked(
+        "It is in the book of %(book)s besides, which tells other phones callers' names alone."
+    ),
 }
 
 HELD: Mapping[How, str] = {
-    How.WORDS: "{attribute} “{value}” has a word that begins so{as_form}.",
-    How.KEYS: "{attribute} “{value}” has “{form}”, which these keys spell.",
-    How.ALSO: "{attribute} has another name or a reading that matches: “{form}”.",
-    How.NUMBER: "{attribute} {value} is the same telephone number.",
-    How.NUMBER_END: "{attribute} {value} ends in the same digits; of one of the two the country is not known.",
-    How.DIGITS: "{attribute} {value} has these digits.",
-    How.VALUE: "{attribute} “{value}” fulfils {term}.",
-    How.PRESENT: "{attribute} is there.",
+    How.WORDS: marked("%(attribute)s “%(value)s” has a word that begins so."),
+    How.KEYS: marked("%(attribute)s “%(value)s” has “%(form)s”, which these keys spell."),
+    How.ALSO: marked("%(attribute)s has another name or a reading that matches: “%(form)s”."),
+    How.NUMBER: marked("%(attribute)s %(value)s is the same telephone number."),
+    How.NUMBER_END: marked(
+        "%(attribute)s %(value)s ends in the same digits; of one of the two the country is not known."
+    ),
+    How.DIGITS: marked("%(attribute)s %(value)s has these digits."),
+    How.VALUE: marked("%(attribute)s “%(value)s” fulfils %(term)s."),
+    How.PRESENT: marked("%(attribute)s is there."),
 }
+# Instead of that of `How.WORDS`, where they meet in a form that is not plain.
+WORDS_AS = marked("%(attribute)s “%(value)s” has a word that begins so, as “%(form)s”.")

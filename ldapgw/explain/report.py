@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ldapgw.explain.explanation import Explanation, Held, Match, Miss, Reading, SearchedBook, Seen
 from ldapgw.explain.query import Kind
-from ldapgw.explain.reason import HELD, How
+from ldapgw.explain.reason import HELD, WORDS_AS, How
+from ldapgw.words import Phrase
 
 _READINGS = {
     Reading.TYPED: "{number}",
@@ -46,7 +47,7 @@ def explanation_object(told: Explanation) -> dict[str, Any]:
         "matches": [_match_object(match) for match in told.matches],
         "misses": [_miss_object(miss) for miss in told.misses],
         "more_misses": told.more_misses,
-        "notes": [{"code": note.code, "message": note.message} for note in told.notes],
+        "notes": [{"code": note.code, "message": str(note.message)} for note in told.notes],
     }
 
 
@@ -93,29 +94,29 @@ def _matches(told: Explanation) -> Iterator[str]:
     yield f"Found: {told.found}{'' if told.complete else ', and there are more: a limit has cut the answer'}."
     for match in told.matches:
         yield f"  {match.name}{f', in {match.book}' if match.book else ', as a caller'}"
-        yield from (f"    {_sentence(together)}" for together in _together(match))
+        yield from (f"    {sentence}" for sentence in because(match))
     if told.found > len(told.matches):
         yield f"  … and {told.found - len(told.matches)} more."
 
 
-def _together(match: Match) -> Iterable[list[Held]]:
-    """The reasons, those that differ in the attribute alone as one."""
+def because(match: Match) -> Iterator[Phrase]:
+    """Why an entry was found; the reasons that differ in the attribute alone are one."""
     found: dict[tuple[How, str, str], list[Held]] = {}
     for held in match.held:
         found.setdefault((held.how, held.value, held.form), []).append(held)
-    return found.values()
+    return map(_sentence, found.values())
 
 
-def _sentence(together: Sequence[Held]) -> str:
+def _sentence(together: Sequence[Held]) -> Phrase:
     first = together[0]
-    plain = not first.form or first.form in first.term.lower()
-    return HELD[first.how].format(
-        attribute=", ".join(dict.fromkeys(held.attribute for held in together)),
-        value=first.value,
-        term=" and ".join(dict.fromkeys(held.term for held in together)),
-        form=first.form,
-        as_form="" if plain else f", as “{first.form}”",
-    )
+    plain = first.how is not How.WORDS or not first.form or first.form in first.term.lower()
+    told = {
+        "attribute": ", ".join(dict.fromkeys(held.attribute for held in together)),
+        "value": first.value,
+        "term": ", ".join(dict.fromkeys(held.term for held in together)),
+        "form": first.form,
+    }
+    return Phrase(HELD[first.how] if plain else WORDS_AS, told)
 
 
 def _misses(told: Explanation) -> Iterator[str]:
@@ -148,6 +149,6 @@ def _miss_object(miss: Miss) -> dict[str, Any]:
         "name": miss.name,
         "dn": miss.dn,
         "book": miss.book,
-        "message": miss.message,
-        "advice": miss.advice,
+        "message": str(miss.message),
+        "advice": str(miss.advice),
     }

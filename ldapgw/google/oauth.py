@@ -55,6 +55,9 @@ _LONGEST_LIFETIME = 10 * 365 * 86400.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 
+# Of the form of a code; Google has given it to nobody.
+_NO_CODE = "4/ldapgw-asks-whether-its-client-is-known"
+
 # RFC 6749 5.2, and what Google adds to it.  Only the first two may cost an account its grant.
 _REFUSALS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
@@ -177,6 +180,20 @@ class OAuth:
         if not token.id_token or not token.scope:
             raise BadResponse("token answer without id_token or scope")
         return _grant(token, asked, self._identity(token.id_token, client, nonce))
+
+    async def try_client(self, client: Client, redirect_uri: str) -> None:
+        """Find out whether Google takes a client, by a code that it has never given: of a known one it says just that.
+
+        :raises ClientRejected: when it does not; ``redirect_uri_mismatch`` means that it knows the client.
+        """
+        form = WebApplicationClient(client.client_id).prepare_request_body(
+            code=_NO_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
+        )
+        try:
+            _read_token(await self._caller.post(self._endpoints.token_endpoint, form))
+        except ConsentRevoked as error:
+            if not error.detail.startswith("invalid_grant"):
+                raise
 
     async def refresh(self, client: Client, refresh_token: str) -> Grant:
         """Renew the access token (RFC 6749 6).

@@ -86,9 +86,17 @@ class Answer:
         return None
 
     def _add(self, portion: Portion, outbox: Outbox) -> None:
-        """Add a stride of a portion, or as much of it as is enough."""
+        """Add a block of a portion, or a stride, or as much of that as is enough."""
         message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
         extra = len(message_id)
+        block = None if self._types_only else portion.block(self._at, self._selection, extra)
+        if block is not None:
+            outbox.add(message_id.join(block))
+            self._at += len(block) - 1
+            self.sent += len(block) - 1
+            if self._at >= len(portion):
+                self._portion = None
+            return
         for response in portion.encoded(self._at, STRIDE, self._selection, types_only=self._types_only):
             length = extra + len(response)
             head = message_head(length)

@@ -190,10 +190,11 @@ class LdapProtocol(Protocol):
         answered = self._session.answer_at_once(data)
         if answered is None:
             return False
-        self._touch()
-        self._writer.write(answered.octets)
-        seconds = self._clock.seconds() - began
-        self._server.observe(self.login, self.address, data, answered.entries, answered.code, seconds)
+        octets, entries, code = answered
+        self._writer.write(octets)
+        now = self._clock.seconds()
+        self.deadlines.idle = now + self._server.limits.idle_timeout
+        self._server.observe(self._session.viewer.login, self.address, data, entries, code, now - began)
         return True
 
     def _is_at_rest(self) -> bool:

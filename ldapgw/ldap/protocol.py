@@ -102,6 +102,10 @@ class LdapFactory(ServerFactory):
         self._all_gone.append(gone)
         return gone
 
+    def connected(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     # --- what connections ask for -----------------------------------------------------------------------------------
 
     def session(self, address: str, *, secure: bool) -> Session:

@@ -9,14 +9,14 @@ the long way, octet for octet; whatever is not plain takes the long way, and so 
 
 from __future__ import annotations
 
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filters import Filter, Scope, SearchRequest
-from ldapgw.directory.glance import glance
+from ldapgw.directory.glance import Glance
 from ldapgw.directory.matching import Matcher, prepare
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.scope import Region, regions
+from ldapgw.directory.scope import regions
 from ldapgw.directory.selection import Selection, select
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
@@ -31,31 +31,21 @@ _MOST: Final = 512
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 
+Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class _Memory(Generic[Value]):
-    """What was made of some octets, while there is room."""
+class _View(NamedTuple):
+    """A request without its filter, as it is to be answered to somebody.
 
-    __slots__ = ("_kept", "get")
+    :ivar glance: over what it covers; None: that is not of one piece.
+    """
 
-    def __init__(self) -> None:
-        self._kept: dict[bytes, Value] = {}
-        self.get = self._kept.get
-
-    def keep(self, octets: bytes, value: Value) -> Value:
-        if len(self._kept) >= _MOST:
-            self._kept.clear()
-        self._kept[octets] = value
-        return value
-
-
-class _Head(NamedTuple):
-    """What stands before the filter."""
-
-    base: str
-    scope: Scope
-    size_limit: int
+    dit: Dit
+    viewer: Viewer
+    limit: int
+    selection: Selection
+    glance: Glance | None
 
 
 class Answered(NamedTuple):
@@ -80,12 +70,12 @@ class Shortcut:
 
     def __init__(self, size_limit: int) -> None:
         self._size_limit = size_limit
-        self._heads: _Memory[_Head] = _Memory()
-        self._selections: _Memory[Selection] = _Memory()
-        self._matchers: _Memory[tuple[NamingContext, Matcher]] = _Memory()
+        # What the number is that of is kept with the view, so that nothing else can have the same.
+        self._views: dict[tuple[int, bytes, bytes], _View] = {}
+        self._selections: dict[bytes, Selection] = {}
+        self._matchers: dict[bytes, tuple[NamingContext, Matcher]] = {}
         self._patterns: dict[tuple[bytes, ...], Pattern] = {}
         self._once: set[int] = set()
-        self._views: dict[tuple[int, int], tuple[Dit, Viewer, _Head, Region | None]] = {}
 
     def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
         """The whole answer to what came in; None: it has to take the long way.
@@ -102,21 +92,18 @@ class Shortcut:
         if cut is None:
             return None
         message_id, start, middle, behind = cut
-        head, selection = self._heads.get(octets[start:middle]), self._selections.get(octets[behind:])
-        if head is None or selection is None:
-            request = _read(octets)
-            if request is None:
-                return None
-            limit = min(request.size_limit or self._size_limit, self._size_limit)
-            head = self._heads.keep(octets[start:middle], _Head(request.base, request.scope, limit))
-            selection = self._selections.keep(octets[behind:], select(request.attributes))
-        region = self._region(dit, viewer, head)
-        if region is None:
+        key = id(viewer), octets[start:middle], octets[behind:]
+        view = self._views.get(key)
+        if view is None or view.dit is not dit:
+            view = self._viewed(key, dit, viewer, octets)
+        glance = view.glance if view else None
+        if view is None or glance is None:
             return None
-        matcher = self._matcher(octets[middle:behind], region.context)
-        seen = glance(region, matcher, head.size_limit) if matcher else None
+        matcher = self._matcher(octets[middle:behind], glance.context)
+        seen = glance.look(matcher, view.limit) if matcher else None
         if seen is None:
             return None
+        selection = view.selection
         pieces: list[bytes] = []
         for shelf, positions in seen.rows:
             responses = shelf.encoded(positions, selection)
@@ -145,7 +132,7 @@ class Shortcut:
         # Most numbers are asked for once, letters again and again.
         sign = hash(sought)
         if sign in self._once:
-            self._matchers.keep(sought, (context, matcher))
+            _keep(self._matchers, sought, (context, matcher))
         else:
             if len(self._once) >= _MOST:
                 self._once.clear()
@@ -155,22 +142,26 @@ class Shortcut:
     def _learn(self, cut: tuple[bytes, tuple[bytes, ...]], sought: Filter, context: NamingContext) -> None:
         pattern = Pattern.of(cut, sought, context)
         if pattern is not None:
-            if len(self._patterns) >= _MOST:
-                self._patterns.clear()
-            self._patterns[cut[1]] = pattern
+            _keep(self._patterns, cut[1], pattern)
 
-    def _region(self, dit: Dit, viewer: Viewer, head: _Head) -> Region | None:
-        """What the search covers, if that is of one piece."""
-        key = id(viewer), id(head)
-        view = self._views.get(key)
-        if view is None or view[0] is not dit:
-            found = regions(dit, viewer, head.base, head.scope)
-            # What the key is made of is kept with it, so that nothing else can have the same.
-            view = dit, viewer, head, found[0] if len(found) == 1 else None
-            if len(self._views) >= _MOST:
-                self._views.clear()
-            self._views[key] = view
-        return view[3]
+    def _viewed(self, key: tuple[int, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes) -> _View | None:
+        """Read a request for what is around its filter; None where the long way has more to say."""
+        request = _read(octets)
+        if request is None:
+            return None
+        limit = min(request.size_limit or self._size_limit, self._size_limit)
+        covered = regions(dit, viewer, request.base, request.scope)
+        selection = _keep(self._selections, key[2], self._selections.get(key[2]) or select(request.attributes))
+        glance = Glance(covered[0]) if len(covered) == 1 else None
+        return _keep(self._views, key, _View(dit, viewer, limit, selection, glance))
+
+
+def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
+    """Keep something while there is room."""
+    if len(kept) >= _MOST:
+        kept.clear()
+    kept[key] = value
+    return value
 
 
 def _cut(octets: bytes) -> tuple[bytes, int, int, int] | None:

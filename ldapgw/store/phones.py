@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -71,6 +71,19 @@ class SearchNote:
     worked_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A phone has logged in.
+
+    :ivar when: seconds since the epoch.
+    :ivar password: the hash of the one that held then.
+    """
+
+    when: float
+    address: str
+    password: str = field(repr=False)
+
+
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     """All phones of the gateway, by name."""
     return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
@@ -79,6 +92,12 @@ def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
 def of_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
     """The phones of some accounts, by name."""
     wanted = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
+    return tuple(map(_login, connection.execute(wanted)))
+
+
+def of_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
+    """The phones of a tenant, by name."""
+    wanted = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
     return tuple(map(_login, connection.execute(wanted)))
 
 
@@ -140,17 +159,19 @@ def set_password(connection: Connection, name: str, password: str) -> bool:
 
     :returns: False when there is no phone of that name.
     """
-    anew = {"password": password, "searched_at": None, "search_hint": None, "worked_at": None}
-    return connection.execute(update(phone).where(phone.c.name == name).values(**anew)).rowcount > 0
+    forgotten = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at"))
+    anew = update(phone).where(phone.c.name == name).values(password=password, **forgotten)
+    return connection.execute(anew).rowcount > 0
 
 
-def seen(connection: Connection, logins: Mapping[str, tuple[float, str]]) -> None:
-    """Store when and from where phones were last seen.
+def seen(connection: Connection, logins: Mapping[str, Sighting]) -> None:
+    """Store when and from where phones were last seen with the password that they have now.
 
-    :param logins: by name: seconds since the epoch, address.
+    :param logins: by name.
     """
-    for name, (when, address) in logins.items():
-        connection.execute(update(phone).where(phone.c.name == name).values(last_seen=when, last_address=address))
+    for name, one in logins.items():
+        known = (phone.c.name == name) & (phone.c.password == one.password)
+        connection.execute(update(phone).where(known).values(last_seen=one.when, last_address=one.address))
 
 
 def searched(connection: Connection, notes: Mapping[str, SearchNote]) -> None:

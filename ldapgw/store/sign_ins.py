@@ -23,13 +23,25 @@ ABSOLUTE_SECONDS = 7 * 86400
 _POPUP = " popup"
 
 
+# By a link from the command line, at most a day: it is for setting up.
+BY_LINK_SECONDS = 86400
+
+
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A person who is signed in to a tenant's page."""
+    """A person who is signed in to a tenant's page.
+
+    :ivar sub: Google's key of the user; empty for somebody who came by a link from the command line.
+    """
 
     tenant: str
     sub: str
     address: str
+
+    @property
+    def by_link(self) -> bool:
+        """Whether it is an administrator whom Google does not know."""
+        return not self.sub
 
     def __repr__(self) -> str:
         """Without address and sub: a log must not hold them."""
@@ -121,7 +133,7 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
             sign_in.c.created_at >= now - ABSOLUTE_SECONDS,
         )
     ).first()
-    if row is None:
+    if row is None or (not row.sub and row.created_at < now - BY_LINK_SECONDS):
         return None
     # Once a minute is enough, and spares the disk.  Where the clock was set back, time counts from now on.
     if seen and not 0 <= now - row.seen_at <= 60:

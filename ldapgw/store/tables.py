@@ -147,12 +147,29 @@ phone = Table(
     Column("worked_at", Float, comment="the first search with this password that found somebody; null: none yet"),
 )
 
+oauth_client = Table(
+    "oauth_client",
+    metadata,
+    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    Column("client_id", String, nullable=False, comment="as registered with Google"),
+    Column("client_secret", LargeBinary, nullable=False, comment="sealed"),
+    Column("entered_at", Float, nullable=False, comment="when an administrator has entered it"),
+)
+
+admin_link = Table(
+    "admin_link",
+    metadata,
+    Column("token", String, primary_key=True, comment="SHA-256 of what is in the link, in hex; single use"),
+    Column("tenant", String, nullable=False, comment="whose administration it opens"),
+    Column("created_at", Float, nullable=False, comment="when; it ends after an hour"),
+)
+
 sign_in = Table(
     "sign_in",
     metadata,
     Column("token", String, primary_key=True, comment="SHA-256 of the cookie, in hex"),
     Column("tenant", String, nullable=False, comment="where the person signed in"),
-    Column("sub", String, nullable=False, comment="who it is (id_token claim sub)"),
+    Column("sub", String, nullable=False, comment="who it is (id_token claim sub); empty: came by admin-link"),
     Column("address", String, nullable=False, comment="the e-mail address, to show"),
     Column("created_at", Float, nullable=False, comment="when; it ends after a fixed time"),
     Column("seen_at", Float, nullable=False, comment="the last request; it ends after a time of silence"),

@@ -17,12 +17,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ldapgw.errors import StoreError
 from ldapgw.web import endings
+from ldapgw.web.admin import Admin
 from ldapgw.web.cookies import Cookie
 from ldapgw.web.csrf import is_ours
 from ldapgw.web.endings import Ended
 from ldapgw.web.entrance import Entrance
 from ldapgw.web.events import Events
 from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, read_call, write_answer
+from ldapgw.web.explain import Explain
 from ldapgw.web.frame import Frame
 from ldapgw.web.gate import WebGate
 from ldapgw.web.headers import security_headers
@@ -42,7 +44,8 @@ _YEAR = 365 * 86400
 
 def routes(frame: Frame) -> tuple[Route, ...]:
     """All routes of the gateway, page by page."""
-    pages = (Entrance(frame), Mine(frame), Search(frame), Phones(frame), Events(frame))
+    phones = Phones(frame)
+    pages = (Entrance(frame), Mine(frame), Search(frame), phones, Explain(frame), Admin(frame, phones), Events(frame))
     return tuple(route for each in pages for route in each.routes())
 
 
@@ -124,7 +127,7 @@ class _App:
                 "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=call.address
             )
             raise Ended(endings.NOT_YOURS, tenant)
-        if route.who is Who.ADMIN and not tenant.is_admin(visitor.person.address):
+        if route.who is Who.ADMIN and not visitor.administers(tenant):
             raise Ended(endings.ADMINS_ONLY, tenant)
         return tenant, visitor
 

@@ -8,25 +8,28 @@ then it asks for the identity alone and stores nothing but the session.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sqlalchemy import Connection
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError
-from ldapgw.google.endpoints import Client
+from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
-from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
+from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
 from ldapgw.store import accounts, revocations, sign_ins
 from ldapgw.store.accounts import Account, NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
+from ldapgw.store.vault import Vault
+from ldapgw.store.worker import Store
 from ldapgw.web import endings
 from ldapgw.web.cookies import Cookie, is_secret, new_secret
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
-from ldapgw.web.gate import WebGate
 from ldapgw.web.place import Place
 from ldapgw.web.session import begin_session, find_visitor
 from ldapgw.web.tenant import WebTenant
@@ -62,10 +65,51 @@ class Arrival:
     sub: str = field(repr=False)
 
 
+class ConsentGate(Protocol):
+    """What a consent needs of the rest of the gateway; see `ldapgw.web.gate.WebGate`, which has it."""
+
+    @property
+    def public_url(self) -> str:
+        """Its callback is where Google sends browsers back to."""
+
+    @property
+    def tenants(self) -> Mapping[str, WebTenant]:
+        """By name."""
+
+    @property
+    def store(self) -> Store:
+        """Where it is stored."""
+
+    @property
+    def vault(self) -> Vault:
+        """What seals secrets."""
+
+    @property
+    def oauth(self) -> OAuth:
+        """What asks Google."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where Google is."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Its `seconds` are since the epoch."""
+
+    def random(self, length: int, /) -> bytes:
+        """Random bytes."""
+
+    def changed(self) -> Awaitable[None]:
+        """Called after an account was changed."""
+
+    def sharers(self, client: Client) -> list[str]:
+        """The tenants that a grant to a client counts for."""
+
+
 class Consent:
     """Begins and finishes consents; holds no state but what it was given."""
 
-    def __init__(self, gate: WebGate) -> None:
+    def __init__(self, gate: ConsentGate) -> None:
         self._gate = gate
         self._redirect_uri = Place.of(gate.public_url).redirect_uri
 
@@ -148,7 +192,7 @@ class Consent:
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
             visitor = await self._gate.store.run(find_visitor, before, tenant.name, self._gate.clock.seconds())
-            if visitor is not None and visitor.person.sub != identity.sub:
+            if visitor is not None and not visitor.person.by_link and visitor.person.sub != identity.sub:
                 if flow.purpose == CONNECT and not _is_fine(visitor.account):
                     await self._give_back(client, grant, identity)
                     raise Ended(endings.WRONG_ACCOUNT)
@@ -267,13 +311,3 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
 def _is_fine(account: Account | None) -> bool:
     """Whether a consent could not have been meant to mend this account."""
     return account is not None and account.connected and account.trouble is None
-
-
-def _same_project(one: Client | None, other: Client) -> bool:
-    """Google's client IDs begin with the number of their project; grants are to the project."""
-    return one is not None and one.client_id.partition("-")[0] == other.client_id.partition("-")[0]
-
-
-def _is_connected(connection: Connection, tenants: Iterable[str], sub: str) -> bool:
-    found = (accounts.of_user(connection, tenant, sub) for tenant in tenants)
-    return any(account is not None and account.connected for account in found)

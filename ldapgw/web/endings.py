@@ -288,6 +288,13 @@ ADMINS_ONLY = Ending(
     (marked("If you have an administrator’s account, sign out and sign in with that one."),),
     (_BACK,),
 )
+LINK_USED = Ending(
+    403,
+    marked("This link is good no more"),
+    marked("A link to the administration opens it once, and within an hour."),
+    (marked("Run ldapgw admin-link on the gateway for another one, or sign in."),),
+    (_SIGN_IN, _BACK),
+)
 NOT_THEIRS = Ending(
     404,
     marked("There is no such account"),

@@ -8,17 +8,20 @@ import math
 from collections.abc import Mapping
 from importlib.resources import files
 
+from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.store.sign_ins import FLOW_SECONDS
+from ldapgw.store import admin_links
+from ldapgw.store.sign_ins import FLOW_SECONDS, SignIn
 from ldapgw.web import endings
 from ldapgw.web.consent import ADD, CONNECT, SIGN_IN, Consent
-from ldapgw.web.cookies import Cookie
+from ldapgw.web.cookies import Cookie, is_secret, new_secret
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Answer, Call, page, redirect, text
 from ldapgw.web.frame import Frame
 from ldapgw.web.rates import Rates, network_of
 from ldapgw.web.routes import Route, Who, get
+from ldapgw.web.session import begin_session
 from ldapgw.web.tenant import WebTenant
 
 log = Logger()
@@ -50,12 +53,14 @@ class Entrance:
             get("/", self.front, Who.ANYBODY),
             get("/healthz", self.healthz, Who.ANYBODY),
             get("/readyz", self.readyz, Who.ANYBODY),
+            get("/metrics", self.metrics, Who.ANYBODY),
             get("/static/<name>", self.static, Who.ANYBODY),
             get("/oauth/callback", self.callback, Who.ANYBODY),
             get("/<tenant>", self.slash, Who.OF_TENANT),
             get("/<tenant>/connect", self.connect, Who.OF_TENANT),
             get("/<tenant>/signin", self.signin, Who.OF_TENANT),
             get("/<tenant>/done", self.done, Who.OF_TENANT),
+            get("/<tenant>/link", self.link, Who.OF_TENANT),
         )
 
     async def front(self, call: Call) -> Answer:
@@ -72,6 +77,13 @@ class Entrance:
     async def readyz(self, _call: Call) -> Answer:
         """``/readyz``: the directory is loaded and LDAP listens."""
         return text("ready") if self._frame.gate.ready() else text("not ready", 503)
+
+    async def metrics(self, call: Call) -> Answer:
+        """``/metrics``: figures for Prometheus, from ``web.metrics_networks`` alone."""
+        if not self._frame.gate.admin.may_read_metrics(call.address):
+            return text("not from this address: see web.metrics_networks", 403)
+        body, content_type = await self._frame.gate.admin.metrics()
+        return Answer(200, body, content_type)
 
     async def static(self, call: Call, name: str) -> Answer:
         """``/static/…``: the style sheet, the script and the icon."""
@@ -125,6 +137,21 @@ class Entrance:
         """``/{tenant}/signin``: to Google, for the identity alone."""
         return await self._depart(call, tenant, SIGN_IN)
 
+    async def link(self, call: Call, tenant: WebTenant) -> Answer:
+        """``/{tenant}/link``: what ``ldapgw admin-link`` has printed; once, it signs an administrator in."""
+        self._hold_back(call, tenant)
+        session, before = new_secret(self._frame.gate.random), call.cookies.get(Cookie.SESSION, "")
+        key = call.query.get("key", "")
+        good = is_secret(key) and await self._frame.gate.store.run(
+            _enter_by_link, key, tenant.name, session, before, self._frame.now()
+        )
+        said = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
+        log.info(said, tenant=tenant.name, how="good" if good else "good no more", address=call.address)
+        if not good:
+            raise Ended(endings.LINK_USED, tenant)
+        headers = (self._frame.cookies.set(Cookie.SESSION, session),)
+        return redirect(f"{self._frame.place.path_of(tenant.name)}admin", headers)
+
     async def _depart(self, call: Call, tenant: WebTenant, purpose: str, login_hint: str = "") -> Answer:
         self._hold_back(call, tenant)
         departure = await self._consent.begin(tenant, purpose, call, login_hint)
@@ -140,6 +167,14 @@ class Entrance:
         if wait:
             log.warn("web: too many sign-ins, from {address}", address=call.address)
             raise Ended(endings.TOO_MANY, tenant, headers=(("Retry-After", str(math.ceil(wait))),))
+
+
+def _enter_by_link(connection: Connection, key: str, tenant: str, session: str, before: str, now: float) -> bool:
+    """Use a link up and begin a session, both or neither."""
+    if not admin_links.take(connection, key, tenant, now):
+        return False
+    begin_session(connection, session, before, SignIn(tenant, "", ""), now)
+    return True
 
 
 def _read_static() -> Mapping[str, bytes]:

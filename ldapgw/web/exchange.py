@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
 
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 from ldapgw.web.address import client_address
 from ldapgw.web.cookies import Cookie, Cookies
@@ -97,7 +101,7 @@ def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
     chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return Call(
         query=fields,
-        form=_fields(body) if _header(request, "Content-Type").startswith("application/x-www-form-urlencoded") else {},
+        form=_form(_header(request, "Content-Type"), body),
         cookies=ours,
         address=client_address(peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), gate.trusts),
         origin=_header(request, "Origin"),
@@ -121,13 +125,40 @@ def write_answer(request: Any, answer: Answer) -> bytes:
     return answer.body
 
 
+def _form(content_type: str, body: bytes) -> Mapping[str, str]:
+    """The fields of a form; a file is a field that holds its text."""
+    kind, options = parse_options_header(content_type)
+    if kind == "application/x-www-form-urlencoded":
+        return _fields(body)
+    if kind != "multipart/form-data":
+        return {}
+    parser = FormDataParser(
+        stream_factory=_in_memory, max_form_memory_size=LARGEST_BODY, max_form_parts=MOST_FIELDS, silent=False
+    )
+    try:
+        _, form, files = parser.parse(BytesIO(body), kind, len(body), options)
+    except (ValueError, HTTPException):
+        return {}
+    uploaded = ((name, file.read().decode("utf-8", "replace")) for name, file in files.items(multi=True))
+    return _once([*form.items(multi=True), *uploaded])
+
+
+def _in_memory(*_: object, **_options: object) -> BytesIO:
+    """Where a file's octets go; a whole request is small (`LARGEST_BODY`)."""
+    return BytesIO()
+
+
 def _fields(octets: bytes) -> Mapping[str, str]:
     """An ``application/x-www-form-urlencoded`` text; nothing where it is malformed or too long."""
     try:
         pairs = parse_qsl(octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         return {}
-    # RFC 6749 3.1: parameters must not be included more than once.
+    return _once(pairs)
+
+
+def _once(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Fields without those that come twice: parameters must not be included more than once (RFC 6749 3.1)."""
     names = [name for name, _ in pairs]
     return {name: value for name, value in pairs if names.count(name) == 1}
 

@@ -10,6 +10,9 @@ Mutable: `FreshPasswords`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+
+from markupsafe import Markup
 
 # As long as it takes to set a phone up.
 SECONDS = 600
@@ -20,12 +23,12 @@ class FreshPasswords:
     """Keeps them, by session and phone."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[float, str, dict[str, Markup]]] = OrderedDict()
 
     def put(self, session: str, phone: str, password: str, now: float) -> None:
         """A password was made in a session."""
         self._forget_old(now)
-        self._kept[session, phone.lower()] = (now, password)
+        self._kept[session, phone.lower()] = (now, password, {})
         self._kept.move_to_end((session, phone.lower()))
         if len(self._kept) > MOST:
             self._kept.popitem(last=False)
@@ -33,8 +36,18 @@ class FreshPasswords:
     def of(self, session: str, phone: str, now: float) -> str:
         """The password; empty where this session did not make it, or too long ago."""
         self._forget_old(now)
-        _, password = self._kept.get((session, phone.lower()), (0.0, ""))
+        _, password, _ = self._kept.get((session, phone.lower()), (0.0, "", {}))
         return password
+
+    def drawn(self, session: str, phone: str, language: str, draw: Callable[[], Markup]) -> Markup:
+        """The password's QR code in a language, drawn once: that takes milliseconds, and a page looks often.
+
+        :param draw: called if there is a password and no code of it yet.
+        """
+        _, password, codes = self._kept.get((session, phone.lower()), (0.0, "", {}))
+        if password and language not in codes:
+            codes[language] = draw()
+        return codes.get(language, Markup())
 
     def forget(self, phone: str) -> None:
         """A phone is gone, or has another password."""
@@ -43,7 +56,7 @@ class FreshPasswords:
 
     def _forget_old(self, now: float) -> None:
         while self._kept:
-            (when, _) = next(iter(self._kept.values()))
+            when, _, _ = next(iter(self._kept.values()))
             if now - when < SECONDS:
                 return
             self._kept.popitem(last=False)

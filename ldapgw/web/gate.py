@@ -13,6 +13,8 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.progress import Progress
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
+from ldapgw.web.admingate import AdminGate
+from ldapgw.web.explaining import Explainer
 from ldapgw.web.found import Finder
 from ldapgw.web.live import Live
 from ldapgw.web.phonegate import PhoneGate
@@ -31,10 +33,12 @@ class WebGate:
     :ivar ready: whether the directory is loaded and LDAP listens.
     :ivar certificate_ends: when the certificate that phones are shown ends, where that is near.
     :ivar changed: called after an account was changed; sync and directory look again at once.
+    :ivar admin: what the administration needs besides.
     :ivar phones: what the pages about phones need besides.
     :ivar live: who is told of changes on open pages.
     :ivar progress: how far the sync of an account is, by its id; None when none is running.
     :ivar finder: looks up what phones find.
+    :ivar explainer: explains what they find, and what not.
     """
 
     public_url: str
@@ -49,10 +53,12 @@ class WebGate:
     ready: Callable[[], bool]
     certificate_ends: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
+    admin: AdminGate
     phones: PhoneGate
     live: Live
     progress: Callable[[int], Progress | None]
     finder: Finder
+    explainer: Explainer
 
     def sharers(self, client: Client) -> list[str]:
         """The tenants that a grant to a client counts for."""

@@ -50,7 +50,7 @@ class Language:
             return self.gettext(said) if said else ""
         return self.gettext(said.message) % {name: self._value(value) for name, value in said.values.items()}
 
-    def count(self, number: int) -> str:
+    def count(self, number: float) -> str:
         """A figure, its thousands set apart."""
         return str(format_decimal(number, locale=self._locale))
 

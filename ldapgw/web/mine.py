@@ -77,7 +77,7 @@ class Mine:
             challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
             return document({"error": "sign in first"}, 401, (challenge,))
         found = visitor.accounts
-        if tenant.is_admin(visitor.person.address):
+        if visitor.administers(tenant):
             found = await self._gate.store.run(accounts.read_all, tenant.name)
         url, now, ends = self._frame.place.page(tenant.name), self._frame.now(), self._gate.certificate_ends()
         objects = [account_object(one, tenant.sources, url, now, ends) for one in found]

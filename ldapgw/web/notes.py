@@ -43,5 +43,23 @@ NOTES: Mapping[str, Note] = {
         "good", marked("The phone has a new password. It is shown here for ten minutes, and never again.")
     ),
     "phone-removed": Note("good", marked("The phone is removed: its login is refused from now on.")),
+    "client-entered": Note("good", marked("Google knows this client: it is stored, and people can connect now.")),
+    "client-unregistered": Note(
+        "warn",
+        marked(
+            "Google knows this client, and it is stored; but the redirect URI below is not registered with it. Nobody "
+            "can connect until it is."
+        ),
+    ),
+    "client-known": Note("good", marked("Google knows this client.")),
+    "client-known-unregistered": Note(
+        "warn",
+        marked(
+            "Google knows this client, but the redirect URI below is not registered with it. Nobody can connect until "
+            "it is."
+        ),
+    ),
+    "client-refused": Note("warn", marked("Google does not know this client, or its secret is another one.")),
+    "client-not-tried": Note("warn", marked("Google could not be asked. Try again in a minute.")),
     "signed-out": Note("good", marked("You are signed out.")),
 }

@@ -17,7 +17,11 @@ from ldapgw.web.tenant import WebTenant
 from ldapgw.words import marked
 
 # What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
-NAVIGATION: tuple[tuple[str, str, bool], ...] = (("", marked("My contacts"), False),)
+NAVIGATION: tuple[tuple[str, str, bool], ...] = (
+    ("", marked("My contacts"), False),
+    ("explain", marked("Why not found?"), False),
+    ("admin", marked("Administration"), True),
+)
 
 
 class Pages:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markupsafe import Markup
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
@@ -27,11 +28,12 @@ from ldapgw.web.exchange import Answer, Call, Headers
 from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import FreshPasswords
 from ldapgw.web.phonegate import phone_topic
-from ldapgw.web.phonewords import ADVICE, GRAVE, lines, state
+from ldapgw.web.phonewords import ADVICE, GRAVE, PhoneState, lines, state
 from ldapgw.web.qr import qr_code
 from ldapgw.web.routes import Route, Who, get, post
 from ldapgw.web.session import Visitor
 from ldapgw.web.tenant import WebTenant
+from ldapgw.web.whose import find_phone
 from ldapgw.words import Said, marked
 
 log = Logger()
@@ -72,18 +74,18 @@ class Phones:
     async def part(self, _call: Call, tenant: WebTenant, visitor: Visitor) -> Mapping[str, Any]:
         """One's phones, for one's own page (``my_phones.html``)."""
         mine, free = await self._frame.gate.store.run(_overview, visitor)
-        return {"phones": [(login, self._state(login)) for login in mine], **_form(tenant, visitor, name=free)}
+        return {"phones": [(login, self.state(login)) for login in mine], **_form(tenant, visitor, name=free)}
 
     async def topics(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
         """What open pages listen to: one's own phones, and the one that an administrator looks at."""
         mine, _ = await self._frame.gate.store.run(_overview, visitor)
         name = call.query.get("phone", "")
-        looked_at = (await self._find(tenant, visitor, name),) if name else ()
+        looked_at = (await find_phone(self._frame, tenant, visitor, name),) if name else ()
         return [phone_topic(self._gate.bind_dn(login)) for login in (*mine, *looked_at)]
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``/{tenant}/phones/{name}``: its state, its settings, its last searches."""
-        login = await self._find(tenant, visitor, name)
+        login = await find_phone(self._frame, tenant, visitor, name)
         asked = call.query.get("vendor", "")
         fitting = vendors_of(login.model)
         chosen = VENDORS.get(asked, fitting[0])
@@ -98,9 +100,11 @@ class Phones:
             visitor=visitor,
             phone=login,
             model=MODELS[login.model].title if login.model in MODELS else "",
-            state=self._state(login),
+            state=self.state(login),
             password=password,
-            qr=self._qr(call, tenant, login, password) if password else "",
+            qr=self._fresh.drawn(
+                visitor.session, login.name, call.language, lambda: self._qr(call, tenant, login, password)
+            ),
             vendors=[*fitting, *(vendor for vendor in VENDORS.values() if vendor not in fitting)],
             certificate=bool(await self._gate.certificate()),
             lines=lines(seen, habits),
@@ -111,7 +115,7 @@ class Phones:
 
     async def settings(self, _call: Call, tenant: WebTenant, visitor: Visitor, name: str, vendor: str) -> Answer:
         """``/{tenant}/phones/{name}/settings/{vendor}``: the vendor's file."""
-        login = await self._find(tenant, visitor, name)
+        login = await find_phone(self._frame, tenant, visitor, name)
         found = VENDORS.get(vendor)
         if found is None or not found.file:
             raise Ended(endings.NOT_FOUND, tenant)
@@ -123,7 +127,7 @@ class Phones:
 
     async def certificate(self, _call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``/{tenant}/phones/{name}/certificate.pem``: what the phone has to trust, where that is not public."""
-        await self._find(tenant, visitor, name)
+        await find_phone(self._frame, tenant, visitor, name)
         text = await self._gate.certificate()
         if not text:
             raise Ended(endings.NOT_FOUND, tenant)
@@ -136,7 +140,7 @@ class Phones:
         name, model = call.form.get("name", "").strip(), call.form.get("model", "")
         numbers, owner = call.form.get("numbers", ""), call.form.get("owner", "1")
         account = visitor.numbered(owner)
-        shared = owner == SHARED and tenant.is_admin(visitor.person.address)
+        shared = owner == SHARED and visitor.administers(tenant)
         if model not in {"", *MODELS} or numbers not in {"", *Numbers} or not (account or shared):
             raise Ended(endings.BAD_FORM, tenant)
         password = credential.generate(self._frame.gate.random)
@@ -160,7 +164,7 @@ class Phones:
 
     async def reset(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``POST /{tenant}/phones/{name}/reset``: a new password; the old one is refused from now on."""
-        login = await self._find(tenant, visitor, name)
+        login = await find_phone(self._frame, tenant, visitor, name)
         password = credential.generate(self._frame.gate.random)
         hashed = credential.hash_password(password, self._frame.gate.random)
         if not await self._frame.gate.store.run(stored.set_password, login.name, hashed):
@@ -173,7 +177,7 @@ class Phones:
 
     async def remove(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``POST /{tenant}/phones/{name}/remove``: its login is refused from now on."""
-        login = await self._find(tenant, visitor, name)
+        login = await find_phone(self._frame, tenant, visitor, name)
         await self._frame.gate.store.run(stored.remove, login.name)
         self._fresh.forget(login.name)
         await self._frame.gate.changed()
@@ -182,23 +186,12 @@ class Phones:
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
-    async def _find(self, tenant: WebTenant, visitor: Visitor, name: str) -> PhoneLogin:
-        """A phone that the visitor may see.
-
-        :raises Ended: not found, whether there is none of that name or it is somebody else's.
-        """
-        login = await self._frame.gate.store.run(stored.of_name, name)
-        if login is None or login.tenant != tenant.name:
-            raise Ended(endings.NOT_FOUND, tenant)
-        if not _is_own(login, visitor) and not tenant.is_admin(visitor.person.address):
-            raise Ended(endings.NOT_FOUND, tenant)
-        return login
-
     def _habits(self, login: PhoneLogin) -> Habits:
         base = self._gate.base_dn(login.tenant)
         return Habits.of(base, login.model, per_number=login.numbers is Numbers.ENTRIES)
 
-    def _state(self, login: PhoneLogin) -> Any:
+    def state(self, login: PhoneLogin) -> PhoneState:
+        """How a phone does."""
         stranger = self._gate.stranger(login.last_address) if login.last_address else None
         return state(login, self._gate.searches(login), self._habits(login), stranger, self._frame.now())
 
@@ -224,7 +217,7 @@ class Phones:
             "bind_dn": self._gate.bind_dn(login),
         }
 
-    def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Any:
+    def _qr(self, call: Call, tenant: WebTenant, login: PhoneLogin, password: str) -> Markup:
         """Everything that is entered into any phone, to be read by a camera."""
         made = self._made(tenant, login, VENDORS["other"], password)
         say = self._frame.pages.language(call.language).say
@@ -240,10 +233,6 @@ class Phones:
             sub=visitor.person.sub,
             address=call.address,
         )
-
-
-def _is_own(login: PhoneLogin, visitor: Visitor) -> bool:
-    return any(account.id == login.account_id for account in visitor.accounts)
 
 
 def _overview(connection: Connection, visitor: Visitor) -> tuple[tuple[PhoneLogin, ...], str]:
@@ -270,7 +259,7 @@ def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, An
     """The values of the form that adds a phone; without owners nobody may add one."""
     empty = {"name": "", "model": "", "numbers": "", "owner": "1", "wrong": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
-    if tenant.is_admin(visitor.person.address):
+    if visitor.administers(tenant):
         owners.append((SHARED, marked("Nobody’s: it finds the shared contacts alone")))
     return {"new": {**empty, **filled}, "models": MODELS, "owners": owners}
 

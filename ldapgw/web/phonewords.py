@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ldapgw.hints import HARMLESS, Habits, Hint, Seen, hints, words
 from ldapgw.provisioning.sheet import Advice
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.web.explaining import LONGEST
 from ldapgw.words import Moment, Phrase, Said, marked
 
 # What somebody at the phone's address has done without a login is of interest for so long.
@@ -87,6 +88,7 @@ class Line:
     """A search as its line in the log says it.
 
     :ivar milliseconds: that it took.
+    :ivar in_vain: it looked for somebody and found nobody, which can be explained.
     """
 
     when: float
@@ -101,6 +103,7 @@ class Line:
     code: str
     milliseconds: float
     hints: tuple[Told, ...]
+    in_vain: bool
 
 
 def state(login: PhoneLogin, seen: Sequence[Seen], habits: Habits, stranger: float | None, now: float) -> PhoneState:
@@ -154,4 +157,5 @@ def _line(seen: Seen, habits: Habits) -> Line:
         code=search.code.name.replace("_", " ").lower(),
         milliseconds=search.seconds * 1000,
         hints=tuple(Told(hint not in HARMLESS, words(hint, habits)) for hint in hints(seen, habits)),
+        in_vain=bool(request) and not search.entries and seen.is_list and len(seen.filter) <= LONGEST,
     )

@@ -12,6 +12,7 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web.cookies import is_secret
 from ldapgw.web.csrf import form_token
+from ldapgw.web.tenant import WebTenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Visitor:
     session: str = field(repr=False)
     account: Account | None
     accounts: tuple[Account, ...] = ()
+
+    def administers(self, tenant: WebTenant) -> bool:
+        """Whether they may see and do what the tenant's administrators may."""
+        return self.person.tenant == tenant.name and (self.person.by_link or tenant.is_admin(self.person.address))
 
     def numbered(self, number: str) -> Account | None:
         """One of their accounts by its place on their page, counted from 1."""

@@ -60,16 +60,19 @@ def running(
     target: Target,
     answers: Callable[[Target], bool],
     patience: float = PATIENCE,
+    *,
+    place: Path = ROOT,
 ) -> Iterator[Server]:
     """A server, until the block ends.
 
     :param answers: whether it answers rightly by now; an `OSError` means that it does not.
     :param patience: seconds that it has for its start.
+    :param place: where Python finds its modules first.
     """
     begun = time.monotonic()
     with (folder / "log").open("wb") as log:
         # A session of its own: what Ctrl-C ends is us, and we end the server.
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True)
     try:
         while not _is_ready(answers, target):
             assert process.poll() is None, (folder / "log").read_text()

@@ -204,7 +204,7 @@ def test_without_scripts(window: OpenWindow) -> None:
     here.page.get_by_role("searchbox").fill("jan")
     here.press("Search")
     expect(here.page.locator("#results")).to_contain_text("Tom Janamann")
-    here.press("Back")
+    here.press("My contacts")
     here.page.get_by_role("radio", name="Shared").check()
     here.press("Save")
     assert here.page.get_by_role("radio", name="Shared").is_checked()

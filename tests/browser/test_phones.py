@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ def known(site: Site, printed: Mapping[str, str]) -> None:
     wait_until(lambda: search(site, printed, "(cn=%)")[0] == 0, "the gateway knows the phone")
 
 
+def listed(site: Site, name: str) -> Mapping[str, Any]:
+    """A phone as the command lists it."""
+    listed = json.loads(site.ldapgw("phones", "list", "--json").stdout)
+    return next(one for one in listed if one["name"] == name)
+
+
 @both
 def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, language: str) -> None:
     """By what the page prints; the tick and the log come by themselves, here and on one's own page."""
@@ -99,8 +106,15 @@ def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     known(site, before)
     search(site, before, "(cn=berg*)")
     here.waits_for(f"{name}: {here.say('Works')}")
+    wait_until(lambda: listed(site, name)["last_seen"], "its login is written down")
+    other = here.context.new_page()
+    other.goto(here.page.url)
+    here.page.bring_to_front()
     here.press("New password")
     here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
+    other.bring_to_front()
+    here.waits_for(f"{name}: {here.say('Waiting for its first search')}", other)
+    here.page.bring_to_front()
     after = settings(here)
     wait_until(lambda: search(site, before, "(cn=berg*)")[0] == 49, "the old password is refused")
     assert search(site, after, "(cn=berg*)")[0] == 0

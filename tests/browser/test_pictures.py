@@ -98,6 +98,24 @@ def search(here: Window) -> None:
     here.page.locator(".hits").wait_for()
 
 
+def _administration(here: Window, tenant: str) -> None:
+    here.page.goto(here.site.ldapgw("admin-link", "--tenant", tenant).stdout.strip())
+    here.waits_for(here.say("Administration"))
+
+
+def admin_first(here: Window) -> None:
+    _administration(here, "globex")
+
+
+def admin(here: Window) -> None:
+    """With accounts, one of which has to be reminded, and a phone."""
+    attention(here)
+    here.press("Sign out")
+    here.connect("alice@acme.example")
+    here.site.ldapgw("phones", "add", "reception", "--tenant", "acme", "--account", "alice@acme.example")
+    _administration(here, "acme")
+
+
 def refused(here: Window) -> None:
     here.expected = ("403",)
     here.open()
@@ -146,6 +164,15 @@ def phone_fields(here: Window) -> None:
     _settle(here)
 
 
+def explain(here: Window) -> None:
+    """A direct-dial number that nobody has, of a company that somebody has."""
+    _add_phone(here, f"desk-why-{here.language.tag}", "snom")
+    here.press("Why was this caller not found?")
+    here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-107")
+    here.press("Explain")
+    here.page.locator("#answer").wait_for()
+
+
 def phone_taken(here: Window) -> None:
     here.expected = ("400",)
     here.connect("alice@acme.example")
@@ -164,13 +191,14 @@ def _settle(here: Window) -> None:
 PASSWORD = "7h3kq0m2xv9r5tzc8wne"
 _NOTHING_RANDOM = """([shown, drawn]) => {
   const password = document.getElementById("the-password").textContent;
+  const german = document.documentElement.lang === "de";
   const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode;
     text.data = text.data.replaceAll(password, shown).replace(/(port = )[0-9]+/, "$1389");
     text.data = text.data.replace(/[0-9.]+( \\w+)? ?20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
     if (text.parentNode.id === "field-3") text.data = "389";
-    text.data = text.data.replace(/[0-9.]+ ms/, "0.4 ms");
+    text.data = text.data.replace(/[0-9.,]+ ms/, german ? "0,4 ms" : "0.4 ms");
   }
   for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
 }"""
@@ -192,6 +220,11 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "phone-de": ("de", phone),
     "phone-fields": ("de", phone_fields),
     "phone-taken": ("en", phone_taken),
+    "explain": ("en", explain),
+    "explain-de": ("de", explain),
+    "admin-first": ("en", admin_first),
+    "admin-first-de": ("de", admin_first),
+    "admin": ("en", admin),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
@@ -213,6 +246,8 @@ _AT_REST = """() => {
   document.querySelectorAll("#standing time").forEach((time, at) => (time.textContent = times[at % 2]));
   for (const day of document.querySelectorAll("#access dd"))
     day.textContent = day.textContent.replace(/[0-9]+[.]? \\w+ 20[0-9]{2}/, german ? "20. März 2026" : "20 March 2026");
+  for (const note of document.querySelectorAll("#standing .note"))
+    note.textContent = note.textContent.replace(/[0-9]+ \\w+ 20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
   document.activeElement.blur();
 }"""
 
@@ -281,7 +316,7 @@ def test_the_html_is_valid(html: Path) -> None:
 
 def _source(here: Window) -> str:
     """The page as we sent it."""
-    ours = here.page.url.endswith(("/", "?account=2")) or "/phones/" in here.page.url
+    ours = here.page.url.endswith(("/", "?account=2", "/admin")) or "/phones/" in here.page.url
     answer = here.context.request.fetch(here.page.url) if ours else None
     return str(answer.text() if answer else here.page.content())
 

@@ -24,6 +24,8 @@ from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
 from ldapgw.listening import Listening
+from ldapgw.store import clients
+from ldapgw.store.clients import EnteredClient
 from ldapgw.store.database import revisions
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
@@ -403,3 +405,13 @@ def test_a_state_folder_that_cannot_be_created(gateway: Gateway) -> None:
     gateway.write((HEAD + ACME).replace('"state"', '"/proc/1/ldapgw"'))
     state, message = found(gateway, code=1)["state_dir /proc/1/ldapgw"]
     assert (state, message) == ("failed", "cannot be created: /proc/1 cannot be written to by this user")
+
+
+def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
+    """It is one; its secret tells whether the key fits."""
+    gateway.write((HEAD + ACME).replace('client_id = "client"\nclient_secret = "secret"\n', ""))
+    with gateway.begin() as connection:
+        clients.enter(connection, gateway.vault, EnteredClient("acme", "1-a", "hush", 1790000000.0))
+    items = found(gateway)
+    assert items["tenant acme"][0] == "ok"
+    assert ("ok", "fits the database") in items.values()

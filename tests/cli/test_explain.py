@@ -93,7 +93,7 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
         accounts.fail_sync(connection, bob, "quota", THEN, THEN + 600)
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
-        "1 person was left out of alice@acme.example: no name, company, number, e-mail or postal address.",
+        "Left out of alice@acme.example, as they have no name, company, number, e-mail or postal address: 1.",
         "The last sync of bob@acme.example failed. Google asks us to slow down. The next sync comes later; nothing has "
         "to be done.",
         "The first sync of erin@acme.example has not ended yet; its contacts come with it.",

@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw import credential
 from ldapgw.store import phones
-from ldapgw.store.phones import PhoneLogin, SearchNote
+from ldapgw.store.phones import PhoneLogin, SearchNote, Sighting
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway
 
 
@@ -138,7 +138,8 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco")
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
-        phones.seen(connection, {"desk1": (THEN, "192.0.2.7")})
+        password = {login.name: login.password for login in phones.read_all(connection)}["desk1"]
+        phones.seen(connection, {"desk1": Sighting(THEN, "192.0.2.7", password)})
         phones.searched(connection, {"desk1": SearchNote(THEN + 60, "no_such_base", THEN)})
     listed = gateway.json("phones", "list")
     assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)

@@ -18,8 +18,11 @@ from tests.cli.conftest import ACME, HEAD, Gateway
 COMMANDS = [
     "demo",
     "sandbox",
+    "init",
     "check",
     "run",
+    "admin-link",
+    "connect",
     "accounts",
     "sync",
     "share",
@@ -57,7 +60,8 @@ def test_every_command_has_its_help(command: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["init"],
+        ["nothing"],
+        ["init", "--region", "xx"],
         ["accounts", "--what"],
         ["share", "alice@acme.example"],
         ["phones", "add"],

@@ -38,6 +38,14 @@ def test_two_values_share_one_rdn(first: str, second: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["cn", "OU", "dc", "2.5.4.3"]), st.text(alphabet="aZ 1=.-")), min_size=1))
+def test_a_plain_dn_is_read_as_any(parts: list[tuple[str, str]]) -> None:
+    """What has no special signs is read in another way, to the same end."""
+    plain = ",".join(f"{kind}={value}" for kind, value in parts)
+    around = ",".join(f"{kind} = {value} " for kind, value in parts)
+    assert Dn.parse(plain) == Dn.parse(around)
+
+
 @given(st.text(alphabet=' ,+"\\<>;#=oucn12ab\0', max_size=60))
 def test_any_text_is_a_dn_or_refused(text: str) -> None:
     """And the string form of what was read means the same."""

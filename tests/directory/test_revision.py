@@ -17,7 +17,7 @@ from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.filters import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.frames import Writer, whole
-from ldapgw.directory.glance import glance
+from ldapgw.directory.glance import Glance
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.scope import regions
@@ -109,7 +109,7 @@ def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[st
     whole = select(("*", "+"))
     entries = [entry for entry in search(dit, viewer, request) if entry]
     for region in regions(dit, viewer, request.base, request.scope):
-        seen = glance(region, prepare(request.filter, region.context), MOST)
+        seen = Glance(region).look(prepare(request.filter, region.context), MOST)
         if seen:
             at_once = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
             assert at_once == entries

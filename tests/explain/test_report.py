@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.explain.explanation import BookState, SearchedBook, Seen
+from ldapgw.explain.reader import USER
 from ldapgw.explain.report import explanation_object, lines
 from ldapgw.explain.sight import Sight
 from tests.directory.phonebook import BASE
@@ -85,10 +86,10 @@ It is in the private book of {DAVE} besides, which this phone does not see.
 
 To be known:
   The last sync of {BOB} failed. Google rejects it.
-  1 person was left out of {BOB}: no name, company, number, e-mail or postal address.
-  2 persons were left out of {BOB}: none of the labels that the tenant's settings ask for.
+  Left out of {BOB}, as they have no name, company, number, e-mail or postal address: 1.
+  Left out of {BOB}, as they have none of the labels that are chosen here: 2.
   The first sync of {CAROL} has not ended yet; its contacts come with it.
-  1 number was left out of {CAROL}: not to be dialled; the contacts are there without.
+  Numbers in {CAROL} that cannot be dialled, so that their contacts are there without: 1.
   erin@acme.example is not connected to Google, so none of its contacts are here."""
     )
 
@@ -133,7 +134,7 @@ def test_what_is_cut_is_said(desk: Sight) -> None:
 
 def test_a_user_is_told_a_sentence(desk: Sight) -> None:
     """Where there is no name to tell."""
-    shown = list(lines(explained("0171 7654399", desk, discreet=True)))
+    shown = list(lines(explained("0171 7654399", desk, reader=USER)))
     assert shown[-2:] == [
         "  A contact in somebody else's private book has this number.",
         "    → Ask your colleagues whether somebody shares the book that has it.",

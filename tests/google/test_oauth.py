@@ -261,6 +261,39 @@ def test_exchange_refused(name, error, detail):
     assert (type(caught.value), caught.value.detail) == (error, detail)
 
 
+def test_a_client_is_tried_with_a_code_that_nobody_was_given():
+    """Google takes the client when the code is all that it refuses; it is asked as for any exchange."""
+    google = Google(answer("token_error_invalid_grant_code"))
+    result_of(OAuth(google.http, ENDPOINTS, clock_at(NOW)).try_client(CLIENT, REDIRECT_URI))
+    (request,) = google.requests
+    assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
+    assert request.args.pop("code") != ["4/0AExampleCode"]
+    assert request.args == {
+        "grant_type": ["authorization_code"],
+        "client_id": [CLIENT.client_id],
+        "client_secret": [CLIENT.client_secret],
+        "redirect_uri": [REDIRECT_URI],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "detail"),
+    [
+        ("token_error_invalid_client_secret", ClientRejected, "invalid_client"),
+        ("token_error_invalid_client_unknown", ClientRejected, "invalid_client"),
+        ("token_error_deleted_client", ClientRejected, "deleted_client"),
+        ("token_error_redirect_uri_mismatch", ClientRejected, "redirect_uri_mismatch"),
+        ("token_error_admin_policy", ConsentRevoked, "admin_policy_enforced"),
+        ("token_error_503_html", GoogleUnavailable, "HTTP 503"),
+    ],
+)
+def test_a_client_that_is_tried_and_refused(name, error, detail):
+    """Whatever else Google says goes on to whoever asks."""
+    with pytest.raises(GoogleError) as caught:
+        result_of(OAuth(Google(answer(name)).http, ENDPOINTS, clock_at(NOW)).try_client(CLIENT, REDIRECT_URI))
+    assert (type(caught.value), caught.value.detail) == (error, detail)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "headers", "kind", "retry_after"),
     [

@@ -92,6 +92,25 @@ async def test_changes_reach_phones(site: Site) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_figures_for_prometheus(site: Site) -> None:
+    """From this machine, as long as the configuration does not say otherwise; they are of what has happened."""
+    with site.running():
+        await connected(site)
+        assert found(site) == NUMBER
+        status, body = fetch(f"http://127.0.0.1:{site.web_port}/metrics")
+        lines = body.splitlines()
+        assert status == 200
+        assert "ldapgw_ready 1.0" in lines
+        assert 'ldapgw_contacts{tenant="acme"} 1.0' in lines
+        assert 'ldapgw_phones{tenant="acme"} 1.0' in lines
+        assert any(line.startswith('ldapgw_ldap_searches_total{result="success"}') for line in lines)
+    text = site.file.read_text()
+    site.file.write_text(text.replace("[web]", '[web]\nmetrics_networks = ["192.0.2.0/24"]'))
+    with site.running(name="second"):
+        assert fetch(f"http://127.0.0.1:{site.web_port}/metrics")[0] == 403
+
+
+@pytest_twisted.ensureDeferred
 async def test_disconnecting_revokes_and_forgets(site: Site) -> None:
     """At Google and here; the phone finds nothing any more."""
     with site.running():

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing
+from ldapgw.directory.blocks import LARGEST
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import Present, Scope, SearchRequest
@@ -37,7 +38,7 @@ def test_as_much_as_is_joined_at_a_time():
     found = []
     assert pulled.pull(outbox, 0.0) is None
     while (ended := pulled.pull(outbox, 0.0)) is None or outbox.size:
-        assert outbox.size == len(b"".join(outbox.pieces)) <= JOINED + 1000
+        assert outbox.size == len(b"".join(outbox.pieces)) <= JOINED + LARGEST
         found += pdu.responses(outbox.take())
         if ended:
             break

@@ -12,7 +12,8 @@ from tests.ldap import pdu
 from tests.ldap.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
 
 DONE = 0x65
-EVERYTHING = pdu.search(BASE, 2, attributes=("cn",))
+# Each entry has to be looked at.
+EVERYTHING = pdu.search(BASE, 2, pdu.tlv(0x87, b"cn"), ("cn",))
 
 
 @pytest.fixture(name="clock")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
 from ldapgw.store.vault import Vault
 from tests.store.test_accounts import GRANT, NOW
 
@@ -37,12 +37,13 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     """Each of one phone alone; one that is not there is told apart."""
     phones.add(connection, DESK)
     phones.add(connection, replace(DESK, name="desk2"))
-    phones.seen(connection, {"desk1": (NOW + 5, "192.0.2.1"), "gone": (NOW, "192.0.2.2")})
-    assert phones.set_password(connection, "desk1", "sha256$22$22")
+    seen = Sighting(NOW + 5, "192.0.2.1", DESK.password)
+    phones.seen(connection, {"desk1": seen, "gone": seen})
     assert phones.remove(connection, "desk2")
-    assert phones.read_all(connection) == (
-        replace(DESK, password="sha256$22$22", last_seen=NOW + 5, last_address="192.0.2.1"),
-    )
+    assert phones.read_all(connection) == (replace(DESK, last_seen=NOW + 5, last_address="192.0.2.1"),)
+    assert phones.set_password(connection, "desk1", "sha256$22$22")
+    phones.seen(connection, {"desk1": seen})
+    assert phones.read_all(connection) == (replace(DESK, password="sha256$22$22"),)
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
 

@@ -19,9 +19,14 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
+from ldapgw.catalog import Served
+from ldapgw.clients import Clients, Tenants
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.explainer import PhoneExplainer
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.offthread import OffThread
 from ldapgw.phonewatch import PhoneWatch
 from ldapgw.progress import ProgressBoard
 from ldapgw.provisioning.settings import Server
@@ -34,6 +39,7 @@ from ldapgw.store import accounts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.vault import Vault
+from ldapgw.web.admingate import AdminGate
 from ldapgw.web.app import web_resource
 from ldapgw.web.found import Finder, Found, Hit
 from ldapgw.web.gate import WebGate
@@ -166,6 +172,7 @@ class Stage:
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
+    metrics_from: tuple[str, ...] = ()
     server: Server = SERVER
     certificate: str = ""
 
@@ -188,6 +195,8 @@ class Stage:
         self.live = Live()
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
+        self.served = Served(Dit((), Features("1")))
+        self.clients = Clients(self.store, self.vault, {})
 
     @property
     def gate(self) -> WebGate:
@@ -199,9 +208,16 @@ class Stage:
             issuer=GOOGLE,
         )
         http: Any = StubTreq(self.google)
+        # One that is not started calls at once.
+        no_reactor: Any = None
+        at_once = OffThread(no_reactor, "explain", 1)
+        named = {tenant.name: tenant for tenant in self.tenants}
+        known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
+        if known != self.clients.configured:
+            self.clients = Clients(self.store, self.vault, known)
         return WebGate(
             public_url=self.url,
-            tenants={tenant.name: tenant for tenant in self.tenants},
+            tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
             store=self.store,
             vault=self.vault,
             oauth=OAuth(http, endpoints, self.clock),
@@ -212,6 +228,12 @@ class Stage:
             ready=lambda: self.is_ready,
             certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
+            admin=AdminGate(
+                configured=self.clients.configured,
+                certificate_ends=lambda: self.certificate_ends,
+                metrics=self._metrics,
+                may_read_metrics=lambda address: address in self.metrics_from,
+            ),
             phones=PhoneGate(
                 server=self.server,
                 base_dn=self.watch.base_dn,
@@ -223,13 +245,18 @@ class Stage:
             live=self.live,
             progress=self.progress.of,
             finder=self.finder,
+            explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
         )
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        return b"ldapgw_ready 1.0\n", "text/plain; version=1.0.0; charset=utf-8"
 
     async def _certificate(self) -> str:
         return self.certificate
 
     async def _changed(self) -> None:
         self.changes += 1
+        await self.clients.refresh()
 
     def browser(self) -> Browser:
         """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""

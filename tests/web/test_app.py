@@ -197,6 +197,17 @@ def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
     assert (seen.status, seen.body) == (503, "not ready\n")
 
 
+@pytest.mark.parametrize(("address", "status"), [("192.0.2.1", 200), ("192.0.2.2", 403), ("", 403)])
+def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status: int) -> None:
+    """By where a request comes from, as a trusted proxy says it; others learn nothing."""
+    stage.trusts = lambda _: True
+    stage.metrics_from = ("192.0.2.1",)
+    seen = stage.browser().get("/metrics", {"X-Forwarded-For": address})
+    assert (seen.status, "ldapgw_ready" in seen.body) == (status, status == 200)
+    kind = "text/plain; version=1.0.0; charset=utf-8" if status == 200 else "text/plain; charset=utf-8"
+    assert seen.headers["content-type"] == [kind]
+
+
 @pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
 def test_static_files(browser: Browser, name: str, kind: str) -> None:
     """They can be kept, and asked for again without being sent again."""

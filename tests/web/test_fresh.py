@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from markupsafe import Markup
 
 from ldapgw.web import fresh
 from ldapgw.web.fresh import SECONDS, FreshPasswords
@@ -46,3 +47,21 @@ def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         kept.put("session", f"desk{number}", "secret", 0.0)
     assert [kept.of("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]
+
+
+def test_its_code_is_drawn_once_for_each_language() -> None:
+    """And goes with it; without a password there is none."""
+    kept = FreshPasswords()
+    drawn: list[str] = []
+
+    def draw() -> Markup:
+        drawn.append("code")
+        return Markup(str(len(drawn)))
+
+    assert kept.drawn("session", "desk1", "en", draw) == ""
+    kept.put("session", "desk1", "secret", 0.0)
+    assert [kept.drawn("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == ["1", "1", "2", "1"]
+    kept.put("session", "desk1", "other", 1.0)
+    assert kept.drawn("session", "desk1", "en", draw) == "3"
+    assert kept.of("session", "desk1", SECONDS + 1.0) == ""
+    assert kept.drawn("session", "desk1", "en", draw) == ""

@@ -151,7 +151,7 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     page = shown(account)
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
-    assert page.links() == {"/acme/", "/acme/signout"} | {f"/acme/{name}" for name in offers}
+    assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers}
 
 
 def test_trouble_before_the_first_sync() -> None:

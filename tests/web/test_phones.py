@@ -14,7 +14,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.provisioning.settings import Server
 from ldapgw.provisioning.vendors import VENDORS
 from ldapgw.store import phones
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
@@ -403,7 +403,7 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
         return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
     assert state() == ("warn", "Waiting for its first search")
-    stage.do(phones.seen, {"desk1": (NOW, "192.0.2.7")})
+    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", stored(stage).password)})
     assert state() == ("warn", "Logged in")
     search(stage, "(cn=xyz*)", 0)
     assert state() == ("warn", "Connected")
@@ -429,7 +429,7 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it logs in."""
     browser = owner(stage)
-    stage.do(phones.seen, {"desk1": (NOW - 60, "192.0.2.7")})
+    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Searches without logging in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body

@@ -147,8 +147,8 @@ def test_no_file_is_opened_for_a_long_body(connection: Connection) -> None:
     assert type(connection.channel.requests[0].content).__name__ == "BytesIO"
 
 
-def test_multipart_is_not_taken_apart(connection: Connection) -> None:
-    """No form of ours is sent so; it is no form, and no trouble."""
+def test_multipart_that_is_cut_off(connection: Connection) -> None:
+    """It is no form, and no trouble."""
     body = b"--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\nc\r\n--x-"
     head = b"POST /acme/sync HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n"
     assert connection.send(head % len(body) + body).startswith(b"HTTP/1.1 403 ")

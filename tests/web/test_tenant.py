@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.google.identity import Identity
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web.session import Visitor
 
 from .stage import ACME
 
@@ -47,3 +49,19 @@ def test_who_is_admitted(rules: tuple[str, ...], identity: Identity, admitted: b
 def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
     """It always is called something."""
     assert replace(ACME, title="").heading == "acme"
+
+
+@pytest.mark.parametrize(
+    ("person", "is_admin"),
+    [
+        (SignIn("acme", "1", "Root@acme.example"), True),
+        (SignIn("acme", "1", "alice@acme.example"), False),
+        (SignIn("acme", "", ""), True),
+        (SignIn("globex", "", ""), False),
+        (SignIn("globex", "1", "root@acme.example"), False),
+    ],
+    ids=["by address", "somebody", "by link", "by link to another", "signed in to another"],
+)
+def test_who_administers(person: SignIn, is_admin: bool) -> None:
+    """Its admins, and who came by a link of its own."""
+    assert Visitor(person, "A" * 43, None).administers(ACME) is is_admin

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What pages do besides: times in the reader's zone, copy buttons, a pop-up for Google, results while one types, and
-// parts that follow what changes.  Every page works without this file.
+// What pages do besides: times in the reader's zone, copy buttons, files that are dropped, a pop-up for Google, results
+// while one types, and parts that follow what changes.  Every page works without this file.
 
 const language = document.documentElement.lang;
 const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.startsWith(language)) ?? language, {
@@ -26,6 +26,8 @@ const remember = (part) => shown.set(part, part.innerHTML);
 let etag = "";
 let looking = false;
 let again = false;
+let pressed = false;
+let letGo = null;
 
 function dress(root) {
   for (const part of root.querySelectorAll("[data-live]")) if (!shown.has(part)) remember(part);
@@ -71,8 +73,11 @@ async function look() {
     const headers = { "Ldapgw-Live": "look", ...(etag && { "If-None-Match": etag }) };
     const answer = await fetch(location.href, { headers, cache: "no-store" });
     if (answer.ok) {
+      const next = parser.parseFromString(await answer.text(), "text/html");
+      // A button that moves or is replaced between press and release would not be pressed.
+      if (pressed) await released();
       etag = answer.headers.get("ETag") ?? "";
-      show(parser.parseFromString(await answer.text(), "text/html"));
+      show(next);
     }
   } catch {
     // Not to be reached now; the next look will tell.
@@ -83,6 +88,19 @@ async function look() {
     look();
   }
 }
+
+function press(event) {
+  pressed = event.type === "pointerdown" || event.key === " ";
+}
+
+function release() {
+  pressed = false;
+  // What was pressed hears of it first.
+  setTimeout(() => letGo?.());
+}
+
+// Some menus of browsers swallow the release.
+const released = () => new Promise((done) => setTimeout((letGo = done), 2000));
 
 let events = null;
 let polling = 0;
@@ -128,6 +146,15 @@ async function copy(event) {
   setTimeout(() => (button.textContent = words), 2000);
 }
 
+// A file that is dropped on a form is chosen in it; what is dropped beside it opens nothing.
+function drop(event) {
+  const form = event.target.closest?.("form[data-drop]");
+  if (!event.dataTransfer?.types.includes("Files") || !document.querySelector("form[data-drop]")) return;
+  event.preventDefault();
+  form?.classList.toggle("over", event.type === "dragover");
+  if (event.type === "drop" && form) form.elements[form.dataset.drop].files = event.dataTransfer.files;
+}
+
 let typed = 0;
 let asked = null;
 
@@ -161,9 +188,12 @@ if (address.searchParams.has("language")) {
   address.searchParams.delete("language");
   history.replaceState(null, "", address);
 }
+for (const type of ["pointerdown", "keydown"]) document.addEventListener(type, press, true);
+for (const type of ["pointerup", "pointercancel", "keyup"]) document.addEventListener(type, release, true);
 document.addEventListener("click", openWindow);
 document.addEventListener("click", copy);
 document.addEventListener("input", search);
+for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drop);
 document.addEventListener("visibilitychange", listen);
 setInterval(() => document.querySelectorAll("time[datetime]").forEach(sayTime), 30000);
 dress(document);

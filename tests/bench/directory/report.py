@@ -14,7 +14,7 @@ from os import cpu_count
 from typing import Any
 
 from tests.bench.directory.rounds import P99_GOAL, Comparison
-from tests.bench.directory.servers import OURS, THEIRS
+from tests.bench.directory.servers import COMPILED, OURS, PURE, THEIRS
 from tests.bench.runs import Figure
 from tests.bench.table import simple_table
 from tests.ldap.slapd import PROGRAM
@@ -48,6 +48,7 @@ def machine() -> str:
     if PROGRAM is not None:
         said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
         versions += re.findall(r"slapd \d[.\d]*", said)[:1]
+    versions += ["compiled by mypyc"] if COMPILED.exists() else []
     return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
 
 
@@ -69,11 +70,13 @@ def lines(results: Results) -> Iterator[str]:
 
 
 def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    pure = [PURE] if all(PURE in one.servers for one in found) else []
     yield (
         "Load",
         "÷ slapd",
         "Goal",
         "",
+        *pure,
         "p99 ÷ slapd",
         "Goal",
         "",
@@ -91,6 +94,7 @@ def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
             _ratio(one.times()),
             f"≥ {one.workload.goal:g}",
             _verdict(one, met=one.is_fast),
+            *(_ratio(one.times(name)) for name in pure),
             _ratio(one.p99),
             f"≤ {P99_GOAL:g}",
             _verdict(one, met=one.is_even),

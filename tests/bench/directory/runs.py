@@ -17,7 +17,7 @@ from tests.bench.directory.change import under_change
 from tests.bench.directory.people import Person, person
 from tests.bench.directory.rounds import Comparison, Plan, compare
 from tests.bench.directory.seed import Account, alone, seed, shared
-from tests.bench.directory.servers import Variant, gateway, knows, lets_in, load_slapd, slapd
+from tests.bench.directory.servers import COMPILED, Variant, gateway, knows, lets_in, load_slapd, slapd
 from tests.bench.directory.stock import Stock
 from tests.bench.process import Server
 from tests.bench.progress import say
@@ -71,6 +71,9 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
         if theirs:
             _check(ours, theirs, count, lenient=True)
         servers = [ours, theirs] if theirs else [ours]
+        if COMPILED.exists():
+            pure = _home(setting, f"alone-{count}", alone(count))
+            servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
         yield from compare(setting.plan, count, servers, _sample(count))
         yield Figure(load, "from start to first answer", f"{ours.started:.1f} s")
         if above is not None:

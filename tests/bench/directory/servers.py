@@ -15,11 +15,15 @@ from tests.bench.directory.people import ldif, person
 from tests.bench.directory.seed import OWNER, PHONE, SECRET, TENANT
 from tests.bench.phone import Phone, Target
 from tests.bench.process import Server, running
+from tests.checkout import ROOT
 from tests.journeys.running import free_ports
 from tests.ldap import pdu
 from tests.ldap.slapd import MODULES, PROGRAM, SCHEMA
 
 OURS, THEIRS = "ldapgw", "slapd"
+# The gateway without the compiler (docs/decisions/0042), where what `scripts/compile` makes is there.
+PURE = "not compiled"
+COMPILED = ROOT / ".compiled"
 
 BASE = "dc=acme,dc=example"
 BOOK = f"ou={OWNER},{BASE}"
@@ -81,11 +85,13 @@ class Variant:
 
     :ivar google: the port of its Google; 1: nobody is there.
     :ivar program: the module that is run, and its own arguments.
+    :ivar compiled: as `scripts/compile` makes it, if it was made.
     """
 
     matching: str = "lenient"
     google: int = 1
     program: tuple[str, ...] = ("ldapgw",)
+    compiled: bool = True
 
 
 _USUAL = Variant()
@@ -121,7 +127,11 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     settings = {"port": port, "web": web, "google": variant.google, "matching": variant.matching}
     file.write_text(GATEWAY.format(tenant=TENANT, base=BASE, **settings))
     command = [sys.executable, "-m", *variant.program, "--config", str(file), "run"]
-    with running(OURS, command, folder, Target(port, 0, BASE, LOGIN, SECRET), answers, PATIENCE) as server:
+    name, place = (
+        (OURS, COMPILED) if variant.compiled and COMPILED.exists() else (OURS if variant.compiled else PURE, ROOT)
+    )
+    target = Target(port, 0, BASE, LOGIN, SECRET)
+    with running(name, command, folder, target, answers, PATIENCE, place=place) as server:
         yield server
 
 

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""``admin-link``: the way into the administration for the time before anybody can sign in."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from ldapgw.cli.options import as_json, only_tenant, pass_site
+from ldapgw.cli.output import hint, print_json, print_line
+from ldapgw.cli.site import Site, now
+from ldapgw.status import timestamp
+from ldapgw.store import admin_links
+from ldapgw.store.admin_links import LINK_SECONDS
+
+
+@click.command()
+@only_tenant
+@as_json
+@pass_site
+def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
+    """Print a link that opens the administration of a tenant, once and within the hour.
+
+    It is for the time before anybody can sign in; later, the tenant's admins sign in on its page.
+    """
+    name = site.tenant(tenant).name
+    token, moment = secrets.token_urlsafe(32), now()
+    with site.create_store() as database, database.begin() as connection:
+        admin_links.make(connection, token, name, moment)
+    link = f"{site.page(name)}link?key={token}"
+    if as_json:
+        print_json({"link": link, "tenant": name, "expires": timestamp(moment + LINK_SECONDS)})
+        return
+    print_line(link)
+    hint("Open it in a browser: it is good once, and for an hour.")

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""``connect``: consent for a gateway whose page no browser can reach; the same checks as on the page.
+
+Google sends the browser back to ``localhost``.  Where that is this machine, we listen there; where it is not, the
+address that the browser ends at is pasted here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import click
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ldapgw.cli.google import endpoints, oauth, the_reactor, through_reactor
+from ldapgw.cli.options import only_tenant, pass_site
+from ldapgw.cli.output import hint, print_line
+from ldapgw.cli.returning import call_of, wait_for_browser, words
+from ldapgw.cli.site import Site
+from ldapgw.config.forms import is_loopback
+from ldapgw.errors import UserError
+from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.oauth import OAuth
+from ldapgw.state import open_vault
+from ldapgw.store import accounts, sign_ins
+from ldapgw.store.database import Database
+from ldapgw.store.vault import Vault
+from ldapgw.store.worker import Store, StoreWorker
+from ldapgw.web.consent import CONNECT, Arrival, Consent, Departure
+from ldapgw.web.endings import Ended
+from ldapgw.web.exchange import Call
+from ldapgw.web.place import Place
+from ldapgw.web.tenant import WebTenant
+
+_PORT = 8085
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What a consent needs (`ldapgw.web.consent.ConsentGate`), without a gateway."""
+
+    public_url: str
+    tenants: Mapping[str, WebTenant]
+    store: Store
+    vault: Vault
+    oauth: OAuth
+    endpoints: Endpoints
+    clock: IReactorTime
+
+    def random(self, length: int, /) -> bytes:
+        """Random bytes."""
+        return os.urandom(length)
+
+    async def changed(self) -> None:
+        """A gateway that runs notices by itself."""
+
+    def sharers(self, client: Client) -> list[str]:
+        """The tenants that a grant to a client counts for."""
+        return [one.name for one in self.tenants.values() if one.client and one.client.shares_grants_with(client)]
+
+
+@click.command()
+@only_tenant
+@click.option("--paste", is_flag=True, help="Listen nowhere; take the address of the page where the browser has ended.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help=f"Where Google sends the browser to on localhost; else that of a public_url on localhost, else {_PORT}.",
+)
+@pass_site
+def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) -> None:
+    """Connect a Google account without the page, by a browser that comes back to localhost."""
+    name = site.tenant(tenant).name
+    with site.create_store() as database:
+        gate = _gate(site, database, port)
+        place = Place.of(gate.public_url)
+        try:
+            departure = _begin(gate, name)
+            hint(f"The redirect URI has to be registered with Google: {place.redirect_uri}")
+            hint("Open this address in a browser, and choose the account to connect:")
+            print_line(departure.url)
+            arrival = _paste(gate, departure) if paste else _listen(gate, departure)
+        except Ended as ended:
+            raise UserError(words(ended)) from None
+        address = _leave(database, arrival)
+    print_line(f"{address} is connected; a gateway that runs begins to sync at once.")
+
+
+def _gate(site: Site, database: Database, port: int | None) -> _Gate:
+    from ldapgw.service import web_tenant
+
+    public_url = site.config.web.public_url
+    url = public_url if port is None and is_loopback(public_url) else f"http://localhost:{port or _PORT}"
+    with database.begin() as connection:
+        vault = open_vault(connection, site.key_file)
+    clients = site.clients(database)
+    reactor = the_reactor()
+    return _Gate(
+        public_url=url,
+        tenants={one.name: replace(web_tenant(one), client=clients.get(one.name)) for one in site.config.tenant},
+        store=StoreWorker(database, maybeDeferred),
+        vault=vault,
+        oauth=oauth(site.config, reactor),
+        endpoints=endpoints(site.config),
+        clock=reactor,
+    )
+
+
+def _begin(gate: _Gate, tenant: str) -> Departure:
+    """Where the browser goes; nothing of that takes time."""
+    outcome: list[Any] = []
+    call = Call(query={"choose": ""})
+    Deferred.fromCoroutine(Consent(gate).begin(gate.tenants[tenant], CONNECT, call)).addBoth(outcome.append)
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    departure: Departure = outcome[0]
+    return departure
+
+
+def _paste(gate: _Gate, departure: Departure) -> Arrival:
+    """Take the address from whoever has seen it.
+
+    :raises Ended: as on the page.
+    :raises UserError: when it is another one.
+    """
+    hint("Afterwards the browser ends at an address on localhost that it may not be able to open.")
+    pasted = click.prompt("Paste that address here", err=True).strip()
+    query = dict(parse_qsl(urlsplit(pasted).query))
+    if "state" not in query:
+        raise UserError(f"that is not the address; it begins with {Place.of(gate.public_url).redirect_uri}?")
+    return through_reactor(lambda _: Consent(gate).finish(call_of(query, departure)))
+
+
+def _listen(gate: _Gate, departure: Departure) -> Arrival:
+    """Wait for the browser.
+
+    :raises Ended: as on the page.
+    :raises UserError: when nobody can listen there, or nobody comes.
+    """
+    return through_reactor(lambda reactor: wait_for_browser(reactor, Consent(gate), gate.public_url, departure))
+
+
+def _leave(database: Database, arrival: Arrival) -> str:
+    """Whose account it is; the session that the page would have begun ends."""
+    with database.begin() as connection:
+        sign_ins.sign_out(connection, arrival.session)
+        account = accounts.of_user(connection, arrival.tenant.name, arrival.sub)
+    return account.address if account else "the account"

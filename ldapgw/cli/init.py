@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""``init``: a configuration file, from the answers to a handful of questions."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ldapgw.cli.options import pass_site
+from ldapgw.cli.output import hint, print_line
+from ldapgw.cli.site import Site
+from ldapgw.config import decode
+from ldapgw.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
+from ldapgw.config.sample import filled
+from ldapgw.errors import UserError
+
+# Domains of consumers' addresses: nobody's company.
+_CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
+
+
+class Form(click.ParamType[str]):
+    """A form of the configuration file, as an answer on the command line.
+
+    :param form: its class; it says what it expects.
+    """
+
+    def __init__(self, form: Any) -> None:
+        self._form = form
+        self.name = form.__name__.lower()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType`."""
+        try:
+            return str(self._form.read(value.strip()))
+        except ValueError:
+            return self.fail(f"expected {self._form.expected}", param, ctx)
+
+
+class Whom(click.ParamType[list[str]]):
+    """Who may connect: several, with commas or blanks between them."""
+
+    name = "who"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """See `click.ParamType`."""
+        try:
+            return [str(Allowed.read(one)) for one in re.split(r"[,\s]+", value.strip())]
+        except ValueError:
+            return self.fail(f"expected each to be {Allowed.expected}", param, ctx)
+
+
+class ClientFile(click.ParamType[str]):
+    """The path of a client's file; empty: none yet."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType`."""
+        path = Path(value.strip()).expanduser().absolute() if value.strip() else None
+        if path is not None and not path.is_file():
+            return self.fail("there is no such file; empty: an administrator enters the client on the page", param, ctx)
+        return str(path) if path else ""
+
+
+@click.command()
+@click.option("--admin", type=Form(Mail), help="The administrator's address at Google.")
+@click.option("--tenant", type=Form(Slug), help="A short name of the company.")
+@click.option("--title", help="Its name as people read it.")
+@click.option("--base-dn", type=Form(BaseDn), help="Where its entries are in the LDAP tree.")
+@click.option("--allow", type=Whom(), help="Who may connect: addresses, @domain or *, with commas between them.")
+@click.option("--region", type=Form(Region), help="The country of numbers without a country code.")
+@click.option("--public-url", type=Form(Url), help="Where browsers find the page.")
+@click.option(
+    "--client-secret-file", type=ClientFile(), help="The OAuth client's JSON file; empty: entered on the page."
+)
+@click.option("--state-dir", help="Where the database and the key lie.")
+@pass_site
+def init(site: Site, /, **given: Any) -> None:
+    """Write a commented configuration file, asking for what it needs.
+
+    What an option says is not asked for.
+    """
+    file = Path(site.file)
+    if file.exists():
+        raise UserError(f"{file}: is there already; change it, or name another with --config")
+    text = filled(_answers(given))
+    decode(tomllib.loads(text), str(file))
+    _write(file, text)
+    print_line(f"{file} is written.")
+    for line in _next(str(file), has_client=bool(given["client_secret_file"])):
+        hint(line)
+
+
+def _answers(given: dict[str, Any]) -> dict[str, Any]:
+    """What the file needs: what was given, and the answers to the rest."""
+
+    def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
+        if given[name] is None:
+            given[name] = click.prompt(question, type=kind, default=default, err=True)
+        return given[name]
+
+    admin = ask("admin", "Your address at Google, as the administrator", Form(Mail))
+    local, _, domain = admin.partition("@")
+    company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
+    slug = re.sub(r"[^a-z0-9]+", "-", company.lower()).strip("-") or "home"
+    tenant = ask("tenant", "A short name of the company, a-z, 0-9 and -", Form(Slug), slug)
+    own = admin if domain.lower() in _CONSUMERS else f"@{domain}"
+    base = f"dc={tenant}" if own == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
+    values = {
+        "name": tenant,
+        "admins": [admin],
+        "title": ask("title", "Its name as people read it", str, company.title()),
+        "base_dn": ask("base_dn", "Where its entries are in the LDAP tree", Form(BaseDn), base),
+        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", Whom(), own),
+        "region": ask("region", "The country of numbers without a country code", Form(Region), "DE"),
+        "public_url": ask("public_url", "Where browsers find the page", Form(Url), "http://localhost:8080"),
+        "state_dir": ask("state_dir", "Where the database and the key lie", str, "/var/lib/ldapgw"),
+    }
+    client = ask("client_secret_file", "The OAuth client's JSON file; Enter: on the page, later", ClientFile(), "")
+    return {**values, "client_secret_file": client or None}
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file for its owner and for the group of its folder, which is the gateway's where that has one."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as stream:
+            stream.write(text)
+        if os.geteuid() == 0:
+            os.chown(file, -1, file.parent.stat().st_gid)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _next(file: str, *, has_client: bool) -> list[str]:
+    """What to do now."""
+    command = f"ldapgw --config {file}"
+    enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
+    return ["Next:", f"  {command} check", f"  {command} run", *enter]

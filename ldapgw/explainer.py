@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Explains a phone's search, for the pages: before the very directory that it is served now, on a thread of its own.
+
+An explanation asks the search dozens of times, which is too long for the thread that serves phones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any
+
+from ldapgw.catalog import Login, Served
+from ldapgw.directory.dit import Dit
+from ldapgw.explain.explaining import explain
+from ldapgw.explain.explanation import BookState, Explanation, Seen
+from ldapgw.explain.query import read_query
+from ldapgw.explain.sight import Sight
+from ldapgw.ldap.fence import read_filter
+from ldapgw.status import state, told
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.web.explaining import Question
+from ldapgw.words import Said
+
+
+class PhoneExplainer:
+    """Explains what phones find.
+
+    :param served: what they are served now.
+    :param size_limit: most entries in one answer.
+    :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        served: Callable[[], Served],
+        size_limit: int,
+        run_off_thread: Callable[..., Awaitable[Any]],
+        now: Callable[[], float],
+    ) -> None:
+        self._served = served
+        self._size_limit = size_limit
+        self._run_off_thread = run_off_thread
+        self._now = now
+
+    async def explain(self, phone: PhoneLogin, question: Question) -> Explanation | None:
+        """Why a phone finds what it finds; None: it is not served yet.
+
+        :raises UserError: when what was asked for is a filter that cannot be read.
+        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        """
+        served = self._served()
+        login = served.logins.get(phone.name.lower())
+        if login is None:
+            return None
+        states = states_of(question.accounts, phone.account_id, self._now(), lambda _: question.page)
+        found: Explanation = await self._run_off_thread(
+            _explain, served.dit, login, phone.tenant, question, tuple(states), self._size_limit
+        )
+        return found
+
+
+def _explain(
+    dit: Dit, login: Login, tenant: str, question: Question, states: Iterable[BookState], size_limit: int
+) -> Explanation:
+    sight = Sight(dit, login.viewer, tenant)
+    return explain(
+        read_query(question.asked, read_filter),
+        sight,
+        private=sight.hidden(),
+        states=states,
+        size_limit=size_limit,
+        base=question.base,
+        reader=question.reader,
+    )
+
+
+def states_of(
+    known: Iterable[Account], owner: int | None, now: float, page: Callable[[Account], Said]
+) -> Iterator[BookState]:
+    """How the syncs go of the accounts whose books a phone sees.
+
+    :param owner: the account that the phone belongs to.
+    :param page: where a person finds an account.
+    """
+    for account in known:
+        seen = Seen.OWN if account.id == owner else Seen(account.sharing.value)
+        if seen is Seen.PRIVATE:
+            continue
+        words = told(account.trouble, account, page(account)) if account.trouble else ""
+        yield BookState(account.address, seen, state(account, now), words, account.skipped)

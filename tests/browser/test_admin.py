@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""An administrator's first visit in a real browser: from the terminal to a company that can connect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from ldapgw.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
+from tests.browser.window import PEOPLE, Window
+from tests.journeys.running import Site
+
+both = pytest.mark.parametrize("language", ["en", "de"])
+
+# A company for each language, as somebody finds it who has just installed the gateway.
+COMPANIES = """
+[[tenant]]
+name = "new-{language}"
+title = "Initech"
+base_dn = "dc=new-{language},dc=example"
+allowed_users = ["@acme.example"]
+admins = ["bob@acme.example"]
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    companies = "".join(COMPANIES.format(language=language) for language in ("en", "de", "drop"))
+    site = Site(tmp_path_factory.mktemp("site"), people=PEOPLE, more=companies)
+    try:
+        site.start_sandbox()
+        with site.running(site.command("run")):
+            yield site
+    finally:
+        site.end_sandbox()
+
+
+def arrive(here: Window, tenant: str) -> None:
+    """From the terminal to the administration."""
+    made = here.site.ldapgw("admin-link", "--tenant", tenant)
+    assert made.returncode == 0, made.stderr
+    here.page.goto(made.stdout.strip())
+    here.waits_for(here.say("Administration"))
+    assert here.page.url.endswith(f"/{tenant}/admin")
+
+
+def client_file(secret: str = CLIENT_SECRET) -> dict[str, Any]:
+    """What the Google console gives for download."""
+    web = {"client_id": CLIENT_ID, "client_secret": secret, "redirect_uris": []}
+    return {"name": "client_secret.json", "mimeType": "application/json", "buffer": json.dumps({"web": web}).encode()}
+
+
+@both
+def test_the_first_visit(window: Callable[..., Window], site: Site, language: str) -> None:
+    """By the link from the terminal; a wrong file is refused, the right one is tried and used; then people connect."""
+    here = window(language)
+    here.expected = ("400", "403")
+    tenant = f"new-{language}"
+    arrive(here, tenant)
+    main = here.page.locator("main")
+    expect(main).to_contain_text(here.say("The Google console, step by step"))
+    redirect_uri = f"http://127.0.0.1:{site.web_port}/oauth/callback"
+    expect(here.page.locator("#redirect-uri")).to_have_text(redirect_uri)
+    expect(here.page.locator("#origin")).to_have_text(f"http://127.0.0.1:{site.web_port}")
+
+    here.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    words = here.say("Copy %(what)s") % {"what": here.say("the redirect URI")}
+    here.page.get_by_role("button", name=words, exact=True).click()
+    assert here.page.evaluate("navigator.clipboard.readText()") == redirect_uri
+
+    here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file("wrong"))
+    here.press("Try and save")
+    expect(here.page.get_by_role("alert")).to_contain_text("Google")
+    here.page.get_by_label(here.say("The JSON file from the Google console")).set_input_files(client_file())
+    here.press("Try and save")
+    expect(main).to_contain_text(here.say("Google knows this client: it is stored, and people can connect now."))
+    expect(main).to_contain_text(CLIENT_ID)
+    assert CLIENT_SECRET not in here.page.content()
+
+    user = window(language)
+    user.page.goto(f"http://127.0.0.1:{site.web_port}/{tenant}/")
+    user.consent(user.popup(), ALICE, sources=())  # there is one permission, and so no box
+    user.waits_for(user.say("Connected"))
+    # The page of the administrator was open meanwhile.
+    here.page.reload()
+    row = here.page.locator(".entries > li").filter(has_text=ALICE)
+    expect(row).to_contain_text(here.say("Connected"))
+
+    here.press("Sign out")
+    here.page.wait_for_url(f"http://127.0.0.1:{site.web_port}/{tenant}/")
+    here.consent(here.popup("Sign in"), BOB, sources=())
+    here.press("Administration")
+    here.waits_for(here.say("Administration"))
+    here.press("Try it at Google")
+    expect(main).to_contain_text(here.say("Google knows this client."))
+
+
+def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
+    """Somebody has revoked their access: the open page shows it, and a text to copy when it is loaded anew."""
+    user = window()
+    user.connect(BOB)
+    here = window()
+    arrive(here, "acme")
+    row = here.page.locator(".entries > li").filter(has_text=BOB)
+    expect(row).to_contain_text("Connected")
+    site.turn("revoke", account=BOB)
+    site.turn("expire-access-tokens", account=BOB)
+    user.press("Sync now")
+    expect(row).to_contain_text("Needs attention")
+    here.page.reload()
+    expect(here.page.locator("#remind")).to_contain_text("has to connect again")
+    expect(here.page.locator("#remind-addresses")).to_have_text(BOB)
+    user.press("Disconnect")
+    user.waits_for("Not connected")
+
+
+def test_a_file_that_is_dropped(window: Callable[..., Window]) -> None:
+    """Anywhere on the form: it is chosen then; dropped beside it, it opens nothing."""
+    here = window()
+    arrive(here, "new-drop")
+    for target, chosen in (("h1", 0), ("#client form[data-drop]", 1)):
+        here.page.evaluate(_DROP, [target, client_file()["buffer"].decode()])
+        assert here.page.evaluate("document.getElementById('file').files.length") == chosen
+    here.press("Try and save")
+    expect(here.page.locator("main")).to_contain_text("Google knows this client: it is stored")
+
+
+_DROP = """([target, text]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], "client_secret.json", { type: "application/json" }));
+  const given = { dataTransfer: data, bubbles: true, cancelable: true };
+  for (const type of ["dragover", "drop"]) document.querySelector(target).dispatchEvent(new DragEvent(type, given));
+}"""
+
+
+def test_without_scripts(window: Callable[..., Window]) -> None:
+    """The link, the form, the lists: all of it is there."""
+    here = window(java_script_enabled=False)
+    arrive(here, "acme")
+    here.press("Try it at Google")
+    expect(here.page.locator("main")).to_contain_text("Google knows this client.")
+    here.press("Sign out")
+    expect(here.page.locator("main")).to_contain_text("You are signed out.")

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""``init``: from a handful of answers to a file that the gateway takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ldapgw.cli import main
+from ldapgw.config import Config, load
+
+ROOT = "root@acme.example"
+NOTHING_SAID = "\n" * 8
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "ldapgw.toml"
+
+
+def run(file: Path, *options: str, answers: str = "") -> Result:
+    return CliRunner().invoke(main, ["--config", str(file), "init", *options], input=answers)
+
+
+def written(file: Path, *options: str, answers: str = "") -> Config:
+    result = run(file, *options, answers=answers)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{file} is written.\n"
+    return load(str(file))
+
+
+def test_the_address_alone_is_enough(file: Path) -> None:
+    """All else follows from it; the file has all the comments of the sample, and nothing is left to set."""
+    config = written(file, answers=f"{ROOT}\n{NOTHING_SAID}")
+    (tenant,) = config.tenant
+    assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
+    assert (tenant.admins, tenant.allowed_users, tenant.region) == ((ROOT,), ("@acme.example",), "DE")
+    assert (tenant.client_id, tenant.client_secret_file) == ("", None)
+    assert (config.web.public_url, config.state_dir) == ("http://localhost:8080", "/var/lib/ldapgw")
+    text = file.read_text()
+    assert "set this" not in text
+    assert text.startswith("# The configuration of ldapgw, as written by ldapgw init.\n")
+    assert "# How names and numbers are compared" in text
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_household(file: Path) -> None:
+    """A consumer's address is nobody's company: its owner alone is allowed."""
+    (tenant,) = written(file, "--admin", "Jane.Doe@gmail.com", answers=NOTHING_SAID).tenant
+    assert (tenant.name, tenant.base_dn) == ("jane-doe", "dc=jane-doe")
+    assert tenant.allowed_users == ("Jane.Doe@gmail.com",)
+
+
+def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
+    """Then nothing is asked."""
+    client = tmp_path / "client.json"
+    client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}))
+    given = {
+        "--admin": ROOT,
+        "--tenant": "beta",
+        "--title": 'Béta "& Söhne" \\ KG',
+        "--base-dn": "o=beta",
+        "--allow": "bob@beta.example, @beta.example *",
+        "--region": "CH",
+        "--public-url": "https://phonebook.beta.example",
+        "--client-secret-file": str(client),
+        "--state-dir": "state",
+    }
+    config = written(file, *(part for pair in given.items() for part in pair))
+    (tenant,) = config.tenant
+    assert (tenant.name, tenant.title, tenant.base_dn) == ("beta", given["--title"], "o=beta")
+    assert tenant.allowed_users == ("bob@beta.example", "@beta.example", "*")
+    assert (tenant.region, tenant.client_id) == ("CH", "1-a")
+    assert config.web.public_url == "https://phonebook.beta.example"
+    assert config.state_dir == str(file.parent / "state")
+
+
+def test_what_cannot_be_is_asked_again(file: Path) -> None:
+    """With what is expected."""
+    answers = f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\nXX\nAT\nhttp://phonebook.example/\n\n\nnone.json\n\n"
+    result = run(file, answers=answers)
+    assert result.exit_code == 0, result.output
+    for said in (
+        "expected an e-mail address",
+        'such as "acme"',
+        'such as "DE"',
+        "expected an https:// address",
+        "no such file",
+    ):
+        assert said in result.stderr
+    assert load(str(file)).tenant[0].region == "AT"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--admin", "nobody"), ("--tenant", "A B"), ("--allow", "a,b"), ("--region", "XX"), ("--public-url", "ftp://a")],
+)
+def test_an_option_that_cannot_be(file: Path, option: str, value: str) -> None:
+    """Wrong usage; nothing is written."""
+    assert run(file, option, value).exit_code == 2
+    assert not file.exists()
+
+
+def test_a_file_that_is_there_stays(file: Path) -> None:
+    """Nothing is asked, nothing is written."""
+    file.parent.mkdir()
+    file.write_text("mine")
+    result = run(file)
+    assert (result.exit_code, file.read_text()) == (1, "mine")
+    assert result.stderr == f"ldapgw: {file}: is there already; change it, or name another with --config\n"
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """It is a line."""
+    (tmp_path / "file").touch()
+    file = tmp_path / "file" / "ldapgw.toml"
+    result = run(file, "--admin", ROOT, answers=NOTHING_SAID)
+    assert result.exit_code == 1
+    assert f"ldapgw: {file}: cannot be written: " in result.stderr
+
+
+def test_a_client_file_of_another_kind(file: Path, tmp_path: Path) -> None:
+    """What check would find is found before the file is written."""
+    client = tmp_path / "client.json"
+    client.write_text(json.dumps({"installed": {}}))
+    result = run(file, "--admin", ROOT, "--client-secret-file", str(client), answers=NOTHING_SAID)
+    assert result.exit_code == 1
+    assert "is for a Desktop client" in result.stderr
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("has_client", [True, False])
+def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
+    """The link is for those who have no client yet."""
+    client = tmp_path / "client.json"
+    client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}))
+    chosen = str(client) if has_client else ""
+    result = run(file, "--admin", ROOT, "--client-secret-file", chosen, answers=NOTHING_SAID)
+    assert f"ldapgw --config {file} check" in result.stderr
+    assert ("admin-link" in result.stderr) is not has_client

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""The rows of a table for signs are kept in bounds."""
+
+from __future__ import annotations
+
+from ldapgw.directory.signs import Signs
+
+
+def test_rows_are_kept_while_there_is_room() -> None:
+    """Those of alphabets always, those of the thousands of signs behind them as far as they fit."""
+    table = Signs(lambda sign: sign * 2)
+    signs = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
+    assert signs.translate(table) == "".join(sign * 2 for sign in signs)
+    assert len(table) == 1 << 14
+    assert "ж\U0001f436".translate(table) == "жж\U0001f436\U0001f436"
+    assert len(table) == (1 << 14) + 1
+    assert table[ord("ж")] == "жж"

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""``ldapgw connect``: an account without the page, by a browser that Google sends back to localhost."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode, urljoin
+
+import pytest
+import pytest_twisted
+from treq.client import HTTPClient
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+from twisted.web.client import Agent
+
+from ldapgw.sandbox import browser
+from ldapgw.sandbox.tenant import ALICE
+from ldapgw.web.endings import EXPIRED, NO_CLIENT, REFUSED
+from tests.journeys.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
+
+
+def url_in(said: str) -> str:
+    """The address for the browser, once it is printed."""
+    return next((line for line in said.splitlines() if line.startswith("http")), "")
+
+
+@pytest.fixture
+def port(site: Site) -> int:
+    """A port on localhost, registered with Google."""
+    (port,) = free_ports(1)
+    site.turn("add-redirect-uri", uri=f"http://localhost:{port}/oauth/callback")
+    return port
+
+
+@asynccontextmanager
+async def connecting(site: Site, port: int) -> AsyncIterator[tuple[Process, str]]:
+    """The command, and the address that it has printed."""
+    process = Process(site.command("connect", "--port", str(port)), site.folder / "connect.log", site.folder)
+    try:
+        yield process, wait_until(lambda: url_in(process.said), "the address")
+    finally:
+        process.end()
+
+
+def http() -> HTTPClient:
+    return HTTPClient(Agent(reactor))
+
+
+@pytest_twisted.ensureDeferred
+async def test_by_listening(site: Site, port: int) -> None:
+    """The command ends once the browser is back; a gateway that runs syncs at once."""
+    with site.running():
+        async with connecting(site, port) as (process, url):
+            stray = f"http://localhost:{port}/oauth/callback?code=a&state={'A' * 43}"
+            assert fetch(stray)[0] == 400
+            assert fetch(f"http://localhost:{port}/")[0] == 404
+            visit = await browser.consent(http(), url, account=ALICE)
+            assert visit.status == 200
+            assert visit.body == "Connected. You may close this window and go back to the terminal.\n"
+            assert process.wait() == 0
+            assert process.said.splitlines()[-1] == (
+                f"{ALICE} is connected; a gateway that runs begins to sync at once."
+            )
+        account = site.synced()
+        assert (account["account"], account["state"]) == (ALICE, "ok")
+
+
+@pytest_twisted.ensureDeferred
+async def test_refused(site: Site, port: int) -> None:
+    """The command says so, as the page would; nothing is stored."""
+    async with connecting(site, port) as (process, url):
+        visit = await browser.consent(http(), url, account=ALICE, cancel=True)
+        assert visit.status == 403
+        assert process.wait() == 1
+        assert f"ldapgw: {REFUSED.title}: " in process.said
+    assert site.accounts() == []
+
+
+async def address_after_consent(url: str) -> str:
+    """Where the browser ends, on a machine on which nobody listens there."""
+    client = http()
+    page = await browser.open_page(client, url)
+    (form, *_) = browser.forms(page.body)
+    fields = browser._filled(form, ALICE, None) + browser._pressed(form, ("continue", "allow"))
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    target, data = urljoin(page.url, form.action), urlencode(fields).encode()
+    answer = await client.request("POST", target, headers=kind, data=data, allow_redirects=False)
+    return str(answer.headers.getRawHeaders("location")[0])
+
+
+@pytest.mark.parametrize("how", ["the address", "another address", "a used one"])
+@pytest_twisted.ensureDeferred
+async def test_by_pasting(site: Site, port: int, how: str) -> None:
+    """Nobody listens; the address that the browser shows is enough, and is good once."""
+    command = site.command("connect", "--paste", "--port", str(port))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=site.folder) as process:
+        assert process.stdout is not None
+        address = await address_after_consent(process.stdout.readline().strip())
+        assert address.startswith(f"http://localhost:{port}/oauth/callback?")
+        pasted = {"another address": f"http://localhost:{port}/", "a used one": address.replace("state=", "state=A")}
+        out, err = process.communicate(f"  {pasted.get(how, address)}\n", timeout=PATIENCE)
+    if how == "the address":
+        assert (process.returncode, out) == (0, f"{ALICE} is connected; a gateway that runs begins to sync at once.\n")
+        assert [one["account"] for one in site.accounts()] == [ALICE]
+    else:
+        assert process.returncode == 1
+        said = "that is not the address" if how == "another address" else EXPIRED.title
+        assert f"ldapgw: {said}" in err
+        assert site.accounts() == []
+
+
+def test_a_port_in_use(site: Site) -> None:
+    """By default it is that of the page, where the page is on localhost; a gateway that runs has it."""
+    with site.running():
+        done = site.ldapgw("connect")
+    assert done.returncode == 1
+    assert f"ldapgw: port {site.web_port} of localhost cannot be listened on" in done.stderr
+    assert "--paste" in done.stderr
+
+
+def test_without_a_client(site: Site) -> None:
+    """There is nobody to ask for consent."""
+    kept = [line for line in site.file.read_text().splitlines() if not line.startswith("client_")]
+    site.file.write_text("\n".join(kept))
+    done = site.ldapgw("connect")
+    assert done.returncode == 1
+    assert f"ldapgw: {NO_CLIENT.title}: " in done.stderr

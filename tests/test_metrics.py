@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Figures for Prometheus, read by its own parser."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ldapgw import credential
+from ldapgw.contact import Sharing
+from ldapgw.errors import ResultCode
+from ldapgw.metrics import Metrics, Tally
+from ldapgw.store import accounts, alarms, phones
+from ldapgw.store.accounts import NewGrant
+from ldapgw.store.phones import Numbers, PhoneLogin
+from tests.results import result_of
+from tests.web.stage import NOW, Stage
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def told(metrics: Metrics) -> Samples:
+    body, content_type = result_of(metrics.answer())
+    assert content_type.startswith("text/plain; version=")
+    families = text_string_to_metric_families(body.decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("ldapgw_")
+    }
+
+
+def metrics_of(stage: Stage, tally: Tally, *, ready: bool = True, ends: float | None = None) -> Metrics:
+    return Metrics(
+        store=stage.store,
+        now=stage.clock.seconds,
+        version="1.2",
+        tally=tally,
+        ready=lambda: ready,
+        contacts=lambda: {"acme": 812},
+        certificate_ends=lambda: ends,
+    )
+
+
+def connect(stage: Stage, address: str, synced: float | None) -> None:
+    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
+    account_id = stage.do(accounts.connect, stage.vault, "acme", grant, Sharing.PRIVATE, NOW)
+    stage.do(accounts.begin_sync, account_id)
+    if synced is not None:
+        stage.do(accounts.end_sync, stage.do(accounts.read, account_id), synced, synced + 600)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_before_anything_has_happened(stage: Stage) -> None:
+    """Nothing is made up."""
+    assert told(metrics_of(stage, Tally(), ready=False)) == {
+        ("ldapgw_info", (("version", "1.2"),)): 1,
+        ("ldapgw_ready", ()): 0,
+        ("ldapgw_ldap_connections", ()): 0,
+        ("ldapgw_ldap_search_seconds_count", ()): 0,
+        ("ldapgw_ldap_search_seconds_sum", ()): 0,
+        ("ldapgw_ldap_entries_total", ()): 0,
+        ("ldapgw_contacts", (("tenant", "acme"),)): 812,
+    }
+
+
+def test_what_is_told(stage: Stage) -> None:
+    """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
+    tally = Tally()
+    tally.connections = lambda: 3
+    tally.observe(5, ResultCode.SUCCESS, 0.25)
+    tally.observe(0, ResultCode.SUCCESS, 0.5)
+    tally.observe(50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25)
+    connect(stage, "alice@acme.example", NOW - 60)
+    connect(stage, "bob@acme.example", NOW - 3600)
+    connect(stage, "carol@acme.example", None)
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+    stage.do(alarms.sound, "acme", "api_disabled", NOW)
+    found = told(metrics_of(stage, tally, ends=NOW + 5))
+    acme = ("tenant", "acme")
+    assert found == {
+        ("ldapgw_info", (("version", "1.2"),)): 1,
+        ("ldapgw_ready", ()): 1,
+        ("ldapgw_ldap_connections", ()): 3,
+        ("ldapgw_ldap_searches_total", (("result", "success"),)): 2,
+        ("ldapgw_ldap_searches_total", (("result", "size_limit_exceeded"),)): 1,
+        ("ldapgw_ldap_search_seconds_count", ()): 3,
+        ("ldapgw_ldap_search_seconds_sum", ()): 1.0,
+        ("ldapgw_ldap_entries_total", ()): 55,
+        ("ldapgw_accounts", (("state", "attention"), acme)): 3,
+        ("ldapgw_contacts", (acme,)): 812,
+        ("ldapgw_phones", (acme,)): 1,
+        ("ldapgw_oldest_sync_timestamp_seconds", (acme,)): NOW - 3600,
+        ("ldapgw_alarm", (("code", "api_disabled"), acme)): 1,
+        ("ldapgw_certificate_expiry_timestamp_seconds", ()): NOW + 5,
+    }
+
+
+def test_nobody_is_named(stage: Stage) -> None:
+    """Neither addresses nor phones; the process tells of itself."""
+    connect(stage, "alice@acme.example", NOW)
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+    body, _ = result_of(metrics_of(stage, Tally()).answer())
+    assert b"alice" not in body
+    assert b"desk1" not in body
+    assert b"process_resident_memory_bytes" in body
