@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 # A page takes less than a second on the slowest machine; one that takes so long will never end.
 PATIENCE_SECONDS = 60.0
+# A book of a million contacts takes three minutes.
+LONG_PATIENCE_SECONDS = 3600.0
 # It holds 40 MiB, and most accounts need it once a week.
 IDLE_SECONDS = 30.0
 # Phones go first where there is but one processor.
@@ -197,7 +199,7 @@ class Apart(Service):
     def __call__(self, function: Callable[..., T], *args: object) -> T:
         """Call ``function(*args)``.
 
-        :raises ProcessLost: when the process has died over it.
+        :raises ProcessLost: when the process has died over it, or does not end.
         :raises StoreError: when we have ended it, as the gateway ends.
         """
         frame = pickle.dumps((function, args, {}))
@@ -208,7 +210,10 @@ class Apart(Service):
             try:
                 if self._has_ended:
                     process.kill()
-                answer, _ = process.communicate(_LENGTH.pack(len(frame)) + frame)
+                answer, _ = process.communicate(_LENGTH.pack(len(frame)) + frame, LONG_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise ProcessLost("the process does not end") from None
             except BaseException:
                 process.kill()
                 raise

@@ -184,6 +184,13 @@ def test_a_process_for_one_call_dies() -> None:
         Apart()(os._exit, 0)
 
 
+def test_a_process_for_one_call_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended, after a time that is shortened here."""
+    monkeypatch.setattr(offprocess, "LONG_PATIENCE_SECONDS", 0.05)
+    with pytest.raises(ProcessLost):
+        Apart()(signal.pause)
+
+
 @pytest_twisted.ensureDeferred
 async def test_stopping_ends_the_process_for_one_call() -> None:
     """What it was to do is not done by anybody else; nor is another one begun."""
@@ -202,7 +209,7 @@ def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch)
     """Ctrl-C during a start."""
     seen: list[Popen[bytes]] = []
 
-    def interrupted(process: Popen[bytes], _: bytes) -> None:
+    def interrupted(process: Popen[bytes], *_: Any) -> None:
         seen.append(process)
         raise KeyboardInterrupt
 

@@ -14,9 +14,9 @@ from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import fold, order
 from ldapgw.directory.binder import Binder, Bound
 from ldapgw.directory.dn import escape, folded
-from ldapgw.directory.entry import Entry, special
+from ldapgw.directory.entry import NOTHING, Entry, special
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.origin import Place, structure
+from ldapgw.directory.origin import Fixed, Place, structure
 from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.shelves import Shelves, no_shelves
 
@@ -27,6 +27,9 @@ DIRECTORY = "directory"
 _FEW = 100
 _PART = 8
 _MOST = 2000
+
+# In place of the entry of a book that is not built yet.
+_BLANK = Entry(b"", NOTHING, Fixed({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,14 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    empty = book_of(context, key, name, sharing, no_shelves(per_number=per_number))
-    return _with(empty, context, contacts, (), labels)
+    place = place_of(context, key, name)
+    blank = Book(key, name, sharing, _BLANK, Shelf(()), no_shelves(per_number=per_number))
+    return _with(blank, context, place, contacts, (), labels)
 
 
 def book_of(
     context: NamingContext,
+    place: Place,
     key: str,
     name: str,
     sharing: Sharing,
@@ -98,9 +103,12 @@ def book_of(
     labels: Iterable[Label] = (),
     unnamed: frozenset[str] = frozenset(),
 ) -> Book:
-    """Put a book together of what was built before."""
-    place = place_of(context, key, name)
-    ordered = tuple(sorted(labels, key=lambda label: label.container.order))
+    """Put a book together of what was built before.
+
+    :param place: where its contacts stand.
+    :param labels: in the order of their entries.
+    """
+    ordered = tuple(labels)
     stands = order.of_branch(name, place.path)
     container = _unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
     containers = Shelf.of((container, *(label.container for label in ordered)))
@@ -108,23 +116,28 @@ def book_of(
 
 
 def label_of(
-    context: NamingContext, key: str, book: str, name: str, resources: frozenset[str], shelves: Shelves
+    context: NamingContext, place: Place, above: str, name: str, resources: frozenset[str], shelves: Shelves
 ) -> Label:
     """Put a label together.
 
-    :param key: its book's.
-    :param book: its book's name.
+    :param place: where its contacts stand.
+    :param above: the order of its book's entry.
     """
-    above = place_of(context, key, book)
-    place = place_of(context, key, book, name)
-    stands = order.of_branch(name, place.path, order.of_branch(book, above.path))
+    stands = order.of_branch(name, place.path, above)
     return Label(name, _unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources)
 
 
-def place_of(context: NamingContext, key: str, book: str, label: str | None = None) -> Place:
-    """Where the contacts of a book stand, or those of its label."""
-    place = Place(f"ou={escape(book)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
-    return place if label is None else Place(f"ou={escape(label)},{place.dn}", f"{place.path}/{folded(label)}")
+def place_of(context: NamingContext, key: str, name: str) -> Place:
+    """Where the contacts of a book stand."""
+    return Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
+
+
+def place_below(above: Place, label: str) -> Place:
+    """Where the contacts of a label stand.
+
+    :param above: its book's.
+    """
+    return Place(f"ou={escape(label)},{above.dn}", f"{above.path}/{folded(label)}")
 
 
 def revise(
@@ -143,7 +156,7 @@ def revise(
     known = book.unnamed.union(*held)
     if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels)):
         return None
-    return _with(book, context, stored, gone, labels)
+    return _with(book, context, place_of(context, book.key, book.name), stored, gone, labels)
 
 
 def most_changes(book: Book) -> int:
@@ -152,47 +165,56 @@ def most_changes(book: Book) -> int:
 
 
 def _with(
-    book: Book, context: NamingContext, stored: Iterable[Contact], gone: Iterable[str], labels: Mapping[str, str]
+    book: Book,
+    context: NamingContext,
+    place: Place,
+    stored: Iterable[Contact],
+    gone: Iterable[str],
+    labels: Mapping[str, str],
 ) -> Book:
     """The book with other contacts in it."""
-    place = place_of(context, book.key, book.name)
     binder = Binder(context, place, per_number=book.shelves.per_number)
     old, bound = set(gone), []
     for contact in stored:
         old.add(contact.uid)
         bound.append((contact.labels, binder.bind(contact)))
     shelves = book.shelves.revised(old, (entries for _, entries in bound))
-    branches = tuple(_labels(context, book, bound, old, labels))
+    branches = tuple(sorted(_labels(context, place, book, bound, old, labels), key=lambda label: label.container.order))
     seen = book.unnamed.union(*(label.resources for label in book.labels), *(groups for groups, _ in bound))
     unnamed = frozenset(seen.difference(*(label.resources for label in branches)))
-    made = book_of(context, book.key, book.name, book.sharing, shelves, branches, unnamed)
-    same = bool(len(book) or book.labels) == bool(len(made) or made.labels)
-    if same and [label.container for label in book.labels] == [label.container for label in made.labels]:
-        return replace(made, container=book.container, containers=book.containers)
-    return made
+    containers = [label.container for label in branches]
+    if (
+        book.container is not _BLANK
+        and containers == [label.container for label in book.labels]
+        and bool(len(book) or book.labels) == bool(len(shelves) or branches)
+    ):
+        return replace(book, shelves=shelves, labels=branches, unnamed=unnamed)
+    return book_of(context, place, book.key, book.name, book.sharing, shelves, branches, unnamed)
 
 
 def _labels(
     context: NamingContext,
+    above: Place,
     book: Book,
     bound: Sequence[tuple[Sequence[str], Bound]],
     old: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
     """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
+    stands = order.of_branch(book.name, above.path)
     before = {label.resources: label for label in book.labels}
     empty = no_shelves(per_number=book.shelves.per_number)
     for name, resources in _groups(labels):
-        place = place_of(context, book.key, book.name, name)
+        place = place_below(above, name)
         known = before.get(resources)
         stays = known is not None and known.name == name
         shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
         members = (entries for groups, entries in bound if not resources.isdisjoint(groups))
         shelves = shelves.revised(old, (entries.moved(place) for entries in members))
-        label = label_of(context, book.key, book.name, name, resources, shelves)
         if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):
-            label = replace(label, container=known.container)
-        yield label
+            yield replace(known, shelves=shelves)
+        else:
+            yield label_of(context, place, stands, name, resources, shelves)
 
 
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:

@@ -14,8 +14,9 @@ from itertools import chain, islice
 import msgspec
 
 from ldapgw.contact import Sharing
+from ldapgw.directory import order, terms
 from ldapgw.directory.binder import CLASSES
-from ldapgw.directory.book import Book, Label, book_of, label_of, place_of
+from ldapgw.directory.book import Book, Label, book_of, label_of, place_below, place_of
 from ldapgw.directory.entry import NOTHING, Entry, Flat, Packed
 from ldapgw.directory.frames import Reader, Writer
 from ldapgw.directory.index import Index
@@ -81,8 +82,9 @@ def read(source: Reader, context: NamingContext, sharing: Sharing) -> Book:
     entries = [
         tuple(chain.from_iterable(shelf.entries for shelf in form)) for form in (shelves.contacts, shelves.numbers)
     ]
-    labels = [_label(source, context, key, own.name, entries) for _ in range(count)]
-    return book_of(context, key, own.name, sharing, shelves, labels, frozenset(own.groups))
+    above = order.of_branch(own.name, place.path)
+    labels = [_label(source, context, place, above, entries) for _ in range(count)]
+    return book_of(context, place, key, own.name, sharing, shelves, labels, frozenset(own.groups))
 
 
 def _branch(name: str, groups: Iterable[str], shelves: Shelves) -> _Branch:
@@ -91,17 +93,16 @@ def _branch(name: str, groups: Iterable[str], shelves: Shelves) -> _Branch:
 
 def _write_frame(to: Writer, shelf: Shelf) -> None:
     """All of a shelf but its entries."""
-    to.value((len(shelf.entries), shelf.withdrawn, shelf.index is not None))
-    if shelf.index is not None:
-        shelf.index.write(to)
+    to.value((len(shelf.entries), shelf.withdrawn))
+    (shelf.index or Index.of(map(terms.of_entry, shelf.entries))).write(to)
 
 
 def _flat(shelf: Shelf) -> Iterator[Flat]:
     """The entries; those that are withdrawn are empty, and stand where they stood."""
-    order = ""
+    last = ""
     for entry, gone in zip(shelf.entries, shelf.withdrawn or bytes(len(shelf.entries)), strict=True):
-        order = order if gone else entry.order
-        yield (b"", NOTHING.values, NOTHING.text, order, 0.0) if gone else entry.flat()
+        last = last if gone else entry.order
+        yield (b"", NOTHING.values, NOTHING.text, last, 0.0) if gone else entry.flat()
 
 
 def _references(form: Sequence[Shelf]) -> Mapping[bytes, int]:
@@ -117,34 +118,36 @@ def _shelf(source: Reader, place: Place) -> Shelf:
         some = source.value(_Columns)
         rows = zip(some.rdns, some.values, some.texts, some.orders, some.updated, strict=True)
         entries += [
-            Entry(rdn, Packed(values, text), place, common=CLASSES, updated=updated, order=order)
-            for rdn, values, text, order, updated in rows
+            Entry(rdn, Packed(values, text), place, common=CLASSES, updated=updated, order=stands)
+            for rdn, values, text, stands, updated in rows
         ]
     return Shelf(tuple(entries), index, withdrawn)
 
 
-def _read_frame(source: Reader) -> tuple[int, bytes, Index | None]:
-    count, withdrawn, indexed = source.value(tuple[int, bytes, bool])
-    return count, withdrawn, Index.read(source) if indexed else None
+def _read_frame(source: Reader) -> tuple[int, bytes, Index]:
+    count, withdrawn = source.value(tuple[int, bytes])
+    return count, withdrawn, Index.read(source)
 
 
-def _label(source: Reader, context: NamingContext, key: str, book: str, entries: Sequence[Sequence[Entry]]) -> Label:
+def _label(
+    source: Reader, context: NamingContext, above: Place, stands: str, entries: Sequence[Sequence[Entry]]
+) -> Label:
     own = source.value(_Branch)
-    place = place_of(context, key, book, own.name)
+    place = place_below(above, own.name)
     forms = [
         tuple(_moved(source, place, form) for _ in range(many))
         for many, form in zip((own.contacts, own.numbers), entries, strict=True)
     ]
-    return label_of(context, key, book, own.name, frozenset(own.groups), Shelves(*forms))
+    return label_of(context, place, stands, own.name, frozenset(own.groups), Shelves(*forms))
 
 
 def _moved(source: Reader, place: Place, form: Sequence[Entry]) -> Shelf:
     """A shelf of entries that stand on others at another place."""
     _, withdrawn, index = _read_frame(source)
     found: list[Entry] = []
-    order = ""
+    last = ""
     for at in source.numbers("I"):
-        entry = Entry(b"", NOTHING, place, order=order) if at == _NOBODY else form[at].moved(place)
+        entry = Entry(b"", NOTHING, place, order=last) if at == _NOBODY else form[at].moved(place)
         found.append(entry)
-        order = entry.order
+        last = entry.order
     return Shelf(tuple(found), index, withdrawn)

@@ -22,7 +22,10 @@ def test_there_and_back(gateway: Gateway) -> None:
     assert said.stdout.startswith(f"The database is in {backup} (")
     assert str(gateway.state_dir / "ldapgw.key") in said.stdout
     gateway.run("phones", "remove", "desk1")
+    (gateway.state_dir / "images").mkdir()
+    (gateway.state_dir / "images" / "1.image").touch()
     said = gateway.run("restore", str(backup))
+    assert list((gateway.state_dir / "images").iterdir()) == []
     assert (said.exit_code, said.stdout) == (0, f"{backup} is restored; start the gateway.\n")
     assert [phone["name"] for phone in gateway.json("phones", "list")] == ["desk1"]
     with gateway.running():

@@ -78,8 +78,12 @@ def left(gateway: Gateway) -> tuple[bool, int]:
 
 @pytest_twisted.ensureDeferred
 async def test_revoked_and_forgotten(gateway: Gateway) -> None:
-    """The grant ends at Google; tokens and contacts are gone from the database."""
+    """The grant ends at Google; tokens and contacts are gone from the database, and its books from the disk."""
+    images = gateway.state_dir / "images"
     async with google(gateway) as there:
+        images.mkdir()
+        for name in ("1.image", "1-directory.image", "2.image"):
+            (images / name).touch()
         assert there.granted
         assert await disconnect(gateway, "Alice@ACME.example") == (
             0,
@@ -88,6 +92,7 @@ async def test_revoked_and_forgotten(gateway: Gateway) -> None:
         )
         assert not there.granted
     assert left(gateway) == (False, 0)
+    assert [file.name for file in images.iterdir()] == ["2.image"]
 
 
 @pytest_twisted.ensureDeferred
