@@ -66,9 +66,13 @@ class Glance:
         only = self._only
         if only is None:
             return _together(self._region, matcher, limit)
-        positions, unseen = _look(only, matcher, limit)
-        more = len(positions) > limit
-        return None if unseen and not more else Seen(((only, positions[:limit] if more else positions),), more)
+        return _seen(only, *_look(only, matcher, limit), limit)
+
+
+def _seen(shelf: Shelf, positions: Sequence[int], unseen: bool, limit: int) -> Seen | None:  # noqa: FBT001  of `_look`
+    """What is seen on one shelf."""
+    more = len(positions) > limit
+    return None if unseen and not more else Seen(((shelf, positions[:limit] if more else positions),), more)
 
 
 def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
@@ -91,10 +95,13 @@ def _held(positions: Sequence[int], entries: Sequence[Entry], holds: Term) -> It
 
 def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     """Look at several shelves, or at one on which the same person may be more than once."""
+    looked = [(shelf, *_look(shelf, matcher, limit)) for shelf in region.shelves]
+    busy = [one for one in looked if one[1] or one[2]]
+    if len(busy) == 1 and not region.mixed:
+        return _seen(*busy[0], limit)
     found: list[Found] = []
     certain = LAST  # the name before which nothing is unseen
-    for at, shelf in enumerate(region.shelves):
-        positions, unseen = _look(shelf, matcher, limit)
+    for at, (shelf, positions, unseen) in enumerate(looked):
         entries = shelf.entries
         found += [Found(entries[position].order, at, shelf, position, entries[position]) for position in positions]
         if unseen:

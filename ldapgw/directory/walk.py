@@ -8,6 +8,7 @@ is there no more: that is found by bisection, not by walking.  A walk keeps the 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
@@ -154,6 +155,8 @@ def _matching(
     """
     if len(shelves) == 1 and own is None:
         yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
+    elif own is None:
+        yield from _runs(area, shelves, matcher, step, behind)
     else:
         for found in _merge(shelves, matcher, step, behind, own):
             yield found and Batch(area, found.shelf, (found.position,))
@@ -176,19 +179,56 @@ def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None,
     return (Shelf(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
 
 
-def _steps(area: Area, shelf: Shelf, positions: Sequence[int], matcher: Matcher, step: int) -> Iterator[Batch | None]:
+def _steps(
+    area: Area,
+    shelf: Shelf,
+    positions: Sequence[int],
+    matcher: Matcher,
+    step: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[Batch | None]:
     """The matching entries of one shelf among those at some positions."""
     entries, holds = shelf.entries, matcher.holds
+    stop = len(positions) if stop is None else stop
     step = _WHOLE if holds is always else step
-    at, end = 0, step if holds is always else min(step, _FIRST)
-    while at < len(positions):
-        if at:
+    at, end = start, start + (step if holds is always else min(step, _FIRST))
+    while at < stop:
+        if at > start:
             yield None
-        some = positions[at:end]
+        some = positions[at : min(end, stop)]
         at, end = end, end + step
         found = some if holds is always else [position for position in some if holds(entries[position])]
         if found:
             yield Batch(area, shelf, found)
+
+
+def _runs(
+    area: Area, shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None
+) -> Iterator[Batch | None]:
+    """The matching entries of several shelves in one order: of each shelf as many as come before another's next."""
+    rows = [(shelf, shelf.find(matcher.place, behind=behind)) for shelf in shelves]
+    heads = [(shelf.entries[row[0]].order, at, 0) for at, (shelf, row) in enumerate(rows) if row]
+    heapq.heapify(heads)
+    looked = 0
+    while heads:
+        _, at, start = heapq.heappop(heads)
+        shelf, row = rows[at]
+        stop = _before(heads[0][0], shelf.entries, row, start + 1) if heads else len(row)
+        yield from _steps(area, shelf, row, matcher, step, start, stop)
+        if stop < len(row):
+            heapq.heappush(heads, (shelf.entries[row[stop]].order, at, stop))
+        looked += stop - start
+        if looked >= step:
+            looked = 0
+            yield None
+
+
+def _before(order_: str, entries: Sequence[Entry], positions: Sequence[int], start: int) -> int:
+    """Where the first entry stands, from a place on, that does not come before an order."""
+    if start == len(positions) or entries[positions[start]].order >= order_:
+        return start
+    return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].order)
 
 
 def _merge(
