@@ -15,6 +15,7 @@ from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import image
 from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.entry import NOTHING, Entry
 from ldapgw.directory.filters import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.frames import Writer, whole
 from ldapgw.directory.glance import Glance
@@ -244,6 +245,9 @@ def test_a_label_is_renamed(large: Both) -> None:
     [label] = [label for label in both.revised.labels if label.name == "Clients"]
     assert both.anew == 0
     assert len(label.shelves) == 500
+    assert {entry.dn.partition(",")[2] for entry in label.shelves.contacts[0]} == {
+        f"ou=Clients,ou=alice@acme.example,{BASE}"
+    }
     assert len(names(both.revised, "(cn=*)", f"ou=clients,ou=alice@acme.example,{BASE}")) == 500
 
 
@@ -315,6 +319,23 @@ def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
     rest = [hit.entry.dn for hit in walk(dit, VIEWER, request, hits[499].place) if hit]
     assert rest == [hit.entry.dn for hit in walk(dit, VIEWER, request) if hit][-len(rest) :]
     assert len(rest) in (500, 501)
+
+
+def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
+    """Neither a name nor a number of it; what is left stands in its order."""
+    both = copy(large)
+    both.change([], {f"c{at}" for at in range(0, 200, 2)}, None)
+    read = reread(both.revised, naming_context())
+    for shelves in (read.shelves, *(label.shelves for label in read.labels)):
+        for shelf in (*shelves.contacts, *shelves.numbers):
+            orders = [entry.order for entry in shelf.entries]
+            assert orders == sorted(orders)
+            gone = [entry for entry, withdrawn in zip(shelf.entries, shelf.withdrawn, strict=False) if withdrawn]
+            assert {entry.flat()[:3] for entry in gone} <= {
+                Entry(b"", NOTHING, entry.origin).flat()[:3] for entry in gone
+            }
+            assert {entry.order for entry in gone} <= {"", *(entry.order for entry in shelf)}
+    assert sum(shelf.withdrawn.count(1) for shelf in read.shelves.contacts) == 100
 
 
 def test_an_empty_shelf_withdraws_nothing() -> None:
