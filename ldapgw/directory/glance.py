@@ -114,7 +114,7 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
             break
         chosen += persons((*group,), None, own)
     more = len(chosen) > limit
-    if certain != LAST and not more:
+    if (certain != LAST and not more) or len(chosen) > _LOOKS:
         return None
     rows = groupby(chosen[:limit], key=attrgetter("at"))
     return Seen([(region.shelves[at], [one.position for one in row]) for at, row in rows], more)

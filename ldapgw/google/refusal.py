@@ -91,10 +91,11 @@ def _unnamed(
 
     :param doubted: whether the sync token may be to blame.
     """
-    directory = source is Source.DIRECTORY
     if status == 401:
         return AccessTokenRejected(detail)
-    if directory and (status == 403 or (status == 400 and _NO_WORKSPACE in str(error.get("message")))):
+    if source is not Source.CONTACTS and status in (403, 404):
+        return SourceUnavailable(detail)
+    if source is Source.DIRECTORY and status == 400 and _NO_WORKSPACE in str(error.get("message")):
         return SourceUnavailable(detail)
     # A damaged or foreign sync token gives a bare 400; a full sync settles which it was.
     if status in (400, 410) and doubted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.messages import BindRequest, Result, Sasl, Simple
 
@@ -17,10 +18,14 @@ WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A name and a password that are worth a look."""
+    """A name and a password that are worth a look.
+
+    :ivar authzid: whom the client wants to act for, by `acts_for`; empty: itself.
+    """
 
     name: str = field(repr=False)
     password: bytes = field(repr=False)
+    authzid: str = field(default="", repr=False)
 
 
 ANONYMOUS = Login("", b"")
@@ -65,6 +70,19 @@ def _plain(credentials: bytes | None) -> Login | Result:
         authzid, authcid = parts[0].decode(), parts[1].decode()
     except UnicodeDecodeError:
         return WRONG
-    if authzid.removeprefix("dn:").removeprefix("u:") not in ("", authcid):
-        return WRONG
-    return Login(authcid, parts[2])
+    return Login(authcid, parts[2], "" if authzid in ("", authcid) else authzid)
+
+
+def acts_for(authzid: str, login: str) -> bool:
+    """Whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: nobody may act for somebody else.
+
+    :param login: the DN that the client has proven to be.
+    """
+    own = Dn.parse(login)
+    if authzid.startswith("dn:"):
+        try:
+            return Dn.parse(authzid.removeprefix("dn:")).key == own.key
+        except InvalidDn:
+            return False
+    name = own.rdns[0][0][1] if own.rdns else ""
+    return authzid.startswith("u:") and authzid.removeprefix("u:").strip().lower() == name.lower()

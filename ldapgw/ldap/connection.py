@@ -54,6 +54,9 @@ class Server(typing.Protocol):
     def penalty(self, address: str, login: str) -> float:
         """Count a wrong password; for how many seconds its answer is held back."""
 
+    def linger(self, address: str, seconds: float) -> None:
+        """Keep the place of a client that has not waited for its answer."""
+
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
         """Take note of a search that is done (`ldapgw.ldap.gate.Gate`)."""
 
@@ -373,6 +376,7 @@ class LdapProtocol(Protocol):
     def _stop_work(self) -> None:
         self._answer = None
         if self._held_back is not None:
+            self._server.linger(self.address, max(0.0, self._held_back.getTime() - self._clock.seconds()))
             self._held_back.cancel()
             self._held_back = None
 

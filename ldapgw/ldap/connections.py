@@ -44,7 +44,14 @@ class Connections(Generic[_C]):
 
     def remove(self, connection: _C) -> None:
         """One less."""
-        network = self._networks.pop(connection)
+        self.leave(self._networks.pop(connection))
+
+    def linger(self, network: str) -> None:
+        """Count a connection that is gone for a while yet, until `leave`."""
+        self._of_network[network] += 1
+
+    def leave(self, network: str) -> None:
+        """Count one less from there."""
         self._of_network[network] -= 1
         if not self._of_network[network]:
             del self._of_network[network]

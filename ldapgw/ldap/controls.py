@@ -71,13 +71,16 @@ KINDS: Mapping[str, Kind] = {
 def read(message: Reader) -> tuple[Control, ...]:
     """The controls that stand behind a request.
 
-    :raises ProtocolViolation: when they cannot be read, or are more than anybody sends.
+    Of more than anybody sends, one more than that is enough for `judge` to refuse them.
+
+    :raises ProtocolViolation: when they cannot be read.
     """
     sequence = message.enter(CONTROLS_TAG, "controls")
     controls: list[Control] = []
     while sequence:
-        if len(controls) == CONTROLS:
-            raise ProtocolViolation("controls: too many")
+        if len(controls) > CONTROLS:
+            sequence.rest()
+            break
         content = sequence.enter(SEQUENCE, "control")
         kind = content.text("controlType")
         critical = content.boolean("criticality") if content.peek() == BOOLEAN else False
@@ -105,8 +108,10 @@ def judge(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlV
     else.
 
     :raises DirectoryError: unavailableCriticalExtension; protocolError for a value that is wrong, and for a control
-        that is there twice, of which nobody can say what is meant.
+        that is there twice, of which nobody can say what is meant; adminLimitExceeded for more than anybody sends.
     """
+    if len(controls) > CONTROLS:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")
     values = []
     seen = set()
     for control in controls:

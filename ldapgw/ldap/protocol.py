@@ -125,6 +125,11 @@ class LdapFactory(ServerFactory):
         self.complain("wrong login", address)
         return self._penalties.add(network(address), login, self.clock.seconds())
 
+    def linger(self, address: str, seconds: float) -> None:
+        """Keep the place of a client that has not waited for its answer: guessing is no faster that way."""
+        self._connections.linger(network(address))
+        self.clock.callLater(seconds, self._connections.leave, network(address))
+
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
         """Tell of a search that is done."""
         self._gate.observe(login, address, message, entries, code, seconds)

@@ -214,7 +214,7 @@ class Session:
             return Send(self.finish(judged))
         if judged is not bind.ANONYMOUS:
             viewer = self._gate.authenticate(judged.name, judged.password, self._address)
-            if viewer is None:
+            if viewer is None or (judged.authzid and not bind.acts_for(judged.authzid, viewer.login)):
                 return HoldBack(bind.WRONG, judged.name)
             self.viewer = viewer
         return Send(self.finish(SUCCESS))

@@ -23,6 +23,7 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decode import decode
 from ldapgw.ldap.encode import HEADS, encode
 from ldapgw.ldap.filter import read_quickly
+from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 from ldapgw.ldap.pattern import Pattern
 
@@ -105,8 +106,12 @@ class Shortcut:
             return None
         selection = view.selection
         pieces: list[bytes] = []
+        size = 0
         for shelf, positions in seen.rows:
             responses = shelf.encoded(positions, selection)
+            size += sum(map(len, responses))
+            if size > JOINED:  # that is written in parts
+                return None
             pieces += [piece for one in responses for piece in (HEADS[len(one) + 3], message_id, one)]
         code, first, last = _MORE if seen.more else _DONE
         entries = len(pieces) // 3

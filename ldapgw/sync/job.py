@@ -132,7 +132,7 @@ class SyncJob:
             if set(states.values()) == {SourceState.NOT_GRANTED}:
                 raise ScopeMissing("none of the tenant's sources is granted")
             if any(not one.labels <= (known or held.labels).names.keys() for one in fetched):
-                known = await self._ask_labels(account, known or held.labels)
+                known = await self._ask_labels(account, known or held.labels) or known
             gone = frozenset(Source) - granted
             leaves = Source.DIRECTORY in gone and Source.DIRECTORY in tenant.sources
             change = Change(
@@ -208,12 +208,16 @@ class SyncJob:
         listing = token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
         if not (full or listing or tenant.labels or before.names or before.sync_token is None):
             return None
+        return await self._ask_labels(account, before)
+
+    async def _ask_labels(self, account: Account, held: LabelState) -> LabelState | None:
+        """Ask for labels; None where Google does not give them: contacts come without."""
         try:
-            return await self._ask_labels(account, before)
-        except ScopeMissing:
+            return await self._list_labels(account, held)
+        except tuple(_REFUSED):
             return None
 
-    async def _ask_labels(self, account: Account, held: LabelState) -> LabelState:
+    async def _list_labels(self, account: Account, held: LabelState) -> LabelState:
         bound_to = fingerprint(None)
         token = held.sync_token if held.fingerprint == bound_to else None
         if token is not None:

@@ -112,7 +112,10 @@ def info(reason: object) -> dict[str, object]:
         (429, b"", Source.CONTACTS, True, QuotaExceeded),
         (400, info("RATE_LIMIT_EXCEEDED") | {"errors": [{"reason": "authError"}]}, None, False, QuotaExceeded),
         (400, info("NEW_REASON") | {"errors": [{"reason": "authError"}]}, None, False, AccessTokenRejected),
-        (403, {"errors": [{"reason": "forbidden"}, {"reason": "authError"}]}, None, False, BadResponse),
+        (403, {"errors": [{"reason": "forbidden"}, {"reason": "authError"}]}, Source.CONTACTS, False, BadResponse),
+        (403, {"errors": [{"reason": "forbidden"}]}, None, False, SourceUnavailable),
+        (403, {"status": "PERMISSION_DENIED"}, Source.OTHER_CONTACTS, True, SourceUnavailable),
+        (404, b"not found", Source.OTHER_CONTACTS, False, SourceUnavailable),
     ],
     ids=str,
 )

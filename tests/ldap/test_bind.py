@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.bind import ANONYMOUS, Login, judge
+from ldapgw.ldap.bind import ANONYMOUS, Login, acts_for, judge
 from ldapgw.ldap.messages import BindRequest, Result, Sasl, Simple
 
 DN = "cn=desk1,ou=phones,dc=acme,dc=example"
@@ -54,9 +54,9 @@ def test_other_versions_are_a_protocol_error(version):
     [
         (b"\0desk1\0secret", Login("desk1", b"secret")),
         (b"desk1\0desk1\0secret", Login("desk1", b"secret")),
-        (b"u:desk1\0desk1\0secret", Login("desk1", b"secret")),
-        (b"dn:" + DN.encode() + b"\0" + DN.encode() + b"\0secret", Login(DN, b"secret")),
-        (b"root\0desk1\0secret", ResultCode.INVALID_CREDENTIALS),
+        (b"u:desk1\0desk1\0secret", Login("desk1", b"secret", "u:desk1")),
+        (b"dn:" + DN.encode() + b"\0desk1\0secret", Login("desk1", b"secret", f"dn:{DN}")),
+        (b"root\0desk1\0secret", Login("desk1", b"secret", "root")),
         (b"\0\xff\0secret", ResultCode.INVALID_CREDENTIALS),
         (b"\0desk1\0", ResultCode.PROTOCOL_ERROR),
         (b"\0\0secret", ResultCode.PROTOCOL_ERROR),
@@ -67,9 +67,29 @@ def test_other_versions_are_a_protocol_error(version):
     ],
 )
 def test_plain_on_tls_is_the_same_login(credentials, expected):
-    """RFC 4616; nobody acts for somebody else."""
+    """RFC 4616; whom it is to act for is looked at with the login known."""
     for mechanism in ("PLAIN", "plain"):
         assert outcome(BindRequest(3, "", Sasl(mechanism, credentials)), secure=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("authzid", "expected"),
+    [
+        ("u:desk1", True),
+        ("u:Desk1", True),
+        (f"dn:{DN}", True),
+        (f"dn:{DN.upper()}", True),
+        ("u:desk2", False),
+        ("root", False),
+        ("dn:cn=desk1,ou=phones,dc=other,dc=example", False),
+        ("dn:nonsense", False),
+        (f"u:{DN}", False),
+    ],
+)
+def test_nobody_acts_for_somebody_else(authzid, expected):
+    """RFC 4513 5.2.1.8: identities are compared, however they are spelt; Who am I? gives one of them."""
+    assert acts_for(authzid, DN) is expected
+    assert not acts_for(authzid, "")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ def test_connections_are_counted_in_all_and_by_network():
     connections.remove("a")
     connections.remove("c")
     assert (len(connections), connections.has_room("net"), connections.has_room("third")) == (1, True, True)
+    connections.linger("net")
+    assert (len(connections), connections.has_room("net"), connections.has_room("third")) == (1, False, True)
+    connections.leave("net")
+    assert connections.has_room("net")
 
 
 @pytest.mark.parametrize(

@@ -215,11 +215,20 @@ def test_a_wrong_password_is_answered_later_and_later(clock, client, logged):
     assert told(logged) == [("wrong login", "192.0.2.1", 1, ""), ("wrong login", "192.0.2.1", 2, "")]
 
 
-def test_a_connection_that_goes_takes_its_waiting_answer_along(clock, client):
-    """Nothing is left on the clock."""
-    client.ask(pdu.bind("desk1", b"guess"))
-    client.protocol.connectionLost()
-    assert clock.getDelayedCalls() == []
+def test_who_guesses_and_leaves_is_no_faster(clock):
+    """The answer goes with the connection; its place stays taken until the answer's time has come."""
+    factory = make_factory(clock=clock, max_connections_per_address=2)
+    for _ in range(2):
+        guesser = Client(factory)
+        guesser.ask(pdu.bind("desk1", b"guess"))
+        guesser.protocol.connectionLost()
+    assert factory.buildProtocol(guesser.transport.getPeer()) is None
+    Client(factory, "192.0.2.9").bind()
+    clock.advance(0.25)
+    Client(factory).bind()
+    assert factory.buildProtocol(guesser.transport.getPeer()) is None
+    clock.advance(0.25)
+    Client(factory).bind()
 
 
 def test_an_error_while_an_answer_is_held_back_does_not_answer_twice(clock, client, monkeypatch):

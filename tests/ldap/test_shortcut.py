@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Substrings
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.ldap.features import features
 from ldapgw.ldap.shortcut import Shortcut
 from tests.ldap import awkward, pdu
 from tests.ldap.test_filter import encode
-from tests.ldap.world import Client, make_factory
+from tests.ldap.world import BASE, CONTEXT, Client, contacts, make_factory
 
 GATE = awkward.gate()
 DIT = awkward.make_dit(lenient=True)
@@ -186,3 +193,24 @@ def test_what_is_kept_has_bounds() -> None:
     long = pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 100,), size=5))
     first, second = (shortcut.answer(DIT, awkward.VIEWER, long) for _ in range(2))
     assert first == second
+
+
+def shared_books(count: int, note: str) -> Dit:
+    """So many shared books, of a hundred contacts each."""
+    books = []
+    for at in range(count):
+        people = [replace(one, name=f"{one.name} {at}", organization=note) for one in contacts(100)]
+        books.append(build_book(CONTEXT, f"b{at}", f"b{at}@acme.example", Sharing.SHARED, people, {}, per_number=False))
+    return Dit((Directory(CONTEXT, tuple(books)),), features(tls=False))
+
+
+@pytest.mark.parametrize(
+    ("dit", "found"), [(shared_books(1, "x"), 100), (shared_books(3, "x"), None), (shared_books(1, "x" * 1000), None)],
+    ids=["a list", "more than is looked at", "more than is written at once"],
+)  # fmt: skip
+def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
+    """Where answers are made in parts, and others have their turn in between."""
+    request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
+    viewer = Viewer("cn=desk1", (Access("acme", "b0"),))
+    answer = Shortcut(1000).answer(dit, viewer, request)
+    assert (None if answer is None else answer.entries) == found
