@@ -53,12 +53,20 @@ class _Shelf:
     :ivar generation: of the account's contacts: at least these changes are in it.
     :ivar made_of: what makes it anew when it changes.
     :ivar saved: the generation of its image; None: it has none.
+    :ivar changed: contacts that have changed since then.
     """
 
     generation: int
     made_of: _MadeOf
     book: Book
     saved: int | None
+    changed: int = 0
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the next start can bring the image up to date, and many more syncs' changes with it."""
+        few = self.changed <= most_changes(self.book) // 2
+        return self.saved is not None and self.generation - self.saved <= _BEHIND and few
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +196,10 @@ class Publisher:
         keys = {name: key for name, key in _image_names(rows).items() if key in self._shelves}
         for name, key in keys.items():
             shelf = self._shelves[key]
-            if shelf.saved is None or shelf.generation - shelf.saved > _BEHIND:
+            if not shelf.is_saved:
                 await self._run_off_thread(self._images.save, name, shelf.made_of, Image(shelf.generation, shelf.book))
                 if self._shelves.get(key) is shelf:
-                    self._shelves[key] = replace(shelf, saved=shelf.generation)
+                    self._shelves[key] = replace(shelf, saved=shelf.generation, changed=0)
 
     def _books(self, tenant: str, rows: Rows) -> Iterable[Book]:
         for account in rows.accounts:
@@ -255,8 +263,11 @@ class Publisher:
         found: tuple[Book, ...] | None = await self._run_off_thread(revised_books, context, books, news)
         if found is None:
             return None
-        pairs = zip(held, found, strict=True)
-        return [replace(shelf, generation=account.generation, book=book) for shelf, book in pairs]
+        pairs, changed = zip(held, found, strict=True), len(news.stored) + len(news.gone)
+        return [
+            replace(shelf, generation=account.generation, book=book, changed=shelf.changed + changed)
+            for shelf, book in pairs
+        ]
 
     async def _built_apart(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf] | None:
         """The books built by a process, where they are large; None: it could not."""

@@ -209,6 +209,18 @@ def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
     assert "build" not in site.start()
 
 
+def test_an_image_is_written_anew_before_too_much_has_changed(site: Site) -> None:
+    """So much that the next start would rather build the book."""
+    saved = []
+    for at in range(3):
+        for one in range(33):
+            site.stage.world.add_person(ALICE, person(f"Neu {at} {one}"))
+        site.stage.sync()
+        saved.append(site.refresh().count("save"))
+    assert saved == [0, 2, 0]
+    assert "build" not in site.start()
+
+
 def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     """The book is built of the stored contacts, and written down."""
     account = site.stage.account(ALICE)
