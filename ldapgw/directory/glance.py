@@ -7,9 +7,10 @@ in one go, where books and labels themselves are found, and where callers' names
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import compress, groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from ldapgw.directory import order
@@ -22,6 +23,10 @@ from ldapgw.directory.walk import Found, persons
 
 # Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
 _LOOKS = 128
+
+
+# Where an entry stands in the order, on which shelf, and at which position.
+_Row = tuple[str, int, int]
 
 
 class Seen(NamedTuple):
@@ -99,22 +104,38 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     busy = [one for one in looked if one[1] or one[2]]
     if len(busy) == 1 and not region.mixed:
         return _seen(*busy[0], limit)
-    found: list[Found] = []
-    certain = LAST  # the name before which nothing is unseen
+    found: list[_Row] = []
+    certain = LAST  # the order up to which nothing is unseen
     for at, (shelf, positions, unseen) in enumerate(looked):
         entries = shelf.entries
-        found += [Found(entries[position].order, at, shelf, position, entries[position]) for position in positions]
+        found += [(entries[position].order, at, position) for position in positions]
         if unseen:
-            certain = min(certain, order.name_of(found[-1].order) if positions else "")
-    found.sort(key=attrgetter("order"))
-    own = region.own if region.mixed else None
-    chosen: list[Found] = []
-    for name, group in groupby(found, key=lambda one: order.name_of(one.order)):
-        if name >= certain or len(chosen) > limit:
-            break
-        chosen += persons((*group,), None, own)
-    more = len(chosen) > limit
-    if (certain != LAST and not more) or len(chosen) > _LOOKS:
+            certain = min(certain, found[-1][0] if positions else "")
+    found.sort()
+    if region.mixed:
+        # All of one name are looked at together.
+        names = [one[0].partition(order.END)[0] for one in found]
+        found = found[: bisect_left(names, order.name_of(certain))]
+        if len(set(names)) < len(names):
+            found = _each_once(found, region, limit)
+    else:
+        found = found[: bisect_right(found, certain, key=itemgetter(0))]
+    more = len(found) > limit
+    if (certain != LAST and not more) or min(len(found), limit) > _LOOKS:
         return None
-    rows = groupby(chosen[:limit], key=attrgetter("at"))
-    return Seen([(region.shelves[at], [one.position for one in row]) for at, row in rows], more)
+    rows = groupby(found[:limit], key=itemgetter(1))
+    return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more)
+
+
+def _each_once(found: Iterable[_Row], region: Region, limit: int) -> list[_Row]:
+    """Without those of a person who is there before, as far as they are wanted."""
+    chosen: list[_Row] = []
+    for _, group in groupby(found, key=lambda one: order.name_of(one[0])):
+        if len(chosen) > limit:
+            break
+        shelves = region.shelves
+        same = [
+            Found(stands, at, shelves[at], position, shelves[at].entries[position]) for stands, at, position in group
+        ]
+        chosen += [(one.order, one.at, one.position) for one in persons(same, None, region.own)]
+    return chosen

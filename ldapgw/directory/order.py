@@ -14,6 +14,9 @@ from typing import Final
 
 from ldapgw.directory import fold
 
+# Ends the name in an order.
+END: Final = "\0"
+
 LONGEST_NAME: Final = 96
 # A sign may take four octets, and nobody sorts by the case of the 25th.
 _LONGEST_WRITING: Final = 24
@@ -44,7 +47,7 @@ def of_branch(name: str, identity: str, above: str = "") -> str:
 
 def name_of(order: str) -> str:
     """The folded name of a contact's order, as far as it goes."""
-    return order.partition("\0")[0]
+    return order.partition(END)[0]
 
 
 def _order(name: str, identity: str, longest: int, longest_writing: int) -> str:

@@ -24,12 +24,14 @@ class Server:
 
     :ivar target: where it is, and a login.
     :ivar started: seconds from the start of its process to its first right answer.
+    :ivar helpers: MiB that the largest process held which it has started until then.
     """
 
     name: str
     target: Target
     pid: int
     started: float
+    helpers: float = 0.0
 
     @property
     def resident(self) -> float:
@@ -47,9 +49,7 @@ class Server:
     @property
     def most_resident(self) -> float:
         """MiB of memory that it has ever held."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        [kibibytes] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-        return int(kibibytes) / (1 << 10)
+        return _most_resident(self.pid)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def running(
     :param patience: seconds that it has for its start.
     :param place: where Python finds its modules first.
     """
-    begun = time.monotonic()
+    begun, helpers = time.monotonic(), 0.0
     with (folder / "log").open("wb") as log:
         # A session of its own: what Ctrl-C ends is us, and we end the server.
         process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True)
@@ -77,11 +77,32 @@ def running(
         while not _is_ready(answers, target):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < begun + patience, f"{name} is not ready: {(folder / 'log').read_text()}"
+            helpers = max(helpers, *map(_most_resident, _children(process.pid)), 0.0)
             time.sleep(0.02)
-        yield Server(name, target, process.pid, time.monotonic() - begun)
+        yield Server(name, target, process.pid, time.monotonic() - begun, helpers)
         assert process.poll() is None, (folder / "log").read_text()
     finally:
         _end(process)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
+    except OSError:
+        return []
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split()
+
+
+def _most_resident(pid: int) -> float:
+    """MiB of memory that a process has ever held; 0 for one that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / (1 << 10)
 
 
 def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:

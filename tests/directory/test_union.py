@@ -8,12 +8,19 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.book import Book, build_book, revise
-from ldapgw.directory.filters import Substrings
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.filters import Scope, Substrings
+from ldapgw.directory.glance import Glance
 from ldapgw.directory.matching import prepare
+from ldapgw.directory.scope import regions
 from ldapgw.directory.union import Joined, Union, shelves, unite
+from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.ldap.features import features
+from tests import work
 from tests.directory.phonebook import naming_context
 
 CONTEXT = naming_context()
+SYLLABLES = [first + second for first in "bdgklmnpst" for second in "aeiu"]
 
 
 def book(key: int, size: int, sharing: Sharing, *, per_number: bool = False) -> Book:
@@ -105,3 +112,31 @@ def test_a_change_of_a_joined_book() -> None:
         assert len(kept.shelf) == len(large.shelf) - 2
         before = after
     assert len(before.contacts) == 5
+
+
+def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
+    """Whom a phone's search by two letters finds in shared books, and how many functions it calls."""
+    directory = Directory(CONTEXT, tuple(books))
+    directory.unite(None)
+    dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
+    [region] = regions(dit, viewer, str(CONTEXT.base), Scope.WHOLE_SUBTREE)
+    glance, matcher = Glance(region), prepare(Substrings("cn", b"mu", (), None), CONTEXT)
+    seen = glance.look(matcher, 50)
+    assert seen is not None
+    found = [shelf.entries[position].attribute("cn") for shelf, positions in seen.rows for position in positions]
+    return found, work.calls(lambda: glance.look(matcher, 50))
+
+
+def test_hundreds_of_books_cost_what_one_does() -> None:
+    """A search by a name's beginning, with the same people: what is returned counts, not how many books there are."""
+    people = [Contact(f"c{at}", name=f"{SYLLABLES[at % 40]}{SYLLABLES[at // 40]} {at}") for at in range(1600)]
+    one = [build_book(CONTEXT, "all", "all", Sharing.SHARED, people, {}, per_number=False)]
+    many = [
+        build_book(CONTEXT, str(at), f"u{at}", Sharing.SHARED, people[at : at + 2], {}, per_number=False)
+        for at in range(0, 1600, 2)
+    ]
+    looked = [found_and_called(books) for books in (one, many)]
+    (first, alone), (second, together) = looked
+    assert first == second
+    assert len(first) == 40
+    assert together <= 2 * alone

@@ -75,7 +75,7 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
             pure = _home(setting, f"alone-{count}", alone(count))
             servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
         yield from compare(setting.plan, count, servers, _sample(count))
-        yield Figure(load, "from start to first answer", f"{ours.started:.1f} s")
+        yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
         if above is not None:
             yield from _memory(load, count, ours, above)
     if changing:
@@ -90,6 +90,8 @@ def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figur
     asked = f"≤ {goal:,.0f} MiB" if goal < inf else ""
     text = f"{own:,.0f} MiB, with it {ours.resident:,.0f}"
     yield Figure(load, "memory above the empty process", text, asked, met=own <= goal)
+    if ours.helpers:
+        yield Figure(load, "memory of the process that builds the book", f"{ours.helpers:,.0f} MiB")
     if count >= MILLION:
         most = ours.most_resident
         yield Figure(load, "memory, most ever", f"{most:,.0f} MiB", f"≤ {MILLION_GOAL:,} MiB", met=most <= MILLION_GOAL)

@@ -75,7 +75,7 @@ def test_all_of_it_runs(tmp_path):
         rounds = [each for one in found[part] for measured in one["servers"].values() for each in measured]
         assert [each for each in rounds if each["errors"] or not each["searches"]] == []
     assert [(one["load"], one["what"]) for one in found["figures"]] == [
-        ("300 contacts", "from start to first answer"),
+        ("300 contacts", "first start, which builds the book"),
         ("300 contacts", "memory above the empty process"),
         ("100 of 300 change", "in effect"),
         ("100 of 300 change", "longest reactor turn"),

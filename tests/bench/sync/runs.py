@@ -187,11 +187,12 @@ def starts(folder: Path, scale: Scale) -> Iterator[Figure]:
     say(f"{load}: preparing")
     seed(home / "state", alone(scale.stored), time.time())  # noqa: TID251  the bench is an entry point
     found, most = [], 0.0
-    for _ in range(_STARTS):
+    for _ in range(1 + _STARTS):
         say(load)
         with gateway(home, knows(scale.stored - 1)) as ours:
             found.append(ours.started)
             most = max(most, ours.most_resident)
+    yield Figure(f"first {load}", "until the first right answer", f"{found.pop(0):.1f} s, the book is built")
     best = min(found)
     text = f"{best:.1f} s ({', '.join(f'{one:.1f}' for one in found)})"
     yield Figure(load, "until the first right answer", text, f"≤ {START_GOAL:g} s", met=best <= START_GOAL)
