@@ -53,6 +53,7 @@ _LAST: Final = "\U0010ffff"
 
 # Keys that are spelt out for an index: there are up to five signs on each.
 _SPELT: Final = 3
+_KEY: Final = re.compile(r"\[[^]]*\]|\d")
 
 # Attributes that a person dials with the keypad's letters.
 _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
@@ -302,12 +303,13 @@ def _anywhere(part: Part) -> Needle:
 
 
 def _spelt(pattern: str) -> tuple[Clue, ...]:
-    """What a pattern of keypad letters can begin with: all that its first keys can mean, unless one is a blank."""
-    before, *keys = pattern.split("[", _SPELT + 1)
-    keys = [key.partition("]")[0] for key in keys[:_SPELT]]
-    if not keys or any(" " in key for key in keys) or "1" in pattern:
-        return ()
-    return (tuple(before + "".join(letters) for letters in itertools.product(*keys)),)
+    """What a pattern of keypad letters can begin with: all that its first keys can mean, a blank among them."""
+    before = pattern[: len(pattern) - len(pattern.lstrip("\n "))]
+    keys = [key.strip("[]") for key in _KEY.findall(pattern)[:_SPELT]]
+    strings = [before + "".join(letters) for letters in itertools.product(*keys)]
+    # Two blanks in a row are a text without letters, and then nothing follows them.
+    possible = [one for one in strings if "  " not in one or not one.strip(" \n")]
+    return (tuple(possible),) if all(map(str.strip, possible)) else ()
 
 
 def _holds(line: str, parts: Iterable[Part]) -> bool:

@@ -54,3 +54,23 @@ def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int
     else:
         assert [shelf.entries[position] for shelf, positions in seen.rows for position in positions] == walked
         assert seen.more is more
+
+
+@pytest.mark.parametrize("limit", [2, 50])
+def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
+    """The one in the viewer's own book; no further than the limit asks for."""
+    own = [Contact("a", name="Aa 0"), Contact("b", name="Aa 1"), Contact("c0", name="Anna 000")]
+    shared = [Contact(f"c{at}", name=f"Anna {at:03}") for at in range(9)]
+    books = [
+        build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, own, {}, per_number=False),
+        build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),
+    ]
+    directory = Directory(CONTEXT, tuple(books))
+    directory.unite(None)
+    dit = Dit((directory,), features(tls=False))
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(Substrings("cn", b"a", (), None), CONTEXT), limit)
+    assert seen is not None
+    found = [shelf.entries[position].attribute("cn")[0] for shelf, positions in seen.rows for position in positions]
+    assert found == [b"Aa 0", b"Aa 1", b"Anna 000", *(b"Anna %03d" % at for at in range(1, 9))][:limit]
+    assert seen.more is (limit < 11)

@@ -146,6 +146,8 @@ BOOK = shelf(
         ("(cn=*ll*)", 5),
         ("(cn=*ll-*)", 5),
         ("(cn=685*)", 3),
+        ("(cn=105*)", 1),
+        ("(cn=608*)", 3),
         ("(&(objectClass=inetOrgPerson)(sn=mü*))", 3),
         ("(|(telephoneNumber=0301234567)(mobile=0301234567)(homePhone=0301234567))", 9),
         ("(telephoneNumber=+44*)", 2),
