@@ -160,7 +160,7 @@ def test_a_gateway_that_is_told_to_end_in_a_large_sync(tmp_path: Path) -> None:
     try:
         with site.running():
             subprocess.run([sys.executable, "-m", "tests.faults.consent", site.page, ALICE], cwd=ROOT, check=True)
-        for moment in range(5):
+        for moment in range(4):
             with site.running(name=f"gateway-{moment}") as gateway:
                 until = reactor.seconds() + 2 * moment
                 wait_until(lambda until=until: reactor.seconds() > until, "the moment comes")

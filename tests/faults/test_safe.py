@@ -79,7 +79,7 @@ def test_a_new_key_while_tokens_are_renewed(office: Office) -> None:
 @pytest.mark.long
 def test_many_new_keys_while_tokens_are_renewed(office: Office) -> None:
     """The same, more often."""
-    rotate(office, 10)
+    rotate(office, 6)
 
 
 def back_and_forth(office: Office, times: int) -> None:
@@ -110,7 +110,7 @@ def test_backups_and_their_way_back(office: Office) -> None:
 @pytest.mark.long
 def test_many_backups_and_their_way_back(office: Office) -> None:
     """The same, more often."""
-    back_and_forth(office, 8)
+    back_and_forth(office, 5)
 
 
 def test_a_restored_backup_is_served_within_two_seconds(office: Office, tmp_path: Path) -> None:
