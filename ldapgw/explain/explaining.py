@@ -11,13 +11,13 @@ from ldapgw.directory import fold
 from ldapgw.directory.book import Book
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.notation import written
 from ldapgw.directory.schema import Family
 from ldapgw.explain.explanation import BookState, Explanation, Match, NumberForm, Reading, SearchedBook
 from ldapgw.explain.found_by import found_by
 from ldapgw.explain.holding import holding
 from ldapgw.explain.leaf import Leaf, forms_of, leaves
 from ldapgw.explain.misses import Searcher
-from ldapgw.explain.notation import text_of
 from ldapgw.explain.notes import notes
 from ldapgw.explain.one_book import book_of, name_of
 from ldapgw.explain.query import Query
@@ -58,7 +58,7 @@ def explain(
     nearest = nsmallest(MOST_MISSES, misses)
     return Explanation(
         query=query,
-        filter=text_of(query.filter),
+        filter=written(query.filter),
         base=base,
         lenient=context.lenient,
         forms=tuple(dict.fromkeys(form for leaf in wanted for form in forms_of(leaf, context))),

@@ -11,10 +11,10 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Approximate, Equality, GreaterOrEqual, LessOrEqual, Present, Substrings
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.needle import Test
+from ldapgw.directory.notation import written
 from ldapgw.directory.schema import AttributeType, Family
 from ldapgw.explain.explanation import Held
 from ldapgw.explain.leaf import Leaf, each_value, forms_of, test_of
-from ldapgw.explain.notation import text_of
 from ldapgw.explain.reason import How
 
 
@@ -29,7 +29,7 @@ def holding(entry: Entry, leaves: Iterable[Leaf], context: NamingContext) -> tup
 
 
 def _held(entry: Entry, leaf: Leaf, kind: AttributeType, context: NamingContext) -> Held | None:
-    term = text_of(leaf.term)
+    term = written(leaf.term)
     if isinstance(leaf.term, Present):
         return Held(kind.name, "", term, How.PRESENT) if entry.haystack(kind) is not None else None
     test = test_of(leaf, kind, context)

@@ -11,11 +11,11 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import And, Equality, Filter
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.needle import Test
+from ldapgw.directory.notation import written
 from ldapgw.directory.schema import AttributeType, Family, attribute_type
 from ldapgw.explain.difference import Difference, Differs, difference
 from ldapgw.explain.leaf import leaves, lenient, numbers_of, searchable, test_of
 from ldapgw.explain.near import NAMES, NUMBERS, TEXTS, numbers_asked, texts_asked
-from ldapgw.explain.notation import text_of
 from ldapgw.explain.reason import Reason
 from ldapgw.explain.wording import Said, Words
 from ldapgw.words import Phrase, marked
@@ -88,7 +88,7 @@ class Judge:
         """What is in the way of an entry that does not match; None: it does not come near."""
         literal = ((kind.name, entry.haystack(kind), test) for kind, test in self._literal)
         if any(sought is not None and test(sought) for _, sought, test in literal):
-            terms = ", ".join(dict.fromkeys(map(text_of, self._blamed(self._sought, entry))))
+            terms = ", ".join(dict.fromkeys(map(written, self._blamed(self._sought, entry))))
             return Finding(Reason.FILTER_TERM, {"terms": terms})
         return self._by_letter(entry) or self._by_number(entry) or self._by_words(entry)
 

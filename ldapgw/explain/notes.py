@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from ldapgw import number
 from ldapgw.directory.filters import Approximate, Equality, Extensible
 from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.notation import written
 from ldapgw.directory.schema import Family
 from ldapgw.explain.explanation import BookState, Note
 from ldapgw.explain.leaf import Leaf
-from ldapgw.explain.notation import text_of
 from ldapgw.words import Phrase, marked
 
 _UNKNOWN = marked("%(term)s is never true: no entry here has that attribute.")
@@ -45,7 +45,7 @@ def notes(leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookS
 
 
 def _of_leaf(leaf: Leaf, context: NamingContext) -> Iterator[Note]:
-    term = text_of(leaf.term)
+    term = written(leaf.term)
     if leaf.kind is None and not isinstance(leaf.term, Extensible):
         yield Note("unknown_attribute", Phrase(_UNKNOWN, {"term": term}))
     if leaf.family is not Family.NUMBER or not context.lenient or not isinstance(leaf.term, Equality | Approximate):

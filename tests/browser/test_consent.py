@@ -58,6 +58,7 @@ def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     here.press("Connect Google contacts")
     here.consent(here.page, BOB)
     here.waits_for("Connected")
+    assert len(here.context.pages) == 1
 
 
 def test_signing_in(window: OpenWindow) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.directory.filters import Filter, Present
+from ldapgw.directory.notation import written
 from ldapgw.errors import UserError
-from ldapgw.explain.notation import text_of
 from ldapgw.explain.query import Kind, is_number, read_query
 from ldapgw.ldap.fence import read_filter
 
@@ -31,7 +31,7 @@ def never(_text: str) -> Filter:
 def test_what_is_typed_becomes_what_phones_send(asked: str, kind: Kind, sent: str) -> None:
     """The filters that ``phones add`` prints; octets reach the search as they were typed."""
     query = read_query(asked, never)
-    assert (query.kind, text_of(query.filter)) == (kind, sent)
+    assert (query.kind, written(query.filter)) == (kind, sent)
     assert asked not in repr(query) or not asked
 
 

@@ -101,7 +101,8 @@ def test_the_picture():
 
 def test_a_picture_of_nothing_is_one():
     """Without slapd there are no ratios to show."""
-    Tree.fromstring(plot([Comparison(10, WORKLOADS["list"], {"ldapgw": (FAST,)})]))
+    picture = Tree.fromstring(plot([Comparison(10, WORKLOADS["list"], {"ldapgw": (FAST,)})]))
+    assert picture.tag.endswith("svg")
 
 
 def test_results_go_between_the_comments():
