@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,14 @@ class Site:
         database = Database(f"sqlite:///{self.path}")
         database.open()
         return database
+
+    def copied(self, folder: Path) -> Site:
+        """The same elsewhere; this one has to be closed."""
+        shutil.copytree(self.path.parent, folder)
+        copied = copy.copy(self)
+        copied.path, copied.key_file = folder / self.path.name, folder / self.key_file.name
+        copied.vault, copied.database = Vault.open(copied.key_file, create=False), copied.opened()
+        return copied
 
     def _connect(self, connection, sub):
         grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
@@ -104,12 +114,13 @@ def test_a_secret_that_does_not_fit_stops_it(site: Site) -> None:
 
 def test_a_killed_rotation_loses_nothing(tmp_path: Path) -> None:
     """At whichever step; a gateway goes on with what it finds, and the next rotation leaves one key."""
+    (tmp_path / "first").mkdir()
+    first = Site(tmp_path / "first")
+    first.database.close()
     step, dead = 0, True
     while dead:
         step += 1
-        folder = tmp_path / str(step)
-        folder.mkdir()
-        site = Site(folder)
+        site = first.copied(tmp_path / str(step))
         kill = Kill(step)
         kill.watch_database(site.database.engine)
         with pytest.MonkeyPatch.context() as patch:
