@@ -121,7 +121,7 @@ def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: 
     return [
         f"{account.contacts} contacts with {account.numbers} numbers are there.",
         "",
-        f"Page:         {page}",
+        f"Page:         {page}  (sign in as {ALICE}, an administrator)",
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",
@@ -172,6 +172,7 @@ def _config(folder: Path, ports: Ports) -> Config:
                 "base_dn": "dc=acme,dc=example",
                 "client_id": CLIENT_ID,
                 "client_secret": CLIENT_SECRET,
+                "admins": [ALICE],
                 "allowed_users": ["*"],
                 "sources": ["contacts", "other_contacts", "directory"],
             }

@@ -126,6 +126,10 @@ def test_demo(tmp_path: Path) -> None:
     with program("demo", "--state", str(folder)) as process:
         lines = read_until(process, "Ctrl-C ends it.")
         assert any(line.startswith("ldapsearch ") for line in lines)
+        assert any(
+            line.startswith("Page: ") and line.endswith("(sign in as alice@acme.example, an administrator)")
+            for line in lines
+        )
         code, err = ended(process, signal.SIGTERM)
     assert (code, "Traceback" in err) == (0, False)
     assert not folder.exists()
