@@ -208,3 +208,9 @@ def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
     place = prepare(read_filter(f"(&{text}(cn=anna x*))"), naming_context()).place
     assert len(CROWD.find(place)) < 200
     assert work.peak(lambda: CROWD.find(place)) < 10_000
+
+
+def test_a_long_word_is_looked_up_as_a_short_one_is() -> None:
+    """A few pieces of it are enough to leave few entries."""
+    short, long = (prepare(read_filter(f"(cn=*{part * 'abcdefghijkl'}*)"), naming_context()).place for part in (1, 80))
+    assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))
