@@ -10,7 +10,7 @@ is a hint: whoever asks holds each entry against the filter itself.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,17 @@ from zlib import crc32
 
 from ldapgw.directory.frames import Reader, Writer
 
+# Where positions stand side by side in an index: in what, from where on and before where, and whether they ascend, each
+# there once.  To take them out costs what they are; this costs nothing.
+Row = tuple[Sequence[int], int, int, bool]
+
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
 
 _POSITION = (1 << 32) - 1
+
+# As many entries as most keys have.
+_FEW = 3
 
 # Terms that are written down in one piece.
 _CHUNK = 10_000
@@ -83,27 +90,32 @@ class Index:
         offsets, positions, keys = (source.numbers(code) for code in "IIQ")
         return cls(count, everywhere, terms, offsets, positions, keys)
 
-    def exactly(self, term: str) -> Sequence[int]:
-        """The positions of a term, ascending."""
-        if term in self.everywhere:
-            return range(self.count)
-        at = bisect_left(self._terms, term)
-        if at == len(self._terms) or self._terms[at] != term:
-            return ()
-        return self._positions[self._offsets[at] : self._offsets[at + 1]]
+    def exactly(self, term: str) -> Row:
+        """Where the positions of a term stand."""
+        terms = self._terms
+        at = bisect_left(terms, term)
+        if at == len(terms) or terms[at] != term:
+            return range(self.count), 0, self.count if term in self.everywhere else 0, True
+        return self._positions, self._offsets[at], self._offsets[at + 1], True
 
-    def between(self, low: str, high: str) -> Sequence[int]:
-        """The positions of all terms from one on and before another: as they come, some of them twice."""
+    def between(self, low: str, high: str) -> Row:
+        """Where the positions of all terms stand from one on and before another."""
         if any(low <= term < high for term in self.everywhere):
-            return range(self.count)
-        start, end = bisect_left(self._terms, low), bisect_left(self._terms, high)
-        return self._positions[self._offsets[start] : self._offsets[end]] if start < end else ()
+            return range(self.count), 0, self.count, True
+        start = bisect_left(self._terms, low)
+        end = bisect_left(self._terms, high, start)
+        return self._positions, self._offsets[start], self._offsets[end], end - start == 1
 
-    def keyed(self, key: str) -> Sequence[int]:
-        """The positions of a key, ascending; once in four thousand million times one that does not have it."""
-        low = crc32(key.encode()) << 32
-        at, found = bisect_left(self._keys, low), []
-        while at < len(self._keys) and self._keys[at] <= low | _POSITION:
-            found.append(self._keys[at] & _POSITION)
-            at += 1
-        return found
+    def keyed(self, key: str) -> Row:
+        """Where the positions of a key stand; once in four thousand million times one that does not have it."""
+        keys, low = self._keys, crc32(key.encode()) << 32
+        start = bisect_left(keys, low)
+        end = bisect_right(keys, low | _POSITION, start, min(start + _FEW, len(keys)))
+        if end == start + _FEW:
+            end = bisect_right(keys, low | _POSITION, end)
+        return keys, start, end, True
+
+    def taken(self, row: Row) -> Sequence[int]:
+        """The positions of a row."""
+        held, start, end, _ = row
+        return [key & _POSITION for key in held[start:end]] if held is self._keys else held[start:end]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Where in an index to look for what a filter asks: a tree of places, worked out once a search.
 
-Of the terms of an AND the one with the fewest entries is enough; those of an OR are merged; NOT, and what no index
-helps, may hold for any entry.  A place has every entry that its filter can be true for, and may have others.
+Of the terms of an AND the one with the fewest entries is enough, and nothing but these is taken out of the index; those
+of an OR are merged; NOT, and what no index helps, may hold for any entry.  A place has every entry that its filter can
+be true for, and may have others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.index import LAST, Index
+from ldapgw.directory.index import LAST, Index, Row
 
 _ORDER = attrgetter("order")
 
@@ -121,46 +122,72 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
 
     :param entries: those that the index is of.
     """
-    positions, tidy = _find(place, index, entries)
-    if positions is None or tidy:
-        return positions
-    return sorted(set(positions)) if len(positions) <= min(index.count // _WORTH, _SORTED) else None
+    if isinstance(place, str):
+        held, start, end, _ = index.exactly(place)
+        return held[start:end]
+    if isinstance(place, Key):
+        return index.taken(index.keyed(place.key))
+    rows = _rows(place, index, entries)
+    if rows is None:
+        return None
+    if len(rows) == 1 and rows[0][-1]:
+        return index.taken(rows[0])
+    if _count(rows) > min(index.count // _WORTH, _SORTED):
+        return None
+    return sorted(set(chain.from_iterable([index.taken(row) for row in rows])))
 
 
-def _find(place: Place, index: Index, entries: Sequence[Entry]) -> tuple[Sequence[int] | None, bool]:
-    """The positions, and whether they ascend, each there once."""
+def _rows(place: Place, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
+    """Where the positions stand; None: anywhere.
+
+    Nothing is taken out: what an AND has no need of costs a look, however much it is.
+    """
+    if isinstance(place, Each):
+        return _fewest(place, index, entries)
+    if isinstance(place, Either):
+        return _together(place, index, entries)
+    return None if place is None else [_row(place, index, entries)]
+
+
+def _row(place: str | Span | Key | Between | Named, index: Index, entries: Sequence[Entry]) -> Row:
     match place:
-        case None:
-            return None, False
         case str():
-            return index.exactly(place), True
+            return index.exactly(place)
         case Key(key):
-            return index.keyed(key), True
+            return index.keyed(key)
         case Span(low, high):
-            return index.between(low, high), False
+            return index.between(low, high)
         case Between(attribute, low, high):
-            return index.between(attribute + low, attribute + high + LAST), False
-        case Named(low, high):
-            start = bisect_left(entries, low, key=_ORDER)
-            return range(start, max(start, bisect_left(entries, high + LAST, key=_ORDER))), True
-        case Each(places):
-            return _fewest(_find(one, index, entries) for one in places)
-    return _together([_find(one, index, entries) for one in place.places])
+            return index.between(attribute + low, attribute + high + LAST)
+    start = bisect_left(entries, place.low, key=_ORDER)
+    end = bisect_left(entries, place.high + LAST, key=_ORDER)
+    return range(index.count), start, max(start, end), True
 
 
-def _fewest(found: Iterable[tuple[Sequence[int] | None, bool]]) -> tuple[Sequence[int] | None, bool]:
-    """The shortest row."""
-    best: tuple[Sequence[int] | None, bool] = (None, False)
-    for positions, tidy in found:
-        if positions is not None and (best[0] is None or len(positions) < len(best[0])):
-            best = positions, tidy
+def _fewest(places: Each, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
+    """Those of the place that has the fewest positions."""
+    best: list[Row] | None = None
+    least = 0
+    for place in places.places:
+        rows = _rows(place, index, entries)
+        if rows is not None:
+            count = _count(rows)
+            if best is None or count < least:
+                best, least = rows, count
     return best
 
 
-def _together(found: Sequence[tuple[Sequence[int] | None, bool]]) -> tuple[Sequence[int] | None, bool]:
-    """All rows in one; a row by itself stays as it is."""
-    rows = [(positions, tidy) for positions, tidy in found if positions is None or positions]
-    if len(rows) == 1:
-        return rows[0]
-    held = [positions for positions, _ in rows if positions is not None]
-    return (None, False) if len(held) < len(rows) else (list(chain.from_iterable(held)), not held)
+def _together(places: Either, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
+    """Those of all places that have any."""
+    every: list[Row] = []
+    for place in places.places:
+        rows = [index.exactly(place)] if isinstance(place, str) else _rows(place, index, entries)
+        if rows is None:
+            return None
+        every += rows
+    return [row for row in every if row[1] < row[2]]
+
+
+def _count(rows: Sequence[Row]) -> int:
+    """How many positions they have; those that are there twice are counted twice."""
+    return sum([end - start for _, start, end, _ in rows])

@@ -37,6 +37,8 @@ _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 # Letters of a beginning that have a term of their own.
 _SHORT = 3
 _PIECE = 3
+# Pieces of a word that are looked up: with more of them hardly fewer entries are left.
+_PIECES = 8
 # Digits of the beginning of a number that tell it from others.
 _BEGINNING = 6
 
@@ -177,7 +179,7 @@ def _pieces(group: str, letters: str) -> Place:
         return None
     if len(letters) < _PIECE:
         return Span(group + letters, group + letters + LAST)
-    return plan.each([group + letters[at : at + _PIECE] for at in range(len(letters) - _PIECE + 1)])
+    return plan.each([group + letters[at : at + _PIECE] for at in range(min(_PIECES, len(letters) - _PIECE + 1))])
 
 
 def _digits(string: str) -> Place:

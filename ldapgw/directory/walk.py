@@ -21,7 +21,6 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, SearchRequest
 from ldapgw.directory.matching import Matcher, always, numbers_named, prepare, weight
 from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.plan import Place
 from ldapgw.directory.scope import Region, regions
 from ldapgw.directory.selection import Selection
 from ldapgw.directory.shelf import Shelf
@@ -207,7 +206,11 @@ def _runs(
     area: Area, shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None
 ) -> Iterator[Batch | None]:
     """The matching entries of several shelves in one order: of each shelf as many as come before another's next."""
-    rows = [(shelf, shelf.find(matcher.place, behind=behind)) for shelf in shelves]
+    rows = []
+    for shelf in shelves:
+        rows.append((shelf, shelf.find(matcher.place, behind=behind)))
+        if shelf.index:
+            yield None
     heads = [(shelf.entries[row[0]].order, at, 0) for at, (shelf, row) in enumerate(rows) if row]
     heapq.heapify(heads)
     looked = 0
@@ -237,7 +240,11 @@ def _merge(
     """The matching entries of several shelves in one order."""
     # All of one name are looked at together: which of them counts must not depend on where a page began.
     first = None if behind is None else f"{order.name_of(behind)}\0"
-    streams = (_numbered(at, shelf, matcher.place, first) for at, shelf in enumerate(shelves))
+    streams = []
+    for at, shelf in enumerate(shelves):
+        streams.append(_numbered(at, shelf, shelf.find(matcher.place, first)))
+        if shelf.index:
+            yield None
     holds = matcher.holds
     group: list[Found] = []
     name = None
@@ -253,10 +260,10 @@ def _merge(
     yield from persons(group, behind, own)
 
 
-def _numbered(at: int, shelf: Shelf, place: Place, first: str | None) -> Iterator[Found]:
-    """A shelf's entries from an order on."""
+def _numbered(at: int, shelf: Shelf, positions: Iterable[int]) -> Iterator[Found]:
+    """A shelf's entries at some positions."""
     entries = shelf.entries
-    for position in shelf.find(place, first):
+    for position in positions:
         entry = entries[position]
         yield Found(entry.order, at, shelf, position, entry)
 

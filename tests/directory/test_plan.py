@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,7 @@ from ldapgw.directory.matching import prepare
 from ldapgw.directory.origin import Place
 from ldapgw.directory.shelf import Shelf
 from ldapgw.number import parse
+from tests import work
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import naming_context
 
@@ -184,3 +186,31 @@ def test_a_key_may_be_that_of_another() -> None:
     found = on.of_uid("plumless")
     assert found is not None
     assert found.attribute("cn") == (b"Ada",)
+
+
+CROWD = shelf(
+    [contact(at, f"{NAMES[at % len(NAMES)]} {chr(97 + at % 26)}x", [NUMBERS[0]], "", mail=False) for at in range(1500)],
+    lenient=True,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"(|{''.join(f'(cn={letter}*)' for letter in four)})" for four in combinations("abjmorxy", 4)),
+        "(telephoneNumber=0301234567)" * 50,
+        "".join(f"(cn>={letter})(cn<=z)(|(sn>={letter})(o=*))" for letter in "abcdefgh"),
+    ],
+    ids=["70 ORs of beginnings", "a number that all have", "ranges"],
+)
+def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
+    """Of many large parts one is enough; the others are counted and stay in the index."""
+    place = prepare(read_filter(f"(&{text}(cn=anna x*))"), naming_context()).place
+    assert len(CROWD.find(place)) < 200
+    assert work.peak(lambda: CROWD.find(place)) < 10_000
+
+
+def test_a_long_word_is_looked_up_as_a_short_one_is() -> None:
+    """A few pieces of it are enough to leave few entries."""
+    short, long = (prepare(read_filter(f"(cn=*{part * 'abcdefghijkl'}*)"), naming_context()).place for part in (1, 80))
+    assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))
