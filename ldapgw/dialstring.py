@@ -32,8 +32,15 @@ _SCHEME = re.compile(r"<?(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT = "phone-context="
 # "*31#0301234567": a service code (hide my number) in front of the number itself.
 _SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
-# Words for an extension that `phonenumbers` does not know.
-_EXTENSION = re.compile(r"(?<![^\W\d_])(?:durchwahl|dw|nebenstelle|nst|poste)[ .:]{0,3}(?=\d)", re.IGNORECASE)
+# Words for an extension; `phonenumbers` knows some of them, but not how long they are.
+_EXTENSION_WORDS = (
+    *("extension", "extensión", "extn", "ext", "xtn", "anexo", "int", "interno", "interne", "poste"),
+    *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
+    *("wewnętrzny", "wewn", "wew", "linka", "klapka", "доб", "добавочный"),
+)
+_EXTENSION = re.compile(
+    r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join(_EXTENSION_WORDS) + r")[ .:]{0,3}(?=\d)", re.IGNORECASE
+)
 # A word behind a blank or in brackets, with a small letter: one that is spelt on the keys has capitals or a hyphen.
 _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 _BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
@@ -86,7 +93,11 @@ def unwrapped(text: str) -> str:
 
 def bare(text: str) -> str:
     """An unwrapped text without service code and remark, its extension announced as `phonenumbers` knows it."""
-    return _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", text, count=1))
+    text = _SERVICE_CODE.sub("", text, count=1)
+    number = _DIALLED.search(text)
+    # In front of all digits it is a remark.
+    start = number.start() if number else len(text)
+    return text[:start] + _EXTENSION.sub("ext. ", text[start:])
 
 
 def is_spelt(text: str) -> bool:

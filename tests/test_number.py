@@ -79,6 +79,29 @@ def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits:
     assert read == Number(dialstring.clean(typed), e164, national, digits, extension)
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("ext", "ext.", "Ext:", "extn", "extension", "Extension", "EXTENSION", "extensión", "extensio\u0301n", "x"),
+        *("anexo", "int", "int.", "Int. ", "interno", "tel. int.", "poste", "Durchwahl", "Durchw.", "DW", "-DW", "DW:"),
+        *("Nebenstelle", "Nst.", "Apparat", "App.", "Klappe", "Kl.", "toestel", "wew.", "linka", "доб", "доб."),
+        *("xtn", "#", "~", ",,"),
+    ],
+)
+def test_words_for_an_extension_are_not_dialled(word: str) -> None:
+    """What is dialled ends before the word: behind internal, local and public numbers, with blanks and without."""
+    typed = [f"{one} {word} 7" for one in ("204", "5550123", "030 1234567", "+49 30 1234567")]
+    read = [number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
+
+    assert [(one.e164, one.digits, one.extension) for one in read if one] == [
+        ("", "204", "7"),
+        ("", "5550123", "7"),
+        ("+49301234567", "0301234567", "7"),
+        ("+49301234567", "49301234567", "7"),
+        ("+49301234567", "0301234567", "12"),
+    ]
+
+
 @pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
 def test_texts_without_a_number_are_none(typed: str) -> None:
     """What holds no digit to dial, or is far too long, is no number."""
