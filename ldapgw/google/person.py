@@ -23,6 +23,10 @@ from ldapgw.google.text import clean, lines
 Item = Mapping[str, Any]
 Value = TypeVar("Value", bound=Hashable)
 
+# The version of what is made of a person, its telephone numbers among it: another one means a full sync of everybody,
+# which reads all persons anew (0005).  To be counted up with each change of that.
+READING = 2
+
 # Google itself lists at most 100 addresses and numbers of a person.
 MOST_VALUES = 100
 
