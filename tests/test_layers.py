@@ -35,7 +35,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"msgspec", "twisted"},
     ),
     "google": (
-        {"errors", "contact", "dialstring", "number", "__init__"},
+        {"errors", "contact", "dialstring", "number", "numberplan", "__init__"},
         {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
     ),
     "clients": ({"config", "errors", "google", "store"}, {"sqlalchemy", "twisted"}),
