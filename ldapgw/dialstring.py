@@ -27,8 +27,8 @@ _LETTER = re.compile("[A-Za-z]")
 _PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
 _PUNCTUATION = str.maketrans("", "", "() ./-")
 
-# RFC 3966, RFC 3261 19.1; "sip" in a caller's name-addr stands behind "<".
-_SCHEME = re.compile(r"<?(?:tel|sips?|callto):/*", re.IGNORECASE)
+# RFC 3966, RFC 3261 19.1.
+_SCHEME = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT = "phone-context="
 # "*31#0301234567": a service code (hide my number) in front of the number itself.
 _SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
@@ -78,6 +78,7 @@ def unwrapped(text: str) -> str:
 
     A local number gets the country or area in front that a ``phone-context`` gives it (RFC 3966 5.1.5).
     """
+    text = _addressed(text)
     match = _SCHEME.match(text)
     if match:
         text = unquote(text[match.end() :])
@@ -89,6 +90,15 @@ def unwrapped(text: str) -> str:
     if contexts and not is_international(number):
         number = contexts[0] + number
     return ";".join((number, *kept))
+
+
+def _addressed(text: str) -> str:
+    """What stands between "<" and ">", behind a caller's name, where it is a URI or the only digits (RFC 3261 25.1)."""
+    name, _, address = text.rpartition("<")
+    address = address.partition(">")[0].strip()
+    if _SCHEME.match(address) or (_DIALLED.search(address) and not _DIALLED.search(name)):
+        return address
+    return text
 
 
 def bare(text: str) -> str:
