@@ -56,6 +56,8 @@ def test_a_name_and_its_forms(desk: Sight) -> None:
         ("0 0171 2345678", [("001712345678", Reading.TYPED), ("+491712345678", Reading.WITHOUT_OUTSIDE_LINE)]),
         ("442079460123", [("+49442079460123", Reading.TYPED), ("+442079460123", Reading.WITH_PLUS)]),
         ("204", [("204", Reading.TYPED)]),
+        ("sip:0301234567@pbx.example", [("+49301234567", Reading.TYPED)]),
+        ("1-800-FLOWERS", [("+18003569377", Reading.TYPED)]),
     ],
 )
 def test_a_number_and_what_it_may_mean(desk: Sight, asked: str, numbers: list[tuple[str, Reading]]) -> None:

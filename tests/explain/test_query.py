@@ -50,7 +50,22 @@ def test_a_text_in_parentheses_is_a_filter() -> None:
         ("+49 (30) 1234567", True),
         ("204", True),
         ("*31#030123", True),
-        ("0800 FLOWERS", False),
+        ("0800 FLOWERS", True),
+        ("1-800-FLOWERS", True),
+        ("+49 30 1234567 x204", True),
+        ("030 1234567 Durchwahl 12", True),
+        ("sip:0301234567@pbx", True),
+        ("sip:204@pbx.example", True),
+        ("tel:+49301234567", True),
+        ('"Müller" <sip:0301234567@pbx.example>', True),
+        ("٠٣٠١٢٣٤٥٦٧", True),
+        ("sip:alice@pbx.example", False),
+        ("360Grad GmbH", False),
+        ("123abc@acme.example", False),
+        ("08/15 GmbH", False),
+        ("007 James Bond", False),
+        ("204 Empfang", False),
+        ("Hans 030 1234567", False),
         ("Müller", False),
         ("+", False),
         ("", False),
@@ -58,5 +73,5 @@ def test_a_text_in_parentheses_is_a_filter() -> None:
     ],
 )
 def test_is_number(wanted: str, expected: bool) -> None:
-    """Digits and what people write between them; letters make it a name."""
+    """Digits, what people write between them, and what telephone systems write around them; others are names."""
     assert is_number(wanted) is expected
