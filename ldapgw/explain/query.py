@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ldapgw import dialstring, number
-from ldapgw.directory.filters import Equality, Filter, Or, Substrings
+from ldapgw.directory.filters import And, Equality, Filter, Or, Substrings
 from ldapgw.numberplan import SHORTEST_PUBLIC
 
 # The attributes of the filters that ``phones add`` prints.
+_PERSON = Equality("objectClass", b"person")
 _NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
@@ -52,7 +53,8 @@ def read_query(asked: str, read_filter: Callable[[str], Filter]) -> Query:
     value = asked.encode("utf-8", "surrogateescape")
     if is_number(asked):
         return Query(asked, Kind.NUMBER, Or(tuple(Equality(attribute, value) for attribute in _NUMBERS)))
-    return Query(asked, Kind.TEXT, Or(tuple(Substrings(attribute, value, (), None) for attribute in _NAMES)))
+    begins = Or(tuple(Substrings(attribute, value, (), None) for attribute in _NAMES))
+    return Query(asked, Kind.TEXT, And((_PERSON, begins)))
 
 
 def is_number(asked: str) -> bool:

@@ -43,7 +43,10 @@ def missed(told: Explanation) -> dict[str, Reason]:
 def test_a_name_and_its_forms(desk: Sight) -> None:
     """As phones send it, and as it is compared."""
     told = explained("Mueller", desk)
-    assert (told.query.kind, told.filter) == (Kind.TEXT, "(|(cn=Mueller*)(sn=Mueller*)(o=Mueller*))")
+    assert (told.query.kind, told.filter) == (
+        Kind.TEXT,
+        "(&(objectClass=person)(|(cn=Mueller*)(sn=Mueller*)(o=Mueller*)))",
+    )
     assert (told.forms, told.keypad, told.numbers) == (("mueller", "muller"), False, ())
     assert (told.base, told.lenient) == (BASE, True)
 

@@ -20,11 +20,15 @@ def never(_text: str) -> Filter:
 @pytest.mark.parametrize(
     ("asked", "kind", "sent"),
     [
-        ("mül", Kind.TEXT, "(|(cn=mül*)(sn=mül*)(o=mül*))"),
-        ("O'Brien (*)", Kind.TEXT, r"(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*))"),
-        ("", Kind.TEXT, "(|(cn=*)(sn=*)(o=*))"),
+        ("mül", Kind.TEXT, "(&(objectClass=person)(|(cn=mül*)(sn=mül*)(o=mül*)))"),
+        (
+            "O'Brien (*)",
+            Kind.TEXT,
+            r"(&(objectClass=person)(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*)))",
+        ),
+        ("", Kind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
         ("030/123 45", Kind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
-        ("m\udcfcl", Kind.TEXT, r"(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*))"),
+        ("m\udcfcl", Kind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
     ],
     ids=["name", "signs", "nothing", "number", "ISO 8859-1"],
 )
