@@ -224,6 +224,29 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
 
 
 @pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("059133", "+4359133", True),
+        ("+4359133", "059133", True),
+        ("+43 59 133", "0059133", True),
+        ("059133", "0004359133", True),
+        ("059133", "+4959133", False),
+        ("059133", "59133", False),
+        ("021234", "+4321234", False),
+        ("05913", "+435913", False),
+    ],
+)
+def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
+    """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
+    one = number.parse(stored, "AT")
+    assert one is not None
+    tails = set(number.asked_tails(asked, "AT", "0")) & set(number.stored_tails(one))
+
+    assert number.is_meant(one, number.readings(asked, "AT", "0")) is expected
+    assert tails or not expected
+
+
+@pytest.mark.parametrize(
     ("text", "outside_line", "forms"),
     [
         ("030", "0", ("030", "30")),
@@ -308,7 +331,8 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
         ("1234567", "DE", (*["1234567"] * 4, "01234567")),
         ("0012", "DE", ("0012",) * 5),
         ("+999 123456789", "DE", (*["+999123456789"] * 3, "+999 123456789", "+999123456789")),
-        ("+4930123", "DE", ("+4930123", *["+49 30 123"] * 2, "+4930123", "0004930123")),
+        ("+4930123", "DE", ("+4930123", "+49 30 123", "030 123", "+4930123", "0030123")),
+        ("+4921234", "DE", ("+4921234", *["+49 21234"] * 2, "+4921234", "0004921234")),
         ("+49301234567", "ZZ", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "0+49301234567")),
         ("+49301234567", "US", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "001149301234567")),
     ],

@@ -34,7 +34,8 @@ Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
 Tried as   “mueller”, “muller”
 Below      {BASE}
 Looked in  {BOOKS}
-Found by   the rarest of: entries of the object class; names that begin with "mueller" or "muller"; other words that begin with "mueller" or "muller"
+Found by   the rarest of: entries of the object class; names that begin with "mueller" or "muller"; \
+other words that begin with "mueller" or "muller"
 
 Found: 1.
   Hans Müller, in {ALICE}
