@@ -27,13 +27,20 @@ _LETTER = re.compile("[A-Za-z]")
 _PLAIN = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
 _PUNCTUATION = str.maketrans("", "", "() ./-")
 
-# RFC 3966, RFC 3261 19.1; "sip" in a caller's name-addr stands behind "<".
-_SCHEME = re.compile(r"<?(?:tel|sips?|callto):/*", re.IGNORECASE)
+# RFC 3966, RFC 3261 19.1.
+_SCHEME = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT = "phone-context="
 # "*31#0301234567": a service code (hide my number) in front of the number itself.
 _SERVICE_CODE = re.compile(r"[*#]\d{1,3}[*#](?=\d{3})")
-# Words for an extension that `phonenumbers` does not know.
-_EXTENSION = re.compile(r"(?<![^\W\d_])(?:durchwahl|dw|nebenstelle|nst|poste)[ .:]{0,3}(?=\d)", re.IGNORECASE)
+# Words for an extension; `phonenumbers` knows some of them, but not how long they are.
+_EXTENSION_WORDS = (
+    *("extension", "extensión", "extn", "ext", "xtn", "anexo", "int", "interno", "interne", "poste"),
+    *("durchwahl", "durchw", "dw", "nebenstelle", "nst", "apparat", "app", "klappe", "kl", "toestel"),
+    *("wewnętrzny", "wewn", "wew", "linka", "klapka", "доб", "добавочный"),
+)
+_EXTENSION = re.compile(
+    r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join(_EXTENSION_WORDS) + r")[ .:]{0,3}(?=\d)", re.IGNORECASE
+)
 # A word behind a blank or in brackets, with a small letter: one that is spelt on the keys has capitals or a hyphen.
 _REMARK = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 _BEFORE_EXTENSION = "".join(set(" .,;:=#~-–extnEXTN"))
@@ -71,6 +78,7 @@ def unwrapped(text: str) -> str:
 
     A local number gets the country or area in front that a ``phone-context`` gives it (RFC 3966 5.1.5).
     """
+    text = _addressed(text)
     match = _SCHEME.match(text)
     if match:
         text = unquote(text[match.end() :])
@@ -84,9 +92,22 @@ def unwrapped(text: str) -> str:
     return ";".join((number, *kept))
 
 
+def _addressed(text: str) -> str:
+    """What stands between "<" and ">", behind a caller's name, where it is a URI or the only digits (RFC 3261 25.1)."""
+    name, _, address = text.rpartition("<")
+    address = address.partition(">")[0].strip()
+    if _SCHEME.match(address) or (_DIALLED.search(address) and not _DIALLED.search(name)):
+        return address
+    return text
+
+
 def bare(text: str) -> str:
     """An unwrapped text without service code and remark, its extension announced as `phonenumbers` knows it."""
-    return _EXTENSION.sub("ext. ", _SERVICE_CODE.sub("", text, count=1))
+    text = _SERVICE_CODE.sub("", text, count=1)
+    number = _DIALLED.search(text)
+    # In front of all digits it is a remark.
+    start = number.start() if number else len(text)
+    return text[:start] + _EXTENSION.sub("ext. ", text[start:])
 
 
 def is_spelt(text: str) -> bool:

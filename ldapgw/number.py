@@ -128,7 +128,7 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
         dialling = numberplan.dialling(region)
         behind = _behind_outside_line(core, plain.digits, outside_line)
         inside = parse(behind, region)
-        if inside is not None and len(inside.digits) >= dialling.shortest:
+        if inside is not None and (inside.e164 or len(inside.digits) >= dialling.shortest):
             found[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
             # The first way to take it is the plain reading.
@@ -334,7 +334,7 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[
     writings: set[str] = set()
     for start in starts:
         if len(start) < SHORTEST_PUBLIC:
-            tail_known = tail_known and len(start) < dialling.shortest
+            tail_known = tail_known and not dialling.is_public(start)
             continue
         abroad = dialling.abroad(start)
         if abroad:

@@ -25,6 +25,7 @@ _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
 # Below this many digits a number without "+" is an internal one: it is compared exactly and belongs to no country.
+# Only behind a trunk prefix "0" there may be one less, where the numbering plan has given out that number.
 SHORTEST_PUBLIC = 7
 
 # Without its trunk prefix "0" a number in full has nine digits in most countries; a shorter one is a local one.
@@ -62,6 +63,11 @@ class Dialling:
             return ()
         behind = (digits[match.end() :], digits[len(self.out) :] if digits.startswith(self.out) else "0")
         return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
+
+    def is_public(self, digits: str) -> bool:
+        """Whether there are enough digits for a number that is no internal one; behind a trunk "0" six are."""
+        least = self.shortest - 1 if self.zero and digits.startswith("0") else self.shortest
+        return len(digits) >= least
 
     def within(self, digits: str) -> str:
         """A number without what is dialled in front of it within the country."""
@@ -188,8 +194,10 @@ def is_valid(parsed: Parsed) -> bool:
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
     """Whether a number that was read of digits without a "+" is no internal or local one."""
     plan = dialling(region)
-    if len(digits) < plan.shortest or not is_possible(parsed):
+    if not plan.is_public(digits) or not is_possible(parsed):
         return False
+    if len(digits) < plan.shortest:
+        return is_valid(parsed)
     if (plan.zero and digits.startswith("0")) or any(plan.abroad(digits)):
         return True
     # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
@@ -208,7 +216,7 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     if plan.zero_from is not None and len(subscriber) >= max(plan.zero_from, SHORTEST_PUBLIC) and subscriber[0] != "0":
         return "0" + subscriber
     digits = dialstring.dialled(national(parsed))
-    known = plan.within(digits) == subscriber and len(digits) >= plan.shortest
+    known = plan.within(digits) == subscriber and plan.is_public(digits)
     if known and is_valid(parsed):
         return digits
     # No rule of the numbering plan says how such a number is written.

@@ -195,7 +195,7 @@ def test_the_filter_is_shown_as_text() -> None:
 @pytest.mark.parametrize(
     ("model", "per_number", "expected"),
     [
-        ("snom", False, Habits(BASE, "(|(cn=%*)(sn=%*)(o=%*))")),
+        ("snom", False, Habits(BASE, "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))")),
         ("yealink", True, replace(HABITS, wants_all=False)),
         ("cisco", False, Habits(BASE, "sn:(sn=$VALUE*)", "telephoneNumber:(telephoneNumber=*$VALUE*)", False)),
         ("sangoma", False, HABITS),

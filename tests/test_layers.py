@@ -24,7 +24,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "credential": (set(), PURE),
     "models": (set(), PURE),
     "export": ({"contact", "directory", "number"}, PURE),
-    "explain": ({"errors", "number", "numberplan", "directory", "words"}, PURE),
+    "explain": ({"errors", "dialstring", "number", "numberplan", "directory", "words"}, PURE),
     "ber": ({"errors"}, PURE),
     "words": (set(), PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
@@ -35,7 +35,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"msgspec", "twisted"},
     ),
     "google": (
-        {"errors", "contact", "dialstring", "number", "__init__"},
+        {"errors", "contact", "dialstring", "number", "numberplan", "__init__"},
         {"OpenSSL", "treq", "oauthlib", "twisted", "msgspec"},
     ),
     "clients": ({"config", "errors", "google", "store"}, {"sqlalchemy", "twisted"}),

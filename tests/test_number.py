@@ -64,6 +64,11 @@ SUBSCRIBERS = st.tuples(
         ("sip:0301234567;phone-context=+49@pbx.example", "+49301234567", "0301234567", "490301234567", ""),
         ("tel:204;phone-context=pbx.example", "", "", "204", ""),
         ("<sip:%2B49301234567@pbx.example:5060>", "+49301234567", "0301234567", "49301234567", ""),
+        ('"Müller" <sip:0301234567@x>', "+49301234567", "0301234567", "0301234567", ""),
+        ('"2. Stock" <sips:+49301234567@x;user=phone>;tag=1', "+49301234567", "0301234567", "49301234567", ""),
+        ('"a<b" <tel:204>', "", "", "204", ""),
+        ("Müller <030 1234567>", "+49301234567", "0301234567", "0301234567", ""),
+        ("030 1234567 <privat>", "+49301234567", "0301234567", "0301234567", ""),
         ("sips:+49301234567;ext=12@pbx.example", "+49301234567", "0301234567", "49301234567", "12"),
         ("+49301234567@pbx.example", "+49301234567", "0301234567", "49301234567", ""),
         ("*100#", "", "", "*100#", ""),
@@ -77,6 +82,29 @@ def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits:
     read = number.parse(typed, "DE")
 
     assert read == Number(dialstring.clean(typed), e164, national, digits, extension)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("ext", "ext.", "Ext:", "extn", "extension", "Extension", "EXTENSION", "extensión", "extensio\u0301n", "x"),
+        *("anexo", "int", "int.", "Int. ", "interno", "tel. int.", "poste", "Durchwahl", "Durchw.", "DW", "-DW", "DW:"),
+        *("Nebenstelle", "Nst.", "Apparat", "App.", "Klappe", "Kl.", "toestel", "wew.", "linka", "доб", "доб."),
+        *("xtn", "#", "~", ",,"),
+    ],
+)
+def test_words_for_an_extension_are_not_dialled(word: str) -> None:
+    """What is dialled ends before the word: behind internal, local and public numbers, with blanks and without."""
+    typed = [f"{one} {word} 7" for one in ("204", "5550123", "030 1234567", "+49 30 1234567")]
+    read = [number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
+
+    assert [(one.e164, one.digits, one.extension) for one in read if one] == [
+        ("", "204", "7"),
+        ("", "5550123", "7"),
+        ("+49301234567", "0301234567", "7"),
+        ("+49301234567", "49301234567", "7"),
+        ("+49301234567", "0301234567", "12"),
+    ]
 
 
 @pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
@@ -123,6 +151,8 @@ def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: st
         ("2 Müller", "", []),
         ("2b", "", []),
         ("foo 0301234567", "", []),
+        ('"Müller" <sip:0301234567@x>', "", ["+49301234567"]),
+        ('"Müller" <sip:anonymous@x>', "", []),
         ("sip:alice@example.org", "", []),
     ],
 )
@@ -191,6 +221,29 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
     assert one is not None
     assert other is not None
     assert number.same(one, other) is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("059133", "+4359133", True),
+        ("+4359133", "059133", True),
+        ("+43 59 133", "0059133", True),
+        ("059133", "0004359133", True),
+        ("059133", "+4959133", False),
+        ("059133", "59133", False),
+        ("021234", "+4321234", False),
+        ("05913", "+435913", False),
+    ],
+)
+def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
+    """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
+    one = number.parse(stored, "AT")
+    assert one is not None
+    tails = set(number.asked_tails(asked, "AT", "0")) & set(number.stored_tails(one))
+
+    assert number.is_meant(one, number.readings(asked, "AT", "0")) is expected
+    assert tails or not expected
 
 
 @pytest.mark.parametrize(
@@ -278,7 +331,8 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
         ("1234567", "DE", (*["1234567"] * 4, "01234567")),
         ("0012", "DE", ("0012",) * 5),
         ("+999 123456789", "DE", (*["+999123456789"] * 3, "+999 123456789", "+999123456789")),
-        ("+4930123", "DE", ("+4930123", *["+49 30 123"] * 2, "+4930123", "0004930123")),
+        ("+4930123", "DE", ("+4930123", "+49 30 123", "030 123", "+4930123", "0030123")),
+        ("+4921234", "DE", ("+4921234", *["+49 21234"] * 2, "+4921234", "0004921234")),
         ("+49301234567", "ZZ", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "0+49301234567")),
         ("+49301234567", "US", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "001149301234567")),
     ],

@@ -53,9 +53,9 @@ def dialled_at_home(example: PhoneNumber, region: str) -> Iterator[str]:
     national = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
     digits = without_signs(national)
     # Not where it would be taken for an internal one: in a country that dials 0 in front of a number, one of fewer than
-    # seven digits (Kiribati, some of Iran, of the Netherlands and of Uruguay).  Nor seven digits on a Caribbean island,
-    # where they are one of its own.
-    if len(digits) >= numberplan.dialling(region).shortest and (len(digits), example.country_code) != (7, 1):
+    # seven digits, or of fewer than six with that 0 (some of Kiribati, Iran, the Netherlands and Uruguay).  Nor seven
+    # digits on a Caribbean island, where they are one of its own.
+    if numberplan.dialling(region).is_public(digits) and (len(digits), example.country_code) != (7, 1):
         yield from (national, digits, f"{digits[:3]}/{digits[3:]}", f"{national} ext. 12")
 
 

@@ -20,14 +20,15 @@ from ldapgw.errors import UserError
 from ldapgw.hints import Habits, Hint, words
 from ldapgw.listening import ldap_url
 from ldapgw.models import MODELS
+from ldapgw.provisioning.filters import name_filter, number_filter
 from ldapgw.publisher import phone_dn
 from ldapgw.status import timestamp
 from ldapgw.store import accounts
 from ldapgw.store import phones as stored
 from ldapgw.store.phones import Numbers, PhoneLogin
 
-_NAME_FILTER = "(|(cn=%*)(sn=%*)(o=%*))"
-_NUMBER_FILTER = "(|(telephoneNumber=%)(mobile=%)(homePhone=%))"
+_NAME_FILTER = name_filter("%*")
+_NUMBER_FILTER = number_filter("%")
 
 
 @click.group()

@@ -37,8 +37,8 @@ _OPEN_DIGRAPH = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
 _SPELT = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
 _SPELT_LETTER = re.compile("[äöüøåđÄÖÜØÅĐ]")
 
-# Letters that are written in several ways in one script: Arabic and Persian.
-_SAME_LETTER = str.maketrans({"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""})
+# Letters that are written in several ways in one script: Arabic and Persian; and the ı whose capital is an I.
+_SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""})
 
 # A Chinese sign is a word: names are written with and without blanks, and found by any of their parts.
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")

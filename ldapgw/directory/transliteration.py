@@ -65,6 +65,12 @@ _MODERN_GREEK = _Spelling(
 _CYRILLIC_SPELLINGS = (
     # "Dostoevsky", "Dmitry"
     _Spelling(_CYRILLIC, _rules((r"[иы]й\b", "y"))),
+    # Russia, everyday: "Maria", "Fyodor", "Gorbachev", "Grigoryev"
+    _Spelling(
+        _CYRILLIC, _rules((r"[иы]й\b", "y"), (r"ия\b", "ia"), ("(?<=[жчшщ])ё", "e"), ("ь?ё", "yo"), ("ье", "ye"))
+    ),
+    # Russia, passports, ICAO Doc 9303: "Iuliia", "Ilia", "Sergei"; and those of the years before: "Soloviev"
+    _Spelling(_CYRILLIC, _rules(("ь(?=[её])", "i")), str.maketrans({"ю": "iu", "я": "ia", "й": "i", "ъ": "ie"})),
     # Ukraine, resolution 55 of 2010: "Volodymyr", "Serhii", "Yuliia"
     _Spelling(
         _CYRILLIC,

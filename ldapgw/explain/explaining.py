@@ -9,6 +9,7 @@ from heapq import nsmallest
 from ldapgw import number
 from ldapgw.directory import fold
 from ldapgw.directory.book import Book
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.notation import written
@@ -65,10 +66,7 @@ def explain(
         keypad=context.lenient and any(map(_is_dialled, wanted)),
         numbers=_each_once(form for leaf in wanted for form in _numbers(leaf, context)),
         books=tuple(SearchedBook(book.name, seen) for book, seen in sight.books()),
-        matches=tuple(
-            Match(name_of(entry), entry.dn, book_of(entry, context), holding(entry, wanted, context))
-            for entry in answer.entries[:MOST_MATCHES]
-        ),
+        matches=tuple(_match(entry, wanted, context) for entry in answer.entries[:MOST_MATCHES]),
         found=len(answer.entries),
         complete=answer.complete,
         misses=tuple(one.miss for one in nearest),
@@ -76,6 +74,11 @@ def explain(
         plan=found_by(prepare(query.filter, context).place),
         notes=notes(wanted, context, states),
     )
+
+
+def _match(entry: Entry, wanted: Iterable[Leaf], context: NamingContext) -> Match:
+    is_tenant = entry.dn == str(context.base)
+    return Match(name_of(entry), entry.dn, book_of(entry, context), holding(entry, wanted, context), is_tenant)
 
 
 def _is_dialled(leaf: Leaf) -> bool:

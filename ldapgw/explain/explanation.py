@@ -79,12 +79,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Match:
-    """An entry that the phone finds."""
+    """An entry that the phone finds.
+
+    :ivar book: empty for a caller's name, and for the tenant's own entry.
+    """
 
     name: str
     dn: str
     book: str
     held: tuple[Held, ...]
+    is_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.directory.filters import Equality, Filter, Or, Substrings
+from ldapgw import dialstring, number
+from ldapgw.directory.filters import And, Equality, Filter, Or, Substrings
+from ldapgw.numberplan import SHORTEST_PUBLIC
 
 # The attributes of the filters that ``phones add`` prints.
+_PERSON = Equality("objectClass", b"person")
 _NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
 # What people write between digits; no letter, so that "extension 204" is a text.
-_NUMBER = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
+_DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
 class Kind(StrEnum):
@@ -50,9 +53,27 @@ def read_query(asked: str, read_filter: Callable[[str], Filter]) -> Query:
     value = asked.encode("utf-8", "surrogateescape")
     if is_number(asked):
         return Query(asked, Kind.NUMBER, Or(tuple(Equality(attribute, value) for attribute in _NUMBERS)))
-    return Query(asked, Kind.TEXT, Or(tuple(Substrings(attribute, value, (), None) for attribute in _NAMES)))
+    begins = Or(tuple(Substrings(attribute, value, (), None) for attribute in _NAMES))
+    return Query(asked, Kind.TEXT, And((_PERSON, begins)))
 
 
 def is_number(asked: str) -> bool:
-    """Whether a person means a telephone number."""
-    return _NUMBER.fullmatch(asked) is not None
+    """Whether a person means a telephone number, as it is typed, or as telephone systems and letterheads write it.
+
+    Where letters are among its digits, it has to be long: "204 Empfang" may be a name, "030 1234567 x204" is none.
+    """
+    return _DIGITS.fullmatch(asked) is not None or _is_signalled(asked)
+
+
+def _is_signalled(asked: str) -> bool:
+    """Whether a text is what a telephone system sends, or spelt on the keys, or has an extension or a remark behind."""
+    readings = number.readings(asked, "")
+    if not readings:
+        return False
+    typed = dialstring.clean(asked)
+    core = dialstring.unwrapped(typed)
+    if core != typed and _DIGITS.fullmatch(core):
+        return True
+    digits = sum(map(str.isdigit, typed))
+    known = bool(readings[0].e164) or digits >= SHORTEST_PUBLIC or typed[0] in "0+"
+    return known and len(readings[0].digits) >= SHORTEST_PUBLIC

@@ -93,10 +93,17 @@ def _matches(told: Explanation) -> Iterator[str]:
         return
     yield f"Found: {told.found}{'' if told.complete else ', and there are more: a limit has cut the answer'}."
     for match in told.matches:
-        yield f"  {match.name}{f', in {match.book}' if match.book else ', as a caller'}"
+        yield f"  {match.name}, {_place(match)}"
         yield from (f"    {sentence}" for sentence in because(match))
     if told.found > len(told.matches):
         yield f"  … and {told.found - len(told.matches)} more."
+
+
+def _place(match: Match) -> str:
+    """Whose entry a match is."""
+    if match.is_tenant:
+        return "the tenant's own entry"
+    return f"in {match.book}" if match.book else "as a caller"
 
 
 def because(match: Match) -> Iterator[Phrase]:

@@ -16,12 +16,17 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw import dialstring, number
+from ldapgw import dialstring
 from ldapgw.contact import OTHER, Address, Contact, Kind, Phone, Source
+from ldapgw.google.numbers import read_numbers
 from ldapgw.google.text import clean, lines
 
 Item = Mapping[str, Any]
 Value = TypeVar("Value", bound=Hashable)
+
+# The version of what is made of a person, its telephone numbers among it: another one means a full sync of everybody,
+# which reads all persons anew (0005).  To be counted up with each change of that.
+READING = 2
 
 # Google itself lists at most 100 addresses and numbers of a person.
 MOST_VALUES = 100
@@ -178,19 +183,18 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
     unreadable = 0
     for item in _items(person, "phoneNumbers"):
         canonical = clean(item.get("canonicalForm"), dialstring.LONGEST)
-        typed = clean(item.get("value")) or canonical
+        typed = "\n".join(lines(item.get("value"))) or canonical
         if not typed:
             continue
-        read = number.parse(typed, region, canonical)
-        if read is None:
-            unreadable += 1
-            continue
+        numbers = read_numbers(typed, region, canonical)
+        unreadable += not numbers
         kind = clean(item.get("type")).lower()
-        key = (read.e164 or read.digits, read.extension)
-        if key not in found or (key in untyped and kind):
-            first = found.get(key, Phone(Kind.OTHER, read))
-            found[key] = Phone(_KINDS.get(kind, Kind.OTHER), first.number)
-            (untyped.discard if kind else untyped.add)(key)
+        for read in numbers:
+            key = (read.e164 or read.digits, read.extension)
+            if key not in found or (key in untyped and kind):
+                first = found.get(key, Phone(Kind.OTHER, read))
+                found[key] = Phone(_KINDS.get(kind, Kind.OTHER), first.number)
+                (untyped.discard if kind else untyped.add)(key)
     return tuple(found.values()), unreadable
 
 

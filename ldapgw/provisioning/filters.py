@@ -12,11 +12,11 @@ NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
 
 
 def name_filter(placeholder: str) -> str:
-    """Names that begin with what is typed.
+    """People and companies whose name begins with what is typed; not the tenant, which is an entry of its own.
 
     :param placeholder: what the phone replaces by the input, with the stars that it does not add itself.
     """
-    return _any(NAME_ATTRIBUTES, placeholder)
+    return f"(&(objectClass=person){_any(NAME_ATTRIBUTES, placeholder)})"
 
 
 def number_filter(placeholder: str) -> str:

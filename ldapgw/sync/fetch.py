@@ -13,6 +13,7 @@ from zlib import crc32
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse
 from ldapgw.google.people import People, fingerprint
+from ldapgw.google.person import READING
 from ldapgw.progress import Progress
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync.reading import read_batch
@@ -41,9 +42,10 @@ class Wanted:
     def fingerprint(self) -> str:
         """Of Google's parameters and our reading of persons.
 
-        When a setting changes, or a label gets the name that the configuration names, all persons are read anew.
+        When a setting changes, a label gets the name that the configuration names, or another ldapgw reads otherwise,
+        all persons are read anew.
         """
-        return "|".join((fingerprint(self.source), self.region, *sorted(self.labels or ())))
+        return "|".join((fingerprint(self.source), f"{READING}", self.region, *sorted(self.labels or ())))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -43,7 +43,10 @@ def missed(told: Explanation) -> dict[str, Reason]:
 def test_a_name_and_its_forms(desk: Sight) -> None:
     """As phones send it, and as it is compared."""
     told = explained("Mueller", desk)
-    assert (told.query.kind, told.filter) == (Kind.TEXT, "(|(cn=Mueller*)(sn=Mueller*)(o=Mueller*))")
+    assert (told.query.kind, told.filter) == (
+        Kind.TEXT,
+        "(&(objectClass=person)(|(cn=Mueller*)(sn=Mueller*)(o=Mueller*)))",
+    )
     assert (told.forms, told.keypad, told.numbers) == (("mueller", "muller"), False, ())
     assert (told.base, told.lenient) == (BASE, True)
 
@@ -56,6 +59,8 @@ def test_a_name_and_its_forms(desk: Sight) -> None:
         ("0 0171 2345678", [("001712345678", Reading.TYPED), ("+491712345678", Reading.WITHOUT_OUTSIDE_LINE)]),
         ("442079460123", [("+49442079460123", Reading.TYPED), ("+442079460123", Reading.WITH_PLUS)]),
         ("204", [("204", Reading.TYPED)]),
+        ("sip:0301234567@pbx.example", [("+49301234567", Reading.TYPED)]),
+        ("1-800-FLOWERS", [("+18003569377", Reading.TYPED)]),
     ],
 )
 def test_a_number_and_what_it_may_mean(desk: Sight, asked: str, numbers: list[tuple[str, Reading]]) -> None:

@@ -20,11 +20,15 @@ def never(_text: str) -> Filter:
 @pytest.mark.parametrize(
     ("asked", "kind", "sent"),
     [
-        ("mül", Kind.TEXT, "(|(cn=mül*)(sn=mül*)(o=mül*))"),
-        ("O'Brien (*)", Kind.TEXT, r"(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*))"),
-        ("", Kind.TEXT, "(|(cn=*)(sn=*)(o=*))"),
+        ("mül", Kind.TEXT, "(&(objectClass=person)(|(cn=mül*)(sn=mül*)(o=mül*)))"),
+        (
+            "O'Brien (*)",
+            Kind.TEXT,
+            r"(&(objectClass=person)(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*)))",
+        ),
+        ("", Kind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
         ("030/123 45", Kind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
-        ("m\udcfcl", Kind.TEXT, r"(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*))"),
+        ("m\udcfcl", Kind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
     ],
     ids=["name", "signs", "nothing", "number", "ISO 8859-1"],
 )
@@ -50,7 +54,22 @@ def test_a_text_in_parentheses_is_a_filter() -> None:
         ("+49 (30) 1234567", True),
         ("204", True),
         ("*31#030123", True),
-        ("0800 FLOWERS", False),
+        ("0800 FLOWERS", True),
+        ("1-800-FLOWERS", True),
+        ("+49 30 1234567 x204", True),
+        ("030 1234567 Durchwahl 12", True),
+        ("sip:0301234567@pbx", True),
+        ("sip:204@pbx.example", True),
+        ("tel:+49301234567", True),
+        ('"Müller" <sip:0301234567@pbx.example>', True),
+        ("٠٣٠١٢٣٤٥٦٧", True),
+        ("sip:alice@pbx.example", False),
+        ("360Grad GmbH", False),
+        ("123abc@acme.example", False),
+        ("08/15 GmbH", False),
+        ("007 James Bond", False),
+        ("204 Empfang", False),
+        ("Hans 030 1234567", False),
         ("Müller", False),
         ("+", False),
         ("", False),
@@ -58,5 +77,5 @@ def test_a_text_in_parentheses_is_a_filter() -> None:
     ],
 )
 def test_is_number(wanted: str, expected: bool) -> None:
-    """Digits and what people write between them; letters make it a name."""
+    """Digits, what people write between them, and what telephone systems write around them; others are names."""
     assert is_number(wanted) is expected

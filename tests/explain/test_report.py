@@ -30,11 +30,12 @@ def test_a_name_for_people(desk: Sight) -> None:
         "\n".join(lines(explained("mueller", desk)))
         == f"""\
 Asked for  the name mueller
-Sent as    (|(cn=mueller*)(sn=mueller*)(o=mueller*))
+Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
 Tried as   “mueller”, “muller”
 Below      {BASE}
 Looked in  {BOOKS}
-Found by   names that begin with "mueller" or "muller"; other words that begin with "mueller" or "muller"
+Found by   the rarest of: entries of the object class; names that begin with "mueller" or "muller"; \
+other words that begin with "mueller" or "muller"
 
 Found: 1.
   Hans Müller, in {ALICE}
@@ -104,6 +105,7 @@ To be known:
         ("tanaka", "    cn, sn has another name or a reading that matches: “tanaka tarou”."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the outside line)"),
         ("0171 7654321", "  Iwan Muller, as a caller"),
+        ("(o=acme*)", "  acme, the tenant's own entry"),
         ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same telephone number."),
         ("(telephoneNumber=1234567)",
          "    telephoneNumber +49301234567 ends in the same digits; of one of the two the country is not known."),

@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from ldapgw.directory.filters import Scope, SearchRequest
 from ldapgw.directory.viewer import NOBODY, Viewer
 from ldapgw.errors import ResultCode
+from ldapgw.explain.sight import Sight
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.messages import Message, Operation
 from ldapgw.provisioning import settings
@@ -113,6 +114,18 @@ async def test_a_name_is_found(server: Server, key: str, offered: Security) -> N
     found = await search(server, printed, sent)
     assert found.keys() == {"oeztuerk-caglar"}
     showing(found["oeztuerk-caglar"], sent)
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_who_has_no_name_is_not_found(key: str) -> None:
+    """The tenant itself has the company's name, which somebody types; nor does it stand in an opened list."""
+    dit = phonebook()
+    [directory] = dit.directories
+    printed = read(sheet(VENDORS[key], SETTINGS))
+    for typed in ("acme", ""):
+        sought = read_filter(KEYPADS[key].name(printed, typed).filter.replace("**", "*"))
+        found = Sight(dit, PHONE, directory.context.name).answer(sought, str(directory.context.base), 1000).entries
+        assert [entry.dn for entry in found if not entry.attribute("cn")] == []
 
 
 @pytest.mark.parametrize(

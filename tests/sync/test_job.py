@@ -19,6 +19,7 @@ from ldapgw.errors import (
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
+from ldapgw.sync import fetch
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
@@ -192,6 +193,18 @@ def test_other_parameters_make_a_sync_token_useless() -> None:
     stage.sync()
     after = stage.sync_states()[Source.CONTACTS]
     assert (after.fingerprint, after.full_sync_at) == (state.fingerprint, stage.clock.seconds())
+
+
+def test_another_version_reads_persons_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older ldapgw made of persons is not kept: it may have read their numbers otherwise."""
+    stage = connected()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    monkeypatch.setattr(fetch, "READING", fetch.READING - 1)
+    stage.sync()
+    monkeypatch.undo()
+    stage.clock.advance(100)
+    stage.sync()
+    assert stage.sync_states()[Source.CONTACTS].full_sync_at == stage.clock.seconds()
 
 
 def test_only_contacts_with_a_wanted_label() -> None:

@@ -20,13 +20,13 @@ from sqlalchemy import Connection
 from ldapgw.contact import Sharing, Source
 from ldapgw.credential import hash_password
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.google.people import fingerprint
 from ldapgw.state import State
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.vault import Vault
+from ldapgw.sync.fetch import Wanted
 from ldapgw.sync.reading import read_batch, read_items
 from tests.bench.directory.people import person, resource
 
@@ -122,7 +122,7 @@ def _account(connection: Connection, vault: Vault, at: int, made: Account, now: 
     begun = accounts.begin_sync(connection, account_id)
     assert begun is not None
     accounts.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
-    state = SyncState(SYNC_TOKEN, f"{fingerprint(Source.CONTACTS)}|{REGION}", later)
+    state = SyncState(SYNC_TOKEN, Wanted(Source.CONTACTS, REGION).fingerprint, later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
     accounts.end_sync(connection, begun, now, later)
     return account_id
