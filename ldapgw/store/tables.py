@@ -109,6 +109,7 @@ contact = Table(
         comment="the account's generation that it was written in",
     ),
     Column("digest", LargeBinary, comment="of all but the time of its last change; null: not known"),
+    Column("missed_at", Float, comment="since when full listings that were not whole lack the person; null: none does"),
     Index("contact_generation", "account_id", "generation"),
     Index("contact_source_id", "account_id", "source", "source_id"),
 )

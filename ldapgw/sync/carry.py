@@ -48,6 +48,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
 
     :returns: whether contacts have changed.
     :raises SuspiciousShrink: when so much would vanish that a person has to accept it first; nothing is written then.
+    :raises BadResponse: when a listing turns out to be none, as its pages are the same; nothing is written then.
     :raises StoreError: when the contacts are not those any more that the listings continue.
     """
     current = accounts.read(connection, account.id, counted=False)
@@ -57,7 +58,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
         raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
     if any(one.wanted.source is Source.DIRECTORY for one in change.fetched):
         feeds.take_over(connection, account)
-    plans = [_plan(connection, account, one) for one in change.fetched]
+    plans = [_plan(connection, account, one, now) for one in change.fetched]
     if not change.accept_shrink:
         _check(plans)
     changed = _write(connection, account, change, plans, now)
@@ -79,6 +80,7 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
     for plan, one in zip(plans, change.fetched, strict=True):
         if not plan.is_empty:
             contacts.apply(connection, account.id, plan.source, records(plan, one.spool), plan.gone)
+        contacts.note_missed(connection, account.id, plan.source, plan.missed, now)
         contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
         if plan.source is Source.DIRECTORY:
             feeds.forget_failures(connection, account.tenant)
@@ -89,13 +91,13 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
     return changed
 
 
-def _plan(connection: Connection, account: Account, fetched: Fetched) -> Plan:
+def _plan(connection: Connection, account: Account, fetched: Fetched, now: float) -> Plan:
     source = fetched.wanted.source
     if not fetched.full and not fetched.persons:
         return Plan(source)
     persons = None if fetched.full or fetched.persons > FEW else _persons(fetched)
     stored: Mapping[str, Mark] = contacts.marks(connection, account.id, source, persons)
-    return make_plan(source, stored, fetched.spool, full=fetched.full)
+    return make_plan(source, stored, fetched.spool, full=fetched.full, total=fetched.total, now=now)
 
 
 def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:

@@ -47,6 +47,7 @@ CASES = [
     Case("broken_wrong_shape", BadResponse),
     Case("broken_too_large", BadResponse),
     Case("broken_short_list", BadResponse),
+    Case("broken_few_missing", None, times=1),
     Case("broken_no_list", BadResponse),
     Case("broken_no_list", None, full=False, times=1),
     Case("broken_loop", BadResponse),
