@@ -59,6 +59,7 @@ account = Table(
     Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),
     Column("wish", String, comment="a sync that a person asks for now: incremental, full or accept; null: none"),
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
+    Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, at one try"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
     Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),

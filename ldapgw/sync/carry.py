@@ -30,6 +30,7 @@ class Change:
     :ivar asked: of those, the ones that Google was asked for.
     :ivar forgotten: sources that are no longer to be had.
     :ivar labels: all of the account's; None: they are as they were.
+    :ivar may_lose: as many contacts may vanish though that is suspicious.
     :ivar leaves_directory: the directory is a source still, though not by this account: another one is to have it.
     """
 
@@ -39,7 +40,7 @@ class Change:
     asked: Collection[Source] = ()
     forgotten: Collection[Source] = ()
     labels: LabelState | None = None
-    accept_shrink: bool = field(default=False, kw_only=True)
+    may_lose: float = field(default=0, kw_only=True)
     leaves_directory: bool = field(default=False, kw_only=True)
 
 
@@ -59,8 +60,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
     if any(one.wanted.source is Source.DIRECTORY for one in change.fetched):
         feeds.take_over(connection, account)
     plans = [_plan(connection, account, one, now) for one in change.fetched]
-    if not change.accept_shrink:
-        _check(plans)
+    _check(plans, change.may_lose)
     changed = _write(connection, account, change, plans, now)
     if change.leaves_directory:
         feeds.bequeath(connection, account.id)
@@ -107,9 +107,11 @@ def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(uids), frozenset(item.source_id for item in items if item.source_id)
 
 
-def _check(plans: Collection[Plan]) -> None:
+def _check(plans: Collection[Plan], may_lose: float) -> None:
     """Doubt a source that shrinks, and a book that shrinks of several sources' losses."""
     before, lost = sum(plan.before for plan in plans), sum(plan.lost for plan in plans)
+    if lost <= may_lose:
+        return
     if any(plan.is_suspicious for plan in plans) or is_suspicious(before, lost):
         raise SuspiciousShrink(before, lost)
 

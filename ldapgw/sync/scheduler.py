@@ -213,13 +213,13 @@ class SyncScheduler(Service):
     async def _sync(self, account: Account) -> _Outcome:
         """Sync, and note how it ended."""
         self._circuits[account.tenant] = self._circuits[account.tenant].tried(self._clock.seconds())
-        full, accept = account.due in (Wish.FULL, Wish.ACCEPT), account.due is Wish.ACCEPT
-        error, changed = await self._own(account, full=full, accept_shrink=accept)
+        full = account.due in (Wish.FULL, Wish.ACCEPT)
+        error, changed = await self._own(account, full=full)
         before = self._circuits[account.tenant]
         after = before.after(error, account.id, self._clock.seconds(), self._random())
         self._circuits[account.tenant] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
-            changed = await self._directory(account, full=full, accept_shrink=accept) or changed
+            changed = await self._directory(account, full=full) or changed
         if before.is_open and not after.is_open:
             await self._closed(account.tenant)
         if changed:
@@ -232,23 +232,23 @@ class SyncScheduler(Service):
         await self._store.run(accounts.end_sync, account, now, now + wait)
         return _Outcome(wait)
 
-    async def _own(self, account: Account, *, full: bool, accept_shrink: bool) -> tuple[Exception | None, bool]:
+    async def _own(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
         """Sync the account's own sources: what went wrong, and whether contacts have changed."""
         try:
             if account.trouble is not None and account.trouble.code == ClientRejected.code:
                 # A token from before would hide that the client is still wrong.
                 await self._job.renew(account)
-            return None, await self._job.sync(account, full=full, accept_shrink=accept_shrink)
+            return None, await self._job.sync(account, full=full, may_lose=account.may_lose("book"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
             _tell("sync of account {account}", account, error)
             return error, False
 
-    async def _directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+    async def _directory(self, account: Account, *, full: bool) -> bool:
         """Sync the tenant's directory, if it comes through the account; whether it has changed."""
         try:
-            return await self._job.sync_directory(account, full=full, accept_shrink=accept_shrink)
+            return await self._job.sync_directory(account, full=full, may_lose=account.may_lose("directory"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  likewise

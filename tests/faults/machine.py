@@ -242,6 +242,10 @@ class Books(RuleBasedStateMachine):
         with self._watched():
             for address in PHONES:
                 self._ask(address, Wish.ACCEPT)
+                trouble = self._account(address).trouble
+                if trouble is not None and trouble.code == "suspicious_shrink":
+                    # More than the person was told; now it was told.
+                    self._ask(address, Wish.ACCEPT)
         assert [self._account(address).trouble for address in PHONES] == [None, None]
         assert self._directory() == self.company.directory()
         self.blurred = False

@@ -369,7 +369,7 @@ def test_a_disconnected_account_is_not_synced() -> None:
     with stage.database.begin() as connection:
         accounts.disconnect(connection, account.id)
     with pytest.raises(ConsentRevoked):
-        result_of(stage.job.sync(account, full=False, accept_shrink=False))
+        result_of(stage.job.sync(account, full=False))
 
 
 def test_tenants_that_the_configuration_knows() -> None:
@@ -505,7 +505,7 @@ def test_an_address_that_changes_renames_the_account() -> None:
     stage.sync()
     stage.world.rename_account(ALICE, "alice.new@acme.example")
     stage.clock.advance(3600)
-    result_of(stage.job.sync(stage.account(), full=False, accept_shrink=False))
+    result_of(stage.job.sync(stage.account(), full=False))
     account = stage.account("alice.new@acme.example")
     assert stage.names("alice.new@acme.example") == ["Ada Riese"]
     assert account.contacts == 1

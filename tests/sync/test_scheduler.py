@@ -169,6 +169,31 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
     assert len(stage.served()) == 5
 
 
+def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
+    """Google was away when it was; what it lists later is another question."""
+    names = [stage.world.add_person(ALICE, person(f"Person {number}")) for number in range(60)]
+    stage.connect()
+    refresh(stage)
+    for name in names[:35]:
+        stage.world.delete_person(ALICE, name)
+    ask(stage, Wish.FULL)
+    refresh(stage)
+    stage.world.faults.inject("error_unavailable_503", times=1)
+    ask(stage, Wish.ACCEPT)
+    refresh(stage)
+    assert stage.account().trouble == Trouble("google_unavailable", NOW)
+    for name in names[35:]:
+        stage.world.delete_person(ALICE, name)
+    stage.clock.advance(INTERVAL)
+    trouble = stage.account().trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 60, "lost": 60})
+    assert len(stage.served()) == 60
+    ask(stage, Wish.ACCEPT)
+    refresh(stage)
+    assert (stage.account().trouble, stage.served()) == (None, [])
+
+
 def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     """And noted: since when, how often."""
     stage.connect()

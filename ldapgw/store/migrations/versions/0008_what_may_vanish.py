@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Since when a person was missed in listings that were not whole."""
+"""Since when a person was missed in listings that were not whole, and how many contacts may vanish."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,15 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
+    op.add_column(
+        "account",
+        sa.Column(
+            "accepted",
+            sa.String(),
+            nullable=True,
+            comment="how many contacts may vanish, as JSON; null: any number, at one try",
+        ),
+    )
     op.add_column(
         "contact",
         sa.Column(
