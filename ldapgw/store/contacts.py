@@ -177,6 +177,13 @@ def who_holds(connection: Connection, of: Source) -> frozenset[int]:
     return frozenset(connection.execute(select(account.c.id).where(held)).scalars())
 
 
+def served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
+    """How many contacts of some sources phones are told of."""
+    held = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
+    found: int = connection.execute(select(func.count()).where(*held)).scalar_one()
+    return found
+
+
 def marks(
     connection: Connection,
     account_id: int,
@@ -187,8 +194,8 @@ def marks(
 
     :param persons: the uids and the source ids of those that are asked for; None: all.
     """
-    served = contact.c.content.is_not(None).label("served")
-    columns = contact.c.uid, contact.c.source_id, contact.c.digest, served, contact.c.missed_at
+    is_served = contact.c.content.is_not(None).label("served")
+    columns = contact.c.uid, contact.c.source_id, contact.c.digest, is_served, contact.c.missed_at
     query = select(*columns).where(contact.c.account_id == account_id, contact.c.source == of)
     queries = [query]
     if persons is not None:

@@ -17,6 +17,8 @@ from ldapgw.store.labels import LabelState
 from ldapgw.sync.fetch import Fetched
 from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
 
+# These are one book; the directory is one of its own.
+_OF_A_BOOK = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above so many changes it is quicker to look at all that is stored.
 FEW = 2000
 
@@ -60,7 +62,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
     if any(one.wanted.source is Source.DIRECTORY for one in change.fetched):
         feeds.take_over(connection, account)
     plans = [_plan(connection, account, one, now) for one in change.fetched]
-    _check(plans, change.may_lose)
+    _check(connection, account, plans, change.may_lose)
     changed = _write(connection, account, change, plans, now)
     if change.leaves_directory:
         feeds.bequeath(connection, account.id)
@@ -107,11 +109,14 @@ def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(uids), frozenset(item.source_id for item in items if item.source_id)
 
 
-def _check(plans: Collection[Plan], may_lose: float) -> None:
-    """Doubt a source that shrinks, and a book that shrinks of several sources' losses."""
-    before, lost = sum(plan.before for plan in plans), sum(plan.lost for plan in plans)
+def _check(connection: Connection, account: Account, plans: Collection[Plan], may_lose: float) -> None:
+    """Doubt a source that shrinks, and a book that does, whichever of its sources were listed in full."""
+    lost = sum(plan.lost for plan in plans)
     if lost <= may_lose:
         return
+    listed = {plan.source for plan in plans if plan.before}
+    unlisted = frozenset() if Source.DIRECTORY in listed else _OF_A_BOOK - listed
+    before = sum(plan.before for plan in plans) + contacts.served(connection, account.id, unlisted)
     if any(plan.is_suspicious for plan in plans) or is_suspicious(before, lost):
         raise SuspiciousShrink(before, lost)
 
