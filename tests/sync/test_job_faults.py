@@ -72,6 +72,8 @@ CASES = [
     Case("error_unauthenticated_401", None, times=1),
     Case("broken_not_json", BadResponse, path=GROUPS),
     Case("broken_loop", BadResponse, path=GROUPS),
+    Case("broken_no_list", BadResponse, path=GROUPS),
+    Case("broken_short_list", BadResponse, path=GROUPS),
     Case("error_internal_500", GoogleUnavailable, path=GROUPS, full=False),
     Case("error_expired_sync_token_400", None, path=GROUPS, full=False, times=1),
     Case("token_error_503_html", GoogleUnavailable, path=TOKEN),
