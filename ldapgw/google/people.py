@@ -127,6 +127,15 @@ class Labels:
     next_sync_token: str
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Groups:
+    """Of a page of contact groups: the user's own by resource name, the deleted, and all that were on it."""
+
+    names: Mapping[str, str]
+    gone: frozenset[str]
+    seen: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk(Generic[T]):
     """An answer of any listing, read."""
@@ -172,15 +181,20 @@ class People:
         """The account's own contact groups; Google's system groups are left out.
 
         :param sync_token: of an earlier call, for what has changed since; None: all.
-        :raises GoogleError: as `pages`.
+        :raises GoogleError: as `pages`; `BadResponse` when a list of all holds fewer than Google counts, or none: every
+            account has the system groups.
         """
         names: dict[str, str] = {}
         gone: set[str] = set()
-        last = ""
+        seen: set[str] = set()
+        last, total = "", 1
         async for chunk in self._chunks(_GROUPS, None, access_token, sync_token, _read_groups):
-            names |= chunk.content[0]
-            gone |= chunk.content[1]
-            last = chunk.next_sync_token
+            names |= chunk.content.names
+            gone |= chunk.content.gone
+            seen |= chunk.content.seen
+            last, total = chunk.next_sync_token, chunk.total or total
+        if sync_token is None and len(seen) < total:
+            raise BadResponse("the list of labels is shorter than its total")
         return Labels(names, frozenset(gone - names.keys()), last)
 
     async def _chunks(
@@ -238,19 +252,20 @@ def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -
     return _Chunk(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
 
 
-def _read_groups(groups: Persons) -> tuple[dict[str, str], frozenset[str]]:
-    """Names by resource name, and the resource names of those that were deleted."""
+def _read_groups(groups: Persons) -> _Groups:
     names: dict[str, str] = {}
     gone: set[str] = set()
+    seen: set[str] = set()
     for group in groups:
         resource_name, name, metadata = group.get("resourceName"), clean(group.get("name")), group.get("metadata")
+        seen.add(str(resource_name))
         if not isinstance(resource_name, str):
             continue
         if isinstance(metadata, dict) and metadata.get("deleted") is True:
             gone.add(resource_name)
         elif group.get("groupType") == "USER_CONTACT_GROUP" and name:
             names[resource_name] = name
-    return names, frozenset(gone)
+    return _Groups(names, frozenset(gone), frozenset(seen))
 
 
 def _count(value: object) -> int | None:

@@ -34,6 +34,7 @@ class Breakage(Enum):
     SILENCE = "the answer never comes"
     EMPTY_PAGE = "an empty page with a next page token comes first"
     SHORT = "every other person is missing, and the total counts them"
+    FEW_MISSING = "one person in twenty is missing, and the total counts them"
     NO_LIST = "the list is missing, key and all"
     TWICE = "every person of a page comes twice"
     LOOP = "the next page is this one"
@@ -269,6 +270,7 @@ _PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
     "broken_wrong_shape": Reply.of(200, {"connections": {"names": 1}, "nextSyncToken": 7}, API_HEADERS),
     "broken_empty_page": Breakage.EMPTY_PAGE,
     "broken_short_list": Breakage.SHORT,
+    "broken_few_missing": Breakage.FEW_MISSING,
     "broken_no_list": Breakage.NO_LIST,
     "broken_twice": Breakage.TWICE,
     "broken_loop": Breakage.LOOP,

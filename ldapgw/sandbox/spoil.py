@@ -36,6 +36,10 @@ def _shorten(content: _Content, key: str, _call: Call) -> None:
     content[key] = content.get(key, [])[::2]
 
 
+def _leave_out_few(content: _Content, key: str, _call: Call) -> None:
+    content[key] = [one for at, one in enumerate(content.get(key, [])) if at % 20]
+
+
 def _drop_list(content: _Content, key: str, _call: Call) -> None:
     content.pop(key, None)
 
@@ -55,6 +59,7 @@ def _forget_sync_token(content: _Content, _key: str, _call: Call) -> None:
 
 _CHANGES: Mapping[Breakage | None, Callable[[_Content, str, Call], None]] = {
     Breakage.SHORT: _shorten,
+    Breakage.FEW_MISSING: _leave_out_few,
     Breakage.NO_LIST: _drop_list,
     Breakage.TWICE: _repeat,
     Breakage.LOOP: _loop,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Row,
     ScalarSelect,
     and_,
+    case,
     delete,
     func,
     insert,
@@ -39,11 +41,18 @@ class SourceState(StrEnum):
 
 
 class Wish(StrEnum):
-    """A sync that a person asks for, the strongest last; ``accept`` is a full one that may shrink the book."""
+    """A sync that a person asks for, the strongest last; ``accept`` is a full one that may shrink the book.
+
+    It may shrink by what the person was told would vanish, and no more; where nobody was told, as one likes at one try.
+    """
 
     INCREMENTAL = "incremental"
     FULL = "full"
     ACCEPT = "accept"
+
+
+# After a try: what was accepted untold was accepted for that one.
+_STILL_DUE = case((and_(account.c.due == Wish.ACCEPT, account.c.accepted.is_(None)), Wish.FULL), else_=account.c.due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class Account:
     :ivar owner: the sub of another Google user who has added it to their page.
     :ivar trouble: the tenant's alarm, else the account's own, else that of the directory which comes through it.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
+    :ivar accepted: how many contacts may vanish with what is due, by what was told of: the book (``book``) or the
+        directory (``directory``); None where a person accepted it untold.
     """
 
     id: int
@@ -91,6 +102,16 @@ class Account:
     skipped: Mapping[str, int]
     owner: str | None = None
     revoked: bool = False
+    accepted: Mapping[str, int] | None = field(default=None, hash=False)
+
+    def may_lose(self, what: str) -> float:
+        """How many contacts may vanish without another question.
+
+        :param what: ``book`` or ``directory``.
+        """
+        if self.due is not Wish.ACCEPT:
+            return 0
+        return math.inf if self.accepted is None else self.accepted.get(what, 0)
 
     @property
     def connected(self) -> bool:
@@ -279,8 +300,11 @@ def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
 def ask(connection: Connection, account_id: int, wish: Wish) -> None:
     """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays."""
     found = connection.execute(select(account.c.wish).where(account.c.id == account_id)).scalar()
-    strongest = _stronger(wish, Wish(found) if found else None)
-    connection.execute(update(account).where(account.c.id == account_id).values(wish=strongest))
+    values: dict[str, object] = {"wish": _stronger(wish, Wish(found) if found else None)}
+    if wish is Wish.ACCEPT:
+        told = _told_to_vanish(connection, account_id)
+        values["accepted"] = json.dumps(told) if told else None
+    connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
 def begin_sync(connection: Connection, account_id: int) -> Account | None:
@@ -344,6 +368,7 @@ def fail_sync(
             failures=account.c.failures + 1,
             error_since=func.coalesce(since.scalar_subquery(), now),
             error_code=code,
+            due=_STILL_DUE,
             error_link=link or None,
             error_facts=json.dumps(facts) if facts else None,
         )
@@ -355,7 +380,12 @@ def postpone_sync(connection: Connection, grant: Account, now: float, next_sync:
 
     :param code: an error code, for an account with which nothing was the matter; empty: nothing is.
     """
-    values: dict[str, object] = {"syncing": False, "next_sync": next_sync, "attempts": account.c.attempts + 1}
+    values: dict[str, object] = {
+        "syncing": False,
+        "due": _STILL_DUE,
+        "next_sync": next_sync,
+        "attempts": account.c.attempts + 1,
+    }
     if code:
         values["error_since"] = func.coalesce(account.c.error_since, now)
         values["error_code"] = func.coalesce(account.c.error_code, code)
@@ -396,6 +426,8 @@ def set_sources(connection: Connection, account_id: int, states: Mapping[Source,
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
 
 
+_SHRINK = "suspicious_shrink"
+
 _STANDING = (
     *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
     *("next_sync", "error_code", "wish", "due", "generation"),
@@ -422,6 +454,17 @@ _FORGOTTEN = (
 def _is_still(grant: Account) -> ColumnElement[bool]:
     """That an account holds the very grant that somebody began to work with."""
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
+
+
+def _told_to_vanish(connection: Connection, account_id: int) -> dict[str, int]:
+    """How many contacts a person was told would vanish, of the book or of the directory that comes through it."""
+    told: dict[str, int] = {}
+    of_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
+    its = source.c.account_id == account_id, source.c.error_code == _SHRINK
+    for what, query in (("book", of_book), ("directory", select(source.c.error_facts).where(*its))):
+        for facts in connection.execute(query).scalars():
+            told[what] = int(json.loads(facts or "{}").get("lost", 0))
+    return told
 
 
 def _stronger(first: Wish | None, second: Wish | None) -> Wish | None:
@@ -503,4 +546,5 @@ def _account(
         numbers=numbers,
         skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
         revoked=row.error_code == "consent_revoked",
+        accepted=json.loads(row.accepted) if row.accepted else None,
     )

@@ -72,11 +72,13 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     """What is needed of a stored person to see what has become of it.
 
     :ivar served: whether phones are told of it.
+    :ivar missed_at: since when full listings that were not whole lack it; None: none does.
     """
 
     source_id: str
     digest: bytes | None
     served: bool
+    missed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -175,6 +177,13 @@ def who_holds(connection: Connection, of: Source) -> frozenset[int]:
     return frozenset(connection.execute(select(account.c.id).where(held)).scalars())
 
 
+def served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
+    """How many contacts of some sources phones are told of."""
+    held = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
+    found: int = connection.execute(select(func.count()).where(*held)).scalar_one()
+    return found
+
+
 def marks(
     connection: Connection,
     account_id: int,
@@ -185,14 +194,15 @@ def marks(
 
     :param persons: the uids and the source ids of those that are asked for; None: all.
     """
-    columns = contact.c.uid, contact.c.source_id, contact.c.digest, contact.c.content.is_not(None).label("served")
+    is_served = contact.c.content.is_not(None).label("served")
+    columns = contact.c.uid, contact.c.source_id, contact.c.digest, is_served, contact.c.missed_at
     query = select(*columns).where(contact.c.account_id == account_id, contact.c.source == of)
     queries = [query]
     if persons is not None:
         keys = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
         queries = [query.where(column.in_(part)) for column, wanted in keys for part in _chunks(sorted(wanted))]
     return {
-        row.uid: Mark(row.source_id, row.digest, bool(row.served))
+        row.uid: Mark(row.source_id, row.digest, bool(row.served), row.missed_at)
         for asked in queries
         for row in connection.execute(asked)
     }
@@ -221,6 +231,13 @@ def apply(connection: Connection, account_id: int, of: Source, stored: Iterable[
         _delete(connection, account_id, of, [record.uid for record in part])
         connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in part])
     _note_removed(connection, account_id, of, old, generation)
+
+
+def note_missed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
+    """Note who was not in a listing that was not whole; whoever is stored anew was heard of again."""
+    for part in _chunks(uids):
+        where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(part))
+        connection.execute(update(contact).where(where).values(missed_at=now))
 
 
 def drop_doubled(connection: Connection, account_id: int) -> bool:

@@ -59,6 +59,7 @@ account = Table(
     Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),
     Column("wish", String, comment="a sync that a person asks for now: incremental, full or accept; null: none"),
     Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
+    Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, at one try"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
     Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),
@@ -109,6 +110,7 @@ contact = Table(
         comment="the account's generation that it was written in",
     ),
     Column("digest", LargeBinary, comment="of all but the time of its last change; null: not known"),
+    Column("missed_at", Float, comment="since when full listings that were not whole lack the person; null: none does"),
     Index("contact_generation", "account_id", "generation"),
     Index("contact_source_id", "account_id", "source", "source_id"),
 )

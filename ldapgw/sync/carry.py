@@ -17,6 +17,8 @@ from ldapgw.store.labels import LabelState
 from ldapgw.sync.fetch import Fetched
 from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
 
+# These are one book; the directory is one of its own.
+_OF_A_BOOK = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above so many changes it is quicker to look at all that is stored.
 FEW = 2000
 
@@ -30,6 +32,7 @@ class Change:
     :ivar asked: of those, the ones that Google was asked for.
     :ivar forgotten: sources that are no longer to be had.
     :ivar labels: all of the account's; None: they are as they were.
+    :ivar may_lose: as many contacts may vanish though that is suspicious.
     :ivar leaves_directory: the directory is a source still, though not by this account: another one is to have it.
     """
 
@@ -39,7 +42,7 @@ class Change:
     asked: Collection[Source] = ()
     forgotten: Collection[Source] = ()
     labels: LabelState | None = None
-    accept_shrink: bool = field(default=False, kw_only=True)
+    may_lose: float = field(default=0, kw_only=True)
     leaves_directory: bool = field(default=False, kw_only=True)
 
 
@@ -48,6 +51,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
 
     :returns: whether contacts have changed.
     :raises SuspiciousShrink: when so much would vanish that a person has to accept it first; nothing is written then.
+    :raises BadResponse: when a listing turns out to be none, as its pages are the same; nothing is written then.
     :raises StoreError: when the contacts are not those any more that the listings continue.
     """
     current = accounts.read(connection, account.id, counted=False)
@@ -57,9 +61,8 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
         raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
     if any(one.wanted.source is Source.DIRECTORY for one in change.fetched):
         feeds.take_over(connection, account)
-    plans = [_plan(connection, account, one) for one in change.fetched]
-    if not change.accept_shrink:
-        _check(plans)
+    plans = [_plan(connection, account, one, now) for one in change.fetched]
+    _check(connection, account, plans, change.may_lose)
     changed = _write(connection, account, change, plans, now)
     if change.leaves_directory:
         feeds.bequeath(connection, account.id)
@@ -79,6 +82,7 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
     for plan, one in zip(plans, change.fetched, strict=True):
         if not plan.is_empty:
             contacts.apply(connection, account.id, plan.source, records(plan, one.spool), plan.gone)
+        contacts.note_missed(connection, account.id, plan.source, plan.missed, now)
         contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
         if plan.source is Source.DIRECTORY:
             feeds.forget_failures(connection, account.tenant)
@@ -89,13 +93,13 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
     return changed
 
 
-def _plan(connection: Connection, account: Account, fetched: Fetched) -> Plan:
+def _plan(connection: Connection, account: Account, fetched: Fetched, now: float) -> Plan:
     source = fetched.wanted.source
     if not fetched.full and not fetched.persons:
         return Plan(source)
     persons = None if fetched.full or fetched.persons > FEW else _persons(fetched)
     stored: Mapping[str, Mark] = contacts.marks(connection, account.id, source, persons)
-    return make_plan(source, stored, fetched.spool, full=fetched.full)
+    return make_plan(source, stored, fetched.spool, full=fetched.full, total=fetched.total, now=now)
 
 
 def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:
@@ -105,9 +109,14 @@ def _persons(fetched: Fetched) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(uids), frozenset(item.source_id for item in items if item.source_id)
 
 
-def _check(plans: Collection[Plan]) -> None:
-    """Doubt a source that shrinks, and a book that shrinks of several sources' losses."""
-    before, lost = sum(plan.before for plan in plans), sum(plan.lost for plan in plans)
+def _check(connection: Connection, account: Account, plans: Collection[Plan], may_lose: float) -> None:
+    """Doubt a source that shrinks, and a book that does, whichever of its sources were listed in full."""
+    lost = sum(plan.lost for plan in plans)
+    if lost <= may_lose:
+        return
+    listed = {plan.source for plan in plans if plan.before}
+    unlisted = frozenset() if Source.DIRECTORY in listed else _OF_A_BOOK - listed
+    before = sum(plan.before for plan in plans) + contacts.served(connection, account.id, unlisted)
     if any(plan.is_suspicious for plan in plans) or is_suspicious(before, lost):
         raise SuspiciousShrink(before, lost)
 

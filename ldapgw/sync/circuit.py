@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ldapgw.errors import ApiDisabled, ClientRejected, ConsentRevoked, GoogleError, GoogleUnavailable, NetworkTrouble
+from ldapgw.errors import (
+    ApiDisabled,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkTrouble,
+    QuotaExceeded,
+)
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -63,9 +71,17 @@ class Circuit:
             failed = self.failed | {account_id}
             if len(failed) < ENOUGH and not self.is_open:
                 return replace(self, failed=failed)
-            wait = min(MINUTE * 2.0 ** min(self.trips, 16), LONGEST_WAIT) * (0.5 + 0.5 * jitter)
-            return replace(self, failed=failed, trips=self.trips + 1, until=now + wait, code=self.code or error.code)
+            until = now + self._least(error, jitter)
+            return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
+        if isinstance(error, QuotaExceeded) and self.is_open:
+            # Google answers again, and wants fewer calls: this is no time for all to come back.
+            return replace(self, until=now + self._least(error, jitter))
         return Circuit() if self._is_refuted(error) else self
+
+    def _least(self, error: GoogleError, jitter: float) -> float:
+        """Seconds that nobody asks, longer from time to time, and as long as Google says in any case."""
+        own = min(MINUTE * 2.0 ** min(self.trips, 16), LONGEST_WAIT) * (0.5 + 0.5 * jitter)
+        return max(own, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:
         """Whether an outcome shows that what opened the circuit is over; a fault of ours shows nothing."""

@@ -16,11 +16,9 @@ from ldapgw.google.people import People, fingerprint
 from ldapgw.google.person import READING
 from ldapgw.progress import Progress
 from ldapgw.store.contacts import SyncState
+from ldapgw.sync.plan import is_cut
 from ldapgw.sync.reading import read_batch
 from ldapgw.sync.spool import Spool
-
-# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
-LEAST_OF_TOTAL = 0.9
 
 DAY = 86400
 # Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
@@ -53,6 +51,7 @@ class Fetched:
     """What Google said of one source, all of it.
 
     :ivar persons: how many it spoke of.
+    :ivar total: how many there are by Google's own count; 0 where it does not say.
     :ivar labels: resource names of the user's labels that they have.
     """
 
@@ -61,6 +60,7 @@ class Fetched:
     sync_token: str
     full: bool
     persons: int
+    total: int
     labels: frozenset[str]
 
 
@@ -143,9 +143,9 @@ class Fetcher:
             last = page.next_sync_token or last
             total = page.total or total
             note(Progress(wanted.source, persons, total or None))
-        if sync_token is None and persons < total * LEAST_OF_TOTAL:
+        if sync_token is None and is_cut(persons, total):
             raise BadResponse("the listing is shorter than its total")
-        return Fetched(wanted, spool, last, sync_token is None, persons, frozenset(labels))
+        return Fetched(wanted, spool, last, sync_token is None, persons, total, frozenset(labels))
 
 
 def close_all(fetched: Collection[Fetched]) -> None:

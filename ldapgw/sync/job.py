@@ -102,9 +102,10 @@ class SyncJob:
         """
         await self._access.renew(account, self._tenants[account.tenant].client)
 
-    async def sync(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+    async def sync(self, account: Account, *, full: bool, may_lose: float = 0) -> bool:
         """Sync an account's own sources; the directory is left to `sync_directory`.
 
+        :param may_lose: so many contacts may vanish, however suspicious that is.
         :returns: whether its contacts have changed.
         :raises GoogleError: as Google has it, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
@@ -136,14 +137,14 @@ class SyncJob:
             gone = frozenset(Source) - granted
             leaves = Source.DIRECTORY in gone and Source.DIRECTORY in tenant.sources
             change = Change(
-                held.generation, fetched, states, due, gone, known, accept_shrink=accept_shrink, leaves_directory=leaves
+                held.generation, fetched, states, due, gone, known, may_lose=may_lose, leaves_directory=leaves
             )
             return await self._store.run(carry_out, account, change, self._now())
         finally:
             self._note_progress(account.id, None)
             close_all(fetched)
 
-    async def sync_directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+    async def sync_directory(self, account: Account, *, full: bool, may_lose: float = 0) -> bool:
         """Sync the tenant's Workspace directory through an account, if it is that account's turn.
 
         What goes wrong is to be noted (`note_directory`), and it is the next account's turn then.
@@ -161,7 +162,7 @@ class SyncJob:
         try:
             fetched.append(await self._fetch(account, Wanted(Source.DIRECTORY, tenant.region), state))
             states = {Source.DIRECTORY: SourceState.ON}
-            change = Change(held.generation, fetched, states, (Source.DIRECTORY,), accept_shrink=accept_shrink)
+            change = Change(held.generation, fetched, states, (Source.DIRECTORY,), may_lose=may_lose)
             return await self._store.run(carry_out, account, change, self._now())
         finally:
             self._note_progress(account.id, None)

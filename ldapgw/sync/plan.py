@@ -2,22 +2,29 @@
 """What a sync of one source will change, as a value: decided here, done elsewhere, in one transaction.
 
 A full sync marks and sweeps: what was not seen is gone.  An incremental one changes what it was told of, nothing else.
+A full listing that holds fewer than Google itself counts takes away only whom an earlier one lacked too, a day ago or
+more: such listings leave out persons who are still there.
 A plan holds places in the listing, not persons: those are read again when it is carried out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from ldapgw.contact import Source
+from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import Mark, Record
 from ldapgw.sync.reading import Item
 
 # A book that loses more than half of this many contacts or more is likelier a fault than a wish.
 GUARDED_FROM = 20
+# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
+LEAST_OF_TOTAL = 0.9
+# Two listings that lack somebody count as two when so many seconds lie between them.
+GRACE = 86400.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,6 +33,7 @@ class Plan:
 
     :ivar stored: of persons that are new or different: their places in the listing, and the uids to store them under.
     :ivar gone: uids to delete.
+    :ivar missed: uids that a listing which is not whole lacks, and no such listing before it did.
     :ivar before: of a full sync: contacts that were served.
     :ivar lost: of a full sync: how many of these would be served no more.
     """
@@ -33,6 +41,7 @@ class Plan:
     source: Source
     stored: Mapping[int, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
     before: int = 0
     lost: int = 0
 
@@ -59,16 +68,33 @@ def is_suspicious(before: int, lost: int) -> bool:
     return before >= GUARDED_FROM and lost * 2 > before
 
 
-def make_plan(source: Source, stored: Mapping[str, Mark], items: Iterable[Item], *, full: bool) -> Plan:
+def is_cut(persons: int, total: int) -> bool:
+    """Whether a full listing holds so few of the persons that Google counts that nothing is to be taken of it."""
+    return persons < total * LEAST_OF_TOTAL
+
+
+def make_plan(
+    source: Source,
+    stored: Mapping[str, Mark],
+    items: Iterable[Item],
+    *,
+    full: bool,
+    total: int = 0,
+    now: float = 0.0,
+) -> Plan:
     """Compare what is stored with what Google said.
 
     :param stored: by uid; for an incremental sync, at least the persons that `items` speak of.
     :param items: in Google's order; of a person that comes twice, the last counts.
+    :param total: of a full listing: how many persons Google counts; 0 where it does not say.
+    :param now: seconds since the epoch.
+    :raises BadResponse: when a full listing holds far fewer, each counted once.
     """
     found: dict[str, _Heard] = {}
     gone: dict[str, None] = {}
     # One who got a new name and then went, or got another, was never heard of under the name that is stored.
     known_as: set[str] = set()
+    heard_of: set[str] = set()
     nameless = 0
     for at, item in enumerate(items):
         known_as.add(item.source_id)
@@ -81,17 +107,23 @@ def make_plan(source: Source, stored: Mapping[str, Mark], items: Iterable[Item],
                 uid = f"?{nameless}"
                 nameless += 1
             mark = Mark(item.source_id, item.record.digest, served=item.record.content is not None)
+            heard_of.add(uid)
             found[uid] = _Heard(at, mark)
             gone.pop(uid, None)
     known_as.discard("")
-    for uid, mark in stored.items():
-        if uid not in found and (full or mark.source_id in known_as):
+    if full and is_cut(len(heard_of), total):
+        raise BadResponse("the listing is shorter than its total")
+    unseen = {uid: mark for uid, mark in stored.items() if uid not in found and uid not in gone}
+    spared = _spared(unseen, known_as, now) if full and len(heard_of) < total else frozenset()
+    for uid, mark in unseen.items():
+        if (full and uid not in spared) or mark.source_id in known_as:
             gone[uid] = None
-    before, lost = _losses(stored, found) if full else (0, 0)
+    before, lost = _losses(stored, found, spared) if full else (0, 0)
     return Plan(
         source,
         stored={heard.at: uid for uid, heard in found.items() if stored.get(uid) != heard.mark},
         gone=tuple(uid for uid in gone if uid in stored),
+        missed=tuple(uid for uid in stored if uid in spared and stored[uid].missed_at is None),
         before=before,
         lost=lost,
     )
@@ -105,11 +137,25 @@ def records(plan: Plan, items: Iterable[Item]) -> Iterator[Record]:
             yield item.record if item.uid else msgspec.structs.replace(item.record, uid=uid)
 
 
-def _losses(stored: Mapping[str, Mark], found: Mapping[str, _Heard]) -> tuple[int, int]:
+def _spared(unseen: Mapping[str, Mark], known_as: Collection[str], now: float) -> frozenset[str]:
+    """Who is not gone, though a listing that is not whole lacks them.
+
+    :param known_as: persons who have another uid now, or were said to be gone.
+    """
+    return frozenset(
+        uid
+        for uid, mark in unseen.items()
+        # A clock that was ahead does not make it longer.
+        if mark.source_id not in known_as and (mark.missed_at is None or 0 <= now - mark.missed_at < GRACE)
+    )
+
+
+def _losses(stored: Mapping[str, Mark], found: Mapping[str, _Heard], spared: Collection[str]) -> tuple[int, int]:
     """How many contacts were served, and how many of them would be no more, under no name."""
     served = {uid: mark for uid, mark in stored.items() if mark.served}
     kept = {heard.mark.source_id for heard in found.values() if heard.mark.served and heard.mark.source_id}
     lost = sum(
-        mark.source_id not in kept and not (uid in found and found[uid].mark.served) for uid, mark in served.items()
+        mark.source_id not in kept and uid not in spared and not (uid in found and found[uid].mark.served)
+        for uid, mark in served.items()
     )
     return len(served), lost

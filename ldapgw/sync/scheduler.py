@@ -16,7 +16,16 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import ApiDisabled, BadResponse, ClientRejected, GoogleError, StoreError, SuspiciousShrink
+from ldapgw.errors import (
+    ApiDisabled,
+    BadResponse,
+    ClientRejected,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkTrouble,
+    StoreError,
+    SuspiciousShrink,
+)
 from ldapgw.store import accounts, alarms
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.worker import Store
@@ -41,19 +50,26 @@ class _Loop:
     """The timer of one account, and its run under way.
 
     :ivar queued: what the run waits for while it stands in the queue of those that the clock has called.
+    :ivar for_all: it waits until some account of its tenant has found Google well.
     """
 
     tenant: str
     timer: LoopingCall
     run: Deferred[None] | None = None
     queued: Deferred[DeferredSemaphore] | None = None
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How a sync ended: seconds to the next one, None for not before a person acts."""
+    """How a sync ended.
+
+    :ivar wait: seconds to the next one, None for not before a person acts.
+    :ivar for_all: it need not be waited for once an account of the tenant has found Google well.
+    """
 
     wait: float | None
+    for_all: bool = False
 
 
 class SyncScheduler(Service):
@@ -116,6 +132,7 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
+            loop.for_all = account.trouble is not None and account.trouble.code in _ALARMS
         if account.tenant not in self._circuits:
             alarm = account.trouble.code if account.trouble and account.trouble.code in _ALARMS else ""
             self._circuits[account.tenant] = Circuit(until=self._clock.seconds(), code=alarm) if alarm else Circuit()
@@ -166,6 +183,7 @@ class SyncScheduler(Service):
             # The store says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
+        loop.for_all = outcome.for_all
         if outcome.wait is None:
             loop.timer.stop()
         else:
@@ -208,47 +226,47 @@ class SyncScheduler(Service):
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         code = "" if circuit.code in _ALARMS else circuit.code
         await self._store.run(accounts.postpone_sync, account, now, now + wait, code)
-        return _Outcome(wait)
+        return _Outcome(wait, for_all=True)
 
     async def _sync(self, account: Account) -> _Outcome:
         """Sync, and note how it ended."""
         self._circuits[account.tenant] = self._circuits[account.tenant].tried(self._clock.seconds())
-        full, accept = account.due in (Wish.FULL, Wish.ACCEPT), account.due is Wish.ACCEPT
-        error, changed = await self._own(account, full=full, accept_shrink=accept)
+        full = account.due in (Wish.FULL, Wish.ACCEPT)
+        error, changed = await self._own(account, full=full)
         before = self._circuits[account.tenant]
         after = before.after(error, account.id, self._clock.seconds(), self._random())
         self._circuits[account.tenant] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
-            changed = await self._directory(account, full=full, accept_shrink=accept) or changed
+            changed = await self._directory(account, full=full) or changed
         if before.is_open and not after.is_open:
             await self._closed(account.tenant)
         if changed:
             # Before it is said that the sync went well: who hears that looks at a phone.
             await self._publish()
         if error is not None:
-            return _Outcome(await self._failed(account, error))
+            return _Outcome(await self._failed(account, error), for_all=_is_for_all(error))
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(accounts.end_sync, account, now, now + wait)
         return _Outcome(wait)
 
-    async def _own(self, account: Account, *, full: bool, accept_shrink: bool) -> tuple[Exception | None, bool]:
+    async def _own(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
         """Sync the account's own sources: what went wrong, and whether contacts have changed."""
         try:
             if account.trouble is not None and account.trouble.code == ClientRejected.code:
                 # A token from before would hide that the client is still wrong.
                 await self._job.renew(account)
-            return None, await self._job.sync(account, full=full, accept_shrink=accept_shrink)
+            return None, await self._job.sync(account, full=full, may_lose=account.may_lose("book"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
             _tell("sync of account {account}", account, error)
             return error, False
 
-    async def _directory(self, account: Account, *, full: bool, accept_shrink: bool) -> bool:
+    async def _directory(self, account: Account, *, full: bool) -> bool:
         """Sync the tenant's directory, if it comes through the account; whether it has changed."""
         try:
-            return await self._job.sync_directory(account, full=full, accept_shrink=accept_shrink)
+            return await self._job.sync_directory(account, full=full, may_lose=account.may_lose("directory"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  likewise
@@ -267,11 +285,12 @@ class SyncScheduler(Service):
             self._start(loop, 1.0 + self._random())
 
     async def _closed(self, tenant: str) -> None:
-        """Whoever has waited for Google, or for the client, need not wait any longer."""
+        """Whoever has waited for Google, or for the client, need not wait any longer; what Google asked for stays."""
         if await self._store.run(alarms.silence, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
-            if loop.tenant == tenant and loop.run is None and loop.timer.running:
+            if loop.tenant == tenant and loop.for_all and loop.run is None and loop.timer.running:
+                loop.for_all = False
                 self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
     async def _failed(self, account: Account, error: Exception) -> float | None:
@@ -292,6 +311,12 @@ class SyncScheduler(Service):
         if wait is None:
             await self._nudge(account)
         return wait
+
+
+def _is_for_all(error: Exception) -> bool:
+    """Whether another account's good sync shows that a failure is over; not before the time that Google asked for."""
+    of_all = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkTrouble
+    return isinstance(error, of_all) and error.retry_after is None
 
 
 def _tell(what: str, account: Account, error: Exception) -> None:

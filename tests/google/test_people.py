@@ -279,6 +279,26 @@ def test_labels_paged():
     assert labels(google) == ({"contactGroups/a": "A"}, frozenset(), "")
 
 
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [{}],
+        [{"contactGroups": []}],
+        [{"contactGroups": [{"resourceName": "contactGroups/a", "name": "A", **USER}], "totalItems": 2}],
+        [
+            {"contactGroups": [{"resourceName": "contactGroups/a"}], "totalItems": 2, "nextPageToken": "2"},
+            {"contactGroups": [{"resourceName": "contactGroups/a"}], "totalItems": 2},
+        ],
+    ],
+    ids=["no list", "an empty list", "one of two", "the same page twice"],
+)
+def test_labels_that_are_not_all(pages):
+    """A list of all that holds fewer than Google counts is none; with a sync token nothing may have changed."""
+    with pytest.raises(BadResponse):
+        labels(Google(*map(ok, pages)))
+    assert labels(Google(ok({"nextSyncToken": "S"})), "OLD") == ({}, frozenset(), "S")
+
+
 def test_labels_that_changed():
     """With a sync token: renamed, deleted, and deleted with a successor of the same name."""
     gone = {"metadata": {"deleted": True}}

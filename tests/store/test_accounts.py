@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.store import accounts, contacts, tables
+from ldapgw.store import accounts, contacts, feeds, tables
 from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.vault import Vault
@@ -211,7 +212,7 @@ def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: 
 WISHES = {
     "a full one after a small one": ([Wish.INCREMENTAL, Wish.FULL], Wish.FULL),
     "a small one after a full one": ([Wish.FULL, Wish.INCREMENTAL], Wish.FULL),
-    "acceptance stays": ([Wish.ACCEPT, Wish.FULL, Wish.INCREMENTAL], Wish.ACCEPT),
+    "acceptance counts": ([Wish.ACCEPT, Wish.FULL, Wish.INCREMENTAL], Wish.ACCEPT),
 }
 
 
@@ -231,7 +232,42 @@ def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes:
     accounts.ask(connection, account.id, Wish.INCREMENTAL)
     again = accounts.begin_sync(connection, account.id)
     assert again is not None
-    assert again.due is strongest
+    # What was accepted before anybody was told of it was accepted for one try.
+    assert again.due is (Wish.FULL if strongest is Wish.ACCEPT else strongest)
+
+
+def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault) -> None:
+    """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
+    account = connect(connection, vault)
+    accounts.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    assert [account.may_lose(what) for what in ("book", "directory")] == [0, 0]
+    accounts.fail_sync(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
+    for more in ({}, {"directory": 20}):
+        accounts.ask(connection, account.id, Wish.ACCEPT)
+        for fail in (accounts.fail_sync, accounts.fail_sync):
+            begun = accounts.begin_sync(connection, account.id)
+            assert begun is not None
+            assert (begun.due, begun.accepted) == (Wish.ACCEPT, {"book": 35, **more})
+            assert [begun.may_lose(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
+            fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
+        feeds.note_failure(connection, account.id, "suspicious_shrink", NOW, NOW, {"before": 30, "lost": 20})
+
+
+@pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
+def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
+    """As much as there is to lose then; whatever comes later is another question."""
+    account = connect(connection, vault)
+    accounts.ask(connection, account.id, Wish.ACCEPT)
+    begun = accounts.begin_sync(connection, account.id)
+    assert begun is not None
+    assert begun.may_lose("book") == math.inf
+    if postponed:
+        accounts.postpone_sync(connection, begun, NOW, NOW + 30)
+    else:
+        accounts.fail_sync(connection, begun, "network", NOW, NOW + 30)
+    again = accounts.begin_sync(connection, account.id)
+    assert again is not None
+    assert (again.due, again.may_lose("book")) == (Wish.FULL, 0)
 
 
 def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, vault: Vault) -> None:

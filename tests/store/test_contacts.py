@@ -83,6 +83,19 @@ def test_changed_and_gone(connection: Connection, account_id: int) -> None:
     }
 
 
+def test_who_was_missed(connection: Connection, account_id: int) -> None:
+    """Noted in one source alone, and forgotten once the person is stored anew."""
+    records = [Record.of(uid, f"s{uid}", Contact(uid, name="N")) for uid in ("c1", "c2")]
+    for source in (Source.CONTACTS, Source.OTHER_CONTACTS):
+        contacts.apply(connection, account_id, source, records, [])
+    contacts.note_missed(connection, account_id, Source.CONTACTS, ["c1", "c2"], NOW)
+    contacts.apply(connection, account_id, Source.CONTACTS, records[1:], [])
+    missed = {uid: one.missed_at for uid, one in contacts.marks(connection, account_id, Source.CONTACTS).items()}
+    assert missed == {"c1": NOW, "c2": None}
+    others = contacts.marks(connection, account_id, Source.OTHER_CONTACTS).values()
+    assert [one.missed_at for one in others] == [None, None]
+
+
 def test_marks_of_some_persons(connection: Connection, account_id: int) -> None:
     """Found by uid, or by Google's stable key where the uid has changed."""
     many = [Record.of(f"c{number}", f"s{number}", None, "empty") for number in range(9)]

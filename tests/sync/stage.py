@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -217,14 +218,16 @@ class Stage:
 
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
-        changed: bool = result_of(self.job.sync(self.account(address), full=full, accept_shrink=accept_shrink))
+        may_lose = math.inf if accept_shrink else 0
+        changed: bool = result_of(self.job.sync(self.account(address), full=full, may_lose=may_lose))
         return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or changed
 
     def sync_directory(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """The second half of a sync: the directory, if it is the account's turn."""
         account = self.account(address)
         try:
-            changed: bool = result_of(self.job.sync_directory(account, full=full, accept_shrink=accept_shrink))
+            may_lose = math.inf if accept_shrink else 0
+            changed: bool = result_of(self.job.sync_directory(account, full=full, may_lose=may_lose))
         except GoogleError as error:
             result_of(self.job.note_directory(account, error, self.clock.seconds() + 30))
             return False

@@ -10,6 +10,7 @@ from ldapgw.errors import (
     BadResponse,
     ClientRejected,
     ConsentRevoked,
+    GoogleError,
     GoogleUnavailable,
     NetworkTrouble,
     QuotaExceeded,
@@ -92,7 +93,8 @@ def test_one_tries_for_all() -> None:
 @pytest.mark.parametrize(
     ("circuit", "error", "closes"),
     [
-        (DOWN_NOW, QuotaExceeded(), True),
+        (DOWN_NOW, QuotaExceeded(), False),
+        (DOWN_NOW, BadResponse(), True),
         (DOWN_NOW, ConsentRevoked(), True),
         (DOWN_NOW, ZeroDivisionError(), False),
         (REJECTED, None, True),
@@ -107,6 +109,13 @@ def test_one_tries_for_all() -> None:
 def test_what_closes_it(circuit: Circuit, error: Exception | None, closes: bool) -> None:
     """Only what shows that its reason is gone: a grant that is refused shows that the client was taken."""
     assert circuit.after(error, 1, NOW + 4000, 1.0).is_open == (not closes)
+
+
+@pytest.mark.parametrize("error", [GoogleUnavailable, QuotaExceeded], ids=lambda error: error.code)
+def test_as_long_as_google_says(error: type[GoogleError]) -> None:
+    """But not shorter than it would be otherwise."""
+    waits = [DOWN_NOW.after(error(retry_after=asked), 4, NOW, 1.0).wait(NOW) for asked in (None, 5.0, 700.0)]
+    assert waits == [120.0, 120.0, 700.0]
 
 
 def test_a_wrong_client_stays_what_it_is_while_google_is_down() -> None:

@@ -226,7 +226,7 @@ def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> Non
         stage.world.delete_person(ALICE, one["resourceName"])
     account = stage.account(BOB)
     with pytest.raises(SuspiciousShrink):
-        result_of(stage.job.sync_directory(account, full=False, accept_shrink=False))
+        result_of(stage.job.sync_directory(account, full=False))
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
 
 

@@ -298,6 +298,32 @@ def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
     assert stage.names() == ["Other"] * 1400
 
 
+def test_a_listing_that_lacks_a_few_takes_nobody_away() -> None:
+    """Google lists fewer than it counts, as it has done to others: who is missing stays until it does so again."""
+    stage = connected()
+    names = [stage.world.add_person(ALICE, person(f"Person {number:02}")) for number in range(30)]
+    stage.sync()
+    everybody = [f"Person {number:02}" for number in range(30)]
+    stage.world.add_person(ALICE, person("Zoë Young"))
+    stage.world.delete_person(ALICE, names[29])
+    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
+    assert stage.sync(full=True)
+    assert stage.names() == [*everybody, "Zoë Young"]
+    stage.clock.advance(DAY - 1)
+    stage.sync(full=True)
+    assert stage.names() == [*everybody, "Zoë Young"]
+    stage.world.faults.clear()
+    stage.sync(full=True)
+    assert stage.names() == [*everybody[:29], "Zoë Young"]
+    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
+    stage.clock.advance(1)
+    stage.sync(full=True)
+    assert stage.names() == [*everybody[:29], "Zoë Young"]
+    stage.clock.advance(DAY)
+    assert stage.sync(full=True)
+    assert stage.names() == [*everybody[1:20], *everybody[21:29], "Zoë Young"]
+
+
 def test_a_shrunk_book_waits_for_a_person() -> None:
     """More than half of twenty or more; accepted, it is applied."""
     stage = connected()
@@ -356,7 +382,7 @@ def test_a_disconnected_account_is_not_synced() -> None:
     with stage.database.begin() as connection:
         accounts.disconnect(connection, account.id)
     with pytest.raises(ConsentRevoked):
-        result_of(stage.job.sync(account, full=False, accept_shrink=False))
+        result_of(stage.job.sync(account, full=False))
 
 
 def test_tenants_that_the_configuration_knows() -> None:
@@ -492,7 +518,7 @@ def test_an_address_that_changes_renames_the_account() -> None:
     stage.sync()
     stage.world.rename_account(ALICE, "alice.new@acme.example")
     stage.clock.advance(3600)
-    result_of(stage.job.sync(stage.account(), full=False, accept_shrink=False))
+    result_of(stage.job.sync(stage.account(), full=False))
     account = stage.account("alice.new@acme.example")
     assert stage.names("alice.new@acme.example") == ["Ada Riese"]
     assert account.contacts == 1

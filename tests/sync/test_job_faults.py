@@ -19,7 +19,7 @@ from ldapgw.errors import (
     QuotaExceeded,
     SuspiciousShrink,
 )
-from tests.sync.stage import ALICE, Stage, person
+from tests.sync.stage import ALICE, ALL_SOURCES, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"
@@ -47,6 +47,7 @@ CASES = [
     Case("broken_wrong_shape", BadResponse),
     Case("broken_too_large", BadResponse),
     Case("broken_short_list", BadResponse),
+    Case("broken_few_missing", None, times=1),
     Case("broken_no_list", BadResponse),
     Case("broken_no_list", None, full=False, times=1),
     Case("broken_loop", BadResponse),
@@ -71,6 +72,8 @@ CASES = [
     Case("error_unauthenticated_401", None, times=1),
     Case("broken_not_json", BadResponse, path=GROUPS),
     Case("broken_loop", BadResponse, path=GROUPS),
+    Case("broken_no_list", BadResponse, path=GROUPS),
+    Case("broken_short_list", BadResponse, path=GROUPS),
     Case("error_internal_500", GoogleUnavailable, path=GROUPS, full=False),
     Case("error_expired_sync_token_400", None, path=GROUPS, full=False, times=1),
     Case("token_error_503_html", GoogleUnavailable, path=TOKEN),
@@ -155,6 +158,25 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     stage.world.change_person(ALICE, moves, {"emailAddresses": [{"value": "again@x.example"}]})
     assert stage.sync()
     assert stage.names() == ["again@x.example", "stays@x.example"]
+
+
+def test_a_source_is_guarded_as_a_part_of_its_book() -> None:
+    """Full syncs are spread, so that mostly one source alone is listed in full; the directory is another book."""
+    stage = Stage(sources=ALL_SOURCES)
+    stage.connect()
+    mail = "{}@x.example".format
+    names = [stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(number)}]}) for number in range(19)]
+    for number in range(11):
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(f"o{number}")}]}, "other_contacts")
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": mail(f"d{number}")}]}, "directory")
+    stage.sync()
+    for name in names:
+        stage.world.delete_person(ALICE, name)
+    stage.world.faults.inject("error_expired_sync_token_400", path=CONNECTIONS, times=1)
+    with pytest.raises(SuspiciousShrink) as caught:
+        stage.sync()
+    assert dict(caught.value.facts) == {"before": 30, "lost": 19}
+    assert stage.account().contacts == 41
 
 
 def test_a_book_of_two_sources_is_guarded_as_one() -> None:

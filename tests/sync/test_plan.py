@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ldapgw.contact import Contact, Source
+from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import Mark, Record
-from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
+from ldapgw.sync.plan import GRACE, Plan, is_suspicious, make_plan, records
 from ldapgw.sync.reading import Item
 
 CONTACTS = Source.CONTACTS
+NOW = 1_800_000_000.0
 
 
 def record(uid: str, name: str = "N", source_id: str = "") -> Record:
@@ -44,6 +46,10 @@ EMPTY = Item("c9", "s-c9", Record.of("c9", "s-c9", None, "empty"))
 NOBODY = Record.of("", "", None, "unidentified")
 NAMELESS = Item("", "", NOBODY)
 UNLABELLED = Item("c1", "s-c1", Record.of("c1", "s-c1", None, "label"))
+
+SPARED = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW - GRACE + 1)
+MISSED_TWICE = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW - GRACE)
+MISSED_TOMORROW = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW + 1)
 
 CASES = {
     "first sync": ({}, [item("c1"), item("c2")], True, Plan(CONTACTS, {0: "c1", 1: "c2"})),
@@ -117,6 +123,50 @@ def test_a_plan_is_carried_out_with_the_listing_it_was_made_of() -> None:
     items = [item("c1"), NAMELESS, item("c2", "A"), deleted("c3"), item("c2", "B")]
     plan = make_plan(CONTACTS, stored("c1"), items, full=True)
     assert list(records(plan, items)) == [replace(NOBODY, uid="?0"), record("c2", "B")]
+
+
+TEN = [item(f"d{number}") for number in range(10)]
+NEW = {at: f"d{at}" for at in range(10)}
+NOT_WHOLE = {
+    "who is not listed stays": (stored("c1"), TEN, Plan(CONTACTS, NEW, missed=("c1",), before=1)),
+    "and is not missed anew": ({"c1": SPARED}, TEN, Plan(CONTACTS, NEW, before=1)),
+    "until a day later": ({"c1": MISSED_TWICE}, TEN, Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1)),
+    "by a clock that is right": ({"c1": MISSED_TOMORROW}, TEN, Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1)),
+    "who is there again is missed no more": (
+        {"c1": SPARED},
+        [item("c1"), *TEN[:9]],
+        Plan(CONTACTS, {0: "c1"} | {at + 1: f"d{at}" for at in range(9)}, before=1),
+    ),
+    "who has another name is not missed": (
+        stored("c1"),
+        [*TEN[:9], item("d9", source_id="s-c1")],
+        Plan(CONTACTS, NEW, gone=("c1",), before=1),
+    ),
+    "who is said to be gone is": (
+        stored("c1"),
+        [*TEN, deleted("c1")],
+        Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "items", "expected"), NOT_WHOLE.values(), ids=NOT_WHOLE)
+def test_a_listing_shorter_than_its_total(before: dict[str, Mark], items: list[Item], expected: Plan) -> None:
+    """Google counts eleven and lists ten: what is new is taken, and nobody is swept who was not missed before."""
+    assert make_plan(CONTACTS, before, items, full=True, total=11, now=NOW) == expected
+
+
+def test_a_whole_listing_sweeps_who_was_spared() -> None:
+    """As many as Google counts: then whoever is not among them is gone."""
+    plan = make_plan(CONTACTS, {"c1": SPARED}, TEN, full=True, total=10, now=NOW)
+    assert plan.gone == ("c1",)
+
+
+def test_pages_that_repeat_each_other_are_no_listing() -> None:
+    """Each person counts once, on whichever page they come."""
+    before = stored(*(f"d{number}" for number in range(20)))
+    with pytest.raises(BadResponse):
+        make_plan(CONTACTS, before, [*TEN, *TEN], full=True, total=20, now=NOW)
 
 
 SHRINKING = {

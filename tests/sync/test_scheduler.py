@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Source
+from ldapgw.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts
 from ldapgw.store.accounts import SourceState, Trouble, Wish
 from tests.results import result_of
@@ -167,6 +168,31 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
     refresh(stage)
     assert stage.account().trouble is None
     assert len(stage.served()) == 5
+
+
+def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
+    """Google was away when it was; what it lists later is another question."""
+    names = [stage.world.add_person(ALICE, person(f"Person {number}")) for number in range(60)]
+    stage.connect()
+    refresh(stage)
+    for name in names[:35]:
+        stage.world.delete_person(ALICE, name)
+    ask(stage, Wish.FULL)
+    refresh(stage)
+    stage.world.faults.inject("error_unavailable_503", times=1)
+    ask(stage, Wish.ACCEPT)
+    refresh(stage)
+    assert stage.account().trouble == Trouble("google_unavailable", NOW)
+    for name in names[35:]:
+        stage.world.delete_person(ALICE, name)
+    stage.clock.advance(INTERVAL)
+    trouble = stage.account().trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 60, "lost": 60})
+    assert len(stage.served()) == 60
+    ask(stage, Wish.ACCEPT)
+    refresh(stage)
+    assert (stage.account().trouble, stage.served()) == (None, [])
 
 
 def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
@@ -431,6 +457,31 @@ def test_when_google_is_down_few_ask(stage: Stage) -> None:
     refresh(stage)
     stage.clock.pump([1] * 62)
     assert [stage.account(address).trouble for address in addresses] == [None] * 12
+
+
+def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -> None:
+    """Others were down; whoever was told to wait waits, and who was well keeps its own time."""
+    addresses = crowd(stage, 5)
+    patient, well, *down = addresses
+    asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
+    stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, patient, CONNECTIONS))
+    stage.clock.advance(INTERVAL - 5)
+    stage.clock.advance(1)
+    told = stage.account(patient)
+    assert told.trouble is not None
+    assert told.trouble.code == "quota"
+    next_sync = stage.account(well).next_sync
+    for address in down:
+        stage.world.faults.inject("error_unavailable_503", account=address)
+    stage.clock.pump([1] * 60)
+    assert {stage.account(address).trouble.code for address in down} == {"google_unavailable"}  # type: ignore[union-attr]
+    stage.world.faults.pending[1:] = []
+    ask_for(stage, down[0], Wish.INCREMENTAL)
+    refresh(stage)
+    stage.clock.pump([1] * 62)
+    assert [stage.account(address).trouble for address in down] == [None] * 3
+    assert (stage.account(patient).attempts, stage.account(patient).next_sync) == (told.attempts, told.next_sync)
+    assert stage.account(well).next_sync == next_sync
 
 
 def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
