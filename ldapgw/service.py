@@ -128,6 +128,8 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    book_thread = OffThread(reactor, "books", 1)
+    build_thread = OffThread(reactor, "build", 1)
     explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     apart, folder = Apart(), Path(config.state_dir)
@@ -144,9 +146,9 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         catalog=catalog,
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         features=offered,
-        run_off_thread=work_thread,
+        run_off_thread=book_thread,
         images=Images(folder / FOLDER),
-        build_apart=partial(apart, build_images, database_url(folder, config.database), folder / FOLDER),
+        build_apart=partial(build_thread, apart, build_images, database_url(folder, config.database), folder / FOLDER),
     )
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
@@ -199,7 +201,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, build_thread, book_thread, work_thread, store_thread))
     tally = Tally()
 
     def is_ready() -> bool:

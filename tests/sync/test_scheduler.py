@@ -68,8 +68,8 @@ def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) 
     """Whoever waits for the end of a sync looks at a phone next."""
     seen: list[tuple[float | None, list[str]]] = []
 
-    async def publish() -> None:
-        await stage.publisher.refresh()
+    async def publish(account_id: int) -> None:
+        await stage.publisher.refresh(account_id)
         seen.append((stage.account().last_sync, stage.served()))
 
     stage.world.add_person(ALICE, person("Ada Riese"))
@@ -509,6 +509,29 @@ def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
     waiting[1].callback(False)
     assert len(waiting) == 3
     assert [stage.account(address).syncing for address in addresses] == [True, False, True, False]
+    narrow.stopService()
+
+
+def test_a_place_is_not_kept_while_a_book_is_built(stage: Stage) -> None:
+    """The next one syncs meanwhile; the sync has ended when phones find what it has brought."""
+    building: Deferred[None] = Deferred()
+
+    async def publish(account_id: int) -> None:
+        if account_id == stage.account(ALICE).id:
+            await building
+
+    stage.scheduler.stopService()
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Ada Riese"))
+        stage.connect(address)
+    narrow = stage.new_scheduler(concurrency=1)
+    narrow._publish = publish
+    narrow.startService()
+    result_of(narrow.refresh())
+    assert [stage.account(address).syncing for address in (ALICE, BOB)] == [True, False]
+    assert stage.account(BOB).last_sync is not None
+    building.callback(None)
+    assert not stage.account(ALICE).syncing
     narrow.stopService()
 
 
