@@ -133,7 +133,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     apart, folder = Apart(), Path(config.state_dir)
-    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
+    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds, wall.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
     oauth = OAuth(http, endpoints, wall)
@@ -162,7 +162,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         oauth=oauth,
         people=People(http, endpoints, wall, Aside(work_thread, work_process)),
         tenants=Tenants(synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, NO_CLIENT))),
-        run_off_thread=work_thread,
+        run_off_thread=store.watch(work_thread),
         folder=Path(config.state_dir),
         now=wall.seconds,
         note_progress=progress.note,
@@ -217,6 +217,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         tally=tally,
         ready=is_ready,
         contacts=lambda: _contacts(catalog),
+        database_fails=lambda: store.in_trouble,
         certificate_ends=ends,
     )
     gate = WebGate(
@@ -230,6 +231,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=is_ready,
+        database_fails_since=lambda: store.fails_since,
         certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
         admin=AdminGate(

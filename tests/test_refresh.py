@@ -52,7 +52,7 @@ class Scene(Stage):
         return Database(f"sqlite:///{self.path}")
 
     def new_store(self, at_once: OffThread) -> WatchedStore:
-        return WatchedStore(super().new_store(at_once), self.clock.seconds)
+        return WatchedStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
 
     def take_seen(self) -> dict[str, tuple[str, str]]:
         seen, self.seen = self.seen, {}
