@@ -317,6 +317,7 @@ def _tell(what: str, account: Account, error: Exception) -> None:
     if isinstance(error, GoogleError):
         log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)
     elif isinstance(error, StoreError):
-        log.error(what + ": {problem}", account=account.id, problem=error.problems[0])
+        # The store says so once, for all accounts.
+        log.debug(what + ": {problem}", account=account.id, problem=error.problems[0])
     else:
         log.failure(what + " failed", Failure(error), account=account.id)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Source
+from ldapgw.errors import StoreError
 from ldapgw.store import accounts
 from ldapgw.store.accounts import SourceState, Trouble, Wish
 from tests.results import result_of
@@ -267,8 +268,6 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     good = stage.database.begin
 
     def begin() -> Any:
-        from ldapgw.errors import StoreError
-
         raise StoreError("ldapgw.db: cannot be used: disk I/O error")
 
     stage.database.begin = begin  # type: ignore[method-assign]
@@ -279,6 +278,22 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     synced(stage)
     stage.clock.advance(INTERVAL)
     assert synced(stage) == 1
+
+
+def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
+    stage: Stage, log: list[dict[str, Any]]
+) -> None:
+    """Whoever keeps listings says so; the accounts are tried again as with other troubles."""
+
+    def full(*_: object) -> Any:
+        return fail(StoreError("state: cannot be written to: No space left on device"))
+
+    stage.job._fetcher._run_off_thread = full
+    stage.connect()
+    refresh(stage)
+    assert stage.account().trouble == Trouble("internal", NOW)
+    assert {event["log_level"].name for event in log if "problem" in event} == {"debug"}
+    assert stage.account().next_sync is not None
 
 
 def test_disconnecting_ends_the_timer(stage: Stage) -> None:
