@@ -94,9 +94,14 @@ class Images:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 
-    def keep(self, names: Collection[str]) -> None:
-        """Delete all others."""
+    def keep(self, names: Collection[str], *, unfinished: bool = False) -> None:
+        """Delete all others.
+
+        :param unfinished: whether those of these names that somebody may be writing are kept too.
+        """
         kept = {self._file(name) for name in names}
+        if unfinished:
+            kept |= {file.with_suffix(_NEW) for file in kept}
         try:
             found = set(self._folder.iterdir())
         except FileNotFoundError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What ``/metrics`` tells, in the text format of Prometheus.  No name, address or number of anybody is in it.
 
-Mutable: `Tally`, which counts what the wire does.
+Mutable: `Tally`, which counts what the wire does, and what `Metrics` has read last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Connection
 
-from ldapgw.errors import ResultCode
+from ldapgw.errors import ResultCode, StoreError
 from ldapgw.status import state
 from ldapgw.store import accounts, alarms, phones
 from ldapgw.store.worker import Store
@@ -62,6 +62,7 @@ class Picture:
 
     version: str
     ready: bool
+    database_ok: bool
     stored: Stored
     tally: Tally
     contacts: Mapping[str, int]
@@ -89,6 +90,7 @@ class Metrics:
     :param now: seconds since the epoch.
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: how many are served of each tenant.
+    :param database_fails: whether the database is in trouble.
     :param certificate_ends: of the LDAP port, in seconds since the epoch; None: there is none.
     """
 
@@ -101,6 +103,7 @@ class Metrics:
         tally: Tally,
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
+        database_fails: Callable[[], bool],
         certificate_ends: Callable[[], float | None],
     ) -> None:
         self._store = store
@@ -109,15 +112,27 @@ class Metrics:
         self._tally = tally
         self._ready = ready
         self._contacts = contacts
+        self._database_fails = database_fails
+        self._stored = Stored()
         self._certificate_ends = certificate_ends
 
     async def answer(self) -> tuple[bytes, str]:
-        """The text that Prometheus reads, and its type.
-
-        :raises StoreError: when the database cannot be used.
-        """
-        stored = await self._store.run(read, self._now())
-        picture = Picture(self._version, self._ready(), stored, self._tally, self._contacts(), self._certificate_ends())
+        """The text that Prometheus reads, and its type; of a database that cannot be read, what was read last."""
+        try:
+            self._stored = await self._store.run(read, self._now())
+        except StoreError:
+            is_ok = False
+        else:
+            is_ok = not self._database_fails()
+        picture = Picture(
+            self._version,
+            self._ready(),
+            is_ok,
+            self._stored,
+            self._tally,
+            self._contacts(),
+            self._certificate_ends(),
+        )
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(_Collector(picture))
@@ -135,6 +150,7 @@ class _Collector:
         picture, stored, tally = self._picture, self._picture.stored, self._picture.tally
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": picture.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", picture.ready)
+        yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", picture.database_ok)
         yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", tally.connections())
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
         for code, count in tally.searches.items():

@@ -2,7 +2,7 @@
 """Turns what the store holds into what phones are served, and publishes it by one assignment.
 
 Off the reactor's thread, what has changed of an account's contacts is built into its book; where that is not known, or
-the account's address has changed, the book is built anew.  The others are taken over as they are.
+the account's address has changed, the book is built anew.  The others are taken over as they are, and wait for none.
 """
 
 from __future__ import annotations
@@ -81,6 +81,19 @@ class Rows:
     feeds: Mapping[str, Account] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be built of an account.
+
+    :ivar per_number: whether a phone of its tenant wants entries for numbers.
+    :ivar feeds: whether the tenant's directory is taken from it.
+    """
+
+    account: Account
+    per_number: bool
+    feeds: bool
+
+
 class Publisher:
     """Keeps the catalog up to date.
 
@@ -89,8 +102,8 @@ class Publisher:
     :param contexts: by tenant.
     :param images: where books are kept for the next start; None: nowhere.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param build_apart: has a process build an account's books as images, and waits for it (`building.build_images`);
-        None: there is none.
+    :param build_apart: has a process build an account's books as images (`building.build_images`), where nothing waits
+        behind it; None: there is none.
     """
 
     def __init__(
@@ -102,7 +115,7 @@ class Publisher:
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
         images: Images | None = None,
-        build_apart: Callable[..., None] | None = None,
+        build_apart: Callable[..., Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -113,33 +126,46 @@ class Publisher:
         self._build_apart = build_apart
         self._kept: frozenset[str] | None = None
         self._rows = Rows()
+        self._wanted: dict[int, _Wanted] = {}
         self._shelves: dict[_BookId, _Shelf] = {}
         self._old: list[Book] = []
         self._lock = DeferredLock()
+        self._locks: dict[int, DeferredLock] = {}
+        self._contacts_lock = DeferredLock()
 
-    async def refresh(self) -> None:
-        """Serve what the store holds now: logins, sharing and what is gone at once, changed books when they are built.
-
-        One account's trouble leaves its book as it was and hurts no other.
+    async def refresh(self, account_id: int | None = None) -> None:
+        """Serve what the store holds now: `look`, then `build`.
 
         :raises StoreError: when the database cannot be used; what is served stays.
         """
-        self._rows = await self._store.run(read_rows, self._contexts.keys())
+        await self.look()
+        await self.build(account_id)
+
+    async def look(self) -> None:
+        """Serve at once what needs no building: logins, sharing and what is gone.
+
+        :raises StoreError: when the database cannot be used; what is served stays.
+        """
+        rows = self._rows = await self._store.run(read_rows, self._contexts.keys())
+        per_number = {login.tenant for login in rows.logins if login.numbers is Numbers.ENTRIES}
+        feeding = {account.id for account in rows.feeds.values()}
+        self._wanted = {one.id: _Wanted(one, one.tenant in per_number, one.id in feeding) for one in rows.accounts}
         self._publish_at_once()
-        await self._lock.acquire()
-        try:
-            rows = self._rows
-            per_number = {login.tenant for login in rows.logins if login.numbers is Numbers.ENTRIES}
-            feeding = {account.id for account in rows.feeds.values()}
-            await self._forget_images(frozenset(_image_names(rows)))
-            for account in rows.accounts:
-                await self._build(account, per_number=account.tenant in per_number, feeds=account.id in feeding)
-            await self._publish_built()
-            await self._save_images(rows)
-            if self._old:
-                await self._run_off_thread(let_go, self._old)
-        finally:
-            self._lock.release()
+
+    async def build(self, account_id: int | None = None) -> None:
+        """Build the books that have changed, and serve them; a book that takes long keeps no other from phones.
+
+        One account's trouble leaves its book as it was and hurts no other.
+
+        :param account_id: whose books; None: everybody's.
+        :raises StoreError: when the database cannot be used; what is served stays.
+        """
+        await self._forget_images()
+        ids = list(self._wanted) if account_id is None else [account_id]
+        busy = [one for one in ids if one in self._locks and self._locks[one].locked]
+        await self._build_some([one for one in ids if one not in busy])
+        if busy:
+            await self._build_some(busy)
 
     def _publish(self, directories: Sequence[Directory], *, loaded: bool) -> None:
         """Serve the books that there are, to the logins that there are."""
@@ -168,6 +194,17 @@ class Publisher:
             found.append(known if known == made and known is not None else made)
         self._publish(found, loaded=self._catalog.served.loaded)
 
+    async def _build_some(self, ids: Iterable[int]) -> None:
+        """Build accounts' books, serve them, and do what nobody waits for."""
+        for account_id in ids:
+            async with self._locks.setdefault(account_id, DeferredLock()):
+                await self._build(account_id)
+        async with self._lock:
+            await self._publish_built()
+            await self._save_images()
+            if self._old:
+                await self._run_off_thread(let_go, self._old)
+
     async def _publish_built(self) -> None:
         found = []
         # Phones wait for the start: what only makes their searches faster comes with the next refresh, a moment later.
@@ -183,16 +220,18 @@ class Publisher:
         else:
             await self._publish_built()
 
-    async def _forget_images(self, names: frozenset[str]) -> None:
-        """Delete the images of books that are there no more."""
-        if self._images is not None and names != self._kept:
-            await self._run_off_thread(self._images.keep, names)
-            self._kept = names
+    async def _forget_images(self, *, again: bool = False) -> None:
+        """Delete the images of books that are there no more; at the start, what an interrupted writer has left too."""
+        names = frozenset(_image_names(self._rows))
+        if self._images is not None and (again or names != self._kept):
+            is_start, self._kept = self._kept is None, names
+            await self._run_off_thread(self._images.keep, names, unfinished=not is_start)
 
-    async def _save_images(self, rows: Rows) -> None:
+    async def _save_images(self) -> None:
         """Write down books that have no image, or one that will soon be too old to be brought up to date."""
         if self._images is None:
             return
+        rows = self._rows
         keys = {name: key for name, key in _image_names(rows).items() if key in self._shelves}
         for name, key in keys.items():
             shelf = self._shelves[key]
@@ -211,11 +250,15 @@ class Publisher:
         if shelf is not None:
             yield shelf.book
 
-    async def _build(self, account: Account, *, per_number: bool, feeds: bool) -> None:
+    async def _build(self, account_id: int) -> None:
         """Build the books that are made of an account's contacts, if those have changed."""
-        made_of = (self._contexts[account.tenant], account.id, account.sub, account.address, per_number)
+        found = self._wanted.get(account_id)
+        if found is None:
+            return
+        account = found.account
+        made_of = (self._contexts[account.tenant], account.id, account.sub, account.address, found.per_number)
         wanted: list[_BookId] = [(account.id, "")]
-        if feeds:
+        if found.feeds:
             wanted.append((account.tenant, DIRECTORY))
         try:
             held = [shelf for key in wanted if (shelf := await self._held(key, account, made_of))]
@@ -223,14 +266,19 @@ class Publisher:
                 held = (
                     (await self._revised(account, held) if len(held) == len(wanted) else None)
                     or await self._built_apart(account, made_of, wanted)
-                    or await self._built(account, made_of, wanted)
+                    or await self._built_alone(account, made_of, wanted)
                 )
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
-        self._serve(self._shelves | dict(zip(wanted, held, strict=True)))
+        built = dict(zip(wanted, held, strict=True))
+        after = self._wanted.get(account_id)
+        if after is None or not after.feeds:
+            # Another account's may have been built meanwhile.
+            built.pop((account.tenant, DIRECTORY), None)
+        self._serve(self._shelves | built)
 
     def _serve(self, shelves: dict[_BookId, _Shelf]) -> None:
         """Have other books from now on."""
@@ -275,15 +323,23 @@ class Publisher:
             return None
         context, per_number = self._contexts[account.tenant], made_of[-1]
         try:
-            await self._run_off_thread(self._build_apart, context, account, made_of, per_number, len(wanted) > 1)
+            await self._build_apart(context, account, made_of, per_number, len(wanted) > 1)
         except ProcessLost:
             log.warn("the process that builds the book of account {account} has ended", account=account.id)
             return None
+        if account.id not in self._wanted:
+            # The images of an account that has gone meanwhile have been written behind its end.
+            await self._forget_images(again=True)
         found = [shelf for key in wanted if (shelf := await self._image(key, account, made_of))]
         # It lives long, and the collector would stop everybody to look at it.
         gc.freeze()
         whole = len(found) == len(wanted) and all(shelf.generation == account.generation for shelf in found)
         return found if whole else None
+
+    async def _built_alone(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf]:
+        """The books built here; the contacts of one account are in memory at a time."""
+        async with self._contacts_lock:
+            return await self._built(account, made_of, wanted)
 
     async def _built(self, account: Account, made_of: _MadeOf, wanted: Sequence[_BookId]) -> list[_Shelf]:
         (everything, damaged), labels = await self._store.run(read_contacts, account.id)

@@ -69,7 +69,10 @@ class Refresher(Service):
             timer.clock = clock
 
     def look_now(self) -> Deferred[None]:
-        """Serve and sync by what the database holds now; trouble is logged, and it is tried again at the next look."""
+        """Serve and sync by what the database holds now; books that have to be built follow.
+
+        Trouble is logged, and it is tried again at the next look.
+        """
         self._is_outdated = True
         return self._quietly(self._look_as_asked)
 
@@ -111,8 +114,17 @@ class Refresher(Service):
         try:
             await self._read_clients()
             await self._tell_pages()
-            await self._publisher.refresh()
+            await self._publisher.look()
             await self._scheduler.refresh()
+        except BaseException:
+            self._is_outdated = True
+            raise
+        # Nobody waits for it: a large book takes many seconds, and the next look comes in one.
+        self._quietly(self._build)
+
+    async def _build(self) -> None:
+        try:
+            await self._publisher.build()
         except BaseException:
             self._is_outdated = True
             raise

@@ -128,10 +128,12 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     tls = ServerContext(config.tls) if config.tls else None
     store_thread = OffThread(reactor, "store", 1)
     work_thread = OffThread(reactor, "work", 1)
+    book_thread = OffThread(reactor, "books", 1)
+    build_thread = OffThread(reactor, "build", 1)
     explain_thread = OffThread(reactor, "explain", 1)
     work_process = OffProcess(reactor)
     apart, folder = Apart(), Path(config.state_dir)
-    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds)
+    store = WatchedStore(StoreWorker(state.database, store_thread), reactor.seconds, wall.seconds)
     endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
     http = http_client(reactor)
     oauth = OAuth(http, endpoints, wall)
@@ -144,9 +146,9 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         catalog=catalog,
         contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
         features=offered,
-        run_off_thread=work_thread,
+        run_off_thread=book_thread,
         images=Images(folder / FOLDER),
-        build_apart=partial(apart, build_images, database_url(folder, config.database), folder / FOLDER),
+        build_apart=partial(build_thread, apart, build_images, database_url(folder, config.database), folder / FOLDER),
     )
     live = Live()
     watch.searches.tell(lambda login: live.tell(phone_topic(login)))
@@ -160,7 +162,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         oauth=oauth,
         people=People(http, endpoints, wall, Aside(work_thread, work_process)),
         tenants=Tenants(synced, lambda name: dataclasses.replace(synced[name], client=clients.get(name, NO_CLIENT))),
-        run_off_thread=work_thread,
+        run_off_thread=store.watch(work_thread),
         folder=Path(config.state_dir),
         now=wall.seconds,
         note_progress=progress.note,
@@ -199,7 +201,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         logins=lambda: catalog.served.logins,
         judge=watch.judge,
     )
-    gateway = Gateway(state, (explain_thread, work_thread, store_thread))
+    gateway = Gateway(state, (explain_thread, build_thread, book_thread, work_thread, store_thread))
     tally = Tally()
 
     def is_ready() -> bool:
@@ -215,6 +217,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         tally=tally,
         ready=is_ready,
         contacts=lambda: _contacts(catalog),
+        database_fails=lambda: store.in_trouble,
         certificate_ends=ends,
     )
     gate = WebGate(
@@ -228,6 +231,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
         random=os.urandom,
         trusts=config.web.trusted_proxies.hold,
         ready=is_ready,
+        database_fails_since=lambda: store.fails_since,
         certificate_ends=lambda: tls.pair.lifetime.near_end(wall.seconds()) if tls else None,
         changed=refresher.look_now,
         admin=AdminGate(

@@ -7,6 +7,7 @@ Pure: an `Account` goes in, the account object of ``status.json`` comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -55,6 +56,10 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
         "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
         "Until then the contacts stay as they are."
+    ),
+    ("internal", "database"): marked(
+        "The gateway's database cannot be used, so nothing is synced and nothing can be changed. The administrator has "
+        "to mend that, and the gateway's log says what it is; phones find what was known before."
     ),
     ("suspicious_shrink", "directory"): marked(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
@@ -111,6 +116,16 @@ def account_object(
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
     }
+
+
+def without_database(account: Account, since: float | None) -> Account:
+    """An account as it is while the database cannot be used, whatever its last sync was like.
+
+    :param since: in seconds since the epoch; None: it can be used.
+    """
+    if since is None or not account.connected:
+        return account
+    return replace(account, trouble=Trouble("internal", since, facts={"by": "database"}))
 
 
 def state(account: Account, now: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import execute
 
 from ldapgw import images, publisher
 from ldapgw.building import books_of, read_contacts, revised_books
@@ -117,6 +118,9 @@ def test_images_of_nobody_are_deleted(folder: Images, tmp_path: Path) -> None:
     (tmp_path / "images" / "3.new").touch()
     folder.forget(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
+    (tmp_path / "images" / "12.new").touch()
+    folder.keep({"12"}, unfinished=True)
+    assert names(tmp_path / "images") == ["12.image", "12.new"]
     folder.keep({"12"})
     assert names(tmp_path / "images") == ["12.image"]
 
@@ -140,6 +144,10 @@ class Site:
             self.called.append(function)
             return stage.store.run(lambda _: function(*args, **kw))
 
+        def apart(*args: Any) -> Any:
+            self.called.append(self.build_apart)
+            return execute(self.build_apart, *args)
+
         features = Features("0", (), (), (), ())
         stage.catalog = Catalog(Served(Dit((), features)), {})
         stage.publisher = Publisher(
@@ -149,7 +157,7 @@ class Site:
             features=features,
             run_off_thread=run,
             images=Images(self.folder),
-            build_apart=self.build_apart,
+            build_apart=apart,
         )
         return self.refresh()
 
@@ -280,6 +288,22 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["keep", "load", "load", "built", "load", "load", "unite"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+
+
+def test_an_account_that_goes_while_its_book_is_built(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images were written behind its end, and do not stay."""
+    account = large.stage.account(ALICE)
+
+    def built(*_: Any) -> None:
+        with large.stage.database.begin() as connection:
+            revocations.leave(connection, account.id, NOW)
+        result_of(large.stage.publisher.look())
+        Images(large.folder).save("1", MADE_OF, book("Ada"))
+
+    monkeypatch.setattr(large, "build_apart", built)
+    large.start()
+    assert large.files() == []
+    assert large.stage.catalog.dit().directories[0].books == ()
 
 
 def dies(*_: Any) -> None:

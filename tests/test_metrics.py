@@ -16,6 +16,8 @@ from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
 from tests.web.stage import NOW, Stage
 
+ACME = ("tenant", "acme")
+
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -31,7 +33,9 @@ def told(metrics: Metrics) -> Samples:
     }
 
 
-def metrics_of(stage: Stage, tally: Tally, *, ready: bool = True, ends: float | None = None) -> Metrics:
+def metrics_of(
+    stage: Stage, tally: Tally, *, ready: bool = True, ends: float | None = None, fails: bool = False
+) -> Metrics:
     return Metrics(
         store=stage.store,
         now=stage.clock.seconds,
@@ -39,6 +43,7 @@ def metrics_of(stage: Stage, tally: Tally, *, ready: bool = True, ends: float | 
         tally=tally,
         ready=lambda: ready,
         contacts=lambda: {"acme": 812},
+        database_fails=lambda: fails,
         certificate_ends=lambda: ends,
     )
 
@@ -61,6 +66,7 @@ def test_before_anything_has_happened(stage: Stage) -> None:
     assert told(metrics_of(stage, Tally(), ready=False)) == {
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 0,
+        ("ldapgw_database_ok", ()): 1,
         ("ldapgw_ldap_connections", ()): 0,
         ("ldapgw_ldap_search_seconds_count", ()): 0,
         ("ldapgw_ldap_search_seconds_sum", ()): 0,
@@ -82,23 +88,36 @@ def test_what_is_told(stage: Stage) -> None:
     stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
     stage.do(alarms.sound, "acme", "api_disabled", NOW)
     found = told(metrics_of(stage, tally, ends=NOW + 5))
-    acme = ("tenant", "acme")
     assert found == {
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,
+        ("ldapgw_database_ok", ()): 1,
         ("ldapgw_ldap_connections", ()): 3,
         ("ldapgw_ldap_searches_total", (("result", "success"),)): 2,
         ("ldapgw_ldap_searches_total", (("result", "size_limit_exceeded"),)): 1,
         ("ldapgw_ldap_search_seconds_count", ()): 3,
         ("ldapgw_ldap_search_seconds_sum", ()): 1.0,
         ("ldapgw_ldap_entries_total", ()): 55,
-        ("ldapgw_accounts", (("state", "attention"), acme)): 3,
-        ("ldapgw_contacts", (acme,)): 812,
-        ("ldapgw_phones", (acme,)): 1,
-        ("ldapgw_oldest_sync_timestamp_seconds", (acme,)): NOW - 3600,
-        ("ldapgw_alarm", (("code", "api_disabled"), acme)): 1,
+        ("ldapgw_accounts", (("state", "attention"), ACME)): 3,
+        ("ldapgw_contacts", (ACME,)): 812,
+        ("ldapgw_phones", (ACME,)): 1,
+        ("ldapgw_oldest_sync_timestamp_seconds", (ACME,)): NOW - 3600,
+        ("ldapgw_alarm", (("code", "api_disabled"), ACME)): 1,
         ("ldapgw_certificate_expiry_timestamp_seconds", ()): NOW + 5,
     }
+
+
+def test_a_database_in_trouble(stage: Stage) -> None:
+    """One that cannot be written is told; of one that cannot be read, so is what was read last."""
+    connect(stage, "alice@acme.example", NOW)
+    metrics = metrics_of(stage, Tally(), fails=True)
+    before = told(metrics)
+    assert (before["ldapgw_database_ok", ()], before["ldapgw_oldest_sync_timestamp_seconds", (ACME,)]) == (0, NOW)
+    metrics = metrics_of(stage, Tally())
+    before = told(metrics)
+    with stage.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE account RENAME TO gone")
+    assert told(metrics) == before | {("ldapgw_database_ok", ()): 0}
 
 
 def test_nobody_is_named(stage: Stage) -> None:

@@ -168,6 +168,39 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     assert refreshed.called
 
 
+def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
+    """The one that is built of the former account's contacts comes too late."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for address in (ALICE, BOB):
+        stage.sync(address)
+    before = books(stage)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync(ALICE)
+    building: Deferred[Any] = Deferred()
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books:
+            return building.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
+    alice, bob = stage.account(ALICE).id, stage.account(BOB).id
+    Deferred.fromCoroutine(stage.publisher.refresh(alice))
+    with stage.database.begin() as connection:
+        revocations.leave(connection, alice, NOW)
+    result_of(stage.publisher.refresh(bob))
+    [directory] = stage.catalog.dit().directories
+    others = next(book for book in directory.books if book.name == "directory")
+    assert others is not before["directory"]
+    building.callback(None)
+    [directory] = stage.catalog.dit().directories
+    assert [book for book in directory.books if book.name == "directory"] == [others]
+
+
 def calls(stage: Stage) -> list[Any]:
     """What is called off the reactor's thread from now on."""
     called: list[Any] = []

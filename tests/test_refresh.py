@@ -15,14 +15,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw import credential
+from ldapgw.building import revised_books
 from ldapgw.offthread import OffThread
 from ldapgw.refresh import LOOK_SECONDS, SEEN_SECONDS, Refresher
-from ldapgw.store import phones
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.watch import Watch
 from ldapgw.store.watched import WatchedStore
-from tests.sync.stage import NOW, Stage
+from tests.sync.stage import ALICE, BOB, NOW, Stage, person
 
 
 class Scene(Stage):
@@ -50,7 +52,7 @@ class Scene(Stage):
         return Database(f"sqlite:///{self.path}")
 
     def new_store(self, at_once: OffThread) -> WatchedStore:
-        return WatchedStore(super().new_store(at_once), self.clock.seconds)
+        return WatchedStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
 
     def take_seen(self) -> dict[str, tuple[str, str]]:
         seen, self.seen = self.seen, {}
@@ -100,12 +102,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     assert not scene.clock.getDelayedCalls()
 
 
-def add_phone(scene: Scene) -> None:
+def add_phone(scene: Scene, numbers: Numbers = Numbers.VALUES) -> None:
     """As a command does: in a process, and so on a connection, of its own."""
     other = scene.new_database()
     other.open()
     with other.begin() as connection:
-        phones.add(connection, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+        phones.add(connection, PhoneLogin("desk1", "acme", None, numbers, credential.NOBODY, NOW))
     other.close()
 
 
@@ -178,18 +180,67 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
 
 
-def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene) -> None:
-    """With its traceback, in the log alone."""
-    real = scene.publisher.refresh
+def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
+    """Another account's first sync, a new phone and a page that asks: all go on while it is being built."""
+    scene.connect(ALICE)
+    scene.world.add_person(ALICE, person("Ada Riese"))
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.served(ALICE) == ["Ada Riese"]
+    real, held, built = scene.publisher._run_off_thread, [ALICE], Deferred[None]()
+
+    def run(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books and args[1][0].name in held:
+            return built.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    scene.publisher._run_off_thread = run
+    scene.world.add_person(ALICE, person("Bo Weg"))
+    account_id = scene.account(ALICE).id
+    with scene.database.begin() as connection:
+        accounts.ask(connection, account_id, Wish.INCREMENTAL)
+    scene.clock.pump([LOOK_SECONDS] * 2)
+    assert scene.account(ALICE).syncing
+    scene.connect(BOB)
+    scene.world.add_person(BOB, person("Cem Ak"))
+    asked = scene.refresher.look_now()
+    scene.clock.advance(LOOK_SECONDS)
+    assert asked.called
+    assert (scene.served(ALICE), scene.served(BOB)) == (["Ada Riese"], ["Cem Ak"])
+    assert scene.account(BOB).last_sync is not None
+    add_phone(scene, Numbers.ENTRIES)
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+    [directory] = scene.catalog.dit().directories
+    assert {book.name: bool(book.shelves.numbers) for book in directory.books} == {ALICE: False, BOB: True}
+    built.callback(None)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.served(ALICE) == ["Ada Riese", "Bo Weg"]
+    assert not scene.account(ALICE).syncing
+
+
+@pytest.mark.parametrize("step", ["look", "build"])
+def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) -> None:
+    """With its traceback, in the log alone; what it kept from being done is tried again."""
+    real = getattr(scene.publisher, step)
 
     async def broken() -> None:
         raise ZeroDivisionError
 
-    scene.publisher.refresh = broken  # type: ignore[method-assign]
+    setattr(scene.publisher, step, broken)
     add_phone(scene)
     scene.clock.advance(LOOK_SECONDS)
     assert scene.logged == ["looking at the database failed"]
-    scene.publisher.refresh = real  # type: ignore[method-assign]
+    setattr(scene.publisher, step, real)
+    if step == "build":
+        tries: list[int] = []
+
+        async def tried() -> None:
+            tries.append(1)
+            await real()
+
+        setattr(scene.publisher, step, tried)
+        scene.clock.advance(LOOK_SECONDS)
+        assert tries == [1]
     scene.database.close()
     other = scene.new_database()
     other.open()

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import STALE_SECONDS, TESTING_SECONDS, account_object, message, state, timestamp
+from ldapgw.status import (
+    STALE_SECONDS,
+    TESTING_SECONDS,
+    account_object,
+    message,
+    state,
+    timestamp,
+    without_database,
+)
 from ldapgw.store.accounts import Account, SourceState, Trouble
 
 NOW = 1_800_000_000.0
@@ -237,6 +245,26 @@ def test_a_certificate_that_ends(ends: float, words: str) -> None:
     (warning,) = account_object(FINE, (), PAGE, NOW, ends)["warnings"]
     assert warning["code"] == "certificate_expiry"
     assert warning["message"].startswith(f"The gateway's certificate {words}; ")
+
+
+@pytest.mark.parametrize(
+    "account",
+    [FINE, replace(FINE, trouble=Trouble("quota", NOW)), replace(FINE, syncing=True)],
+    ids=["fine", "in trouble", "syncing"],
+)
+def test_a_database_that_cannot_be_used(account: Account) -> None:
+    """Nobody's syncs go on, whatever else was the matter, and a person has to act."""
+    assert without_database(account, None) is account
+    shown = account_object(without_database(account, NOW - 60), (), PAGE, NOW)
+    assert shown["state"] == "attention"
+    assert (shown["error"]["code"], shown["error"]["since"]) == ("internal", timestamp(NOW - 60))
+    assert shown["error"]["message"].startswith("The gateway's database cannot be used")
+
+
+def test_a_database_that_cannot_be_used_does_not_concern_who_is_not_connected() -> None:
+    """There is nothing to be synced."""
+    account = replace(FINE, connected_at=None)
+    assert without_database(account, NOW) is account
 
 
 def test_a_consent_for_a_time_that_its_owner_chose() -> None:

@@ -13,9 +13,11 @@ from ldapgw.cli.options import account_tenant, as_json, pass_site
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import OF_THE_TENANT, account_object
+from ldapgw.errors import StoreError
+from ldapgw.status import OF_THE_TENANT, account_object, without_database
 from ldapgw.store import accounts as stored
 from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database, prove
 
 _SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
@@ -34,8 +36,12 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
     """List the accounts, a row each."""
     if tenant is not None:
         site.tenant(tenant)
-    with site.open_store() as database, database.begin() as connection:
-        found = stored.read_all(connection, tenant)
+    with site.open_store() as database:
+        with database.begin() as connection:
+            found = stored.read_all(connection, tenant)
+        trouble = _trouble(database)
+    since = now() if trouble else None
+    found = tuple(without_database(account, since) for account in found)
     ends = near_end(site.config.tls, now())
     objects = [_object(site, account, ends) for account in found]
     if as_json:
@@ -43,7 +49,17 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
     elif not found:
         hint(f"There is no account yet; connect one on {site.config.web.public_url}/")
     else:
-        _print(found, objects)
+        _print(found, objects, trouble)
+
+
+def _trouble(database: Database) -> str:
+    """Why a database that can be read cannot be written; empty: it can."""
+    try:
+        with database.begin() as connection:
+            prove(connection, thoroughly=False)
+    except StoreError as error:
+        return error.problems[0]
+    return ""
 
 
 @click.command()
@@ -74,7 +90,11 @@ def _sources(site: Site, tenant: str) -> Collection[Source]:
     return next((one.sources for one in site.config.tenant if one.name == tenant), ())
 
 
-def _print(found: Collection[Account], objects: Collection[dict[str, Any]]) -> None:
+def _print(found: Collection[Account], objects: Collection[dict[str, Any]], trouble: str) -> None:
+    """Print the table, and a line for whatever is the matter.
+
+    :param trouble: with the database, which is everybody's.
+    """
     print_table(
         ("", "account", "tenant", "state", "sharing", "contacts#", "numbers#", "last sync", "next sync"),
         (
@@ -92,6 +112,9 @@ def _print(found: Collection[Account], objects: Collection[dict[str, Any]]) -> N
             for account, told in zip(found, objects, strict=True)
         ),
     )
+    if trouble:
+        print_line(f"! the database: {trouble}")
+        return
     for line in _lines(found, objects):
         print_line(line)
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A store that says when its database cannot be used, and when it can again: once each, however many asked.
 
-Everything in the gateway that uses the database does so through it, so one line in the log speaks for all.
+Everything in the gateway that uses the database, or another file on its disk, does so through it, so one line in the
+log speaks for all.
 Mutable: the problems of this outage and since when they are there, and when each was told last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
@@ -33,26 +34,44 @@ class WatchedStore:
     """See `Store`.
 
     :param seconds: the time that passes.
-    :ivar in_trouble: whether something has failed since `is_well` was said last.
+    :param now: the time of day, in seconds since the epoch.
+    :ivar fails_since: the time of day when something has failed first since `is_well` was said last; None: all is well.
     :ivar is_damaged: whether that was because the database's file is damaged.
     """
 
-    def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
+    def __init__(self, store: Store, seconds: Callable[[], float], now: Callable[[], float]) -> None:
         self._store = store
         self._seconds = seconds
+        self._now = now
         self._told_at: dict[str, float] = {}
         self._told: set[str] = set()
         self._since: dict[str, float] = {}
-        self.in_trouble = False
+        self.fails_since: float | None = None
         self.is_damaged = False
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether something has failed since `is_well` was said last."""
+        return self.fails_since is not None
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """See `Store`."""
         return self._store.run(function, *args, **kw).addErrback(self._failed)
 
+    def watch(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+        """A way to call functions that write beside the database: what its disk does not take is told likewise.
+
+        :param call: calls a function with its arguments.
+        """
+
+        def watched(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+            return call(function, *args, **kw).addErrback(self._failed)
+
+        return watched
+
     def is_well(self) -> None:
         """Take note that the database can be used."""
-        self.in_trouble = self.is_damaged = False
+        self.fails_since, self.is_damaged = None, False
         if self._told:
             log.info("the database can be used again")
         self._told.clear()
@@ -60,7 +79,8 @@ class WatchedStore:
 
     def _failed(self, failure: Failure) -> Failure:
         if failure.check(StoreError):
-            self.in_trouble = self.in_trouble or not failure.check(UnfitKey)
+            if self.fails_since is None and not failure.check(UnfitKey):
+                self.fails_since = self._now()
             damaged = failure.check(DamagedStore) is not None
             self.is_damaged = self.is_damaged or damaged
             self._tell(str(failure.value), "damage" if damaged else str(failure.value))

@@ -72,10 +72,19 @@ class _Outcome:
     for_all: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Synced:
+    """What is still to be published and noted of a sync: Google was asked all of it, and the contacts are stored."""
+
+    account: Account
+    error: Exception | None
+    changed: bool
+
+
 class SyncScheduler(Service):
     """Keeps every connected account in sync.
 
-    :param publish: called after contacts have changed; serves them to phones.
+    :param publish: called after an account's contacts have changed, with its id; serves them to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: how many accounts sync at once, and as many more that a person waits for.
     :param random: a number from 0 to 1, for jitter.
@@ -87,7 +96,7 @@ class SyncScheduler(Service):
         clock: IReactorTime,
         store: Store,
         job: SyncJob,
-        publish: Callable[[], Awaitable[None]],
+        publish: Callable[[int], Awaitable[None]],
         interval: float,
         concurrency: int = 4,
         random: Callable[[], float],
@@ -178,7 +187,9 @@ class SyncScheduler(Service):
         # Whatever happens below, the next turn is not at once.
         self._wait(loop, self._interval)
         try:
-            outcome = await self._in_place(account_id, loop)
+            found = await self._in_place(account_id, loop)
+            # Its place is another account's by now: a large book takes many seconds to build.
+            outcome = await self._conclude(found) if isinstance(found, _Synced) else found
         except StoreError as error:
             # The store says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
@@ -189,7 +200,7 @@ class SyncScheduler(Service):
         else:
             self._wait(loop, outcome.wait)
 
-    async def _in_place(self, account_id: int, loop: _Loop) -> _Outcome:
+    async def _in_place(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
         waiting = await self._store.run(accounts.read, account_id, counted=False)
         is_wished = waiting is not None and waiting.wish is not None
@@ -228,8 +239,8 @@ class SyncScheduler(Service):
         await self._store.run(accounts.postpone_sync, account, now, now + wait, code)
         return _Outcome(wait, for_all=True)
 
-    async def _sync(self, account: Account) -> _Outcome:
-        """Sync, and note how it ended."""
+    async def _sync(self, account: Account) -> _Synced:
+        """Sync, as far as it takes a place."""
         self._circuits[account.tenant] = self._circuits[account.tenant].tried(self._clock.seconds())
         full = account.due in (Wish.FULL, Wish.ACCEPT)
         error, changed = await self._own(account, full=full)
@@ -240,11 +251,16 @@ class SyncScheduler(Service):
             changed = await self._directory(account, full=full) or changed
         if before.is_open and not after.is_open:
             await self._closed(account.tenant)
-        if changed:
+        return _Synced(account, error, changed)
+
+    async def _conclude(self, synced: _Synced) -> _Outcome:
+        """Publish what a sync has brought, and note how it ended."""
+        account = synced.account
+        if synced.changed:
             # Before it is said that the sync went well: who hears that looks at a phone.
-            await self._publish()
-        if error is not None:
-            return _Outcome(await self._failed(account, error), for_all=_is_for_all(error))
+            await self._publish(account.id)
+        if synced.error is not None:
+            return _Outcome(await self._failed(account, synced.error), for_all=_is_for_all(synced.error))
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(accounts.end_sync, account, now, now + wait)
@@ -326,6 +342,7 @@ def _tell(what: str, account: Account, error: Exception) -> None:
     if isinstance(error, GoogleError):
         log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)
     elif isinstance(error, StoreError):
-        log.error(what + ": {problem}", account=account.id, problem=error.problems[0])
+        # The store says so once, for all accounts.
+        log.debug(what + ": {problem}", account=account.id, problem=error.problems[0])
     else:
         log.failure(what + " failed", Failure(error), account=account.id)

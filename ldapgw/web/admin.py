@@ -184,7 +184,7 @@ class Admin:
             alarm=found.alarm,
             alarm_words=adminwords.ALARMS.get(found.alarm.code) if found.alarm else None,
             accounts=found.accounts,
-            rows=[adminwords.row(one, url, now) for one in found.accounts.rows],
+            rows=[adminwords.row(one, url, now) for one in self._frame.as_it_is(found.accounts.rows)],
             logins=found.phones,
             phones=[(one, owner, self._phones.state(one)) for one, owner in found.phones.rows],
             reminded=found.reminded,

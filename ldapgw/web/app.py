@@ -101,7 +101,8 @@ class _App:
         except Ended as ended:
             return self.explain(call, ended)
         except StoreError as error:
-            log.error("web: {problem}", problem=error.problems[0])
+            # The store says so once, for all pages.
+            log.debug("web: {problem}", problem=error.problems[0])
             return self.explain(call, Ended(endings.NO_STORE))
         except Exception:  # noqa: BLE001  a fault of ours ends in a page, and in the log
             log.failure("web: a page failed")

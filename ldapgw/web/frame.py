@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ldapgw.status import without_database
+from ldapgw.store.accounts import Account
 from ldapgw.web.cookies import Cookie, Cookies
 from ldapgw.web.exchange import Answer, Call, Headers, page, redirect
 from ldapgw.web.gate import WebGate
@@ -55,7 +57,18 @@ class Frame:
 
         :param seen: whether that counts as being there.
         """
-        return await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=seen)
+        # A database that takes nothing more can often be read.
+        seen = seen and self.gate.database_fails_since() is None
+        found = await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=seen)
+        if found is None:
+            return None
+        own = self.as_it_is((found.account,))[0] if found.account is not None else None
+        return replace(found, account=own, accounts=self.as_it_is(found.accounts))
+
+    def as_it_is(self, accounts: Iterable[Account]) -> tuple[Account, ...]:
+        """Accounts with what keeps all of them from being synced."""
+        since = self.gate.database_fails_since()
+        return tuple(without_database(one, since) for one in accounts)
 
     async def caller(self, call: Call, tenant: WebTenant) -> Visitor | None:
         """Who is signed in; what a page fetches by itself does not count as being there."""

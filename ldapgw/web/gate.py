@@ -31,6 +31,7 @@ class WebGate:
     :ivar random: returns as many random bytes as asked for, as `os.urandom` does.
     :ivar trusts: whether an address is a trusted proxy's.
     :ivar ready: whether the directory is loaded and LDAP listens.
+    :ivar database_fails_since: since when the database cannot be used, in seconds since the epoch; None: it can.
     :ivar certificate_ends: when the certificate that phones are shown ends, where that is near.
     :ivar changed: called after an account was changed; sync and directory look again at once.
     :ivar admin: what the administration needs besides.
@@ -51,6 +52,7 @@ class WebGate:
     random: Callable[[int], bytes]
     trusts: Callable[[str], bool]
     ready: Callable[[], bool]
+    database_fails_since: Callable[[], float | None]
     certificate_ends: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
     admin: AdminGate

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError
 from ldapgw.status import account_object
 from ldapgw.store import accounts, contacts, sign_ins
 from ldapgw.store.accounts import Account, Wish
@@ -29,6 +30,7 @@ from ldapgw.words import Phrase, marked
 log = Logger()
 
 _THIS_PAGE = Phrase(marked("this page"))
+_NO_DATABASE = document({"error": "the database cannot be used; the gateway's log says more"}, 503)
 
 
 class Mine:
@@ -72,13 +74,19 @@ class Mine:
 
     async def status(self, call: Call, tenant: WebTenant) -> Answer:
         """``/{tenant}/status.json``: one's own accounts; an administrator gets all of the tenant."""
-        visitor = await self._frame.caller(call, tenant)
-        if visitor is None:
-            challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
-            return document({"error": "sign in first"}, 401, (challenge,))
-        found = visitor.accounts
-        if visitor.administers(tenant):
-            found = await self._gate.store.run(accounts.read_all, tenant.name)
+        try:
+            visitor = await self._frame.caller(call, tenant)
+            if visitor is None and self._gate.database_fails_since() is not None:
+                # A damaged one has lost who is signed in, and nobody could sign in now.
+                return _NO_DATABASE
+            if visitor is None:
+                challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
+                return document({"error": "sign in first"}, 401, (challenge,))
+            found = visitor.accounts
+            if visitor.administers(tenant):
+                found = self._frame.as_it_is(await self._gate.store.run(accounts.read_all, tenant.name))
+        except StoreError:
+            return _NO_DATABASE
         url, now, ends = self._frame.place.page(tenant.name), self._frame.now(), self._gate.certificate_ends()
         objects = [account_object(one, tenant.sources, url, now, ends) for one in found]
         return document({"tenant": tenant.name, "accounts": objects})

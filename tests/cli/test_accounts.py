@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+
 import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, alarms, contacts
@@ -159,3 +164,31 @@ def test_an_address_that_google_gave_to_another_user(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         shared = {one.sub: one.sharing.value for one in accounts.read_all(connection)}
     assert shared == {"1": "private", "2": "shared"}
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """A disk from which the database can be read, and that takes nothing more."""
+
+    def full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "user_version" in statement:
+            raise OperationalError(statement, {}, sqlite3.OperationalError("database or disk is full"))
+
+    event.listen(Engine, "before_cursor_execute", full)
+    yield
+    event.remove(Engine, "before_cursor_execute", full)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_database_that_takes_nothing_is_told_once(gateway: Gateway) -> None:
+    """With what it is, for all accounts; each of them needs somebody's attention."""
+    for name in ("alice", "bob"):
+        gateway.connect(f"{name}@acme.example")
+    _, alice, bob, trouble = gateway.run("accounts").stdout.splitlines()
+    assert [" ".join(line.split()[:4]) for line in (alice, bob)] == [
+        "! alice@acme.example acme attention",
+        "! bob@acme.example acme attention",
+    ]
+    assert trouble == f"! the database: {gateway.state_dir / 'ldapgw.db'}: cannot be used: database or disk is full"
+    found = gateway.json("accounts")
+    assert [(one["state"], one["error"]["code"]) for one in found] == [("attention", "internal")] * 2

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Takes somebody through the page and the consent, in a process of its own: a reactor is run once."""
+"""Takes somebody through the page and the consent, in a process of its own: a reactor is run once.
+
+It prints the cookie that they are signed in with.
+"""
 
 from __future__ import annotations
 
 import sys
+from http.cookiejar import CookieJar
 from typing import Any
 
 from treq.client import HTTPClient
@@ -15,8 +19,10 @@ from ldapgw.sandbox.browser import consent
 
 
 async def _visit(reactor: Any, page: str, account: str) -> None:
-    visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=account)
+    jar = CookieJar()
+    visit = await consent(HTTPClient(Agent(reactor), jar), page + "connect", account=account)
     assert (visit.status, visit.url) == (200, page), visit
+    sys.stdout.write("; ".join(f"{cookie.name}={cookie.value}" for cookie in jar))
 
 
 if __name__ == "__main__":

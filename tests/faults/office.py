@@ -47,6 +47,7 @@ class Office:
     """Alice's book at the sandbox, her gateway and her phone.
 
     :ivar states: all that the book ever was, in order.
+    :ivar cookie: what Alice is signed in to the page with.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Office:
     interval: str = "1h"
     people: int = 20
     states: list[Entries] = field(default_factory=list)
+    cookie: str = ""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -79,9 +81,8 @@ class Office:
         """The gateway, with Alice connected and her phone added when it is the first time."""
         with self.site.running(name=name) as gateway:
             if not self.site.phones:
-                subprocess.run(
-                    [sys.executable, "-m", "tests.faults.consent", self.site.page, ALICE], cwd=ROOT, check=True
-                )
+                visit = [sys.executable, "-m", "tests.faults.consent", self.site.page, ALICE]
+                self.cookie = subprocess.run(visit, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
                 self.site.synced()
                 self.site.add_phone()
             yield gateway

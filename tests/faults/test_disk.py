@@ -7,6 +7,7 @@ once it is mended everything goes on, without a restart and with everything that
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -21,7 +22,7 @@ import pytest
 
 from ldapgw.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
-from tests.journeys.running import Process, wait_until
+from tests.journeys.running import Process, fetch, wait_until
 
 FROM_MEMORY = "phones are served from memory"
 BACK = "the database can be used again"
@@ -53,17 +54,41 @@ class Running:
         self.office.edit()
         yield
         wait_until(lambda: BACK in self.said(), "the log says that it is back")
-        assert self.said().count(FROM_MEMORY) == 1, self.said()
-        assert line in self.said()
+        assert self.said().count("\n") == 2, self.said()
+        trouble, back = self.said().splitlines()
+        assert trouble.endswith(FROM_MEMORY)
+        assert line in trouble
+        assert back.endswith(BACK)
+        assert "\nldapgw_database_ok 1.0\n" in self.page("/metrics")[1]
         self.serves()
         self.office.sync()
         self.before = self.office.found()
         assert "Traceback" not in self.gateway.said
 
     def is_told(self) -> None:
-        """The log says so, and phones are served."""
+        """In the log, in the figures and in the account, which needs attention where it can be read; phones are served.
+
+        Whoever looks, and however often, there is one line.
+        """
         wait_until(lambda: FROM_MEMORY in self.said(), "the log says that something is wrong")
+        for _ in range(3):
+            status, figures = self.page("/metrics")
+            assert (status, "\nldapgw_database_ok 0.0\n" in figures) == (200, True)
+            assert self.page("/readyz")[0] == 200
+            status, body = self.page("/acme/status.json")
+            told = json.loads(body)
+            if status == 200:
+                [account] = told["accounts"]
+                assert (account["state"], account["error"]["code"]) == ("attention", "internal")
+                assert "database cannot be used" in account["error"]["message"]
+                assert self.page("/acme/")[0] == 200
+            else:
+                assert (status, "database" in told["error"]) == (503, True)
         self.serves()
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and body of a page that Alice asks for."""
+        return fetch(f"http://127.0.0.1:{self.office.site.web_port}{path}", self.office.cookie)
 
     def refused(self, *command: str) -> str:
         """The line of a command that cannot do anything now."""

@@ -75,10 +75,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def fetch(url: str) -> tuple[int, str]:
+def fetch(url: str, cookie: str = "") -> tuple[int, str]:
     """Status and body of a page; 0 when nobody answers."""
     try:
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(Request(url, headers={"Cookie": cookie}), timeout=5) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:

@@ -14,6 +14,7 @@ from ldapgw.store.watched import LASTS, PAUSE, WatchedStore
 from ldapgw.store.worker import StoreWorker
 from tests.results import result_of
 
+NOW = 1_800_000_000.0
 FULL, LOCKED = "db: disk is full", "db: is locked"
 FROM_MEMORY = "; phones are served from memory"
 BACK = "the database can be used again"
@@ -26,7 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(database: Database, clock: Clock) -> WatchedStore:
-    return WatchedStore(StoreWorker(database, execute), clock.seconds)
+    return WatchedStore(StoreWorker(database, execute), clock.seconds, lambda: NOW + clock.seconds())
 
 
 def fail(store: WatchedStore, error: Exception) -> None:
@@ -44,15 +45,33 @@ def test_what_is_returned_and_what_is_raised_comes_back(store: WatchedStore) -> 
     assert not store.in_trouble
 
 
-def test_one_line_for_all_who_asked_and_one_for_its_end(store: WatchedStore, caplog_twisted: list[str]) -> None:
+def test_one_line_for_all_who_asked_and_one_for_its_end(
+    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+) -> None:
     """Of two problems in one outage, a line each."""
     for problem in (FULL, FULL, LOCKED, FULL):
         fail(store, StoreError(problem))
-    assert (store.in_trouble, store.is_damaged) == (True, False)
+        clock.advance(1)
+    assert (store.fails_since, store.in_trouble, store.is_damaged) == (NOW, True, False)
     store.is_well()
     store.is_well()
-    assert not store.in_trouble
+    assert (store.fails_since, store.in_trouble) == (None, False)
     assert caplog_twisted == [FULL + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
+
+
+def test_what_is_written_beside_the_database_is_told_likewise(store: WatchedStore, caplog_twisted: list[str]) -> None:
+    """A listing may need room on its disk too."""
+    call = store.watch(execute)
+    assert result_of(call(int, "7", base=8)) == 7
+
+    def full() -> None:
+        raise StoreError(FULL)
+
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            result_of(call(full))
+    assert store.in_trouble
+    assert caplog_twisted == [FULL + FROM_MEMORY]
 
 
 def test_what_comes_and_goes_does_not_fill_the_log(

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Source
+from ldapgw.errors import StoreError
 from ldapgw.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts
 from ldapgw.store.accounts import SourceState, Trouble, Wish
@@ -69,8 +70,8 @@ def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) 
     """Whoever waits for the end of a sync looks at a phone next."""
     seen: list[tuple[float | None, list[str]]] = []
 
-    async def publish() -> None:
-        await stage.publisher.refresh()
+    async def publish(account_id: int) -> None:
+        await stage.publisher.refresh(account_id)
         seen.append((stage.account().last_sync, stage.served()))
 
     stage.world.add_person(ALICE, person("Ada Riese"))
@@ -293,8 +294,6 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     good = stage.database.begin
 
     def begin() -> Any:
-        from ldapgw.errors import StoreError
-
         raise StoreError("ldapgw.db: cannot be used: disk I/O error")
 
     stage.database.begin = begin  # type: ignore[method-assign]
@@ -305,6 +304,22 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     synced(stage)
     stage.clock.advance(INTERVAL)
     assert synced(stage) == 1
+
+
+def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
+    stage: Stage, log: list[dict[str, Any]]
+) -> None:
+    """Whoever keeps listings says so; the accounts are tried again as with other troubles."""
+
+    def full(*_: object) -> Any:
+        return fail(StoreError("state: cannot be written to: No space left on device"))
+
+    stage.job._fetcher._run_off_thread = full
+    stage.connect()
+    refresh(stage)
+    assert stage.account().trouble == Trouble("internal", NOW)
+    assert {event["log_level"].name for event in log if "problem" in event} == {"debug"}
+    assert stage.account().next_sync is not None
 
 
 def test_disconnecting_ends_the_timer(stage: Stage) -> None:
@@ -560,6 +575,29 @@ def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
     waiting[1].callback(False)
     assert len(waiting) == 3
     assert [stage.account(address).syncing for address in addresses] == [True, False, True, False]
+    narrow.stopService()
+
+
+def test_a_place_is_not_kept_while_a_book_is_built(stage: Stage) -> None:
+    """The next one syncs meanwhile; the sync has ended when phones find what it has brought."""
+    building: Deferred[None] = Deferred()
+
+    async def publish(account_id: int) -> None:
+        if account_id == stage.account(ALICE).id:
+            await building
+
+    stage.scheduler.stopService()
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Ada Riese"))
+        stage.connect(address)
+    narrow = stage.new_scheduler(concurrency=1)
+    narrow._publish = publish
+    narrow.startService()
+    result_of(narrow.refresh())
+    assert [stage.account(address).syncing for address in (ALICE, BOB)] == [True, False]
+    assert stage.account(BOB).last_sync is not None
+    building.callback(None)
+    assert not stage.account(ALICE).syncing
     narrow.stopService()
 
 

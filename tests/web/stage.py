@@ -172,6 +172,7 @@ class Stage:
     changes: int = 0
     is_ready: bool = True
     certificate_ends: float | None = None
+    database_fails_since: float | None = None
     metrics_from: tuple[str, ...] = ()
     server: Server = SERVER
     certificate: str = ""
@@ -226,6 +227,7 @@ class Stage:
             random=self.random,
             trusts=self.trusts,
             ready=lambda: self.is_ready,
+            database_fails_since=lambda: self.database_fails_since,
             certificate_ends=lambda: self.certificate_ends,
             changed=self._changed,
             admin=AdminGate(

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import html
 import json
+import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
+from ldapgw.status import timestamp
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Wish
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
@@ -280,6 +283,44 @@ def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> N
     assert warning["code"] == "certificate_expiry"
     said = warning["message"].replace("2026-09-21 14:14", "21 Sept 2026, 14:14")
     assert said in html.unescape(alice.get("/acme/").body)
+
+
+def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> None:
+    """Read as it was, with what is the matter: in the object, on the page in both languages, and to administrators."""
+    root = stage.browser()
+    root.consent("/acme/signin", account="root@acme.example")
+    stage.database_fails_since = stage.clock.seconds() - 60
+    stage.clock.advance(3600)  # a visit that would be noted
+
+    def full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.split()[0] in ("INSERT", "UPDATE", "DELETE"):
+            raise OperationalError(statement, {}, sqlite3.OperationalError("database or disk is full"))
+
+    event.listen(stage.database.engine, "before_cursor_execute", full)
+    for browser in (alice, root):
+        [shown] = json.loads(browser.get("/acme/status.json").body)["accounts"]
+        assert (shown["state"], shown["error"]["code"]) == ("attention", "internal")
+        assert shown["error"]["since"] == timestamp(stage.database_fails_since)
+        assert "database cannot be used" in shown["error"]["message"]
+    assert shown["error"]["message"] in html.unescape(alice.get("/acme/").body)
+    assert shown["error"]["message"] in html.unescape(root.get("/acme/admin").body)
+    assert "Datenbank des Gateways" in alice.get("/acme/?language=de").body
+
+
+def test_a_database_that_cannot_be_read_is_told(stage: Stage, alice: Browser) -> None:
+    """To a program as JSON, to a person as a page."""
+    with stage.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE account RENAME TO gone")
+    seen = alice.get("/acme/status.json")
+    assert (seen.status, seen.headers["content-type"]) == (503, ["application/json"])
+    assert "database" in json.loads(seen.body)["error"]
+    assert alice.get("/acme/").status == 503
+
+
+def test_nobody_is_sent_to_sign_in_while_that_cannot_be_done(stage: Stage, browser: Browser) -> None:
+    """A damaged database may not even know any more who was signed in."""
+    stage.database_fails_since = stage.clock.seconds()
+    assert browser.get("/acme/status.json").status == 503
 
 
 def test_status_for_an_administrator() -> None:
