@@ -53,6 +53,7 @@ class Flow:
     """A consent under way: what has to come back with it.
 
     :ivar popup: whether it goes on in a window of its own.
+    :ivar expected: the sub of the Google user whose account it is to connect; empty: anybody's.
     """
 
     tenant: str
@@ -60,6 +61,7 @@ class Flow:
     nonce: str
     verifier: str
     popup: bool = False
+    expected: str = ""
 
 
 def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
@@ -74,22 +76,19 @@ def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, f
             nonce=vault.seal(flow.nonce),
             verifier=vault.seal(flow.verifier),
             created_at=now,
+            expected=flow.expected,
         )
     )
 
 
 def take_flow(connection: Connection, vault: Vault, state: str, browser: str, now: float) -> Flow | None:
     """The consent that a state belongs to, once: None for one used, expired, unknown, or begun by another browser."""
-    taken = (
-        delete(consent_flow)
-        .where(
-            consent_flow.c.state == _digest(state),
-            consent_flow.c.browser == _digest(browser),
-            _is_recent(now),
-        )
-        .returning(consent_flow.c.tenant, consent_flow.c.purpose, consent_flow.c.nonce, consent_flow.c.verifier)
+    taken = delete(consent_flow).where(
+        consent_flow.c.state == _digest(state),
+        consent_flow.c.browser == _digest(browser),
+        _is_recent(now),
     )
-    row = connection.execute(taken).first()
+    row = connection.execute(taken.returning(*consent_flow.c)).first()
     if row is None:
         return None
     return Flow(
@@ -98,6 +97,7 @@ def take_flow(connection: Connection, vault: Vault, state: str, browser: str, no
         vault.unseal(row.nonce),
         vault.unseal(row.verifier),
         popup=row.purpose.endswith(_POPUP),
+        expected=row.expected,
     )
 
 

@@ -187,6 +187,13 @@ consent_flow = Table(
     Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
     Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),
+    Column(
+        "expected",
+        String,
+        nullable=False,
+        server_default="",
+        comment="the sub that it is to end with; empty: anybody's",
+    ),
 )
 
 alarm = Table(
