@@ -56,7 +56,8 @@ class Vendor:
     :ivar unverified: keys of which we are not sure.
     :ivar advice: what has to be known besides; that about TLS is found by `sheet`.
     :ivar name_filter: as it should be in such a phone, for hints.
-    :ivar number_filter: likewise.
+    :ivar number_filter: likewise; of a phone that takes none, how it compares numbers by itself.
+    :ivar max_hits: whether its settings have a largest number of hits.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Vendor:
     able: tuple[Security, ...]
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
+    max_hits: bool = True
     file: str = ""
     media_type: str = TEXT
     write: Callable[[Settings, Link], str] | None = None
