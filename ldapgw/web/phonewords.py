@@ -109,16 +109,17 @@ class Line:
 def state(login: PhoneLogin, seen: Sequence[Seen], habits: Habits, stranger: float | None, now: float) -> PhoneState:
     """How a phone does, by what is stored of it and by its last searches.
 
-    :param stranger: when somebody at its address has searched last without a login.
+    :param stranger: when somebody at its address was refused last for want of a login; of no account once the phone
+        has worked, for others may share the address.
     """
     last = max(login.searched_at or 0.0, seen[0].search.when if seen else 0.0)
     worked = login.worked_at or next((one.search.when for one in reversed(seen) if one.works), None)
-    if stranger is not None and stranger > last and now - stranger < STRANGER_SECONDS:
-        return PhoneState("warn", marked("Searches without logging in"), words(Hint.ANONYMOUS, habits))
-    grave = _gravest(login, seen, habits)
     if worked is not None:
         good = Phrase(marked("It found somebody for the first time on %(when)s."), {"when": Moment(worked)})
         return PhoneState("good", marked("Works"), good)
+    if stranger is not None and stranger > last and now - stranger < STRANGER_SECONDS:
+        return PhoneState("warn", marked("Searches without logging in"), words(Hint.ANONYMOUS, habits))
+    grave = _gravest(login, seen, habits)
     if grave is not None:
         return PhoneState("warn", marked("Searches, but something is off"), grave)
     if last:
