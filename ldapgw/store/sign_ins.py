@@ -32,11 +32,13 @@ class SignIn:
     """A person who is signed in to a tenant's page.
 
     :ivar sub: Google's key of the user; empty for somebody who came by a link from the command line.
+    :ivar hd: the Workspace domain, as Google's claim; empty for a consumer account.
     """
 
     tenant: str
     sub: str
     address: str
+    hd: str = ""
 
     @property
     def by_link(self) -> bool:
@@ -116,6 +118,7 @@ def sign_in_person(connection: Connection, token: str, person: SignIn, now: floa
             address=person.address,
             created_at=now,
             seen_at=now,
+            hd=person.hd,
         )
     )
 
@@ -139,7 +142,7 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
     if seen and not 0 <= now - row.seen_at <= 60:
         values = {"seen_at": now, "created_at": min(row.created_at, now)}
         connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(values))
-    return SignIn(row.tenant, row.sub, row.address)
+    return SignIn(row.tenant, row.sub, row.address, row.hd)
 
 
 def tenant_of(connection: Connection, token: str) -> str | None:

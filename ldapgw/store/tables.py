@@ -173,6 +173,7 @@ sign_in = Table(
     Column("address", String, nullable=False, comment="the e-mail address, to show"),
     Column("created_at", Float, nullable=False, comment="when; it ends after a fixed time"),
     Column("seen_at", Float, nullable=False, comment="the last request; it ends after a time of silence"),
+    Column("hd", String, nullable=False, server_default="", comment="the Workspace domain (id_token claim hd)"),
 )
 
 consent_flow = Table(

@@ -150,7 +150,7 @@ class Consent:
         """
         flow, tenant = await self._flow(call)
         before = call.cookies.get(Cookie.SESSION, "")
-        visitor = await self._gate.store.run(find_visitor, before, tenant.name, self._gate.clock.seconds())
+        visitor = await self._gate.store.run(find_visitor, before, tenant, self._gate.clock.seconds())
         try:
             return await self._arrive(flow, tenant, visitor, call)
         except Ended as ended:
@@ -190,7 +190,7 @@ class Consent:
             await self._give_back(client, grant, identity)
             raise Ended(endings.NOT_ALLOWED)
         before = call.cookies.get(Cookie.SESSION, "")
-        person = SignIn(tenant.name, identity.sub, identity.email)
+        person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
             if not _is_meant(flow, visitor, identity.sub):

@@ -55,7 +55,7 @@ class Frame:
 
         :param seen: whether that counts as being there.
         """
-        return await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=seen)
+        return await self.gate.store.run(find_visitor, session, tenant, self.now(), seen=seen)
 
     async def caller(self, call: Call, tenant: WebTenant) -> Visitor | None:
         """Who is signed in; what a page fetches by itself does not count as being there."""
