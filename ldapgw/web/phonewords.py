@@ -16,6 +16,14 @@ from ldapgw.words import Moment, Phrase, Said, marked
 STRANGER_SECONDS = 900
 
 ADVICE: Mapping[Advice, str] = {
+    Advice.LOOPBACK: marked(
+        "No phone can reach the gateway by this name, which every machine calls itself. The administrator has to set "
+        "public_url under [web] to a name that phones can reach."
+    ),
+    Advice.GUESSED_PORT: marked(
+        "The port is the usual one, as the gateway is not told its own. If the phone does not connect, ask the "
+        "administrator for the port."
+    ),
     Advice.NO_WAY: marked(
         "This phone cannot log in here: what it can do and what the gateway offers do not meet. The administrator can "
         "change that under [ldap] and [tls]."
@@ -54,7 +62,10 @@ ADVICE: Mapping[Advice, str] = {
 }
 # Only these are a reason to be careful.
 GRAVE = frozenset(
-    (Advice.NO_WAY, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME, Advice.NAME_CHARACTERS, Advice.ONE_NUMBER)
+    (
+        *(Advice.NO_WAY, Advice.LOOPBACK, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME),
+        *(Advice.NAME_CHARACTERS, Advice.ONE_NUMBER),
+    )
 )
 
 _CONTROLS: Mapping[str, str] = {

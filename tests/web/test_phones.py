@@ -390,6 +390,13 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     assert "does not look up callers" in page
 
 
+def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
+    """Whoever would paste localhost into a phone is warned."""
+    stage.server = Server("localhost", 389, loopback=True)
+    page = owner(stage).get(PHONE).body
+    assert '<p class="note warn">No phone can reach the gateway by this name' in page
+
+
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
