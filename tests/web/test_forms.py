@@ -57,6 +57,15 @@ def test_sync_now(stage: Stage, alice: Browser) -> None:
     assert "A sync was asked for" not in alice.get("/acme/").body
 
 
+def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> None:
+    """A page from before that asks for one is not told that it begins."""
+    trouble(stage, "consent_revoked")
+    (before,) = stage.accounts()
+    assert alice.submit("/acme/sync").status == 303
+    assert (stage.accounts(), stage.changes) == ((before,), 0)
+    assert "A sync was asked for" not in alice.get("/acme/").body
+
+
 def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
     """The page offers it when the sync waits for it; then the next full sync may remove them."""
     assert "accept_shrink" not in alice.get("/acme/").body
