@@ -25,6 +25,20 @@ from ldapgw.provisioning.vendors import vendors_of
 from ldapgw.searches import Search
 from ldapgw.words import Phrase, marked
 
+# How a filter compares numbers: each attribute, and whether a star stands before what is sought.  One behind it may be
+# the phone's own: most add it while somebody types.
+Shape = frozenset[tuple[str, bool]]
+
+_TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
+
+
+def _shape(template: str) -> Shape:
+    """That of a filter as it stands in a phone."""
+    return frozenset((name, bool(star)) for name, star in _TERM.findall(template))
+
+
+_USUAL = frozenset((_shape(number_filter("%")),))
+
 
 class Hint(StrEnum):
     """A code for each; the gravest first."""
@@ -59,12 +73,16 @@ class Habits:
     :ivar number_filter: likewise.
     :ivar wants_all: it is expected to ask for all numbers of a contact; not one that gets an entry for each, nor one
         that shows one number alone.
+    :ivar has_limit: its settings have a largest number of hits.
+    :ivar shapes: of the number filters that its model is given, or has of its own.
     """
 
     base: str
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
     wants_all: bool = True
+    has_limit: bool = True
+    shapes: frozenset[Shape] = _USUAL
 
     @classmethod
     def of(cls, base: str, model: str, *, per_number: bool) -> Self:
@@ -73,8 +91,15 @@ class Habits:
         :param model: a word of `ldapgw.models`; empty where nobody said one.
         :param per_number: whether it gets an entry for each number.
         """
-        vendor = vendors_of(model)[0]
-        return cls(base, vendor.name_filter, vendor.number_filter, wants_all=not (per_number or vendor.one_number))
+        vendors = vendors_of(model)
+        return cls(
+            base,
+            vendors[0].name_filter,
+            vendors[0].number_filter,
+            wants_all=not (per_number or vendors[0].one_number),
+            has_limit=vendors[0].max_hits,
+            shapes=frozenset(_shape(vendor.number_filter) for vendor in vendors),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +175,16 @@ class _Look:
     def numbers(self) -> tuple[Filter, ...]:
         """Terms that compare a number with something."""
         return tuple(term for term in self.terms if _family(term) is Family.NUMBER and not isinstance(term, Present))
+
+    @property
+    def compares_as_told(self) -> bool:
+        """It compares numbers as its model is told to; another filter would not be taken, or not be better."""
+        shape = (
+            (kind.name, isinstance(term, Substrings) and not term.initial)
+            for term in self.numbers
+            if (kind := attribute_type(_attribute(term)))
+        )
+        return frozenset(shape) in self.habits.shapes
 
     @cached_property
     def asked(self) -> frozenset[str] | None:
@@ -243,11 +278,12 @@ def _is_any_class(term: Filter) -> bool:
 def _asks_one_number_alone(look: _Look) -> bool:
     names = {kind.name for term in look.numbers if (kind := attribute_type(_attribute(term)))}
     typed = any(_digits(term) >= _TYPED for term in look.numbers)
-    return names == {"telephoneNumber"} and typed and look.habits.wants_all
+    return names == {"telephoneNumber"} and typed and look.habits.wants_all and not look.compares_as_told
 
 
 def _has_wildcard(look: _Look) -> bool:
-    return look.in_vain and any(isinstance(term, Substrings) and _digits(term) >= _WHOLE for term in look.numbers)
+    whole = any(isinstance(term, Substrings) and _digits(term) >= _WHOLE for term in look.numbers)
+    return look.in_vain and whole and not look.compares_as_told
 
 
 def _has_letters(look: _Look) -> bool:
@@ -275,7 +311,7 @@ def _has_small_limit(look: _Look) -> bool:
 
 
 def _has_no_limit(look: _Look) -> bool:
-    many = look.seen.search.entries > MAX_HITS
+    many = look.habits.has_limit and look.seen.search.entries > MAX_HITS
     return look.seen.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
 
 

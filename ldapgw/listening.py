@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ldapgw.config import Config
+from ldapgw.config.forms import is_loopback
 from ldapgw.provisioning.settings import Link, Security, Server
 
 _TCP = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
@@ -28,7 +29,8 @@ class Listening:
     @classmethod
     def read(cls, endpoint: str) -> Listening | None:
         """What an endpoint string listens on; None where that is no TCP port (a Unix socket, one of systemd's)."""
-        kind, *arguments = re.split(r"(?<!\\):", endpoint)
+        # Twisted's wrapper for the PROXY protocol; the port is that of the endpoint within.
+        kind, *arguments = re.split(r"(?<!\\):", endpoint.removeprefix("haproxy:"))
         if kind not in _TCP:
             return None
         named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
@@ -45,13 +47,19 @@ class Listening:
 
 
 def phone_server(config: Config) -> Server:
-    """Where phones find the gateway: by the page's host name, on the first ports that are known."""
+    """Where phones find the gateway: by the page's host name, on the first ports that are known.
+
+    Where none is known because others hold the sockets, it is likely the usual one.
+    """
+    (port, guessed), (tls_port, tls_guessed) = _port(config.ldap.listen, 389), _port(config.ldap.listen_tls, 636)
     return Server(
         host=urlsplit(config.web.public_url).hostname or "",
-        port=_port(config.ldap.listen),
-        tls_port=_port(config.ldap.listen_tls),
+        port=port,
+        tls_port=tls_port,
         start_tls=config.tls is not None,
         require_tls=config.ldap.require_tls,
+        loopback=is_loopback(config.web.public_url),
+        guessed=guessed or tls_guessed,
     )
 
 
@@ -64,7 +72,9 @@ def ldap_url(config: Config) -> str:
     return link.url if server.port else link.address
 
 
-def _port(endpoints: tuple[str, ...]) -> int:
-    """The first that is known; 0: none is."""
-    found = (Listening.read(endpoint) for endpoint in endpoints)
-    return next((one.port for one in found if one is not None and one.port), 0)
+def _port(endpoints: tuple[str, ...], usual: int) -> tuple[int, bool]:
+    """The first that is known, else the usual one, and whether it is a guess; 0: there is none, or any that is free."""
+    found = [Listening.read(endpoint) for endpoint in endpoints]
+    known = next((one.port for one in found if one is not None and one.port), 0)
+    guessed = not known and None in found
+    return (usual if guessed else known), guessed

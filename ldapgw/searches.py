@@ -21,7 +21,7 @@ KEPT = 20
 MOST = 10_000
 # Octets of a message that are kept: the longest search seen from a phone has 2 KiB.
 LONGEST = 2048
-# Addresses that have searched without a login.
+# Addresses that were refused for want of a login.
 STRANGERS = 1000
 
 # A search without its login: what `Search` is made of when somebody looks.
@@ -92,10 +92,8 @@ class Searches:
         """Take note of a search that is done; called by the wire for each, so it does next to nothing."""
         now = self._now()
         if not login:
-            self._strangers[address] = now
-            self._strangers.move_to_end(address)
-            if len(self._strangers) > STRANGERS:
-                self._strangers.popitem(last=False)
+            if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
+                self._refused(address, now)
             return
         noted = address, message if len(message) <= LONGEST else b"", entries, code, seconds, now
         ring = self._rings.get(login)
@@ -116,7 +114,10 @@ class Searches:
         return tuple(Search(login, *noted) for noted in reversed(self._rings.get(login, ())))
 
     def stranger(self, address: str) -> float | None:
-        """When somebody at an address has searched last without a login; None: not that we know."""
+        """When somebody at an address was refused a search last for want of a login; None: not that we know.
+
+        To read the root DSE nobody has to log in: health checks do that all day.
+        """
         return self._strangers.get(address)
 
     def forget(self, login: str) -> None:
@@ -133,6 +134,12 @@ class Searches:
             login: Fresh(Search(login, *noted), Search(login, *found[login]) if login in found else None)
             for login, noted in fresh.items()
         }
+
+    def _refused(self, address: str, now: float) -> None:
+        self._strangers[address] = now
+        self._strangers.move_to_end(address)
+        if len(self._strangers) > STRANGERS:
+            self._strangers.popitem(last=False)
 
     def _make_room(self) -> None:
         """For one search more, by the phones that have not searched for longest."""

@@ -10,14 +10,14 @@ import pytest
 
 from ldapgw.directory.filters import Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.hints import _WORDS, Habits, Hint, Seen, hints, words
+from ldapgw.hints import _WORDS, HARMLESS, Habits, Hint, Seen, hints, words
 from ldapgw.provisioning.sheet import sheet
 from ldapgw.provisioning.vendors import VENDORS
 from ldapgw.searches import Search
 from tests.directory.filtertext import read_filter
 from tests.directory.test_phones import CASES
 from tests.provisioning.golden import SETTINGS
-from tests.provisioning.keypad import KEYPADS, Sent
+from tests.provisioning.keypad import KEYPADS, OLDER, Sent
 from tests.provisioning.readers import read
 
 BASE = "dc=acme,dc=example"
@@ -132,18 +132,48 @@ def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
     assert set(hints(case.seen, replace(HABITS, wants_all=False))) <= {Hint.NOTHING}
 
 
+def sent_by(key: str) -> list[Sent]:
+    """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
+    values = read(sheet(VENDORS[key], SETTINGS))
+    sent: list[Sent] = []
+    for keypad in (KEYPADS[key], *([OLDER[key]] if key in OLDER else [])):
+        sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
+        if keypad.caller:
+            # The field for numbers is typed in, too: then some phones add a star.
+            caller = keypad.caller(values, "0301234567")
+            sent += [caller, replace(caller, filter=caller.filter.replace("0301234567)", "0301234567*)"))]
+    if "LDAP_Display_Attrs" in values:
+        filters = [value.partition(":")[2] for name, value in values.items() if name.endswith("_Filter")]
+        sent += [Sent(one.replace("$VALUE", "0301234567"), ("cn", "telephoneNumber"), 0) for one in filters]
+    if "ldap_number_filter" in values:
+        sent.append(Sent(values["ldap_number_filter"].replace("%", "0301234567"), ("cn",)))
+    return sent
+
+
+@pytest.mark.parametrize("entries", [0, 1, 60])
 @pytest.mark.parametrize("key", VENDORS)
-def test_our_own_settings_are_never_found_fault_with(key: str) -> None:
-    """What we print for a vendor, sent as its phones do, gets no hint."""
-    vendor, keypad = VENDORS[key], KEYPADS[key]
-    habits = Habits.of(BASE, vendor.makes[0] if vendor.makes else "", per_number=False)
-    values = read(sheet(vendor, SETTINGS))
-    sent: list[Sent] = [keypad.name(values, "mue")]
-    if keypad.caller:
-        sent.append(keypad.caller(values, "0301234567"))
-    for one in sent:
-        case = Case(one.filter, attributes=one.attributes, size=one.size_limit)
-        assert hints(case.seen, habits) == ()
+def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> None:
+    """What we print for a vendor, sent as its phones do, gets no hint that something is to be changed."""
+    for make in VENDORS[key].makes or ("",):
+        habits = Habits.of(BASE, make, per_number=False)
+        for one in sent_by(key):
+            code = LIMIT if entries > one.size_limit > 0 else ResultCode.SUCCESS
+            seen = Case(one.filter, entries, code, attributes=one.attributes, size=one.size_limit).seen
+            assert set(hints(seen, habits)) <= HARMLESS, one
+
+
+@pytest.mark.parametrize(
+    ("model", "filter_", "expected"),
+    [
+        ("avaya", "(telephoneNumber=0301234567)", Hint.NUMBER_ALONE),
+        ("snom", "(telephoneNumber=0301234567*)", Hint.NUMBER_ALONE),
+        ("snom", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
+        ("cisco", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
+    ],
+)
+def test_another_filter_than_the_models_own(model: str, filter_: str, expected: Hint) -> None:
+    """Is found fault with as it is elsewhere."""
+    assert hints(Case(filter_, 0).seen, Habits.of(BASE, model, per_number=False))[0] is expected
 
 
 def test_the_phones_of_the_world() -> None:
@@ -197,7 +227,18 @@ def test_the_filter_is_shown_as_text() -> None:
     [
         ("snom", False, Habits(BASE, "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))")),
         ("yealink", True, replace(HABITS, wants_all=False)),
-        ("cisco", False, Habits(BASE, "sn:(sn=$VALUE*)", "telephoneNumber:(telephoneNumber=*$VALUE*)", False)),
+        (
+            "cisco",
+            False,
+            Habits(
+                BASE,
+                "sn:(sn=$VALUE*)",
+                "telephoneNumber:(telephoneNumber=*$VALUE*)",
+                wants_all=False,
+                has_limit=False,
+                shapes=frozenset((frozenset((("telephoneNumber", True),)),)),
+            ),
+        ),
         ("sangoma", False, HABITS),
         ("bria", False, HABITS),
         ("", False, HABITS),

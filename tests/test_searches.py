@@ -101,6 +101,8 @@ def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
         kept.observe("", address, b"m", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.001)
     found = [kept.stranger(f"192.0.2.{last}") for last in (1, 2, 3)]
     assert found == [3.0, None, 4.0]
+    kept.observe("", "192.0.2.4", b"the root DSE", 1, ResultCode.SUCCESS, 0.001)
+    assert (kept.stranger("192.0.2.4"), kept.stranger("192.0.2.1")) == (None, 3.0)
     assert (kept.of(""), kept.take_fresh()) == ((), {})
 
 

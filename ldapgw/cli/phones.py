@@ -18,7 +18,7 @@ from ldapgw.config import Tenant
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.hints import Habits, Hint, words
-from ldapgw.listening import ldap_url
+from ldapgw.listening import ldap_url, phone_server
 from ldapgw.models import MODELS
 from ldapgw.provisioning.filters import name_filter, number_filter
 from ldapgw.publisher import phone_dn
@@ -163,6 +163,8 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         "base_dn": tenant.base_dn,
         "ldap_url": ldap_url(site.config),
     }
+    if phone_server(site.config).loopback:
+        hint("No phone can reach this server: set [web] public_url to a name that phones can reach.")
     if as_json:
         print_json(told)
         return

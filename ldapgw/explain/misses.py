@@ -18,7 +18,7 @@ from ldapgw.explain.missing import RANKS, Finding, Judge
 from ldapgw.explain.near import wider
 from ldapgw.explain.one_book import OneBook, name_of, uid_of
 from ldapgw.explain.reader import Reader
-from ldapgw.explain.reason import BESIDES, DISCREET, WORDS, Reason
+from ldapgw.explain.reason import ASK, BESIDES, DISCREET, OWN_BOOK, WORDS, Reason
 from ldapgw.explain.sight import Answer, Sight
 from ldapgw.words import Phrase
 
@@ -71,8 +71,9 @@ class Searcher:
                 continue
             for entry, finding in self._of_book(book, seen):
                 rank = RANKS[finding.reason], finding.distance, place, entry.order + entry.dn
-                yield Ranked(rank, self._miss(entry, finding, book.name, seen))
-        yield from self._discreetly(closed)
+                yield Ranked(rank, self._miss(entry, finding, book, seen))
+        # For a phone, and so for a user, others' private books do not exist.
+        yield from self._discreetly(closed if self._reader.administers else ())
 
     def _of_book(self, book: Book, seen: Seen) -> Iterator[tuple[Entry, Finding]]:
         shelf = OneBook(self._context, self._sight.dit.features, book)
@@ -113,15 +114,17 @@ class Searcher:
             return Finding(Reason.SIZE_LIMIT, {"count": str(len(self._answer.entries))})
         return Finding(Reason.NUMBER_ENTRIES, {}) if per_number else None
 
-    def _miss(self, entry: Entry, finding: Finding, book: str, seen: Seen) -> Miss:
+    def _miss(self, entry: Entry, finding: Finding, book: Book, seen: Seen) -> Miss:
         words = WORDS[finding.reason]
         # A whole number is answered by a book of callers' names too, and such a book gives nothing else away.
-        told = {**finding.told, "book": book, "sharing": "callers" if self._is_number else "shared"}
+        told = {**finding.told, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
         message = Phrase(words.message, told)
         if seen in _HIDDEN and finding.reason not in _HIDDEN.values():
             message = Phrase("%(one)s %(other)s", {"one": message, "other": Phrase(BESIDES[_HIDDEN[seen]], told)})
         advice = words.advice if self._reader.administers else words.for_users or words.advice
-        return Miss(finding.reason, name_of(entry), entry.dn, book, message, Phrase(advice, told))
+        if finding.reason in _HIDDEN.values() and book.key in self._reader.books:
+            advice = OWN_BOOK
+        return Miss(finding.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, told))
 
     def _discreetly(self, closed: Iterable[Book]) -> Iterator[Ranked]:
         """Whether somebody has the number, by the numbers alone: nothing else can be felt for."""
@@ -129,8 +132,7 @@ class Searcher:
         for book in closed if numbers.terms else ():
             shelf = OneBook(self._context, self._sight.dit.features, book)
             if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
-                words = WORDS[Reason.PRIVATE_BOOK]
-                miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(words.for_users))
+                miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(ASK))
                 yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, 0, ""), miss)
                 return
 

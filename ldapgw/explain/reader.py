@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Reader:
     """A person.
 
-    :ivar discreet: of books that the phone does not see, or not whole, nothing is told but that a whole number is in
-        one of them.
+    :ivar discreet: of books that the phone does not see, or not whole, nothing is told; to administrators that a whole
+        number is in one of them.
     :ivar books: the keys of the reader's own books, of which everything is told all the same.
     :ivar administers: whether advice may name commands and settings.
     """

@@ -65,7 +65,6 @@ WORDS: Mapping[Reason, Words] = {
     Reason.PRIVATE_BOOK: Words(
         marked("It is in the private book of %(book)s, which this phone does not see."),
         marked("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
-        marked("Ask your colleagues whether somebody shares the book that has it."),
     ),
     Reason.CALLERS_BOOK: Words(
         marked(
@@ -165,8 +164,12 @@ WORDS: Mapping[Reason, Words] = {
     ),
 }
 
-# What is said where nothing else of somebody's private book may be.
+# What is said where nothing else of somebody's private book may be, and what to do.
 DISCREET = marked("A contact in somebody else's private book has this number.")
+ASK = marked("Ask your colleagues whether somebody shares the book that has it.")
+
+# What to do where the book that is in the way is the reader's own.
+OWN_BOOK = marked("That book is yours: choose who sees it, and this phone finds it too.")
 
 # What is added to another reason where the book is in the way too.
 BESIDES: Mapping[Reason, str] = {

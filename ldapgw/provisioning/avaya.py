@@ -53,6 +53,7 @@ AVAYA = Vendor(
     series="J139, J159, J169, J179, J189",
     makes=("avaya",),
     able=(Security.LDAPS, Security.STARTTLS),
+    number_filter="(telephoneNumber=*%*)",
     file="avaya-j100-46xxsettings.txt",
     write=_j100,
     unverified=_UNVERIFIED,

@@ -48,7 +48,9 @@ def _spa(settings: Settings, link: Link) -> str:
     return _write(link.authority, settings, "LDAP_item_4_Filter")
 
 
-_cisco = partial(Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, media_type=XML, makes=("cisco",))
+_cisco = partial(
+    Vendor, name_filter=_LAST_NAME, number_filter=_NUMBER, max_hits=False, media_type=XML, makes=("cisco",)
+)
 
 CISCO_MPP = _cisco(
     key="cisco-mpp",

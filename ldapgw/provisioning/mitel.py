@@ -34,6 +34,7 @@ MITEL = Vendor(
     series="6700, 6800, 6900; Aastra",
     makes=("mitel",),
     able=(Security.PLAIN,),
+    max_hits=False,
     file="mitel-ldap.cfg",
     write=_write,
     advice=(Advice.NUMBER_FIELDS,),

@@ -60,6 +60,7 @@ POLY = Vendor(
     series="SoundPoint, VVX, CCX, Trio",
     makes=("poly",),
     able=(Security.LDAPS, Security.PLAIN),
+    max_hits=False,
     file="poly-ldap.cfg",
     media_type=XML,
     write=_write,

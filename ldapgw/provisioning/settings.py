@@ -29,6 +29,8 @@ class Server:
     :ivar tls_port: the one on which TLS begins at once; 0: there is none.
     :ivar start_tls: whether the plain one offers StartTLS.
     :ivar require_tls: whether a password in clear is refused.
+    :ivar loopback: whether the host is the name of whatever machine asks for it, so that no phone finds it.
+    :ivar guessed: whether a port is only likely to be the one.
     """
 
     host: str
@@ -36,6 +38,8 @@ class Server:
     tls_port: int = 0
     start_tls: bool = False
     require_tls: bool = False
+    loopback: bool = False
+    guessed: bool = False
 
     @property
     def offers(self) -> tuple[Security, ...]:

@@ -18,6 +18,8 @@ class Advice(StrEnum):
     """What somebody who sets a phone up has to know; the page has the words."""
 
     NO_WAY = "no_way"  # the phone can do nothing that the gateway offers
+    LOOPBACK = "loopback"  # no phone can reach the server by this name
+    GUESSED_PORT = "guessed_port"  # the port is only likely to be the one
     PLAIN_ONLY = "plain_only"  # this model has no TLS
     PLAIN_HERE = "plain_here"  # the gateway has no TLS that the model knows
     CERTIFICATE = "certificate"  # load the certificate, where it is private
@@ -56,7 +58,8 @@ class Vendor:
     :ivar unverified: keys of which we are not sure.
     :ivar advice: what has to be known besides; that about TLS is found by `sheet`.
     :ivar name_filter: as it should be in such a phone, for hints.
-    :ivar number_filter: likewise.
+    :ivar number_filter: likewise; of a phone that takes none, how it compares numbers by itself.
+    :ivar max_hits: whether its settings have a largest number of hits.
     """
 
     key: str
@@ -66,6 +69,7 @@ class Vendor:
     able: tuple[Security, ...]
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
+    max_hits: bool = True
     file: str = ""
     media_type: str = TEXT
     write: Callable[[Settings, Link], str] | None = None
@@ -98,14 +102,21 @@ def sheet(vendor: Vendor, settings: Settings) -> Sheet:
     """The settings of a phone, as its vendor wants them."""
     way = link(settings.server, vendor.able)
     if way is None:
-        return Sheet(vendor, None, advice=(Advice.NO_WAY,))
+        return Sheet(vendor, None, advice=(*_about_server(settings), Advice.NO_WAY))
     return Sheet(
         vendor,
         way,
         vendor.write(settings, way) if vendor.write else "",
         tuple(vendor.fields(settings, way)) if vendor.fields else (),
-        (*_about_tls(vendor, way), *_about_entries(vendor, settings)),
+        (*_about_server(settings), *_about_tls(vendor, way), *_about_entries(vendor, settings)),
     )
+
+
+def _about_server(settings: Settings) -> Iterable[Advice]:
+    if settings.server.loopback:
+        yield Advice.LOOPBACK
+    if settings.server.guessed:
+        yield Advice.GUESSED_PORT
 
 
 def _about_tls(vendor: Vendor, way: Link) -> Iterable[Advice]:

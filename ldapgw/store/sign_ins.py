@@ -32,11 +32,13 @@ class SignIn:
     """A person who is signed in to a tenant's page.
 
     :ivar sub: Google's key of the user; empty for somebody who came by a link from the command line.
+    :ivar hd: the Workspace domain, as Google's claim; empty for a consumer account.
     """
 
     tenant: str
     sub: str
     address: str
+    hd: str = ""
 
     @property
     def by_link(self) -> bool:
@@ -53,6 +55,7 @@ class Flow:
     """A consent under way: what has to come back with it.
 
     :ivar popup: whether it goes on in a window of its own.
+    :ivar expected: the sub of the Google user whose account it is to connect; empty: anybody's.
     """
 
     tenant: str
@@ -60,6 +63,7 @@ class Flow:
     nonce: str
     verifier: str
     popup: bool = False
+    expected: str = ""
 
 
 def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
@@ -74,22 +78,19 @@ def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, f
             nonce=vault.seal(flow.nonce),
             verifier=vault.seal(flow.verifier),
             created_at=now,
+            expected=flow.expected,
         )
     )
 
 
 def take_flow(connection: Connection, vault: Vault, state: str, browser: str, now: float) -> Flow | None:
     """The consent that a state belongs to, once: None for one used, expired, unknown, or begun by another browser."""
-    taken = (
-        delete(consent_flow)
-        .where(
-            consent_flow.c.state == _digest(state),
-            consent_flow.c.browser == _digest(browser),
-            _is_recent(now),
-        )
-        .returning(consent_flow.c.tenant, consent_flow.c.purpose, consent_flow.c.nonce, consent_flow.c.verifier)
+    taken = delete(consent_flow).where(
+        consent_flow.c.state == _digest(state),
+        consent_flow.c.browser == _digest(browser),
+        _is_recent(now),
     )
-    row = connection.execute(taken).first()
+    row = connection.execute(taken.returning(*consent_flow.c)).first()
     if row is None:
         return None
     return Flow(
@@ -98,6 +99,7 @@ def take_flow(connection: Connection, vault: Vault, state: str, browser: str, no
         vault.unseal(row.nonce),
         vault.unseal(row.verifier),
         popup=row.purpose.endswith(_POPUP),
+        expected=row.expected,
     )
 
 
@@ -116,6 +118,7 @@ def sign_in_person(connection: Connection, token: str, person: SignIn, now: floa
             address=person.address,
             created_at=now,
             seen_at=now,
+            hd=person.hd,
         )
     )
 
@@ -139,7 +142,7 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
     if seen and not 0 <= now - row.seen_at <= 60:
         values = {"seen_at": now, "created_at": min(row.created_at, now)}
         connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(values))
-    return SignIn(row.tenant, row.sub, row.address)
+    return SignIn(row.tenant, row.sub, row.address, row.hd)
 
 
 def tenant_of(connection: Connection, token: str) -> str | None:

@@ -175,6 +175,7 @@ sign_in = Table(
     Column("address", String, nullable=False, comment="the e-mail address, to show"),
     Column("created_at", Float, nullable=False, comment="when; it ends after a fixed time"),
     Column("seen_at", Float, nullable=False, comment="the last request; it ends after a time of silence"),
+    Column("hd", String, nullable=False, server_default="", comment="the Workspace domain (id_token claim hd)"),
 )
 
 consent_flow = Table(
@@ -189,6 +190,13 @@ consent_flow = Table(
     Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
     Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),
+    Column(
+        "expected",
+        String,
+        nullable=False,
+        server_default="",
+        comment="the sub that it is to end with; empty: anybody's",
+    ),
 )
 
 alarm = Table(

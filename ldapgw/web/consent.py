@@ -22,7 +22,7 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
 from ldapgw.store import accounts, revocations, sign_ins
-from ldapgw.store.accounts import Account, NewGrant, SourceState
+from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
@@ -31,7 +31,7 @@ from ldapgw.web.cookies import Cookie, is_secret, new_secret
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
 from ldapgw.web.place import Place
-from ldapgw.web.session import begin_session, find_visitor
+from ldapgw.web.session import Visitor, begin_session, find_visitor
 from ldapgw.web.tenant import WebTenant
 
 log = Logger()
@@ -113,10 +113,10 @@ class Consent:
         self._gate = gate
         self._redirect_uri = Place.of(gate.public_url).redirect_uri
 
-    async def begin(self, tenant: WebTenant, purpose: str, call: Call, login_hint: str = "") -> Departure:
+    async def begin(self, tenant: WebTenant, purpose: str, call: Call, expected: str = "") -> Departure:
         """Send a browser to Google.
 
-        :param login_hint: the ``sub`` of the person whose consent is to be renewed.
+        :param expected: the ``sub`` of the Google user whose account is to be connected; empty: anybody's.
         :raises Ended: when the tenant has no OAuth client.
         """
         client = _client(tenant)
@@ -124,10 +124,11 @@ class Consent:
         browser = call.cookies.get(Cookie.BROWSER, "")
         browser = browser if is_secret(browser) else new_secret(self._gate.random)
         state, nonce, verifier = (new_secret(self._gate.random) for _ in range(3))
-        flow = Flow(tenant.name, purpose, nonce, verifier, popup="popup" in call.query)
+        flow = Flow(tenant.name, purpose, nonce, verifier, popup="popup" in call.query, expected=expected)
         await self._gate.store.run(
             sign_ins.begin_flow, self._gate.vault, state, browser, flow, self._gate.clock.seconds()
         )
+        choose = "choose" in call.query
         url = authorization_url(
             self._gate.endpoints,
             client.client_id,
@@ -137,8 +138,8 @@ class Consent:
             nonce=nonce,
             verifier=verifier,
             offline=purpose != SIGN_IN,
-            login_hint=login_hint,
-            choose=purpose == ADD or "choose" in call.query,
+            login_hint="" if choose else expected,
+            choose=purpose == ADD or choose,
         )
         return Departure(url, browser)
 
@@ -148,8 +149,10 @@ class Consent:
         :raises Ended: with the page for whatever did not fit.
         """
         flow, tenant = await self._flow(call)
+        before = call.cookies.get(Cookie.SESSION, "")
+        visitor = await self._gate.store.run(find_visitor, before, tenant, self._gate.clock.seconds())
         try:
-            return await self._arrive(flow, tenant, call)
+            return await self._arrive(flow, tenant, visitor, call)
         except Ended as ended:
             log.info(
                 "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
@@ -158,8 +161,7 @@ class Consent:
                 address=call.address,
                 ending=ended.ending.title,
             )
-            ending = endings.to_sign_in(ended.ending) if flow.purpose == SIGN_IN else ended.ending
-            raise Ended(ending, tenant, popup=flow.popup) from None
+            raise Ended(endings.begun_by(ended.ending, _way(flow, visitor)), tenant, popup=flow.popup) from None
 
     async def _flow(self, call: Call) -> tuple[Flow, WebTenant]:
         """The consent that this browser began; it is used up now, whatever comes."""
@@ -178,7 +180,7 @@ class Consent:
             raise Ended(endings.EXPIRED, self._gate.tenants.get(there or ""))
         return flow, tenant
 
-    async def _arrive(self, flow: Flow, tenant: WebTenant, call: Call) -> Arrival:
+    async def _arrive(self, flow: Flow, tenant: WebTenant, visitor: Visitor | None, call: Call) -> Arrival:
         code = _code(call.query, self._gate.endpoints.issuer)
         client = _client(tenant)
         grant, identity = await self._exchange(client, code, flow)
@@ -188,14 +190,13 @@ class Consent:
             await self._give_back(client, grant, identity)
             raise Ended(endings.NOT_ALLOWED)
         before = call.cookies.get(Cookie.SESSION, "")
-        person = SignIn(tenant.name, identity.sub, identity.email)
+        person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
-            visitor = await self._gate.store.run(find_visitor, before, tenant.name, self._gate.clock.seconds())
+            if not _is_meant(flow, visitor, identity.sub):
+                await self._give_back(client, grant, identity)
+                raise Ended(endings.WRONG_ACCOUNT)
             if visitor is not None and not visitor.person.by_link and visitor.person.sub != identity.sub:
-                if flow.purpose == CONNECT and not _is_fine(visitor.account):
-                    await self._give_back(client, grant, identity)
-                    raise Ended(endings.WRONG_ACCOUNT)
                 person = visitor.person
         session = new_secret(self._gate.random)
         if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, person, session, before):
@@ -308,6 +309,19 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
     )
 
 
-def _is_fine(account: Account | None) -> bool:
-    """Whether a consent could not have been meant to mend this account."""
-    return account is not None and account.connected and account.trouble is None
+def _is_meant(flow: Flow, visitor: Visitor | None, sub: str) -> bool:
+    """Whether a consent ends with the account that it was begun for, and that is the visitor's; or adds any."""
+    if flow.purpose == ADD:
+        return True
+    if flow.expected not in ("", sub):
+        return False
+    return visitor is None or visitor.person.by_link or visitor.person.sub == sub or visitor.of(sub) is not None
+
+
+def _way(flow: Flow, visitor: Visitor | None) -> str:
+    """What begins the same again (`ldapgw.web.entrance`)."""
+    if flow.purpose == ADD:
+        return "connect?add"
+    found = enumerate(visitor.accounts if visitor else (), start=1)
+    number = next((number for number, one in found if one.sub == flow.expected), 0)
+    return f"connect?account={number}" if number else flow.purpose

@@ -6,9 +6,8 @@ Nothing that was sent, and no exception's text, gets into them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
@@ -161,12 +160,12 @@ WRONG_ACCOUNT = Ending(
     403,
     marked("You chose another Google account"),
     marked(
-        "You are signed in here with one Google account and chose another one on Google’s page. Nothing was stored, "
-        "and no access is kept."
+        "On Google’s page you chose another account than the one that is to be connected here. Nothing was stored, and "
+        "no access is kept."
     ),
     (
-        marked("To connect the account that you are signed in with, try again and choose that one."),
-        marked("To have the contacts of both, add the other one to your page."),
+        marked("To connect the account that was meant, try again and choose that one."),
+        marked("To have the contacts of the other one too, add it to your page."),
     ),
     (
         _AGAIN,
@@ -353,7 +352,12 @@ def of_google_error(error: GoogleError) -> Ending:
     return next((ending for kind, ending in kinds if isinstance(error, kind)), NOT_ACCEPTED)
 
 
-def to_sign_in(ending: Ending) -> Ending:
-    """The same, with links that begin the sign-in again instead of the consent."""
-    links = tuple(Link(link.label, re.sub("^connect", "signin", link.target)) for link in ending.links)
-    return Ending(ending.status, ending.title, ending.happened, ending.advice, links)
+def begun_by(ending: Ending, way: str) -> Ending:
+    """The same, with links that begin again what was begun.
+
+    :param way: a target of `Link` that stands for ``connect``, and with more behind it for ``connect?choose``.
+    """
+    choose = f"{way}{'&' if '?' in way else '?'}choose"
+    targets = {_AGAIN.target: way, _CHOOSE.target: choose}
+    links = tuple(Link(link.label, targets.get(link.target, link.target)) for link in ending.links)
+    return replace(ending, links=links)

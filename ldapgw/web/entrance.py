@@ -126,12 +126,10 @@ class Entrance:
         visitor = await self._frame.caller(call, tenant)
         if "add" in call.query and visitor is not None:
             return await self._depart(call, tenant, ADD)
-        # The account to be mended is suggested, the one on whose page the consent begins.
-        known = visitor is not None and "choose" not in call.query
+        # Whoever is signed in mends the account on whose page the consent begins, and no other.
         mended = visitor.numbered(call.query.get("account", "")) if visitor else None
-        if mended is not None and visitor is not None and mended.sub != visitor.person.sub:
-            return await self._depart(call, tenant, ADD, mended.sub)
-        return await self._depart(call, tenant, CONNECT, visitor.person.sub if visitor and known else "")
+        own = visitor.person.sub if visitor else ""
+        return await self._depart(call, tenant, CONNECT, mended.sub if mended else own)
 
     async def signin(self, call: Call, tenant: WebTenant) -> Answer:
         """``/{tenant}/signin``: to Google, for the identity alone."""
@@ -152,9 +150,9 @@ class Entrance:
         headers = (self._frame.cookies.set(Cookie.SESSION, session),)
         return redirect(f"{self._frame.place.path_of(tenant.name)}admin", headers)
 
-    async def _depart(self, call: Call, tenant: WebTenant, purpose: str, login_hint: str = "") -> Answer:
+    async def _depart(self, call: Call, tenant: WebTenant, purpose: str, expected: str = "") -> Answer:
         self._hold_back(call, tenant)
-        departure = await self._consent.begin(tenant, purpose, call, login_hint)
+        departure = await self._consent.begin(tenant, purpose, call, expected)
         cookie = self._frame.cookies.set(Cookie.BROWSER, departure.browser, seconds=FLOW_SECONDS)
         return redirect(departure.url, (cookie,), status=302)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Why was this caller not found?  The engine of ``ldapgw explain`` before one's own phones.
 
-It is a form, so that no name and no number gets into an address.  Of books that the phone does not see nothing is told
-but that a whole number is in one of them, to administrators neither: the command tells them more.
+It is a form, so that no name and no number gets into an address.  Others' books that the phone does not see do not
+exist for a user; administrators are told that a whole number is in one of them: the command tells them more.
 """
 
 from __future__ import annotations

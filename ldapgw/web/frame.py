@@ -59,7 +59,7 @@ class Frame:
         """
         # A database that takes nothing more can often be read.
         seen = seen and self.gate.database_fails_since() is None
-        found = await self.gate.store.run(find_visitor, session, tenant.name, self.now(), seen=seen)
+        found = await self.gate.store.run(find_visitor, session, tenant, self.now(), seen=seen)
         if found is None:
             return None
         own = self.as_it_is((found.account,))[0] if found.account is not None else None

@@ -94,7 +94,8 @@ class Mine:
     async def sync(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/sync``: a sync now; with ``accept_shrink`` one that may shrink the book."""
         account = _account(call, tenant, visitor)
-        if account is None or not account.connected:
+        # With a grant that Google no longer accepts none begins.
+        if account is None or not account.connected or account.revoked:
             return self._back(tenant, visitor, account)
         wish = Wish.ACCEPT if "accept_shrink" in call.form else Wish.INCREMENTAL
         await self._gate.store.run(accounts.ask, account.id, wish)

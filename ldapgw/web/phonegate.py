@@ -19,7 +19,7 @@ class PhoneGate:
     :ivar base_dn: a tenant's search base, by its name.
     :ivar bind_dn: the DN of a login.
     :ivar searches: its last searches, the newest first.
-    :ivar stranger: when somebody at an address has searched last without a login; None: not that we know.
+    :ivar stranger: when somebody at an address was refused last for want of a login; None: not that we know.
     :ivar certificate: in PEM, what phones have to be given because they do not know who signed ours; empty: nothing.
     """
 

@@ -16,6 +16,14 @@ from ldapgw.words import Moment, Phrase, Said, marked
 STRANGER_SECONDS = 900
 
 ADVICE: Mapping[Advice, str] = {
+    Advice.LOOPBACK: marked(
+        "No phone can reach the gateway by this name, which every machine calls itself. The administrator has to set "
+        "public_url under [web] to a name that phones can reach."
+    ),
+    Advice.GUESSED_PORT: marked(
+        "The port is the usual one, as the gateway is not told its own. If the phone does not connect, ask the "
+        "administrator for the port."
+    ),
     Advice.NO_WAY: marked(
         "This phone cannot log in here: what it can do and what the gateway offers do not meet. The administrator can "
         "change that under [ldap] and [tls]."
@@ -54,7 +62,10 @@ ADVICE: Mapping[Advice, str] = {
 }
 # Only these are a reason to be careful.
 GRAVE = frozenset(
-    (Advice.NO_WAY, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME, Advice.NAME_CHARACTERS, Advice.ONE_NUMBER)
+    (
+        *(Advice.NO_WAY, Advice.LOOPBACK, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME),
+        *(Advice.NAME_CHARACTERS, Advice.ONE_NUMBER),
+    )
 )
 
 _CONTROLS: Mapping[str, str] = {
@@ -109,16 +120,17 @@ class Line:
 def state(login: PhoneLogin, seen: Sequence[Seen], habits: Habits, stranger: float | None, now: float) -> PhoneState:
     """How a phone does, by what is stored of it and by its last searches.
 
-    :param stranger: when somebody at its address has searched last without a login.
+    :param stranger: when somebody at its address was refused last for want of a login; of no account once the phone
+        has worked, for others may share the address.
     """
     last = max(login.searched_at or 0.0, seen[0].search.when if seen else 0.0)
     worked = login.worked_at or next((one.search.when for one in reversed(seen) if one.works), None)
-    if stranger is not None and stranger > last and now - stranger < STRANGER_SECONDS:
-        return PhoneState("warn", marked("Searches without logging in"), words(Hint.ANONYMOUS, habits))
-    grave = _gravest(login, seen, habits)
     if worked is not None:
         good = Phrase(marked("It found somebody for the first time on %(when)s."), {"when": Moment(worked)})
         return PhoneState("good", marked("Works"), good)
+    if stranger is not None and stranger > last and now - stranger < STRANGER_SECONDS:
+        return PhoneState("warn", marked("Searches without logging in"), words(Hint.ANONYMOUS, habits))
+    grave = _gravest(login, seen, habits)
     if grave is not None:
         return PhoneState("warn", marked("Searches, but something is off"), grave)
     if last:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from ldapgw.google.identity import Identity
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.accounts import Account
 from ldapgw.store.sign_ins import SignIn
@@ -47,17 +48,26 @@ class Visitor:
         return form_token(self.session)
 
 
-def find_visitor(connection: Connection, session: str, tenant: str, now: float, *, seen: bool = True) -> Visitor | None:
+def find_visitor(
+    connection: Connection, session: str, tenant: WebTenant, now: float, *, seen: bool = True
+) -> Visitor | None:
     """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old.
+
+    So it is for somebody who has signed in and may not any more.
 
     :param seen: whether the person was there, which puts the end of the session off.
     """
-    person = sign_ins.signed_in(connection, session, tenant, now, seen=seen) if is_secret(session) else None
-    if person is None:
+    person = sign_ins.signed_in(connection, session, tenant.name, now, seen=seen) if is_secret(session) else None
+    if person is None or not (person.by_link or tenant.admits(_identity(person))):
         return None
     found = accounts.of_person(connection, person.tenant, person.sub)
     own = next((account for account in found if account.sub == person.sub), None)
     return Visitor(person, session, own, found)
+
+
+def _identity(person: SignIn) -> Identity:
+    """As Google told it when they signed in, which nobody does with an address that is not verified."""
+    return Identity(person.sub, person.address, email_verified=True, hd=person.hd)
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:

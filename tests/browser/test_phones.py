@@ -140,6 +140,22 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     assert here.heading == here.say("There is no such page")
 
 
+def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> None:
+    """At its next look it is gone, with the password, the names and the numbers that were on it."""
+    here = window()
+    here.expected = ("403",)
+    here.connect(ALICE)
+    add(here, "left-open")
+    password = here.page.locator("#the-password").inner_text()
+    other = here.context.new_page()
+    other.goto(here.site.page)
+    here.press("Sign out", other)
+    here.waits_for("Your Google contacts on your desk phone", other)
+    other.evaluate("new BroadcastChannel('ldapgw').postMessage('done')")
+    here.waits_for("Sign in first")
+    assert password not in here.page.content()
+
+
 def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> None:
     """Is what the page shows, for the phone that was chosen."""
     here = window(permissions=["clipboard-read", "clipboard-write"])

@@ -37,6 +37,15 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
     assert (login.account_id, login.numbers) == (1, "values")
 
 
+def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
+    """On stderr, so that what programs read stays as it is."""
+    assert gateway.run("phones", "add", "hall").stderr == ""
+    gateway.write((HEAD + ACME).replace("https://phonebook.example.com", "http://localhost:8080"))
+    added = gateway.run("phones", "add", "desk1", "--json")
+    assert added.stderr == "No phone can reach this server: set [web] public_url to a name that phones can reach.\n"
+    assert '"ldap_url": "ldap://localhost"' in added.stdout
+
+
 def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     """One setting a line, the password among them; a phone of nobody is told to find shared books."""
     shown = dict(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.explain.explanation import BookState, SearchedBook, Seen
-from ldapgw.explain.reader import USER
+from ldapgw.explain.reader import Reader
 from ldapgw.explain.report import explanation_object, lines
 from ldapgw.explain.sight import Sight
 from tests.directory.phonebook import BASE
@@ -134,9 +134,9 @@ def test_what_is_cut_is_said(desk: Sight) -> None:
     assert "Looked in  no book: there is none that this phone sees" in list(lines(replace(told, books=())))
 
 
-def test_a_user_is_told_a_sentence(desk: Sight) -> None:
+def test_who_must_be_discreet_is_told_a_sentence(desk: Sight) -> None:
     """Where there is no name to tell."""
-    shown = list(lines(explained("0171 7654399", desk, reader=USER)))
+    shown = list(lines(explained("0171 7654399", desk, reader=Reader(discreet=True))))
     assert shown[-2:] == [
         "  A contact in somebody else's private book has this number.",
         "    → Ask your colleagues whether somebody shares the book that has it.",

@@ -141,6 +141,9 @@ def test_advice() -> None:
     assert advice("yealink") == {Advice.CERTIFICATE}
     assert advice("yealink", server=Server("192.0.2.5", 0, 636)) == {Advice.CERTIFICATE, Advice.HOST_NAME}
     assert advice("yealink", server=Server("192.0.2.5", 389)) == {Advice.PLAIN_HERE}
+    assert advice("yealink", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.PLAIN_HERE}
+    assert advice("yealink", server=Server("h", guessed=True)) == {Advice.GUESSED_PORT, Advice.PLAIN_HERE}
+    assert advice("avaya-j100", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.NO_WAY}
     assert advice("mitel") == {Advice.PLAIN_ONLY, Advice.NUMBER_FIELDS}
     assert advice("cisco-spa") == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP, Advice.ONE_NUMBER}
     assert advice("cisco-spa", per_number=True) == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP}

@@ -13,8 +13,8 @@ from ldapgw.store.vault import Vault
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-FLOW = Flow("acme", "connect", "nonce-1", "verifier-1")
-ALICE = SignIn("acme", "sub-1", "alice@acme.example")
+FLOW = Flow("acme", "connect", "nonce-1", "verifier-1", expected="sub-1")
+ALICE = SignIn("acme", "sub-1", "alice@acme.example", "acme.example")
 
 
 def test_a_state_is_good_once(connection: Connection, vault: Vault) -> None:

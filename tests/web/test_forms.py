@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import json
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,15 @@ def test_sync_now(stage: Stage, alice: Browser) -> None:
     (account,) = stage.accounts()
     assert (account.wish, stage.changes) == (Wish.INCREMENTAL, 1)
     assert "A sync was asked for" in alice.get("/acme/").body
+    assert "A sync was asked for" not in alice.get("/acme/").body
+
+
+def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> None:
+    """A page from before that asks for one is not told that it begins."""
+    trouble(stage, "consent_revoked")
+    (before,) = stage.accounts()
+    assert alice.submit("/acme/sync").status == 303
+    assert (stage.accounts(), stage.changes) == ((before,), 0)
     assert "A sync was asked for" not in alice.get("/acme/").body
 
 
@@ -342,6 +352,24 @@ def test_status_while_signed_out(browser: Browser) -> None:
     seen = browser.get("/acme/status.json")
     assert seen.status == 401
     assert json.loads(seen.body) == {"error": "sign in first"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "signed_in"),
+    [(("@acme.example",), True), (("*",), True), ((ALICE,), True), ((), False), (("@other.example", BOB), False)],
+    ids=["domain", "anyone", "address", "nobody", "others"],
+)
+def test_who_may_not_come_any_more_is_signed_out(stage: Stage, rules: tuple[str, ...], signed_in: bool) -> None:
+    """At the next look, whenever they have signed in; nothing can be asked for with the session of before."""
+    before = stage.browser()
+    before.consent()
+    token = before.get("/acme/").token
+    stage.tenants = (replace(ACME, allowed_users=rules),)
+    after = stage.browser()
+    after.take_cookies(before)
+    assert ("Sign out" in after.get("/acme/").body) is signed_in
+    assert after.post("/acme/share", {"token": token, "sharing": "shared"}).status == (303 if signed_in else 403)
+    assert (stage.accounts()[0].sharing is Sharing.SHARED) is signed_in
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
             replace(ACCOUNT, trouble=Trouble("consent_revoked", NOW)),
             "!",
             "Needs attention",
-            {"connect", "connect?add", "search", "sync", "share", "disconnect"},
+            {"connect", "connect?add", "search", "share", "disconnect"},
         ),
         (
             replace(ACCOUNT, trouble=Trouble("client_rejected", NOW)),

@@ -390,6 +390,13 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     assert "does not look up callers" in page
 
 
+def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
+    """Whoever would paste localhost into a phone is warned."""
+    stage.server = Server("localhost", 389, loopback=True)
+    page = owner(stage).get(PHONE).body
+    assert '<p class="note warn">No phone can reach the gateway by this name' in page
+
+
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
@@ -427,19 +434,26 @@ def test_the_state_after_a_restart(stage: Stage) -> None:
 
 
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
-    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it logs in."""
+    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked."""
     browser = owner(stage)
     stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Searches without logging in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
-    stage.clock.advance(1)
+    stage.clock.advance(901)
+    assert "Searches without" not in words_on(browser.get(PHONE))
     search(stage)
     assert "Works" in words_on(browser.get(PHONE))
     stage.clock.advance(1)
-    search(stage, login="", entries=0)
-    assert "Searches without" in words_on(browser.get(PHONE))
-    stage.clock.advance(901)
+    search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
+    assert "Works" in words_on(browser.get(PHONE))
+
+
+def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
+    """A proxy's health check is no phone without a login."""
+    browser = owner(stage)
+    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
+    search(stage, "(objectClass=*)", login="", entries=1)
     assert "Searches without" not in words_on(browser.get(PHONE))
 
 

@@ -75,7 +75,7 @@ def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None
     stage.do(accounts.fail_sync, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
     assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
     asked = alice.depart("/acme/connect?account=2")
-    assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "select_account consent")
+    assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "consent")
     alice.consent("/acme/connect?account=2", account=BOB)
     assert (of(stage, BOB).trouble, of(stage, BOB).owner) == (None, of(stage, ALICE).sub)
 
@@ -109,15 +109,9 @@ def test_adding_in_another_tenant() -> None:
     assert len(json.loads(browser.get("/globex/status.json").body)["accounts"]) == 1
 
 
-def test_another_account_while_ones_own_is_fine(stage: Stage, alice: Browser) -> None:
-    """It can only be meant as one more."""
-    alice.consent(account=BOB)
-    assert of(stage, BOB).owner == of(stage, ALICE).sub
-
-
-@pytest.mark.parametrize("before", ["never connected", "disconnected", "in trouble"])
+@pytest.mark.parametrize("before", ["never connected", "disconnected", "in trouble", "connected"])
 def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
-    """Where one's own is to be mended, another one is not stored, and its grant is given back."""
+    """Where nobody asked to add one, another than one's own is not stored, and its grant is given back."""
     browser.consent("/acme/signin" if before == "never connected" else "/acme/connect")
     if before == "disconnected":
         browser.submit("/acme/disconnect")
@@ -130,6 +124,49 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
     assert 'href="/acme/connect?add"' in visit.body
     assert (stage.accounts(), stage.world.calls["/revoke"]) == (stored, revoked + 1)
     assert ALICE in browser.get("/acme/").body
+
+
+def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> None:
+    """Neither a third nor one's own is taken for it; trying again is about the same."""
+    add(alice)
+    stage.do(accounts.fail_sync, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    stored = stage.accounts()
+    for other in (CAROL, ALICE):
+        visit = alice.consent("/acme/connect?account=2", account=other)
+        assert (visit.status, stage.accounts()) == (403, stored)
+        assert "You chose another Google account" in visit.body
+        assert 'href="/acme/connect?account=2">Try again' in visit.body
+
+
+def test_a_consent_that_was_begun_before_somebody_signed_in(stage: Stage, browser: Browser) -> None:
+    """What a tab of before brings is not put on the page of whoever is signed in now."""
+    callback = browser.code(account=BOB)
+    browser.consent()
+    assert browser.get(callback).status == 403
+    assert [one.address for one in stage.accounts()] == [ALICE]
+
+
+def test_a_consent_that_outlives_the_sign_in(stage: Stage, alice: Browser) -> None:
+    """It is good for the account that it was begun for alone."""
+    callback = alice.code(account=BOB)
+    alice.submit("/acme/signout")
+    assert alice.get(callback).status == 403
+    assert [one.address for one in stage.accounts()] == [ALICE]
+
+
+@pytest.mark.parametrize(
+    ("path", "again"),
+    [
+        ("/acme/connect", "connect?account=1"),
+        ("/acme/connect?account=2", "connect?account=2"),
+        ("/acme/connect?add", "connect?add"),
+        ("/acme/signin", "signin"),
+    ],
+)
+def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> None:
+    """It begins the same again."""
+    add(alice)
+    assert f'href="/acme/{again}">Try again' in alice.consent(path, cancel=True).body
 
 
 def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:

@@ -21,6 +21,8 @@ function sayTime(element) {
 
 // --- what changes ---
 
+// Whoever is signed out, or may not see the page any more, is not left with what was on it.
+const gone = new Set([401, 403, 404]);
 const shown = new WeakMap();
 const remember = (part) => shown.set(part, part.innerHTML);
 let etag = "";
@@ -78,6 +80,8 @@ async function look() {
       if (pressed) await released();
       etag = answer.headers.get("ETag") ?? "";
       show(next);
+    } else if (gone.has(answer.status)) {
+      location.reload();
     }
   } catch {
     // Not to be reached now; the next look will tell.
