@@ -185,7 +185,7 @@ def _choices(tenant: WebTenant) -> tuple[Choice, ...]:
         Choice(
             Sharing.PRIVATE,
             marked("Private"),
-            marked("Only your own phones find your contacts. A colleague’s phone shows the number alone."),
+            marked("Only your own phones find your contacts. A colleague’s phone shows only the number."),
             rings=False,
             finds=False,
         ),
