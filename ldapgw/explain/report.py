@@ -65,7 +65,7 @@ def lines(told: Explanation) -> Iterator[str]:
     yield from _misses(told)
     if told.notes:
         yield ""
-        yield "To be known:"
+        yield "Good to know:"
         yield from (f"  {note.message}" for note in told.notes)
 
 
@@ -130,7 +130,7 @@ def _misses(told: Explanation) -> Iterator[str]:
     if not told.misses:
         return
     yield ""
-    yield "Not found, though it comes near:"
+    yield "Similar contacts that were not found:"
     for miss in told.misses:
         if miss.name:
             yield f"  {miss.name}, in {miss.book}"

@@ -27,7 +27,7 @@ _LABELS = {
     "name_attributes": marked("Name attributes"),
     "number_attributes": marked("Number attributes"),
     "display_name": marked("Display name"),
-    "max_hits": marked("Most hits"),
+    "max_hits": marked("Maximum number of hits"),
 }
 
 

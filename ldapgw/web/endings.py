@@ -289,7 +289,7 @@ ADMINS_ONLY = Ending(
 )
 LINK_USED = Ending(
     403,
-    marked("This link is good no more"),
+    marked("This link is no longer valid"),
     marked("A link to the administration opens it once, and within an hour."),
     (marked("Run ldapgw admin-link on the gateway for another one, or sign in."),),
     (_SIGN_IN, _BACK),

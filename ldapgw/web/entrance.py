@@ -144,7 +144,7 @@ class Entrance:
             _enter_by_link, key, tenant.name, session, before, self._frame.now()
         )
         said = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
-        log.info(said, tenant=tenant.name, how="good" if good else "good no more", address=call.address)
+        log.info(said, tenant=tenant.name, how="good" if good else "no longer valid", address=call.address)
         if not good:
             raise Ended(endings.LINK_USED, tenant)
         headers = (self._frame.cookies.set(Cookie.SESSION, session),)

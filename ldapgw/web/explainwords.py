@@ -48,7 +48,7 @@ _SEEN: Mapping[Seen, str] = {
     Seen.OWN: marked("the phone’s own"),
     Seen.SHARED: marked("shared"),
     Seen.DIRECTORY: "",
-    Seen.CALLERS: marked("callers’ names alone"),
+    Seen.CALLERS: marked("only callers’ names"),
 }
 _IN_SETTINGS = frozenset(
     (Reason.OUTSIDE_BASE, Reason.NUMBER_ENTRIES, Reason.FILTER_TERM, Reason.OTHER_ATTRIBUTE, Reason.WHOLE_VALUE)

@@ -22,7 +22,7 @@ class Note:
 NOTES: Mapping[str, Note] = {
     "connected": Note("good", marked("Google contacts are connected.")),
     "asked": Note("good", marked("A sync was asked for; it begins at once.")),
-    "shared": Note("good", marked("Saved who sees your contacts.")),
+    "shared": Note("good", marked("Saved. The new sharing applies from now on.")),
     "disconnected": Note(
         "good", marked("Disconnected: your contacts are off the phones, and the access at Google is revoked.")
     ),

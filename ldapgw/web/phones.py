@@ -260,7 +260,7 @@ def _form(tenant: WebTenant, visitor: Visitor, **filled: Any) -> Mapping[str, An
     empty = {"name": "", "model": "", "numbers": "", "owner": "1", "wrong": ""}
     owners = [(str(number), account.address) for number, account in enumerate(visitor.accounts, start=1)]
     if visitor.administers(tenant):
-        owners.append((SHARED, marked("Nobody’s: it finds the shared contacts alone")))
+        owners.append((SHARED, marked("Nobody’s: it finds only the shared contacts")))
     return {"new": {**empty, **filled}, "models": MODELS, "owners": owners}
 
 

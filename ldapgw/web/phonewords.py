@@ -29,11 +29,11 @@ ADVICE: Mapping[Advice, str] = {
         "change that under [ldap] and [tls]."
     ),
     Advice.PLAIN_ONLY: marked(
-        "This phone has no TLS: password and searches go in clear. Keep it in a network of your own."
+        "This phone has no TLS: the password and searches are not encrypted. Keep it in a network of your own."
     ),
     Advice.PLAIN_HERE: marked(
-        "The gateway offers no TLS that this phone knows, so password and searches go in clear. Keep it in a network "
-        "of your own."
+        "The gateway offers no TLS that this phone knows, so the password and searches are not encrypted. Keep it in a "
+        "network of your own."
     ),
     Advice.CERTIFICATE: marked("The connection is encrypted; the phone has to trust the gateway’s certificate."),
     Advice.HOST_NAME: marked(
@@ -44,16 +44,16 @@ ADVICE: Mapping[Advice, str] = {
         "Name the file of the certificate in TRUSTCERTS too. The phone needs the server’s name, not its address."
     ),
     Advice.NAME_CHARACTERS: marked(
-        "This phone takes letters and digits alone as a user name: add it anew under a name without dots and hyphens."
+        "This phone takes only letters and digits as a user name: add it again under a name without dots and hyphens."
     ),
     Advice.TLS_UNVERIFIED: marked(
         "How this phone is told to use TLS is not verified. If it does not connect, look at its own manual."
     ),
     Advice.STAR_ADDED: marked("Firmware before 10.1.27 adds the star by itself; two stars do no harm."),
     Advice.ONE_NUMBER: marked(
-        "This phone can dial one number of a contact alone: add it anew with an entry for each number."
+        "This phone can dial only one number per contact: add it again with an entry for each number."
     ),
-    Advice.NO_CALLER_LOOKUP: marked("This phone does not look up callers; it is for searching alone."),
+    Advice.NO_CALLER_LOOKUP: marked("This phone does not look up callers; it can only search."),
     Advice.FIELDS_ALONE: marked("Enter these values on the phone’s own web page; a file for it is not known for sure."),
     Advice.NUMBER_FIELDS: marked(
         "Which numbers it shows cannot be set by a file for sure; it asks for those that it knows."

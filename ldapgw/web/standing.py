@@ -11,6 +11,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.progress import Progress
 from ldapgw.status import HOUR, TESTING_SECONDS
 from ldapgw.store.accounts import Account
+from ldapgw.web.endings import BOXES
 from ldapgw.web.found import Hit
 from ldapgw.web.tenant import WebTenant
 from ldapgw.words import Phrase, Said, marked
@@ -52,9 +53,9 @@ STATES: Mapping[str, State] = {
     "disconnected": State("✗", "bad", marked("Not connected"), marked("None of your contacts are on the phones.")),
     "": State(
         "✗",
-        "bad",
+        "quiet",
         marked("Not connected"),
-        marked("You are signed in, but have not connected your contacts yet."),
+        marked("You are signed in. Connect your contacts, and they are on the phones in a minute."),
     ),
 }
 
@@ -84,6 +85,7 @@ class Standing:
     :ivar testing: whether consent ends because the Google client is in "Testing".
     :ivar labels: each label's name, and whether its contacts are taken; those wanted that are not there have None.
     :ivar example: a contact of the book; a made-up one where there is none.
+    :ivar boxes: those that Google will show, for one who never connected.
     """
 
     state: State
@@ -97,6 +99,7 @@ class Standing:
     labels: tuple[tuple[str, bool | None], ...] = ()
     choices: tuple[Choice, ...] = ()
     example: Hit | None = None
+    boxes: tuple[str, ...] = ()
 
 
 SOURCES: Mapping[str, str] = {
@@ -131,7 +134,7 @@ def standing(
     :param labels: the names of those that it has at Google.
     """
     if account is None or shown is None:
-        return Standing(STATES[""])
+        return Standing(STATES[""], boxes=tuple(BOXES[source] for source in tenant.sources))
     return Standing(
         state=_state(shown),
         shown=shown,
@@ -185,7 +188,7 @@ def _choices(tenant: WebTenant) -> tuple[Choice, ...]:
         Choice(
             Sharing.PRIVATE,
             marked("Private"),
-            marked("Only your own phones find your contacts. A colleague’s phone shows the number alone."),
+            marked("Only your own phones find your contacts. A colleague’s phone shows only the number."),
             rings=False,
             finds=False,
         ),

@@ -51,7 +51,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     here.press("Choose who sees this book")
     here.page.get_by_role("radio", name=here.say("Shared")).check()
     here.press("Save")
-    expect(here.page.locator(".note.good")).to_have_text(here.say("Saved who sees your contacts."))
+    expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing applies from now on."))
     here.press("Why not found?")
     here.page.get_by_label(here.say("Phone"), exact=True).select_option(name)
     ask(here, number)

@@ -99,7 +99,7 @@ def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     expect(results).to_contain_text("+491713920000")
     expect(results).to_contain_text(here.say("mobile"))
     field.fill("xyzzy")
-    expect(results).to_contain_text(here.say("Your phones find nobody by that."))
+    expect(results).to_contain_text(here.say("Your phones find nobody with that name or number."))
     assert here.page.url == here.site.page
 
 
@@ -175,7 +175,7 @@ def test_by_keyboard_alone(window: OpenWindow) -> None:
     keys.press("Tab")
     keys.press("Enter")
     expect(here.page.get_by_role("radio", name="Callers’ names")).to_be_checked()
-    expect(here.page.locator("main")).to_contain_text("Saved who sees your contacts.")
+    expect(here.page.locator("main")).to_contain_text("Saved. The new sharing applies from now on.")
 
 
 @pytest.mark.parametrize("by", ["mouse", "key"])

@@ -71,7 +71,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     [
         ([], "values", None),
         (["--model", "yealink"], "values", None),
-        (["--model", "cisco"], "entries", "an entry for each, because it dials one number of an entry alone"),
+        (["--model", "cisco"], "entries", "an entry for each, because it dials only one number per entry"),
         (["--model", "cisco", "--numbers", "values"], "values", None),
         (["--model", "snom", "--numbers", "entries"], "entries", "an entry for each"),
     ],

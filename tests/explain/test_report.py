@@ -43,7 +43,7 @@ Found: 1.
     sn “Müller” has a word that begins so.
     o “Müller Maschinenbau” has a word that begins so.
 
-Not found, though it comes near:
+Similar contacts that were not found:
   Iwan Muller, in {CAROL}
     It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
     → Let all phones find the book: ldapgw share {CAROL} shared.
@@ -73,7 +73,7 @@ Found by   numbers that end in "1234599"
 
 Found: nothing.
 
-Not found, though it comes near:
+Similar contacts that were not found:
   Hans Müller, in {ALICE}
     It has telephoneNumber +49301234567, which differs in the last 2 digits.
     → If that is the caller's company, add this number at Google.
@@ -85,7 +85,7 @@ Not found, though it comes near:
 It is in the private book of {DAVE} besides, which this phone does not see.
     → If that is the caller's company, add this number at Google.
 
-To be known:
+Good to know:
   The last sync of {BOB} failed. Google rejects it.
   Left out of {BOB}, as they have no name, company, number, e-mail or postal address: 1.
   Left out of {BOB}, as they have none of the labels that are chosen here: 2.

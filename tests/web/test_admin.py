@@ -126,7 +126,7 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
     for other in (stage.browser(), browser):
         seen = other.get(f"/acme/link?key={KEY}")
         assert (seen.status, "set-cookie" in seen.headers) == (403, False)
-        assert "This link is good no more" in seen.body
+        assert "This link is no longer valid" in seen.body
     assert browser.get("/acme/admin").status == 200
 
 

@@ -79,11 +79,12 @@ def test_a_caller_is_found(alice: Browser) -> None:
     said = words_on(ask(alice, "030 123-45 67"))
     assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
     assert "the number +49301234567 is the same telephone number." in said
-    assert "Asked as (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
-    assert "Compared as +49301234567 Below dc=acme,dc=example Looked in alice@acme.example (the phone’s own)" in said
+    assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
+    assert "Compared as +49301234567 Search base dc=acme,dc=example" in said
+    assert "Looked in alice@acme.example (the phone’s own)" in said
     assert "bob@acme.example (shared)" in said
     assert "Company directory carol@" in said
-    assert "carol@acme.example (callers’ names alone)" in said
+    assert "carol@acme.example (only callers’ names)" in said
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_phrases() -> None:
     )
     assert str(phrase) == "This consent was given until 2026-09-21 14:13 UTC. Connect again on this page to go on."
     assert german.say(phrase).startswith(
-        "Diese Zustimmung gilt bis 21.09.2026, 14:13 UTC. Verbinden Sie auf dieser Seite"
+        "Diese Zustimmung gilt bis 21.09.2026, 14:13 UTC. Verbinden Sie das Konto auf dieser Seite"
     )
     assert german.say("") == ""
 

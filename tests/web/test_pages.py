@@ -151,7 +151,15 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     page = shown(account)
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
-    assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers}
+    asked = {endings.PERMISSIONS} if account is None else set()
+    assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers} | asked
+
+
+def test_who_never_connected_reads_what_is_asked_for() -> None:
+    """In the words of Google's boxes, with what is stored and how to stop it; who did has read it."""
+    assert "See and download your contacts" in shown(None).text
+    assert "For how long, and how to stop it" in shown(None).text
+    assert "See and download your contacts" not in shown(ACCOUNT).text
 
 
 def test_trouble_before_the_first_sync() -> None:

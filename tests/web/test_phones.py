@@ -385,8 +385,8 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     """Grave or not, in words."""
     browser = owner(stage, model="cisco", numbers="values")
     page = words_on(browser.get(f"{PHONE}?vendor=cisco-spa"))
-    assert "This phone has no TLS: password and searches go in clear." in page
-    assert "add it anew with an entry for each number" in page
+    assert "This phone has no TLS: the password and searches are not encrypted." in page
+    assert "add it again with an entry for each number" in page
     assert "does not look up callers" in page
 
 

@@ -46,7 +46,7 @@ def test_of_all_ones_accounts(stage: Stage, alice: Browser) -> None:
 
 def test_nothing_found(alice: Browser) -> None:
     """It says so; nothing asked for is nothing said."""
-    assert "Your phones find nobody by that." in alice.submit("/acme/search", sought="xyzzy").body
+    assert "Your phones find nobody with that name or number." in alice.submit("/acme/search", sought="xyzzy").body
     assert "find nobody" not in alice.submit("/acme/search", sought=" ").body
 
 
