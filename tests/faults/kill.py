@@ -8,6 +8,7 @@ leaves it, and from then on every step of the dead process: what its ``except`` 
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import Any
 
 import pytest
@@ -34,12 +35,15 @@ class Kill:
         self.left = left
         self.dead = False
 
-    def step(self, *_: object) -> None:
+    def step(self, *concerned: object) -> None:
         """Something is about to happen."""
         if not self.dead:
             self.steps += 1
             self.dead = self.steps == self.left
         if self.dead:
+            for each in concerned:
+                if isinstance(each, sqlite3.Cursor):
+                    each.close()  # SQLite would hold its locks for as long as a frame knows of it
             raise Killed
 
     def watch_database(self, engine: Engine) -> None:
