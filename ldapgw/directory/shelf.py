@@ -72,7 +72,7 @@ class Shelf:
     :ivar blocks: of the entries, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "blocks", "entries", "index", "withdrawn")
+    __slots__ = ("_asked", "_encodings", "_letters", "blocks", "entries", "index", "withdrawn")
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class Shelf:
         self.withdrawn = withdrawn
         self._encodings = {} if encodings is None else encodings
         self._asked: Selection | None = None
+        self._letters: frozenset[str] | None = None
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Shelf:
@@ -158,6 +159,14 @@ class Shelf:
             if folded(self.entries[position].attribute("uid")[0].decode()) == uid:
                 return self.entries[position]
         return None
+
+    @property
+    def letters(self) -> frozenset[str]:
+        """The signs of the parts that containers have (`Entry.parts`); of contacts, other names may be missing."""
+        if self._letters is None:
+            found = terms.letters(self.index) if self.index else (part[0] for one in self for part in one.parts())
+            self._letters = frozenset(found)
+        return self._letters
 
     def encoded(self, positions: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
         """The whole SearchResultEntry of each position, ready to stand behind a message id."""

@@ -210,7 +210,8 @@ def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
     assert work.peak(lambda: CROWD.find(place)) < 10_000
 
 
-def test_a_long_word_is_looked_up_as_a_short_one_is() -> None:
-    """A few pieces of it are enough to leave few entries."""
-    short, long = (prepare(read_filter(f"(cn=*{part * 'abcdefghijkl'}*)"), naming_context()).place for part in (1, 80))
+@pytest.mark.parametrize("text", ["abcdefghijkl", "abc def ghi jkl mno pqr stu vwx yz "], ids=["a word", "words"])
+def test_a_long_text_is_looked_up_as_a_short_one_is(text: str) -> None:
+    """A few words or pieces of it are enough to leave few entries."""
+    short, long = (prepare(read_filter(f"(cn=*{times * text}*)"), naming_context()).place for times in (1, 30))
     assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))
