@@ -15,13 +15,11 @@ from typing import Final, cast, overload
 from ldapgw.directory import origin, plan, terms
 from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import escape, folded
+from ldapgw.directory.encodings import Encodings
 from ldapgw.directory.entry import Entry, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.plan import Place
 from ldapgw.directory.selection import Selection
-
-# Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
-_MOST_SELECTIONS: Final = 4
 
 # Positions that are looked through at once for entries that do not count; of more, each is when its turn comes.
 _FEW: Final = 1000
@@ -72,14 +70,14 @@ class Shelf:
     :ivar blocks: of the entries, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "_letters", "blocks", "entries", "index", "withdrawn")
+    __slots__ = ("_encodings", "_letters", "blocks", "entries", "index", "withdrawn")
 
     def __init__(
         self,
         entries: tuple[Entry, ...],
         index: Index | None = None,
         withdrawn: bytes = b"",
-        encodings: dict[Selection, list[bytes | None]] | None = None,
+        encodings: Encodings | None = None,
     ) -> None:
         """Put together what was built before.
 
@@ -89,8 +87,7 @@ class Shelf:
         self.blocks = Blocks(entries)
         self.index = index
         self.withdrawn = withdrawn
-        self._encodings = {} if encodings is None else encodings
-        self._asked: Selection | None = None
+        self._encodings = Encodings(len(entries)) if encodings is None else encodings
         self._letters: frozenset[str] | None = None
 
     @classmethod
@@ -173,7 +170,7 @@ class Shelf:
         entries = self.entries
         if types_only:
             return [entries[position].encode(selection, types_only=True) for position in positions]
-        kept = self._kept(selection)
+        kept = self._encodings.of(selection)
         if kept is None:
             return [entries[position].encode(selection) for position in positions]
         found = [kept[position] for position in positions]
@@ -183,13 +180,3 @@ class Shelf:
                     kept[position] = entries[position].encode(selection)
             found = [kept[position] for position in positions]
         return cast("list[bytes]", found)
-
-    def _kept(self, selection: Selection) -> list[bytes | None] | None:
-        """The encodings of a selection by position; None if it is not worth keeping them yet."""
-        kept = self._encodings.get(selection)
-        if kept is None and self._asked is selection:
-            if len(self._encodings) == _MOST_SELECTIONS:
-                del self._encodings[next(iter(self._encodings))]
-            kept = self._encodings[selection] = [None] * len(self.entries)
-        self._asked = selection
-        return kept
