@@ -14,6 +14,7 @@ COMPILED = [
     *(
         "directory/blocks",
         "directory/dn",
+        "directory/encodings",
         "directory/fold",
         "directory/glance",
         "directory/index",

@@ -63,14 +63,17 @@ class Catalog:
         self._open_to = open_to
         self._seen: dict[str, tuple[str, str]] = {}
         self._end_sessions: Callable[[str], None] = lambda _: None
+        self._published: Callable[[], None] = lambda: None
 
-    def tell_sessions(self, end_sessions: Callable[[str], None]) -> None:
-        """Who is to be told of a login that no longer holds: its bind DN."""
+    def tell_sessions(self, end_sessions: Callable[[str], None], published: Callable[[], None]) -> None:
+        """Who is to be told of a login that no longer holds, by its bind DN, and of another picture."""
         self._end_sessions = end_sessions
+        self._published = published
 
     def publish(self, served: Served) -> None:
         """Serve another picture from now on; sessions of logins that are gone or changed end."""
         before, self.served = self.served, served
+        self._published()
         for name, login in before.logins.items():
             if served.logins.get(name) != login:
                 self._end_sessions(login.viewer.login)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Any
 
 from sqlalchemy import Connection
@@ -175,7 +176,10 @@ class Publisher:
             login.name.lower(): login_of(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
             for login in rows.logins
         }
-        self._catalog.publish(Served(Dit(tuple(directories), self._features), logins, loaded=loaded))
+        dit = self._catalog.dit()
+        if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
+            dit = Dit(tuple(directories), self._features)
+        self._catalog.publish(Served(dit, logins, loaded=loaded))
 
     def _directories(self) -> list[tuple[Directory, Directory | None]]:
         """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""

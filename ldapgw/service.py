@@ -308,7 +308,7 @@ def _listeners(
         ldap.disconnect(login)
         forget(login)
 
-    catalog.tell_sessions(end)
+    catalog.tell_sessions(end, ldap.published)
     tally.connections = ldap.connected
     yield Sessions(ldap.disconnect_all)
     for endpoint in config.ldap.listen:

@@ -88,7 +88,8 @@ def test_who_is_anonymous(catalog: Catalog) -> None:
 def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     """Removed, another password, another book; not when nothing of it changed."""
     ended: list[str] = []
-    catalog.tell_sessions(ended.append)
+    published: list[Dit] = []
+    catalog.tell_sessions(ended.append, lambda: published.append(catalog.dit()))
     same = replace(EMPTY, logins=dict(catalog.served.logins), loaded=True)
     catalog.publish(same)
     assert (catalog.served, ended) == (same, [])
@@ -97,6 +98,7 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     catalog.publish(EMPTY)
     assert ended == [DN, DN]
     assert catalog.dit() == EMPTY.dit
+    assert published == [same.dit, EMPTY.dit, EMPTY.dit]
 
 
 def test_no_hash_is_in_a_repr() -> None:

@@ -142,6 +142,23 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert after.shelves is before.shelves
 
 
+def test_where_nothing_differs_nothing_is_published() -> None:
+    """What was worked out of the directories stays true; logins are looked at all the same."""
+    stage = Stage()
+    stage.connect(sharing=Sharing.SHARED)
+    stage.sync()
+    books(stage)
+    before = stage.catalog.dit()
+    add_phone(stage, "hall")
+    books(stage)
+    assert stage.catalog.dit() is before
+    assert stage.catalog.served.logins.keys() == {"hall"}
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    books(stage)
+    assert stage.catalog.dit() is not before
+
+
 def test_who_is_gone_is_gone_before_books_are_built() -> None:
     """A long build does not keep a removed phone or a disconnected account."""
     stage = Stage()

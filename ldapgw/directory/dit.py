@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.rootdse import Features, root_dse
@@ -21,11 +23,21 @@ class Directory:
     """A tenant's part of the tree.
 
     The union of its shared books is made when it is first asked for, unless `unite` has done it before.
+
+    :ivar shared: how many of the books are shared.
     """
 
     context: NamingContext
     books: tuple[Book, ...] = ()
+    shared: int = field(init=False, repr=False, compare=False)
     _union: list[Union] = field(default_factory=list, init=False, repr=False, compare=False)
+    _by_key: dict[str, Book] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _by_name: dict[str, list[Book]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Count and sort once what each search asks for: there may be a thousand books."""
+        object.__setattr__(self, "shared", sum(book.sharing is Sharing.SHARED for book in self.books))
+        self._by_key.update({book.key: book for book in reversed(self.books)})
 
     @property
     def union(self) -> Union:
@@ -44,16 +56,27 @@ class Directory:
 
     def own(self, access: Access) -> Book | None:
         """The viewer's own book."""
-        return next((book for book in self.books if book.key == access.book), None)
+        return self._by_key.get(access.book)
 
     def visible(self, access: Access) -> tuple[Book, ...]:
         """The books that exist for somebody: one's own, then the shared ones, then the Workspace directory."""
-        seen = [book for book in self.books if book.key == access.book or book.sharing is Sharing.SHARED]
-        return tuple(sorted(seen, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
+        return _visible(self.books, access)
+
+    def named(self, name: str, access: Access) -> Book | None:
+        """The first one of these with that name; folded (`ldapgw.directory.dn.folded`)."""
+        if not self._by_name:
+            for book in self.books:
+                self._by_name.setdefault(folded(book.name), []).append(book)
+        return next(iter(_visible(self._by_name.get(name, ()), access)), None)
 
     def callers(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that tell a caller's name."""
         return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
+
+
+def _visible(books: Iterable[Book], access: Access) -> tuple[Book, ...]:
+    seen = [book for book in books if book.key == access.book or book.sharing is Sharing.SHARED]
+    return tuple(sorted(seen, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
 
 
 @dataclass(frozen=True, slots=True)

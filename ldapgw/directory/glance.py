@@ -52,7 +52,7 @@ class Glance:
         self.context = region.context
         self._region = region
         self._above = region.above
-        self._letters = frozenset(part[0] for shelf in region.above for entry in shelf for part in entry.parts())
+        self._letters = frozenset[str]().union(*[shelf.letters for shelf in region.above])
         self._only = region.shelves[0] if len(region.shelves) == 1 and not region.mixed else None
 
     def look(self, matcher: Matcher, limit: int) -> Seen | None:

@@ -115,6 +115,12 @@ class Index:
             end = bisect_right(keys, low | _POSITION, end)
         return keys, start, end, True
 
+    def terms(self, low: str, high: str) -> list[str]:
+        """All terms from one on and before another, in no order."""
+        start = bisect_left(self._terms, low)
+        found = self._terms[start : bisect_left(self._terms, high, start)]
+        return found + [term for term in self.everywhere if low <= term < high]
+
     def taken(self, row: Row) -> Sequence[int]:
         """The positions of a row."""
         held, start, end, _ = row

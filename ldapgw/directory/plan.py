@@ -57,17 +57,19 @@ class Named(NamedTuple):
 class Each(NamedTuple):
     """What stands in each of these places."""
 
-    places: tuple[Place, ...]
+    places: tuple[Somewhere, ...]
 
 
 class Either(NamedTuple):
     """What stands in any of these places; of none: nothing."""
 
-    places: frozenset[Place]
+    places: frozenset[Somewhere]
 
 
-# A text is a term; None: anywhere.
-Place = str | Span | Key | Between | Named | Each | Either | None
+# A text is a term.
+Somewhere = str | Span | Key | Between | Named | Each | Either
+# None: anywhere.
+Place = Somewhere | None
 
 NOWHERE: Final = Either(frozenset())
 
@@ -82,9 +84,9 @@ def each(places: Sequence[Place]) -> Place:
     return known[0] if len(known) == 1 else Each(known) if known else None
 
 
-def _narrowed(places: Iterable[Place]) -> tuple[Place, ...]:
+def _narrowed(places: Iterable[Somewhere]) -> tuple[Somewhere, ...]:
     """Places with those between the same two values made one ("from O" and "to Z": Poly turns pages that way)."""
-    found: dict[object, Place] = {}
+    found: dict[object, Somewhere] = {}
     for place in places:
         match place:
             case Between(attribute, low, high):
@@ -106,7 +108,7 @@ def either(places: Sequence[Place]) -> Place:
     """The place of an OR."""
     if places and all(place is places[0] for place in places):
         return places[0]
-    found: set[Place] = set()
+    found: set[Somewhere] = set()
     for place in places:
         if place is None:
             return None
@@ -127,9 +129,9 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
         return held[start:end]
     if isinstance(place, Key):
         return index.taken(index.keyed(place.key))
-    rows = _rows(place, index, entries)
-    if rows is None:
+    if place is None:
         return None
+    rows = _rows(place, index, entries)
     if len(rows) == 1 and rows[0][-1]:
         return index.taken(rows[0])
     if _count(rows) > min(index.count // _WORTH, _SORTED):
@@ -137,8 +139,8 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
     return sorted(set(chain.from_iterable([index.taken(row) for row in rows])))
 
 
-def _rows(place: Place, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
-    """Where the positions stand; None: anywhere.
+def _rows(place: Somewhere, index: Index, entries: Sequence[Entry]) -> list[Row]:
+    """Where the positions stand.
 
     Nothing is taken out: what an AND has no need of costs a look, however much it is.
     """
@@ -146,7 +148,7 @@ def _rows(place: Place, index: Index, entries: Sequence[Entry]) -> list[Row] | N
         return _fewest(place, index, entries)
     if isinstance(place, Either):
         return _together(place, index, entries)
-    return None if place is None else [_row(place, index, entries)]
+    return [_row(place, index, entries)]
 
 
 def _row(place: str | Span | Key | Between | Named, index: Index, entries: Sequence[Entry]) -> Row:
@@ -164,27 +166,24 @@ def _row(place: str | Span | Key | Between | Named, index: Index, entries: Seque
     return range(index.count), start, max(start, end), True
 
 
-def _fewest(places: Each, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
+def _fewest(places: Each, index: Index, entries: Sequence[Entry]) -> list[Row]:
     """Those of the place that has the fewest positions."""
-    best: list[Row] | None = None
-    least = 0
-    for place in places.places:
+    first, *others = places.places
+    best = _rows(first, index, entries)
+    least = _count(best)
+    for place in others:
         rows = _rows(place, index, entries)
-        if rows is not None:
-            count = _count(rows)
-            if best is None or count < least:
-                best, least = rows, count
+        count = _count(rows)
+        if count < least:
+            best, least = rows, count
     return best
 
 
-def _together(places: Either, index: Index, entries: Sequence[Entry]) -> list[Row] | None:
+def _together(places: Either, index: Index, entries: Sequence[Entry]) -> list[Row]:
     """Those of all places that have any."""
     every: list[Row] = []
     for place in places.places:
-        rows = [index.exactly(place)] if isinstance(place, str) else _rows(place, index, entries)
-        if rows is None:
-            return None
-        every += rows
+        every += [index.exactly(place)] if isinstance(place, str) else _rows(place, index, entries)
     return [row for row in every if row[1] < row[2]]
 
 

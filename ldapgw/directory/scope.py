@@ -99,7 +99,7 @@ class _View:
         if depth == 0:
             return self._tenant(scope)
         value = _only(dn, depth - 1, "ou")
-        book = next((book for book in self.directory.visible(self.access) if folded(book.name) == value), None)
+        book = None if value is None else self.directory.named(value, self.access)
         if book is None:
             raise _missing(str(dn.parent(depth)))
         if depth == 1:
@@ -117,19 +117,20 @@ class _View:
             return Region.of(context, tenant)
         if scope is Scope.SINGLE_LEVEL:
             return Region.of(context, *(book.container for book in directory.visible(self.access)))
-        own, union = directory.own(self.access), directory.union
+        own, union, seen = directory.own(self.access), directory.union, directory.shared
         above = [Shelf((tenant,)), *shelves(union.containers)]
         contacts = [*union.form(per_number=self.per_number)]
         if own is not None and own.sharing is not Sharing.SHARED:
             above.append(own.containers)
             contacts[:0] = self._entries(own)
+            seen += 1
         return Region(
             context,
             tuple(above),
             tuple(contacts),
             shelves(union.callers),
             f"{context.name}/{self.access.book}",
-            mixed=bool(union.contacts) and (len(directory.visible(self.access)) > 1),
+            mixed=bool(union.contacts) and seen > 1,
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> Region:

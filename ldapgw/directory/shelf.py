@@ -15,13 +15,11 @@ from typing import Final, cast, overload
 from ldapgw.directory import origin, plan, terms
 from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import escape, folded
+from ldapgw.directory.encodings import Encodings
 from ldapgw.directory.entry import Entry, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.plan import Place
 from ldapgw.directory.selection import Selection
-
-# Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
-_MOST_SELECTIONS: Final = 4
 
 # Positions that are looked through at once for entries that do not count; of more, each is when its turn comes.
 _FEW: Final = 1000
@@ -72,14 +70,14 @@ class Shelf:
     :ivar blocks: of the entries, withdrawn or not.
     """
 
-    __slots__ = ("_asked", "_encodings", "blocks", "entries", "index", "withdrawn")
+    __slots__ = ("_encodings", "_letters", "blocks", "entries", "index", "withdrawn")
 
     def __init__(
         self,
         entries: tuple[Entry, ...],
         index: Index | None = None,
         withdrawn: bytes = b"",
-        encodings: dict[Selection, list[bytes | None]] | None = None,
+        encodings: Encodings | None = None,
     ) -> None:
         """Put together what was built before.
 
@@ -89,8 +87,8 @@ class Shelf:
         self.blocks = Blocks(entries)
         self.index = index
         self.withdrawn = withdrawn
-        self._encodings = {} if encodings is None else encodings
-        self._asked: Selection | None = None
+        self._encodings = Encodings(len(entries)) if encodings is None else encodings
+        self._letters: frozenset[str] | None = None
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Shelf:
@@ -159,12 +157,20 @@ class Shelf:
                 return self.entries[position]
         return None
 
+    @property
+    def letters(self) -> frozenset[str]:
+        """The signs of the parts that containers have (`Entry.parts`); of contacts, other names may be missing."""
+        if self._letters is None:
+            found = terms.letters(self.index) if self.index else (part[0] for one in self for part in one.parts())
+            self._letters = frozenset(found)
+        return self._letters
+
     def encoded(self, positions: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
         """The whole SearchResultEntry of each position, ready to stand behind a message id."""
         entries = self.entries
         if types_only:
             return [entries[position].encode(selection, types_only=True) for position in positions]
-        kept = self._kept(selection)
+        kept = self._encodings.of(selection)
         if kept is None:
             return [entries[position].encode(selection) for position in positions]
         found = [kept[position] for position in positions]
@@ -174,13 +180,3 @@ class Shelf:
                     kept[position] = entries[position].encode(selection)
             found = [kept[position] for position in positions]
         return cast("list[bytes]", found)
-
-    def _kept(self, selection: Selection) -> list[bytes | None] | None:
-        """The encodings of a selection by position; None if it is not worth keeping them yet."""
-        kept = self._encodings.get(selection)
-        if kept is None and self._asked is selection:
-            if len(self._encodings) == _MOST_SELECTIONS:
-                del self._encodings[next(iter(self._encodings))]
-            kept = self._encodings[selection] = [None] * len(self.entries)
-        self._asked = selection
-        return kept

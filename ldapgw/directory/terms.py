@@ -16,14 +16,14 @@ nobody else does.  A question has to name every entry that it can be true for, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ldapgw import number
 from ldapgw.directory import order, plan
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import OTHERS, Entry, mark
 from ldapgw.directory.haystack import lines_of, number_of
-from ldapgw.directory.index import LAST
+from ldapgw.directory.index import LAST, Index
 from ldapgw.directory.needle import ENDING, Clue, Needle
 from ldapgw.directory.plan import Between, Key, Named, Place, Span
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
@@ -37,8 +37,8 @@ _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 # Letters of a beginning that have a term of their own.
 _SHORT = 3
 _PIECE = 3
-# Pieces of a word that are looked up: with more of them hardly fewer entries are left.
-_PIECES = 8
+# Words of a text, and pieces of a word, that are looked up: with more of them hardly fewer entries are left.
+_ENOUGH = 8
 # Digits of the beginning of a number that tell it from others.
 _BEGINNING = 6
 
@@ -118,6 +118,11 @@ def presence(kind: AttributeType) -> Place:
     return None if kind.operational else "P" + mark(kind)[1]
 
 
+def letters(index: Index) -> Iterable[str]:
+    """The signs of the parts that entries have (`Entry.parts`), but for that of other names."""
+    return [term[1:] for term in index.terms("P", "P" + LAST)]
+
+
 def place(kind: AttributeType, needle: Needle, *, lenient: bool) -> Place:
     """Where an attribute may hold what is looked for."""
     if kind.operational:
@@ -155,7 +160,10 @@ def _words(of: str, string: str) -> Place:
     first, last = 0, len(words) - 1
     begins, ends = string[0].isspace(), string[-1].isspace()
     return plan.each(
-        [_word(of, word, begins=begins or at > first, ends=ends or at < last) for at, word in enumerate(words)]
+        [
+            _word(of, word, begins=begins or at > first, ends=ends or at < last)
+            for at, word in enumerate(words[:_ENOUGH])
+        ]
     )
 
 
@@ -179,7 +187,7 @@ def _pieces(group: str, letters: str) -> Place:
         return None
     if len(letters) < _PIECE:
         return Span(group + letters, group + letters + LAST)
-    return plan.each([group + letters[at : at + _PIECE] for at in range(min(_PIECES, len(letters) - _PIECE + 1))])
+    return plan.each([group + letters[at : at + _PIECE] for at in range(min(_ENOUGH, len(letters) - _PIECE + 1))])
 
 
 def _digits(string: str) -> Place:

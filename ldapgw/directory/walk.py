@@ -30,6 +30,8 @@ from ldapgw.directory.viewer import Viewer
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
 _LOOKS = 800
 _MOST_ENTRIES = 200
+# Less is left of them where a filter has so many terms that looking into an index may take a millisecond, too.
+_HEAVY = 20
 # Where all match nobody looks.
 _WHOLE = 16 * SIZE
 # The first ones: what an index has found for a phone, which wants a list of 50 at most.
@@ -209,7 +211,7 @@ def _runs(
     rows = []
     for shelf in shelves:
         rows.append((shelf, shelf.find(matcher.place, behind=behind)))
-        if shelf.index:
+        if step < _HEAVY:
             yield None
     heads = [(shelf.entries[row[0]].order, at, 0) for at, (shelf, row) in enumerate(rows) if row]
     heapq.heapify(heads)
@@ -243,7 +245,7 @@ def _merge(
     streams = []
     for at, shelf in enumerate(shelves):
         streams.append(_numbered(at, shelf, shelf.find(matcher.place, first)))
-        if shelf.index:
+        if step < _HEAVY:
             yield None
     holds = matcher.holds
     group: list[Found] = []

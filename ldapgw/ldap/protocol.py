@@ -91,6 +91,10 @@ class LdapFactory(ServerFactory):
             if connection.login == login:
                 connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "this login has changed"))
 
+    def published(self) -> None:
+        """Something else is served now."""
+        self._shortcut.follow(self._gate.dit())
+
     def disconnect_all(self) -> Deferred[None]:
         """End all sessions; fires when the last connection is gone."""
         for connection in self._connections:

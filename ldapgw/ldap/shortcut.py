@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeVar
 
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import Filter, Scope, SearchRequest
 from ldapgw.directory.glance import Glance
 from ldapgw.directory.matching import Matcher, prepare
@@ -39,11 +39,11 @@ Value = TypeVar("Value")
 class _View(NamedTuple):
     """A request without its filter, as it is to be answered to somebody.
 
+    :ivar directory: the one that all of it is in; None where there is no glance.
     :ivar glance: over what it covers; None: that is not of one piece.
     """
 
-    dit: Dit
-    viewer: Viewer
+    directory: Directory | None
     limit: int
     selection: Selection
     glance: Glance | None
@@ -71,12 +71,18 @@ class Shortcut:
 
     def __init__(self, size_limit: int) -> None:
         self._size_limit = size_limit
-        # What the number is that of is kept with the view, so that nothing else can have the same.
-        self._views: dict[tuple[int, bytes, bytes], _View] = {}
+        self._directories: tuple[Directory, ...] = ()
+        self._views: dict[tuple[Viewer, bytes, bytes], _View] = {}
         self._selections: dict[bytes, Selection] = {}
         self._matchers: dict[bytes, tuple[NamingContext, Matcher]] = {}
         self._patterns: dict[tuple[bytes, ...], Pattern] = {}
         self._once: set[int] = set()
+
+    def follow(self, dit: Dit) -> None:
+        """Forget what was kept of directories that are not served any more, so that their memory can be freed."""
+        self._directories = dit.directories
+        served = {id(directory) for directory in dit.directories}
+        self._views = {key: view for key, view in self._views.items() if id(view.directory) in served}
 
     def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
         """The whole answer to what came in; None: it has to take the long way.
@@ -93,9 +99,11 @@ class Shortcut:
         if cut is None:
             return None
         message_id, start, middle, behind = cut
-        key = id(viewer), octets[start:middle], octets[behind:]
+        if dit.directories is not self._directories:
+            self.follow(dit)
+        key = viewer, octets[start:middle], octets[behind:]
         view = self._views.get(key)
-        if view is None or view.dit is not dit:
+        if view is None:
             view = self._viewed(key, dit, viewer, octets)
         glance = view.glance if view else None
         if view is None or glance is None:
@@ -149,7 +157,7 @@ class Shortcut:
         if pattern is not None:
             _keep(self._patterns, cut[1], pattern)
 
-    def _viewed(self, key: tuple[int, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes) -> _View | None:
+    def _viewed(self, key: tuple[Viewer, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes) -> _View | None:
         """Read a request for what is around its filter; None where the long way has more to say."""
         request = _read(octets)
         if request is None:
@@ -157,8 +165,9 @@ class Shortcut:
         limit = min(request.size_limit or self._size_limit, self._size_limit)
         covered = regions(dit, viewer, request.base, request.scope)
         selection = _keep(self._selections, key[2], self._selections.get(key[2]) or select(request.attributes))
-        glance = Glance(covered[0]) if len(covered) == 1 else None
-        return _keep(self._views, key, _View(dit, viewer, limit, selection, glance))
+        directory = dit.directory(covered[0].context.name) if len(covered) == 1 else None
+        glance = Glance(covered[0]) if directory else None
+        return _keep(self._views, key, _View(directory, limit, selection, glance))
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -26,8 +27,10 @@ from ldapgw.directory.filters import (
     Present,
     Substrings,
 )
+from ldapgw.directory.index import Index
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.origin import Place
+from ldapgw.directory.plan import either, find
 from ldapgw.directory.shelf import Shelf
 from ldapgw.number import parse
 from tests import work
@@ -124,12 +127,81 @@ def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], lis
     return [entry for entry in indexed if matcher.holds(entry)], [entry for entry in on if matcher.holds(entry)]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(contacts, filters, st.booleans())
 def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
     """No more and no less, in the same order, whatever is asked and however matching is set."""
     by_index, by_walk = found(shelf(people, lenient=lenient), sought, lenient=lenient)
     assert by_index == by_walk
+
+
+WORDS = ["Jörg", "Müller", "Mueller", "Anna", "Maria", "O'Brien", "Иванов", "Łukasz", "山田", "太郎", "Ärmel-Öz", "x",
+         "42", "R2D2", "Straße", "Aaron", "Maaß", "Zoë", "C++", "***", "ﷺ", "Æsir", "a", "ab", "abc", "Hans-Peter",
+         "van", "den", "Berg", "🐶", "김민수", "١٢", "e.V.", "\x1d", "\u3164"]  # fmt: skip
+DIALLED = [*NUMBERS, "204 extension 7", "+49 (0)30 9876543", "00", "0", "*100#", "5550123 int 7", "059133", "1",
+           "0301234567 / 0171 2345678", "12345678901234567890"]  # fmt: skip
+
+
+def somebody(at: int, choice: Random) -> Contact:
+    """Whoever may be in an address book."""
+    words = choice.choices(WORDS, k=choice.randint(1, 3))
+    read = [parse(text, "DE") for text in choice.choices(DIALLED, k=choice.randrange(4))]
+    return Contact(
+        f"c{at}",
+        name=" ".join(words),
+        given_name=words[0],
+        family_name=choice.choice([words[-1], ""]),
+        organization=choice.choice([*COMPANIES, "Müller GmbH & Co. KG"]),
+        department=choice.choice(["", "R&D"]),
+        title=choice.choice(["", "Dr."]),
+        phones=tuple(Phone(choice.choice(list(Kind)), number) for number in read if number),
+        emails=choice.choice([(), ("a.b@x.example",), ("mueller@ü.example", "c@d")]),
+        urls=choice.choice([(), ("http://x/%41",)]),
+        also=choice.choice([(), ("Nick", "タナカ")]),
+    )
+
+
+def large(*, lenient: bool) -> tuple[Shelf, Shelf]:
+    """Some hundreds, whose rows are long and are merged; and with a third of them withdrawn."""
+    choice = Random(1)
+    whole = shelf([somebody(at, choice) for at in range(400)], lenient=lenient)
+    return whole, whole.without(choice.sample(range(400), 133))
+
+
+LARGE = [(on, lenient) for lenient in (True, False) for on in large(lenient=lenient)]
+
+several = st.lists(attributes, min_size=2, max_size=4)
+likely = st.one_of(st.sampled_from([*WORDS, *DIALLED]).map(str.encode), values)
+alike = st.one_of(
+    st.builds(lambda names, value: Or(tuple(Equality(name, value) for name in names)), several, likely),
+    st.builds(lambda names, value: Or(tuple(Substrings(name, value, (), None) for name in names)), several, likely),
+)
+
+
+combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) for of in (And, Or)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(LARGE), combined)
+def test_so_it_does_where_rows_are_long(book: tuple[Shelf, bool], sought: Filter) -> None:
+    """In a book of hundreds, some of whom have gone or not, with lenient matching and with strict."""
+    by_index, by_walk = found(book[0], sought, lenient=book[1])
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize(
+    ("terms", "times", "count"),
+    [("ac", 1000, 28_000), ("ad", 1000, None), ("ab", 300, None), ("ad", 300, 9_600), ("e", 1000, 40_000)],
+    ids=["few", "many", "more than a third", "less than that", "many in one row"],
+)
+def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int | None) -> None:
+    """Of several rows, which are merged; a row by itself is as long as it is."""
+    shares = {"a": range(24), "b": range(20, 44), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90)}
+    described = [({term for term, share in shares.items() if at in share}, ()) for at in range(100)]
+    index = Index.of(described * times)
+    positions = find(either(list(terms)), index, ())
+    assert (None if positions is None else len(positions)) == count
+    assert positions is None or list(positions) == sorted(set(positions))
 
 
 BOOK = shelf(
@@ -210,7 +282,8 @@ def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
     assert work.peak(lambda: CROWD.find(place)) < 10_000
 
 
-def test_a_long_word_is_looked_up_as_a_short_one_is() -> None:
-    """A few pieces of it are enough to leave few entries."""
-    short, long = (prepare(read_filter(f"(cn=*{part * 'abcdefghijkl'}*)"), naming_context()).place for part in (1, 80))
+@pytest.mark.parametrize("text", ["abcdefghijkl", "abc def ghi jkl mno pqr stu vwx yz "], ids=["a word", "words"])
+def test_a_long_text_is_looked_up_as_a_short_one_is(text: str) -> None:
+    """A few words or pieces of it are enough to leave few entries."""
+    short, long = (prepare(read_filter(f"(cn=*{times * text}*)"), naming_context()).place for times in (1, 30))
     assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))

@@ -303,7 +303,7 @@ def test_entries_per_number() -> None:
     assert names(found(f"ou=a\\, b,{ALICE}", viewer=NUMBERS)) == ["uid=c1-2", "uid=c1-1"]
     assert names(found(f"uid=c1-2,ou=a\\, b,{ALICE}", BASE_OBJECT, viewer=NUMBERS)) == ["uid=c1-2"]
     assert names(found(f"uid=c1,{ALICE}", BASE_OBJECT, viewer=NUMBERS)) == ["uid=c1"]
-    assert names(found("dc=other,dc=example", viewer=replace(BOTH, per_number=True))) == ["uid=o1"]
+    assert names(found("dc=other,dc=example", viewer=BOTH._replace(per_number=True))) == ["uid=o1"]
 
 
 @pytest.mark.parametrize(("limit", "code"), [(0, None), (3, None), (4, None), (2, ResultCode.SIZE_LIMIT_EXCEEDED)])
@@ -344,7 +344,7 @@ def test_a_walk_takes_breath(text: str, breaths: int) -> None:
 
 
 def test_a_walk_over_several_books_takes_breath() -> None:
-    """Each of all entries is a step of it, and each look into an index; callers' books are not walked."""
+    """Each of all entries is a step of it; callers' books are not walked."""
     books = tuple(
         build_book(CONTEXT, key, key, sharing, MANY, {}, per_number=False)
         for key, sharing in (("a", PRIVATE), ("b", SHARED), ("c", CALLERS))
@@ -353,7 +353,7 @@ def test_a_walk_over_several_books_takes_breath() -> None:
     steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(!(cn=bo*))"))))
 
     assert [entry.attribute("uid")[0] for entry in steps if entry and entry.attribute("uid")] == [b"c899", b"c1799"]
-    assert steps.count(None) == 2 * len(MANY) // 200 + 4
+    assert steps.count(None) == 2 * len(MANY) // 200
 
 
 def test_many_callers_take_breath() -> None:
@@ -446,7 +446,7 @@ def test_compare_is_refused(dn: str, attribute: str, code: ResultCode) -> None:
     assert caught.value.code is code
 
 
-VIEWERS = [PHONE, HALL, NUMBERS, replace(HALL, per_number=True)]
+VIEWERS = [PHONE, HALL, NUMBERS, HALL._replace(per_number=True)]
 BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
 TERMS = ["(cn=*)", "(cn=a*)", "(mobile=01712345678)", "(telephoneNumber=*)", "(homePhone=+49307654321)", "(title=chef)",
          "(mail=*)", "(!(cn=a*))", "(shoeSize=1)", "(objectClass=*)", "(ou:dn:=dave)"]  # fmt: skip

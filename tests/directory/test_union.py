@@ -13,6 +13,7 @@ from ldapgw.directory.filters import Scope, Substrings
 from ldapgw.directory.glance import Glance
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.scope import regions
+from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.union import Joined, Union, shelves, unite
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.ldap.features import features
@@ -125,6 +126,15 @@ def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
     assert seen is not None
     found = [shelf.entries[position].attribute("cn") for shelf, positions in seen.rows for position in positions]
     return found, work.calls(lambda: glance.look(matcher, 50))
+
+
+def test_containers_are_told_from_contacts() -> None:
+    """By the attributes that they have, as the index knows them or as they stand in a few."""
+    labels = {"contactGroups/1": "Customers"}
+    people = [Contact("c1", name="Ada", labels=tuple(labels), also=("Addie",))]
+    many = [build_book(CONTEXT, str(at), f"u{at}", Sharing.SHARED, people, labels, per_number=False) for at in (1, 2)]
+    for on in (many[0].containers, *shelves(unite(many, Union()).containers), Shelf(tuple(many[0].containers))):
+        assert on.letters == {part[0] for entry in on for part in entry.parts()}
 
 
 def test_hundreds_of_books_cost_what_one_does() -> None:

@@ -153,7 +153,7 @@ def test_the_walk_keeps_the_tree_that_it_began_with() -> None:
     """A sync in the middle of it changes nothing."""
     dit = tree({"a": [Contact(f"u{at}", name=f"N {at}") for at in range(5)]})
     walked = walk(dit, PHONE, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)")))
-    first = next(filter(None, walked))
+    first = next(walked)
     dit = replace(dit, directories=())
 
     assert first is not None

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ldapgw import number
@@ -73,7 +72,7 @@ BOOKS: tuple[tuple[str, str, Sharing, tuple[Contact, ...]], ...] = (
 )
 
 DESK = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", "alice"),))
-CISCO = replace(DESK, per_number=True)
+CISCO = DESK._replace(per_number=True)
 HALL = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,9 +14,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 
+from ldapgw.directory.filters import Substrings
 from ldapgw.directory.viewer import NOBODY
 from ldapgw.errors import ResultCode
 from tests.ldap import pdu
+from tests.ldap.test_filter import encode
 from tests.ldap.world import (
     BASE,
     DESK1,
@@ -524,6 +527,24 @@ def test_a_login_that_no_longer_holds_is_disconnected(clock):
     [notice] = bound.received()
     assert (notice.code, notice.name) == (ResultCode.UNAVAILABLE, NOTICE)
     assert (bound.closed, anonymous.closed) == (True, False)
+
+
+def test_what_is_no_longer_served_is_not_held():
+    """Once something else is published, not when somebody searches that: an old book is freed."""
+    served = [make_dit()]
+    [directory] = served[0].directories
+    directory.unite(None)
+    [shelf] = directory.books[0].shelves.contacts
+    holders = sys.getrefcount(shelf)
+    factory = make_factory(replace(make_gate(), dit=lambda: served[-1]))
+    client = Client(factory)
+    client.bind()
+    [*_, done] = client.ask(pdu.search(BASE, 2, encode(Substrings("cn", b"us", (), None)), size=5))
+    assert done.code == ResultCode.SIZE_LIMIT_EXCEEDED
+    assert sys.getrefcount(shelf) > holders
+    served.append(make_dit())
+    factory.published()
+    assert sys.getrefcount(shelf) == holders
 
 
 def test_all_sessions_end_when_the_server_stops(clock):

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Contact, Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.ldap.features import features
 from ldapgw.ldap.shortcut import Shortcut
+from tests import work
 from tests.ldap import awkward, pdu
 from tests.ldap.test_filter import encode
 from tests.ldap.world import BASE, CONTEXT, Client, contacts, make_factory
@@ -113,8 +115,8 @@ def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> No
         assert found is None or found.octets == long_way
 
 
-def message_of(sought: Filter, message_id: int = 2) -> bytes:
-    return pdu.message(message_id, pdu.search(awkward.BASE, 2, encode(sought), ("cn",), size=50))
+def message_of(sought: Filter, message_id: int = 2, base: str = awkward.BASE) -> bytes:
+    return pdu.message(message_id, pdu.search(base, 2, encode(sought), ("cn",), size=50))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,50 @@ def test_what_is_kept_has_bounds() -> None:
     long = pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 100,), size=5))
     first, second = (shortcut.answer(DIT, awkward.VIEWER, long) for _ in range(2))
     assert first == second
+
+
+LABELS = {"contactGroups/1": "Customers", "contactGroups/2": "Suppliers"}
+
+
+def published(count: int, before: Directory | None) -> Directory:
+    """The same 800 people in so many shared books; in the first of them somebody has changed since before."""
+    people = [Contact(f"c{at}", name=f"{'Bo' if at % 80 else 'Ada'} {at}") for at in range(800)]
+    people[1] = replace(people[1], name=f"{id(before)}", labels=tuple(LABELS))
+    size = 800 // count
+    kept = before.books[1:] if before else ()
+    new = [
+        build_book(CONTEXT, f"b{at}", f"b{at}", Sharing.SHARED, people[at : at + size], LABELS, per_number=False)
+        for at in range(0, 800 - size * len(kept), size)
+    ]
+    found = Directory(CONTEXT, (*new, *kept))
+    found.unite(before)
+    return found
+
+
+def calls_of_searches(count: int) -> dict[str, int]:
+    """How many functions are called for a search: once more, by somebody new who sees the same, after a change."""
+    first = published(count, None)
+    second = published(count, first)
+    shortcut, octets = Shortcut(1000), message_of(Substrings("cn", b"ad", (), None), base=BASE)
+    found = []
+
+    def search(directory: Directory) -> Callable[[], None]:
+        dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access("acme", "b0"),))
+        return lambda: found.append(shortcut.answer(dit, viewer, octets))
+
+    for _ in range(3):
+        search(first)()
+    counted = {name: work.calls(search(on)) for name, on in (("again", first), ("new", first), ("changed", second))}
+    assert [answer and answer.entries for answer in found] == [10] * 6
+    return counted
+
+
+def test_neither_a_change_nor_somebody_new_costs_more_among_many_books() -> None:
+    """As many accounts have, one of which changes each second."""
+    alone, among = (calls_of_searches(count) for count in (1, 400))
+    assert among["changed"] <= 2 * alone["changed"]
+    assert among["new"] <= 2 * alone["again"]
+    assert among["again"] <= 2 * alone["again"]
 
 
 def shared_books(count: int, note: str) -> Dit:
