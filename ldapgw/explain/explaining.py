@@ -72,7 +72,7 @@ def explain(
         misses=tuple(one.miss for one in nearest),
         more_misses=len(misses) - len(nearest),
         plan=found_by(prepare(query.filter, context).place),
-        notes=notes(wanted, context, states),
+        notes=notes(query, wanted, context, states),
     )
 
 
