@@ -239,6 +239,16 @@ def test_a_phone_that_gets_an_entry_for_each_number() -> None:
     assert missed(explained("hans", cisco)) == {"hans2": Reason.DUPLICATE}
 
 
+def test_what_is_in_the_way_in_ones_own_book_is_told_first() -> None:
+    """Before that somebody else's private book has it too; to a user as well."""
+    told = explained("(mobile=01712345678)", sight(CISCO))
+    assert [(miss.reason, miss.book) for miss in told.misses][:3] == [
+        (Reason.NUMBER_ENTRIES, ALICE), (Reason.NUMBER_ENTRIES, BOB), (Reason.PRIVATE_BOOK, DAVE)
+    ]  # fmt: skip
+    told = explained("(mobile=01712345678)", sight(CISCO), reader=USER)
+    assert [miss.reason for miss in told.misses][:3] == [*[Reason.NUMBER_ENTRIES] * 2, Reason.PRIVATE_BOOK]
+
+
 @pytest.mark.parametrize(
     ("asked", "found_by_letter", "misses"),
     [

@@ -48,7 +48,7 @@ Not found, though it comes near:
     It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
     → Let all phones find the book: ldapgw share {CAROL} shared.
   Hans Müller, in {BOB}
-    It matches, but is the same person with the same numbers as in Hans Müller, and is returned once.
+    It matches, but is the same person with the same numbers as in {ALICE}, and is returned once.
     → Nothing is wrong."""
     )
 
