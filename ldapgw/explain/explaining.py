@@ -71,7 +71,7 @@ def explain(
         complete=answer.complete,
         misses=tuple(one.miss for one in nearest),
         more_misses=len(misses) - len(nearest),
-        plan=found_by(prepare(query.filter, context).place),
+        plan=found_by(prepare(query.filter, context).place, tuple(sight.shelves())),
         notes=notes(query, wanted, context, states),
     )
 
