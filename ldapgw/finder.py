@@ -11,17 +11,16 @@ from twisted.internet.task import deferLater
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Scope, SearchRequest, Substrings
+from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError
-from ldapgw.explain.query import is_number
+from ldapgw.explain.query import while_typed
 from ldapgw.web.found import Found, Hit
 
 # As many as a person looks through before they type one more letter.
 MOST_HITS = 20
 
-_NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 _SHOWN = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
 # Contacts, and not the tree that they stand in.
@@ -52,7 +51,7 @@ class DirectoryFinder:
         base = self._bases[tenant]
         entries: dict[str, Entry] = {}
         for book in tuple(books) or ("",):
-            for entry in await self._search(tenant, book, base, _while_typed(sought), MOST_HITS + 1):
+            for entry in await self._search(tenant, book, base, while_typed(sought), MOST_HITS + 1):
                 entries.setdefault(entry.dn, entry)
         hits = tuple(_hit(entry, base) for entry in entries.values())
         return Found(hits[:MOST_HITS], complete=len(hits) <= MOST_HITS)
@@ -81,15 +80,6 @@ class DirectoryFinder:
             if len(found) == most:
                 break
         return found
-
-
-def _while_typed(text: str) -> Filter:
-    """What phones ask for the beginning of a name or a number; digits alone may be keypad letters too."""
-    value = text.encode("utf-8", "surrogateescape")
-    attributes = (*_NUMBERS, *_NAMES) if is_number(text) else _NAMES
-    begins = tuple(Substrings(attribute, value, (), None) for attribute in attributes)
-    whole = tuple(Equality(attribute, value) for attribute in _NUMBERS) if attributes is not _NAMES else ()
-    return And((_CONTACT, Or((*begins, *whole))))
 
 
 def _hit(entry: Entry, base: Dn) -> Hit:

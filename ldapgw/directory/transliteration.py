@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Other scripts in Latin letters: as `anyascii` writes them, and as people with such names do where that differs.
 
-Whoever types a foreign name types what stands in the passport or on the business card.  Greece, Ukraine, Serbia,
-Bulgaria and Japan have rules of their own for that, which no reading letter by letter obeys; so a text has several
-readings, and is found by each.
+Whoever types a foreign name types what stands in the passport or on the business card.  Greece, Russia, Ukraine,
+Serbia, Bulgaria and Japan have rules of their own for that, which no reading letter by letter obeys, and Korean
+families have spellings of their own; so a text has several readings, and is found by each.
 """
 
 from __future__ import annotations
@@ -90,6 +90,21 @@ _CYRILLIC_SPELLINGS = (
 # Hepburn as passports have it: small letters make one sound of two ("shun"), long vowels are not marked ("Taro").
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
+_HANGUL = re.compile("[\uac00-\ud7a3]")
+# As the commonest families write themselves, nearly all otherwise than the rules of the state say.
+_KOREAN_FAMILIES = {
+    "김": "kim", "이": "lee", "박": "park", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon",
+    "장": "jang", "임": "lim", "오": "oh", "서": "seo", "신": "shin", "권": "kwon", "황": "hwang", "안": "ahn",
+    "류": "ryu", "유": "yoo", "고": "ko", "문": "moon", "배": "bae", "백": "baek", "허": "hur", "심": "shim",
+    "노": "noh", "곽": "kwak", "성": "sung", "주": "joo", "우": "woo", "구": "koo", "전": "jeon", "홍": "hong",
+    "송": "song", "한": "han", "양": "yang", "손": "son", "남": "nam", "하": "ha", "차": "cha", "민": "min",
+}  # fmt: skip
+_KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
+
+# A family name of one sign, as nearly all are, and a given name of one or two.
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+_CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
+
 
 def readings(text: str, bare: str) -> tuple[str, ...]:
     """A text in ASCII, each way to write it once, the best one first.
@@ -102,6 +117,9 @@ def readings(text: str, bare: str) -> tuple[str, ...]:
         written.insert(0, _MODERN_GREEK.write(text))
     if _CYRILLIC.search(text):
         written += [spelling.write(text) for spelling in _CYRILLIC_SPELLINGS]
+    if _HANGUL.search(text):
+        written.append(_KOREAN_NAME.sub(lambda name: _KOREAN_FAMILIES[name[1]] + " ", text))
+    written.append(_CHINESE_NAME.sub(r"\1 \2", text))
     latin = dict.fromkeys(anyascii(one).lower() for one in dict.fromkeys(written))
     if _KANA.search(text):
         latin |= {_hepburn(one): None for one in latin}

@@ -71,8 +71,8 @@ def explain(
         complete=answer.complete,
         misses=tuple(one.miss for one in nearest),
         more_misses=len(misses) - len(nearest),
-        plan=found_by(prepare(query.filter, context).place),
-        notes=notes(wanted, context, states),
+        plan=found_by(prepare(query.filter, context).place, tuple(sight.shelves())),
+        notes=notes(query, wanted, context, states),
     )
 
 

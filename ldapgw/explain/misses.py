@@ -16,7 +16,7 @@ from ldapgw.explain.explanation import Miss, Seen
 from ldapgw.explain.leaf import leaves, names_number
 from ldapgw.explain.missing import RANKS, Finding, Judge
 from ldapgw.explain.near import wider
-from ldapgw.explain.one_book import OneBook, name_of, uid_of
+from ldapgw.explain.one_book import OneBook, book_of, name_of, uid_of
 from ldapgw.explain.reader import Reader
 from ldapgw.explain.reason import ASK, BESIDES, DISCREET, OWN_BOOK, WORDS, Reason
 from ldapgw.explain.sight import Answer, Sight
@@ -64,6 +64,7 @@ class Searcher:
         :param private: books that the phone does not see.
         """
         closed: list[Book] = []
+        place = 0
         books = chain(self._sight.books(), ((book, Seen.PRIVATE) for book in private))
         for place, (book, seen) in enumerate(books):
             if seen in _HIDDEN and self._reader.discreet and book.key not in self._reader.books:
@@ -73,7 +74,7 @@ class Searcher:
                 rank = RANKS[finding.reason], finding.distance, place, entry.order + entry.dn
                 yield Ranked(rank, self._miss(entry, finding, book, seen))
         # For a phone, and so for a user, others' private books do not exist.
-        yield from self._discreetly(closed if self._reader.administers else ())
+        yield from self._discreetly(closed if self._reader.administers else (), place)
 
     def _of_book(self, book: Book, seen: Seen) -> Iterator[tuple[Entry, Finding]]:
         shelf = OneBook(self._context, self._sight.dit.features, book)
@@ -105,7 +106,7 @@ class Searcher:
         if seen in _HIDDEN:
             return None if twin else Finding(_HIDDEN[seen], {})
         if twin is not None:
-            return Finding(Reason.DUPLICATE, {"other": name_of(twin)})
+            return Finding(Reason.DUPLICATE, {"other": book_of(twin, self._context) or name_of(twin)})
         if not shown:
             return Finding(Reason.NO_NUMBER, {})
         if not self._below_all:
@@ -126,14 +127,17 @@ class Searcher:
             advice = OWN_BOOK
         return Miss(finding.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, told))
 
-    def _discreetly(self, closed: Iterable[Book]) -> Iterator[Ranked]:
-        """Whether somebody has the number, by the numbers alone: nothing else can be felt for."""
+    def _discreetly(self, closed: Iterable[Book], place: int) -> Iterator[Ranked]:
+        """Whether somebody has the number, by the numbers alone: nothing else can be felt for.
+
+        :param place: behind all books that are seen.
+        """
         numbers = Or(tuple(_whole_numbers(self._sought)))
         for book in closed if numbers.terms else ():
             shelf = OneBook(self._context, self._sight.dit.features, book)
             if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
                 miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(ASK))
-                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, 0, ""), miss)
+                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, place, ""), miss)
                 return
 
 

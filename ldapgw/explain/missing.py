@@ -34,8 +34,8 @@ RANKS: Final[Mapping[Reason, int]] = {
     reason: rank
     for rank, reasons in enumerate(
         (
-            (Reason.PRIVATE_BOOK, Reason.CALLERS_BOOK, Reason.OUTSIDE_BASE, Reason.NO_NUMBER),
-            (Reason.NUMBER_ENTRIES, Reason.STRICT_MATCHING, Reason.FILTER_TERM, Reason.SIZE_LIMIT),
+            (Reason.OUTSIDE_BASE, Reason.NO_NUMBER, Reason.NUMBER_ENTRIES, Reason.PRIVATE_BOOK, Reason.CALLERS_BOOK),
+            (Reason.STRICT_MATCHING, Reason.FILTER_TERM, Reason.SIZE_LIMIT),
             (Reason.OTHER_ATTRIBUTE, Reason.WHOLE_VALUE, Reason.WORDS_APART, Reason.DUPLICATE),
             (Reason.OTHER_COUNTRY, Reason.LAST_DIGITS, Reason.ONE_DIGIT, Reason.INSIDE_WORD, Reason.SPELLING),
             (Reason.OTHER_BEGINNING, Reason.SOME_WORDS),

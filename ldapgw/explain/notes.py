@@ -12,11 +12,13 @@ from ldapgw.directory.notation import written
 from ldapgw.directory.schema import Family
 from ldapgw.explain.explanation import BookState, Note
 from ldapgw.explain.leaf import Leaf
+from ldapgw.explain.query import Query
 from ldapgw.words import Phrase, marked
 
 _UNKNOWN = marked("%(term)s is never true: no entry here has that attribute.")
 _EMPTY = marked("%(term)s is never true: a caller without a number is nobody.")
 _NO_NUMBER = marked("%(term)s is never true: that is no telephone number.")
+_RINGING = marked("So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s.")
 _TROUBLE = marked("The last sync of %(book)s failed. %(trouble)s")
 
 _STATES = {
@@ -37,9 +39,12 @@ _LEFT_OUT = {
 }
 
 
-def notes(leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookState]) -> tuple[Note, ...]:
+def notes(
+    query: Query, leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookState]
+) -> tuple[Note, ...]:
     """All that there is to say, each once."""
-    found = [note for leaf in leaves for note in _of_leaf(leaf, context)]
+    found = [Note("ringing", Phrase(_RINGING, {"filter": written(query.ringing)}))] if query.ringing else []
+    found += [note for leaf in leaves for note in _of_leaf(leaf, context)]
     found += [note for state in states for note in _of_book(state)]
     return tuple({str(note.message): note for note in found}.values())
 

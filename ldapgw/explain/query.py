@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,11 +35,13 @@ class Query:
 
     :ivar asked: as it was typed.
     :ivar filter: what phones send for it.
+    :ivar ringing: what they send when that number calls, where it is another filter.
     """
 
     asked: str
     kind: Kind
     filter: Filter
+    ringing: Filter | None = None
 
 
 def read_query(asked: str, read_filter: Callable[[str], Filter]) -> Query:
@@ -49,12 +51,33 @@ def read_query(asked: str, read_filter: Callable[[str], Filter]) -> Query:
     """
     if asked.strip().startswith("("):
         return Query(asked, Kind.FILTER, read_filter(asked))
-    # Octets that are not UTF-8 reach the search as they were typed, as a phone's would.
-    value = asked.encode("utf-8", "surrogateescape")
-    if is_number(asked):
-        return Query(asked, Kind.NUMBER, Or(tuple(Equality(attribute, value) for attribute in _NUMBERS)))
-    begins = Or(tuple(Substrings(attribute, value, (), None) for attribute in _NAMES))
-    return Query(asked, Kind.TEXT, And((_PERSON, begins)))
+    if not is_number(asked):
+        return Query(asked, Kind.TEXT, while_typed(asked))
+    whole = Or(_whole(asked))
+    # A telephone system signals these digits, or somebody types a number, or a name on the keys.
+    if _DIGITS.fullmatch(asked) and sum(map(str.isdigit, asked)) < SHORTEST_PUBLIC:
+        return Query(asked, Kind.NUMBER, while_typed(asked), whole)
+    return Query(asked, Kind.NUMBER, whole)
+
+
+def while_typed(text: str) -> Filter:
+    """What phones ask for the beginning of a name or a number; digits alone may be letters on the keys too."""
+    if not is_number(text):
+        return And((_PERSON, Or(_beginnings(_NAMES, text))))
+    return And((_PERSON, Or((*_beginnings((*_NUMBERS, *_NAMES), text), *_whole(text)))))
+
+
+def _beginnings(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
+    return tuple(Substrings(attribute, _octets(text), (), None) for attribute in attributes)
+
+
+def _whole(text: str) -> tuple[Filter, ...]:
+    return tuple(Equality(attribute, _octets(text)) for attribute in _NUMBERS)
+
+
+def _octets(text: str) -> bytes:
+    """Octets that are not UTF-8 reach the search as they were typed, as a phone's would."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def is_number(asked: str) -> bool:

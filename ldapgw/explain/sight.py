@@ -13,6 +13,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, Scope, SearchRequest
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.search import search
+from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.twins import is_same_person
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import DirectoryError, ResultCode
@@ -73,6 +74,11 @@ class Sight:
             yield book, Seen.OWN if book.key == access.book else shared
         for book in self._directory.callers(access):
             yield book, Seen.CALLERS
+
+    def shelves(self) -> Iterator[Shelf]:
+        """The contacts of the books that the phone can browse, as they stand in the books' indexes."""
+        for book in self._directory.visible(self._access):
+            yield from book.shelves.form(per_number=self.viewer.per_number)
 
     def hidden(self) -> Iterator[Book]:
         """The tenant's other books, as far as they are in the tree."""

@@ -2,7 +2,7 @@
 """ldaptor, fenced: the only module that imports it.
 
 It reads the text of a filter (RFC 4515), which only commands and pages have; its BER goes through our own decoder.
-What phones send never comes here.  Known limits of its grammar: no ``(&)`` and ``(|)``, no attribute named by its OID.
+What phones send never comes here.  A known limit of its grammar: no attribute named by its OID.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ldapgw.ber import Reader
-from ldapgw.directory.filters import Filter
+from ldapgw.directory.filters import And, Equality, Filter, Or
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.ldap import filter as filters
 
@@ -25,6 +25,10 @@ with warnings.catch_warnings():
 # Stands for an empty value, which ldaptor's grammar does not have.  It cannot come from outside: what else ldaptor gets
 # to see is one sign per octet, thus below U+0100.
 _NOTHING = "\ue000"
+# Stands for the term that ldaptor's grammar wants in ``(&)`` and ``(|)``, which are true and false (RFC 4526).
+_NO_TERM = "(o=\ue001)"
+_EMPTY = re.compile(r"\(([&|])\)")
+_NO_TERMS = (Equality("o", "\ue001".encode()),)
 
 
 def read_filter(text: str) -> Filter:
@@ -34,13 +38,15 @@ def read_filter(text: str) -> Filter:
     """
     # ldaptor takes \\c3\\bc for two signs and encodes each; so it gets octets for signs, turned back below.
     octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
+    filled = _EMPTY.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_NOTHING})"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            parsed = parseFilter(octets.replace("=)", f"={_NOTHING})"))
+            parsed = parseFilter(filled)
         found = filters.read(Reader.over(parsed.toWire()))
     except InvalidLDAPFilter as error:
-        raise UserError(f"This is not a filter: it cannot be read from position {error.loc + 1} on.") from None
+        typed = filled[: error.loc].replace(_NO_TERM, "").replace(_NOTHING, "")
+        raise UserError(f"This is not a filter: it cannot be read from position {len(typed) + 1} on.") from None
     except (RecursionError, DirectoryError):
         raise UserError("This filter is nested too deep, or has too many terms.") from None
     restored: Filter = _restored(found)
@@ -49,6 +55,8 @@ def read_filter(text: str) -> Filter:
 
 def _restored(value: Any) -> Any:
     """The same filter with the octets that the text meant."""
+    if isinstance(value, And | Or) and value.terms == _NO_TERMS:
+        return replace(value, terms=())
     if isinstance(value, bytes):
         return value.decode().replace(_NOTHING, "").encode("latin-1")
     if isinstance(value, tuple):

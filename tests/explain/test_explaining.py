@@ -68,6 +68,19 @@ def test_a_number_and_what_it_may_mean(desk: Sight, asked: str, numbers: list[tu
     assert explained(asked, desk).numbers == tuple(NumberForm(*one) for one in numbers)
 
 
+@pytest.mark.parametrize(
+    ("asked", "uids_found"),
+    [("685", ["ann", "hans"]), ("0301", ["hans", "zoe"]), ("204", ["zentrale"]), ("sip:0301@pbx.example", [])],
+)
+def test_few_digits_may_be_typed(desk: Sight, asked: str, uids_found: list[str]) -> None:
+    """The beginning of a number, or letters on the keys; what the phone sends when it rings is told besides."""
+    told = explained(asked, desk)
+    assert found(told) == uids_found
+    ringing = f"(|(telephoneNumber={asked})(mobile={asked})(homePhone={asked}))"
+    message = f"So few digits are looked for as if they were typed. When it rings, the phone sends {ringing}."
+    assert [(note.code, str(note.message)) for note in told.notes] == [("ringing", message)] * bool(uids_found)
+
+
 def test_digits_in_a_name_are_keys(desk: Sight) -> None:
     """They are tried as letters too."""
     told = explained("(cn=685*)", desk)
@@ -94,7 +107,7 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, Seen]
         ("adler", "zoe", [Held("cn", "Zoë Adler", "(cn=adler*)", How.WORDS, "adler"),
                           Held("sn", "Adler", "(sn=adler*)", How.WORDS, "adler")]),
         ("(cn=tanaka*)", "taro", [Held("cn", "", "(cn=tanaka*)", How.ALSO, "tanaka tarou")]),
-        ("030 1234", "", []),
+        ("030 9999999", "", []),
         ("(telephoneNumber=1234567)", "hans",
          [Held("telephoneNumber", "+49301234567", "(telephoneNumber=1234567)", How.NUMBER_END)]),
         ("(mobile=+442079460123)", "ann",
@@ -224,6 +237,17 @@ def test_a_phone_that_gets_an_entry_for_each_number() -> None:
     assert missed(explained("theresa", cisco)) == {"theresa": Reason.NO_NUMBER}
     assert missed(explained("(homePhone=0307654321)", cisco))["meier"] is Reason.NUMBER_ENTRIES
     assert missed(explained("hans", cisco)) == {"hans2": Reason.DUPLICATE}
+
+
+def test_what_is_in_the_way_in_ones_own_book_is_told_first() -> None:
+    """Before that somebody else's private book has it too; a user is not told of that at all."""
+    told = explained("(mobile=01712345678)", sight(CISCO))
+    assert [(miss.reason, miss.book) for miss in told.misses][:3] == [
+        (Reason.NUMBER_ENTRIES, ALICE), (Reason.NUMBER_ENTRIES, BOB), (Reason.PRIVATE_BOOK, DAVE)
+    ]  # fmt: skip
+    told = explained("(mobile=01712345678)", sight(CISCO), reader=USER)
+    reasons = [miss.reason for miss in told.misses]
+    assert (reasons[:2], Reason.PRIVATE_BOOK in reasons) == ([Reason.NUMBER_ENTRIES] * 2, False)
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,15 @@ def never(_text: str) -> Filter:
         ),
         ("", Kind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
         ("030/123 45", Kind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
+        (
+            "685",
+            Kind.NUMBER,
+            "(&(objectClass=person)(|(telephoneNumber=685*)(mobile=685*)(homePhone=685*)(cn=685*)(sn=685*)(o=685*)"
+            "(telephoneNumber=685)(mobile=685)(homePhone=685)))",
+        ),
         ("m\udcfcl", Kind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
     ],
-    ids=["name", "signs", "nothing", "number", "ISO 8859-1"],
+    ids=["name", "signs", "nothing", "number", "few digits", "ISO 8859-1"],
 )
 def test_what_is_typed_becomes_what_phones_send(asked: str, kind: Kind, sent: str) -> None:
     """The filters that ``phones add`` prints; octets reach the search as they were typed."""

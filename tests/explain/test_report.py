@@ -34,8 +34,8 @@ Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
 Tried as   “mueller”, “muller”
 Below      {BASE}
 Looked in  {BOOKS}
-Found by   the rarest of: entries of the object class; names that begin with "mueller" or "muller"; \
-other words that begin with "mueller" or "muller"
+Found by   the rarest of: names that begin with "mueller" or "muller", \
+other words that begin with "mueller" or "muller" (7); entries of the object class (8)
 
 Found: 1.
   Hans Müller, in {ALICE}
@@ -48,7 +48,7 @@ Similar contacts that were not found:
     It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
     → Let all phones find the book: ldapgw share {CAROL} shared.
   Hans Müller, in {BOB}
-    It matches, but is the same person with the same numbers as in Hans Müller, and is returned once.
+    It matches, but is the same person with the same numbers as in {ALICE}, and is returned once.
     → Nothing is wrong."""
     )
 
@@ -69,7 +69,7 @@ Sent as    (|(telephoneNumber=0301234599)(mobile=0301234599)(homePhone=030123459
 Tried as   +49301234599
 Below      {BASE}
 Looked in  {BOOKS}
-Found by   numbers that end in "1234599"
+Found by   numbers that end in "1234599" (0)
 
 Found: nothing.
 
@@ -101,6 +101,15 @@ Good to know:
         ("(cn=685*)", "Tried as   “685”, the letters on these keys"),
         ("(cn=*)", "Tried as   it stands"),
         ("(cn=*)", "Asked for  the filter (cn=*)"),
+        ("(&)", "Found by   no index helps: each entry is looked at (8)"),
+        ("(|)", "Found by   nothing can have that (0)"),
+        ("(cn=2*)", 'Found by   names that begin with "2" or "a" or "b" or "c" (2)'),
+        ("(cn=28*)", 'Found by   names that begin with "28" or "2t" or "2u" or "2v" or 12 more (0)'),
+        ("(&(telephoneNumber=*)(sn=stumm*))",
+         'Found by   the rarest of: names that begin with "stumm" (1); entries that have the attribute (7)'),
+        ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
+         'Found by   mail addresses that begin with "x", the rarest of: names that begin with "stumm", '
+         'names that begin with "karin" (1)'),
         ("(cn=685*)", "    cn “Ann Mulligan” has “mul”, which these keys spell."),
         ("tanaka", "    cn, sn has another name or a reading that matches: “tanaka tarou”."),
         ("00301234567", "Tried as   00301234567, +49301234567 (without the outside line)"),
@@ -160,7 +169,7 @@ def test_the_object(desk: Sight) -> None:
             {"name": "directory", "seen": "directory"},
             {"name": CAROL, "seen": "callers"},
         ],
-        "plan": 'numbers that end in "7654399"',
+        "plan": 'numbers that end in "7654399" (0)',
         "found": 0,
         "complete": True,
         "matches": [],

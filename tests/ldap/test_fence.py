@@ -50,6 +50,9 @@ from ldapgw.ldap.fence import read_filter
         ("(cn=)", Equality("cn", b"")),
         ("(|(telephoneNumber=)(mobile=))", Or((Equality("telephoneNumber", b""), Equality("mobile", b"")))),
         ("(cn=a=)", Equality("cn", b"a=")),
+        ("(&)", And(())),
+        ("(|)", Or(())),
+        ("(&(cn=a)(!(|)))", And((Equality("cn", b"a"), Not(Or(()))))),
         ("(cn;lang-de=a)", Equality("cn;lang-de", b"a")),
     ],
 )
@@ -59,7 +62,11 @@ def test_a_text_becomes_a_tree(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "position"), [("", 1), ("cn=a", 1), ("((cn=a)", 2), ("(cn=a)(sn=b)", 7), (r"(cn=\zz)", 6), ("(cn=(a)", 5)]
+    ("text", "position"),
+    [
+        *(("", 1), ("cn=a", 1), ("((cn=a)", 2), ("(cn=a)(sn=b)", 7), (r"(cn=\zz)", 6), ("(cn=(a)", 5), ("()", 2)),
+        *((r"(&(&)(cn=\zz))", 6), (r"(&(sn=)(cn=\zz))", 8), ("(cn=(&))", 5)),
+    ],
 )
 def test_what_is_no_filter_is_a_plain_line(text, position):
     """With the place where it goes wrong."""
