@@ -61,7 +61,12 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
 }
-_DIRECTORY = marked("The company directory, which comes through %(address)s, is not up to date: %(why)s")
+# Of one source, while the rest of the account is up to date.
+_OF_SOURCES: Mapping[object, str] = {
+    "directory": marked("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
+    "labels": marked("The labels of %(address)s are not up to date: %(why)s"),
+    "other_contacts": marked("The “other contacts” of %(address)s are not up to date: %(why)s"),
+}
 
 # What is wrong with a tenant's client, and not with an account.
 OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
@@ -145,8 +150,8 @@ def message(
         if (code, fact) in _VARIANTS:
             return Phrase(_VARIANTS[code, str(fact)], values)
     told = Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), values)
-    is_directory = facts.get("source") == "directory"
-    return Phrase(_DIRECTORY, {"address": account.address, "why": told}) if is_directory else told
+    of_source = _OF_SOURCES.get(facts.get("source"))
+    return Phrase(of_source, {"address": account.address, "why": told}) if of_source else told
 
 
 def told(trouble: Trouble, account: Account, page: Said) -> Phrase:

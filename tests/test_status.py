@@ -163,6 +163,18 @@ TOLD = {
         f"60 of 90 entries of the company directory would vanish. If that is right, accept it on {PAGE} or with ldapgw "
         "sync alice@acme.example --accept-shrink; until then they stay.",
     ),
+    "other contacts that cannot be had": (
+        Trouble("bad_response", NOW, facts={"source": "other_contacts"}),
+        FINE,
+        "The “other contacts” of alice@acme.example are not up to date: Google's answer made no sense. We try again; "
+        "please report it if this lasts.",
+    ),
+    "labels that cannot be had": (
+        Trouble("google_unavailable", NOW, facts={"source": "labels"}),
+        FINE,
+        "The labels of alice@acme.example are not up to date: Google does not answer properly at the moment. We try "
+        "again; nothing has to be done.",
+    ),
     "a directory that cannot be had": (
         Trouble("google_unavailable", NOW, facts={"source": "directory"}),
         FINE,

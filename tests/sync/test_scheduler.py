@@ -179,7 +179,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
         stage.world.delete_person(ALICE, name)
     ask(stage, Wish.FULL)
     refresh(stage)
-    stage.world.faults.inject("error_unavailable_503", times=1)
+    stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
     ask(stage, Wish.ACCEPT)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
@@ -198,7 +198,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
 def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     """And noted: since when, how often."""
     stage.connect()
-    stage.world.faults.inject("error_unavailable_503", times=2)
+    stage.world.faults.inject("error_unavailable_503", times=2, path=CONNECTIONS)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
     stage.clock.advance(15)
