@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
@@ -31,7 +31,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
-from ldapgw.google.people import People, fingerprint
+from ldapgw.google.people import Authorized, People, fingerprint
 from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts, feeds, labels
 from ldapgw.store.accounts import Account, SourceState
@@ -43,8 +43,6 @@ from ldapgw.sync.access import Access
 from ldapgw.sync.carry import Change, carry_out
 from ldapgw.sync.feeding import feeder, rests
 from ldapgw.sync.fetch import Fetched, Fetcher, Wanted, close_all, token_for, wanted_labels
-
-T = TypeVar("T")
 
 log = Logger()
 
@@ -232,11 +230,11 @@ class SyncJob:
         token = token_for(wanted, state, account.sub, self._now())
         if token is not None:
             try:
-                return await self._call(account, partial(self._fetcher.fetch, wanted, token))
+                return await self._fetcher.fetch(wanted, token, self._authorized(account))
             except SyncTokenExpired:
                 pass
         note = partial(self._note_progress, account.id)
-        return await self._call(account, partial(self._fetcher.fetch, wanted, None, note=note))
+        return await self._fetcher.fetch(wanted, None, self._authorized(account), note)
 
     async def _labels(
         self, account: Account, held: _Held, failed: dict[Source, GoogleError], *, full: bool
@@ -279,16 +277,16 @@ class SyncJob:
         token = held.sync_token if held.fingerprint == bound_to else None
         if token is not None:
             try:
-                found = await self._call(account, lambda access_token: self._people.labels(access_token, token))
+                found = await self._people.labels(self._authorized(account), token)
                 names = {key: name for key, name in held.names.items() if key not in found.gone} | dict(found.names)
                 return LabelState(names, found.next_sync_token or None, bound_to)
             except SyncTokenExpired:
                 pass
-        found = await self._call(account, lambda access_token: self._people.labels(access_token, None))
+        found = await self._people.labels(self._authorized(account), None)
         return LabelState(found.names, found.next_sync_token or None, bound_to)
 
-    async def _call(self, account: Account, call: Callable[[str], Awaitable[T]]) -> T:
-        return await self._access.call(account, self._tenants[account.tenant].client, call)
+    def _authorized(self, account: Account) -> Authorized:
+        return partial(self._access.call, account, self._tenants[account.tenant].client)
 
 
 def _read(connection: Connection, account_id: int) -> _Held:

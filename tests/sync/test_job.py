@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -250,6 +251,45 @@ def test_an_access_token_that_died_early_is_renewed_once() -> None:
     with pytest.raises(GoogleError):
         stage.sync()
     assert stage.calls() == {CONNECTIONS: 2, TOKEN: 1}
+
+
+def test_a_listing_goes_on_when_its_access_token_ends() -> None:
+    """Whatever has come stays; each page may need a new token."""
+    stage = connected()
+    for number in range(3500):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
+    expire = stage.world.expire_access_tokens
+
+    def expire_again() -> None:
+        expire()
+        stage.line.meanwhile[CONNECTIONS] = expire_again
+
+    stage.line.meanwhile[CONNECTIONS] = expire_again
+    assert stage.sync()
+    assert stage.account().contacts == 3500
+    assert stage.calls() == {GROUPS: 1, CONNECTIONS: 7, TOKEN: 3}
+
+
+def test_a_new_refresh_token_is_used_at_once() -> None:
+    """Google may end the one before it as soon as it gives another."""
+    stage = connected()
+    used: list[str] = []
+    refresh = stage.oauth.refresh
+
+    async def rotate(client: Any, token: str) -> Any:
+        used.append(token)
+        return replace(await refresh(client, first), refresh_token="1//NEW")
+
+    account_id = stage.account().id
+    with stage.database.begin() as connection:
+        held = accounts.tokens(connection, stage.vault, account_id)
+    assert held is not None
+    first = held.refresh_token
+    stage.oauth.refresh = rotate  # type: ignore[method-assign]
+    stage.clock.advance(3600)
+    stage.world.faults.inject("error_unauthenticated_401", path=CONNECTIONS, times=1)
+    stage.sync()
+    assert used == [first, "1//NEW"]
 
 
 def test_a_revoked_consent_keeps_the_contacts() -> None:
