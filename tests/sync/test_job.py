@@ -287,7 +287,7 @@ def test_a_new_refresh_token_is_used_at_once() -> None:
     first = held.refresh_token
     stage.oauth.refresh = rotate  # type: ignore[method-assign]
     stage.clock.advance(3600)
-    stage.world.faults.inject("error_unauthenticated_401", path=CONNECTIONS, times=1)
+    stage.world.faults.inject("error_unauthenticated_401", path=GROUPS, times=1)
     stage.sync()
     assert used == [first, "1//NEW"]
 
