@@ -244,10 +244,11 @@ class SyncJob:
         Without labels there is nothing to be renamed: a new one shows when a contact has it.
         """
         tenant = self._tenants[account.tenant]
-        before = LabelState(held.labels.names) if full else held.labels
         wanted = _wanted(Source.CONTACTS, tenant, held.labels)
-        listing = token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
-        if not (full or listing or tenant.labels or before.names or before.sync_token is None):
+        listing = full or token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
+        # With all contacts come all labels: one whose end nobody has told of goes then.
+        before = LabelState(held.labels.names) if listing else held.labels
+        if not (listing or tenant.labels or before.names or before.sync_token is None):
             return None
         return await self._ask_labels(account, before, failed)
 

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from ldapgw.errors import GoogleUnavailable
 from ldapgw.sandbox.world import SYSTEM_GROUPS
+from ldapgw.store import contacts
+from ldapgw.store.tables import account
 from tests.sync.stage import ALICE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
@@ -130,6 +133,21 @@ def test_a_grant_that_lacks_labels_keeps_what_is_known(stage: Stage) -> None:
     stage.world.faults.inject("error_scope_insufficient_403", path=GROUPS)
     assert stage.sync()
     assert (stage.labels_of(), stage.names()) == (known, ["Ada Riese", "Bo Neu"])
+
+
+def test_a_planned_full_sync_asks_for_all(stage: Stage) -> None:
+    """A label whose end no delta has told of goes with it; that takes no call more."""
+    (group,) = stage.labels_of()
+    with stage.database.begin() as connection:
+        account_id = connection.execute(select(account.c.id)).scalar_one()
+        contacts.set_labels(connection, account_id, {group: "Kunden", "contactGroups/gone": "Alte"})
+    stage.sync()
+    assert len(stage.labels_of()) == 2
+    stage.calls()
+    stage.clock.advance(6 * 86400)
+    assert stage.sync()
+    assert stage.labels_of() == {group: "Kunden"}
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1, "/token": 1}
 
 
 def test_a_new_consent_asks_for_all(stage: Stage) -> None:
