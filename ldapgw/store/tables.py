@@ -209,4 +209,5 @@ revocation = Table(
     Column("token", LargeBinary, nullable=False, comment="sealed; the refresh token to revoke"),
     Column("since", Float, nullable=False, comment="when the account was disconnected"),
     Column("next_try", Float, nullable=False, comment="when it is tried again"),
+    Column("tries", Integer, nullable=False, server_default="0", comment="how often it was tried in vain"),
 )
