@@ -500,6 +500,23 @@ def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     assert found.sources[Source.DIRECTORY] is SourceState.ON
 
 
+def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stage) -> None:
+    """The directory comes with its own turn."""
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    first, second = crowd(stage, 2)
+    asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
+    stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, second, CONNECTIONS))
+    ask_for(stage, second, Wish.INCREMENTAL)
+    refresh(stage)
+    told = stage.account(second)
+    stage.world.faults.inject("error_internal_500", account=first, path="/v1/people:listDirectoryPeople")
+    stage.clock.advance(INTERVAL)
+    assert stage.account(first).trouble is not None
+    stage.clock.advance(10)
+    assert stage.account(second) == told
+
+
 def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:
     """The account's own contacts are not concerned."""
     tenant = stage.job._tenants["acme"]
