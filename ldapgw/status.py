@@ -45,7 +45,7 @@ _MESSAGES: Mapping[str, str] = {
     ),
     "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
-# More exactly, by who has ended a consent, and for the directory.
+# More exactly, by who has ended a consent, and by the source that it is about.
 _VARIANTS: Mapping[tuple[str, str], str] = {
     ("consent_revoked", "admin"): marked(
         "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
@@ -55,6 +55,14 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
         "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
         "Until then the contacts stay as they are."
+    ),
+    ("scope_missing", "directory"): marked(
+        "The box for the company directory was not ticked at Google. Connect %(address)s again on %(page)s and tick "
+        "“See and download your organization’s Google Workspace directory”."
+    ),
+    ("scope_missing", "other_contacts"): marked(
+        "The box for “other contacts” was not ticked at Google. Connect %(address)s again on %(page)s and tick “See "
+        "and download contact info automatically saved in your “Other contacts””."
     ),
     ("suspicious_shrink", "directory"): marked(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "

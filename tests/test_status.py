@@ -139,6 +139,18 @@ TOLD = {
         "Google rejects the OAuth client of acme, so none of its accounts is synced. The administrator has to check "
         "client id and secret in the Google console; users need not do anything.",
     ),
+    "a box of another source": (
+        Trouble("scope_missing", NOW, facts={"source": "directory"}),
+        FINE,
+        f"The box for the company directory was not ticked at Google. Connect alice@acme.example again on {PAGE} and "
+        "tick “See and download your organization’s Google Workspace directory”.",
+    ),
+    "a box of other contacts": (
+        Trouble("scope_missing", NOW, facts={"source": "other_contacts"}),
+        FINE,
+        "The box for “other contacts” was not ticked at Google. Connect alice@acme.example again on "
+        f"{PAGE} and tick “See and download contact info automatically saved in your “Other contacts””.",
+    ),
     "an API that is off": (
         Trouble("api_disabled", NOW, "https://console.example/x"),
         FINE,

@@ -156,7 +156,8 @@ class SyncJob:
                     )
                     failed[source] = error
             if set(states.values()) == {SourceState.NOT_GRANTED}:
-                raise ScopeMissing("none of the tenant's sources is granted")
+                without = "" if Source.CONTACTS in tenant.sources else tenant.sources[0].value
+                raise ScopeMissing("none of the tenant's sources is granted", source=without)
             unknown = any(not one.labels <= (known or held.labels).names.keys() for one in fetched)
             if unknown and Source.CONTACTS not in failed:
                 known = await self._ask_labels(account, known or held.labels, failed) or known

@@ -140,13 +140,22 @@ def test_a_source_that_was_not_granted_is_not_asked_for() -> None:
     assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.NOT_GRANTED
 
 
-def test_no_source_at_all_is_an_error() -> None:
-    """The boxes were not ticked."""
-    stage = Stage()
+@pytest.mark.parametrize(
+    ("sources", "facts"),
+    [
+        ((Source.DIRECTORY, Source.CONTACTS), {}),
+        ((Source.DIRECTORY,), {"source": "directory"}),
+        ((Source.OTHER_CONTACTS, Source.DIRECTORY), {"source": "other_contacts"}),
+    ],
+    ids=["contacts and more", "the directory alone", "no contacts"],
+)
+def test_no_source_at_all_is_an_error(sources: tuple[Source, ...], facts: dict[str, str]) -> None:
+    """The boxes were not ticked; which one it is about."""
+    stage = Stage(sources=sources)
     stage.connect(scopes=("openid", "email"))
-    with pytest.raises(ScopeMissing):
+    with pytest.raises(ScopeMissing) as caught:
         stage.sync()
-    assert stage.calls() == {}
+    assert (stage.calls(), caught.value.facts) == ({}, facts)
 
 
 def test_a_scope_that_google_misses_turns_the_source_off() -> None:
