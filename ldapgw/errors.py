@@ -89,9 +89,21 @@ class AccessTokenRejected(GoogleError):
 
 
 class ScopeMissing(GoogleError):
-    """Raised when the grant lacks a scope that the call needs (a box that was not ticked)."""
+    """Raised when the grant lacks a scope that the call needs (a box that was not ticked).
+
+    :param source: whose box it is, where that is not the contacts'.
+    """
 
     code = "scope_missing"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, source: str = "") -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.source = source
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        """Whose box it is."""
+        return {"source": self.source} if self.source else {}
 
 
 class ClientRejected(GoogleError):

@@ -46,7 +46,7 @@ _MESSAGES: Mapping[str, str] = {
     ),
     "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
-# More exactly, by who has ended a consent, and for the directory.
+# More exactly, by who has ended a consent, and by the source that it is about.
 _VARIANTS: Mapping[tuple[str, str], str] = {
     ("consent_revoked", "admin"): marked(
         "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
@@ -61,12 +61,25 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "The gateway's database cannot be used, so nothing is synced and nothing can be changed. The administrator has "
         "to mend that, and the gateway's log says what it is; phones find what was known before."
     ),
+    ("scope_missing", "directory"): marked(
+        "The box for the company directory was not ticked at Google. Connect %(address)s again on %(page)s and tick "
+        "“See and download your organization’s Google Workspace directory”."
+    ),
+    ("scope_missing", "other_contacts"): marked(
+        "The box for “other contacts” was not ticked at Google. Connect %(address)s again on %(page)s and tick “See "
+        "and download contact info automatically saved in your “Other contacts””."
+    ),
     ("suspicious_shrink", "directory"): marked(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
         "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
 }
-_DIRECTORY = marked("The company directory, which comes through %(address)s, is not up to date: %(why)s")
+# Of one source, while the rest of the account is up to date.
+_OF_SOURCES: Mapping[object, str] = {
+    "directory": marked("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
+    "labels": marked("The labels of %(address)s are not up to date: %(why)s"),
+    "other_contacts": marked("The “other contacts” of %(address)s are not up to date: %(why)s"),
+}
 
 # What is wrong with a tenant's client, and not with an account.
 OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
@@ -160,8 +173,8 @@ def message(
         if (code, fact) in _VARIANTS:
             return Phrase(_VARIANTS[code, str(fact)], values)
     told = Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), values)
-    is_directory = facts.get("source") == "directory"
-    return Phrase(_DIRECTORY, {"address": account.address, "why": told}) if is_directory else told
+    of_source = _OF_SOURCES.get(facts.get("source"))
+    return Phrase(of_source, {"address": account.address, "why": told}) if of_source else told
 
 
 def told(trouble: Trouble, account: Account, page: Said) -> Phrase:

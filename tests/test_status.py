@@ -147,6 +147,18 @@ TOLD = {
         "Google rejects the OAuth client of acme, so none of its accounts is synced. The administrator has to check "
         "client id and secret in the Google console; users need not do anything.",
     ),
+    "a box of another source": (
+        Trouble("scope_missing", NOW, facts={"source": "directory"}),
+        FINE,
+        f"The box for the company directory was not ticked at Google. Connect alice@acme.example again on {PAGE} and "
+        "tick “See and download your organization’s Google Workspace directory”.",
+    ),
+    "a box of other contacts": (
+        Trouble("scope_missing", NOW, facts={"source": "other_contacts"}),
+        FINE,
+        "The box for “other contacts” was not ticked at Google. Connect alice@acme.example again on "
+        f"{PAGE} and tick “See and download contact info automatically saved in your “Other contacts””.",
+    ),
     "an API that is off": (
         Trouble("api_disabled", NOW, "https://console.example/x"),
         FINE,
@@ -170,6 +182,18 @@ TOLD = {
         FINE,
         f"60 of 90 entries of the company directory would vanish. If that is right, accept it on {PAGE} or with ldapgw "
         "sync alice@acme.example --accept-shrink; until then they stay.",
+    ),
+    "other contacts that cannot be had": (
+        Trouble("bad_response", NOW, facts={"source": "other_contacts"}),
+        FINE,
+        "The “other contacts” of alice@acme.example are not up to date: Google's answer made no sense. We try again; "
+        "please report it if this lasts.",
+    ),
+    "labels that cannot be had": (
+        Trouble("google_unavailable", NOW, facts={"source": "labels"}),
+        FINE,
+        "The labels of alice@acme.example are not up to date: Google does not answer properly at the moment. We try "
+        "again; nothing has to be done.",
     ),
     "a directory that cannot be had": (
         Trouble("google_unavailable", NOW, facts={"source": "directory"}),

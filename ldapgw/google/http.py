@@ -239,11 +239,11 @@ def _reason(error: BaseException) -> str:
 
 def _retry_after(headers: Headers, now: float) -> float | None:
     """RFC 9110 10.2.3: seconds, or a date; what cannot be read counts as not sent."""
-    value = headers.getRawHeaders("Retry-After", [""])[0].strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
+    value = headers.getRawHeaders("Retry-After", [""])[0].strip()[:64]
+    if re.fullmatch(r"[0-9]+", value):
         return min(float(value), LONGEST_WAIT)
     try:
-        date = email.utils.parsedate_to_datetime(value[:64])
+        date = email.utils.parsedate_to_datetime(value)
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None

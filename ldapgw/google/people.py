@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +32,9 @@ _PAGE = ("pageSize", "1000")
 
 T = TypeVar("T")
 Persons = tuple[dict[str, Any], ...]
+# Calls a function with an access token that is good, and once more with a new one when Google rejects it: a long
+# listing goes on where it is when its token ends.
+Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,25 +165,27 @@ class People:
         self._run_aside = run_aside
 
     async def pages(
-        self, source: Source, access_token: str, sync_token: str | None, reader: Callable[[Persons], T]
+        self, source: Source, authorized: Authorized, sync_token: str | None, reader: Callable[[Persons], T]
     ) -> AsyncIterator[Page[T]]:
         """All pages of a source: everything, or with a sync token what changed since.
 
         Nothing may be kept of them before the last has come, which is the one with a `Page.next_sync_token`.
 
+        :param authorized: makes each of the calls.
         :param reader: makes of a page's persons what is wanted of them, where `run_aside` runs it.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
             `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkTrouble`, `BadResponse`.
         """
-        async for chunk in self._chunks(LISTINGS[source], source, access_token, sync_token, reader):
+        async for chunk in self._chunks(LISTINGS[source], source, authorized, sync_token, reader):
             last = not chunk.next_page_token
             if last and not chunk.next_sync_token:
                 raise BadResponse("no sync token on the last page")
             yield Page(chunk.content, chunk.next_sync_token if last else "", chunk.total)
 
-    async def labels(self, access_token: str, sync_token: str | None) -> Labels:
+    async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """The account's own contact groups; Google's system groups are left out.
 
+        :param authorized: makes each of the calls.
         :param sync_token: of an earlier call, for what has changed since; None: all.
         :raises GoogleError: as `pages`; `BadResponse` when a list of all holds fewer than Google counts, or none: every
             account has the system groups.
@@ -188,7 +194,7 @@ class People:
         gone: set[str] = set()
         seen: set[str] = set()
         last, total = "", 1
-        async for chunk in self._chunks(_GROUPS, None, access_token, sync_token, _read_groups):
+        async for chunk in self._chunks(_GROUPS, None, authorized, sync_token, _read_groups):
             names |= chunk.content.names
             gone |= chunk.content.gone
             seen |= chunk.content.seen
@@ -201,7 +207,7 @@ class People:
         self,
         listing: Listing,
         source: Source | None,
-        access_token: str,
+        authorized: Authorized,
         sync_token: str | None,
         reader: Callable[[Persons], T],
     ) -> AsyncIterator[_Chunk[T]]:
@@ -209,10 +215,9 @@ class People:
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
             page = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
-            answer = await self._caller.get(self._address + listing.path, [*params, *page], access_token)
-            if answer.status != 200:
-                raise _refusal(answer, source, incremental=bool(sync_token), first=not page)
-            chunk = await self._run_aside(_read_chunk, answer.body, listing, reader)
+            refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page)
+            body: bytes = await authorized(partial(self._get, listing, [*params, *page], refusal))
+            chunk = await self._run_aside(_read_chunk, body, listing, reader)
             yield chunk
             # A page may be empty and still not be the last: the page token alone tells.
             if not chunk.next_page_token:
@@ -221,6 +226,18 @@ class People:
                 raise BadResponse("the same page token twice")
             page_tokens.append(chunk.next_page_token)
         raise BadResponse(f"more than {MOST_PAGES} pages")
+
+    async def _get(
+        self,
+        listing: Listing,
+        params: list[tuple[str, str]],
+        refusal: Callable[[Answer], GoogleError],
+        access_token: str,
+    ) -> bytes:
+        answer = await self._caller.get(self._address + listing.path, params, access_token)
+        if answer.status != 200:
+            raise refusal(answer)
+        return answer.body
 
 
 def fingerprint(source: Source | None) -> str:

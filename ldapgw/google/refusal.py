@@ -70,7 +70,12 @@ def read_refusal(answer: Answer, source: Source | None, *, incremental: bool, fi
     for reason in reasons:
         if reason in _REASONS:
             return _named(_REASONS[reason], detail, answer, error, incremental=incremental)
-    return answer.trouble or _unnamed(answer.status, detail, error, source, doubted=incremental and first)
+    if answer.trouble is not None:
+        return answer.trouble
+    if source is not Source.CONTACTS and answer.status in (403, 404):
+        # A page of words is a proxy's, or meant for people who are held to be robots: it is over tomorrow.
+        return SourceUnavailable(detail) if error or not answer.body.strip() else BadResponse(detail)
+    return _unnamed(answer.status, detail, error, source, doubted=incremental and first)
 
 
 def _named(
@@ -93,8 +98,6 @@ def _unnamed(
     """
     if status == 401:
         return AccessTokenRejected(detail)
-    if source is not Source.CONTACTS and status in (403, 404):
-        return SourceUnavailable(detail)
     if source is Source.DIRECTORY and status == 400 and _NO_WORKSPACE in str(error.get("message")):
         return SourceUnavailable(detail)
     # A damaged or foreign sync token gives a bare 400; a full sync settles which it was.

@@ -86,12 +86,14 @@ class SyncState:
     """Where the next incremental sync of a source goes on; the token is good for requests of that fingerprint alone.
 
     :ivar asked_at: when Google was last asked for the source, well or not.
+    :ivar next_try: where it could not be had, though the account's other sources could: not to be asked for before.
     """
 
     sync_token: str | None
     fingerprint: str
     full_sync_at: float | None
     asked_at: float | None = None
+    next_try: float | None = None
 
 
 def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
@@ -212,7 +214,7 @@ def sync_states(connection: Connection, account_id: int) -> dict[Source, SyncSta
     """The sync state of each source that was ever synced."""
     query = select(source).where(source.c.account_id == account_id)
     return {
-        Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at, row.asked_at)
+        Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at, row.asked_at, row.next_try)
         for row in connection.execute(query)
     }
 

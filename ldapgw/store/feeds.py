@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Through whom a tenant's Workspace directory comes: one account holds its contacts, others can take its place."""
+"""Through whom a tenant's Workspace directory comes: one account holds its contacts, others can take its place.
+
+And sources that cannot be had, while the rest of an account can.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from ldapgw.contact import Source
+from ldapgw.errors import GoogleError
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.tables import account, source
@@ -79,11 +81,30 @@ def bequeath(connection: Connection, account_id: int) -> None:
             return
 
 
+def failing_since(connection: Connection, account_id: int, of: Source) -> float | None:
+    """Since when a source cannot be had through an account; None when it can."""
+    where = source.c.account_id == account_id, source.c.source == of
+    since: float | None = connection.execute(select(source.c.error_since).where(*where)).scalar()
+    return since
+
+
 def note_failure(
-    connection: Connection, account_id: int, code: str, now: float, next_try: float, facts: Mapping[str, Any]
+    connection: Connection,
+    account_id: int,
+    of: Source,
+    error: GoogleError,
+    now: float,
+    next_try: float,
+    what: str = "",
 ) -> None:
-    """Take note that the directory could not be had through an account; its source's row is there already."""
-    where = and_(source.c.account_id == account_id, source.c.source == Source.DIRECTORY)
+    """Take note that a source could not be had through an account, whose other sources could.
+
+    The row of the source is there already.
+
+    :param what: what could not be had, where that is not the source as a whole.
+    """
+    where = and_(source.c.account_id == account_id, source.c.source == of)
+    code, facts = error.code, {**error.facts, "source": what or of.value}
     since = select(func.coalesce(source.c.error_since, now)).where(where, source.c.error_code == code)
     connection.execute(
         update(source)
@@ -101,14 +122,14 @@ def note_failure(
 def forget_failures(connection: Connection, tenant: str) -> None:
     """Take note that a tenant's directory came, through whomever."""
     its = select(account.c.id).where(account.c.tenant == tenant)
-    _forget(connection, source.c.account_id.in_(its))
+    _forget(connection, source.c.account_id.in_(its), Source.DIRECTORY)
 
 
-def forget_failure(connection: Connection, account_id: int) -> None:
-    """Take note that it is no failure that the directory does not come through an account."""
-    _forget(connection, source.c.account_id == account_id)
+def forget_failure(connection: Connection, account_id: int, of: Source) -> None:
+    """Take note that a source came, or that it is no failure that it does not come through an account."""
+    _forget(connection, source.c.account_id == account_id, of)
 
 
-def _forget(connection: Connection, whose: ColumnElement[bool]) -> None:
+def _forget(connection: Connection, whose: ColumnElement[bool], of: Source) -> None:
     nothing = dict.fromkeys(("error_code", "error_since", "error_facts", "next_try"))
-    connection.execute(update(source).where(whose, source.c.source == Source.DIRECTORY).values(nothing))
+    connection.execute(update(source).where(whose, source.c.source == of).values(nothing))

@@ -24,6 +24,7 @@ class Revocation:
     """A grant to give back.
 
     :ivar since: when its account was disconnected, in seconds since the epoch.
+    :ivar tries: how often it was tried in vain since.
     """
 
     id: int
@@ -31,6 +32,11 @@ class Revocation:
     sub: str = field(repr=False)
     token: str = field(repr=False)
     since: float
+    tries: int = 0
+
+    def is_over(self, now: float) -> bool:
+        """Whether it is given up; it was tried, however wrong the clock may be."""
+        return self.tries > 0 and now - self.since >= KEPT_SECONDS
 
 
 def leave(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
@@ -59,16 +65,16 @@ def read(connection: Connection, vault: Vault, revocation_id: int) -> Revocation
     if row is None:
         return None
     try:
-        return Revocation(row.id, row.tenant, row.sub, vault.unseal(row.token), row.since)
+        return Revocation(row.id, row.tenant, row.sub, vault.unseal(row.token), row.since, row.tries)
     except StoreError:
         return None
 
 
 def due(connection: Connection, vault: Vault, now: float) -> tuple[Revocation, ...]:
-    """The revocations to try now; those that are too old, or cannot be read, are forgotten."""
+    """The revocations to try now, or to give up; those that cannot be read are forgotten."""
     ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
     found = {revocation_id: read(connection, vault, revocation_id) for revocation_id in ids}
-    living = tuple(one for one in found.values() if one is not None and now - one.since < KEPT_SECONDS)
+    living = tuple(one for one in found.values() if one is not None)
     for revocation_id in found.keys() - {one.id for one in living}:
         done(connection, revocation_id)
     return living
@@ -76,7 +82,8 @@ def due(connection: Connection, vault: Vault, now: float) -> tuple[Revocation, .
 
 def again(connection: Connection, revocation_id: int, next_try: float) -> None:
     """Google could not be told."""
-    connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(next_try=next_try))
+    values = {"next_try": next_try, "tries": revocation.c.tries + 1}
+    connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(values))
 
 
 def done(connection: Connection, revocation_id: int) -> None:

@@ -85,7 +85,7 @@ source = Table(
     Column("fingerprint", String, nullable=False, server_default="", comment="of what the token is bound to"),
     Column("full_sync_at", Float, comment="when the last full sync ended"),
     Column("asked_at", Float, comment="when Google was last asked"),
-    Column("error_code", String, comment="of the directory: as the account's"),
+    Column("error_code", String, comment="of this source alone: as the account's"),
     Column("error_since", Float, comment="when that error came first"),
     Column("error_facts", String, comment="more about it, as JSON"),
     Column("next_try", Float, comment="not to be asked before"),
@@ -217,4 +217,5 @@ revocation = Table(
     Column("token", LargeBinary, nullable=False, comment="sealed; the refresh token to revoke"),
     Column("since", Float, nullable=False, comment="when the account was disconnected"),
     Column("next_try", Float, nullable=False, comment="when it is tried again"),
+    Column("tries", Integer, nullable=False, server_default="0", comment="how often it was tried in vain"),
 )

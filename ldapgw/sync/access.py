@@ -50,7 +50,7 @@ class Access:
         try:
             return await call(access_token)
         except AccessTokenRejected:
-            access_token = await self._refresh(account, client, held)
+            access_token = await self._refresh(account, client, await self._tokens(account))
         try:
             return await call(access_token)
         except AccessTokenRejected:

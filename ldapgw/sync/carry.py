@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from ldapgw.contact import Source
-from ldapgw.errors import StoreError, SuspiciousShrink
+from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
 from ldapgw.store import accounts, contacts, feeds, labels
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import Mark, SyncState
 from ldapgw.store.labels import LabelState
+from ldapgw.sync import retry
 from ldapgw.sync.fetch import Fetched
 from ldapgw.sync.plan import Plan, is_suspicious, make_plan, records
 
@@ -30,6 +31,7 @@ class Change:
     :ivar generation: of the account, when its sync began.
     :ivar states: of the sources that this sync is about.
     :ivar asked: of those, the ones that Google was asked for.
+    :ivar failed: of those, the ones that could not be had, while the others could; of the contacts it is their labels.
     :ivar forgotten: sources that are no longer to be had.
     :ivar labels: all of the account's; None: they are as they were.
     :ivar may_lose: as many contacts may vanish though that is suspicious.
@@ -40,6 +42,7 @@ class Change:
     fetched: Collection[Fetched]
     states: Mapping[Source, SourceState]
     asked: Collection[Source] = ()
+    failed: Mapping[Source, GoogleError] = field(default_factory=dict)
     forgotten: Collection[Source] = ()
     labels: LabelState | None = None
     may_lose: float = field(default=0, kw_only=True)
@@ -68,6 +71,7 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
         feeds.bequeath(connection, account.id)
     for source in change.forgotten:
         changed = contacts.forget_source(connection, account.id, source) or changed
+        feeds.forget_failure(connection, account.id, source)
     if change.labels is not None:
         changed = labels.write(connection, account.id, change.labels) or changed
     if changed:
@@ -86,11 +90,27 @@ def _write(connection: Connection, account: Account, change: Change, plans: Coll
         contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
         if plan.source is Source.DIRECTORY:
             feeds.forget_failures(connection, account.tenant)
+    _note_failures(connection, account, change, now)
     contacts.note_asked(connection, account.id, change.asked, now)
     changed = not all(plan.is_empty for plan in plans)
     if changed:
         contacts.drop_doubled(connection, account.id)
     return changed
+
+
+def _note_failures(connection: Connection, account: Account, change: Change, now: float) -> None:
+    """Note which of the account's own sources could not be had; those that could, or need not, are well."""
+    for source in set(change.states) - {Source.DIRECTORY}:
+        error = change.failed.get(source)
+        if error is not None:
+            since = feeds.failing_since(connection, account.id, source)
+            lasted = max(now - since, 0.0) if since is not None else 0.0
+            if source is Source.CONTACTS:
+                feeds.note_failure(connection, account.id, source, error, now, now, what="labels")
+                continue
+            feeds.note_failure(connection, account.id, source, error, now, now + retry.of_source(error, lasted))
+        elif source in change.asked or change.states[source] is not SourceState.ON:
+            feeds.forget_failure(connection, account.id, source)
 
 
 def _plan(connection: Connection, account: Account, fetched: Fetched, now: float) -> Plan:

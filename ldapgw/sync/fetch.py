@@ -12,7 +12,7 @@ from zlib import crc32
 
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse
-from ldapgw.google.people import People, fingerprint
+from ldapgw.google.people import Authorized, People, fingerprint
 from ldapgw.google.person import READING
 from ldapgw.progress import Progress
 from ldapgw.store.contacts import SyncState
@@ -106,20 +106,21 @@ class Fetcher:
         self,
         wanted: Wanted,
         sync_token: str | None,
-        access_token: str,
+        authorized: Authorized,
         note: Callable[[Progress], None] = lambda _: None,
     ) -> Fetched:
         """All pages of a source: what changed since a sync token was given, or everything.
 
         Whoever gets it closes its spool.
 
+        :param authorized: makes each of the calls to Google.
         :param note: is told how far it is.
         :raises GoogleError: as `People.pages`; `BadResponse` when a full listing held far less than Google's own
             total: who was not listed is not gone.
         """
         spool = Spool(self._folder)
         try:
-            return await self._fetch(wanted, sync_token, access_token, note, spool)
+            return await self._fetch(wanted, sync_token, authorized, note, spool)
         except BaseException:
             spool.close()
             raise
@@ -128,7 +129,7 @@ class Fetcher:
         self,
         wanted: Wanted,
         sync_token: str | None,
-        access_token: str,
+        authorized: Authorized,
         note: Callable[[Progress], None],
         spool: Spool,
     ) -> Fetched:
@@ -136,7 +137,7 @@ class Fetcher:
         last = ""
         persons = total = 0
         labels: set[str] = set()
-        async for page in self._people.pages(wanted.source, access_token, sync_token, reader):
+        async for page in self._people.pages(wanted.source, authorized, sync_token, reader):
             await self._run_off_thread(spool.add, page.content.items)
             persons += page.content.persons
             labels |= page.content.labels

@@ -2,8 +2,8 @@
 """One account's sync: fetch every source, then plan and apply all of it in one transaction.
 
 Whole or not at all: until that transaction nothing is written but a fresh access token, and when anything fails before
-it, the contacts and the sync tokens stay what they were.  The Workspace directory, which is the tenant's, is a sync of
-its own behind the account's: neither hurts the other.
+it, the contacts and the sync tokens stay what they were.  "Other contacts" that cannot be had do not keep the contacts
+away.  The Workspace directory, which is the tenant's, is a sync of its own behind that: neither hurts the other.
 """
 
 from __future__ import annotations
@@ -12,15 +12,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
+from twisted.logger import Logger
 
 from ldapgw.contact import Source
-from ldapgw.errors import ConsentRevoked, GoogleError, ScopeMissing, SourceUnavailable, SyncTokenExpired
+from ldapgw.errors import (
+    BadResponse,
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkTrouble,
+    QuotaExceeded,
+    ScopeMissing,
+    SourceUnavailable,
+    SyncTokenExpired,
+)
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
-from ldapgw.google.people import People, fingerprint
+from ldapgw.google.people import Authorized, People, fingerprint
 from ldapgw.progress import Progress
 from ldapgw.store import accounts, contacts, feeds, labels
 from ldapgw.store.accounts import Account, SourceState
@@ -33,13 +44,16 @@ from ldapgw.sync.carry import Change, carry_out
 from ldapgw.sync.feeding import feeder, rests
 from ldapgw.sync.fetch import Fetched, Fetcher, Wanted, close_all, token_for, wanted_labels
 
-T = TypeVar("T")
+log = Logger()
 
 # What a source is after Google has refused it; that is no failure.
 _REFUSED: Mapping[type[GoogleError], SourceState] = {
     SourceUnavailable: SourceState.UNAVAILABLE,
     ScopeMissing: SourceState.NOT_GRANTED,
 }
+
+# What one source can have alone; everything else is the account's, or the tenant's.
+_OF_ONE_SOURCE = (BadResponse, GoogleUnavailable, NetworkTrouble, QuotaExceeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +131,13 @@ class SyncJob:
         asked = account.due is not None or full
         due = [
             one
-            for one in tenant.sources
+            for one in Source
             if one in granted - {Source.DIRECTORY} and (asked or not self._rests(states[one], held.states.get(one)))
         ]
+        failed: dict[Source, GoogleError] = {}
         fetched: list[Fetched] = []
         try:
-            known = await self._labels(account, held, full=full) if Source.CONTACTS in due else None
+            known = await self._labels(account, held, failed, full=full) if Source.CONTACTS in due else None
             for source in due:
                 wanted = _wanted(source, tenant, known or held.labels)
                 try:
@@ -130,14 +145,34 @@ class SyncJob:
                     states[source] = SourceState.ON
                 except tuple(_REFUSED) as refusal:
                     states[source] = _REFUSED[type(refusal)]
+                except _OF_ONE_SOURCE as error:
+                    if not fetched:
+                        raise
+                    log.warn(
+                        "{source} of account {account}: {code} {detail}",
+                        source=source.value,
+                        account=account.id,
+                        **_told(error),
+                    )
+                    failed[source] = error
             if set(states.values()) == {SourceState.NOT_GRANTED}:
-                raise ScopeMissing("none of the tenant's sources is granted")
-            if any(not one.labels <= (known or held.labels).names.keys() for one in fetched):
-                known = await self._ask_labels(account, known or held.labels) or known
+                without = "" if Source.CONTACTS in tenant.sources else tenant.sources[0].value
+                raise ScopeMissing("none of the tenant's sources is granted", source=without)
+            unknown = any(not one.labels <= (known or held.labels).names.keys() for one in fetched)
+            if unknown and Source.CONTACTS not in failed:
+                known = await self._ask_labels(account, known or held.labels, failed) or known
             gone = frozenset(Source) - granted
             leaves = Source.DIRECTORY in gone and Source.DIRECTORY in tenant.sources
             change = Change(
-                held.generation, fetched, states, due, gone, known, may_lose=may_lose, leaves_directory=leaves
+                held.generation,
+                fetched,
+                states,
+                due,
+                failed,
+                gone,
+                known,
+                may_lose=may_lose,
+                leaves_directory=leaves,
             )
             return await self._store.run(carry_out, account, change, self._now())
         finally:
@@ -185,54 +220,75 @@ class SyncJob:
         return feeder(candidates, self._now(), asked) == account.id
 
     def _rests(self, state: SourceState, held: SyncState | None) -> bool:
-        return rests(state, held.asked_at if held else None, self._now())
+        """Whether a source that could not be had is left alone for now."""
+        if held is None:
+            return False
+        failed_lately = held.next_try is not None and (held.asked_at or 0.0) <= self._now() < held.next_try
+        return failed_lately or rests(state, held.asked_at, self._now())
 
     async def _fetch(self, account: Account, wanted: Wanted, state: SyncState | None) -> Fetched:
         """What changed of a source since the last sync, or everything when it is time for that."""
         token = token_for(wanted, state, account.sub, self._now())
         if token is not None:
             try:
-                return await self._call(account, partial(self._fetcher.fetch, wanted, token))
+                return await self._fetcher.fetch(wanted, token, self._authorized(account))
             except SyncTokenExpired:
                 pass
         note = partial(self._note_progress, account.id)
-        return await self._call(account, partial(self._fetcher.fetch, wanted, None, note=note))
+        return await self._fetcher.fetch(wanted, None, self._authorized(account), note)
 
-    async def _labels(self, account: Account, held: _Held, *, full: bool) -> LabelState | None:
+    async def _labels(
+        self, account: Account, held: _Held, failed: dict[Source, GoogleError], *, full: bool
+    ) -> LabelState | None:
         """The account's labels, asked for where one may have another name now; None: they are as they were.
 
         Without labels there is nothing to be renamed: a new one shows when a contact has it.
         """
         tenant = self._tenants[account.tenant]
-        before = LabelState(held.labels.names) if full else held.labels
         wanted = _wanted(Source.CONTACTS, tenant, held.labels)
-        listing = token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
-        if not (full or listing or tenant.labels or before.names or before.sync_token is None):
+        listing = full or token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
+        # With all contacts come all labels: one whose end nobody has told of goes then.
+        before = LabelState(held.labels.names) if listing else held.labels
+        if not (listing or tenant.labels or before.names or before.sync_token is None):
             return None
-        return await self._ask_labels(account, before)
+        return await self._ask_labels(account, before, failed)
 
-    async def _ask_labels(self, account: Account, held: LabelState) -> LabelState | None:
-        """Ask for labels; None where Google does not give them: contacts come without."""
+    async def _ask_labels(
+        self, account: Account, held: LabelState, failed: dict[Source, GoogleError]
+    ) -> LabelState | None:
+        """Ask for labels; None where Google does not give them: contacts come without.
+
+        Labels that cannot be had now are no reason to keep contacts away, unless they decide which are wanted.
+
+        :param failed: takes note of it then.
+        """
         try:
             return await self._list_labels(account, held)
         except tuple(_REFUSED):
             return None
+        except (GoogleUnavailable, BadResponse) as error:
+            if self._tenants[account.tenant].labels:
+                raise
+            log.warn("labels of account {account}: {code} {detail}", account=account.id, **_told(error))
+            failed[Source.CONTACTS] = error
+            # Without the token, all are asked for at the next sync.
+            return LabelState(held.names)
 
     async def _list_labels(self, account: Account, held: LabelState) -> LabelState:
         bound_to = fingerprint(None)
         token = held.sync_token if held.fingerprint == bound_to else None
         if token is not None:
             try:
-                found = await self._call(account, lambda access_token: self._people.labels(access_token, token))
+                found = await self._people.labels(self._authorized(account), token)
                 names = {key: name for key, name in held.names.items() if key not in found.gone} | dict(found.names)
                 return LabelState(names, found.next_sync_token or None, bound_to)
             except SyncTokenExpired:
                 pass
-        found = await self._call(account, lambda access_token: self._people.labels(access_token, None))
+        found = await self._people.labels(self._authorized(account), None)
         return LabelState(found.names, found.next_sync_token or None, bound_to)
 
-    async def _call(self, account: Account, call: Callable[[str], Awaitable[T]]) -> T:
-        return await self._access.call(account, self._tenants[account.tenant].client, call)
+    def _authorized(self, account: Account) -> Authorized:
+        return partial(self._access.call, account, self._tenants[account.tenant].client)
 
 
 def _read(connection: Connection, account_id: int) -> _Held:
@@ -240,6 +296,10 @@ def _read(connection: Connection, account_id: int) -> _Held:
     if current is None:
         raise ConsentRevoked("the account is gone")
     return _Held(current.generation, contacts.sync_states(connection, account_id), labels.read(connection, account_id))
+
+
+def _told(error: GoogleError) -> dict[str, str]:
+    return {"code": error.code, "detail": error.detail}
 
 
 def _state(account: Account, source: Source) -> SourceState:
@@ -258,9 +318,8 @@ def _note_directory(connection: Connection, account: Account, error: GoogleError
     refused = _REFUSED.get(type(error))
     accounts.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
     if refused is None:
-        facts = {**error.facts, "source": "directory"}
-        feeds.note_failure(connection, account.id, error.code, now, next_try, facts)
+        feeds.note_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return
     contacts.note_asked(connection, account.id, [Source.DIRECTORY], now)
-    feeds.forget_failure(connection, account.id)
+    feeds.forget_failure(connection, account.id, Source.DIRECTORY)
     feeds.bequeath(connection, account.id)

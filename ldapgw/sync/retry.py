@@ -55,6 +55,14 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, least)
 
 
+def of_source(error: GoogleError, lasted: float) -> float:
+    """Seconds until a source is asked for again that could not be had, though the account's contacts could.
+
+    :param lasted: seconds since that came first: it is waited for twice as long as before, up to an hour.
+    """
+    return max(after_failure(error, 1, HOUR, 1.0) or HOUR, min(lasted, HOUR))
+
+
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
     """Quotas are for a minute; that of full syncs is another, of unknown length."""
     if error.full_sync:

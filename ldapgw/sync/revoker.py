@@ -64,6 +64,10 @@ class Revoker(Service):
             await self._try(one)
 
     async def _try(self, one: Revocation) -> None:
+        if one.is_over(self._clock.seconds()):
+            log.warn("tenant {tenant}: a grant could not be revoked for a day; it is given up", tenant=one.tenant)
+            await self._store.run(revocations.done, one.id)
+            return
         client = self._clients.get(one.tenant)
         sharers = [name for name, other in self._clients.items() if client and client.shares_grants_with(other)]
         if not await self._store.run(revocations.is_shared, sharers, one.sub):

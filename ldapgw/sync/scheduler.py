@@ -294,9 +294,10 @@ class SyncScheduler(Service):
             return False
 
     async def _nudge(self, account: Account) -> None:
-        """Have the account that the directory is to come through next take its turn soon."""
+        """Have the account that the directory is to come through next take its turn soon; one that fails waits."""
         heir = await self._job.next_feeder(account.tenant)
-        loop = self._loops.get(heir) if heir is not None and heir != account.id else None
+        found = await self._store.run(accounts.read, heir, counted=False) if heir not in (None, account.id) else None
+        loop = self._loops.get(found.id) if found is not None and not found.failures else None
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())
 

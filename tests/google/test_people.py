@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -43,13 +45,17 @@ def service(google: Google) -> People:
     return People(google.http, ENDPOINTS, clock_at(NOW), at_once)
 
 
+async def authorized(call: Callable[[str], Awaitable[Any]]) -> Any:
+    return await call("ya29.EXAMPLE")
+
+
 def as_they_are(persons: Persons) -> Persons:
     return persons
 
 
 def listing(google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None) -> list[Page[Persons]]:
     async def collect() -> list[Page[Persons]]:
-        return [page async for page in service(google).pages(source, "ya29.EXAMPLE", sync_token, as_they_are)]
+        return [page async for page in service(google).pages(source, authorized, sync_token, as_they_are)]
 
     return result_of(collect())
 
@@ -246,7 +252,7 @@ def test_quota_of_full_syncs(sync_token, full_sync):
 
 
 def labels(google, sync_token=None):
-    found = result_of(service(google).labels("ya29.EXAMPLE", sync_token))
+    found = result_of(service(google).labels(authorized, sync_token))
     return found.names, found.gone, found.next_sync_token
 
 
@@ -335,7 +341,7 @@ def test_off_thread():
     reader = People(Google(ok({"nextSyncToken": "S"})).http, ENDPOINTS, clock_at(NOW), elsewhere)
 
     async def collect():
-        return [page async for page in reader.pages(Source.CONTACTS, "t", None, as_they_are)]
+        return [page async for page in reader.pages(Source.CONTACTS, authorized, None, as_they_are)]
 
     assert len(result_of(collect())) == len(asked) == 1
 

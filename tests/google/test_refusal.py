@@ -115,7 +115,11 @@ def info(reason: object) -> dict[str, object]:
         (403, {"errors": [{"reason": "forbidden"}, {"reason": "authError"}]}, Source.CONTACTS, False, BadResponse),
         (403, {"errors": [{"reason": "forbidden"}]}, None, False, SourceUnavailable),
         (403, {"status": "PERMISSION_DENIED"}, Source.OTHER_CONTACTS, True, SourceUnavailable),
-        (404, b"not found", Source.OTHER_CONTACTS, False, SourceUnavailable),
+        (404, {"code": 404}, Source.OTHER_CONTACTS, False, SourceUnavailable),
+        (404, b"", None, False, SourceUnavailable),
+        (404, b"not found", Source.OTHER_CONTACTS, False, BadResponse),
+        (403, b"<html>Sorry, your network may be sending automated queries", Source.DIRECTORY, False, BadResponse),
+        (403, b"<html>", None, True, BadResponse),
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, feeds, tables
 from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
 from ldapgw.store.contacts import Record, SyncState
@@ -250,7 +251,7 @@ def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault
             assert (begun.due, begun.accepted) == (Wish.ACCEPT, {"book": 35, **more})
             assert [begun.may_lose(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
             fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
-        feeds.note_failure(connection, account.id, "suspicious_shrink", NOW, NOW, {"before": 30, "lost": 20})
+        feeds.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])

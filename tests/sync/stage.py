@@ -138,10 +138,11 @@ class Stage:
         self.line = Line(self.world)
         self.progress: list[tuple[int, Progress | None]] = []
         http: Any = self.line
+        self.oauth = OAuth(http, ENDPOINTS, self.clock)
         self.job = SyncJob(
             store=self.store,
             vault=self.vault,
-            oauth=OAuth(http, ENDPOINTS, self.clock),
+            oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
             run_off_thread=at_once,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,13 +141,22 @@ def test_a_source_that_was_not_granted_is_not_asked_for() -> None:
     assert stage.account().sources[Source.OTHER_CONTACTS] is SourceState.NOT_GRANTED
 
 
-def test_no_source_at_all_is_an_error() -> None:
-    """The boxes were not ticked."""
-    stage = Stage()
+@pytest.mark.parametrize(
+    ("sources", "facts"),
+    [
+        ((Source.DIRECTORY, Source.CONTACTS), {}),
+        ((Source.DIRECTORY,), {"source": "directory"}),
+        ((Source.OTHER_CONTACTS, Source.DIRECTORY), {"source": "other_contacts"}),
+    ],
+    ids=["contacts and more", "the directory alone", "no contacts"],
+)
+def test_no_source_at_all_is_an_error(sources: tuple[Source, ...], facts: dict[str, str]) -> None:
+    """The boxes were not ticked; which one it is about."""
+    stage = Stage(sources=sources)
     stage.connect(scopes=("openid", "email"))
-    with pytest.raises(ScopeMissing):
+    with pytest.raises(ScopeMissing) as caught:
         stage.sync()
-    assert stage.calls() == {}
+    assert (stage.calls(), caught.value.facts) == ({}, facts)
 
 
 def test_a_scope_that_google_misses_turns_the_source_off() -> None:
@@ -265,6 +275,45 @@ def test_an_access_token_that_died_early_is_renewed_once() -> None:
     assert stage.calls() == {CONNECTIONS: 2, TOKEN: 1}
 
 
+def test_a_listing_goes_on_when_its_access_token_ends() -> None:
+    """Whatever has come stays; each page may need a new token."""
+    stage = connected()
+    for number in range(3500):
+        stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
+    expire = stage.world.expire_access_tokens
+
+    def expire_again() -> None:
+        expire()
+        stage.line.meanwhile[CONNECTIONS] = expire_again
+
+    stage.line.meanwhile[CONNECTIONS] = expire_again
+    assert stage.sync()
+    assert stage.account().contacts == 3500
+    assert stage.calls() == {GROUPS: 1, CONNECTIONS: 7, TOKEN: 3}
+
+
+def test_a_new_refresh_token_is_used_at_once() -> None:
+    """Google may end the one before it as soon as it gives another."""
+    stage = connected()
+    used: list[str] = []
+    refresh = stage.oauth.refresh
+
+    async def rotate(client: Any, token: str) -> Any:
+        used.append(token)
+        return replace(await refresh(client, first), refresh_token="1//NEW")
+
+    account_id = stage.account().id
+    with stage.database.begin() as connection:
+        held = accounts.tokens(connection, stage.vault, account_id)
+    assert held is not None
+    first = held.refresh_token
+    stage.oauth.refresh = rotate  # type: ignore[method-assign]
+    stage.clock.advance(3600)
+    stage.world.faults.inject("error_unauthenticated_401", path=GROUPS, times=1)
+    stage.sync()
+    assert used == [first, "1//NEW"]
+
+
 def test_a_revoked_consent_keeps_the_contacts() -> None:
     """The caller notes it; nothing here is deleted."""
     stage = connected()
@@ -276,9 +325,9 @@ def test_a_revoked_consent_keeps_the_contacts() -> None:
     assert stage.names() == ["Ada Riese"]
 
 
-@pytest.mark.parametrize("call", [1, 2, 3], ids=["first page", "last page", "labels"])
+@pytest.mark.parametrize("call", [2, 3], ids=["first page", "last page"])
 def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
-    """Contacts, sync tokens and labels stay what they were, and the next sync brings all of it."""
+    """Contacts, sync tokens and labels, which come first, stay what they were; the next sync brings all of it."""
     stage = connected()
     group = stage.world.add_label(ALICE, "Neu")
     member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}

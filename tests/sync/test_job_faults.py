@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -19,7 +19,8 @@ from ldapgw.errors import (
     QuotaExceeded,
     SuspiciousShrink,
 )
-from tests.sync.stage import ALICE, ALL_SOURCES, Stage, person
+from ldapgw.store.accounts import Trouble
+from tests.sync.stage import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"
@@ -70,11 +71,13 @@ CASES = [
     Case("error_bad_gateway_502_html", GoogleUnavailable, full=False),
     Case("error_unauthenticated_401", GoogleUnavailable),
     Case("error_unauthenticated_401", None, times=1),
-    Case("broken_not_json", BadResponse, path=GROUPS),
-    Case("broken_loop", BadResponse, path=GROUPS),
-    Case("broken_no_list", BadResponse, path=GROUPS),
-    Case("broken_short_list", BadResponse, path=GROUPS),
-    Case("error_internal_500", GoogleUnavailable, path=GROUPS, full=False),
+    Case("broken_not_json", None, path=GROUPS),
+    Case("broken_loop", None, path=GROUPS),
+    Case("broken_no_list", None, path=GROUPS),
+    Case("broken_short_list", None, path=GROUPS),
+    Case("broken_cut_off", NetworkTrouble, path=GROUPS),
+    Case("error_internal_500", None, path=GROUPS, full=False),
+    Case("error_resource_exhausted_429", QuotaExceeded, path=GROUPS, full=False),
     Case("error_expired_sync_token_400", None, path=GROUPS, full=False, times=1),
     Case("token_error_503_html", GoogleUnavailable, path=TOKEN),
     Case("broken_not_json", BadResponse, path=TOKEN),
@@ -116,6 +119,7 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
     if case.path == TOKEN:
         stage.clock.advance(3600)
     stage.world.faults.inject(case.fault, path=case.path, times=case.times)
+    labels = stage.labels_of()
     if case.error is not None:
         with pytest.raises(case.error) as caught:
             stage.sync(full=case.full)
@@ -123,12 +127,13 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
         assert (stage.sync_states(), stage.records(), stage.labels_of()) == state
         stage.world.faults.clear()
         stage.sync(full=case.full)
-    elif case.fault == "broken_no_list":
+    elif case.fault == "broken_no_list" and case.path == CONNECTIONS:
         # A delta without a list is a quiet one; Google told of the changes, and we could not know.
         assert not stage.sync(full=case.full)
         stage.sync(full=True)
     else:
         assert stage.sync(full=case.full)
+    assert stage.labels_of() == labels
     known = {uid: content for uid, _, content, _, _ in stage.records().values()}
     assert set(known) == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
     assert b"After" in (known[first.removeprefix("people/")] or b"")
@@ -158,6 +163,68 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     stage.world.change_person(ALICE, moves, {"emailAddresses": [{"value": "again@x.example"}]})
     assert stage.sync()
     assert stage.names() == ["again@x.example", "stays@x.example"]
+
+
+OTHERS = "/v1/otherContacts"
+IMPOSSIBLE = [
+    ("error_invalid_argument_400", "bad_response"),
+    ("broken_wrong_shape", "bad_response"),
+    ("broken_cut_off", "network"),
+    ("error_internal_500", "google_unavailable"),
+    ("error_resource_exhausted_429", "quota"),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), IMPOSSIBLE, ids=[fault for fault, _ in IMPOSSIBLE])
+def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code: str) -> None:
+    """It is said so, and since when; they are asked for less and less often, and at once when a person asks."""
+    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.connect()
+    other = stage.world.add_person(ALICE, {"emailAddresses": [{"value": "other@x.example"}]}, "other_contacts")
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    state = stage.sync_states()[Source.OTHER_CONTACTS]
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.world.delete_person(ALICE, other)
+    stage.world.faults.inject(fault, path=OTHERS)
+    assert stage.sync(full=True)
+    assert stage.names() == ["Ada Riese", "Bo Neu", "other@x.example"]
+    assert stage.account().trouble == Trouble(code, NOW, facts={"source": "other_contacts"})
+    after = stage.sync_states()[Source.OTHER_CONTACTS]
+    assert (after.sync_token, after.full_sync_at) == (state.sync_token, state.full_sync_at)
+    stage.calls()
+    asked = []
+    for _ in range(24):
+        stage.clock.advance(INTERVAL)
+        stage.sync()
+        asked.append(OTHERS in stage.calls())
+    assert 3 <= sum(asked) <= 8
+    stage.world.faults.clear()
+    assert not stage.sync()
+    assert stage.sync(full=True)
+    assert (stage.account().trouble, stage.names()) == (None, ["Ada Riese", "Bo Neu"])
+
+
+def test_other_contacts_alone_that_cannot_be_had_fail_the_sync() -> None:
+    """Nothing else came, so nothing went well."""
+    stage = Stage(sources=(Source.OTHER_CONTACTS,))
+    stage.connect()
+    stage.world.faults.inject("error_internal_500", path=OTHERS)
+    with pytest.raises(GoogleUnavailable):
+        stage.sync()
+
+
+def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
+    """Neither without the scope nor without the source."""
+    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.connect()
+    stage.world.faults.inject("error_internal_500", path=OTHERS)
+    stage.sync()
+    assert stage.account().trouble is not None
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
+    stage.sync()
+    assert stage.account().trouble is None
 
 
 def test_a_source_is_guarded_as_a_part_of_its_book() -> None:

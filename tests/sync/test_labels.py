@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from ldapgw.errors import GoogleUnavailable
 from ldapgw.sandbox.world import SYSTEM_GROUPS
+from ldapgw.store import contacts
+from ldapgw.store.tables import account
 from tests.sync.stage import ALICE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
@@ -88,10 +91,35 @@ def test_an_expired_token_of_labels_is_one_full_list(stage: Stage, fault: str) -
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 2}
 
 
-def test_labels_that_google_does_not_give_change_nothing(stage: Stage) -> None:
-    """The sync as a whole failed."""
-    state = stage.sync_states(), stage.labels_of(), stage.records()
+@pytest.mark.parametrize("fault", ["error_internal_500", "broken_no_list", "broken_not_json"])
+def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fault: str) -> None:
+    """Those that are known stay; all are asked for once they can be had."""
+    (known,) = stage.labels_of()
+    new = stage.world.add_label(ALICE, "Neu")
+    stage.world.delete_label(ALICE, known)
     stage.world.add_person(ALICE, person("Bo Neu"))
+    stage.world.faults.inject(fault, path=GROUPS)
+    assert stage.sync(full=True)
+    assert (stage.labels_of(), stage.names()) == ({known: "Kunden"}, ["Ada Riese", "Bo Neu"])
+    trouble = stage.account().trouble
+    assert trouble is not None
+    assert trouble.facts == {"source": "labels"}
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+    stage.world.faults.clear()
+    stage.sync()
+    assert (stage.labels_of(), stage.account().trouble) == ({new: "Neu"}, None)
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
+
+
+def test_wanted_labels_that_google_does_not_give_change_nothing() -> None:
+    """They decide which contacts are wanted, so the sync as a whole failed."""
+    stage = Stage(labels=("Kunden",))
+    stage.connect()
+    group = stage.world.add_label(ALICE, "Kunden")
+    stage.world.add_person(ALICE, person("Ada Riese") | member(group))
+    stage.sync()
+    state = stage.sync_states(), stage.labels_of(), stage.records()
+    stage.world.add_person(ALICE, person("Bo Neu") | member(group))
     stage.world.faults.inject("error_internal_500", path=GROUPS)
     with pytest.raises(GoogleUnavailable):
         stage.sync()
@@ -105,6 +133,21 @@ def test_a_grant_that_lacks_labels_keeps_what_is_known(stage: Stage) -> None:
     stage.world.faults.inject("error_scope_insufficient_403", path=GROUPS)
     assert stage.sync()
     assert (stage.labels_of(), stage.names()) == (known, ["Ada Riese", "Bo Neu"])
+
+
+def test_a_planned_full_sync_asks_for_all(stage: Stage) -> None:
+    """A label whose end no delta has told of goes with it; that takes no call more."""
+    (group,) = stage.labels_of()
+    with stage.database.begin() as connection:
+        account_id = connection.execute(select(account.c.id)).scalar_one()
+        contacts.set_labels(connection, account_id, {group: "Kunden", "contactGroups/gone": "Alte"})
+    stage.sync()
+    assert len(stage.labels_of()) == 2
+    stage.calls()
+    stage.clock.advance(6 * 86400)
+    assert stage.sync()
+    assert stage.labels_of() == {group: "Kunden"}
+    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1, "/token": 1}
 
 
 def test_a_new_consent_asks_for_all(stage: Stage) -> None:

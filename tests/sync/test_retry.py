@@ -10,13 +10,14 @@ from ldapgw.errors import (
     BadResponse,
     ClientRejected,
     ConsentRevoked,
+    GoogleError,
     GoogleUnavailable,
     NetworkTrouble,
     QuotaExceeded,
     ScopeMissing,
     SuspiciousShrink,
 )
-from ldapgw.sync.retry import after_failure, after_success
+from ldapgw.sync.retry import after_failure, after_success, of_source
 
 TEN_MINUTES = 600.0
 
@@ -63,3 +64,17 @@ def test_after_a_sync_that_failed(
     """Seconds until the next try."""
     assert after_failure(error, failures, interval, 0.0) == (None if least is None else pytest.approx(least))
     assert after_failure(error, failures, interval, 1.0) == (None if most is None else pytest.approx(most))
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (BadResponse(), [30.0, 600.0, 3600.0]),
+        (QuotaExceeded(full_sync=True), [600.0, 600.0, 3600.0]),
+        (QuotaExceeded(retry_after=7200.0), [7260.0, 7260.0, 7260.0]),
+    ],
+    ids=["an answer that makes no sense", "too many full syncs", "as long as Google says"],
+)
+def test_a_source_that_cannot_be_had(error: GoogleError, waits: list[float]) -> None:
+    """At first, after ten minutes, after a day: twice as long, up to an hour, and not before Google wants it."""
+    assert [of_source(error, lasted) for lasted in (0.0, 600.0, 86400.0)] == waits

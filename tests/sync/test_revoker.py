@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth
@@ -71,13 +72,24 @@ def test_it_is_tried_until_google_listens(stage: Stage) -> None:
 
 
 def test_after_a_day_it_is_given_up(stage: Stage) -> None:
-    """Whoever has left was told how to do it alone."""
+    """Whoever has left was told how to do it alone; the log says so."""
     service = revoker(stage)
     stage.clock.pump([LOOK_SECONDS] * 1439)
     assert left(stage) == 1
-    stage.clock.pump([LOOK_SECONDS] * 120)
+    with capturedLogs() as events:
+        stage.clock.pump([LOOK_SECONDS] * 120)
     assert (left(stage), is_granted(stage)) == (0, True)
     assert stage.calls()[REVOKE] < 40
+    assert [event["tenant"] for event in events if "given up" in event["log_format"]] == ["acme"]
+    service.stopService()
+
+
+def test_a_clock_that_is_ahead_ends_nothing_untried(stage: Stage) -> None:
+    """It is tried once, at least."""
+    stage.world.faults.clear()
+    stage.clock.advance(2 * 86400)
+    service = revoker(stage)
+    assert (left(stage), is_granted(stage)) == (0, False)
     service.stopService()
 
 

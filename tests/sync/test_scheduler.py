@@ -180,7 +180,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
         stage.world.delete_person(ALICE, name)
     ask(stage, Wish.FULL)
     refresh(stage)
-    stage.world.faults.inject("error_unavailable_503", times=1)
+    stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
     ask(stage, Wish.ACCEPT)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
@@ -199,7 +199,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
 def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     """And noted: since when, how often."""
     stage.connect()
-    stage.world.faults.inject("error_unavailable_503", times=2)
+    stage.world.faults.inject("error_unavailable_503", times=2, path=CONNECTIONS)
     refresh(stage)
     assert stage.account().trouble == Trouble("google_unavailable", NOW)
     stage.clock.advance(15)
@@ -513,6 +513,23 @@ def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     with stage.database.begin() as connection:
         (found,) = accounts.find(connection, addresses[1])
     assert found.sources[Source.DIRECTORY] is SourceState.ON
+
+
+def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stage) -> None:
+    """The directory comes with its own turn."""
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=ALL_SOURCES)}
+    first, second = crowd(stage, 2)
+    asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
+    stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, second, CONNECTIONS))
+    ask_for(stage, second, Wish.INCREMENTAL)
+    refresh(stage)
+    told = stage.account(second)
+    stage.world.faults.inject("error_internal_500", account=first, path="/v1/people:listDirectoryPeople")
+    stage.clock.advance(INTERVAL)
+    assert stage.account(first).trouble is not None
+    stage.clock.advance(10)
+    assert stage.account(second) == told
 
 
 def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:

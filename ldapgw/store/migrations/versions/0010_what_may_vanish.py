@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Since when a person was missed in listings that were not whole, and how many contacts may vanish."""
+"""Who was missed in listings that were not whole, how many contacts may vanish, and tries to give grants back."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,10 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
+    op.add_column(
+        "revocation",
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False, comment="how often it was tried in vain"),
+    )
     op.add_column(
         "account",
         sa.Column(
