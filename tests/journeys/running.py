@@ -103,10 +103,19 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._popen.poll()
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal, where there is still somebody to get it."""
+        if self.status is None:
+            self._popen.send_signal(how)
+
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit status."""
-        if self._popen.poll() is None:
-            self._popen.send_signal(how)
+        self.send(how)
         return self._popen.wait(PATIENCE)
 
     def wait(self) -> int:
@@ -190,8 +199,8 @@ class Site:
         """The gateway, until the block ends."""
         gateway = Process(command or self.command("run"), self.folder / f"{name}.log", self.folder)
         try:
-            wait_until(lambda: self.is_ready() or gateway._popen.poll() is not None, "the gateway is ready")
-            assert gateway._popen.poll() is None, gateway.said
+            wait_until(lambda: self.is_ready() or gateway.status is not None, "the gateway is ready")
+            assert gateway.status is None, gateway.said
             yield gateway
         finally:
             gateway.end()
