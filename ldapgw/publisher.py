@@ -188,8 +188,11 @@ class Publisher:
             async with self._locks.setdefault(account_id, DeferredLock()):
                 await self._build(account_id)
         async with self._lock:
+            # Phones wait for the start: what was built for it is written down with the next refresh, a moment later.
+            is_start = not self._catalog.served.loaded
             await self._publish_built()
-            await self._save_images()
+            if not is_start:
+                await self._save_images()
             if self._old:
                 await self._run_off_thread(let_go, self._old)
 
