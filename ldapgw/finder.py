@@ -14,7 +14,6 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.errors import DirectoryError
 from ldapgw.explain.query import while_typed
 from ldapgw.web.found import Found, Hit
 
@@ -56,17 +55,15 @@ class DirectoryFinder:
         hits = tuple(_hit(entry, base) for entry in entries.values())
         return Found(hits[:MOST_HITS], complete=len(hits) <= MOST_HITS)
 
-    async def example(self, tenant: str, book: str, name: str) -> Hit | None:
-        """A contact of a book with a name and a number; None when there is none.
-
-        :param name: the book's, which is its account's address.
-        """
+    async def example(self, tenant: str, book: str) -> Hit | None:
+        """A contact of a book with a name and a number; None when there is none."""
         asked = And((_CONTACT, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
         base = self._bases[tenant]
-        try:
-            found = await self._search(tenant, book, base.child("ou", name), asked, 1)
-        except DirectoryError:  # the book is not built yet
+        books = (one for each in self._dit().directories if each.context.name == tenant for one in each.books)
+        name = next((one.name for one in books if one.key == book), None)
+        if name is None:  # it is not built yet
             return None
+        found = await self._search(tenant, book, base.child("ou", name), asked, 1)
         return _hit(found[0], base) if found else None
 
     async def _search(self, tenant: str, book: str, base: Dn, asked: Filter, most: int) -> list[Entry]:

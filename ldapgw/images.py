@@ -8,6 +8,7 @@ there is makes the gateway build the book of the stored contacts.  It holds cont
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator
@@ -34,9 +35,18 @@ _ENDING = ".image"
 # What becomes an image when it is whole.
 _NEW = ".new"
 
-# What an entry is made by, of ours and of others.
-_CODE = ("directory/*.py", "number.py", "numberplan.py", "dialstring.py", "contact.py", "ber.py")
-_LIBRARIES = ("anyascii", "phonenumbers")
+# What decides what an image holds: all that `directory.book` and `directory.image` import, and who gives them what.
+# Another release whose code is the same here reads the images of the one before.
+_DIRECTORY = (
+    *("binder", "blocks", "book", "dn", "entry", "fold", "frames", "haystack", "image", "index", "naming", "needle"),
+    *("order", "origin", "person", "plan", "prepare", "schema", "selection", "shelf", "shelves", "signs", "syntax"),
+    *("terms", "transliteration"),
+)
+CODE = (
+    *("ber", "building", "contact", "dialstring", "errors", "images", "number", "numberplan", "store/contacts"),
+    *(f"directory/{name}" for name in _DIRECTORY),
+)
+LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,9 @@ class Images:
                 to.value((_fingerprint(made_of), found.generation))
                 image.write(found.book, to)
                 to.end()
-            # What the disk has not got when the power fails is not whole.
+                # Else it might be torn when the power fails, and a large book takes long to build.
+                opened.flush()
+                os.fsync(opened.fileno())
             new.replace(file)
         except OSError as error:
             log.warn("the image {name} cannot be written: {kind}", name=name, kind=_kind(error))
@@ -154,11 +166,10 @@ def _code() -> str:
     """What tells apart versions of whatever makes an entry: it need not be numbered by hand."""
     digest = blake2b(digest_size=16)
     root = Path(ldapgw.__file__).parent
-    for pattern in _CODE:
-        for file in sorted(root.glob(pattern)):
-            digest.update(file.read_bytes())
-    known = [version(name) for name in _LIBRARIES]
-    digest.update(repr((ldapgw.__version__, known, unicodedata.unidata_version, sys.byteorder)).encode())
+    for name in CODE:
+        digest.update((root / name).with_suffix(".py").read_bytes())
+    known = [version(name) for name in LIBRARIES]
+    digest.update(repr((known, unicodedata.unidata_version, sys.byteorder)).encode())
     return digest.hexdigest()
 
 

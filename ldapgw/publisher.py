@@ -8,18 +8,17 @@ the account's address has changed, the book is built anew.  The others are taken
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
 
-from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from ldapgw.building import books_of, let_go, read_contacts, read_news, revised_books
 from ldapgw.catalog import Catalog, Login, Served
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Sharing
 from ldapgw.directory.book import DIRECTORY, Book, most_changes
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
@@ -27,8 +26,9 @@ from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.images import Image, Images, name_of
-from ldapgw.store import accounts, contacts, phones
-from ldapgw.store.accounts import Account, SourceState
+from ldapgw.rows import Rows, read_rows
+from ldapgw.store import contacts
+from ldapgw.store.accounts import Account
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.store.worker import Store
 
@@ -68,18 +68,6 @@ class _Shelf:
         """Whether the next start can bring the image up to date, and many more syncs' changes with it."""
         few = self.changed <= most_changes(self.book) // 2
         return self.saved is not None and self.generation - self.saved <= _BEHIND and few
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What the store holds, but for the contacts: those of configured tenants.
-
-    :ivar feeds: by tenant, the account that its Workspace directory is taken from.
-    """
-
-    accounts: tuple[Account, ...] = ()
-    logins: tuple[PhoneLogin, ...] = ()
-    feeds: Mapping[str, Account] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +192,11 @@ class Publisher:
             async with self._locks.setdefault(account_id, DeferredLock()):
                 await self._build(account_id)
         async with self._lock:
+            # Phones wait for the start: what was built for it is written down with the next refresh, a moment later.
+            is_start = not self._catalog.served.loaded
             await self._publish_built()
-            await self._save_images()
+            if not is_start:
+                await self._save_images()
             if self._old:
                 await self._run_off_thread(let_go, self._old)
 
@@ -375,18 +366,6 @@ def _image_names(rows: Rows) -> dict[str, _BookId]:
 def phone_dn(name: str, base: Dn) -> Dn:
     """The name that a phone binds with."""
     return base.child("ou", "phones").child("cn", name)
-
-
-def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
-    """What is stored of some tenants, but for the contacts."""
-    found = accounts.read_all(connection, counted=False)
-    connected = tuple(account for account in found if account.connected and account.tenant in tenants)
-    colleagues = contacts.who_holds(connection, Source.DIRECTORY)
-    feeds: dict[str, Account] = {}
-    for account in sorted(connected, key=lambda account: account.id):
-        if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
-            feeds.setdefault(account.tenant, account)
-    return Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
 
 
 def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import execute
 
+import ldapgw
 from ldapgw import images, publisher
 from ldapgw.building import books_of, read_contacts, revised_books
 from ldapgw.catalog import Catalog, Served
@@ -22,8 +25,10 @@ from ldapgw.images import Image, Images, name_of
 from ldapgw.publisher import Publisher
 from ldapgw.store import accounts, contacts, revocations
 from ldapgw.store.accounts import Account
+from tests.checkout import ROOT
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
+from tests.test_layers import imports, module_file
 
 MADE_OF = ("acme", 1)
 
@@ -62,13 +67,42 @@ def test_an_image_is_a_private_file(folder: Images, tmp_path: Path) -> None:
 def test_an_image_of_other_things_does_not_count(
     folder: Images, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str]
 ) -> None:
-    """Of another account, by other settings, or by another version; there is nothing to say about that."""
+    """Of another account, by other settings, or by other code; there is nothing to say about that."""
     assert load(folder) is None
     folder.save("1", MADE_OF, book("Ada"))
     assert load(folder, ("acme", 2)) is None
+    monkeypatch.setattr(ldapgw, "__version__", "another release of the same code")
+    images._code.cache_clear()
+    assert load(folder) == (7, ["Ada"])
     monkeypatch.setattr(images, "_code", lambda: "another version's")
     assert load(folder) is None
     assert caplog_twisted == []
+
+
+def test_all_code_that_makes_an_image_counts() -> None:
+    """Whatever the modules that make and write books come to import, with the libraries; and nothing that is gone."""
+    todo, seen, others = ["ldapgw.directory.book", "ldapgw.directory.image"], set(), set()
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            found = imports(module_file(module))
+            todo += [one for one in found if one.startswith("ldapgw.")]
+            others |= {one.split(".")[0] for one in found} - {"ldapgw"} - sys.stdlib_module_names
+    assert {module.removeprefix("ldapgw.").replace(".", "/") for module in seen} <= set(images.CODE)
+    assert others <= set(images.LIBRARIES)
+    assert [name for name in images.CODE if not (ROOT / "ldapgw" / f"{name}.py").is_file()] == []
+
+
+def test_an_image_is_on_the_disk_before_it_counts(folder: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the power fails, the one before is there, or this one: never a part."""
+    real, order = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), real(file)))
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("replace"), replace(self, to)))
+    folder.save("1", MADE_OF, book("Ada"))
+    assert order == ["fsync", "replace"]
+    assert load(folder) == (7, ["Ada"])
 
 
 def cut(data: bytes) -> bytes:
@@ -183,7 +217,9 @@ def site(tmp_path: Path) -> Site:
     site.stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     site.stage.connect()
     site.stage.sync()
-    assert site.start() == ["keep", "load", "load", "build", "unite", "save", "save"]
+    assert site.start() == ["keep", "load", "load", "build", "unite"]
+    # Phones do not wait for the disk.
+    assert site.refresh() == ["save", "save"]
     return site
 
 
@@ -235,7 +271,8 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     with site.stage.database.begin() as connection:
         contacts.forget_source(connection, account.id, Source.CONTACTS)
         accounts.bump_generation(connection, account.id)
-    assert site.start() == ["keep", "load", "load", "build", "unite", "save", "save"]
+    assert site.start() == ["keep", "load", "load", "build", "unite"]
+    assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []
 
 
@@ -260,6 +297,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
         with site.stage.database.begin() as connection:
             revocations.leave(connection, account.id, NOW)
         site.start()
+        site.refresh()
         assert site.files() == left
 
 
@@ -325,7 +363,8 @@ def test_what_no_process_can_do_is_done_here(
     """Phones are served all the same."""
     monkeypatch.setattr(large, "build_apart", work)
     found = large.start()
-    assert (found[:4], found[-4:]) == (["keep", "load", "load", work.__name__], ["build", "unite", "save", "save"])
+    assert (found[:4], found[-2:]) == (["keep", "load", "load", work.__name__], ["build", "unite"])
+    assert large.refresh() == ["save", "save"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
     assert caplog_twisted == said
 

@@ -13,12 +13,14 @@ from ldapgw import credential
 from ldapgw.building import books_of, revised_books
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
+from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
 from ldapgw.store import accounts, contacts, phones, revocations, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
-from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
+from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
 
 
 def books(stage: Stage) -> dict[str, Book]:
@@ -157,6 +159,30 @@ def test_where_nothing_differs_nothing_is_published() -> None:
     stage.sync()
     books(stage)
     assert stage.catalog.dit() is not before
+
+
+def test_an_address_that_has_changed_hands() -> None:
+    """Google gives it to somebody else while the former owner is still connected: two books, two names."""
+    stage = Stage()
+    found = {}
+    for at, address in enumerate((ALICE, BOB, CAROL)):
+        stage.world.add_person(address, person(f"Friend {at}"))
+        found[address] = stage.connect(address, sharing=Sharing.SHARED)
+        stage.sync(address)
+    with stage.database.begin() as connection:
+        for address in (BOB, CAROL):
+            renamed = update(tables.account).where(tables.account.c.id == found[address].id)
+            connection.execute(renamed.values(address=ALICE.upper()))
+    names = {ALICE: "Friend 0", f"{ALICE.upper()} (2)": "Friend 1", f"{ALICE.upper()} (3)": "Friend 2"}
+    assert books(stage).keys() == names.keys()
+    viewer = Viewer(access=(Access("acme", found[BOB].sub),))
+    for book, name in names.items():
+        asked = SearchRequest(f"ou={book},dc=acme,dc=example", Scope.WHOLE_SUBTREE, Present("uid"))
+        entries = [entry for entry in search(stage.catalog.dit(), viewer, asked) if entry is not None]
+        assert [entry.attribute("cn") for entry in entries] == [(name.encode(),)]
+    with stage.database.begin() as connection:
+        revocations.leave(connection, found[ALICE].id, NOW)
+    assert books(stage).keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
 
 
 def test_who_is_gone_is_gone_before_books_are_built() -> None:

@@ -43,8 +43,8 @@ class Finder(Protocol):
         :param books: the keys (``sub``) of the accounts.
         """
 
-    def example(self, tenant: str, book: str, name: str) -> Awaitable[Hit | None]:
+    def example(self, tenant: str, book: str) -> Awaitable[Hit | None]:
         """A contact of a book with a name and a number, to explain things by; None when there is none.
 
-        :param name: the book's, which is its account's address.
+        :param book: its key.
         """

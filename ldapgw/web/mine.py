@@ -146,7 +146,7 @@ class Mine:
             shown,
             progress=self._gate.progress(account.id),
             labels=(await self._gate.store.run(contacts.read_labels, account.id)).values(),
-            example=await self._gate.finder.example(tenant.name, account.sub, account.address),
+            example=await self._gate.finder.example(tenant.name, account.sub),
         )
 
     def _back(self, tenant: WebTenant, visitor: Visitor, account: Account | None, note: str = "") -> Answer:

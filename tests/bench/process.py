@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from tests.bench.phone import Target
 from tests.checkout import ROOT
 
 PATIENCE = 30.0
+# Seconds between two looks at the memory.
+_GLANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,7 @@ class Server:
     @property
     def resident(self) -> float:
         """MiB of memory that it holds."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        return resident(self.pid)
 
     @property
     def worked(self) -> tuple[float, float]:
@@ -90,6 +92,44 @@ def _children(pid: int) -> list[int]:
         return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
     except OSError:
         return []
+
+
+class Peak:
+    """The most memory that a process and those that it has started hold at once, while a block runs.
+
+    They come and go, so somebody has to look: often, and on a thread, because the block is busy.
+
+    :ivar most: MiB.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.most = 0.0
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while True:
+            self.most = max(self.most, sum(map(resident, (self._pid, *_children(self._pid)))))
+            if self._over.wait(_GLANCE):
+                return
+
+
+def resident(pid: int) -> float:
+    """MiB of memory that a process holds; 0 for one that is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _words(file: Path) -> list[str]:

@@ -94,8 +94,12 @@ class Company:
     people: dict[tuple[str, str], dict[str, Person]] = field(default_factory=dict)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def know(self, account: str, source: str, name: str, person: Person) -> None:
+        """Somebody who was there before."""
+        self._of(account, source)[name] = person
+
     def add(self, account: str, source: str, person: Person) -> None:
-        name = self.world.add_person(account, _present(person.typed(source)), source)
+        name = self.world.add_person(account, present(person.typed(source)), source)
         self._of(account, source)[name] = person
 
     def change(self, account: str, source: str, name: str, person: Person) -> None:
@@ -156,5 +160,6 @@ def _uid(resource_name: str, source: str) -> str:
     return f"other-{identifier}" if source == OTHERS else identifier
 
 
-def _present(person: dict[str, Any]) -> dict[str, Any]:
+def present(person: dict[str, Any]) -> dict[str, Any]:
+    """Without what is empty."""
     return {key: value for key, value in person.items() if value}

@@ -32,12 +32,13 @@ class Phone:
 
     def _ask(self, request: bytes) -> list[pdu.Response]:
         self.socket.sendall(request)
-        data = b""
+        data, whole = bytearray(), 0
         while True:
             received = self.socket.recv(1 << 16)
             assert received, "the gateway has closed the connection"
             data += received
-            if whole_messages(data) == len(data) and (answers := pdu.responses(data))[-1].code is not None:
+            whole += whole_messages(data[whole:])
+            if whole == len(data) and (answers := pdu.responses(bytes(data)))[-1].code is not None:
                 return answers
 
 

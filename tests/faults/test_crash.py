@@ -7,38 +7,90 @@ import json
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from time import monotonic
 
 import pytest
-from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
+from ldapgw import credential
 from ldapgw.sandbox.app import AUTHORIZATION
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import Wish
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.faults.office import Office
-from tests.journeys.running import fetch
+from tests.journeys.running import Process, fetch, wait_until
 
 # A sync a second, so that there is hardly a moment without one.
 INTERVAL = "1s"
-LONGEST_LIFE = 1.5
-PEOPLE = 150
+LONGEST_LIFE = 1.2
+FEW = 150
+# A listing of several pages, which waits on a file, and a book that a process of its own builds.
+MANY = 4000
+
+ENTRIES = PhoneLogin("desk2", "acme", None, Numbers.ENTRIES, credential.NOBODY, 0.0)
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    office = Office(tmp_path / "office", Random(5), INTERVAL, PEOPLE)
-    yield office
-    office.end()
+@contextmanager
+def office_of(people: int, folder: Path) -> Iterator[Office]:
+    """A book of so many."""
+    office = Office(folder / "office", Random(5), INTERVAL, people)
+    try:
+        yield office
+    finally:
+        office.end()
 
 
-def is_sound(office: Office, copies: Path) -> None:
-    """The database as the killed process has left it, looked at in a copy so that the gateway finds it so too."""
+@dataclass
+class Hits:
+    """What was going on when the gateway was killed, by how often it was met."""
+
+    syncs: int = 0
+    builds: int = 0
+
+
+def is_sound(office: Office, copies: Path) -> bool:
+    """The database as the killed process has left it, looked at in a copy so that the gateway finds it so too.
+
+    :returns: whether a sync was running.
+    """
     shutil.rmtree(copies, ignore_errors=True)
-    shutil.copytree(office.state, copies)
+    copies.mkdir()
+    for file in office.state.glob("ldapgw.db*"):
+        shutil.copy(file, copies)
     with sqlite3.connect(copies / "ldapgw.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
+    return is_syncing(copies / "ldapgw.db")
+
+
+def is_syncing(database: Path) -> bool:
+    """Whether a sync is running, or was."""
+    with sqlite3.connect(database) as connection:
+        [[syncing]] = connection.execute("SELECT syncing FROM account").fetchall()
+    connection.close()
+    return bool(syncing)
+
+
+def is_building(office: Office, gateway: Process) -> bool:
+    """Whether a book is just being built by another process, or its image written."""
+    # Children are known by the thread that has begun them.
+    threads = Path(f"/proc/{gateway.pid}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    return any((office.state / "images").glob("*.new")) or any(map(_reads_database, children))
+
+
+def _reads_database(pid: str) -> bool:
+    """As the process that builds books does; the one that reads pages does not."""
+    try:
+        return any(file.readlink().name == "ldapgw.db" for file in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def consents(office: Office) -> int:
@@ -46,8 +98,35 @@ def consents(office: Office) -> int:
     return int(json.loads(fetch(f"{office.site.google}/sandbox/state")[1])["calls"][AUTHORIZATION])
 
 
-def crash(office: Office, times: int, copies: Path) -> list[int]:
-    """Let it be killed so often; which of the book's states was served after each start."""
+def disturb(office: Office, gateway: Process, time: int) -> None:
+    """Something that takes the gateway long, another thing in each of its lives; it has begun then."""
+    if time % 4 == 0:
+        office.site.turn("expire-access-tokens")
+    if time % 3 != 2:
+        office.site.turn("expire-sync-tokens")
+    if time % 10 == 3:
+        transact(office, accounts.ask, 1, Wish.FULL)
+    if time % 3 == 0:
+        wait_until(lambda: is_syncing(office.database), "a sync begins")
+    if time % 3 == 1:
+        # For a phone that shows one number alone, all of the tenant's books are built anew.
+        change = (phones.add, ENTRIES) if time % 2 else (phones.remove, ENTRIES.name)
+        transact(office, *change)
+        if office.people == MANY:
+            wait_until(lambda: is_building(office, gateway), "a process builds the book")
+
+
+def transact(office: Office, function: Callable[..., object], *args: object) -> None:
+    """What a command does, without its start."""
+    database = Database(f"sqlite:///{office.database}")
+    with database.begin() as connection:
+        function(connection, *args)
+    database.close()
+
+
+def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
+    """Let it be killed so often: which of the book's states was served after each start, and what the kills hit."""
+    hits = Hits()
     with office.running() as gateway:
         before = consents(office)
         gateway.end(signal.SIGKILL)
@@ -55,19 +134,16 @@ def crash(office: Office, times: int, copies: Path) -> list[int]:
     for time in range(times):
         with office.running(f"gateway-{time}") as gateway:
             served.append(office.which())
-            if time % 3 == 0:
-                office.site.turn("expire-sync-tokens")
-            if time % 4 == 0:
-                office.site.turn("expire-access-tokens")
-            until = reactor.seconds() + office.random.uniform(0, LONGEST_LIFE)
-            while reactor.seconds() < until:
-                office.edit()
-            if time % 3 == 2:
-                # However slow the machine, a state is committed: so many edits look like a book that shrinks.
+            if time % 4 == 2:
+                # However slow the machine, a state is committed.
                 office.sync()
+            disturb(office, gateway, time)
+            until = monotonic() + office.random.uniform(0, LONGEST_LIFE)
+            while monotonic() < until:
                 office.edit()
+            hits.builds += is_building(office, gateway)
             assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
-        is_sound(office, copies)
+        hits.syncs += is_sound(office, copies)
     with office.running("last"):
         office.which()
         office.sync()
@@ -75,18 +151,22 @@ def crash(office: Office, times: int, copies: Path) -> list[int]:
         assert account["state"] in ("ok", "syncing")
         assert account["error"] is None
     assert consents(office) == before
-    return served
+    return served, hits
 
 
-def test_killed_five_times(office: Office, tmp_path: Path) -> None:
+def test_killed_five_times(tmp_path: Path) -> None:
     """Time does not go back either."""
-    served = crash(office, 5, tmp_path / "copies")
+    with office_of(FEW, tmp_path) as office:
+        served, _ = crash(office, 5, tmp_path / "copies")
     assert served == sorted(served)
 
 
 @pytest.mark.long
-def test_killed_fifty_times(office: Office, tmp_path: Path) -> None:
-    """Many of the lives were long enough to bring something new."""
-    served = crash(office, 50, tmp_path / "copies")
+def test_killed_fifty_times(tmp_path: Path) -> None:
+    """Many of the lives were long enough to bring something new, and many of the kills hit a sync, some a build."""
+    with office_of(MANY, tmp_path) as office:
+        served, hits = crash(office, 50, tmp_path / "copies")
     assert served == sorted(served)
-    assert len(set(served)) > 16
+    assert len(set(served)) > 12
+    assert hits.syncs >= 20, hits
+    assert hits.builds >= 3, hits

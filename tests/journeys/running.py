@@ -32,6 +32,7 @@ CONFIG = """
 state_dir = "state"
 [ldap]
 listen = ["tcp:{ldap}:interface=127.0.0.1"]
+size_limit = {size_limit}
 [web]
 listen = ["tcp:{web}:interface=127.0.0.1"]
 public_url = "http://127.0.0.1:{web}"
@@ -55,15 +56,15 @@ sources = ["contacts", "other_contacts", "directory"]
 """
 
 
-def wait_until(found: Callable[[], Any], what: str) -> Any:
+def wait_until(found: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """What `found` gives once it gives something; fails the test when it never does."""
-    until = reactor.seconds() + PATIENCE
+    until = reactor.seconds() + patience
     while reactor.seconds() < until:
         result = found()
         if result:
             return result
         select.select([], [], [], 0.05)
-    raise AssertionError(f"{what}: not within {PATIENCE} s")
+    raise AssertionError(f"{what}: not within {patience} s")
 
 
 def free_ports(count: int) -> list[int]:
@@ -103,10 +104,19 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._popen.poll()
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal, where there is still somebody to get it."""
+        if self.status is None:
+            self._popen.send_signal(how)
+
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit status."""
-        if self._popen.poll() is None:
-            self._popen.send_signal(how)
+        self.send(how)
         return self._popen.wait(PATIENCE)
 
     def wait(self) -> int:
@@ -122,6 +132,7 @@ class Site:
     more: str = ""
     people: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: {ALICE: ()})
     allowed: Sequence[str] = ("@acme.example",)
+    size_limit: int = 1000
     sandbox: Process | None = None
     phones: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +147,7 @@ class Site:
                 web=self.web_port,
                 google=self.google,
                 interval=self.interval,
+                size_limit=self.size_limit,
                 client_id=CLIENT_ID,
                 client_secret=CLIENT_SECRET,
                 allowed=json.dumps(self.allowed),
@@ -163,13 +175,18 @@ class Site:
         with urlopen(request, timeout=5) as answer:
             return json.load(answer)
 
+    def persons(self, source: str) -> list[dict[str, Any]]:
+        """What the sandbox has of Alice's."""
+        url = f"{self.google}/sandbox/persons?account={ALICE}&source={source}"
+        with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=PATIENCE) as answer:
+            persons: list[dict[str, Any]] = json.load(answer)["persons"]
+        return persons
+
     def empty_sandbox(self) -> None:
         """Take away what the sandbox has of its own for Alice."""
         for source in ("other_contacts", "directory"):
-            url = f"{self.google}/sandbox/persons?account={ALICE}&source={source}"
-            with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=5) as answer:
-                for person in json.load(answer)["persons"]:
-                    self.turn("delete-person", account=ALICE, resourceName=person["resourceName"])
+            for person in self.persons(source):
+                self.turn("delete-person", account=ALICE, resourceName=person["resourceName"])
 
     def end_sandbox(self) -> None:
         if self.sandbox is not None:
@@ -190,8 +207,8 @@ class Site:
         """The gateway, until the block ends."""
         gateway = Process(command or self.command("run"), self.folder / f"{name}.log", self.folder)
         try:
-            wait_until(lambda: self.is_ready() or gateway._popen.poll() is not None, "the gateway is ready")
-            assert gateway._popen.poll() is None, gateway.said
+            wait_until(lambda: self.is_ready() or gateway.status is not None, "the gateway is ready")
+            assert gateway.status is None, gateway.said
             yield gateway
         finally:
             gateway.end()

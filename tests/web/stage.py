@@ -103,7 +103,7 @@ class Shelf:
         self.asked.append((tenant, tuple(books), text))
         return Found(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
 
-    async def example(self, tenant: str, book: str, name: str) -> Hit | None:
+    async def example(self, tenant: str, book: str) -> Hit | None:
         return self.hits[0]
 
 

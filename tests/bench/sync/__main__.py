@@ -24,13 +24,14 @@ while
   full sync     the phone goes on, until it finds the first and the last of the contacts that Google has
   changes       the same, until it finds both changed
   no news       the same, while a sync finds that there is none
-  start         from the start of the process until a phone that binds gets the right answer to a search, of three
-                starts the best; nobody is at Google's address
+  start         from the start of the process until a phone that binds gets the right answer to a search: the middle
+                one of three starts; nobody is at Google's address
 what
   p50, p99      of the phone's searches: half of them, and 99 in a hundred, took no longer
   turn          for how long nobody was served, at most; the goal is for what is left of it without the time for which
                 the machine's other work had the processor
-  memory        of the whole process
+  memory        of the gateway's process; helpers are those that it starts to read pages and to build books, and then it
+                is the most that all of them held at once
 Google is a process of its own, with answers that were made and packed before, a thousand contacts each; everything is
 on loopback.  Machines differ and have other work: the ratio counts more than the figures.
 """

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 
 from tests.bench.directory.people import person
+from tests.bench.process import Peak, resident
 from tests.bench.runs import Figure
 from tests.bench.sync.__main__ import table
 from tests.bench.sync.google import CHANGED, answers, changed
@@ -16,7 +18,7 @@ from tests.checkout import ROOT
 
 ROWS = {
     "nothing": 4,
-    "full sync, 2,500": 7,
+    "full sync, 2,500": 8,
     "100 changes": 6,
     "no news": 2,
     "start, 500": 2,
@@ -31,6 +33,17 @@ def test_everything_is_measured() -> None:
     rows = done.stdout.splitlines()[3:-1]
     assert {load: sum(row.startswith(load + "  ") for row in rows) for load in ROWS} == ROWS
     assert "full sync, 2,500  calls to Google                           3, and 1 for labels" in done.stdout
+
+
+def test_memory_is_that_of_all_processes() -> None:
+    """What a process holds that was started counts, while it is there."""
+    hold = f"held = bytearray({64 << 20}); held[::4096] = bytes({64 << 8}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Peak(os.getpid()) as peak:
+            own = resident(os.getpid())
+    assert peak.most > own + 60
 
 
 def test_the_table_has_goals_and_verdicts() -> None:
