@@ -64,8 +64,9 @@ def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
 
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
-    """GET is not answered."""
-    assert alice.get("/acme/search?sought=anna").status == 405
+    """Who opens the address of the form comes home, and nothing is looked up."""
+    assert alice.get("/acme/search?sought=anna").location == "/acme/"
+    assert asked(alice.stage) == []
 
 
 def test_too_many(stage: Stage, alice: Browser) -> None:
