@@ -181,7 +181,9 @@ function search(event) {
       const answer = await fetch(field.form.action, { method: "POST", body, signal: asked.signal });
       if (!answer.ok) return;
       const next = parser.parseFromString(await answer.text(), "text/html");
-      document.getElementById(field.dataset.search).replaceChildren(...next.getElementById(field.dataset.search).childNodes);
+      const found = next.getElementById(field.dataset.search);
+      document.getElementById("said").textContent = found.dataset.count;
+      document.getElementById(found.id).replaceChildren(...found.childNodes);
     } catch {
       // The next letter was typed, or nobody answers.
     }
