@@ -54,7 +54,13 @@ class PhoneExplainer:
         login = served.logins.get(phone.name.lower())
         if login is None:
             return None
-        states = states_of(question.accounts, phone.account_id, self._now(), lambda _: question.page)
+        states = states_of(
+            question.accounts,
+            phone.account_id,
+            self._now(),
+            lambda _: question.page,
+            commands=question.reader.administers,
+        )
         found: Explanation = await self._run_off_thread(
             _explain, served.dit, login, phone.tenant, question, tuple(states), self._size_limit
         )
@@ -77,16 +83,17 @@ def _explain(
 
 
 def states_of(
-    known: Iterable[Account], owner: int | None, now: float, page: Callable[[Account], Said]
+    known: Iterable[Account], owner: int | None, now: float, page: Callable[[Account], Said], *, commands: bool = True
 ) -> Iterator[BookState]:
     """How the syncs go of the accounts whose books a phone sees.
 
     :param owner: the account that the phone belongs to.
     :param page: where a person finds an account.
+    :param commands: whether commands may be named.
     """
     for account in known:
         seen = Seen.OWN if account.id == owner else Seen(account.sharing.value)
         if seen is Seen.PRIVATE:
             continue
-        words = told(account.trouble, account, page(account)) if account.trouble else ""
+        words = told(account.trouble, account, page(account), commands=commands) if account.trouble else ""
         yield BookState(account.address, seen, state(account, now), words, account.skipped)

@@ -16,11 +16,14 @@ class Progress:
     :ivar source: what is being fetched.
     :ivar fetched: persons so far.
     :ivar total: how many there are by Google's own count; None where it does not say.
+    :ivar place: the source's, counted from 1, among `places` that are fetched one after the other.
     """
 
     source: Source
     fetched: int
     total: int | None
+    place: int = 1
+    places: int = 1
 
 
 class ProgressBoard:

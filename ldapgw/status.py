@@ -80,6 +80,17 @@ _OF_SOURCES: Mapping[object, str] = {
     "labels": marked("The labels of %(address)s are not up to date: %(why)s"),
     "other_contacts": marked("The “other contacts” of %(address)s are not up to date: %(why)s"),
 }
+# On a page there is a button for it.
+_ON_PAGE: Mapping[str, str] = {
+    _MESSAGES["suspicious_shrink"]: marked(
+        "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s; until "
+        "then they stay."
+    ),
+    _VARIANTS["suspicious_shrink", "directory"]: marked(
+        "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on "
+        "%(page)s; until then they stay."
+    ),
+}
 
 # What is wrong with a tenant's client, and not with an account.
 OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
@@ -103,6 +114,8 @@ def account_object(
     now: float,
     certificate_ends: float | None = None,
     say: Callable[[Said], str] = str,
+    *,
+    commands: bool = True,
 ) -> dict[str, Any]:
     """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
 
@@ -111,6 +124,7 @@ def account_object(
     :param now: seconds since the epoch.
     :param certificate_ends: when the certificate that phones are shown ends, where that is near.
     :param say: puts the messages into words, in English unless told otherwise.
+    :param commands: whether the messages may name commands.
     """
     return {
         "account": account.address,
@@ -121,7 +135,7 @@ def account_object(
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
-        "error": _error(account.trouble, account, page, say),
+        "error": _error(account.trouble, account, page, say, commands=commands),
         "warnings": [
             {"code": code, "message": say(said)}
             for code, said in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
@@ -153,12 +167,19 @@ def state(account: Account, now: float) -> str:
 
 
 def message(
-    code: str, account: Account, page: Said, link: str = "", facts: Mapping[str, object] = MappingProxyType({})
+    code: str,
+    account: Account,
+    page: Said,
+    link: str = "",
+    facts: Mapping[str, object] = MappingProxyType({}),
+    *,
+    commands: bool = True,
 ) -> Phrase:
     """An error code in plain words, with what to do.
 
     :param link: where to mend it, if Google said so.
     :param facts: what else is known of it (`ldapgw.store.accounts.Trouble`).
+    :param commands: whether a command may be named.
     """
     values = {
         "address": account.address,
@@ -169,20 +190,20 @@ def message(
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
     }
-    for fact in (facts.get("by"), facts.get("source")):
-        if (code, fact) in _VARIANTS:
-            return Phrase(_VARIANTS[code, str(fact)], values)
-    told = Phrase(_MESSAGES.get(code, _MESSAGES["internal"]), values)
-    of_source = _OF_SOURCES.get(facts.get("source"))
+    variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
+    variant = next((text for text in variants if text), "")
+    text = variant or _MESSAGES.get(code, _MESSAGES["internal"])
+    told = Phrase(text if commands else _ON_PAGE.get(text, text), values)
+    of_source = "" if variant else _OF_SOURCES.get(facts.get("source"), "")
     return Phrase(of_source, {"address": account.address, "why": told}) if of_source else told
 
 
-def told(trouble: Trouble, account: Account, page: Said) -> Phrase:
+def told(trouble: Trouble, account: Account, page: Said, *, commands: bool = True) -> Phrase:
     """A trouble of an account in plain words, with what to do."""
     facts = dict(trouble.facts)
     if trouble.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, trouble.since):
         facts["by"] = "testing"
-    return message(trouble.code, account, page, trouble.link, facts)
+    return message(trouble.code, account, page, trouble.link, facts, commands=commands)
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -190,12 +211,14 @@ def timestamp(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else None
 
 
-def _error(trouble: Trouble | None, account: Account, page: Said, say: Callable[[Said], str]) -> dict[str, Any] | None:
+def _error(
+    trouble: Trouble | None, account: Account, page: Said, say: Callable[[Said], str], *, commands: bool
+) -> dict[str, Any] | None:
     if trouble is None:
         return None
     return {
         "code": trouble.code,
-        "message": say(told(trouble, account, page)),
+        "message": say(told(trouble, account, page, commands=commands)),
         "since": timestamp(trouble.since),
     }
 

@@ -9,7 +9,7 @@ away.  The Workspace directory, which is the tenant's, is a sync of its own behi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,11 @@ class SyncJob:
         fetched: list[Fetched] = []
         try:
             known = await self._labels(account, held, failed, full=full) if Source.CONTACTS in due else None
-            for source in due:
+            for place, source in enumerate(due, start=1):
                 wanted = _wanted(source, tenant, known or held.labels)
+                state = None if full else held.states.get(source)
                 try:
-                    fetched.append(await self._fetch(account, wanted, None if full else held.states.get(source)))
+                    fetched.append(await self._fetch(account, wanted, state, (place, len(due))))
                     states[source] = SourceState.ON
                 except tuple(_REFUSED) as refusal:
                     states[source] = _REFUSED[type(refusal)]
@@ -226,15 +227,23 @@ class SyncJob:
         failed_lately = held.next_try is not None and (held.asked_at or 0.0) <= self._now() < held.next_try
         return failed_lately or rests(state, held.asked_at, self._now())
 
-    async def _fetch(self, account: Account, wanted: Wanted, state: SyncState | None) -> Fetched:
-        """What changed of a source since the last sync, or everything when it is time for that."""
+    async def _fetch(
+        self, account: Account, wanted: Wanted, state: SyncState | None, at: tuple[int, int] = (1, 1)
+    ) -> Fetched:
+        """What changed of a source since the last sync, or everything when it is time for that.
+
+        :param at: the source's place, and of how many.
+        """
         token = token_for(wanted, state, account.sub, self._now())
         if token is not None:
             try:
                 return await self._fetcher.fetch(wanted, token, self._authorized(account))
             except SyncTokenExpired:
                 pass
-        note = partial(self._note_progress, account.id)
+
+        def note(progress: Progress) -> None:
+            self._note_progress(account.id, replace(progress, place=at[0], places=at[1]))
+
         return await self._fetcher.fetch(wanted, None, self._authorized(account), note)
 
     async def _labels(

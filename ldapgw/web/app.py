@@ -65,12 +65,16 @@ class _App:
             self._route(route)
         self.klein.handle_errors(HTTPException)(self._unrouted)
 
-    def explain(self, call: Call, ended: Ended) -> Answer:
-        """A page that says what happened and what to do next."""
+    def explain(self, call: Call, ended: Ended, visitor: Visitor | None = None) -> Answer:
+        """A page that says what happened and what to do next.
+
+        :param visitor: who is signed in, and so can go elsewhere, or sign out.
+        """
         return self._frame.page(
             call,
             "ending.html",
             tenant=ended.tenant,
+            visitor=visitor,
             status=ended.ending.status,
             headers=ended.headers,
             ending=ended.ending,
@@ -99,7 +103,7 @@ class _App:
         try:
             return await route.handler(call, *await self._admit(route, call, parts), **parts)
         except Ended as ended:
-            return self.explain(call, ended)
+            return self.explain(call, ended, await self._visitor(call, ended))
         except StoreError as error:
             # The store says so once, for all pages.
             log.debug("web: {problem}", problem=error.problems[0])
@@ -107,6 +111,15 @@ class _App:
         except Exception:  # noqa: BLE001  a fault of ours ends in a page, and in the log
             log.failure("web: a page failed")
             return self.explain(call, Ended(endings.INTERNAL))
+
+    async def _visitor(self, call: Call, ended: Ended) -> Visitor | None:
+        """Who reads how it ended; not looked up for whoever asks too much, nor in a pop-up, which goes nowhere."""
+        if ended.tenant is None or ended.popup or ended.ending is endings.TOO_MANY:
+            return None
+        try:
+            return await self._frame.caller(call, ended.tenant)
+        except StoreError:
+            return None
 
     async def _admit(self, route: Route, call: Call, parts: dict[str, str]) -> tuple[WebTenant | Visitor, ...]:
         """What a handler is given besides the call.

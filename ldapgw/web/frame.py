@@ -110,6 +110,10 @@ class Frame:
         """
         return redirect(self.place.path_of(tenant.name) + path, (self.note(note),) if note else ())
 
+    async def home(self, _call: Call, tenant: WebTenant) -> Answer:
+        """To the tenant's page, for whoever opens the address of a form."""
+        return self.back(tenant)
+
     def note(self, note: str) -> tuple[str, str]:
         """A header that leaves a note for the next page."""
         return self.cookies.set(Cookie.NOTE, note, seconds=60)

@@ -134,10 +134,8 @@ class Mine:
     async def _standing(self, call: Call, tenant: WebTenant, account: Account | None) -> Standing:
         if account is None:
             return standing(tenant, None, None)
-        say = self._frame.pages.language(call.language).say
-        shown = account_object(
-            account, tenant.sources, _THIS_PAGE, self._frame.now(), self._gate.certificate_ends(), say
-        )
+        say, ends = self._frame.pages.say(call.language), self._gate.certificate_ends()
+        shown = account_object(account, tenant.sources, _THIS_PAGE, self._frame.now(), ends, say, commands=False)
         if not account.connected:
             return standing(tenant, account, shown)
         return standing(

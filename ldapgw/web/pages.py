@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ldapgw import __version__
 from ldapgw.status import timestamp
@@ -14,7 +17,10 @@ from ldapgw.web.endings import PERMISSIONS
 from ldapgw.web.language import LANGUAGES, Language, languages
 from ldapgw.web.standing import SOURCES
 from ldapgw.web.tenant import WebTenant
-from ldapgw.words import marked
+from ldapgw.words import Moment, Phrase, Said, marked
+
+# What stands within a sentence is written out, never as "five minutes ago".
+_TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
 # What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
@@ -38,6 +44,10 @@ class Pages:
     def language(self, tag: str) -> Language:
         """One of our languages."""
         return self._languages[tag]
+
+    def say(self, tag: str) -> Callable[[Said], str]:
+        """Puts words into one of our languages, for HTML; page.js says a time in them in the reader's zone."""
+        return partial(_say, self._languages[tag])
 
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """A page.
@@ -71,5 +81,30 @@ def _environment(language: Language) -> Environment:
         navigation=NAVIGATION,
         sources=SOURCES,
     )
-    made.filters.update(say=language.say, count=language.count, moment=language.moment, day=language.day, iso=timestamp)
+    made.filters.update(
+        say=partial(_say, language),
+        count=language.count,
+        moment=language.moment,
+        day=partial(_day, language),
+        iso=timestamp,
+    )
     return made
+
+
+def _say(language: Language, said: Said) -> str:
+    """Words as `Language.say` puts them; HTML where there is a time in them."""
+    if isinstance(said, str):
+        return language.say(said)
+    values = {name: _value(language, value) for name, value in said.values.items()}
+    text = language.gettext(said.message)
+    return (escape(text) if any(isinstance(value, Markup) for value in values.values()) else text) % values
+
+
+def _value(language: Language, value: object) -> str:
+    if isinstance(value, Moment):
+        return _TIME.format(timestamp(value.seconds), "moment", language.moment(value.seconds))
+    return _say(language, value) if isinstance(value, Phrase) else str(value)
+
+
+def _day(language: Language, seconds: float) -> str:
+    return _TIME.format(timestamp(seconds), "day", language.day(seconds))

@@ -63,6 +63,7 @@ class Phones:
     def routes(self) -> tuple[Route, ...]:
         """The routes of these pages."""
         return (
+            get("/<tenant>/phones", self._frame.home, Who.OF_TENANT),
             post("/<tenant>/phones", self.add),
             get("/<tenant>/phones/<name>", self.show, Who.SIGNED_IN),
             get("/<tenant>/phones/<name>/certificate.pem", self.certificate, Who.SIGNED_IN),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ldapgw.errors import ResultCode
 from ldapgw.hints import HARMLESS, Habits, Hint, Seen, hints, words
 from ldapgw.provisioning.sheet import Advice
 from ldapgw.store.phones import PhoneLogin
@@ -74,6 +75,26 @@ _CONTROLS: Mapping[str, str] = {
     "2.16.840.1.113730.3.4.9": marked("in a window"),
     "2.16.840.1.113730.3.4.2": marked("no referrals"),
 }
+# Success says nothing, and a code that no search of a phone ends in has the name that RFC 4511 gives it.
+_CODES: Mapping[ResultCode, str] = {
+    ResultCode.SUCCESS: "",
+    ResultCode.OPERATIONS_ERROR: marked("operations error"),
+    ResultCode.PROTOCOL_ERROR: marked("protocol error"),
+    ResultCode.TIME_LIMIT_EXCEEDED: marked("time limit exceeded"),
+    ResultCode.SIZE_LIMIT_EXCEEDED: marked("size limit exceeded"),
+    ResultCode.ADMIN_LIMIT_EXCEEDED: marked("administrative limit exceeded"),
+    ResultCode.UNAVAILABLE_CRITICAL_EXTENSION: marked("unavailable critical extension"),
+    ResultCode.NO_SUCH_OBJECT: marked("no such object"),
+    ResultCode.INVALID_DN_SYNTAX: marked("invalid DN syntax"),
+    ResultCode.INSUFFICIENT_ACCESS_RIGHTS: marked("insufficient access rights"),
+    ResultCode.BUSY: marked("busy"),
+    ResultCode.UNAVAILABLE: marked("unavailable"),
+    ResultCode.UNWILLING_TO_PERFORM: marked("unwilling to perform"),
+    ResultCode.SORT_CONTROL_MISSING: marked("sort control missing"),
+    ResultCode.OFFSET_RANGE_ERROR: marked("offset range error"),
+    ResultCode.OTHER: marked("internal error"),
+    ResultCode.CANCELED: marked("cancelled"),
+}
 _SCOPES: Sequence[str] = (marked("one entry"), marked("one level"), marked("subtree"))
 
 
@@ -111,7 +132,7 @@ class Line:
     controls: tuple[Said, ...]
     limit: int | None
     entries: int
-    code: str
+    code: Said
     milliseconds: float
     hints: tuple[Told, ...]
     in_vain: bool
@@ -166,7 +187,7 @@ def _line(seen: Seen, habits: Habits) -> Line:
         controls=tuple(_CONTROLS.get(control, control) for control in seen.controls),
         limit=request.size_limit if request else None,
         entries=search.entries,
-        code=search.code.name.replace("_", " ").lower(),
+        code=_CODES.get(search.code, search.code.name.replace("_", " ").lower()),
         milliseconds=search.seconds * 1000,
         hints=tuple(Told(hint not in HARMLESS, words(hint, habits)) for hint in hints(seen, habits)),
         in_vain=bool(request) and not search.entries and seen.is_list and len(seen.filter) <= LONGEST,

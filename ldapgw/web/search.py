@@ -11,7 +11,7 @@ from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Answer, Call
 from ldapgw.web.frame import Frame
 from ldapgw.web.rates import Rates
-from ldapgw.web.routes import Route, post
+from ldapgw.web.routes import Route, Who, get, post
 from ldapgw.web.session import Visitor
 from ldapgw.web.tenant import WebTenant
 
@@ -33,8 +33,8 @@ class Search:
         self._rates = Rates(SEARCHES_AT_ONCE, SEARCH_SECONDS)
 
     def routes(self) -> tuple[Route, ...]:
-        """The route of the search."""
-        return (post("/<tenant>/search", self.search),)
+        """The routes of the search."""
+        return (get("/<tenant>/search", self._frame.home, Who.OF_TENANT), post("/<tenant>/search", self.search))
 
     async def search(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``POST /{tenant}/search``: who is found by ``sought``."""

@@ -89,6 +89,8 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     entries = here.language.ngettext("%(figure)s entry", "%(figure)s entries", found.count("dn: "))
     expect(log).to_contain_text(entries % {"figure": found.count("dn: ")})
     expect(log).to_contain_text("127.0.0.1")
+    # In the reader's zone, as all times are.
+    expect(here.page.locator("#state time[data-as]")).not_to_contain_text("UTC")
     assert here.page.evaluate("window.marked") is True
     mine.bring_to_front()
     expect(row).to_contain_text(here.say("Works"))

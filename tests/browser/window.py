@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from ldapgw.contact import Source
 from ldapgw.web.endings import BOXES
@@ -77,6 +78,8 @@ class Window:
 
     :ivar page: Playwright's.
     :ivar troubles: what the browser complains of; there has to be nothing when it is closed.
+    :ivar foreign: what was requested of others than us: Google gets nothing but a person who goes there, and what its
+        own pages ask for.  There has to be nothing when it is closed.
     """
 
     def __init__(self, browser: Any, site: Site, language: str, context: Mapping[str, Any]) -> None:
@@ -89,15 +92,26 @@ class Window:
         self.expected: tuple[str, ...] = ()
         self.context.on("weberror", lambda error: self.troubles.append(str(error.error)))
         self.context.on("console", self._hear)
+        self.foreign: list[str] = []
+        self.context.on("request", self._watch)
         self.page = self.context.new_page()
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning") and not any(words in message.text for words in self.expected):
             self.troubles.append(message.text)
 
+    def _watch(self, request: Any) -> None:
+        ours, google = (f"{one.scheme}://{one.netloc}/" for one in map(urlsplit, (self.site.page, self.site.google)))
+        at_google = request.url.startswith(google)
+        if request.url.startswith((ours, "data:", "blob:")):
+            return
+        if not at_google or not (request.is_navigation_request() or request.frame.url.startswith(google)):
+            self.foreign.append(request.url)
+
     def close(self) -> None:
         self.context.close()
-        assert self.troubles == []
+        assert self.troubles == [], self.troubles
+        assert self.foreign == [], self.foreign
 
     def say(self, said: Said) -> str:
         """Our words in the window's language."""

@@ -559,6 +559,14 @@ def test_how_far_a_full_sync_is() -> None:
     assert stage.progress == [(account.id, None)]
 
 
+def test_which_of_the_sources_is_fetched() -> None:
+    """Each says its place, so that nobody takes the first one's end for all."""
+    stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.sync()
+    told = {(note.source, note.place, note.places) for _, note in stage.progress if note}
+    assert told == {(Source.CONTACTS, 1, 2), (Source.OTHER_CONTACTS, 2, 2)}
+
+
 def test_an_address_that_changes_renames_the_account() -> None:
     """The user is the same; Google tells when the access token is renewed."""
     stage = Stage()

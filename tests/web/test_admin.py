@@ -187,6 +187,15 @@ def test_admins_sign_in_with_google(stage: Stage, account: str, status: int) -> 
     assert ('href="/acme/admin"' in browser.get("/acme/").body) is (status == 200)
 
 
+@pytest.mark.parametrize("path", ["/acme/admin", "/acme/phones/nobodys"])
+def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
+    """It says to, and has the other pages; a stranger's has neither."""
+    body = signed_in(stage, ALICE).get(path).body
+    assert 'action="/acme/signout"' in body
+    assert 'href="/acme/explain"' in body
+    assert "signout" not in stage.browser().get(path).body
+
+
 @pytest.mark.parametrize("path", ["/acme/admin/client", "/acme/admin/client/try"])
 @pytest.mark.parametrize(
     "headers",

@@ -116,7 +116,12 @@ def test_pages_below_a_path() -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "location"),
-    [("/", 303, "/acme/"), ("/acme", 308, "/acme/")],
+    [
+        ("/", 303, "/acme/"),
+        ("/acme", 308, "/acme/"),
+        ("/acme/phones", 303, "/acme/"),
+        ("/acme/search?language=de", 303, "/acme/"),
+    ],
 )
 def test_redirects_among_pages(browser: Browser, path: str, status: int, location: str) -> None:
     """They are paths, so that no Host header gets into them."""

@@ -165,12 +165,16 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     stage.do(accounts.fail_sync, mine, "quota", NOW, None)
     stage.do(accounts.share, bobs.id, Sharing.SHARED)
     serve(stage)
-    said = words_on(ask(alice, "xyzzy"))
+    seen = ask(alice, "xyzzy")
+    said = words_on(seen)
+    assert 'href="/acme/?account=1#google"' in seen.body
     assert "The last sync of alice@acme.example failed. Google asks us to slow down." in said
     assert "The first sync of bob@acme.example" not in said
     admin = stage.browser()
     admin.consent("/acme/signin", account=ROOT)
-    assert "The first sync of bob@acme.example has not ended yet" in words_on(ask(admin, "xyzzy"))
+    seen = ask(admin, "xyzzy")
+    assert "The first sync of bob@acme.example has not ended yet" in words_on(seen)
+    assert "#google" not in seen.body
 
 
 def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:

@@ -74,6 +74,7 @@ def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
     assert "accept_shrink" not in alice.get("/acme/").body
     trouble(stage, "suspicious_shrink")
     assert "accept_shrink" in alice.get("/acme/").body
+    assert "accept it on this page; until then they stay" in alice.get("/acme/").body
     alice.submit("/acme/sync", accept_shrink="yes")
     (account,) = stage.accounts()
     assert account.wish is Wish.ACCEPT
@@ -291,7 +292,8 @@ def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> N
     stage.certificate_ends = stage.clock.seconds() + 60
     (warning,) = json.loads(alice.get("/acme/status.json").body)["accounts"][0]["warnings"]
     assert warning["code"] == "certificate_expiry"
-    said = warning["message"].replace("2026-09-21 14:14", "21 Sept 2026, 14:14")
+    when = '<time datetime="2026-09-21T14:14:20Z" data-as="moment">21 Sept 2026, 14:14 UTC</time>'
+    said = warning["message"].replace("2026-09-21 14:14 UTC", when)
     assert said in html.unescape(alice.get("/acme/").body)
 
 

@@ -15,7 +15,7 @@ from ldapgw.words import Moment, Phrase
 from tests.catalogs import catalog_files, extracted, stored, written
 from tests.checkout import ROOT
 
-from .stage import NOW, Browser
+from .stage import BOB, NOW, Browser
 
 TEMPLATES = ROOT / "ldapgw" / "web" / "templates"
 VALUES = re.compile(r"%\(\w+\)[sd]")
@@ -105,6 +105,30 @@ def test_the_switch(browser: Browser) -> None:
         "__Host-ldapgw-language=en; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000; Secure"
     )
     assert '<html lang="en">' in browser.get("/acme/nothing", german).body
+
+
+@pytest.mark.parametrize(
+    ("path", "switched"),
+    [
+        ("/acme/?account=2", "?account=2&amp;language=de"),
+        ("/acme/?account=%22%3E&state=x", "?account=1&amp;language=de"),
+        ("/acme/phones/desk1?vendor=snom", "/acme/phones/desk1?vendor=snom&amp;language=de"),
+        ("/acme/explain?phone=desk1", "/acme/explain?phone=desk1&amp;language=de"),
+    ],
+)
+def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched: str) -> None:
+    """And nothing else of the address."""
+    browser.consent()
+    browser.consent("/acme/connect?add", account=BOB)
+    browser.submit("/acme/phones", name="desk1")
+    assert f'<a href="{switched}" lang="de"' in browser.get(path).body
+
+
+def test_the_switch_after_a_form_that_was_refused(browser: Browser) -> None:
+    """It leads home, in the language that was chosen."""
+    browser.consent()
+    body = browser.submit("/acme/phones", name="no name").body
+    assert '<a href="/acme/?language=de" lang="de"' in body
 
 
 @pytest.mark.parametrize("chosen", ["fr", "", "../../etc", "de%0d%0aSet-Cookie:x=y", "<script>"])

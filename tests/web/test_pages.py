@@ -87,9 +87,9 @@ class Reader(HTMLParser):
         return {link for link in found if "language=" not in link and not link.startswith("#")}
 
 
-def shown(account: Account | None, **more: Any) -> Reader:
+def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
     visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, (account,) if account else ())
-    return Reader(account_page(ACME, visitor, **more))
+    return Reader(account_page(tenant, visitor, **more))
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
@@ -189,7 +189,10 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
     status = account_object(replace(ACCOUNT, trouble=trouble), tuple(Source), "this page", NOW)
     assert status["error"]["message"] in page.text
     assert code == "network" or code not in page.text
-    assert ("https://console.developers.google.com/apis" in page.links()) is (code == "api_disabled")
+    # To enable it is the administrators' matter.
+    assert "https://console.developers.google.com/apis" not in page.links()
+    administrator = shown(replace(ACCOUNT, trouble=trouble), replace(ACME, admins=("alice@acme.example",)))
+    assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
 
 
 def test_warnings_are_shown() -> None:

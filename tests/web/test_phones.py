@@ -390,6 +390,15 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
     assert "does not look up callers" in page
 
 
+def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
+    """They are those of the phone's own page; ours are in the reader's."""
+    browser = owner(stage)
+    theirs = re.findall('<th scope="row">(.*?)</th>', browser.get(f"{PHONE}?vendor=avaya-b179&language=de").body)
+    assert {"Username", "Password", "Search base"} <= {*theirs}
+    ours = re.findall('<th scope="row">(.*?)</th>', browser.get(f"{PHONE}?vendor=other&language=de").body)
+    assert {"Suchbasis", "Kennwort"} <= {*ours}
+
+
 def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
     """Whoever would paste localhost into a phone is warned."""
     stage.server = Server("localhost", 389, loopback=True)
@@ -485,7 +494,8 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     assert "<script>alert" not in page.body
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
     assert words_on(page).count("too long to be kept, or not to be read") == 2
-    assert "(admin limit exceeded)" in words_on(page)
+    assert "(administrative limit exceeded)" in words_on(page)
+    assert "(Verwaltungsgrenze überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
 
 
 def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:

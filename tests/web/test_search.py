@@ -31,7 +31,14 @@ def test_what_is_found(stage: Stage, alice: Browser) -> None:
     assert "<strong>Anna Berg</strong>" in body
     assert "+49 30 1234567" in body
     assert 'value="anna"' in body
+    assert '<div id="results" data-count="1 entry">' in body
     assert asked(stage) == [("acme", (stage.world.account(ALICE).sub,), "anna")]
+
+
+def test_results_are_not_read_aloud_as_one_types(alice: Browser) -> None:
+    """A screen reader hears how many there are, of the script, and not twenty contacts at each pause."""
+    for page in (alice.get("/acme/"), alice.submit("/acme/search", sought="anna")):
+        assert "aria-live" not in page.body
 
 
 def test_of_all_ones_accounts(stage: Stage, alice: Browser) -> None:
@@ -46,7 +53,8 @@ def test_of_all_ones_accounts(stage: Stage, alice: Browser) -> None:
 
 def test_nothing_found(alice: Browser) -> None:
     """It says so; nothing asked for is nothing said."""
-    assert "Your phones find nobody with that name or number." in alice.submit("/acme/search", sought="xyzzy").body
+    said = 'data-count="Your phones find nobody with that name or number."'
+    assert said in alice.submit("/acme/search", sought="xyzzy").body
     assert "find nobody" not in alice.submit("/acme/search", sought=" ").body
 
 
@@ -64,8 +72,9 @@ def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
 
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
-    """GET is not answered."""
-    assert alice.get("/acme/search?sought=anna").status == 405
+    """Who opens the address of the form comes home, and nothing is looked up."""
+    assert alice.get("/acme/search?sought=anna").location == "/acme/"
+    assert asked(alice.stage) == []
 
 
 def test_too_many(stage: Stage, alice: Browser) -> None:

@@ -7,6 +7,11 @@ const zoned = new Intl.DateTimeFormat(navigator.languages.find((one) => one.star
   dateStyle: "medium",
   timeStyle: "short",
 });
+// Within a sentence a time is written out.
+const written = {
+  moment: zoned,
+  day: new Intl.DateTimeFormat(zoned.resolvedOptions().locale, { dateStyle: "long" }),
+};
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const parser = new DOMParser();
 
@@ -16,7 +21,9 @@ function sayTime(element) {
   const when = new Date(element.dateTime);
   const minutes = Math.round((when - Date.now()) / 60000);
   element.title = zoned.format(when);
-  element.textContent = Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : element.title;
+  const form = written[element.dataset.as];
+  if (form) element.textContent = form.format(when);
+  else element.textContent = Math.abs(minutes) < 60 ? relative.format(minutes, "minute") : element.title;
 }
 
 // --- what changes ---
@@ -174,7 +181,9 @@ function search(event) {
       const answer = await fetch(field.form.action, { method: "POST", body, signal: asked.signal });
       if (!answer.ok) return;
       const next = parser.parseFromString(await answer.text(), "text/html");
-      document.getElementById(field.dataset.search).replaceChildren(...next.getElementById(field.dataset.search).childNodes);
+      const found = next.getElementById(field.dataset.search);
+      document.getElementById("said").textContent = found.dataset.count;
+      document.getElementById(found.id).replaceChildren(...found.childNodes);
     } catch {
       // The next letter was typed, or nobody answers.
     }
