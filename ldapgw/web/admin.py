@@ -7,7 +7,7 @@ The client is tried at Google before it is kept: what Google does not know is no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -98,11 +98,12 @@ class Admin:
         )
 
     async def topics(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
-        """What an open page listens to: every account that it shows."""
+        """What an open page listens to: every account and every phone that it shows."""
         if "admin" not in call.query or not visitor.administers(tenant):
             return ()
-        subs = await self._gate.store.run(_shown, tenant.name, self._frame.now(), call.query["admin"])
-        return [person_topic(tenant.name, sub) for sub in subs]
+        asked = call.query["admin"], call.query.get("phones", "")
+        subs, logins = await self._gate.store.run(_shown, tenant.name, self._frame.now(), *asked)
+        return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phones.topic, logins)]
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``/{tenant}/admin``: everything; ``accounts`` and ``phones`` say which page of these."""
@@ -241,10 +242,13 @@ def _overview(connection: Connection, tenant: str, now: float, accounts_page: st
     )
 
 
-def _shown(connection: Connection, tenant: str, now: float, asked: str) -> tuple[str, ...]:
-    """Whose accounts are on a page."""
+def _shown(
+    connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str
+) -> tuple[list[str], Sequence[PhoneLogin]]:
+    """Whose accounts are on a page, and which phones."""
     found = adminwords.in_order(accounts.read_all(connection, tenant, counted=False), now)
-    return tuple(one.sub for one in adminwords.page_of(found, asked).rows)
+    logins = adminwords.page_of(phones.of_tenant(connection, tenant), phones_page).rows
+    return [one.sub for one in adminwords.page_of(found, accounts_page).rows], logins
 
 
 def _enter(connection: Connection, vault: Vault, new: EnteredClient, before: Client | None) -> None:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from urllib.parse import quote
 
 from ldapgw.contact import Sharing
@@ -77,6 +78,7 @@ class Fix:
 class Row:
     """A contact that was found or not, with sentences about it.
 
+    :ivar name: empty: it has none but its numbers, or nobody may be named.
     :ivar book: of whom; empty: of nobody who may be named.
     """
 
@@ -85,6 +87,14 @@ class Row:
     sentences: tuple[Said, ...]
     advice: Said = ""
     fixes: tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Group:
+    """Contacts, one behind the other, for which the advice is the same: it is given once."""
+
+    advice: Said
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,7 +117,7 @@ class Wording:
     found: int
     complete: bool
     matches: tuple[Row, ...]
-    misses: tuple[Row, ...]
+    misses: tuple[Group, ...]
     more_misses: int
     notes: tuple[Row, ...]
 
@@ -144,7 +154,7 @@ def wording(told: Explanation, place: Place) -> Wording:
         found=told.found,
         complete=told.complete,
         matches=tuple(map(_match, told.matches[:MOST_MATCHES])),
-        misses=tuple(_miss(miss, place) for miss in told.misses[:MOST_MISSES]),
+        misses=tuple(_grouped(_miss(miss, place) for miss in told.misses[:MOST_MISSES])),
         more_misses=told.more_misses + max(len(told.misses) - MOST_MISSES, 0),
         notes=tuple(Row("", "", (note.message,)) for note in told.notes),
     )
@@ -155,7 +165,14 @@ def _match(match: Match) -> Row:
 
 
 def _miss(miss: Miss, place: Place) -> Row:
-    return Row(miss.name, miss.book, (_spoken(miss.message),), miss.advice, tuple(_fixes(miss, place)))
+    name = miss.name if any(map(str.isalpha, miss.name)) else ""
+    return Row(name, miss.book, (_spoken(miss.message),), miss.advice, tuple(_fixes(miss, place)))
+
+
+def _grouped(rows: Iterable[Row]) -> Iterator[Group]:
+    for _, same in groupby(rows, key=lambda row: str(row.advice)):
+        together = tuple(same)
+        yield Group(together[0].advice, together)
 
 
 def _fixes(miss: Miss, place: Place) -> Iterator[Fix]:

@@ -82,7 +82,11 @@ class Phones:
         mine, _ = await self._frame.gate.store.run(_overview, visitor)
         name = call.query.get("phone", "")
         looked_at = (await find_phone(self._frame, tenant, visitor, name),) if name else ()
-        return [phone_topic(self._gate.bind_dn(login)) for login in (*mine, *looked_at)]
+        return [self.topic(login) for login in (*mine, *looked_at)]
+
+    def topic(self, login: PhoneLogin) -> str:
+        """What tells of a phone's searches."""
+        return phone_topic(self._gate.bind_dn(login))
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``/{tenant}/phones/{name}``: its state, its settings, its last searches."""

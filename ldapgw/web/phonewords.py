@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,10 +110,14 @@ class PhoneState:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A hint in words; grave or not."""
+    """A hint in words; grave or not.
+
+    :ivar entries: what it tells to enter, as it stands in the words.
+    """
 
     grave: bool
-    said: Said
+    said: Phrase
+    entries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,12 @@ def _line(seen: Seen, habits: Habits) -> Line:
         entries=search.entries,
         code=_CODES.get(search.code, search.code.name.replace("_", " ").lower()),
         milliseconds=search.seconds * 1000,
-        hints=tuple(Told(hint not in HARMLESS, words(hint, habits)) for hint in hints(seen, habits)),
+        hints=tuple(_told(hint, habits) for hint in hints(seen, habits)),
         in_vain=bool(request) and not search.entries and seen.is_list and len(seen.filter) <= LONGEST,
     )
+
+
+def _told(hint: Hint, habits: Habits) -> Told:
+    said = words(hint, habits)
+    entries = tuple(str(said.values[name]) for name in re.findall(r"%\((\w+)\)s", said.message))
+    return Told(hint not in HARMLESS, said, entries)

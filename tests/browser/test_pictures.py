@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from PIL import Image
 from ldapgw.contact import Source
 from ldapgw.web import endings
 from ldapgw.web.qr import qr_code
-from tests.browser.window import Window
+from tests.browser.window import Window, person
 from tests.checkout import ROOT
 from tests.journeys.running import wait_until
 
@@ -34,6 +35,8 @@ SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "heigh
 # What is left of a picture's: a third of its size, and nothing that one sees.
 COLOURS = 200
 SCHEMES = ("light", "dark")
+# A time as a page writes it in either language, for scripts.
+MOMENT = r"/[0-9.]+( \w+)? ?20[0-9]{2}, [0-9:]+ UTC/"
 # WCAG 2.2 AA, and what axe holds to be good practice besides.
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
@@ -78,6 +81,28 @@ def attention(here: Window) -> None:
     here.waits_for(here.say("Needs attention"))
 
 
+def testing(here: Window) -> None:
+    here.site.turn("client", audience="testing")
+    try:
+        here.connect("georg@acme.example")
+    finally:
+        here.site.turn("client", audience="external")
+    here.page.reload()
+
+
+def shrink(here: Window) -> None:
+    """More than half of the contacts are gone at Google, in a listing of all."""
+    account = "jana@acme.example"
+    add = partial(here.site.turn, "add-person", account=account)
+    added = [add(person=person("Tim", f"Beispiel {at}", f"+4930556{at:03}"))["resourceName"] for at in range(30)]
+    here.connect(account)
+    for name in added:
+        here.site.turn("delete-person", account=account, resourceName=name)
+    here.site.turn("expire-sync-tokens", account=account)
+    here.press("Sync now")
+    here.page.get_by_role("button", name=here.say("Yes, remove them")).wait_for()
+
+
 def never_connected(here: Window) -> None:
     here.open()
     here.consent(here.popup("Sign in"), "emil@acme.example", sources=())
@@ -106,13 +131,14 @@ def _administration(here: Window, tenant: str) -> None:
 
 # What is another thing in each picture of an administration: a port, and when a consent was given.
 _SOMEWHERE = """() => {
+  const german = document.documentElement.lang === "de";
   const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode;
     text.data = text.data.replaceAll(location.origin, "https://phonebook.example.com");
-    text.data = text.data.replace(/[0-9]+ \\w+ 20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
+    text.data = text.data.replace(MOMENT, german ? "20.03.2026, 09:30 UTC" : "20 Mar 2026, 09:30 UTC");
   }
-}"""
+}""".replace("MOMENT", MOMENT)
 
 
 def admin_first(here: Window) -> None:
@@ -124,7 +150,9 @@ def admin(here: Window) -> None:
     attention(here)
     here.press("Sign out")
     here.connect("alice@acme.example")
-    here.site.ldapgw("phones", "add", "reception", "--tenant", "acme", "--account", "alice@acme.example")
+    here.site.ldapgw(
+        "phones", "add", f"hall-{here.language.tag}", "--tenant", "acme", "--account", "alice@acme.example"
+    )
     _administration(here, "acme")
 
 
@@ -185,6 +213,15 @@ def explain(here: Window) -> None:
     here.page.locator("#answer").wait_for()
 
 
+def explain_found(here: Window) -> None:
+    """A number as people write it."""
+    _add_phone(here, "desk-why-found", "snom")
+    here.press("Why was this caller not found?")
+    here.page.get_by_label(here.say("Number, name or filter")).fill("030 23125-100")
+    here.press("Explain")
+    here.page.locator(".state.good").wait_for()
+
+
 def phone_taken(here: Window) -> None:
     here.expected = ("400",)
     here.connect("alice@acme.example")
@@ -208,12 +245,12 @@ _NOTHING_RANDOM = """([shown, drawn]) => {
   while (walker.nextNode()) {
     const text = walker.currentNode;
     text.data = text.data.replaceAll(password, shown).replace(/(port = )[0-9]+/, "$1389");
-    text.data = text.data.replace(/[0-9.]+( \\w+)? ?20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
+    text.data = text.data.replace(MOMENT, german ? "20.03.2026, 09:30 UTC" : "20 Mar 2026, 09:30 UTC");
     if (text.parentNode.id === "field-3") text.data = "389";
     text.data = text.data.replace(/[0-9.,]+ ms/, german ? "0,4 ms" : "0.4 ms");
   }
   for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
-}"""
+}""".replace("MOMENT", MOMENT)
 
 
 # Name of the pictures, the language, how to get there, and what has to be at rest.
@@ -226,6 +263,8 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "several-accounts": ("en", several),
     "first-sync": ("en", first_sync),
     "attention": ("en", attention),
+    "testing": ("de", testing),
+    "shrink": ("de", shrink),
     "never-connected": ("en", never_connected),
     "search": ("en", search),
     "phone": ("en", phone),
@@ -234,9 +273,11 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "phone-taken": ("en", phone_taken),
     "explain": ("en", explain),
     "explain-de": ("de", explain),
+    "explain-found": ("de", explain_found),
     "admin-first": ("en", admin_first),
     "admin-first-de": ("de", admin_first),
     "admin": ("en", admin),
+    "admin-de": ("de", admin),
     "refused": ("en", refused),
     "box-not-ticked": ("de", unticked),
     "done": ("en", done),
@@ -259,9 +300,9 @@ _AT_REST = """() => {
   for (const day of document.querySelectorAll("#access dd"))
     day.textContent = day.textContent.replace(/[0-9]+[.]? \\w+ 20[0-9]{2}/, german ? "20. März 2026" : "20 March 2026");
   for (const note of document.querySelectorAll("#standing .note"))
-    note.textContent = note.textContent.replace(/[0-9]+ \\w+ 20[0-9]{2}, [0-9:]+ UTC/, "20 Mar 2026, 09:30 UTC");
+    note.textContent = note.textContent.replace(MOMENT, german ? "20.03.2026, 09:30 UTC" : "20 Mar 2026, 09:30 UTC");
   document.activeElement.blur();
-}"""
+}""".replace("MOMENT", MOMENT)
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,20 @@ from ldapgw.store.accounts import NewGrant, Wish
 from ldapgw.store.admin_links import LINK_SECONDS
 from ldapgw.store.clients import EnteredClient
 from ldapgw.store.phones import Numbers, PhoneLogin, Sighting
-from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS
+from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, SignIn
+from ldapgw.web.admin import Admin
 from ldapgw.web.adminwords import ROWS
 from ldapgw.web.consent import CONNECT
+from ldapgw.web.exchange import Call
+from ldapgw.web.frame import Frame
+from ldapgw.web.live import person_topic
+from ldapgw.web.phonegate import phone_topic
+from ldapgw.web.phones import Phones
+from ldapgw.web.session import Visitor
 from tests.results import result_of
 
 from .stage import ACME, ALICE, BOB, CLIENT, GLOBEX, NOW, URL, Browser, Seen, Stage
-from .test_phones import words_on
+from .test_phones import DESK1, words_on
 
 ROOT = "root@acme.example"
 KEY = "A" * 43
@@ -419,6 +426,35 @@ def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
     assert f"please open {URL}/acme/, sign in" in words
     assert "192.0.2.7" in words
     assert 'href="/acme/phones/desk1"' in page.body
+
+
+def test_all_is_well(stage: Stage) -> None:
+    """It is said where it is so."""
+    browser = signed_in(stage)
+    connect(stage, ALICE)
+    assert "All is well." in words_on(browser.get("/acme/admin"))
+    connect(stage, "zoe@acme.example", code="consent_revoked")
+    assert "All is well." not in words_on(browser.get("/acme/admin"))
+
+
+def test_what_the_open_page_listens_to(stage: Stage) -> None:
+    """The accounts and the phones that it shows, of this tenant alone; nobody else listens to them."""
+    page = signed_in(stage).get("/acme/admin")
+    assert 'data-events="/acme/events?admin=1&amp;phones=1"' in page.body
+    connect(stage, ALICE)
+    for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
+        stage.do(phones.add, PhoneLogin(name, tenant, None, Numbers.VALUES, credential.NOBODY, NOW))
+    frame = Frame.of(stage.gate)
+    admin = Admin(frame, Phones(frame))
+
+    def topics(address: str, query: dict[str, str]) -> list[str]:
+        visitor = Visitor(SignIn("acme", address, address), "session", None)
+        return list(result_of(admin.topics(Call(query=query), ACME, visitor)))
+
+    shown = {"admin": "1", "phones": "1"}
+    assert topics(ROOT, shown) == [person_topic("acme", ALICE), phone_topic(DESK1)]
+    assert topics(ROOT, {}) == []
+    assert topics(BOB, shown) == []
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_caller_is_found(alice: Browser) -> None:
     [
         (
             "030 1234599",
-            "It has the number +49301234567, which differs in the last 2 digits. If that is the caller's company",
+            "It has the number +49301234567, which differs in the last 2 digits.",
             [],
         ),
         (
@@ -115,6 +115,19 @@ def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes:
     page = ask(alice, asked)
     assert said in words_on(page)
     assert links(page) == fixes
+
+
+def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
+    """For contacts with the same advice; one without a name is not called by its number."""
+    contacts = (world.contact("c1", "Karin Meier", "w 030 1234500"), world.contact("c2", "", "w 030 1234501"))
+    context = naming_context()
+    [account] = stage.accounts()
+    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
+    stage.served = Served(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    said = words_on(ask(alice, "030 1234599"))
+    assert said.count("If that is the caller's company, add this number at Google.") == 1
+    assert f"Karin Meier {ALICE} It has the number +49301234500" in said
+    assert f"Without a name {ALICE} It has the number +49301234501" in said
 
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:

@@ -312,12 +312,23 @@ def test_a_phone_is_removed(stage: Stage) -> None:
     assert stage.do(phones.read_all) == ()
 
 
+def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
+    """It stands in its sentence, each with an id of its own."""
+    browser = owner(stage)
+    for _ in range(2):
+        search(stage, "(telephoneNumber=+49301234567)", 0)
+    page = browser.get(PHONE)
+    for at in (1, 2):
+        assert f'<code id="hint-{at}-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>' in page.body
+    assert "will not be found. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy" in words_on(page)
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", VENDORS)
 def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
-    """To copy on the page, and the same as a file where there is one."""
+    """To copy on the page, as the lines of a file or as a table; a file where there is one."""
     browser = owner(stage)
     page = browser.get(f"{PHONE}?vendor={key}")
     vendor = VENDORS[key]
@@ -327,7 +338,8 @@ def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
     if not vendor.file:
         assert answer.status == 404
         return
-    assert answer.body == file_on(page)
+    assert vendor.fields or answer.body == file_on(page)
+    assert ('<pre id="file"' in page.body) is not bool(vendor.fields)
     assert answer.headers["content-disposition"] == [f'attachment; filename="{vendor.file}"']
     assert answer.headers["content-type"] == [vendor.media_type]
     assert answer.headers["cache-control"] == ["no-store"]
