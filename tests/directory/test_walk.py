@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.filters import Scope, SearchRequest
 from ldapgw.directory.order import LONGEST_NAME, of_branch, of_contact
@@ -147,6 +147,21 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
     book, other = of_branch("Bob", "b"), of_branch("Bobby", "c")
 
     assert book < of_branch("", "l", book) < of_branch("zz", "l", book) < other
+
+
+def test_shelves_are_walked_in_one_order() -> None:
+    """What has changed stands on a shelf of its own, and among the others all the same."""
+    book = build_book(
+        CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
+        per_number=False,
+    )  # fmt: skip
+    revised = revise(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
+    assert revised is not None
+    assert len(revised.shelves.contacts) == 2
+    dit = Dit((Directory(CONTEXT, (revised,)),), Features("1"))
+    found = [hit.entry.attribute("cn") for hit in hits(dit, PHONE, f"ou=alice,{BASE}", "(cn=n*)")]
+    assert len(found) == 90
+    assert found == sorted(found)
 
 
 def test_the_walk_keeps_the_tree_that_it_began_with() -> None:

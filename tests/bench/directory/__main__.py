@@ -38,8 +38,8 @@ and besides
   memory     of the process with the contacts, above that of one without; and the time of its start
   change     100 contacts of the largest book change: how long no phone is served, and when it is in effect
   books      prefix in one book, and in many shared ones with the same contacts
-  peers      the loads on ldaptor's own server (and ldapjs) with 1,000 contacts: with more, ldaptor takes minutes to
-             load, for that takes time by their square
+  peers      the loads on ldaptor's own server with 1,000 contacts: with more, ldaptor takes minutes to load, for that
+             takes time by their square; and on ldapjs, where Node is there and ldapjs was installed (--ldapjs)
 The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
 must not see, and limits that let a whole book through.  slapd has the same people, an index (eq,sub) for all six
 attributes asked, and no log.  Each round visits all servers; a ratio is made in each, and medians count.  Machines
@@ -63,7 +63,7 @@ def options() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=1.0, metavar="S", help="of each round (default: 1)")
     add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
     add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
-    add("--ldapjs", action="store_true", help="also ldapjs, which npm fetches into tests/bench/ldapjs")
+    add("--ldapjs", action="store_true", help="have npm fetch ldapjs into tests/bench/ldapjs, if it is missing")
     add("--ours", action="store_true", help="without slapd: no ratios")
     add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
     add("--docs", action="store_true", help="write tables and picture into docs/performance.rst")
@@ -93,7 +93,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         shorter = replace(
             setting, plan=replace(plan, seconds=seconds / 2, workloads=workloads or (*WORKLOADS.values(),))
         )
-        results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=given.ldapjs))
+        results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=peers.has_ldapjs()))
     if workloads or "memory" in parts or "change" in parts:
         above = runs.empty(setting) if "memory" in parts else None
         for count in sizes:

@@ -45,9 +45,14 @@ def ldapjs(folder: Path, people: Path, answers: Callable[[Target], bool]) -> Ite
         yield server
 
 
+def has_ldapjs(node: str | None = NODE, folder: Path = NODE_FOLDER) -> bool:
+    """Whether it can be run: Node is there, and it was installed before."""
+    return node is not None and (folder / "node_modules" / "ldapjs").is_dir()
+
+
 def install_ldapjs() -> None:
     """Have npm fetch it, into a folder that git does not see."""
-    if not (NODE_FOLDER / "node_modules").exists():
+    if not has_ldapjs():
         options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
         subprocess.run(["npm", "ci", *options], cwd=NODE_FOLDER, check=True)
 
