@@ -48,6 +48,7 @@ _UNSEEN = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u20e3\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
+_TRADE_MARKS = frozenset("™℠")
 _KEYS = {"0": "[0 ]", "2": "[2abc]", "3": "[3def]", "4": "[4ghi]", "5": "[5jkl]", "6": "[6mno]", "7": "[7pqrs]",
          "8": "[8tuv]", "9": "[9wxyz]"}  # fmt: skip
 
@@ -185,8 +186,12 @@ def _shape(sign: str) -> str:
 
 
 def _sign(sign: str) -> str:
-    """An apostrophe for an accent that stands by itself, and is typed for one ("D´Angelo"); any other as it is."""
-    return "'" if len(unicodedata.normalize("NFKC", sign)) > 1 and unicodedata.category(sign) == "Sk" else sign
+    """An apostrophe for an accent that stands by itself, and is typed for one ("D´Angelo"); any other as it is.
+
+    Nor do a trade mark's letters belong to any name.
+    """
+    accent = len(unicodedata.normalize("NFKC", sign)) > 1 and unicodedata.category(sign) == "Sk"
+    return "'" if accent or sign in _TRADE_MARKS else sign
 
 
 def _simple(sign: str) -> str:
@@ -195,9 +200,11 @@ def _simple(sign: str) -> str:
         return _OTHER
     if not sign.translate(_VISIBLE):
         return ""
-    shape = _shape(sign)
+    shape = _shape(_sign(sign))
     if shape in (" ", _JOINT):
-        return shape
+        # "№" and "㎡" are no letters and stand for some.
+        letters = shape == _JOINT and any(map(str.isalnum, unicodedata.normalize("NFKC", _sign(sign))))
+        return _OTHER if letters else shape
     latin = _read_script(sign, stored=False).latin
     return latin[0] if len(latin) == 1 and sign.isalnum() else _OTHER
 
