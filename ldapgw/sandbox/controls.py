@@ -52,6 +52,7 @@ def state(world: World) -> dict[str, Any]:
             {
                 "name": injection.fault.name,
                 "times": injection.remaining,
+                "after": injection.after,
                 "account": injection.account,
                 "path": injection.path,
             }
@@ -90,10 +91,11 @@ def _move_person(world: World, given: Arguments) -> dict[str, Any]:
 
 def _inject_fault(world: World, given: Arguments) -> dict[str, Any]:
     times = int(_number(given, "times")) if given.get("times") not in (None, "") else None
+    after = int(_number(given, "after")) if given.get("after") not in (None, "") else 0
     account, path = _text(given, "account"), _text(given, "path")
     if account:
         world.account(account)
-    world.faults.inject(_need(given, "name"), times=times, account=account, path=path)
+    world.faults.inject(_need(given, "name"), times=times, account=account, path=path, after=after)
     return {}
 
 

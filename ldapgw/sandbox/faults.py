@@ -63,12 +63,14 @@ class Injection:
     :ivar remaining: to so many calls; None: until it is cleared.
     :ivar account: for this account's calls alone; empty: for all.
     :ivar path: at this endpoint alone; empty: wherever the fault belongs.
+    :ivar after: so many of these calls go well first.
     """
 
     fault: Fault
     remaining: int | None
     account: str
     path: str
+    after: int = 0
 
     def meets(self, path: str, account: str) -> bool:
         """Whether it happens to a call."""
@@ -82,16 +84,19 @@ class Faults:
     def __init__(self) -> None:
         self.pending: list[Injection] = []
 
-    def inject(self, name: str, *, times: int | None = None, account: str = "", path: str = "") -> None:
+    def inject(self, name: str, *, times: int | None = None, account: str = "", path: str = "", after: int = 0) -> None:
         """Make a fault happen to the next `times` calls, or to all until it is cleared.
 
+        :param after: to those behind so many that go well: 1 for the second page of a list.
         :raises UserError: for a name that is not in `FAULTS`.
         """
         if name not in FAULTS:
             raise UserError(f"{name}: is no fault; there are: {', '.join(FAULTS)}")
         if times is not None and times < 1:
             raise UserError(f"times = {times}: expected 1 or more, or nothing for all calls")
-        self.pending.append(Injection(FAULTS[name], times, account, path))
+        if after < 0:
+            raise UserError(f"after = {after}: expected 0 or more")
+        self.pending.append(Injection(FAULTS[name], times, account, path, after))
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
@@ -99,14 +104,18 @@ class Faults:
 
     def take(self, path: str, account: str) -> Fault | None:
         """What happens to a call, counted down."""
-        found = next((injection for injection in self.pending if injection.meets(path, account)), None)
-        if found is None:
-            return None
-        if found.remaining is not None:
-            found.remaining -= 1
-            if not found.remaining:
-                self.pending.remove(found)
-        return found.fault
+        for found in self.pending:
+            if not found.meets(path, account):
+                continue
+            if found.after:
+                found.after -= 1
+                continue
+            if found.remaining is not None:
+                found.remaining -= 1
+                if not found.remaining:
+                    self.pending.remove(found)
+            return found.fault
+        return None
 
 
 # --- Errors that the sandbox's own rules raise too ------------------------------------------------------------------

@@ -24,7 +24,7 @@ def persons(google: Google, account: str = ALICE, source: str = "") -> list[dict
 def test_state(google: Google, world: World) -> None:
     """The state tells everything but secrets and tokens."""
     tokens = google.connect()
-    world.faults.inject("error_internal_500", times=3, account=BOB, path="/v1/otherContacts")
+    world.faults.inject("error_internal_500", times=3, account=BOB, path="/v1/otherContacts", after=1)
     answer = google.request("GET", "/sandbox/state")
     state = answer.json
     assert state.keys() == {"time", "accounts", "clients", "calls", "faults", "known_faults"}
@@ -38,7 +38,8 @@ def test_state(google: Google, world: World) -> None:
         {"client_id": CLIENT_ID, "state": "ok", "audience": "external", "redirect_uris": list(REDIRECT_URIS)}
     ]
     assert state["calls"] == {"/o/oauth2/v2/auth": 1, "/token": 1}
-    assert state["faults"] == [{"name": "error_internal_500", "times": 3, "account": BOB, "path": "/v1/otherContacts"}]
+    fault = {"name": "error_internal_500", "times": 3, "after": 1, "account": BOB, "path": "/v1/otherContacts"}
+    assert state["faults"] == [fault]
     assert not any(secret in answer.text for secret in (CLIENT_SECRET, tokens["access_token"], tokens["refresh_token"]))
 
 
@@ -84,7 +85,7 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
     sync = google.connections(tokens["access_token"]).json["nextSyncToken"]
     google.control("inject-fault", name="error_internal_500", times=1, account=ALICE)
     assert google.connections(tokens["access_token"]).status == 500
-    google.control("inject-fault", name="error_internal_500")
+    google.control("inject-fault", name="error_internal_500", after="2")
     google.control("clear-faults")
     google.control("expire-sync-tokens")
     assert google.connections(tokens["access_token"], syncToken=sync).status == 400
@@ -120,6 +121,7 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
         ("delete-person", {"account": ALICE, "resourceName": "people/c1"}, "people/c1: is no person of"),
         ("inject-fault", {"name": "error_418"}, "error_418: is no fault"),
         ("inject-fault", {"name": "error_internal_500", "times": "often"}, "times: expected a number"),
+        ("inject-fault", {"name": "error_internal_500", "after": -1}, "after = -1: expected 0 or more"),
         ("inject-fault", {"name": "error_internal_500", "account": "x@y"}, "x@y: is no account"),
         ("revoke", {}, "account: is missing"),
         ("revoke", {"account": 7}, "account: expected text"),

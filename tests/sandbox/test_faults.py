@@ -62,6 +62,18 @@ def test_how_often(google: Google, world: World) -> None:
     assert google.connections(token).status == 200
 
 
+def test_after_how_many(google: Google, world: World) -> None:
+    """Calls that it does not concern are not counted, and one that another fault happens to goes by as well."""
+    token = google.connect()["access_token"]
+    world.faults.inject("error_internal_500", times=1, after=2, path="/v1/people/me/connections")
+    world.faults.inject("error_unavailable_503", times=1)
+    assert google.people("/v1/contactGroups", token).status == 503
+    assert [google.connections(token).status for _ in range(4)] == [200, 200, 500, 200]
+    world.faults.inject("error_internal_500", after=1)
+    world.faults.inject("error_unavailable_503", times=1)
+    assert [google.connections(token).status for _ in range(3)] == [503, 500, 500]
+
+
 def test_whom_and_where(google: Google, world: World) -> None:
     """A fault may be one account's, and one endpoint's."""
     alice, bob = (google.connect(who, scope=BOTH) for who in (ALICE, BOB))

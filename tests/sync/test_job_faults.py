@@ -38,6 +38,7 @@ class Case:
     full: bool = True
     path: str = CONNECTIONS
     times: int | None = None
+    after: int = 0
 
 
 CASES = [
@@ -90,8 +91,22 @@ CASES = [
 ]
 
 
+# What a last page lacks is less than a tenth.
+TAKEN = ("broken_short_list", "broken_few_missing", "broken_no_list")
+# The sandbox's clock stands still here: an empty page would have the token of the page that it stands before.
+SAME_TOKEN = ("broken_empty_page",)
+CASES += [
+    replace(case, after=1)
+    for case in CASES
+    if case.full and case.path == CONNECTIONS and case.fault not in (*TAKEN, *SAME_TOKEN)
+]
+
+
 def name(case: Case) -> str:
-    return f"{case.fault} at {case.path} of a {'full sync' if case.full else 'delta'}{' once' if case.times else ''}"
+    page = " on the second page" if case.after else ""
+    return (
+        f"{case.fault} at {case.path} of a {'full sync' if case.full else 'delta'}{' once' if case.times else ''}{page}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +133,7 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
     added = stage.world.add_person(ALICE, person("Somebody New"))
     if case.path == TOKEN:
         stage.clock.advance(3600)
-    stage.world.faults.inject(case.fault, path=case.path, times=case.times)
+    stage.world.faults.inject(case.fault, path=case.path, times=case.times, after=case.after)
     labels = stage.labels_of()
     if case.error is not None:
         with pytest.raises(case.error) as caught:
@@ -138,6 +153,21 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
     assert set(known) == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
     assert b"After" in (known[first.removeprefix("people/")] or b"")
     stage.world.delete_person(ALICE, added)
+
+
+@pytest.mark.parametrize("fault", TAKEN)
+def test_a_last_page_that_is_cut_takes_nobody_away(book: Stage, fault: str) -> None:
+    """Less than a tenth is missing; the next listing that is whole brings what it lacked."""
+    stage = book
+    stage.world.faults.clear()
+    stage.sync()
+    before = stage.records().keys()
+    stage.world.faults.inject(fault, path=CONNECTIONS, after=1)
+    stage.sync(full=True)
+    assert stage.records().keys() == before
+    stage.world.faults.clear()
+    stage.sync(full=True)
+    assert stage.records().keys() == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
 
 
 def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
