@@ -49,7 +49,7 @@ def test_a_first_sync_shows_how_far_it_is(window: OpenWindow, language: str) -> 
         here.consent(here.popup(), account)
         here.waits_for(here.say("Connected, first sync under way"))
         bar = here.page.get_by_role("progressbar")
-        expect(bar).to_have_attribute("max", "1")
+        expect(bar).to_have_attribute("max", "2")
         expect(bar).to_have_attribute("value", "1")
     finally:
         here.site.turn("clear-faults")
