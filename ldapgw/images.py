@@ -38,9 +38,9 @@ _NEW = ".new"
 # What decides what an image holds: all that `directory.book` and `directory.image` import, and who gives them what.
 # Another release whose code is the same here reads the images of the one before.
 _DIRECTORY = (
-    *("binder", "blocks", "book", "dn", "entry", "fold", "frames", "haystack", "image", "index", "naming", "needle"),
-    *("order", "origin", "person", "plan", "prepare", "schema", "selection", "shelf", "shelves", "signs", "syntax"),
-    *("terms", "transliteration"),
+    *("binder", "blocks", "book", "dn", "encodings", "entry", "fold", "frames", "haystack", "image", "index"),
+    *("naming", "needle", "order", "origin", "person", "plan", "prepare", "schema", "selection", "shelf", "shelves"),
+    *("signs", "syntax", "terms", "transliteration"),
 )
 CODE = (
     *("ber", "building", "contact", "dialstring", "errors", "images", "number", "numberplan", "store/contacts"),

@@ -81,7 +81,7 @@ def attention(here: Window) -> None:
     here.waits_for(here.say("Needs attention"))
 
 
-def testing(here: Window) -> None:
+def in_testing(here: Window) -> None:
     here.site.turn("client", audience="testing")
     try:
         here.connect("georg@acme.example")
@@ -263,7 +263,7 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "several-accounts": ("en", several),
     "first-sync": ("en", first_sync),
     "attention": ("en", attention),
-    "testing": ("de", testing),
+    "testing": ("de", in_testing),
     "shrink": ("de", shrink),
     "never-connected": ("en", never_connected),
     "search": ("en", search),

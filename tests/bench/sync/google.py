@@ -21,6 +21,9 @@ PAGE = 1000
 CHANGED = "Changed"
 _FULL, _LAST = "full", "last"
 _CONNECTIONS = "/v1/people/me/connections"
+_GROUPS = "/v1/contactGroups"
+# Google lists its own groups too, for every account.
+_SYSTEM_GROUP = {"resourceName": "contactGroups/myContacts", "groupType": "SYSTEM_CONTACT_GROUP", "name": "myContacts"}
 
 
 def changed(contacts: int, changes: int) -> list[Person]:
@@ -46,6 +49,7 @@ def answers(contacts: int, changes: int) -> dict[tuple[str, str], bytes]:
 def serve(contacts: int, changes: int) -> None:
     """Until the process is ended."""
     ready, nothing = answers(contacts, changes), _packed({"nextSyncToken": _LAST})
+    groups = _packed({"contactGroups": [_SYSTEM_GROUP], "totalItems": 1, "nextSyncToken": _LAST})
     calls: Counter[str] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,7 +64,10 @@ def serve(contacts: int, changes: int) -> None:
             calls[address.path] += 1
             asked = parse_qs(address.query)
             tokens = (asked.get("syncToken", [""])[0], asked.get("pageToken", [""])[0])
-            self._answer(ready.get(tokens, nothing) if address.path == _CONNECTIONS else _packed({}))
+            if address.path == _GROUPS and tokens == ("", ""):
+                self._answer(groups)
+            else:
+                self._answer(ready.get(tokens, nothing) if address.path == _CONNECTIONS else nothing)
 
         def _answer(self, body: bytes) -> None:
             self.send_response(200)
