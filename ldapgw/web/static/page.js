@@ -53,6 +53,8 @@ function swap(part, fresh) {
   shown.set(part, html);
   part.replaceChildren(...(fresh?.childNodes ?? []));
   dress(part);
+  // What went well when it was asked for is no news any more.
+  if (part.id === "standing" && part.querySelector(".note")) document.querySelector(".note.good[role]")?.remove();
   if (at >= 0) part.querySelectorAll(reached)[at]?.focus();
   const after = part.querySelector("[data-say]")?.textContent;
   if (after && after !== before) document.getElementById("said").textContent = after;
