@@ -97,11 +97,11 @@ class Dit:
 
     @property
     def in_clear(self) -> Dit:
-        """The same for a connection without TLS, where no SASL mechanism works."""
-        if not self.features.sasl_mechanisms:
+        """The same for a connection without TLS."""
+        if not (self.features.sasl_mechanisms or self.features.before_tls):
             return self
         if not self._in_clear:
-            self._in_clear.append(replace(self, features=replace(self.features, sasl_mechanisms=())))
+            self._in_clear.append(replace(self, features=self.features.in_clear()))
         return self._in_clear[0]
 
     def root_dse(self, viewer: Viewer) -> Entry:

@@ -7,7 +7,7 @@ They are found by the same search as all others.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from ldapgw.directory import schema
@@ -24,13 +24,22 @@ _VERSIONS = (b"2", b"3")
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the server can do; each is listed if, and only if, it works (RFC 4512 5.1)."""
+    """What the server can do on TLS; each is listed if, and only if, it works (RFC 4512 5.1).
+
+    :ivar before_tls: extensions that work only on a connection without TLS.
+    """
 
     vendor_version: str
     controls: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    before_tls: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     sasl_mechanisms: tuple[str, ...] = ()
+
+    def in_clear(self) -> Features:
+        """The same for a connection without TLS, where no SASL mechanism works."""
+        extensions = tuple(sorted((*self.extensions, *self.before_tls)))
+        return replace(self, extensions=extensions, before_tls=(), sasl_mechanisms=())
 
 
 def root_dse(features: Features, contexts: Iterable[NamingContext], default: NamingContext | None) -> Entry:

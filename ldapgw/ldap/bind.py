@@ -13,6 +13,8 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.messages import BindRequest, Result, Sasl, Simple
 
 PLAIN = "PLAIN"
+# RFC 4422 3: whoever is to speak first, and did not, is asked with an empty challenge.
+CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
 WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 
 
@@ -63,7 +65,9 @@ def _simple(name: str, password: bytes) -> Login | Result:
 
 def _plain(credentials: bytes | None) -> Login | Result:
     """RFC 4616: ``[authzid] NUL authcid NUL passwd``; nobody may act for somebody else."""
-    parts = (credentials or b"").split(b"\x00")
+    if credentials is None:
+        return CHALLENGE
+    parts = credentials.split(b"\x00")
     if len(parts) != 3 or not parts[1] or not parts[2]:
         return Result(ResultCode.PROTOCOL_ERROR, "PLAIN: not a name and a password")
     try:

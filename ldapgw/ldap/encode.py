@@ -23,7 +23,7 @@ _RESPONSES: Mapping[Operation, int] = {
     Operation.COMPARE: 0x6F,
     Operation.EXTENDED: 0x78,
 }
-_RESPONSE_NAME, _RESPONSE_VALUE = 0x8A, 0x8B
+_SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
 # An entry of six attributes has 200 octets, a full one 500: their envelopes are ready.
 HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
@@ -51,7 +51,8 @@ def encode(reply: Reply) -> bytes:
         response = _SUCCESSES[reply.operation]
     else:
         name = octets(reply.name.encode(), _RESPONSE_NAME) if reply.name else b""
-        value = octets(reply.value, _RESPONSE_VALUE) if reply.value is not None else b""
+        tag = _SERVER_SASL_CREDS if reply.operation is Operation.BIND else _RESPONSE_VALUE
+        value = octets(reply.value, tag) if reply.value is not None else b""
         response = tlv(_RESPONSES[reply.operation], _result(reply.result) + name + value)
     content = integer(reply.message_id) + response + controls.write(reply.controls)
     return message_head(len(content)) + content

@@ -20,7 +20,8 @@ def features(*, tls: bool) -> Features:
     return Features(
         vendor_version=__version__,
         controls=tuple(sorted(KINDS)),
-        extensions=tuple(sorted((CANCEL, WHO_AM_I, *((START_TLS,) if tls else ())))),
+        extensions=tuple(sorted((CANCEL, WHO_AM_I))),
+        before_tls=(START_TLS,) if tls else (),
         features=_FEATURES,
         sasl_mechanisms=("PLAIN",) if tls else (),
     )

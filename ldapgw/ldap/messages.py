@@ -157,7 +157,7 @@ class Reply:
     :ivar message_id: of the request; 0 for what nobody asked for.
     :ivar operation: the one that is answered; it chooses the kind of response.
     :ivar name: responseName of an extended response.
-    :ivar value: responseValue of an extended response.
+    :ivar value: responseValue of an extended response, serverSaslCreds of a bind's.
     :ivar search: the message that is answered, if it is a search.
     """
 

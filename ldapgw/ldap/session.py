@@ -211,7 +211,7 @@ class Session:
     def _bind(self, message: Message) -> Step:
         judged = bind.judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
         if isinstance(judged, Result):
-            return Send(self.finish(judged))
+            return Send(self.finish(judged, b"" if judged is bind.CHALLENGE else None))
         if judged is not bind.ANONYMOUS:
             viewer = self._gate.authenticate(judged.name, judged.password, self._address)
             if viewer is None or (judged.authzid and not bind.acts_for(judged.authzid, viewer.login)):
@@ -243,7 +243,7 @@ class Session:
         return Send(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
 
     def _dit(self) -> Dit:
-        """What is served, with a root DSE that is honest to this connection: PLAIN works on TLS alone."""
+        """What is served, with a root DSE honest to this connection: PLAIN works on TLS only, StartTLS before it."""
         dit = self._gate.dit()
         return dit if self.secure else dit.in_clear
 

@@ -23,7 +23,12 @@ OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
 
 def test_root_dse() -> None:
     """Lists what works, and nothing else; operational, as RFC 4512 5.1 has it."""
-    features = Features("1.2", ("1.2.840.113556.1.4.319",), (), ("1.3.6.1.4.1.4203.1.5.1",), ("PLAIN",))
+    features = Features(
+        "1.2",
+        controls=("1.2.840.113556.1.4.319",),
+        features=("1.3.6.1.4.1.4203.1.5.1",),
+        sasl_mechanisms=("PLAIN",),
+    )
     entry = rootdse.root_dse(features, (CONTEXT, OTHER), CONTEXT)
 
     assert answer(entry) == {"objectClass": [b"top"]}

@@ -63,7 +63,7 @@ def test_other_versions_are_a_protocol_error(version):
         (b"desk1 secret", ResultCode.PROTOCOL_ERROR),
         (b"\0desk1\0secret\0", ResultCode.PROTOCOL_ERROR),
         (b"", ResultCode.PROTOCOL_ERROR),
-        (None, ResultCode.PROTOCOL_ERROR),
+        (None, ResultCode.SASL_BIND_IN_PROGRESS),
     ],
 )
 def test_plain_on_tls_is_the_same_login(credentials, expected):

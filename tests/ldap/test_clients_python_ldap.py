@@ -100,6 +100,9 @@ def test_sasl_plain_is_the_same_login(awkward_server: Server) -> None:
         assert connection.whoami_s() == f"dn:{DESK1}"
         with pytest.raises(ldap.INVALID_CREDENTIALS):
             connection.sasl_bind_s("", "PLAIN", b"\0desk1\0guess")
+        assert connection.sasl_bind_s("", "PLAIN", None) == b""
+        connection.sasl_bind_s("", "PLAIN", b"\0desk1\0" + SECRET)
+        assert connection.whoami_s() == f"dn:{DESK1}"
         for mechanism in ("EXTERNAL", "CRAM-MD5", "X-NONE"):
             with pytest.raises(ldap.STRONG_AUTH_NOT_SUPPORTED):
                 connection.sasl_bind_s("", mechanism, None)

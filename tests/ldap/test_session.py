@@ -11,6 +11,7 @@ from ldapgw.directory.viewer import NOBODY
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import MANAGE_DSA_IT
 from ldapgw.ldap.decode import decode
+from ldapgw.ldap.encode import encode
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import SUCCESS, Message, Operation, Reply, Result
 from ldapgw.ldap.session import Close, HoldBack, Run, Send, Session, StartTls, Stop
@@ -109,6 +110,17 @@ def test_where_tls_is_required_a_password_in_clear_is_refused():
     """And accepted over TLS, as SASL PLAIN is."""
     assert answer(session(require_tls=True), pdu.bind(DESK1, SECRET)).code is ResultCode.CONFIDENTIALITY_REQUIRED
     state = bound(require_tls=True, secure=True)
+    assert answer(state, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)) == SUCCESS
+    assert state.viewer == VIEWER
+
+
+def test_whoever_names_plain_alone_is_asked_for_the_rest():
+    """RFC 4422 3: with an empty challenge; meanwhile nobody is logged in."""
+    state = bound(secure=True)
+    step = ask(state, pdu.sasl("PLAIN"))
+    assert step == Send(Reply(1, Operation.BIND, Result(ResultCode.SASL_BIND_IN_PROGRESS), value=b""))
+    assert encode(step.reply) == pdu.tlv(0x30, pdu.integer(1) + bytes.fromhex("6109 0a010e 0400 0400 8700"))
+    assert state.viewer is NOBODY
     assert answer(state, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)) == SUCCESS
     assert state.viewer == VIEWER
 
