@@ -28,11 +28,12 @@ from ldapgw.errors import LdapgwError, UserError
 from ldapgw.foreground import end_with
 from ldapgw.listener import Listener
 from ldapgw.lock import holder
+from ldapgw.parts import naming_context
 from ldapgw.publisher import phone_dn
 from ldapgw.sandbox.app import AUTHORIZATION, sandbox
 from ldapgw.sandbox.browser import consent
 from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
-from ldapgw.service import makeService, naming_context
+from ldapgw.service import makeService
 from ldapgw.state import database_url
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account

@@ -107,7 +107,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "wallclock": (set(), {"twisted", "zope"}),
 }
 # These put the rest together and may import all of it.
-ROOTS = {"service", "demo", "tap", "foreground", "cli", "__main__", "__init__"}
+ROOTS = {"service", "parts", "demo", "tap", "foreground", "cli", "__main__", "__init__"}
 
 # Whole packages that live behind one door.
 DOORS = {

@@ -93,7 +93,7 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
 
 
 def _gate(site: Site, database: Database, port: int | None) -> _Gate:
-    from ldapgw.service import web_tenant
+    from ldapgw.parts import web_tenant
 
     public_url = site.config.web.public_url
     is_ours = port is None and is_loopback(public_url) and urlsplit(public_url).scheme == "http"

@@ -14,9 +14,9 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.parts import naming_context
 from ldapgw.publisher import login_of
 from ldapgw.rows import read_rows
-from ldapgw.service import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
