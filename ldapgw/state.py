@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.errors import StoreError
 from ldapgw.lock import Lock
-from ldapgw.store import accounts
+from ldapgw.store import accounts, syncs
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.vault import Vault
 
@@ -54,7 +54,7 @@ class State:
             refuse_lost_database(state_dir, self.database.file)
             self.database.open()
             with self.database.begin() as connection:
-                accounts.forget_running(connection)
+                syncs.forget_running(connection)
                 self.vault = open_vault(connection, state_dir / KEY)
             undo.pop_all()
 

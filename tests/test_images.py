@@ -23,7 +23,7 @@ from ldapgw.directory.naming import NamingContext
 from ldapgw.errors import ProcessLost
 from ldapgw.images import Image, Images, name_of
 from ldapgw.publisher import Publisher
-from ldapgw.store import accounts, contacts, revocations
+from ldapgw.store import accounts, contacts, revocations, syncs
 from ldapgw.store.accounts import Account
 from tests.checkout import ROOT
 from tests.results import result_of
@@ -247,7 +247,7 @@ def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
     for at in range(2 * contacts.KEPT_GENERATIONS):
         with site.stage.database.begin() as connection:
             contacts.apply(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
-            accounts.bump_generation(connection, account.id)
+            syncs.bump_generation(connection, account.id)
         saved += site.refresh().count("save")
     assert saved == 2 * 3
     assert "build" not in site.start()
@@ -270,7 +270,7 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
         contacts.forget_source(connection, account.id, Source.CONTACTS)
-        accounts.bump_generation(connection, account.id)
+        syncs.bump_generation(connection, account.id)
     assert site.start() == ["keep", "load", "load", "build", "unite"]
     assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []

@@ -10,7 +10,7 @@ from ldapgw import credential
 from ldapgw.contact import Sharing
 from ldapgw.errors import ResultCode
 from ldapgw.metrics import Metrics, Tally
-from ldapgw.store import accounts, alarms, phones
+from ldapgw.store import accounts, alarms, phones, syncs
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
@@ -51,9 +51,9 @@ def metrics_of(
 def connect(stage: Stage, address: str, synced: float | None) -> None:
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
     account_id = stage.do(accounts.connect, stage.vault, "acme", grant, Sharing.PRIVATE, NOW)
-    stage.do(accounts.begin_sync, account_id)
+    stage.do(syncs.begin, account_id)
     if synced is not None:
-        stage.do(accounts.end_sync, stage.do(accounts.read, account_id), synced, synced + 600)
+        stage.do(syncs.end, stage.do(accounts.read, account_id), synced, synced + 600)
 
 
 @pytest.fixture

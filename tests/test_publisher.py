@@ -17,7 +17,7 @@ from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.publisher import phone_dn
-from ldapgw.store import accounts, contacts, phones, revocations, tables
+from ldapgw.store import accounts, contacts, phones, revocations, syncs, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
@@ -94,7 +94,7 @@ def test_one_directory_a_tenant() -> None:
     assert books(stage).keys() == {BOB, "directory"}
     account = stage.account(BOB)
     with stage.database.begin() as connection:
-        accounts.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+        syncs.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
     assert books(stage).keys() == {BOB}
 
 
@@ -298,7 +298,7 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     called = calls(stage)
     with stage.database.begin() as connection:
         contacts.forget_source(connection, account.id, Source.CONTACTS)
-        accounts.bump_generation(connection, account.id)
+        syncs.bump_generation(connection, account.id)
     assert stage.names() == []
     assert books_of in called
     for at in range(101):
@@ -358,7 +358,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
     uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
         damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
-        accounts.bump_generation(connection, stage_id)
+        syncs.bump_generation(connection, stage_id)
         connection.execute(damaged)
     assert len(stage.names()) == 1
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]

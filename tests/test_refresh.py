@@ -18,7 +18,7 @@ from ldapgw import credential
 from ldapgw.building import revised_books
 from ldapgw.offthread import OffThread
 from ldapgw.refresh import LOOK_SECONDS, SEEN_SECONDS, Refresher
-from ldapgw.store import accounts, phones
+from ldapgw.store import phones, syncs
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -197,7 +197,7 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     scene.world.add_person(ALICE, person("Bo Weg"))
     account_id = scene.account(ALICE).id
     with scene.database.begin() as connection:
-        accounts.ask(connection, account_id, Wish.INCREMENTAL)
+        syncs.ask(connection, account_id, Wish.INCREMENTAL)
     scene.clock.pump([LOOK_SECONDS] * 2)
     assert scene.account(ALICE).syncing
     scene.connect(BOB)

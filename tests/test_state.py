@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.state import KEY, State
-from ldapgw.store import accounts
+from ldapgw.store import accounts, syncs
 from tests.store.test_accounts import GRANT, NOW
 
 
@@ -20,7 +20,7 @@ def connected(path: Path) -> State:
     with state.database.begin() as connection:
         account_id = accounts.connect(connection, state.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
         assert account_id is not None
-        accounts.begin_sync(connection, account_id)
+        syncs.begin(connection, account_id)
     return state
 
 

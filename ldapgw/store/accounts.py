@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Accounts: whose consent we hold, how their syncs went, and what a person wishes of them."""
+"""Accounts: whose consent we hold, and all that is known of them."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Row,
     ScalarSelect,
     and_,
-    case,
     delete,
     func,
     insert,
@@ -49,10 +48,6 @@ class Wish(StrEnum):
     INCREMENTAL = "incremental"
     FULL = "full"
     ACCEPT = "accept"
-
-
-# After a try: what was accepted untold was accepted for that one.
-_STILL_DUE = case((and_(account.c.due == Wish.ACCEPT, account.c.accepted.is_(None)), Wish.FULL), else_=account.c.due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +264,7 @@ def refreshed(
     values: dict[str, object] = {"access_token": vault.seal(access_token), "access_expires_at": expires_at}
     if refresh_token is not None:
         values["refresh_token"] = vault.seal(refresh_token)
-    connection.execute(update(account).where(_is_still(grant)).values(**values))
+    connection.execute(update(account).where(is_still(grant)).values(**values))
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
@@ -297,136 +292,15 @@ def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
 
 
-def ask(connection: Connection, account_id: int, wish: Wish) -> None:
-    """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays."""
-    found = connection.execute(select(account.c.wish).where(account.c.id == account_id)).scalar()
-    values: dict[str, object] = {"wish": _stronger(wish, Wish(found) if found else None)}
-    if wish is Wish.ACCEPT:
-        told = _told_to_vanish(connection, account_id)
-        values["accepted"] = json.dumps(told) if told else None
-    connection.execute(update(account).where(account.c.id == account_id).values(values))
-
-
-def begin_sync(connection: Connection, account_id: int) -> Account | None:
-    """Take note that a sync begins.  What was wished for is due until one has ended well.
-
-    :returns: the account, with what is due; None when it is not connected.
-    """
-    found = read(connection, account_id, counted=False)
-    if found is None or not found.connected:
-        return None
-    due = _stronger(found.due, found.wish)
-    values = {"syncing": True, "wish": None, "due": due}
-    connection.execute(update(account).where(account.c.id == account_id).values(values))
-    return replace(found, due=due)
-
-
-def end_sync(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
-    """Take note that a sync ended well; of no account that was disconnected or connected anew meanwhile."""
-    connection.execute(
-        update(account)
-        .where(_is_still(grant))
-        .values(
-            syncing=False,
-            due=None,
-            last_sync=now,
-            next_sync=next_sync,
-            attempts=account.c.attempts + 1,
-            failures=0,
-            error_code=None,
-            error_since=None,
-            error_link=None,
-            error_facts=None,
-        )
-    )
-
-
-def fail_sync(
-    connection: Connection,
-    grant: Account,
-    code: str,
-    now: float,
-    next_sync: float | None,
-    link: str = "",
-    facts: Mapping[str, Any] | None = None,
-) -> None:
-    """Take note that a sync failed; of no account that was disconnected or connected anew meanwhile.
-
-    :param next_sync: None: none until a person acts.
-    :param facts: see `Trouble`.
-    """
-    since = select(func.coalesce(account.c.error_since, now)).where(
-        account.c.id == grant.id, account.c.error_code == code
-    )
-    connection.execute(
-        update(account)
-        .where(_is_still(grant))
-        .values(
-            syncing=False,
-            next_sync=next_sync,
-            attempts=account.c.attempts + 1,
-            failures=account.c.failures + 1,
-            error_since=func.coalesce(since.scalar_subquery(), now),
-            error_code=code,
-            due=_STILL_DUE,
-            error_link=link or None,
-            error_facts=json.dumps(facts) if facts else None,
-        )
-    )
-
-
-def postpone_sync(connection: Connection, grant: Account, now: float, next_sync: float | None, code: str = "") -> None:
-    """Take note that a sync did not take place; whatever was the matter with the account before still is.
-
-    :param code: an error code, for an account with which nothing was the matter; empty: nothing is.
-    """
-    values: dict[str, object] = {
-        "syncing": False,
-        "due": _STILL_DUE,
-        "next_sync": next_sync,
-        "attempts": account.c.attempts + 1,
-    }
-    if code:
-        values["error_since"] = func.coalesce(account.c.error_since, now)
-        values["error_code"] = func.coalesce(account.c.error_code, code)
-    connection.execute(update(account).where(_is_still(grant)).values(values))
+def is_still(grant: Account) -> ColumnElement[bool]:
+    """That an account holds the very grant that somebody began to work with."""
+    return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
 
 
 def rename(connection: Connection, grant: Account, address: str) -> None:
     """Note that Google knows the account by another address now; its book is named after it."""
-    connection.execute(update(account).where(_is_still(grant)).values(address=address))
+    connection.execute(update(account).where(is_still(grant)).values(address=address))
 
-
-def is_current(connection: Connection, grant: Account) -> bool:
-    """Whether an account still holds the very grant that somebody began to work with."""
-    return connection.execute(select(account.c.id).where(_is_still(grant))).first() is not None
-
-
-def forget_running(connection: Connection) -> None:
-    """At a start: no sync is running; one that a killed process has left begins anew at once."""
-    connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
-
-
-def bump_generation(connection: Connection, account_id: int) -> None:
-    """Take note that the account's contacts have changed, so that its book is built anew."""
-    connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
-
-
-def set_sources(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
-    """Store the states of the sources, those that are not on without a sync token."""
-    known = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
-    for name, state in states.items():
-        where = and_(source.c.account_id == account_id, source.c.source == name)
-        values: dict[str, object] = {"state": state}
-        if state is not SourceState.ON:
-            values |= {"sync_token": None, "fingerprint": ""}
-        if name in known:
-            connection.execute(update(source).where(where).values(values))
-        else:
-            connection.execute(insert(source).values(account_id=account_id, source=name, **values))
-
-
-_SHRINK = "suspicious_shrink"
 
 _STANDING = (
     *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
@@ -434,42 +308,17 @@ _STANDING = (
 )
 
 _FORGOTTEN = (
-    "connected_at",
-    "refresh_token",
-    "refresh_expires_at",
-    "access_token",
-    "access_expires_at",
-    "last_sync",
-    "next_sync",
-    "error_code",
-    "error_since",
-    "error_link",
-    "error_facts",
-    "labels_token",
-    "wish",
-    "due",
+    *(
+        "connected_at",
+        "refresh_token",
+        "refresh_expires_at",
+        "access_token",
+        "access_expires_at",
+        "last_sync",
+        "next_sync",
+    ),
+    *("error_code", "error_since", "error_link", "error_facts", "labels_token", "wish", "due"),
 )
-
-
-def _is_still(grant: Account) -> ColumnElement[bool]:
-    """That an account holds the very grant that somebody began to work with."""
-    return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
-
-
-def _told_to_vanish(connection: Connection, account_id: int) -> dict[str, int]:
-    """How many contacts a person was told would vanish, of the book or of the directory that comes through it."""
-    told: dict[str, int] = {}
-    of_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
-    its = source.c.account_id == account_id, source.c.error_code == _SHRINK
-    for what, query in (("book", of_book), ("directory", select(source.c.error_facts).where(*its))):
-        for facts in connection.execute(query).scalars():
-            told[what] = int(json.loads(facts or "{}").get("lost", 0))
-    return told
-
-
-def _stronger(first: Wish | None, second: Wish | None) -> Wish | None:
-    order = [None, *Wish]
-    return max(first, second, key=order.index)
 
 
 def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bool = True) -> tuple[Account, ...]:

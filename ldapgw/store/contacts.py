@@ -3,7 +3,7 @@
 
 A person that was left out has a row too, with the reason: nothing is lost silently.
 
-What is written belongs to the account's next generation, which its transaction ends with (`accounts.bump_generation`);
+What is written belongs to the account's next generation, which its transaction ends with (`syncs.bump_generation`);
 so `changes` can tell what a book that was built of an earlier one lacks.
 """
 
@@ -264,7 +264,7 @@ def drop_doubled(connection: Connection, account_id: int) -> bool:
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
     """Store a sync token; to be done in the transaction that stores what came with it.
 
-    The row of the source is there already (`ldapgw.store.accounts.set_sources`).
+    The row of the source is there already (`ldapgw.store.syncs.set_sources`).
     """
     connection.execute(
         update(source)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
-from ldapgw.store import accounts, contacts, feeds, labels
+from ldapgw.store import accounts, contacts, feeds, labels, syncs
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import Mark, SyncState
 from ldapgw.store.labels import LabelState
@@ -75,14 +75,14 @@ def carry_out(connection: Connection, account: Account, change: Change, now: flo
     if change.labels is not None:
         changed = labels.write(connection, account.id, change.labels) or changed
     if changed:
-        accounts.bump_generation(connection, account.id)
+        syncs.bump_generation(connection, account.id)
     return changed
 
 
 def _write(connection: Connection, account: Account, change: Change, plans: Collection[Plan], now: float) -> bool:
     """Write what was fetched: persons, states and tokens; whether contacts have changed."""
     before = contacts.sync_states(connection, account.id)
-    accounts.set_sources(connection, account.id, change.states)
+    syncs.set_sources(connection, account.id, change.states)
     for plan, one in zip(plans, change.fetched, strict=True):
         if not plan.is_empty:
             contacts.apply(connection, account.id, plan.source, records(plan, one.spool), plan.gone)

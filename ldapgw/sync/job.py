@@ -33,7 +33,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import Authorized, People, fingerprint
 from ldapgw.progress import Progress
-from ldapgw.store import accounts, contacts, feeds, labels
+from ldapgw.store import accounts, contacts, feeds, labels, syncs
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.store.labels import LabelState
@@ -322,10 +322,10 @@ def _wanted(source: Source, tenant: SyncedTenant, known: LabelState) -> Wanted:
 
 
 def _note_directory(connection: Connection, account: Account, error: GoogleError, now: float, next_try: float) -> None:
-    if not accounts.is_current(connection, account):
+    if not syncs.is_current(connection, account):
         return
     refused = _REFUSED.get(type(error))
-    accounts.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
+    syncs.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
     if refused is None:
         feeds.note_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return

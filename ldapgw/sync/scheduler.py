@@ -26,7 +26,7 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, alarms
+from ldapgw.store import accounts, alarms, syncs
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.worker import Store
 from ldapgw.sync import retry
@@ -212,7 +212,7 @@ class SyncScheduler(Service):
         finally:
             loop.queued = None
         try:
-            account = await self._store.run(accounts.begin_sync, account_id)
+            account = await self._store.run(syncs.begin, account_id)
             if account is None:
                 return _Outcome(None)
             if account.revoked:
@@ -228,7 +228,7 @@ class SyncScheduler(Service):
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is gone, though somebody wishes for it."""
-        await self._store.run(accounts.postpone_sync, account, self._clock.seconds(), None)
+        await self._store.run(syncs.postpone, account, self._clock.seconds(), None)
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
@@ -236,7 +236,7 @@ class SyncScheduler(Service):
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         code = "" if circuit.code in _ALARMS else circuit.code
-        await self._store.run(accounts.postpone_sync, account, now, now + wait, code)
+        await self._store.run(syncs.postpone, account, now, now + wait, code)
         return _Outcome(wait, for_all=True)
 
     async def _sync(self, account: Account) -> _Synced:
@@ -263,7 +263,7 @@ class SyncScheduler(Service):
             return _Outcome(await self._failed(account, synced.error), for_all=_is_for_all(synced.error))
         wait = retry.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._store.run(accounts.end_sync, account, now, now + wait)
+        await self._store.run(syncs.end, account, now, now + wait)
         return _Outcome(wait)
 
     async def _own(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
@@ -321,10 +321,10 @@ class SyncScheduler(Service):
                 log.error(
                     "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
                 )
-            await self._store.run(accounts.postpone_sync, account, now, next_sync)
+            await self._store.run(syncs.postpone, account, now, next_sync)
             return wait
         code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
-        await self._store.run(accounts.fail_sync, account, code, now, next_sync, facts=facts)
+        await self._store.run(syncs.fail, account, code, now, next_sync, facts=facts)
         if wait is None:
             await self._nudge(account)
         return wait

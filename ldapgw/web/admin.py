@@ -17,7 +17,7 @@ from ldapgw.errors import ClientRejected, GoogleError
 from ldapgw.google.clientfile import UnfitClientFile, read_client_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.store import accounts, alarms, clients, phones
+from ldapgw.store import accounts, alarms, clients, phones, syncs
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.alarms import Alarm
 from ldapgw.store.clients import EnteredClient
@@ -262,8 +262,8 @@ def _enter(connection: Connection, vault: Vault, new: EnteredClient, before: Cli
     ]
     if before is not None and before.client_id != new.client_id:
         for one in connected:
-            accounts.fail_sync(connection, one, "consent_revoked", new.entered_at, None)
+            syncs.fail(connection, one, "consent_revoked", new.entered_at, None)
         alarms.silence(connection, new.tenant)
     elif connected:
         # One that goes well ends the alarm, and then all others go on.
-        accounts.ask(connection, connected[0].id, Wish.INCREMENTAL)
+        syncs.ask(connection, connected[0].id, Wish.INCREMENTAL)

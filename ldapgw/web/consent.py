@@ -21,7 +21,7 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
-from ldapgw.store import accounts, revocations, sign_ins
+from ldapgw.store import accounts, revocations, sign_ins, syncs
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.store.vault import Vault
@@ -253,7 +253,7 @@ class Consent:
                 return False
             granted = sources_of(grant.scopes)
             states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
-            accounts.set_sources(connection, connected, states)
+            syncs.set_sources(connection, connected, states)
         begin_session(connection, session, before, person, now)
         return True
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.status import account_object
-from ldapgw.store import accounts, contacts, sign_ins
+from ldapgw.store import accounts, contacts, sign_ins, syncs
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.web import endings
 from ldapgw.web.cookies import Cookie
@@ -98,7 +98,7 @@ class Mine:
         if account is None or not account.connected or account.revoked:
             return self._back(tenant, visitor, account)
         wish = Wish.ACCEPT if "accept_shrink" in call.form else Wish.INCREMENTAL
-        await self._gate.store.run(accounts.ask, account.id, wish)
+        await self._gate.store.run(syncs.ask, account.id, wish)
         await self._gate.changed()
         return self._back(tenant, visitor, account, "asked")
 

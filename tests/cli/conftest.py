@@ -19,7 +19,7 @@ from ldapgw.cli import main
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.lock import Lock
 from ldapgw.number import parse
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, contacts, syncs
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import Record
 from ldapgw.store.database import Database, prepare_state_dir
@@ -114,10 +114,10 @@ class Gateway:
             contacts.apply(
                 connection, account_id, Source.CONTACTS, [Record.of(one.uid, one.uid, one) for one in found], ()
             )
-            begun = accounts.begin_sync(connection, account_id)
+            begun = syncs.begin(connection, account_id)
             assert begun is not None
-            accounts.bump_generation(connection, account_id)
-            accounts.end_sync(connection, begun, THEN, THEN + 600)
+            syncs.bump_generation(connection, account_id)
+            syncs.end(connection, begun, THEN, THEN + 600)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from ldapgw.refresh import Refresher
 from ldapgw.sandbox.app import sandbox
 from ldapgw.sandbox.world import World
 from ldapgw.service import Gateway, makeService
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, syncs
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -187,7 +187,7 @@ class Machine:
 
     def ask(self, address: str, wish: Wish) -> None:
         """``ldapgw sync ADDRESS``."""
-        self.transact(accounts.ask, self.account(address).id, wish)
+        self.transact(syncs.ask, self.account(address).id, wish)
 
     def add_phone(self, name: str, owner: str) -> None:
         login = PhoneLogin(name, "acme", self.account(owner).id, Numbers.VALUES, HASHED, NOW)

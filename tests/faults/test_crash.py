@@ -18,7 +18,7 @@ import pytest
 
 from ldapgw import credential
 from ldapgw.sandbox.app import AUTHORIZATION
-from ldapgw.store import accounts, phones
+from ldapgw.store import phones, syncs
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -105,7 +105,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
     if time % 3 != 2:
         office.site.turn("expire-sync-tokens")
     if time % 10 == 3:
-        transact(office, accounts.ask, 1, Wish.FULL)
+        transact(office, syncs.ask, 1, Wish.FULL)
     if time % 3 == 0:
         wait_until(lambda: is_syncing(office.database), "a sync begins")
     if time % 3 == 1:

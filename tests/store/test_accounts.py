@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, feeds, tables
+from ldapgw.store import accounts, contacts, feeds, syncs, tables
 from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.vault import Vault
@@ -89,8 +89,8 @@ def test_a_second_consent_continues_the_account(connection: Connection, vault: V
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
     account = connect(connection, vault)
     accounts.share(connection, account.id, Sharing.SHARED)
-    accounts.fail_sync(connection, account, "consent_revoked", NOW + 5, None)
-    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    syncs.fail(connection, account, "consent_revoked", NOW + 5, None)
+    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
         connection,
         vault,
@@ -133,15 +133,15 @@ def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection
 def test_a_sync_that_ends_well(connection: Connection, vault: Vault) -> None:
     """What was wished for is due until it does; trouble ends with it."""
     account = connect(connection, vault)
-    accounts.fail_sync(connection, account, "network", NOW, NOW + 30)
-    accounts.ask(connection, account.id, Wish.ACCEPT)
-    begun = accounts.begin_sync(connection, account.id)
+    syncs.fail(connection, account, "network", NOW, NOW + 30)
+    syncs.ask(connection, account.id, Wish.ACCEPT)
+    begun = syncs.begin(connection, account.id)
     assert begun is not None
     assert (begun.due, begun.failures) == (Wish.ACCEPT, 1)
     running = accounts.read(connection, account.id)
     assert running is not None
     assert (running.syncing, running.wish, running.due) == (True, None, Wish.ACCEPT)
-    accounts.end_sync(connection, begun, NOW + 60, NOW + 660)
+    syncs.end(connection, begun, NOW + 60, NOW + 660)
     ended = accounts.read(connection, account.id)
     assert ended is not None
     assert (ended.syncing, ended.last_sync, ended.next_sync, ended.due) == (False, NOW + 60, NOW + 660, None)
@@ -153,7 +153,7 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault
     account = connect(connection, vault)
     seen = []
     for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
-        accounts.fail_sync(connection, account, code, when, when + 1, link="https://x.example")
+        syncs.fail(connection, account, code, when, when + 1, link="https://x.example")
         found = accounts.read(connection, account.id)
         assert found is not None
         seen.append((found.trouble, found.failures, found.next_sync))
@@ -169,7 +169,7 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
     """The account itself and its sharing stay for the next consent; its book is built anew."""
     account = connect(connection, vault)
     accounts.share(connection, account.id, Sharing.CALLERS)
-    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
     contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
     accounts.disconnect(connection, account.id)
@@ -178,7 +178,7 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
     assert (left.connected, left.sharing, left.contacts, left.sources, left.generation) == (False, "callers", 0, {}, 1)
     assert (left.scopes, left.wish, left.next_sync) == (frozenset(), None, None)
     assert accounts.tokens(connection, vault, account.id) is None
-    assert accounts.begin_sync(connection, account.id) is None
+    assert syncs.begin(connection, account.id) is None
     assert contacts.read_labels(connection, account.id) == {}
     row = connection.execute(select(tables.account)).one()
     assert (row.refresh_token, row.access_token) == (None, None)
@@ -187,13 +187,13 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
 def test_states_of_sources(connection: Connection, vault: Vault) -> None:
     """A source that is not on loses its sync token, so that it begins anew once it is."""
     account = connect(connection, vault)
-    accounts.set_sources(
+    syncs.set_sources(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
     state = SyncState("token", "fingerprint", NOW)
     contacts.set_sync_state(connection, account.id, Source.CONTACTS, state)
     assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == state
-    accounts.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
+    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
     assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
     found = accounts.read(connection, account.id)
     assert found is not None
@@ -203,8 +203,8 @@ def test_states_of_sources(connection: Connection, vault: Vault) -> None:
 def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: Vault) -> None:
     """The next start begins it anew at once, and what was wished for is due still."""
     account = connect(connection, vault)
-    accounts.begin_sync(connection, account.id)
-    accounts.forget_running(connection)
+    syncs.begin(connection, account.id)
+    syncs.forget_running(connection)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert (found.syncing, found.next_sync, found.due) == (False, 0.0, Wish.FULL)
@@ -221,17 +221,17 @@ WISHES = {
 def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes: list[Wish], strongest: Wish) -> None:
     """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
     account = connect(connection, vault)
-    begun = accounts.begin_sync(connection, account.id)
+    begun = syncs.begin(connection, account.id)
     assert begun is not None
-    accounts.end_sync(connection, begun, NOW, NOW)
+    syncs.end(connection, begun, NOW, NOW)
     for wish in wishes:
-        accounts.ask(connection, account.id, wish)
-    begun = accounts.begin_sync(connection, account.id)
+        syncs.ask(connection, account.id, wish)
+    begun = syncs.begin(connection, account.id)
     assert begun is not None
     assert begun.due is strongest
-    accounts.fail_sync(connection, begun, "network", NOW, NOW + 30)
-    accounts.ask(connection, account.id, Wish.INCREMENTAL)
-    again = accounts.begin_sync(connection, account.id)
+    syncs.fail(connection, begun, "network", NOW, NOW + 30)
+    syncs.ask(connection, account.id, Wish.INCREMENTAL)
+    again = syncs.begin(connection, account.id)
     assert again is not None
     # What was accepted before anybody was told of it was accepted for one try.
     assert again.due is (Wish.FULL if strongest is Wish.ACCEPT else strongest)
@@ -240,13 +240,13 @@ def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes:
 def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault) -> None:
     """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
     account = connect(connection, vault)
-    accounts.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    syncs.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     assert [account.may_lose(what) for what in ("book", "directory")] == [0, 0]
-    accounts.fail_sync(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
+    syncs.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
     for more in ({}, {"directory": 20}):
-        accounts.ask(connection, account.id, Wish.ACCEPT)
-        for fail in (accounts.fail_sync, accounts.fail_sync):
-            begun = accounts.begin_sync(connection, account.id)
+        syncs.ask(connection, account.id, Wish.ACCEPT)
+        for fail in (syncs.fail, syncs.fail):
+            begun = syncs.begin(connection, account.id)
             assert begun is not None
             assert (begun.due, begun.accepted) == (Wish.ACCEPT, {"book": 35, **more})
             assert [begun.may_lose(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
@@ -258,15 +258,15 @@ def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault
 def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
     """As much as there is to lose then; whatever comes later is another question."""
     account = connect(connection, vault)
-    accounts.ask(connection, account.id, Wish.ACCEPT)
-    begun = accounts.begin_sync(connection, account.id)
+    syncs.ask(connection, account.id, Wish.ACCEPT)
+    begun = syncs.begin(connection, account.id)
     assert begun is not None
     assert begun.may_lose("book") == math.inf
     if postponed:
-        accounts.postpone_sync(connection, begun, NOW, NOW + 30)
+        syncs.postpone(connection, begun, NOW, NOW + 30)
     else:
-        accounts.fail_sync(connection, begun, "network", NOW, NOW + 30)
-    again = accounts.begin_sync(connection, account.id)
+        syncs.fail(connection, begun, "network", NOW, NOW + 30)
+    again = syncs.begin(connection, account.id)
     assert again is not None
     assert (again.due, again.may_lose("book")) == (Wish.FULL, 0)
 
@@ -275,14 +275,14 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, va
     """Neither onto a disconnected account nor onto the next consent's."""
     old = connect(connection, vault)
     accounts.disconnect(connection, old.id)
-    accounts.end_sync(connection, old, NOW + 5, NOW + 6)
-    accounts.fail_sync(connection, old, "consent_revoked", NOW + 5, None)
+    syncs.end(connection, old, NOW + 5, NOW + 6)
+    syncs.fail(connection, old, "consent_revoked", NOW + 5, None)
     left = accounts.read(connection, old.id)
     assert left is not None
     assert (left.last_sync, left.next_sync, left.trouble, left.attempts) == (None, None, None, 0)
     new = connect(connection, vault, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
     accounts.refreshed(connection, vault, old, "late", NOW, "late")
-    accounts.fail_sync(connection, old, "consent_revoked", NOW + 10, None)
+    syncs.fail(connection, old, "consent_revoked", NOW + 10, None)
     held = accounts.tokens(connection, vault, new.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
@@ -306,7 +306,7 @@ def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> N
     """Nothing is found, nothing is raised."""
     assert accounts.read(connection, 99) is None
     assert accounts.tokens(connection, vault, 99) is None
-    assert accounts.begin_sync(connection, 99) is None
+    assert syncs.begin(connection, 99) is None
 
 
 def test_accounts_that_a_person_has_added(connection: Connection, vault: Vault) -> None:
@@ -334,6 +334,6 @@ def test_how_accounts_stand(connection: Connection, vault: Vault) -> None:
     assert accounts.standings(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
     accounts.refreshed(connection, vault, account, "access-2", NOW + 3600, None)
     assert accounts.standings(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
-    accounts.begin_sync(connection, account.id)
+    syncs.begin(connection, account.id)
     after = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
     assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]

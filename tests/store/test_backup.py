@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, sign_ins, tables
+from ldapgw.store import accounts, contacts, phones, sign_ins, syncs, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.database import Database
 from ldapgw.store.sign_ins import Flow, SignIn
@@ -36,8 +36,8 @@ class Site:
         self.database.open()
         with self.database.begin() as connection:
             self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-            accounts.begin_sync(connection, self.account)
-            accounts.bump_generation(connection, self.account)
+            syncs.begin(connection, self.account)
+            syncs.bump_generation(connection, self.account)
             phones.add(connection, DESK)
             sign_ins.begin_flow(connection, self.vault, "s", "b", Flow("acme", "connect", "n", "v"), NOW)
             sign_ins.sign_in_person(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
@@ -87,7 +87,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
     back_up(site.path, site.backup)
     for _ in range(7):
         with site.database.begin() as connection:
-            accounts.bump_generation(connection, site.account)
+            syncs.bump_generation(connection, site.account)
     site.restore()
     with site.database.begin() as connection:
         account = accounts.read(connection, site.account)

@@ -14,7 +14,7 @@ from zope.interface import provider
 
 from ldapgw import credential
 from ldapgw.google.endpoints import Client
-from ldapgw.store import accounts, admin_links, alarms, clients, phones
+from ldapgw.store import accounts, admin_links, alarms, clients, phones, syncs
 from ldapgw.store.accounts import NewGrant, Wish
 from ldapgw.store.admin_links import LINK_SECONDS
 from ldapgw.store.clients import EnteredClient
@@ -355,12 +355,12 @@ def connect(stage: Stage, address: str, **more: Any) -> int:
     """An account that has given consent."""
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
     account_id: int = stage.do(accounts.connect, stage.vault, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
-    stage.do(accounts.begin_sync, account_id)
+    stage.do(syncs.begin, account_id)
     account = stage.do(accounts.read, account_id)
     if "code" in more:
-        stage.do(accounts.fail_sync, account, more["code"], NOW, None)
+        stage.do(syncs.fail, account, more["code"], NOW, None)
     else:
-        stage.do(accounts.end_sync, account, NOW, NOW + 600)
+        stage.do(syncs.end, account, NOW, NOW + 600)
     return account_id
 
 

@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts
+from ldapgw.store import syncs
 from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes
 from ldapgw.web.frame import Frame
@@ -232,9 +232,9 @@ def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
     again = browser.get("/acme/", kept)
     assert (again.status, again.body) == (304, "")
     (account,) = stage.accounts()
-    stage.do(accounts.begin_sync, account.id)
+    stage.do(syncs.begin, account.id)
     assert browser.get("/acme/", kept).status == 304
-    stage.do(accounts.end_sync, account, stage.clock.seconds(), stage.clock.seconds() + 600)
+    stage.do(syncs.end, account, stage.clock.seconds(), stage.clock.seconds() + 600)
     assert browser.get("/acme/", kept).status == 200
     missing = browser.get("/acme/nothing")
     assert browser.get("/acme/nothing", {"If-None-Match": missing.headers["etag"][0]}).status == 404

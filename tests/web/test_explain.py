@@ -16,7 +16,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.publisher import login_of
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, syncs
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
@@ -175,7 +175,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     """What was left out, and what is in the way; of other people's accounts an administrator is told alone."""
     stage.browser().consent(account=BOB)
     mine, bobs = stage.accounts()
-    stage.do(accounts.fail_sync, mine, "quota", NOW, None)
+    stage.do(syncs.fail, mine, "quota", NOW, None)
     stage.do(accounts.share, bobs.id, Sharing.SHARED)
     serve(stage)
     seen = ask(alice, "xyzzy")

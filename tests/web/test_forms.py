@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
 from ldapgw.status import timestamp
-from ldapgw.store import accounts
+from ldapgw.store import accounts, syncs
 from ldapgw.store.accounts import Wish
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
@@ -36,16 +36,16 @@ def alice(browser: Browser) -> Browser:
 
 
 def fulfil_wish(connection: Connection, account_id: int) -> None:
-    begun = accounts.begin_sync(connection, account_id)
+    begun = syncs.begin(connection, account_id)
     assert begun is not None
-    accounts.end_sync(connection, begun, 1790000010.0, 1790000600.0)
+    syncs.end(connection, begun, 1790000010.0, 1790000600.0)
 
 
 def trouble(stage: Stage, code: str, link: str = "") -> None:
     """The account's last sync failed."""
     (account,) = stage.accounts()
-    stage.do(accounts.begin_sync, account.id)
-    stage.do(accounts.fail_sync, account, code, stage.clock.seconds(), None, link)
+    stage.do(syncs.begin, account.id)
+    stage.do(syncs.fail, account, code, stage.clock.seconds(), None, link)
 
 
 def test_sync_now(stage: Stage, alice: Browser) -> None:

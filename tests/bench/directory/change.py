@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldapgw.state import DATABASE
-from ldapgw.store import accounts
+from ldapgw.store import accounts, syncs
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from tests.bench.directory.asking import NUMBERS, SUBTREE, equality, one_of
@@ -117,5 +117,5 @@ def _ask_for_sync(home: Path) -> None:
     database = Database(f"sqlite:///{home / 'state' / DATABASE}")
     with database.begin() as connection:
         [account] = accounts.find(connection, OWNER)
-        accounts.ask(connection, account.id, Wish.INCREMENTAL)
+        syncs.ask(connection, account.id, Wish.INCREMENTAL)
     database.close()

@@ -21,7 +21,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.credential import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.state import State
-from ldapgw.store import accounts, contacts, phones
+from ldapgw.store import accounts, contacts, phones, syncs
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.phones import Numbers, PhoneLogin
@@ -84,7 +84,7 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
                 for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
                     contacts.apply(connection, account_id, Source.CONTACTS, records, ())
             for account_id in ids:
-                accounts.bump_generation(connection, account_id)
+                syncs.bump_generation(connection, account_id)
             password = hash_password(SECRET, os.urandom)
             phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
     finally:
@@ -119,10 +119,10 @@ def _account(connection: Connection, vault: Vault, at: int, made: Account, now: 
     grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
     account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
     assert account_id is not None
-    begun = accounts.begin_sync(connection, account_id)
+    begun = syncs.begin(connection, account_id)
     assert begun is not None
-    accounts.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    syncs.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
     state = SyncState(SYNC_TOKEN, Wanted(Source.CONTACTS, REGION).fingerprint, later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
-    accounts.end_sync(connection, begun, now, later)
+    syncs.end(connection, begun, now, later)
     return account_id

@@ -22,6 +22,7 @@ from ldapgw.state import DATABASE
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
+from ldapgw.store.syncs import ask
 from tests.bench.directory.metered import longest
 from tests.bench.directory.people import person
 from tests.bench.directory.seed import OWNER, Account, alone, seed
@@ -155,7 +156,7 @@ class _Runs:
         """What ``ldapgw sync`` does."""
         with self._database() as database, database.begin() as connection:
             [account] = accounts.find(connection, OWNER)
-            accounts.ask(connection, account.id, wish)
+            ask(connection, account.id, wish)
 
     def _is_noted(self) -> None:
         """Wait until the end of a sync is noted, which is after phones have what it brought."""
