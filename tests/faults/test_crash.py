@@ -29,6 +29,8 @@ from tests.journeys.running import Process, fetch, wait_until
 # A sync a second, so that there is hardly a moment without one.
 INTERVAL = "1s"
 LONGEST_LIFE = 1.2
+# Once a sync has begun, it may be over soon.
+SOON = 0.3
 FEW = 150
 # A listing of several pages, which waits on a file, and a book that a process of its own builds.
 MANY = 4000
@@ -116,7 +118,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
         office.site.turn("expire-sync-tokens")
     if time % 9 == 3:
         transact(office, syncs.ask, 1, Wish.FULL)
-    if time % 3 == 0:
+    if not has_news(time):
         wait_until(lambda: is_syncing(office.database), "a sync begins")
     if time % 3 == 1:
         # For a phone that shows one number alone, all of the tenant's books are built anew.
@@ -152,7 +154,7 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
                 # However slow the machine, a state is committed, and what follows are changes alone.
                 office.sync()
             disturb(office, gateway, time)
-            until = monotonic() + office.random.uniform(0, LONGEST_LIFE)
+            until = monotonic() + office.random.uniform(0, LONGEST_LIFE if has_news(time) else SOON)
             while has_news(time) and monotonic() < until:
                 office.edit()
             wait_until(partial(_has_come, until), "its time has come")
