@@ -77,6 +77,10 @@ class Dn:
         """The name of an entry below this one."""
         return Dn((((kind, value),), *self.rdns))
 
+    def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
+        """Pickled as what makes it anew, for the process that builds books: compiled, nothing else can be unpickled."""
+        return Dn, (self.rdns,)
+
     def __str__(self) -> str:
         """The string form, fit for any client (RFC 4514 2)."""
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)

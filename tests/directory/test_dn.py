@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -140,3 +141,9 @@ def test_blanks_and_signs_at_the_ends_are_escaped(value: str, written: str) -> N
     """RFC 4514 2.4."""
     assert escape(value) == written
     assert Dn.parse(f"cn={written}").rdns == ((("cn", value),),)
+
+
+def test_a_name_can_be_sent_to_another_process() -> None:
+    """Compiled too."""
+    name = Dn.parse("ou=alice@acme.example,dc=acme,dc=example")
+    assert pickle.loads(pickle.dumps(name)) == name
