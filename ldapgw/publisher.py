@@ -278,7 +278,8 @@ class Publisher:
     def _serve(self, shelves: dict[_BookId, _Shelf]) -> None:
         """Have other books from now on."""
         before, self._shelves = self._shelves, shelves
-        self._old += [shelf.book for key, shelf in before.items() if not _goes_on(shelf, shelves.get(key))]
+        replaced = ((shelf, shelves.get(key)) for key, shelf in before.items() if shelves.get(key) is not shelf)
+        self._old += [shelf.book for shelf, after in replaced if not _goes_on(shelf, after)]
 
     async def _held(self, key: _BookId, account: Account, made_of: _MadeOf) -> _Shelf | None:
         """A book that was made of the same, but for contacts: the one that is served, or an image."""
