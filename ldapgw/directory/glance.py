@@ -19,7 +19,7 @@ from ldapgw.directory.index import LAST
 from ldapgw.directory.matching import Matcher, Term
 from ldapgw.directory.scope import Region
 from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.walk import Found, persons
+from ldapgw.directory.twins import Namesakes
 
 # Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
 _LOOKS = 128
@@ -102,7 +102,7 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     """Look at several shelves, or at one on which the same person may be more than once."""
     looked = [(shelf, *_look(shelf, matcher, limit)) for shelf in region.shelves]
     busy = [one for one in looked if one[1] or one[2]]
-    if len(busy) == 1 and not region.mixed:
+    if len(busy) == 1 and not (region.mixed and busy[0][0].has_twins(busy[0][1])):
         return _seen(*busy[0], limit)
     found: list[_Row] = []
     certain = LAST  # the order up to which nothing is unseen
@@ -127,15 +127,24 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more)
 
 
-def _each_once(found: Iterable[_Row], region: Region, limit: int) -> list[_Row]:
+def _each_once(found: Sequence[_Row], region: Region, limit: int) -> list[_Row]:
     """Without those of a person who is there before, as far as they are wanted."""
     chosen: list[_Row] = []
+    shelves = region.shelves
     for _, group in groupby(found, key=lambda one: order.name_of(one[0])):
         if len(chosen) > limit:
             break
-        shelves = region.shelves
-        same = [
-            Found(stands, at, shelves[at], position, shelves[at].entries[position]) for stands, at, position in group
-        ]
-        chosen += [(one.order, one.at, one.position) for one in persons(same, None, region.own)]
+        same = [*group]
+        if len(same) > 1 and _may_be_twins(same, shelves):
+            namesakes = Namesakes(region.own)
+            for _, at, position in same:
+                namesakes.add(shelves[at].entries[position])
+            same = [one for place, one in enumerate(same) if not namesakes.is_double(place)]
+        chosen += same
     return chosen
+
+
+def _may_be_twins(same: Sequence[_Row], shelves: Sequence[Shelf]) -> bool:
+    """Whether any of several entries of one name may be the same person."""
+    first = same[0][1]
+    return any(at != first for _, at, _ in same) or shelves[first].has_twins([position for _, _, position in same])

@@ -75,7 +75,7 @@ def portions(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) 
         if batch is not None:
             if len(batch) > left:
                 if left:
-                    yield batch.first(left)
+                    yield batch.part(0, left)
                 raise _more()
             left -= len(batch)
         yield batch

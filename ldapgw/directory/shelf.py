@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, cast, overload
 
-from ldapgw.directory import origin, plan, terms
+from ldapgw.directory import origin, plan, terms, twins
 from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.encodings import Encodings
@@ -68,9 +68,10 @@ class Shelf:
     :ivar index: of them; None: they are few, and all are looked at.
     :ivar withdrawn: for each position, whether the entry counts no longer; empty: all count.
     :ivar blocks: of the entries, withdrawn or not.
+    :ivar twins: for each position, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_encodings", "_letters", "blocks", "entries", "index", "withdrawn")
+    __slots__ = ("_encodings", "_letters", "blocks", "entries", "index", "twins", "withdrawn")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Shelf:
         index: Index | None = None,
         withdrawn: bytes = b"",
         encodings: Encodings | None = None,
+        twins: bytes = b"",
     ) -> None:
         """Put together what was built before.
 
@@ -87,6 +89,7 @@ class Shelf:
         self.blocks = Blocks(entries)
         self.index = index
         self.withdrawn = withdrawn
+        self.twins = twins
         self._encodings = Encodings(len(entries)) if encodings is None else encodings
         self._letters: frozenset[str] | None = None
 
@@ -95,6 +98,13 @@ class Shelf:
         """Sort and index entries."""
         ordered = tuple(sorted(entries, key=_ORDER))
         return cls(ordered, Index.of(map(terms.of_entry, ordered)))
+
+    @classmethod
+    def of_books(cls, entries: Iterable[Entry]) -> Shelf:
+        """The same of entries of several books."""
+        shelf = cls.of(entries)
+        shelf.twins = twins.twins(shelf.entries)
+        return shelf
 
     def __len__(self) -> int:
         """How many entries count."""
@@ -109,13 +119,17 @@ class Shelf:
         withdrawn = bytearray(self.withdrawn or bytes(len(self.entries)))
         for position in positions:
             withdrawn[position] = 1
-        left = Shelf(self.entries, self.index, bytes(withdrawn), self._encodings)
+        left = Shelf(self.entries, self.index, bytes(withdrawn), self._encodings, self.twins)
         left.blocks = self.blocks
         return left
 
     def moved(self, place: origin.Place) -> Shelf:
         """The same contacts at another place of the tree; what they are found by does not depend on that."""
         return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
+
+    def has_twins(self, positions: Iterable[int]) -> bool:
+        """Whether an entry at one of these positions may be the same person as another one here."""
+        return bool(self.twins) and any(map(self.twins.__getitem__, positions))
 
     def withdrawn_since(self, before: Shelf) -> Iterator[Entry]:
         """The entries that counted on another shelf with the same entries, and do not count here."""

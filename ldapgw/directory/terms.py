@@ -197,7 +197,11 @@ def _digits(string: str) -> Place:
     form = string.strip("\t\n")
     if string[:1] in ("\t", "\n"):
         beginning = "Db" + form[:_BEGINNING]
-        return beginning if len(form) >= _BEGINNING else Span(beginning, beginning + LAST)
+        if len(form) < _BEGINNING:
+            return Span(beginning, beginning + LAST)
+        # All of a company's numbers begin alike; what follows tells them apart.
+        behind = form[_BEGINNING - _PIECE + 1 :]
+        return plan.each([beginning, _pieces("Dt", behind)]) if len(form) > _BEGINNING else beginning
     return _pieces("Dt", form)
 
 

@@ -17,8 +17,9 @@ from ldapgw.directory.shelf import Shelf
 
 # Shelves that a search looks through one by one; it costs some microseconds for each.
 _MOST = 8
-# As many as are left when they have become too many.
+# As many as are left when they have become too many, and the part of all entries that one has to have to stay alone.
 _FEW = 4
+_PART = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,8 +114,10 @@ def _left(joined: Joined, wanted: dict[int, Shelf]) -> Joined | None:
 
 
 def _fewer(joined: Sequence[Joined]) -> tuple[Joined, ...]:
-    """The same on few shelves: the largest as they are, all others joined."""
+    """The same on few shelves: large ones as they are, all others joined."""
     ordered = sorted(joined, key=lambda one: -len(one.shelf))
-    alone, others = ordered[: _FEW - 1], ordered[_FEW - 1 :]
+    least = sum(len(one.shelf) for one in ordered) / _PART
+    large = sum(len(one.shelf) > least for one in ordered[: _FEW - 1])
+    alone, others = ordered[:large], ordered[large:]
     sources = tuple(chain.from_iterable(one.sources for one in others))
-    return (*alone, Joined(Shelf.of(chain.from_iterable(sources)), sources))
+    return (*alone, Joined(Shelf.of_books(chain.from_iterable(sources)), sources))

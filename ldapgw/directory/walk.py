@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.scope import Region, regions
 from ldapgw.directory.selection import Selection
 from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.twins import is_same_person
+from ldapgw.directory.twins import Namesakes
 from ldapgw.directory.viewer import Viewer
 
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
@@ -38,6 +39,8 @@ _WHOLE = 16 * SIZE
 _FIRST = 64
 
 _ORDER = attrgetter("order")
+# Behind a name: the least text that is behind every order of that name.
+_BEHIND = "\1"
 
 
 class Area(NamedTuple):
@@ -78,9 +81,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def first(self, count: int) -> Batch:
-        """The first so many of them."""
-        return Batch(self.area, self.shelf, self.positions[:count])
+    def part(self, start: int, end: int) -> Batch:
+        """Some of them."""
+        return Batch(self.area, self.shelf, self.positions[start:end])
+
+    def before(self, stands: str) -> int:
+        """How many of them come before an order."""
+        entries = self.shelf.entries
+        return bisect_left(self.positions, stands, key=lambda position: entries[position].order)
 
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
         """Some of them as whole SearchResultEntries, ready to stand behind a message id."""
@@ -100,16 +108,6 @@ class Batch:
         if positions[end - 1] - first != end - 1 - start:
             return None
         return self.shelf.blocks.at(first, end - start, selection, extra)
-
-
-class Found(NamedTuple):
-    """An entry that matches, and where it is from."""
-
-    order: str
-    at: int
-    shelf: Shelf
-    position: int
-    entry: Entry
 
 
 def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Hit | None]:
@@ -154,13 +152,13 @@ def _matching(
 
     :param own: the path of the viewer's own book, where each person is to come once; None: they are different anyway.
     """
-    if len(shelves) == 1 and own is None:
+    if own is not None:
+        first = None if behind is None else order.name_of(behind) + order.END
+        yield from _each_once(_runs(area, shelves, matcher, step, first, None), own, behind)
+    elif len(shelves) == 1:
         yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
-    elif own is None:
-        yield from _runs(area, shelves, matcher, step, behind)
     else:
-        for found in _merge(shelves, matcher, step, behind, own):
-            yield found and Batch(area, found.shelf, (found.position,))
+        yield from _runs(area, shelves, matcher, step, None, behind)
 
 
 def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Shelf, ...]]:
@@ -205,12 +203,15 @@ def _steps(
 
 
 def _runs(
-    area: Area, shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None
+    area: Area, shelves: Iterable[Shelf], matcher: Matcher, step: int, first: str | None, behind: str | None
 ) -> Iterator[Batch | None]:
-    """The matching entries of several shelves in one order: of each shelf as many as come before another's next."""
+    """The matching entries of several shelves in one order: of each shelf as many as come before another's next.
+
+    :param first: the least order that counts; `behind`: the one behind which entries count.
+    """
     rows = []
     for shelf in shelves:
-        rows.append((shelf, shelf.find(matcher.place, behind=behind)))
+        rows.append((shelf, shelf.find(matcher.place, first, behind)))
         if step < _HEAVY:
             yield None
     heads = [(shelf.entries[row[0]].order, at, 0) for at, (shelf, row) in enumerate(rows) if row]
@@ -236,55 +237,68 @@ def _before(order_: str, entries: Sequence[Entry], positions: Sequence[int], sta
     return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].order)
 
 
-def _merge(
-    shelves: Iterable[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None
-) -> Iterator[Found | None]:
-    """The matching entries of several shelves in one order."""
-    # All of one name are looked at together: which of them counts must not depend on where a page began.
-    first = None if behind is None else f"{order.name_of(behind)}\0"
-    streams = []
-    for at, shelf in enumerate(shelves):
-        streams.append(_numbered(at, shelf, shelf.find(matcher.place, first)))
-        if step < _HEAVY:
+def _each_once(found: Iterable[Batch | None], own: str, behind: str | None) -> Iterator[Batch | None]:
+    """The same without those of a person who has an entry in a book that goes before.
+
+    All of one name are looked at together: which of them counts must not depend on where a page began.
+
+    :param own: the path of the viewer's own book.
+    :param behind: the order behind which entries count; those of its name are among the first.
+    """
+    name = "" if behind is None else order.name_of(behind)
+    group: list[Batch] = []
+    for batch in found:
+        if batch is None:
             yield None
-    holds = matcher.holds
-    group: list[Found] = []
-    name = None
-    for count, found in enumerate(heapq.merge(*streams), start=1):
-        if holds(found.entry):
-            theirs = order.name_of(found.order)
-            if theirs != name:
-                yield from persons(group, behind, own)
-                group, name = [], theirs
-            group.append(found)
-        if count % step == 0:
-            yield None
-    yield from persons(group, behind, own)
-
-
-def _numbered(at: int, shelf: Shelf, positions: Iterable[int]) -> Iterator[Found]:
-    """A shelf's entries at some positions."""
-    entries = shelf.entries
-    for position in positions:
-        entry = entries[position]
-        yield Found(entry.order, at, shelf, position, entry)
-
-
-def persons(group: Sequence[Found], behind: str | None, own: str | None) -> Iterator[Found]:
-    """Entries of one name, without those of a person who has one in a book that goes before."""
-    for found in group:
-        if behind is not None and found.order <= behind:
             continue
-        if own is None or len(group) == 1 or not _is_double(found, group, own):
-            yield found
+        start = batch.before(name + _BEHIND)
+        if start:
+            group.append(batch.part(0, start))
+        if start < len(batch):
+            yield from _persons(group, own, behind)
+            name = order.name_of(batch.shelf.entries[batch.positions[-1]].order)
+            end = batch.before(name + order.END)
+            if start < end:
+                yield from _told_apart(batch.part(start, end), own)
+            group = [batch.part(end, len(batch))]
+    yield from _persons(group, own, behind)
 
 
-def _is_double(found: Found, group: Sequence[Found], own: str) -> bool:
-    before = _precedence(found.entry, own)
-    return any(is_same_person(other.entry, found.entry) for other in group if _precedence(other.entry, own) < before)
+def _told_apart(batch: Batch, own: str) -> Iterator[Batch | None]:
+    """Entries of whose names there are no others."""
+    if not batch.shelf.has_twins(batch.positions):
+        yield batch
+        return
+    entries = batch.shelf.entries
+    for _, same in groupby(batch.positions, key=lambda position: order.name_of(entries[position].order)):
+        yield from _persons([Batch(batch.area, batch.shelf, [*same])], own, None)
 
 
-def _precedence(entry: Entry, own: str) -> tuple[bool, int, str]:
-    """One's own book, then the shared ones, then the Workspace directory, then callers."""
-    origin = entry.origin
-    return origin.path != own, origin.rank, origin.path
+def _persons(group: Sequence[Batch], own: str, behind: str | None) -> Iterator[Batch | None]:
+    """Entries of one name, each person once."""
+    shelves = {id(batch.shelf) for batch in group}
+    if len(shelves) > 1 or any(batch.shelf.has_twins(batch.positions) for batch in group):
+        group = yield from _without_doubles(group, own)
+    for batch in group:
+        left = batch.part(0 if behind is None else batch.before(behind + order.END), len(batch))
+        if left:
+            yield left
+
+
+def _without_doubles(group: Sequence[Batch], own: str) -> Generator[None, None, list[Batch]]:
+    namesakes = Namesakes(own)
+    count = 0
+    for batch in group:
+        for position in batch.positions:
+            namesakes.add(batch.shelf.entries[position])
+            count += 1
+            if count % _MOST_ENTRIES == 0:
+                yield None
+    left = []
+    at = 0
+    for batch in group:
+        positions = [position for at, position in enumerate(batch.positions, at) if not namesakes.is_double(at)]
+        at += len(batch)
+        left.append(Batch(batch.area, batch.shelf, positions))
+        yield None
+    return left

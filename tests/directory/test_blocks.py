@@ -45,7 +45,7 @@ def test_a_list_is_blocks(count: int) -> None:
 def test_a_part_of_a_block_is_none() -> None:
     """Nor is what begins within one, or has a gap."""
     shelf, [batch, *_] = found(3 * SIZE)
-    assert batch.first(SIZE - 1).block(0, NAMES, EXTRA) is None
+    assert batch.part(0, SIZE - 1).block(0, NAMES, EXTRA) is None
     assert batch.block(1, NAMES, EXTRA) is None
     positions = [at for at in range(3 * SIZE) if at != SIZE + 3]
     gap = Batch(batch.area, shelf, positions)
