@@ -104,6 +104,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "lock": ({"errors"}, PURE),
     "offthread": (set(), {"twisted"}),
     "offprocess": ({"errors"}, {"twisted"}),
+    "reactor": (set(), {"twisted"}),
     "wallclock": (set(), {"twisted", "zope"}),
 }
 # These put the rest together and may import all of it.

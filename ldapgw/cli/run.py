@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from ldapgw.cli.options import pass_site
@@ -15,7 +17,11 @@ from ldapgw.cli.site import Site
 def run(ctx: click.Context, site: Site) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C."""
     config = site.config
+    # Whoever imports `twisted.internet.reactor` first, and klein does, decides which one it is.
+    if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
+        from ldapgw.reactor import install
 
+        install()
     from ldapgw.foreground import run as run_gateway
 
     ctx.exit(run_gateway(config))

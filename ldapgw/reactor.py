@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""The reactor of ``ldapgw run``: Twisted's own for epoll, without a log context around every event.
+
+That context serves Twisted's former way of logging (`twisted.python.log`), which nothing here uses, and to set it up
+takes a tenth of the time of a phone's search (docs/decisions/0049).  It is for Linux, which has epoll.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.main import installReactor
+
+
+class PhoneReactor(EPollReactor):
+    """Calls what is readable or writable, and nothing around it."""
+
+    def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
+        """One turn.
+
+        :param timeout: seconds to wait for events; None: until there are any.
+        """
+        selectables = self._selectables
+        for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
+            selectable = selectables.get(descriptor)
+            if selectable is not None:  # what came before it in this turn may have closed it
+                self._doReadOrWrite(selectable, descriptor, event)
+
+    doIteration = doPoll  # noqa: N815 - Twisted's name
+
+
+def install() -> None:
+    """Make it the reactor of this process.
+
+    :raises twisted.internet.error.ReactorAlreadyInstalledError: when there is one.
+    """
+    installReactor(PhoneReactor())

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""The reactor of ``ldapgw run`` serves what is ready as Twisted's does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.reactors import getReactorTypes
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+
+from ldapgw.reactor import PhoneReactor
+
+CONFIG = """
+state_dir = "state"
+[ldap]
+listen = ["tcp:1389:interface=192.0.2.1"]
+[web]
+public_url = "http://127.0.0.1:8080"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+client_id = "nobody"
+client_secret = "nothing"
+allowed_users = ["@acme.example"]
+"""
+RUN = """
+import atexit, runpy, sys
+atexit.register(lambda: print(type(sys.modules["twisted.internet.reactor"]).__name__))
+sys.argv = ["ldapgw", "--config", "ldapgw.toml", "run"]
+runpy.run_module("ldapgw", run_name="__main__")
+"""
+
+
+class End(FileDescriptor):
+    """One end of a socket pair that does something when it is readable."""
+
+    def __init__(self, reactor: PhoneReactor, end: socket.socket, act: Callable[[], Any]) -> None:
+        super().__init__(reactor)
+        self._end = end
+        self._act = act
+        self.lost: list[object] = []
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def doRead(self) -> Any:  # noqa: N802 - Twisted's name
+        return self._act()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.lost.append(type(reason.value))
+
+
+@pytest.fixture(name="reactor")
+def _reactor(ends: list[socket.socket]) -> Iterator[PhoneReactor]:
+    """One that is not the process's; it has a pipe of its own to be woken by."""
+    reactor = PhoneReactor()
+    yield reactor
+    reactor.removeAll()
+    for waker in (*reactor._internalReaders,):
+        waker.connectionLost(Failure(ConnectionDone()))
+    reactor._poller.close()
+
+
+@pytest.fixture(name="ends")
+def _ends() -> Iterator[list[socket.socket]]:
+    """Two sockets that have something to be read."""
+    with ExitStack() as stack:
+        ready = []
+        for _ in range(2):
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            theirs.send(b"x")
+            ready.append(ours)
+        yield ready
+
+
+def _read(end: socket.socket, read: list[bytes]) -> None:
+    read.append(end.recv(9))
+
+
+def test_what_is_ready_is_read(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
+    """Each in the same turn; the next turn waits no longer than it was told."""
+    read: list[bytes] = []
+    for end in ends:
+        End(reactor, end, partial(_read, end, read))
+    reactor.doIteration(None)
+    reactor.doIteration(0)
+    assert read == [b"x", b"x"]
+
+
+def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
+    """Two are ready, and the first that is served ends the other."""
+    served: list[int] = []
+    both: list[End] = []
+
+    def serve(at: int) -> None:
+        served.append(at)
+        both[1 - at].stopReading()
+
+    both += [End(reactor, end, partial(serve, at)) for at, end in enumerate(ends)]
+    reactor.doIteration(0)
+    assert len(served) == 1
+
+
+def test_a_fault_ends_its_own_connection_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
+    """What is raised while one is served is logged by Twisted, which closes it; others are served."""
+    read: list[bytes] = []
+    broken = End(reactor, ends[0], lambda: 1 // 0)
+    whole = End(reactor, ends[1], partial(_read, ends[1], read))
+    with capturedLogs() as logged:
+        reactor.doIteration(0)
+    assert [type(event["failure"].value) for event in logged] == [ZeroDivisionError]
+    assert (broken.lost, whole.lost, read) == ([ZeroDivisionError], [], [b"x"])
+
+
+def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
+    """Nothing has imported another one before; the address is nobody's, so the run ends soon."""
+    (tmp_path / "ldapgw.toml").write_text(CONFIG)
+    ended = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout == "PhoneReactor\n", ended.stderr
+
+
+def test_twistd_finds_it() -> None:
+    """By ``twistd --reactor ldapgw``."""
+    assert "ldapgw" in {one.shortName for one in getReactorTypes()}
