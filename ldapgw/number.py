@@ -139,11 +139,7 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
 
 def asked(text: str, region: str, outside_line: str = "") -> Asked:
     """What can be told of an asked number: for what phones and PBX send, without reading it."""
-    return _asked(text[:LONGEST_TYPED], region, outside_line)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _asked(text: str, region: str, outside_line: str) -> Asked:
+    text = text[:LONGEST_TYPED]
     plain = dialstring.plain(text)
     if plain is None:
         return Asked(_tails_of_readings(text, region, outside_line))

@@ -8,8 +8,8 @@ in one go, where books and labels themselves are found, and where callers' names
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import compress, groupby
+from collections.abc import Sequence
+from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -87,15 +87,15 @@ def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bo
         return (), False
     entries, holds, count = shelf.entries, matcher.holds, len(positions)
     enough = min(limit + 1, _LOOKS)
-    found = [*_held(positions[:enough], entries, holds)]
+    found = _held(positions[:enough], entries, holds)
     if enough < count and len(found) <= limit:
         found += _held(positions[enough:_LOOKS], entries, holds)
         return found or (), count > _LOOKS
     return found or (), count > enough
 
 
-def _held(positions: Sequence[int], entries: Sequence[Entry], holds: Term) -> Iterable[int]:
-    return compress(positions, map(holds, map(entries.__getitem__, positions)))
+def _held(positions: Sequence[int], entries: Sequence[Entry], holds: Term) -> list[int]:
+    return [position for position in positions if holds(entries[position])]
 
 
 def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:

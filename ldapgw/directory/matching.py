@@ -58,7 +58,7 @@ _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (1
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
-class Matcher(NamedTuple):
+class Matcher:
     """A filter made ready.
 
     :ivar holds: whether it holds for an entry; None: Undefined.
@@ -67,10 +67,19 @@ class Matcher(NamedTuple):
     :ivar letters: it holds for no entry that has no part of one of these signs (`Entry.parts`); None: for any.
     """
 
-    holds: Term
-    place: Place = None
-    calls: bool = False
-    letters: frozenset[str] | None = None
+    __slots__ = ("calls", "holds", "letters", "place")
+
+    def __init__(
+        self,
+        holds: Term,
+        place: Place = None,
+        calls: bool = False,  # noqa: FBT001, FBT002
+        letters: frozenset[str] | None = None,
+    ) -> None:
+        self.holds = holds
+        self.place = place
+        self.calls = calls
+        self.letters = letters
 
 
 def prepare(sought: Filter, context: NamingContext) -> Matcher:
@@ -105,7 +114,7 @@ class _Preparation:
 
     def _alike(self, terms: tuple[Filter, ...]) -> Matcher | None:
         alike = Alike.of(terms, self._context)
-        return None if alike is None else alike.asked(alike.sample)
+        return None if alike is None else alike.as_asked()
 
     def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
         key = type(sought), _asked(sought), needle.likeness(kind)
@@ -131,14 +140,16 @@ class Alike:
     :ivar sample: one of the terms.
     """
 
-    __slots__ = ("_calls", "_context", "_groups", "_searching", "sample")
+    __slots__ = ("_calls", "_context", "_groups", "_lenient", "_searching", "_whole", "sample")
 
     def __init__(self, kinds: tuple[AttributeType, ...], sample: Equality | Substrings, context: NamingContext) -> None:
         self._context = context
+        self._lenient = context.lenient
         self._searching = Searching(kinds)
         # One of those whose values have the same terms.
         self._groups = tuple({terms.group(kind) or kind.name: kind for kind in kinds}.values())
-        self._calls = kinds[0].kind.family is Family.NUMBER and isinstance(sample, Equality)
+        self._whole = isinstance(sample, Equality)
+        self._calls = self._whole and kinds[0].kind.family is Family.NUMBER
         self.sample = sample
 
     @classmethod
@@ -158,17 +169,36 @@ class Alike:
         alike = needle.likeness(kinds[0])
         return cls(tuple(kinds), first, context) if all(needle.likeness(kind) == alike for kind in kinds) else None
 
-    def asked(self, sought: Equality | Substrings) -> Matcher:
-        """The matcher for what one of the terms asks for."""
-        kinds, context, searching = self._groups, self._context, self._searching
-        asked = _needle(sought, kinds[0], context)
+    def with_value(self, value: bytes) -> Matcher:
+        """The matcher of the same terms with another value, where each has one."""
+        if self._whole:
+            return self._matcher(needle.equality(self._groups[0], value, self._context))
+        return self._matcher(_needle(with_value(self.sample, value), self._groups[0], self._context))
+
+    def as_asked(self) -> Matcher:
+        """The matcher of the terms."""
+        return self._matcher(_needle(self.sample, self._groups[0], self._context))
+
+    def _matcher(self, asked: Needle | None) -> Matcher:
         if asked is None:
             return _UNDEFINED
+        kinds, searching = self._groups, self._searching
         if len(kinds) == 1:
-            place = terms.place(kinds[0], asked, lenient=context.lenient)
+            place = terms.place(kinds[0], asked, lenient=self._lenient)
         else:
-            place = plan.either([terms.place(kind, asked, lenient=context.lenient) for kind in kinds])
+            place = plan.either([terms.place(kind, asked, lenient=self._lenient) for kind in kinds])
         return Matcher(searching.of(asked.test, asked.sure), place, self._calls, searching.letters)
+
+
+def with_value(term: Equality | Substrings, value: bytes) -> Equality | Substrings:
+    """The same term, which has one value, with another."""
+    if isinstance(term, Equality):
+        return Equality(term.attribute, value)
+    if term.initial is not None:
+        return Substrings(term.attribute, value, (), None)
+    if term.any:
+        return Substrings(term.attribute, None, (value,), None)
+    return Substrings(term.attribute, None, (), value)
 
 
 def _asked(sought: _Assertion) -> object:

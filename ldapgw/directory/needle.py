@@ -14,7 +14,7 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from ldapgw import dialstring, number
 from ldapgw.directory import fold, prepare
@@ -32,17 +32,22 @@ Clue = tuple[str, ...]
 ENDING: Final = "#"
 
 
-class Needle(NamedTuple):
+class Needle:
     """What is looked for in a haystack.
 
     :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
     :ivar sure: strings of which one in the haystack is enough for the test.
     """
 
-    test: Test
-    clues: tuple[Clue, ...] = ()
-    between: tuple[str, str] | None = None
-    sure: Clue = ()
+    __slots__ = ("between", "clues", "sure", "test")
+
+    def __init__(
+        self, test: Test, clues: tuple[Clue, ...] = (), between: tuple[str, str] | None = None, sure: Clue = ()
+    ) -> None:
+        self.test = test
+        self.clues = clues
+        self.between = between
+        self.sure = sure
 
 
 # One part of a substring assertion: the strings of which one has to be there, or a pattern of keypad letters.

@@ -95,7 +95,7 @@ def test_of(leaf: Leaf, kind: AttributeType, context: NamingContext) -> Test | N
 
 
 def _test(asked: Needle | None) -> Test | None:
-    return asked and asked.test
+    return None if asked is None else asked.test
 
 
 def begins_word(text: str, kind: AttributeType, context: NamingContext) -> Test | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ldapgw.directory.filters import Equality, Filter, Or, Substrings
-from ldapgw.directory.matching import Alike, Matcher
+from ldapgw.directory.matching import Alike, Matcher, with_value
 from ldapgw.directory.naming import NamingContext
 from ldapgw.ldap.filter import read_quickly
 
@@ -63,20 +63,9 @@ class Pattern(NamedTuple):
         value, between = cut
         other = bytes(octet ^ 0x15 for octet in value)
         again = read_quickly(other.join(between), 0, len(other.join(between)))
-        expected = tuple(_with(term, other) for term in terms if isinstance(term, Equality | Substrings))
+        expected = tuple(with_value(term, other) for term in terms if isinstance(term, Equality | Substrings))
         return cls(alike, context) if again == (Or(expected) if isinstance(sought, Or) else expected[0]) else None
 
     def matcher(self, value: bytes) -> Matcher:
         """The filter with a value, made ready."""
-        return self.alike.asked(_with(self.alike.sample, value))
-
-
-def _with(term: Equality | Substrings, value: bytes) -> Equality | Substrings:
-    """The same term, which has one value, with another."""
-    if isinstance(term, Equality):
-        return Equality(term.attribute, value)
-    if term.initial is not None:
-        return Substrings(term.attribute, value, (), None)
-    if term.any:
-        return Substrings(term.attribute, None, (value,), None)
-    return Substrings(term.attribute, None, (), value)
+        return self.alike.with_value(value)

@@ -135,12 +135,10 @@ def _cold() -> Iterator[None]:
     """Nothing is left from what was asked before."""
     fold.asked.cache_clear()
     number._readings.cache_clear()
-    number._asked.cache_clear()
     re.purge()
     yield
     fold.asked.cache_clear()
     number._readings.cache_clear()
-    number._asked.cache_clear()
 
 
 @pytest.mark.usefixtures("cold")
