@@ -110,11 +110,12 @@ class Entry:
 
     :ivar rdn: its name, as far as the origin does not say it.
     :ivar text: what its own attributes are searched in.
+    :ivar common: attributes that it shares with others; they come first.
     :ivar order: sorts entries as people sort names (`ldapgw.directory.order`); empty where there is one alone.
     :ivar origin: where it stands and comes from.
     """
 
-    __slots__ = ("_common", "_updated", "_values", "order", "origin", "rdn", "text")
+    __slots__ = ("_updated", "_values", "common", "order", "origin", "rdn", "text")
 
     def __init__(
         self,
@@ -126,13 +127,10 @@ class Entry:
         updated: float = 0.0,
         order: str = "",
     ) -> None:
-        """Put together what was packed before.
-
-        :param common: attributes that it shares with others; they come first.
-        """
+        """Put together what was packed before."""
         self.rdn = rdn
         self._values = own.values
-        self._common = common
+        self.common = common
         self._updated = updated
         self.text = own.text
         self.origin = origin
@@ -166,7 +164,7 @@ class Entry:
             values = self.operational().get(kind.name)
             return haystack.of_values(kind.kind.family, [value.decode() for value in values]) if values else None
         own = Packed(self._values, self.text).haystack(kind)
-        return self._common.haystack(kind) if own is None else own
+        return self.common.haystack(kind) if own is None else own
 
     def encode(self, selection: Selection, *, types_only: bool = False) -> bytes:
         """The whole SearchResultEntry, ready to stand behind a message id.
@@ -194,15 +192,15 @@ class Entry:
 
         The sign is the second one of an attribute's `mark`, or "@" of other names.
         """
-        return self._common.text.split(BREAK)[1:-1] + self.text.split(BREAK)[1:-1]
+        return self.common.text.split(BREAK)[1:-1] + self.text.split(BREAK)[1:-1]
 
     def moved(self, place: Place) -> Entry:
         """The same contact at another place of the tree."""
         own = Packed(self._values, self.text)
-        return Entry(self.rdn, own, place, common=self._common, updated=self._updated, order=self.order)
+        return Entry(self.rdn, own, place, common=self.common, updated=self._updated, order=self.order)
 
     def _sets(self) -> dict[str, bytes]:
-        return self._common.unpacked() | Packed(self._values).unpacked()
+        return self.common.unpacked() | Packed(self._values).unpacked()
 
     def _operational(self, selection: Selection) -> Iterable[tuple[bytes, bytes]]:
         own = self.operational()

@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ldapgw.directory.entry import BREAK, CLASS_MARK, CN_MARK, LIKE_CN, MARKS, NAME_MARKS, OTHERS, OTHERS_MARK, Entry
+from ldapgw.directory.entry import (
+    BREAK,
+    CLASS_MARK,
+    CN_MARK,
+    LIKE_CN,
+    MARKS,
+    NAME_MARKS,
+    OTHERS,
+    OTHERS_MARK,
+    Entry,
+    Packed,
+)
 from ldapgw.directory.schema import AttributeType
 
 
@@ -30,6 +41,8 @@ class Searching:
         :param test: passes a haystack if it passes one of its lines.
         :param sure: a haystack with one of these in it passes.
         """
+        if len(self._kinds) == 1 and CLASS_MARK in self._marks:
+            return _of_class(self._kinds[0], test)
         if self.letters is None:
             return lambda entry: any(test(sought) for sought in map(entry.haystack, self._kinds) if sought is not None)
         marks, letters = self._marks, self._letters
@@ -62,3 +75,19 @@ class Searching:
             return found(entry)
 
         return found_at_once
+
+
+def _of_class(kind: AttributeType, test: Callable[[str], bool]) -> Callable[[Entry], bool]:
+    """The same of object classes, which all contacts of a book share: they are looked at once, not for each."""
+    last: Packed | None = None
+    held = False
+
+    def found(entry: Entry) -> bool:
+        nonlocal last, held
+        shared = None if CLASS_MARK in entry.text else entry.common
+        if shared is None or shared is not last:
+            sought = entry.haystack(kind)
+            last, held = shared, sought is not None and test(sought)
+        return held
+
+    return found
