@@ -128,7 +128,7 @@ class Mine:
         """``POST /{tenant}/signout``: end the session, on the server too."""
         await self._gate.store.run(sign_ins.sign_out, visitor.session)
         self._log("sign-out", call, visitor)
-        headers = (self._frame.cookies.clear(Cookie.SESSION), self._frame.note("signed-out"))
+        headers = (self._frame.cookies.clear(Cookie.SESSION, tenant=tenant.name), self._frame.note("signed-out"))
         return redirect(self._frame.place.path_of(tenant.name), headers)
 
     async def _standing(self, call: Call, tenant: WebTenant, account: Account | None) -> Standing:

@@ -160,7 +160,7 @@ def test_sign_out(stage: Stage, alice: Browser) -> None:
     assert "Sign out" in thief.get("/acme/").body
     seen = alice.submit("/acme/signout")
     assert (seen.status, seen.location) == (303, "/acme/")
-    assert "Max-Age=0" in seen.cookie("__Host-ldapgw")
+    assert "Max-Age=0" in seen.cookie("__Host-ldapgw.acme")
     assert "You are signed out." in alice.get("/acme/").body
     assert "Sign out" not in thief.get("/acme/").body
     assert [account.connected for account in stage.accounts()] == [True]
@@ -270,10 +270,28 @@ def test_a_session_is_one_in_its_tenant_alone() -> None:
     alice = stage.browser()
     alice.consent()
     token = alice.get("/acme/").token
-    assert "Sign out" not in alice.get("/globex/").body
-    assert alice.get("/globex/status.json").status == 401
-    assert alice.post("/globex/disconnect", {"token": token}).status == 403
+    for cookie in ({}, {"Cookie": f"__Host-ldapgw.globex={alice.cookies()['__Host-ldapgw.acme']}"}):
+        assert "Sign out" not in alice.get("/globex/", cookie).body
+        assert alice.get("/globex/status.json", cookie).status == 401
+        assert alice.post("/globex/disconnect", {"token": token}, cookie).status == 403
     assert [account.connected for account in stage.accounts()] == [True]
+
+
+def test_sessions_of_two_tenants_live_side_by_side() -> None:
+    """In one browser: a sign-in to the second leaves the first and its forms alone, and so does signing out of it."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    browser = stage.browser()
+    browser.consent()
+    token = browser.get("/acme/").token
+    browser.consent("/globex/connect", account=BOB)
+    for tenant, address in (("acme", ALICE), ("globex", BOB)):
+        found = json.loads(browser.get(f"/{tenant}/status.json").body)["accounts"]
+        assert [one["account"] for one in found] == [address]
+    assert browser.post("/globex/sync", {"token": token}).status == 403
+    browser.submit("/globex/signout")
+    assert "__Host-ldapgw.globex" not in browser.cookies()
+    assert browser.get("/globex/status.json").status == 401
+    assert browser.post("/acme/sync", {"token": token}).status == 303
 
 
 def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
@@ -394,7 +412,7 @@ def test_a_session_ends_by_itself(stage: Stage, alice: Browser, silence: int, ti
 @pytest.mark.parametrize("cookie", ["", "x", "A" * 43, "A" * 4000, "../../etc/passwd", "a=b"])
 def test_a_cookie_that_nobody_gave_out(browser: Browser, cookie: str) -> None:
     """It is as good as none."""
-    seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw={cookie}"})
+    seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw.acme={cookie}"})
     assert (seen.status, "Sign out" in seen.body) == (200, False)
 
 
