@@ -62,6 +62,11 @@ class Trouble:
     link: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @property
+    def loss(self) -> str:
+        """What a person is told would vanish, as a page's form sends it back: of what, how many, and of how many."""
+        return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -28,6 +28,23 @@ def ask(connection: Connection, account_id: int, wish: Wish) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
+def accept(connection: Connection, account_id: int, loss: str) -> bool:
+    """Note that a person accepts what a page has told them, and no more.
+
+    :param loss: see `ldapgw.store.accounts.Trouble`.
+    :returns: false where something else would vanish by now, or nothing: then nothing is noted.
+    """
+    found = read(connection, account_id, counted=False)
+    trouble = found.trouble if found else None
+    if trouble is None or trouble.code != _SHRINK or trouble.loss != loss:
+        return False
+    ask(connection, account_id, Wish.ACCEPT)
+    what, lost, _ = loss.split("-")
+    accepted = json.dumps({what: int(lost)})
+    connection.execute(update(account).where(account.c.id == account_id).values(accepted=accepted))
+    return True
+
+
 def begin(connection: Connection, account_id: int) -> Account | None:
     """Take note that a sync begins.  What was wished for is due until one has ended well.
 

@@ -149,7 +149,7 @@ class Consent:
         :raises Ended: with the page for whatever did not fit.
         """
         flow, tenant = await self._flow(call)
-        before = call.cookies.get(Cookie.SESSION, "")
+        before = call.session(tenant.name)
         visitor = await self._gate.store.run(find_visitor, before, tenant, self._gate.clock.seconds())
         try:
             return await self._arrive(flow, tenant, visitor, call)
@@ -174,11 +174,14 @@ class Consent:
         tenant = self._gate.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
             log.info("web: a callback without its consent, from {address}", address=call.address)
-            # Whoever asks for it again is signed in: then we know where they belong.
-            session = call.cookies.get(Cookie.SESSION, "")
-            there = await self._gate.store.run(sign_ins.tenant_of, session) if session else None
-            raise Ended(endings.EXPIRED, self._gate.tenants.get(there or ""))
+            # Whoever asks for it again is signed in: then we know where they belong, unless they are in two tenants.
+            there = [one for one, session in call.sessions.items() if await self._is_of(session, one)]
+            raise Ended(endings.EXPIRED, self._gate.tenants[there[0]] if len(there) == 1 else None)
         return flow, tenant
+
+    async def _is_of(self, session: str, tenant: str) -> bool:
+        """Whether a session's cookie is one of a tenant's, of whatever age."""
+        return is_secret(session) and await self._gate.store.run(sign_ins.tenant_of, session) == tenant
 
     async def _arrive(self, flow: Flow, tenant: WebTenant, visitor: Visitor | None, call: Call) -> Arrival:
         code = _code(call.query, self._gate.endpoints.issuer)
@@ -189,7 +192,7 @@ class Consent:
                 raise Ended(endings.MAY_NOT_SIGN_IN)
             await self._give_back(client, grant, identity)
             raise Ended(endings.NOT_ALLOWED)
-        before = call.cookies.get(Cookie.SESSION, "")
+        before = call.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))

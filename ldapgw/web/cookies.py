@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Our cookies: four, each for this host alone, none readable by a script (RFC 6265)."""
+"""Our cookies: four, each for this host alone, none readable by a script (RFC 6265).
+
+A session has one for each tenant, so that somebody can be signed in to two of them.  They differ by name: ``__Host-``
+allows no path but ``/``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 class Cookie(StrEnum):
     """What a cookie is for; its name, on https behind ``__Host-``."""
 
-    SESSION = "ldapgw"
+    SESSION = "ldapgw"  # and the tenant's name behind a dot
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began it
     NOTE = "ldapgw-note"  # what the next page says of what was just done
     LANGUAGE = "ldapgw-language"  # the one that a person has chosen
@@ -31,28 +35,44 @@ class Cookies:
 
     secure: bool
 
-    def set(self, cookie: Cookie, value: str, *, seconds: int | None = None) -> tuple[str, str]:
-        """A header that sets a cookie; without `seconds` it lives as long as the browser."""
+    def set(self, cookie: Cookie, value: str, *, tenant: str = "", seconds: int | None = None) -> tuple[str, str]:
+        """A header that sets a cookie; without `seconds` it lives as long as the browser.
+
+        :param tenant: whose session it is; for `Cookie.SESSION` alone.
+        """
         age = "" if seconds is None else f"; Max-Age={seconds}"
         secure = "; Secure" if self.secure else ""
-        return "Set-Cookie", f"{self._name(cookie)}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}"
+        return "Set-Cookie", f"{self._name(cookie, tenant)}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}"
 
-    def clear(self, cookie: Cookie) -> tuple[str, str]:
+    def clear(self, cookie: Cookie, *, tenant: str = "") -> tuple[str, str]:
         """A header that takes a cookie away."""
-        return self.set(cookie, "", seconds=0)
+        return self.set(cookie, "", tenant=tenant, seconds=0)
 
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
-        """Our cookies among those of a request; a name that comes twice counts as not sent."""
-        found: dict[str, list[str]] = {}
-        for header in headers:
-            for pair in header.split(";"):
-                name, _, value = pair.strip().partition("=")
-                found.setdefault(name, []).append(value)
-        ours = {cookie: found.get(self._name(cookie), []) for cookie in Cookie}
-        return {cookie: values[0] for cookie, values in ours.items() if len(values) == 1}
+        """Our cookies among those of a request, but for sessions."""
+        found = _sent(headers)
+        ours = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
+        return {cookie: found[name] for cookie, name in ours.items() if name in found}
 
-    def _name(self, cookie: Cookie) -> str:
-        return f"__Host-{cookie}" if self.secure else cookie.value
+    def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
+        """The sessions among the cookies of a request, by the names of tenants."""
+        found = _sent(headers)
+        ours = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
+        return {tenant: found[name] for tenant, name in ours.items() if name in found}
+
+    def _name(self, cookie: Cookie, tenant: str = "") -> str:
+        name = f"{cookie}.{tenant}" if tenant else cookie.value
+        return f"__Host-{name}" if self.secure else name
+
+
+def _sent(headers: Iterable[str]) -> Mapping[str, str]:
+    """All cookies of a request; a name that comes twice may be planted, and counts as not sent."""
+    found: dict[str, list[str]] = {}
+    for header in headers:
+        for pair in header.split(";"):
+            name, _, value = pair.strip().partition("=")
+            found.setdefault(name, []).append(value)
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
 
 
 def new_secret(random: Callable[[int], bytes]) -> str:

@@ -102,7 +102,7 @@ class Entrance:
         self._hold_back(call, None)
         arrival = await self._consent.finish(call)
         tenant = arrival.tenant
-        headers = [self._frame.cookies.set(Cookie.SESSION, arrival.session)]
+        headers = [self._frame.cookies.set(Cookie.SESSION, arrival.session, tenant=tenant.name)]
         if arrival.purpose != SIGN_IN:
             headers.append(self._frame.note("connected"))
         path = self._frame.place.path_of(tenant.name)
@@ -138,7 +138,7 @@ class Entrance:
     async def link(self, call: Call, tenant: WebTenant) -> Answer:
         """``/{tenant}/link``: what ``ldapgw admin-link`` has printed; once, it signs an administrator in."""
         self._hold_back(call, tenant)
-        session, before = new_secret(self._frame.gate.random), call.cookies.get(Cookie.SESSION, "")
+        session, before = new_secret(self._frame.gate.random), call.session(tenant.name)
         key = call.query.get("key", "")
         good = is_secret(key) and await self._frame.gate.store.run(
             _enter_by_link, key, tenant.name, session, before, self._frame.now()
@@ -147,7 +147,7 @@ class Entrance:
         log.info(said, tenant=tenant.name, how="good" if good else "no longer valid", address=call.address)
         if not good:
             raise Ended(endings.LINK_USED, tenant)
-        headers = (self._frame.cookies.set(Cookie.SESSION, session),)
+        headers = (self._frame.cookies.set(Cookie.SESSION, session, tenant=tenant.name),)
         return redirect(f"{self._frame.place.path_of(tenant.name)}admin", headers)
 
     async def _depart(self, call: Call, tenant: WebTenant, purpose: str, expected: str = "") -> Answer:

@@ -35,6 +35,7 @@ class Call:
 
     :ivar query: parameters of the address; one that comes twice is left out.
     :ivar form: fields of the body, likewise.
+    :ivar sessions: the cookies of whoever is signed in, by tenants' names.
     :ivar address: the client's IP address, for the log.
     :ivar origin: the header ``Origin``; empty where it was not sent.
     :ivar fetch_site: the header ``Sec-Fetch-Site``; empty where it was not sent.
@@ -45,12 +46,17 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[Cookie, str] = field(default_factory=dict)
+    sessions: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
     origin: str = ""
     fetch_site: str = ""
     if_none_match: str = ""
     language: str = "en"
     live: bool = False
+
+    def session(self, tenant: str) -> str:
+        """The cookie of whoever is signed in to a tenant; empty where none was sent."""
+        return self.sessions.get(tenant, "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -97,12 +103,14 @@ def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
     body = request.content.read(LARGEST_BODY)
     peer = getattr(request.getClientAddress(), "host", "")
     fields = _fields(query)
-    ours = cookies.read(_text(value) for value in sent.getRawHeaders(b"Cookie", []))
+    pots = [_text(value) for value in sent.getRawHeaders(b"Cookie", [])]
+    ours = cookies.read(pots)
     chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return Call(
         query=fields,
         form=_form(_header(request, "Content-Type"), body),
         cookies=ours,
+        sessions=cookies.sessions(pots, gate.tenants),
         address=client_address(peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), gate.trusts),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),

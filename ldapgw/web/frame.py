@@ -72,7 +72,7 @@ class Frame:
 
     async def caller(self, call: Call, tenant: WebTenant) -> Visitor | None:
         """Who is signed in; what a page fetches by itself does not count as being there."""
-        return await self.visitor(call.cookies.get(Cookie.SESSION, ""), tenant, seen=not call.live)
+        return await self.visitor(call.session(tenant.name), tenant, seen=not call.live)
 
     def page(
         self,

@@ -92,13 +92,15 @@ class Mine:
         return document({"tenant": tenant.name, "accounts": objects})
 
     async def sync(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
-        """``POST /{tenant}/sync``: a sync now; with ``accept_shrink`` one that may shrink the book."""
+        """``POST /{tenant}/sync``: a sync now; with ``accept_shrink``, one by which may vanish what the page told."""
         account = _account(call, tenant, visitor)
         # With a grant that Google no longer accepts none begins.
         if account is None or not account.connected or account.revoked:
             return self._back(tenant, visitor, account)
-        wish = Wish.ACCEPT if "accept_shrink" in call.form else Wish.INCREMENTAL
-        await self._gate.store.run(syncs.ask, account.id, wish)
+        if "accept_shrink" not in call.form:
+            await self._gate.store.run(syncs.ask, account.id, Wish.INCREMENTAL)
+        elif not await self._gate.store.run(syncs.accept, account.id, call.form["accept_shrink"]):
+            return self._back(tenant, visitor, account, "not-accepted")
         await self._gate.changed()
         return self._back(tenant, visitor, account, "asked")
 
@@ -128,7 +130,7 @@ class Mine:
         """``POST /{tenant}/signout``: end the session, on the server too."""
         await self._gate.store.run(sign_ins.sign_out, visitor.session)
         self._log("sign-out", call, visitor)
-        headers = (self._frame.cookies.clear(Cookie.SESSION), self._frame.note("signed-out"))
+        headers = (self._frame.cookies.clear(Cookie.SESSION, tenant=tenant.name), self._frame.note("signed-out"))
         return redirect(self._frame.place.path_of(tenant.name), headers)
 
     async def _standing(self, call: Call, tenant: WebTenant, account: Account | None) -> Standing:

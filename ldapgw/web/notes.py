@@ -22,6 +22,10 @@ class Note:
 NOTES: Mapping[str, Note] = {
     "connected": Note("good", marked("Google contacts are connected.")),
     "asked": Note("good", marked("A sync was asked for; it begins at once.")),
+    "not-accepted": Note(
+        "warn",
+        marked("This has changed since the page was opened, so nothing was removed. Below is what holds now."),
+    ),
     "shared": Note("good", marked("Saved. The new sharing applies from now on.")),
     "disconnected": Note(
         "good", marked("Disconnected: your contacts are off the phones, and the access at Google is revoked.")

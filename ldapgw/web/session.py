@@ -71,7 +71,10 @@ def _identity(person: SignIn) -> Identity:
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
-    """Sign a person in with a new cookie; the browser's one before, whoever's it was, ends (session fixation)."""
+    """Sign a person in with a new cookie; the one before ends, whoever's it was (session fixation).
+
+    :param before: the browser's cookie of the same tenant; empty where it has none.
+    """
     if before:
         sign_ins.sign_out(connection, before)
     sign_ins.sign_in_person(connection, session, person, now)

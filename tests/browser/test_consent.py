@@ -61,15 +61,30 @@ def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:
     assert len(here.context.pages) == 1
 
 
-def test_signing_in(window: OpenWindow) -> None:
+@both
+def test_signing_in(window: OpenWindow, language: str) -> None:
     """It asks for no access, and shows what there is."""
     window().connect(BOB)
-    here = window()
+    here = window(language)
     here.open()
     google = here.popup("Sign in")
     assert google.get_by_role("checkbox").count() == 0
     here.consent(google, BOB, sources=())
-    here.waits_for("Connected")
+    here.waits_for(here.say("Connected"))
+
+
+@both
+def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> None:
+    """The page says so, and another one can be chosen."""
+    here = window(language)
+    here.expected = ("403",)
+    here.open()
+    google = here.popup("Sign in")
+    here.consent(google, EVE, sources=())
+    here.waits_for(here.say(endings.MAY_NOT_SIGN_IN.title), google)
+    here.press("Choose another account", google)
+    here.consent(google, BOB, sources=())
+    here.waits_for(here.say("Connected"))
 
 
 @both
@@ -127,22 +142,24 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
-def test_several_accounts_of_one_person(window: OpenWindow) -> None:
+@both
+def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> None:
     """Each has its place on the page, and its own sharing and end."""
-    here = window()
+    here = window(language)
+    shared, private = (here.page.get_by_role("radio", name=here.say(one), exact=False) for one in ("Shared", "Private"))
     here.connect(CAROL)
     here.consent(here.popup("Add another Google account"), "ivo@acme.example")
-    accounts = here.page.get_by_role("navigation", name="Google accounts").get_by_role("link")
+    accounts = here.page.get_by_role("navigation", name=here.say("Google accounts")).get_by_role("link")
     expect(accounts).to_have_text([CAROL, "ivo@acme.example"])
     accounts.nth(1).click()
-    here.waits_for("Connected")
+    here.waits_for(here.say("Connected"))
     expect(here.page.locator("#access")).to_contain_text("ivo@acme.example")
-    here.page.get_by_role("radio", name="Shared").check()
+    shared.check()
     here.press("Save")
     expect(accounts.nth(1)).to_have_attribute("aria-current", "page")
-    expect(here.page.get_by_role("radio", name="Shared")).to_be_checked()
+    expect(shared).to_be_checked()
     accounts.nth(0).click()
-    expect(here.page.get_by_role("radio", name="Private")).to_be_checked()
+    expect(private).to_be_checked()
     accounts.nth(1).click()
     here.press("Disconnect")
     expect(here.page.locator("#access")).to_contain_text(CAROL)
@@ -164,32 +181,47 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Connected"))
 
 
-def test_a_callback_that_is_asked_for_twice(window: OpenWindow) -> None:
+@both
+def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> None:
+    """In two tabs: each ends for itself, and the one that comes later is no error."""
+    here = window(language, **NARROW)
+    tabs = [here.page, here.context.new_page()]
+    for tab in tabs:
+        tab.goto(here.site.page)
+        here.press("Connect Google contacts", tab)
+    for tab in tabs:
+        here.consent(tab, BOB)
+        here.waits_for(here.say("Connected"), tab)
+
+
+@both
+def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -> None:
     """The answer of Google's counts once."""
-    here = window(**NARROW)
+    here = window(language, **NARROW)
     here.expected = ("400",)
     answers: list[str] = []
     here.page.on("request", lambda one: answers.append(one.url) if "/oauth/callback" in one.url else None)
     here.open()
     here.press("Connect Google contacts")
     here.consent(here.page, BOB)
-    here.waits_for("Connected")
+    here.waits_for(here.say("Connected"))
     here.page.goto(answers[0])
-    assert here.heading == endings.EXPIRED.title
+    here.waits_for(here.say(endings.EXPIRED.title))
     here.press("Open the page")
-    here.waits_for("Connected")
+    here.waits_for(here.say("Connected"))
 
 
-def test_googles_error(window: OpenWindow) -> None:
+@both
+def test_googles_error(window: OpenWindow, language: str) -> None:
     """Google does not answer when the code is exchanged."""
-    here = window(**NARROW)
+    here = window(language, **NARROW)
     here.expected = ("503",)
     here.site.turn("inject-fault", name="token_error_503_html")
     try:
         here.open()
         here.press("Connect Google contacts")
         here.consent(here.page, BOB)
-        here.waits_for(endings.BUSY.title)
+        here.waits_for(here.say(endings.BUSY.title))
     finally:
         here.site.turn("clear-faults")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.window import Window, person
+from tests.browser.window import LANGUAGES, Window, person
 from tests.journeys.running import wait_until
 
 OpenWindow = Callable[..., Window]
@@ -103,33 +103,50 @@ def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     assert here.page.url == here.site.page
 
 
-def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow) -> None:
-    """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again."""
+@both
+def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: str) -> None:
+    """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again.
+
+    So say the examples beside each choice.
+    """
     window().connect("bob@acme.example")
-    here = window()
-    here.connect("karl@acme.example")
-    site = here.site
-    site.add_phone("desk-of-bob", "--tenant", "acme", "--account", "bob@acme.example")
-    caller, begun = "(telephoneNumber=+4930555107)", "(sn=Karlm*)"
+    here = window(language)
+    owner, number = {"en": ("karl", "+4930555107"), "de": ("paul", "+4930555112")}[language]
+    here.connect(f"{owner}@acme.example")
+    site, who, desk = here.site, f"Tom {owner.title()}mann", f"desk-of-bob-{language}"
+    site.add_phone(desk, "--tenant", "acme", "--account", "bob@acme.example")
+    caller, begun = f"(telephoneNumber={number})", f"(sn={owner.title()}m*)"
 
     def seen(asked: str) -> list[str]:
-        _, said = site.ldapsearch(asked, "cn", phone="desk-of-bob")
+        _, said = site.ldapsearch(asked, "cn", phone=desk)
         return [line.removeprefix("cn: ") for line in said.splitlines() if line.startswith("cn: ")]
 
+    here.page.reload()
     for choice, calls, finds in (
-        ("Callers’ names", ["Tom Karlmann"], []),
-        ("Shared", ["Tom Karlmann"], ["Tom Karlmann"]),
-        ("Private", [], []),
-        ("Shared", ["Tom Karlmann"], ["Tom Karlmann"]),
+        ("Private", [number], [here.say("Nothing found")]),
+        ("Callers’ names", [who, number], [here.say("Nothing found")]),
+        ("Shared", [who, number], [who, number]),
     ):
-        here.page.get_by_role("radio", name=choice).check()
+        radio = here.page.get_by_role("radio", name=here.say(choice))
+        screens = here.page.locator(".choice").filter(has=radio).locator(".screen")
+        assert [one.locator("div span").all_inner_texts() for one in screens.all()] == [calls, finds]
+
+    for choice, calls, finds in (
+        ("Callers’ names", [who], []),
+        ("Shared", [who], [who]),
+        ("Private", [], []),
+        ("Shared", [who], [who]),
+    ):
+        radio = here.page.get_by_role("radio", name=here.say(choice))
+        radio.check()
         here.press("Save")
-        expect(here.page.get_by_role("radio", name=choice)).to_be_checked()
+        expect(radio).to_be_checked()
+        expect(here.page.locator(".note.good")).to_have_text(here.say("Saved. The new sharing applies from now on."))
         wait_until(lambda: (seen(caller), seen(begun)) == (calls, finds), choice)  # noqa: B023  called at once
     here.press("Disconnect")
-    here.waits_for("Not connected")
+    here.waits_for(here.say("Not connected"))
     wait_until(lambda: not seen(caller), "the book is off the phones")
-    assert here.page.get_by_role("button", name="Disconnect").count() == 0
+    assert here.page.get_by_role("button", name=here.say("Disconnect")).count() == 0
 
 
 def test_choosing_a_language(window: OpenWindow) -> None:
@@ -137,12 +154,14 @@ def test_choosing_a_language(window: OpenWindow) -> None:
     here = window("en")
     here.open()
     here.page.get_by_role("link", name="Deutsch").click()
+    here.language = LANGUAGES["de"]
     german = "Ihre Google-Kontakte auf Ihrem Tischtelefon"
     here.waits_for(german)
     assert here.page.url == here.site.page
     here.page.reload()
     assert here.heading == german
     here.page.get_by_role("link", name="English").click()
+    here.language = LANGUAGES["en"]
     here.waits_for("Your Google contacts on your desk phone")
 
 

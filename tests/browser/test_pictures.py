@@ -234,10 +234,21 @@ def phone_taken(here: Window) -> None:
 def _settle(here: Window) -> None:
     """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
     text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
-    drawn = str(qr_code(text, "")).partition("stroke")[2].partition(' d="')[2].partition('"')[0]
-    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, drawn])
+    here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, str(qr_code(text, here.page.locator(".qr title").text_content()))])
+    _is_whole(here)
 
 
+def _is_whole(here: Window) -> None:
+    """The code's squares fill its frame but for the quiet zone of four on each side, which cameras need."""
+    assert here.page.locator(".qr").evaluate(_QUIET) == [4, 4, 4, 4]
+
+
+# How many squares are free on the left, above, on the right and below.
+_QUIET = """(code) => {
+  const { width, height } = code.viewBox.baseVal;
+  const box = code.querySelector("path[stroke]").getBBox();
+  return [box.x, box.y - 0.5, width - box.x - box.width, height - box.y - box.height - 0.5];
+}"""
 PASSWORD = "7h3kq0m2xv9r5tzc8wne"
 _NOTHING_RANDOM = """([shown, drawn]) => {
   const password = document.getElementById("the-password").textContent;
@@ -254,7 +265,8 @@ _NOTHING_RANDOM = """([shown, drawn]) => {
     if (text.parentNode.id === "field-3") text.data = "389";
     text.data = text.data.replace(/[0-9.,]+ ms/, german ? "0,4 ms" : "0.4 ms");
   }
-  for (const path of document.querySelectorAll(".qr path[stroke]")) path.setAttribute("d", drawn);
+  // All of it: a text of another length has another number of squares.
+  for (const code of document.querySelectorAll(".qr")) code.outerHTML = drawn;
 }""".replace("MOMENT", MOMENT)
 
 

@@ -14,6 +14,7 @@ from ldapgw.contact import Source
 from ldapgw.web.endings import BOXES
 from ldapgw.web.language import languages
 from ldapgw.words import Said
+from tests.foreign import english_in
 from tests.journeys.running import Site
 
 EVE = "eve@elsewhere.example"
@@ -35,7 +36,23 @@ def person(given_name: str, family_name: str, number: str) -> Mapping[str, Any]:
 
 
 # Each journey has an account of its own; Alice, Bob and Carol are the sandbox's.
-NAMES = ("dora", "emil", "frida", "georg", "hanna", "ivo", "jana", "karl", "lena", "max", "nora", "otto")
+NAMES = (
+    "dora",
+    "emil",
+    "frida",
+    "georg",
+    "hanna",
+    "ivo",
+    "jana",
+    "karl",
+    "lena",
+    "max",
+    "nora",
+    "otto",
+    "paul",
+    "rosa",
+    "sara",
+)
 PEOPLE: Mapping[str, Sequence[Mapping[str, Any]]] = {
     f"{name}@acme.example": [person("Tom", f"{name.title()}mann", f"+4930555{number:03}")]
     for number, name in enumerate(NAMES, start=100)
@@ -46,6 +63,14 @@ name = "globex"
 title = "Globex AG"
 base_dn = "dc=globex,dc=example"
 """
+
+
+# The language of a page, and what is seen, heard or hovered over; choices of languages are named in themselves.
+_SPOKEN = """() => {
+  const told = ["title", "alt", "aria-label", "placeholder", "data-done"];
+  const named = [...document.querySelectorAll("*")].flatMap((one) => told.map((name) => one.getAttribute(name) ?? ""));
+  return [document.documentElement.lang, [document.title, document.body.innerText, ...named].join(" | ")];
+}"""
 
 
 class Chromium:
@@ -126,8 +151,16 @@ class Window:
         return str(self.page.locator("h1").inner_text())
 
     def waits_for(self, heading: str, page: Any = None) -> None:
-        """Until a page has this heading."""
-        (page or self.page).get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+        """Until a page has this heading; all of it is in the window's language."""
+        page = page or self.page
+        page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+        self.speaks(page)
+
+    def speaks(self, page: Any) -> None:
+        """Nothing English is left on a page of another language, names of buttons and descriptions included."""
+        tag, text = page.evaluate(_SPOKEN)
+        assert tag == self.language.tag
+        assert self.language.tag == "en" or english_in(text, tag) == []
 
     def press(self, words: str, page: Any = None) -> None:
         """A button or a link, by our words for it."""

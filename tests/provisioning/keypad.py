@@ -28,14 +28,19 @@ class Keypad:
 
     :ivar name: what goes out when a name is typed.
     :ivar caller: what goes out when a number calls; None: callers are not looked up.
+    :ivar digits: what goes out when the beginning of a number is typed; None: numbers are not searched.
     """
 
     name: Callable[[Values, str], Sent]
     caller: Callable[[Values, str], Sent] | None = None
+    digits: Callable[[Values, str], Sent] | None = None
 
 
-def _percent(name: str, number: str, *attributes: str, star: str = "*", limit: str = "") -> Keypad:
-    """A percent sign is replaced; the phone adds a star to what is typed, and none to a caller's number."""
+def _percent(name: str, number: str, *attributes: str, caller: str = "", star: str = "*", limit: str = "") -> Keypad:
+    """A percent sign is replaced; the phone adds a star to what is typed, and none to a caller's number.
+
+    :param caller: the filter for it, where that is another one.
+    """
 
     def asked(values: Values) -> tuple[str, ...]:
         return tuple(word for key in attributes for word in values[key].translate(str.maketrans(",%", "  ")).split())
@@ -45,7 +50,8 @@ def _percent(name: str, number: str, *attributes: str, star: str = "*", limit: s
 
     return Keypad(
         lambda values, typed: Sent(values[name].replace("%", typed + star), asked(values), size(values)),
-        lambda values, caller: Sent(values[number].replace("%", caller), asked(values), size(values)),
+        lambda values, calls: Sent(values[caller or number].replace("%", calls), asked(values), size(values)),
+        lambda values, typed: Sent(values[number].replace("%", typed + star), asked(values), size(values)),
     )
 
 
@@ -58,11 +64,21 @@ def _poly(values: Values, typed: str) -> Sent:
     return Sent(f"(&{prefix}({attribute}>={typed})({attribute}<=zz)({attribute}={typed}*))", asked, 0)
 
 
-def _cisco(values: Values, typed: str) -> Sent:
-    """The filter behind the colon, of the field that was filled in; the columns' attributes are asked for."""
-    attribute, _, template = values["LDAP_Last_Name_Filter"].partition(":")
+def cisco(values: Values, field: str, typed: str) -> Sent:
+    """The filter behind the colon, of the field that was filled in; the columns' attributes are asked for.
+
+    :param field: the key of its filter; an i may be small in it.
+    """
+    [filled] = [value for key, value in values.items() if key.lower() == field.lower()]
+    attribute, _, template = filled.partition(":")
     columns = [part.split(",")[0] for part in values["LDAP_Display_Attrs"].split(";")]
     return Sent(template.replace("$VALUE", typed), (attribute, *(column.removeprefix("a=") for column in columns)), 0)
+
+
+_CISCO = Keypad(
+    lambda values, typed: cisco(values, "LDAP_Last_Name_Filter", typed),
+    digits=lambda values, typed: cisco(values, "LDAP_Item_4_Filter", typed),
+)
 
 
 def _mitel(values: Values, typed: str) -> Sent:
@@ -85,12 +101,12 @@ KEYPADS: Mapping[str, Keypad] = {
     "yealink": _percent("ldap.name_filter", "ldap.number_filter", "ldap.name_attr", "ldap.numb_attr",
                         limit="ldap.max_hits"),
     # New firmware adds no star; old firmware does, see `OLDER`.
-    "snom": _percent("ldap_search_filter", "ldap_number_filter_during_call", "ldap_name_attributes",
-                     "ldap_number_attributes", star="", limit="ldap_max_hits"),
+    "snom": _percent("ldap_search_filter", "ldap_number_filter", "ldap_name_attributes", "ldap_number_attributes",
+                     caller="ldap_number_filter_during_call", star="", limit="ldap_max_hits"),
     "grandstream": _percent("P8026", "P8025", "P8028", "P8029", limit="P8031"),
     "poly": Keypad(_poly),
-    "cisco-mpp": Keypad(_cisco),
-    "cisco-spa": Keypad(_cisco),
+    "cisco-mpp": _CISCO,
+    "cisco-spa": _CISCO,
     "fanvil": _percent("NameFilter", "NumberFilter", "NameAttr", "TelAttr", "MobileAttr", "OtherAttr", limit="MaxHits"),
     "fanvil-text": _percent("NameFilter", "NumberFilter", "NameAttr", "TelAttr", "MobileAttr", "OtherAttr",
                             limit="MaxHits"),

@@ -30,7 +30,7 @@ from tests.ldap.listening import Server, contexts_in, listening
 from tests.ldap.rebuilt import rebuild
 from tests.ldap.world import Client, make_factory
 from tests.provisioning.golden import SETTINGS
-from tests.provisioning.keypad import KEYPADS, OLDER, Keypad, Sent
+from tests.provisioning.keypad import KEYPADS, OLDER, Keypad, Sent, cisco
 from tests.provisioning.readers import BASE_KEYS, read
 
 pytestmark = pytest.mark.skipif(
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs ldap-utils: sudo apt-get install ldap-utils",
 )
 
+BEGIN_WITH_0301234 = {"mueller-hans", "mueller-anna", "moeller-schoenfeld", "klein-petra", "buerohaus-klein"}
 NUMBERS = {"telephoneNumber", "mobile", "homePhone"}
 
 
@@ -149,6 +150,36 @@ async def test_a_caller_is_found(server: Server, key: str, caller: str, who: set
     assert (await search(server, printed, sent)).keys() == who
 
 
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.digits])
+@pytest_twisted.ensureDeferred
+async def test_the_beginning_of_a_number_is_found(server: Server, key: str) -> None:
+    """Typed as people dial it: everybody whose number begins so, and nobody else."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    digits = KEYPADS[key].digits
+    assert digits is not None
+    sent = digits(read(printed), "0301234")
+    found = await search(server, printed, sent)
+    assert found.keys() == BEGIN_WITH_0301234
+    showing(found["mueller-hans"], sent)
+
+
+@pytest_twisted.ensureDeferred
+async def test_snom_during_a_call(server: Server) -> None:
+    """It has a name filter of its own for that."""
+    printed = sheet_for(server, "snom", Security.PLAIN)
+    values = read(printed)
+    sent = KEYPADS["snom"].name({**values, "ldap_search_filter": values["ldap_search_filter_during_call"]}, "oezt")
+    assert (await search(server, printed, sent)).keys() == {"oeztuerk-caglar"}
+
+
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
+    """A star would find somebody else whose number goes on."""
+    calls = KEYPADS[key].caller
+    assert calls is not None
+    assert "*" not in calls(read(sheet(VENDORS[key], SETTINGS)), "0301234567").filter
+
+
 @pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
 def test_older_firmware(key: str, keypad: Keypad) -> None:
     """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
@@ -164,6 +195,7 @@ def test_older_firmware(key: str, keypad: Keypad) -> None:
     assert (entry.dn.partition(",")[0], done.code) == ("uid=oeztuerk-caglar", ResultCode.SUCCESS)
 
 
+@pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
 @pytest.mark.parametrize(
     ("field", "typed", "who"),
     [
@@ -174,11 +206,25 @@ def test_older_firmware(key: str, keypad: Keypad) -> None:
     ids=["first name", "company", "number"],
 )
 @pytest_twisted.ensureDeferred
-async def test_the_other_fields_of_cisco(server: Server, field: str, typed: str, who: str) -> None:
-    """Each has a filter of its own."""
-    printed = sheet_for(server, "cisco-mpp", Security.PLAIN)
-    template = read(printed)[field].partition(":")[2]
-    assert who in await search(server, printed, Sent(template.replace("$VALUE", typed), ("cn", "telephoneNumber"), 0))
+async def test_the_other_fields_of_cisco(server: Server, key: str, field: str, typed: str, who: str) -> None:
+    """Each has a filter of its own; the columns of the list are filled."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    sent = cisco(read(printed), field, typed)
+    found = await search(server, printed, sent)
+    assert who in found
+    showing(found[who], sent)
+
+
+@pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
+@pytest_twisted.ensureDeferred
+async def test_the_list_of_cisco(server: Server, key: str) -> None:
+    """With no field filled in, everybody who has a number comes, with something in the columns to dial."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    sent = cisco(read(printed), "LDAP_Last_Name_Filter", "")
+    found = await search(server, printed, sent)
+    assert found.keys() >= BEGIN_WITH_0301234 | {"oeztuerk-caglar", "taxi-3000", "weiss-strassenbau"}
+    assert [uid for uid, entry in found.items() if "cn" not in entry] == []
+    showing(found["oeztuerk-caglar"], sent)
 
 
 def test_every_vendor_is_tried() -> None:

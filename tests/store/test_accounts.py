@@ -254,6 +254,21 @@ def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault
         feeds.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
+def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, vault: Vault) -> None:
+    """Whatever else would vanish is another question."""
+    account = connect(connection, vault)
+    syncs.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    feeds.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
+    found = accounts.read(connection, account.id)
+    assert found is not None
+    assert found.trouble is not None
+    assert not syncs.accept(connection, account.id, "book-20-30")
+    assert syncs.accept(connection, account.id, found.trouble.loss)
+    begun = syncs.begin(connection, account.id)
+    assert begun is not None
+    assert [begun.may_lose(what) for what in ("book", "directory")] == [0, 20]
+
+
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
 def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
     """As much as there is to lose then; whatever comes later is another question."""

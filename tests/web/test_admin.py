@@ -120,7 +120,7 @@ def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
     seen = stage.browser().get(f"/acme/link?key={KEY}", {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
     assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
     (cookie,) = seen.headers["set-cookie"]
-    assert cookie.startswith("__Host-ldapgw=")
+    assert cookie.startswith("__Host-ldapgw.acme=")
     assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
 
 

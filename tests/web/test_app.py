@@ -97,7 +97,7 @@ def test_on_a_loopback_address(url: str) -> None:
     stage = Stage(url=url)
     browser = stage.browser()
     assert browser.consent().status == 200
-    assert set(browser.cookies()) == {"ldapgw", "ldapgw-consent"}
+    assert set(browser.cookies()) == {"ldapgw.acme", "ldapgw-consent"}
     assert "strict-transport-security" not in browser.get("/acme/").headers
     token = browser.get("/acme/").token
     assert browser.post("/acme/share", {"token": token, "sharing": "shared"}, {"Origin": url}).status == 303

@@ -142,9 +142,9 @@ def test_each_sign_in_has_a_new_session(browser: Browser, path: str) -> None:
     browser.consent()
     before = browser.stage.browser()
     before.take_cookies(browser)
-    first = browser.cookies()["__Host-ldapgw"]
+    first = browser.cookies()["__Host-ldapgw.acme"]
     browser.consent(path)
-    assert browser.cookies()["__Host-ldapgw"] != first
+    assert browser.cookies()["__Host-ldapgw.acme"] != first
     assert "Sign out" in browser.get("/acme/").body
     assert "Sign out" not in before.get("/acme/").body
 
@@ -274,6 +274,16 @@ def test_a_callback_is_answered_once(stage: Stage, browser: Browser) -> None:
     assert stage.accounts() == before
 
 
+@pytest.mark.parametrize(("signed_in", "linked"), [(("acme",), True), (("acme", "globex"), False)], ids=["one", "two"])
+def test_where_a_callback_leads_that_comes_again(signed_in: tuple[str, ...], *, linked: bool) -> None:
+    """To the page of the tenant that the browser is signed in to, where there is one alone."""
+    browser = Stage(tenants=(ACME, GLOBEX)).browser()
+    for tenant in signed_in:
+        browser.consent(f"/{tenant}/connect")
+    seen = browser.get("/oauth/callback")
+    assert (seen.status, '<a class="button" href="/acme/"' in seen.body) == (400, linked)
+
+
 def test_a_callback_in_another_browser(stage: Stage, browser: Browser) -> None:
     """A stolen or planted address is worth nothing, and the right browser may still use it."""
     callback = browser.code()
@@ -374,7 +384,7 @@ def test_the_code_cannot_be_exchanged(stage: Stage, browser: Browser, fault: str
     assert visit.status == status
     assert title in visit.body
     assert stage.accounts() == ()
-    assert "__Host-ldapgw" not in browser.cookies()
+    assert "__Host-ldapgw.acme" not in browser.cookies()
 
 
 def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
@@ -384,7 +394,7 @@ def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
     assert "Google gave no lasting access" in seen.body
     assert "https://myaccount.google.com/permissions" in seen.body
     assert stage.accounts() == ()
-    assert "__Host-ldapgw" not in browser.cookies()
+    assert "__Host-ldapgw.acme" not in browser.cookies()
 
 
 def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Browser) -> None:

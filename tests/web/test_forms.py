@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -41,11 +43,11 @@ def fulfil_wish(connection: Connection, account_id: int) -> None:
     syncs.end(connection, begun, 1790000010.0, 1790000600.0)
 
 
-def trouble(stage: Stage, code: str, link: str = "") -> None:
+def trouble(stage: Stage, code: str, link: str = "", **facts: int) -> None:
     """The account's last sync failed."""
     (account,) = stage.accounts()
     stage.do(syncs.begin, account.id)
-    stage.do(syncs.fail, account, code, stage.clock.seconds(), None, link)
+    stage.do(syncs.fail, account, code, stage.clock.seconds(), None, link, facts)
 
 
 def test_sync_now(stage: Stage, alice: Browser) -> None:
@@ -72,12 +74,44 @@ def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> Non
 def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
     """The page offers it when the sync waits for it; then the next full sync may remove them."""
     assert "accept_shrink" not in alice.get("/acme/").body
-    trouble(stage, "suspicious_shrink")
-    assert "accept_shrink" in alice.get("/acme/").body
+    trouble(stage, "suspicious_shrink", lost=35, before=60)
+    told = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/").body)
     assert "accept it on this page; until then they stay" in alice.get("/acme/").body
-    alice.submit("/acme/sync", accept_shrink="yes")
+    alice.submit("/acme/sync", accept_shrink=told[0])
     (account,) = stage.accounts()
-    assert account.wish is Wish.ACCEPT
+    assert (account.wish, account.accepted, stage.changes) == (Wish.ACCEPT, {"book": 35}, 1)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        lambda stage: trouble(stage, "suspicious_shrink", lost=36, before=60),
+        lambda stage: trouble(stage, "suspicious_shrink", lost=35, before=50),
+        lambda stage: trouble(stage, "network"),
+        lambda stage: stage.do(fulfil_wish, stage.accounts()[0].id),
+    ],
+    ids=["more", "of fewer", "another trouble", "nothing"],
+)
+def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Callable[[Stage], None]) -> None:
+    """It is refused when something else holds by now; the page says so, and what."""
+    trouble(stage, "suspicious_shrink", lost=35, before=60)
+    (told,) = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/").body)
+    now(stage)
+    before = stage.accounts()
+    alice.submit("/acme/sync", accept_shrink=told)
+    assert (stage.accounts(), stage.changes) == (before, 0)
+    page = alice.get("/acme/").body
+    assert "This has changed since the page was opened, so nothing was removed." in page
+    assert ("36 of 60" in page) == (before[0].trouble is not None and before[0].trouble.facts.get("lost") == 36)
+
+
+@pytest.mark.parametrize("told", ["", "yes", "book-35", "book-35-60-1", "directory-35-60", "book-99-60"])
+def test_accepting_what_nobody_told(stage: Stage, alice: Browser, told: str) -> None:
+    """A form that is no page's accepts nothing."""
+    trouble(stage, "suspicious_shrink", lost=35, before=60)
+    alice.submit("/acme/sync", accept_shrink=told)
+    (account,) = stage.accounts()
+    assert (account.wish is Wish.ACCEPT, account.accepted) == (False, None)
 
 
 @pytest.mark.parametrize("sharing", list(Sharing))
@@ -160,7 +194,7 @@ def test_sign_out(stage: Stage, alice: Browser) -> None:
     assert "Sign out" in thief.get("/acme/").body
     seen = alice.submit("/acme/signout")
     assert (seen.status, seen.location) == (303, "/acme/")
-    assert "Max-Age=0" in seen.cookie("__Host-ldapgw")
+    assert "Max-Age=0" in seen.cookie("__Host-ldapgw.acme")
     assert "You are signed out." in alice.get("/acme/").body
     assert "Sign out" not in thief.get("/acme/").body
     assert [account.connected for account in stage.accounts()] == [True]
@@ -270,10 +304,28 @@ def test_a_session_is_one_in_its_tenant_alone() -> None:
     alice = stage.browser()
     alice.consent()
     token = alice.get("/acme/").token
-    assert "Sign out" not in alice.get("/globex/").body
-    assert alice.get("/globex/status.json").status == 401
-    assert alice.post("/globex/disconnect", {"token": token}).status == 403
+    for cookie in ({}, {"Cookie": f"__Host-ldapgw.globex={alice.cookies()['__Host-ldapgw.acme']}"}):
+        assert "Sign out" not in alice.get("/globex/", cookie).body
+        assert alice.get("/globex/status.json", cookie).status == 401
+        assert alice.post("/globex/disconnect", {"token": token}, cookie).status == 403
     assert [account.connected for account in stage.accounts()] == [True]
+
+
+def test_sessions_of_two_tenants_live_side_by_side() -> None:
+    """In one browser: a sign-in to the second leaves the first and its forms alone, and so does signing out of it."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    browser = stage.browser()
+    browser.consent()
+    token = browser.get("/acme/").token
+    browser.consent("/globex/connect", account=BOB)
+    for tenant, address in (("acme", ALICE), ("globex", BOB)):
+        found = json.loads(browser.get(f"/{tenant}/status.json").body)["accounts"]
+        assert [one["account"] for one in found] == [address]
+    assert browser.post("/globex/sync", {"token": token}).status == 403
+    browser.submit("/globex/signout")
+    assert "__Host-ldapgw.globex" not in browser.cookies()
+    assert browser.get("/globex/status.json").status == 401
+    assert browser.post("/acme/sync", {"token": token}).status == 303
 
 
 def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
@@ -394,7 +446,7 @@ def test_a_session_ends_by_itself(stage: Stage, alice: Browser, silence: int, ti
 @pytest.mark.parametrize("cookie", ["", "x", "A" * 43, "A" * 4000, "../../etc/passwd", "a=b"])
 def test_a_cookie_that_nobody_gave_out(browser: Browser, cookie: str) -> None:
     """It is as good as none."""
-    seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw={cookie}"})
+    seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw.acme={cookie}"})
     assert (seen.status, "Sign out" in seen.body) == (200, False)
 
 

@@ -117,7 +117,7 @@ class Stream(Connection):
 
     def __init__(self, stage: Stage, browser: Browser, clock: Clock) -> None:
         super().__init__(web_site(web_resource(stage.gate), clock))
-        cookie = f"Cookie: __Host-ldapgw={browser.cookies()['__Host-ldapgw']}\r\n"
+        cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n"
         self.head = self.send(
             f"GET /acme/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()
         )
@@ -226,7 +226,7 @@ def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
     for _ in range(MOST_OF_A_SESSION + 1):
         stream = Stream.__new__(Stream)
         Connection.__init__(stream, web_site(resource, stage.clock))
-        cookie = f"Cookie: __Host-ldapgw={alice.cookies()['__Host-ldapgw']}\r\n".encode()
+        cookie = f"Cookie: __Host-ldapgw.acme={alice.cookies()['__Host-ldapgw.acme']}\r\n".encode()
         stream.head = stream.send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")
         streams.append(stream)
     assert [stream.head[9:12] for stream in streams] == [b"200"] * MOST_OF_A_SESSION + [b"429"]

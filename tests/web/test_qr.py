@@ -18,7 +18,8 @@ def test_a_code_is_drawn_without_script_and_style() -> None:
     side = str((segno.make(TEXT, micro=False, boost_error=False).symbol_size()[0]) * 4)
     assert (drawn.get("role"), drawn.get("width"), drawn.get("height")) == ("img", side, side)
     assert [one.text for one in drawn.iter("title")] == ["<b>settings</b>"]
-    assert {one.tag for one in drawn.iter()} == {"svg", "title", "g", "path"}
+    assert drawn.get("viewBox") == "0 0 {0} {0}".format(int(side) // 4)
+    assert {one.tag for one in drawn.iter()} == {"svg", "title", "path"}
     assert not any({"style", "onload", "href"} & one.attrib.keys() for one in drawn.iter())
 
 

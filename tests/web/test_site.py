@@ -196,7 +196,7 @@ def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser:
     form = b"token=" + browser.get("/acme/").token.encode()
     direct, stage.store = stage.store, SlowStore()
     connection = Connection(web_site(web_resource(stage.gate), clock))
-    cookie = f"Cookie: __Host-ldapgw={browser.cookies()['__Host-ldapgw']}\r\n".encode()
+    cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n".encode()
     head = b"POST /acme/disconnect HTTP/1.1\r\n" + FORM + cookie + b"Content-Length: %d\r\n\r\n" % len(form)
     assert connection.send(head + form) == b""
     stage.store.answer(direct)  # who it is; the next is to forget

@@ -8,9 +8,9 @@ from io import StringIO
 from math import nan
 from xml.etree import ElementTree as Tree
 
-import pytest
 from docutils.core import publish_doctree
 
+from tests.bench import written
 from tests.bench.directory import page
 from tests.bench.directory.asking import WORKLOADS
 from tests.bench.directory.load import Round
@@ -105,22 +105,9 @@ def test_a_picture_of_nothing_is_one():
     assert picture.tag.endswith("svg")
 
 
-def test_results_go_between_the_comments():
-    """What stood there goes; the rest of the page stays."""
-    text = f"before\n\n{page.BEGIN}\n\nold\n\n{page.END}\n\nafter\n"
-    assert page.between(text, "\nnew\n\n") == f"before\n\n{page.BEGIN}\n\nnew\n\n{page.END}\n\nafter\n"
-    assert page.between(page.PAGE.read_text(), "") != ""
-
-
 def test_what_is_written_is_restructured_text():
     """The parser has nothing to say of it, in the page that it goes into."""
     complaints = StringIO()
-    text = page.between(page.PAGE.read_text(), page.written(RESULTS))
+    text = written.between(written.PAGE.read_text(), page.SCRIPT, page.shown(RESULTS))
     publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
     assert complaints.getvalue() == ""
-
-
-def test_a_page_without_the_comments_is_left_alone():
-    """Nobody guesses where results belong."""
-    with pytest.raises(ValueError, match="comments are missing"):
-        page.between("a page\n", "new")
