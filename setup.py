@@ -18,6 +18,7 @@ COMPILED = [
         "directory/fold",
         "directory/glance",
         "directory/index",
+        "directory/matcher",
         "directory/matching",
     ),
     *("directory/needle", "directory/plan", "directory/searching", "directory/shelf", "directory/terms"),

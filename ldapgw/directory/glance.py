@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ldapgw.directory import order
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import LAST
-from ldapgw.directory.matching import Matcher, Term
+from ldapgw.directory.matcher import Matcher, Term
 from ldapgw.directory.scope import Region
 from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.twins import Namesakes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A filter made ready for a search: a function of an entry that is True, False or None (Undefined).
+"""From a filter (RFC 4511 4.5.1.7) to its matcher: a function of an entry that is True, False or None (Undefined).
 
 What was asked for is read, folded and parsed here, once; what is left for each entry is a look into its haystacks.
 With the function goes the place in an index where the entries are that it may be true for.
@@ -7,11 +7,11 @@ With the function goes the place in an index where the entries are that it may b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from ldapgw import number
-from ldapgw.directory import haystack, needle, plan, terms
+from ldapgw.directory import haystack, matcher, needle, plan, terms
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, mark
 from ldapgw.directory.filters import (
@@ -27,6 +27,7 @@ from ldapgw.directory.filters import (
     Present,
     Substrings,
 )
+from ldapgw.directory.matcher import FALSE, TRUE, UNDEFINED, Matcher, Term
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.needle import Needle, Test
 from ldapgw.directory.plan import Place
@@ -43,8 +44,6 @@ from ldapgw.directory.schema import (
 from ldapgw.directory.searching import Searching
 from ldapgw.directory.syntax import conforms
 
-Term = Callable[[Entry], bool | None]
-
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 
 # What is worked out for each entry anew takes about so many looks' time.
@@ -56,30 +55,6 @@ _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
 # A person who asks for one of these rules means any text: mail and postal addresses too.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
-
-
-class Matcher:
-    """A filter made ready.
-
-    :ivar holds: whether it holds for an entry; None: Undefined.
-    :ivar place: where the entries are that it may hold for.
-    :ivar calls: whether it may name a telephone number.
-    :ivar letters: it holds for no entry that has no part of one of these signs (`Entry.parts`); None: for any.
-    """
-
-    __slots__ = ("calls", "holds", "letters", "place")
-
-    def __init__(
-        self,
-        holds: Term,
-        place: Place = None,
-        calls: bool = False,  # noqa: FBT001, FBT002
-        letters: frozenset[str] | None = None,
-    ) -> None:
-        self.holds = holds
-        self.place = place
-        self.calls = calls
-        self.letters = letters
 
 
 def prepare(sought: Filter, context: NamingContext) -> Matcher:
@@ -98,19 +73,19 @@ class _Preparation:
     def of(self, sought: Filter) -> Matcher:
         match sought:
             case And(terms):
-                return _all([self.of(term) for term in terms])
+                return matcher.every([self.of(term) for term in terms])
             case Or(terms):
-                return self._alike(terms) or _any([self.of(term) for term in terms])
+                return self._alike(terms) or matcher.either([self.of(term) for term in terms])
             case Not(term):
-                return _not(self.of(term))
+                return matcher.negated(self.of(term))
             case Present(attribute):
                 return _present(attribute, self._context)
             case Extensible():
                 return _extensible(sought, self._context)
         kind = attribute_type(sought.attribute)
         if kind is None:
-            return _UNDEFINED
-        return _any([self._on(one, sought) for one in subtypes(kind)])
+            return UNDEFINED
+        return matcher.either([self._on(one, sought) for one in subtypes(kind)])
 
     def _alike(self, terms: tuple[Filter, ...]) -> Matcher | None:
         alike = Alike.of(terms, self._context)
@@ -122,7 +97,7 @@ class _Preparation:
             self._needles[key] = _needle(sought, kind, self._context)
         asked = self._needles[key]
         if asked is None:
-            return _UNDEFINED
+            return UNDEFINED
         calls = kind.kind.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
         return Matcher(Searching((kind,)).of(asked.test, asked.sure), self._place(kind, asked), calls)
 
@@ -181,7 +156,7 @@ class Alike:
 
     def _matcher(self, asked: Needle | None) -> Matcher:
         if asked is None:
-            return _UNDEFINED
+            return UNDEFINED
         kinds, searching = self._groups, self._searching
         if len(kinds) == 1:
             place = terms.place(kinds[0], asked, lenient=self._lenient)
@@ -277,10 +252,10 @@ def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
 def _present(attribute: str, context: NamingContext) -> Matcher:
     kind = attribute_type(attribute)
     if kind is None:
-        return _FALSE if context.lenient else _UNDEFINED
+        return FALSE if context.lenient else UNDEFINED
     if kind.name == "objectClass":
-        return _TRUE
-    return _any([Matcher(_is_present(one), terms.presence(one)) for one in subtypes(kind)])
+        return TRUE
+    return matcher.either([Matcher(_is_present(one), terms.presence(one)) for one in subtypes(kind)])
 
 
 def _is_present(kind: AttributeType) -> Term:
@@ -295,7 +270,7 @@ def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
     rule = matching_rule(sought.rule) if sought.rule is not None else None
     kind = attribute_type(sought.attribute) if sought.attribute is not None else None
     if (sought.rule is not None and rule is None) or (sought.attribute is not None and kind is None):
-        return _UNDEFINED
+        return UNDEFINED
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
     ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
     own: dict[int, Needle | None] = {}
@@ -304,8 +279,8 @@ def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
         if needle.likeness(one) not in own:
             own[needle.likeness(one)] = needle.equality(one, sought.value, context)
     matchers = [_extended(one, rule, ruled if rule else own[needle.likeness(one)], sought, context) for one in each]
-    known = [matcher for matcher in matchers if matcher is not None]
-    return _any(known) if known else _UNDEFINED
+    known = [one for one in matchers if one is not None]
+    return matcher.either(known) if known else UNDEFINED
 
 
 def _extended(
@@ -375,63 +350,3 @@ def _substring_assertion(text: str) -> list[str]:
 
 def _dn_values(dn: str, kind: AttributeType) -> list[str]:
     return [value for rdn in Dn.parse(dn).rdns for name, value in rdn if attribute_type(name) is kind]
-
-
-def _all(matchers: Sequence[Matcher]) -> Matcher:
-    terms = [matcher.holds for matcher in matchers if matcher is not _TRUE]
-    if not terms:
-        return _TRUE
-    if len(terms) == 1:
-        return next(matcher for matcher in matchers if matcher is not _TRUE)
-
-    def term(entry: Entry) -> bool | None:
-        result: bool | None = True
-        for one in terms:
-            found = one(entry)
-            if found is False:
-                return False
-            if found is None:
-                result = None
-        return result
-
-    return Matcher(term, plan.each([one.place for one in matchers]), any(one.calls for one in matchers))
-
-
-def _any(matchers: Sequence[Matcher]) -> Matcher:
-    if _TRUE in matchers:
-        return _TRUE
-    if len(matchers) == 1:
-        return matchers[0]
-    terms = [matcher.holds for matcher in matchers]
-
-    def term(entry: Entry) -> bool | None:
-        result: bool | None = False
-        for one in terms:
-            found = one(entry)
-            if found:
-                return True
-            if found is None:
-                result = None
-        return result
-
-    return Matcher(term, plan.either([one.place for one in matchers]), any(one.calls for one in matchers))
-
-
-def _not(negated: Matcher) -> Matcher:
-    holds = negated.holds
-
-    def term(entry: Entry) -> bool | None:
-        found = holds(entry)
-        return None if found is None else not found
-
-    return Matcher(term)
-
-
-def always(_entry: Entry) -> bool:
-    """Holds for every entry."""
-    return True
-
-
-_TRUE: Final = Matcher(always)
-_FALSE: Final = Matcher(lambda _entry: False, plan.NOWHERE)
-_UNDEFINED: Final = Matcher(lambda _entry: None, plan.NOWHERE)

@@ -20,7 +20,8 @@ from ldapgw.directory.callers import caller
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, SearchRequest
-from ldapgw.directory.matching import Matcher, always, numbers_named, prepare, weight
+from ldapgw.directory.matcher import Matcher, always
+from ldapgw.directory.matching import numbers_named, prepare, weight
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.scope import Region, regions
 from ldapgw.directory.selection import Selection

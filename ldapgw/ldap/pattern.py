@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ldapgw.directory.filters import Equality, Filter, Or, Substrings
-from ldapgw.directory.matching import Alike, Matcher, with_value
+from ldapgw.directory.matcher import Matcher
+from ldapgw.directory.matching import Alike, with_value
 from ldapgw.directory.naming import NamingContext
 from ldapgw.ldap.filter import read_quickly
 

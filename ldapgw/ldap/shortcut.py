@@ -14,7 +14,8 @@ from typing import Final, NamedTuple, TypeVar
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import Filter, Scope, SearchRequest
 from ldapgw.directory.glance import Glance
-from ldapgw.directory.matching import Matcher, prepare
+from ldapgw.directory.matcher import Matcher
+from ldapgw.directory.matching import prepare
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.scope import regions
 from ldapgw.directory.selection import Selection, select
