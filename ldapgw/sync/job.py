@@ -8,7 +8,7 @@ away.  The Workspace directory, which is the tenant's, is a sync of its own behi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -128,12 +128,7 @@ class SyncJob:
         granted = sources_of(account.scopes).intersection(tenant.sources)
         held = await self._store.run(_read, account.id)
         states = {one: _state(account, one) if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
-        asked = account.due is not None or full
-        due = [
-            one
-            for one in Source
-            if one in granted - {Source.DIRECTORY} and (asked or not self._rests(states[one], held.states.get(one)))
-        ]
+        due = self._due(granted - {Source.DIRECTORY}, states, held, asked=account.due is not None or full)
         failed: dict[Source, GoogleError] = {}
         fetched: list[Fetched] = []
         try:
@@ -219,6 +214,16 @@ class SyncJob:
         candidates = await self._store.run(feeds.candidates, account.tenant)
         asked = account.id if account.due is not None else None
         return feeder(candidates, self._now(), asked) == account.id
+
+    def _due(
+        self, granted: Collection[Source], states: Mapping[Source, SourceState], held: _Held, *, asked: bool
+    ) -> list[Source]:
+        """The sources to sync now.
+
+        :param asked: somebody wants it: none of them is left alone.
+        """
+        due = (one for one in Source if one in granted)
+        return [one for one in due if asked or not self._rests(states[one], held.states.get(one))]
 
     def _rests(self, state: SourceState, held: SyncState | None) -> bool:
         """Whether a source that could not be had is left alone for now."""
