@@ -243,6 +243,15 @@ def test_an_index_looks_at_few(text: str, most: int) -> None:
     assert len(BOOK.find(place)) <= most
 
 
+def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
+    """They begin alike; the digits behind that are looked up too."""
+    block = shelf([contact(at, f"Desk {at}", [f"030 1234{at:04}"], "", mail=False) for at in range(1000)], lenient=True)
+    for typed in ("03012340617", "+49301234061", "00493012340617"):
+        asked = read_filter(f"(telephoneNumber={typed}*)")
+        assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
+        assert len(block.find(prepare(asked, naming_context()).place)) <= 60
+
+
 def test_signs_alone_are_in_every_number() -> None:
     """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
     people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
