@@ -123,6 +123,7 @@ def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: 
         f"{account.contacts} contacts with {account.numbers} numbers are there.",
         "",
         f"Page:         {page}  (sign in as {ALICE}, an administrator)",
+        f"              There, under My phones, {PHONE} has its settings; or add a phone of yours.",
         f"Sandbox:      {settings.google.people_api}/",
         f"Phone login:  {bind_dn}  password {password}",
         "A search, to paste into another terminal:",
