@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, cast, overload
 
-from ldapgw.directory import origin, plan, terms, twins
+from ldapgw.directory import origin, plan, terms
 from ldapgw.directory.blocks import Blocks
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.encodings import Encodings
@@ -99,13 +99,6 @@ class Shelf:
         ordered = tuple(sorted(entries, key=_ORDER))
         return cls(ordered, Index.of(map(terms.of_entry, ordered)))
 
-    @classmethod
-    def of_books(cls, entries: Iterable[Entry]) -> Shelf:
-        """The same of entries of several books."""
-        shelf = cls.of(entries)
-        shelf.twins = twins.twins(shelf.entries)
-        return shelf
-
     def __len__(self) -> int:
         """How many entries count."""
         return len(self.entries) - self.withdrawn.count(1)
@@ -126,6 +119,10 @@ class Shelf:
     def moved(self, place: origin.Place) -> Shelf:
         """The same contacts at another place of the tree; what they are found by does not depend on that."""
         return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
+
+    def marked(self, twins: bytes) -> Shelf:
+        """The same, of several books."""
+        return Shelf(self.entries, self.index, self.withdrawn, self._encodings, twins)
 
     def has_twins(self, positions: Iterable[int]) -> bool:
         """Whether an entry at one of these positions may be the same person as another one here."""

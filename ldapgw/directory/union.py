@@ -14,6 +14,7 @@ from itertools import chain
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book
 from ldapgw.directory.shelf import Shelf
+from ldapgw.directory.twins import twins
 
 # Shelves that a search looks through one by one; it costs some microseconds for each.
 _MOST = 8
@@ -120,4 +121,5 @@ def _fewer(joined: Sequence[Joined]) -> tuple[Joined, ...]:
     large = sum(len(one.shelf) > least for one in ordered[: _FEW - 1])
     alone, others = ordered[:large], ordered[large:]
     sources = tuple(chain.from_iterable(one.sources for one in others))
-    return (*alone, Joined(Shelf.of_books(chain.from_iterable(sources)), sources))
+    shelf = Shelf.of(chain.from_iterable(sources))
+    return (*alone, Joined(shelf.marked(twins(shelf.entries)), sources))
