@@ -19,9 +19,14 @@ _STILL_DUE = case((and_(account.c.due == Wish.ACCEPT, account.c.accepted.is_(Non
 
 
 def ask(connection: Connection, account_id: int, wish: Wish) -> None:
-    """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays."""
-    found = connection.execute(select(account.c.wish).where(account.c.id == account_id)).scalar()
-    values: dict[str, object] = {"wish": _stronger(wish, Wish(found) if found else None)}
+    """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays.
+
+    What is accepted while that is being carried out is accepted once.
+    """
+    found = read(connection, account_id, counted=False)
+    if found is None or (wish is Wish.ACCEPT and found.syncing and found.due is Wish.ACCEPT):
+        return
+    values: dict[str, object] = {"wish": _stronger(wish, found.wish)}
     if wish is Wish.ACCEPT:
         told = _told_to_vanish(connection, account_id)
         values["accepted"] = json.dumps(told) if told else None
@@ -36,8 +41,10 @@ def accept(connection: Connection, account_id: int, loss: str) -> bool:
     """
     found = read(connection, account_id, counted=False)
     trouble = found.trouble if found else None
-    if trouble is None or trouble.code != _SHRINK or trouble.loss != loss:
+    if found is None or trouble is None or trouble.code != _SHRINK or trouble.loss != loss:
         return False
+    if found.syncing and found.due is Wish.ACCEPT:
+        return True
     ask(connection, account_id, Wish.ACCEPT)
     what, lost, _ = loss.split("-")
     accepted = json.dumps({what: int(lost)})

@@ -24,7 +24,7 @@ NOTES: Mapping[str, Note] = {
     "asked": Note("good", marked("A sync was asked for; it begins at once.")),
     "not-accepted": Note(
         "warn",
-        marked("This has changed since the page was opened, so nothing was removed. Below is what holds now."),
+        marked("This has changed since the page was opened, so this answer was not used. Below is what holds now."),
     ),
     "shared": Note("good", marked("Saved. The new sharing applies from now on.")),
     "disconnected": Note(

@@ -200,6 +200,12 @@ def phone(here: Window) -> None:
     _settle(here)
 
 
+def account_phones(here: Window) -> None:
+    _add_phone(here, "desk-hall", "fanvil")
+    here.page.get_by_role("link", name=here.say("My contacts")).first.click()
+    here.page.locator("#phones").wait_for()
+
+
 def phone_fields(here: Window) -> None:
     _add_phone(here, "desk-fields", "gigaset")
     _settle(here)
@@ -286,6 +292,7 @@ PAGES: dict[str, tuple[str, Visit]] = {
     "search": ("en", search),
     "phone": ("en", phone),
     "phone-de": ("de", phone),
+    "account-phones": ("de", account_phones),
     "phone-fields": ("de", phone_fields),
     "phone-taken": ("en", phone_taken),
     "explain": ("en", explain),

@@ -269,6 +269,28 @@ def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: C
     assert [begun.may_lose(what) for what in ("book", "directory")] == [0, 20]
 
 
+@pytest.mark.parametrize("by_page", [True, False], ids=["page", "command"])
+def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault: Vault, *, by_page: bool) -> None:
+    """A second press while the sync runs that carries it out changes nothing."""
+    account = connect(connection, vault)
+    syncs.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
+
+    def press() -> None:
+        if by_page:
+            assert syncs.accept(connection, account.id, "book-35-60")
+        else:
+            syncs.ask(connection, account.id, Wish.ACCEPT)
+
+    press()
+    begun = syncs.begin(connection, account.id)
+    assert begun is not None
+    press()
+    syncs.end(connection, begun, NOW, NOW)
+    left = accounts.read(connection, account.id)
+    assert left is not None
+    assert (left.wish, left.due) == (None, None)
+
+
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
 def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
     """As much as there is to lose then; whatever comes later is another question."""

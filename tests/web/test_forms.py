@@ -101,7 +101,7 @@ def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Ca
     alice.submit("/acme/sync", accept_shrink=told)
     assert (stage.accounts(), stage.changes) == (before, 0)
     page = alice.get("/acme/").body
-    assert "This has changed since the page was opened, so nothing was removed." in page
+    assert "This has changed since the page was opened, so this answer was not used." in page
     assert ("36 of 60" in page) == (before[0].trouble is not None and before[0].trouble.facts.get("lost") == 36)
 
 

@@ -23,8 +23,8 @@ from tests.journeys.running import Site
 SCRIPT = "scripts/bench-pages"
 TIMES = 20
 
-# The pages by their paths below the tenant's; those of `OUTSIDE` for somebody who is not signed in.
-OUTSIDE = {"front page": "", "an error (not found)": "nothing"}
+# The pages by their paths below the tenant's; those of `OUTSIDE` for somebody who is not signed in, with their status.
+OUTSIDE = {"front page": ("", 200), "an error (not found)": ("nothing", 404)}
 INSIDE = {
     "my page": "",
     "a phone's settings": "phones/desk1",
@@ -64,7 +64,7 @@ def measure(folder: Path) -> dict[str, Weight]:
             site.synced()
             [token] = {one.value for form in forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
-            found = {name: Visitor().weigh(site.page + path, TIMES) for name, path in OUTSIDE.items()}
+            found = {name: Visitor().weigh(site.page + path, TIMES, status) for name, (path, status) in OUTSIDE.items()}
             return found | {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}
     finally:
         site.end_sandbox()

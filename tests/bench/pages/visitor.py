@@ -57,8 +57,11 @@ class Visitor:
         [form] = [one for one in forms(html) if any(control.kind == "radio" for control in one.controls)]
         return self.open(urljoin(at, form.action), list(_chosen(form, account)))[1]
 
-    def weigh(self, url: str, times: int) -> Weight:
-        """Ask for a page so many times on one connection, and once for each thing that it needs."""
+    def weigh(self, url: str, times: int, status: int = 200) -> Weight:
+        """Ask for a page so many times on one connection, and once for each thing that it needs.
+
+        :param status: that the page has to come with.
+        """
         first, body, sent = [], b"", b""
         connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
         connection.connect()
@@ -68,14 +71,14 @@ class Visitor:
             assert isinstance(connection.sock, socket.socket)
             connection.sock.recv(1, socket.MSG_PEEK)
             first.append(time.perf_counter() - begun)
-            body = _read(connection.getresponse())
+            body = _read(connection.getresponse(), status)
         connection.request("GET", _path(url), headers={**self._headers(url), "Accept-Encoding": "gzip"})
-        sent = _read(connection.getresponse())
+        sent = _read(connection.getresponse(), status)
         needed = dict.fromkeys(urljoin(url, one) for one in _needed(body.decode()))
         besides = {}
         for one in needed:
             connection.request("GET", _path(one), headers={"Accept-Encoding": "gzip"})
-            besides[one] = len(_read(connection.getresponse()))
+            besides[one] = len(_read(connection.getresponse(), 200))
         connection.close()
         return Weight(len(body), len(sent), besides, median(first) * 1000)
 
@@ -90,9 +93,9 @@ def _path(url: str) -> str:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
-def _read(answer: HTTPResponse) -> bytes:
+def _read(answer: HTTPResponse, status: int) -> bytes:
     body = answer.read()
-    assert answer.status in (200, 403, 404), (answer.status, answer.getheaders())
+    assert answer.status == status, (answer.status, answer.getheaders())
     return body
 
 
