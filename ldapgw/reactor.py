@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
+from twisted.logger import Logger
+
+log = Logger()
 
 
 class PhoneReactor(EPollReactor):
@@ -23,7 +26,10 @@ class PhoneReactor(EPollReactor):
         for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(descriptor)
             if selectable is not None:  # what came before it in this turn may have closed it
-                self._doReadOrWrite(selectable, descriptor, event)
+                try:
+                    self._doReadOrWrite(selectable, descriptor, event)
+                except Exception:  # noqa: BLE001  what is wrong with one connection ends there
+                    log.failure("internal error while a connection was served")
 
     doIteration = doPoll  # noqa: N815 - Twisted's name
 

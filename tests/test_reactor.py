@@ -45,8 +45,11 @@ runpy.run_module("ldapgw", run_name="__main__")
 class End(FileDescriptor):
     """One end of a socket pair that does something when it is readable."""
 
-    def __init__(self, reactor: PhoneReactor, end: socket.socket, act: Callable[[], Any]) -> None:
+    def __init__(
+        self, reactor: PhoneReactor, end: socket.socket, act: Callable[[], Any], *, stubborn: bool = False
+    ) -> None:
         super().__init__(reactor)
+        self._stubborn = stubborn
         self._end = end
         self._act = act
         self.lost: list[object] = []
@@ -61,6 +64,8 @@ class End(FileDescriptor):
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
         self.lost.append(type(reason.value))
+        if self._stubborn:
+            raise BrokenPipeError
 
 
 @pytest.fixture(name="reactor")
@@ -114,14 +119,18 @@ def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: li
     assert len(served) == 1
 
 
-def test_a_fault_ends_its_own_connection_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
-    """What is raised while one is served is logged by Twisted, which closes it; others are served."""
+@pytest.mark.parametrize("stubborn", [False, True], ids=["at work", "and at its end"])
+def test_a_fault_ends_its_own_connection_alone(
+    reactor: PhoneReactor, ends: list[socket.socket], *, stubborn: bool
+) -> None:
+    """What is raised while one is served, or at its end, is logged; others are served in the same turn."""
     read: list[bytes] = []
-    broken = End(reactor, ends[0], lambda: 1 // 0)
+    broken = End(reactor, ends[0], lambda: 1 // 0, stubborn=stubborn)
     whole = End(reactor, ends[1], partial(_read, ends[1], read))
     with capturedLogs() as logged:
         reactor.doIteration(0)
-    assert [type(event["failure"].value) for event in logged] == [ZeroDivisionError]
+    failures = [event["failure"] if "failure" in event else event["log_failure"] for event in logged]
+    assert [type(one.value) for one in failures] == [ZeroDivisionError] + [BrokenPipeError] * stubborn
     assert (broken.lost, whole.lost, read) == ([ZeroDivisionError], [], [b"x"])
 
 

@@ -14,7 +14,7 @@ Term = Callable[[Entry], bool | None]
 
 
 class Matcher:
-    """A filter made ready.
+    """A filter made ready; never changed once it is made (a frozen dataclass takes longer to make).
 
     :ivar holds: whether it holds for an entry; None: Undefined.
     :ivar place: where the entries are that it may hold for.
@@ -28,7 +28,7 @@ class Matcher:
         self,
         holds: Term,
         place: Place = None,
-        calls: bool = False,  # noqa: FBT001, FBT002
+        calls: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
         letters: frozenset[str] | None = None,
     ) -> None:
         self.holds = holds

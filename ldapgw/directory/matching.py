@@ -144,7 +144,7 @@ class Alike:
         alike = needle.likeness(kinds[0])
         return cls(tuple(kinds), first, context) if all(needle.likeness(kind) == alike for kind in kinds) else None
 
-    def with_value(self, value: bytes) -> Matcher:
+    def asking(self, value: bytes) -> Matcher:
         """The matcher of the same terms with another value, where each has one."""
         if self._whole:
             return self._matcher(needle.equality(self._groups[0], value, self._context))

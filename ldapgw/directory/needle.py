@@ -33,7 +33,7 @@ ENDING: Final = "#"
 
 
 class Needle:
-    """What is looked for in a haystack.
+    """What is looked for in a haystack; never changed once it is made (a frozen dataclass takes longer to make).
 
     :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
     :ivar sure: strings of which one in the haystack is enough for the test.

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from ldapgw.directory.batch import Batch
 from ldapgw.directory.blocks import Block
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
 from ldapgw.directory.selection import Selection
 from ldapgw.directory.viewer import Viewer
-from ldapgw.directory.walk import Batch, batches, walk
+from ldapgw.directory.walk import batches, walk
 from ldapgw.errors import DirectoryError, ResultCode
 
 

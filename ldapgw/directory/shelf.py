@@ -121,7 +121,10 @@ class Shelf:
         return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
 
     def marked(self, twins: bytes) -> Shelf:
-        """The same, of several books."""
+        """The same with its twins known.
+
+        :param twins: see `Shelf`.
+        """
         return Shelf(self.entries, self.index, self.withdrawn, self._encodings, twins)
 
     def has_twins(self, positions: Iterable[int]) -> bool:

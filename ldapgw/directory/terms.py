@@ -105,9 +105,12 @@ def _odd_uids(entry: Entry) -> list[str]:
 
 
 def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
-    stored = number_of(line) if line.startswith("\t") else number.Number("", "", "", line)
+    if line.startswith("\t"):
+        stored, forms = number_of(line), line.split("\t")
+    else:
+        stored, forms = number.Number("", "", "", line), [line]
     keys.update([ENDING + tail for tail in number.stored_tails(stored)])
-    for form in (stored.e164, stored.national, stored.digits):
+    for form in forms:
         if form:
             terms.add("Db" + form[:_BEGINNING])
             terms.update([f"Dt{form[at : at + _PIECE]}" for at in range(len(form))])

@@ -74,14 +74,15 @@ class Namesakes:
     def add(self, entry: Entry) -> None:
         """One more; the first one is 0."""
         person, precedence = _person(entry), _precedence(entry, self._own)
-        for number in person[0]:
-            self._reached_by[number].append(len(self._entries))
+        if not _is_caller(entry):
+            for number in person[0]:
+                self._reached_by[number].append(len(self._entries))
         self._first[person] = min(self._first.get(person, precedence), precedence)
         self._entries.append(entry)
         self._persons.append(person)
 
     def is_double(self, at: int) -> bool:
-        """Whether it is one of them, when all are there."""
+        """Whether the one at a place is a double; to be asked when all are there."""
         entry, person = self._entries[at], self._persons[at]
         precedence = _precedence(entry, self._own)
         if not _is_caller(entry):

@@ -10,23 +10,21 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from ldapgw.directory import order
-from ldapgw.directory.blocks import SIZE, Block
+from ldapgw.directory.batch import Area, Batch
+from ldapgw.directory.blocks import SIZE
 from ldapgw.directory.callers import caller
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, SearchRequest
 from ldapgw.directory.matcher import Matcher, always
 from ldapgw.directory.matching import numbers_named, prepare, weight
-from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.once import each_once
 from ldapgw.directory.scope import Region, regions
-from ldapgw.directory.selection import Selection
 from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.twins import Namesakes
 from ldapgw.directory.viewer import Viewer
 
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
@@ -40,18 +38,6 @@ _WHOLE = 16 * SIZE
 _FIRST = 64
 
 _ORDER = attrgetter("order")
-# Behind a name: the least text that is behind every order of that name.
-_BEHIND = "\1"
-
-
-class Area(NamedTuple):
-    """Entries that one order sorts.
-
-    :ivar start: what the places of its entries begin with; of two areas, all entries of the lesser one come first.
-    """
-
-    start: str
-    context: NamingContext
 
 
 class Hit(NamedTuple):
@@ -64,51 +50,6 @@ class Hit(NamedTuple):
     def place(self) -> str:
         """Sorts the hits of a walk, and is the same in the next one."""
         return self.area.start + self.entry.order
-
-
-class Batch:
-    """Entries that match, in their order, on one shelf.
-
-    :ivar positions: theirs on the shelf.
-    """
-
-    __slots__ = ("area", "positions", "shelf")
-
-    def __init__(self, area: Area, shelf: Shelf, positions: Sequence[int]) -> None:
-        self.area = area
-        self.shelf = shelf
-        self.positions = positions
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def part(self, start: int, end: int) -> Batch:
-        """Some of them."""
-        return Batch(self.area, self.shelf, self.positions[start:end])
-
-    def before(self, stands: str) -> int:
-        """How many of them come before an order."""
-        entries = self.shelf.entries
-        return bisect_left(self.positions, stands, key=lambda position: entries[position].order)
-
-    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
-        """Some of them as whole SearchResultEntries, ready to stand behind a message id."""
-        positions = self.positions
-        ahead = SIZE - positions[start] % SIZE
-        if ahead < count and positions[start : start + ahead][-1] - positions[start] == ahead - 1:
-            count = ahead  # up to where a block begins
-        return self.shelf.encoded(positions[start : start + count], selection, types_only=types_only)
-
-    def block(self, start: int, selection: Selection, extra: int) -> Block | None:
-        """Those that stand in one block of the shelf; None where that has others, or is not kept.
-
-        :param extra: octets of the message id, its head included.
-        """
-        positions = self.positions
-        first, end = positions[start], min(start + SIZE, len(positions))
-        if positions[end - 1] - first != end - 1 - start:
-            return None
-        return self.shelf.blocks.at(first, end - start, selection, extra)
 
 
 def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Hit | None]:
@@ -155,7 +96,7 @@ def _matching(
     """
     if own is not None:
         first = None if behind is None else order.name_of(behind) + order.END
-        yield from _each_once(_runs(area, shelves, matcher, step, first, None), own, behind)
+        yield from each_once(_runs(area, shelves, matcher, step, first, None), own, behind)
     elif len(shelves) == 1:
         yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
     else:
@@ -236,70 +177,3 @@ def _before(order_: str, entries: Sequence[Entry], positions: Sequence[int], sta
     if start == len(positions) or entries[positions[start]].order >= order_:
         return start
     return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].order)
-
-
-def _each_once(found: Iterable[Batch | None], own: str, behind: str | None) -> Iterator[Batch | None]:
-    """The same without those of a person who has an entry in a book that goes before.
-
-    All of one name are looked at together: which of them counts must not depend on where a page began.
-
-    :param own: the path of the viewer's own book.
-    :param behind: the order behind which entries count; those of its name are among the first.
-    """
-    name = "" if behind is None else order.name_of(behind)
-    group: list[Batch] = []
-    for batch in found:
-        if batch is None:
-            yield None
-            continue
-        start = batch.before(name + _BEHIND)
-        if start:
-            group.append(batch.part(0, start))
-        if start < len(batch):
-            yield from _persons(group, own, behind)
-            name = order.name_of(batch.shelf.entries[batch.positions[-1]].order)
-            end = batch.before(name + order.END)
-            if start < end:
-                yield from _told_apart(batch.part(start, end), own)
-            group = [batch.part(end, len(batch))]
-    yield from _persons(group, own, behind)
-
-
-def _told_apart(batch: Batch, own: str) -> Iterator[Batch | None]:
-    """Entries of whose names there are no others."""
-    if not batch.shelf.has_twins(batch.positions):
-        yield batch
-        return
-    entries = batch.shelf.entries
-    for _, same in groupby(batch.positions, key=lambda position: order.name_of(entries[position].order)):
-        yield from _persons([Batch(batch.area, batch.shelf, [*same])], own, None)
-
-
-def _persons(group: Sequence[Batch], own: str, behind: str | None) -> Iterator[Batch | None]:
-    """Entries of one name, each person once."""
-    shelves = {id(batch.shelf) for batch in group}
-    if len(shelves) > 1 or any(batch.shelf.has_twins(batch.positions) for batch in group):
-        group = yield from _without_doubles(group, own)
-    for batch in group:
-        left = batch.part(0 if behind is None else batch.before(behind + order.END), len(batch))
-        if left:
-            yield left
-
-
-def _without_doubles(group: Sequence[Batch], own: str) -> Generator[None, None, list[Batch]]:
-    namesakes = Namesakes(own)
-    count = 0
-    for batch in group:
-        for position in batch.positions:
-            namesakes.add(batch.shelf.entries[position])
-            count += 1
-            if count % _MOST_ENTRIES == 0:
-                yield None
-    left = []
-    at = 0
-    for batch in group:
-        positions = [position for at, position in enumerate(batch.positions, at) if not namesakes.is_double(at)]
-        at += len(batch)
-        left.append(Batch(batch.area, batch.shelf, positions))
-        yield None
-    return left

@@ -69,4 +69,4 @@ class Pattern(NamedTuple):
 
     def matcher(self, value: bytes) -> Matcher:
         """The filter with a value, made ready."""
-        return self.alike.with_value(value)
+        return self.alike.asking(value)

@@ -222,8 +222,9 @@ class SyncJob:
 
         :param asked: somebody wants it: none of them is left alone.
         """
-        due = (one for one in Source if one in granted)
-        return [one for one in due if asked or not self._rests(states[one], held.states.get(one))]
+        return [
+            one for one in Source if one in granted and (asked or not self._rests(states[one], held.states.get(one)))
+        ]
 
     def _rests(self, state: SourceState, held: SyncState | None) -> bool:
         """Whether a source that could not be had is left alone for now."""

@@ -9,12 +9,13 @@ import pytest
 
 from ldapgw.ber import integer, tlv
 from ldapgw.contact import Sharing
+from ldapgw.directory.batch import Batch
 from ldapgw.directory.blocks import LARGEST, SIZE
 from ldapgw.directory.book import build_book
 from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.directory.selection import select
 from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.walk import Batch, batches
+from ldapgw.directory.walk import batches
 from tests.ldap.world import BOOK, CONTEXT, VIEWER, contacts, make_dit
 
 NAMES = select(("cn", "telephoneNumber"))

@@ -43,7 +43,7 @@ NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис",
          "*** Bar ***", "a", "x y z", "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42",
          "R2D2 c3po"]  # fmt: skip
 NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000", "0171 2345678", "*31#030 7654321",
-           "+1-800-FLOWERS", "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567"]  # fmt: skip
+           "+1-800-FLOWERS", "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567", "+999 1230000"]  # fmt: skip
 COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne"]
 
 
@@ -91,7 +91,7 @@ whole = st.sampled_from([*NAMES, *NUMBERS, *COMPANIES, "mueller", "person", "top
 pieces = st.one_of(
     whole,
     st.tuples(whole, st.integers(0, 8), st.integers(0, 8)).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
-    st.sampled_from(["mu", "an", "68", "030", "+49", "1234567", " ", "*", "20"]),
+    st.sampled_from(["mu", "an", "68", "030", "+49", "+999", "1234567", " ", "*", "20"]),
 )
 values = pieces.map(str.encode)
 parts = st.one_of(st.none(), values)
@@ -250,6 +250,14 @@ def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
         asked = read_filter(f"(telephoneNumber={typed}*)")
         assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
         assert len(block.find(prepare(asked, naming_context()).place)) <= 60
+
+
+@pytest.mark.parametrize("text", ["+999123001*", "+999*", "*99912300*", "+9991230011"])
+def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> None:
+    """Its country is not known, but it was written with a plus, and is asked for so."""
+    on = shelf([contact(at, "Ada", [f"+999 12300{at:02}"], "", mail=False) for at in range(50)], lenient=True)
+    by_index, by_walk = found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert by_index == by_walk != []
 
 
 def test_signs_alone_are_in_every_number() -> None:

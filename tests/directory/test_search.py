@@ -353,7 +353,7 @@ def test_a_walk_over_several_books_takes_breath() -> None:
     steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(!(cn=bo*))"))))
 
     assert [entry.attribute("uid")[0] for entry in steps if entry and entry.attribute("uid")] == [b"c899", b"c1799"]
-    assert steps.count(None) >= 2 * len(MANY) // 200
+    assert steps.count(None) >= 2 * len(MANY) // 200 - 1
 
 
 def test_many_callers_take_breath() -> None:

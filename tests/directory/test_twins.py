@@ -118,6 +118,35 @@ def test_namesakes_are_looked_at_once_each() -> None:
     assert many < 5 * few
 
 
+def test_callers_of_one_name_are_looked_at_once_each() -> None:
+    """However a name is written in a book that tells callers."""
+
+    def effort(bits: int) -> int:
+        told = [Contact("", name=written(at), phones=(Phone(Kind.WORK, phone(0)),)) for at in range(1 << bits)]
+        own = [Contact("", name="annamaria")]
+        dit = tree([(Sharing.CALLERS, told), (Sharing.PRIVATE, []), (Sharing.PRIVATE, []), (Sharing.PRIVATE, own)])
+        sought = read_filter("(|(cn=annamaria)(telephoneNumber=0301000000))")
+        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought)
+        assert len([hit for hit in walk(dit, VIEWER, request) if hit]) == 1 + (1 << bits)
+        return work.calls(lambda: list(walk(dit, VIEWER, request)))
+
+    few, many = effort(6), effort(8)
+    assert many < 5 * few
+
+
+def written(at: int) -> str:
+    return "".join(letter.upper() if at >> place & 1 else letter for place, letter in enumerate("annamaria"))
+
+
+def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
+    """One for each slice of work, not one for each of them."""
+    same = [Contact("", name=f"Anna {at}", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(1000)]
+    dit = tree([(Sharing.SHARED, same), (Sharing.SHARED, same)])
+    steps = list(walk(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
+    assert len(steps) - steps.count(None) == 1000
+    assert 5 <= steps.count(None) <= 40
+
+
 def phone(at: int) -> number.Number:
     found = number.parse(f"030 1{at:06}", "DE")
     assert found
