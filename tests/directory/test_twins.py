@@ -49,8 +49,10 @@ people = st.builds(
     st.sampled_from(["", "a@acme.example", "b@acme.example"]),
     st.sampled_from(["", "Acme"]),
 )
+few = st.lists(st.tuples(st.sampled_from(Sharing), st.lists(people, max_size=4)), min_size=1, max_size=6)
 # Of more than eight shared books the shelves are joined.
-books = st.lists(st.tuples(st.sampled_from(Sharing), st.lists(people, max_size=4)), min_size=1, max_size=16)
+shared = st.tuples(st.just(Sharing.SHARED), st.lists(people, min_size=1, max_size=3))
+many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both: both[0] + both[1])
 
 
 def tree(contents: list[tuple[Sharing, list[Contact]]]) -> Dit:
@@ -86,7 +88,7 @@ def is_contact(entry: Entry) -> bool:
 
 
 @settings(max_examples=300, deadline=None)
-@given(books, st.sampled_from(FILTERS))
+@given(few | many, st.sampled_from(FILTERS))
 def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]], sought: Filter) -> None:
     """By a walk, by one that begins behind any entry, and by a look."""
     dit = tree(contents)
@@ -103,6 +105,26 @@ def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]]
         found = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
         assert found == [hit.entry for hit in hits][:5]
         assert seen.more is (len(hits) > 5)
+
+
+def test_a_person_in_many_books_is_found_once() -> None:
+    """Of books that are joined on one shelf, which knows who may be there twice; others of that name stay."""
+    anna = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(3)]
+    dit = tree(
+        [(Sharing.SHARED, [anna[at % 2], Contact("", name=f"Zoe {at:02}")]) for at in range(40)]
+        + [(Sharing.SHARED, anna)]
+    )
+    [joined] = dit.directories[0].union.contacts
+    assert [joined.shelf.twins[at] for at in range(len(joined.shelf.entries))].count(1) == 42
+    sought = read_filter("(objectClass=person)")
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
+    found = [hit.entry for hit in walk(dit, VIEWER, request) if hit]
+    assert found == expected(dit, sought)
+    assert [entry.attribute("cn") for entry in found][:4] == [(b"Anna",)] * 3 + [(b"Zoe 00",)]
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(read_filter("(cn=anna)"), CONTEXT), 50)
+    assert seen is not None
+    assert [shelf.entries[at] for shelf, positions in seen.rows for at in positions] == found[:3]
 
 
 def test_namesakes_are_looked_at_once_each() -> None:
