@@ -23,7 +23,10 @@ class PhoneReactor(EPollReactor):
         :param timeout: seconds to wait for events; None: until there are any.
         """
         selectables = self._selectables
-        for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
+        events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+        # The kernel begins with those that the last turn has served; who came too late for that has waited longest.
+        events.reverse()
+        for descriptor, event in events:
             selectable = selectables.get(descriptor)
             if selectable is not None:  # what came before it in this turn may have closed it
                 try:

@@ -105,6 +105,25 @@ def test_what_is_ready_is_read(reactor: PhoneReactor, ends: list[socket.socket])
     assert read == [b"x", b"x"]
 
 
+def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor) -> None:
+    """Whoever is always ready is not served twice while another waits."""
+    served: list[str] = []
+    with ExitStack() as stack:
+        (eager, to_eager), (late, to_late) = (tuple(map(stack.enter_context, socket.socketpair())) for _ in range(2))
+
+        def serve() -> None:
+            served.append("eager")
+            to_late.send(b"x")
+
+        End(reactor, eager, serve)
+        End(reactor, late, partial(served.append, "late"))
+        to_eager.send(b"x")
+        reactor.doIteration(0)
+        reactor.doIteration(0)
+        reactor.removeAll()
+    assert served == ["eager", "late", "eager"]
+
+
 def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
     """Two are ready, and the first that is served ends the other."""
     served: list[int] = []
