@@ -108,6 +108,9 @@ class Catalog:
         bare = self.served.logins.get(name.strip().lower())
         if bare is not None or "=" not in name:
             return bare
+        near = self.served.logins.get(name.partition("=")[2].partition(",")[0].lower())
+        if near is not None and near.viewer.login == name:  # letter for letter as our settings have it
+            return near
         try:
             dn = Dn.parse(name)
         except InvalidDn:
