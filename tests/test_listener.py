@@ -23,7 +23,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.descriptors import OTHERS, make_room
 from ldapgw.errors import UserError
-from ldapgw.listener import Door, Listener
+from ldapgw.listener import UNSENT, Door, Listener, prepare
 from tests.ldap import pdu
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
@@ -102,6 +102,37 @@ def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
     listener.privilegedStartService()
     later.errback(CannotListenError("", 389, OSError(13, "Permission denied")))
     assert lines == ['ldap.listen "tcp:389": cannot be listened on: Permission denied']
+
+
+@pytest.mark.parametrize("interface", ["127.0.0.1", "::1"])
+def test_connections_inherit_what_answers_need(interface):
+    """Nothing waits for an acknowledgement, and the kernel keeps little of what a slow reader has not taken."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    factory = Factory()
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface=interface)
+    prepare(port)
+    with socket.create_connection((interface, port.getHost().port)):
+        accepted, _ = port.socket.accept()
+        with accepted:
+            options = [
+                accepted.getsockopt(socket.IPPROTO_TCP, one) for one in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT)
+            ]
+    port.stopListening()
+    assert options == [1, UNSENT]
+
+
+def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
+    """A UNIX socket is listened on as it is."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    factory = Factory()
+    factory.noisy = False
+    listener = Listener(reactor, "ldap.listen", f"unix:{tmp_path / 'socket'}", factory)
+    listener.privilegedStartService()
+    assert (tmp_path / "socket").is_socket()
+    listener.stopService()
 
 
 # --- a process with few descriptors ---------------------------------------------------------------------------------

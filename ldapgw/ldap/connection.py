@@ -118,9 +118,6 @@ class LdapProtocol(Protocol):
     def connectionMade(self) -> None:
         """Start with the rights that anybody has from there."""
         secure = ISSLTransport.providedBy(self.transport)
-        set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # TLS passes it on, a UNIX socket has none
-        if set_no_delay:
-            set_no_delay(True)
         self._session = self._server.session(self.address, secure=secure)
         self._begin_to_write(plain=not secure)
         now = self._clock.seconds()
@@ -370,8 +367,7 @@ class LdapProtocol(Protocol):
             self._outbox.add(encode(notice))
         self._flush()
         self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
-        self._writer.end()
-        self.transport.loseConnection()
+        self._writer.close()
 
     def _stop_work(self) -> None:
         self._answer = None

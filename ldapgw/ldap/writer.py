@@ -13,16 +13,12 @@ Under TLS, and over whatever is no socket, the transport writes everything, and 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
 from zope.interface import implementer
-
-# Octets that the kernel may hold unsent for one connection.  It would take 2 MiB and more, of 10,000 slow readers too.
-UNSENT: Final = 64 << 10
-_NOT_SENT_LOW_WATER = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 @implementer(IPushProducer)
@@ -44,7 +40,6 @@ class Writer:
         self._taken = taken
         # TLS passes this on to what it runs on; a transport in memory has none.
         handle = getattr(transport, "socket", None)
-        _keep_small(handle)
         self._send = handle.send if plain and handle is not None else None
         # A pull producer is told whenever the transport has written all, a push producer when it has too much.
         transport.registerProducer(self, self._send is None)
@@ -65,8 +60,19 @@ class Writer:
 
     def end(self) -> None:
         """Write no more; what was written still goes."""
-        self._send = None
+        self.stopProducing()
         self._transport.unregisterProducer()
+
+    def close(self) -> None:
+        """Close the connection, once all is written."""
+        transport, nothing_waits = self._transport, self._send is not None and not self.blocked
+        self.end()
+        if nothing_waits:
+            # Twisted would come around once more, only to see that there is nothing to write.
+            transport.stopReading()
+            transport.connectionLost(connectionDone)
+        else:
+            transport.loseConnection()
 
     # --- what the transport tells us --------------------------------------------------------------------------------
 
@@ -85,8 +91,8 @@ class Writer:
     def stopProducing(self) -> None:
         """The connection is lost; its protocol is told."""
         self._send = None
+        self._stalled = self._taken = _nobody  # no cycle is left to the garbage collector
 
 
-def _keep_small(handle: socket.socket | None) -> None:
-    if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6) and _NOT_SENT_LOW_WATER is not None:
-        handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)
+def _nobody() -> None:
+    """Nobody is told any more."""

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from ldapgw.config import Tls
 from ldapgw.config.forms import File
 from ldapgw.ldap.limits import WRITE_TIMEOUT
-from ldapgw.ldap.writer import UNSENT, Writer
+from ldapgw.ldap.writer import Writer
+from ldapgw.listener import UNSENT, prepare
 from ldapgw.tls import ServerContext
 from tests.certificates import issue
 from tests.ldap import pdu
@@ -50,6 +53,7 @@ class Transport:
         self.kept: list[bytes] = []
         self.producer: Writer | None = None
         self.streaming: bool | None = None
+        self.told: list[object] = []
 
     def registerProducer(self, producer: Writer, streaming: bool) -> None:  # noqa: N802 - Twisted's name
         self.producer, self.streaming = producer, streaming
@@ -61,6 +65,15 @@ class Transport:
 
     def write(self, octets: bytes) -> None:
         self.kept.append(octets)
+
+    def stopReading(self) -> None:  # noqa: N802 - Twisted's name
+        self.told.append("stopReading")
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self.told.append("loseConnection")
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.told.append(reason.type)
 
 
 @pytest.fixture(name="pair")
@@ -128,6 +141,17 @@ def test_nothing_is_sent_past_the_transport_at_the_end(pair, how):
     assert transport.kept == [b"later"]
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["nothing waits", "something waits"])
+def test_a_connection_is_closed_as_soon_as_all_is_written(pair, waits):
+    """At once, if that is so; else the transport does it."""
+    transport = Transport(pair[0])
+    writer, _ = make_writer(transport)
+    writer.write(b"x" * ((1 << 20) if waits else 1))
+    writer.close()
+    assert transport.told == (["loseConnection"] if waits else ["stopReading", ConnectionDone])
+    assert transport.producer is None
+
+
 @pytest.mark.parametrize(("plain", "has_socket"), [(False, True), (True, False)], ids=["TLS", "no socket"])
 def test_else_the_transport_writes_and_says_when_it_is_full(pair, plain, has_socket):
     """Under TLS nothing may go past it."""
@@ -141,6 +165,8 @@ def test_else_the_transport_writes_and_says_when_it_is_full(pair, plain, has_soc
     writer.resumeProducing()
     writer.resumeProducing()
     assert (writer.blocked, calls.taken) == (False, 1)
+    writer.close()
+    assert transport.told == ["loseConnection"]
 
 
 def _received(end: socket.socket) -> bytes:
@@ -166,6 +192,7 @@ class Peer:
         self.factory = make_factory(gate, clock, size_limit=100_000, tls=tls)
         listens = self.factory.over_tls() if at_once else self.factory
         self.port = reactor.listenTCP(0, listens, interface="127.0.0.1")
+        prepare(self.port)
         self.socket = socket.socket()
         # What this end has not read yet would hide what that end has not sent.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)

@@ -101,7 +101,6 @@ class Wire(StringTransport):
     def __init__(self, host: str = "192.0.2.1") -> None:
         super().__init__(peerAddress=IPv4Address("TCP", host, 50000))
         self.writes: list[bytes] = []
-        self.no_delay = False
         self.aborted = False
         self.tls = None
         self.full_at: int | None = None  # octets after which it says pause
@@ -111,9 +110,6 @@ class Wire(StringTransport):
         super().write(data)
         if self.full_at is not None and self.producer is not None and len(self.value()) >= self.full_at:
             self.producer.pauseProducing()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
-        self.no_delay = enabled
 
     def startTLS(self, contexts) -> None:  # noqa: N802 - Twisted's name
         self.tls = contexts
