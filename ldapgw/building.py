@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,17 @@ def let_go(books: list[Book]) -> None:
         del entries[-_BIT:]
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An account's contacts, read each time that they are looked through: a million would take more than their book."""
+
+    connection: Connection
+    account_id: int
+
+    def __iter__(self) -> Iterator[Contact]:
+        return contacts.each(self.connection, self.account_id)
+
+
 def build_images(
     url: str,
     folder: Path,
@@ -115,9 +126,8 @@ def build_images(
     database = Database(url)
     try:
         with database.look() as connection:
-            found = contacts.each(connection, account.id)
-            read = tuple(found) if feeds else found
-            books = books_of(context, account, read, contacts.read_labels(connection, account.id), per_number, feeds)
+            stored, labels = _Stored(connection, account.id), contacts.read_labels(connection, account.id)
+            books = books_of(context, account, stored, labels, per_number, feeds)
     except StoreError:
         return
     finally:

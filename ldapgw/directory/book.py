@@ -174,17 +174,29 @@ def _with(
 ) -> Book:
     """The book with other contacts in it."""
     binder = Binder(context, place, per_number=book.shelves.per_number)
-    old, bound = set(gone), []
+    is_new, named = book.container is _BLANK, frozenset(labels)
+    old, groups = set(gone), set(book.unnamed).union(*(label.resources for label in book.labels))
+    whole: list[Entry] = []
+    singles: list[Entry] = []
+    labelled = []
+    # Of each of a million contacts nothing is kept but its entries, if that can be.
     for contact in stored:
-        old.add(contact.uid)
-        bound.append((contact.labels, binder.bind(contact)))
-    shelves = book.shelves.revised(old, (entries for _, entries in bound))
-    branches = tuple(sorted(_labels(context, place, book, bound, old, labels), key=lambda label: label.container.order))
-    seen = book.unnamed.union(*(label.resources for label in book.labels), *(groups for groups, _ in bound))
-    unnamed = frozenset(seen.difference(*(label.resources for label in branches)))
+        bound = binder.bind(contact)
+        whole += bound.whole
+        singles += bound.singles
+        groups.update(contact.labels)
+        if not named.isdisjoint(contact.labels):
+            labelled.append((contact.labels, bound))
+        if not is_new:
+            old.add(contact.uid)
+    del binder
+    shelves = book.shelves.revised(old, whole, singles)
+    ordered = sorted(_labels(context, place, book, labelled, old, labels), key=lambda label: label.container.order)
+    branches = tuple(ordered)
+    unnamed = frozenset(groups.difference(*(label.resources for label in branches)))
     containers = [label.container for label in branches]
     if (
-        book.container is not _BLANK
+        not is_new
         and containers == [label.container for label in book.labels]
         and bool(len(book) or book.labels) == bool(len(shelves) or branches)
     ):
@@ -209,8 +221,9 @@ def _labels(
         known = before.get(resources)
         stays = known is not None and known.name == name
         shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
-        members = (entries for groups, entries in bound if not resources.isdisjoint(groups))
-        shelves = shelves.revised(old, (entries.moved(place) for entries in members))
+        members = [entries.moved(place) for groups, entries in bound if not resources.isdisjoint(groups)]
+        whole = [entry for one in members for entry in one.whole]
+        shelves = shelves.revised(old, whole, [entry for one in members for entry in one.singles])
         if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):
             yield replace(known, shelves=shelves)
         else:

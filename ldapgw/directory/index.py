@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -30,6 +29,9 @@ _POSITION = (1 << 32) - 1
 
 # As many entries as most keys have.
 _FEW = 3
+
+# Parts that keys are sorted in, by the highest four bits of their checksums.
+_PARTS, _PART_SHIFT = 16, 28
 
 # Terms that are written down in one piece.
 _CHUNK = 10_000
@@ -56,13 +58,19 @@ class Index:
 
         :param described: the terms and the keys of each entry, in the order of the entries; none of them twice.
         """
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        keys: list[int] = []
+        found: dict[str, array[int]] = {}
+        # Apart by their highest bits, so that never more than a part of them is sorted, as objects, at a time.
+        parts = [array("Q") for _ in range(_PARTS)]
         position = -1
         for position, (terms, own) in enumerate(described):
             for term in terms:
-                found[term].append(position)
-            keys += [crc32(key.encode()) << 32 | position for key in own]
+                held = found.get(term)
+                if held is None:
+                    held = found[term] = array("I")
+                held.append(position)
+            for key in own:
+                checksum = crc32(key.encode())
+                parts[checksum >> _PART_SHIFT].append(checksum << 32 | position)
         count = position + 1
         everywhere = frozenset(term for term, held in found.items() if len(held) == count)
         terms = sorted(found.keys() - everywhere)
@@ -70,7 +78,10 @@ class Index:
         positions = array("I")
         for term in terms:
             positions.extend(found.pop(term))
-        return cls(count, everywhere, terms, offsets, positions, array("Q", sorted(keys)))
+        keys = array("Q")
+        for part in parts:
+            keys.extend(sorted(part))
+        return cls(count, everywhere, terms, offsets, positions, keys)
 
     def write(self, to: Writer) -> None:
         """Write it down."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ldapgw.directory.binder import Bound
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.origin import Place
 from ldapgw.directory.shelf import Shelf
@@ -48,14 +47,15 @@ class Shelves:
         found = (shelf.of_uid(uid) for shelf in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
-    def revised(self, gone: Collection[str], new: Iterable[Bound]) -> Shelves:
+    def revised(self, gone: Collection[str], whole: Iterable[Entry], singles: Iterable[Entry]) -> Shelves:
         """With some contacts in place of others.
 
         :param gone: uids of contacts, who may be on none of the shelves.
+        :param whole: the entries of the others, as `contacts` has them.
+        :param singles: those of their numbers.
         """
-        bound = tuple(new)
-        contacts = _revised(self.contacts, gone, _of_contacts, [entry for one in bound for entry in one.whole])
-        numbers = _revised(self.numbers, gone, _of_numbers, [entry for one in bound for entry in one.singles])
+        contacts = _revised(self.contacts, gone, _of_contacts, list(whole))
+        numbers = _revised(self.numbers, gone, _of_numbers, list(singles))
         return Shelves(contacts, numbers if self.per_number else ())
 
     def moved(self, place: Place) -> Shelves:

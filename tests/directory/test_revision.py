@@ -341,7 +341,7 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
 def test_an_empty_shelf_withdraws_nothing() -> None:
     """Nobody is sought where nobody is."""
     empty = no_shelves(per_number=True)
-    assert len(empty.revised({"c1"}, ())) == 0
+    assert len(empty.revised({"c1"}, (), ())) == 0
     assert list(Shelf.of(()).withdrawn_since(Shelf.of(()))) == []
 
 
