@@ -7,6 +7,7 @@ So we ask for as many as the configuration needs, and accept no connection while
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from typing import Final
@@ -40,9 +41,9 @@ def make_room(connections: int) -> None:
 def has_room() -> bool:
     """Whether one more connection leaves enough to the rest; costs three short system calls."""
     try:
-        lowest = os.dup(0)  # of whatever it is: the first file that a process opens, if it was not given one
-    except OSError:
-        return False
+        lowest = os.dup(0)  # of whatever it is
+    except OSError as error:
+        return error.errno == errno.EBADF  # then 0 itself is free
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     # The kernel gives out the lowest that is free, so all below it are taken.

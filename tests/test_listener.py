@@ -285,6 +285,16 @@ def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
     assert len(gateway.logged) < 500
 
 
+@pytest.mark.parametrize("before", ["", "os.close(0); "], ids=["as usual", "without a standard input"])
+def test_a_process_with_descriptors_has_room(before):
+    """Whatever it was started with."""
+    program = (
+        f"import os; {before}from ldapgw.descriptors import has_room; os.close(os.open('/', 0)); print(has_room())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+
+
 def test_our_own_limit_is_raised_as_far_as_is_needed():
     """And never lowered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from zope.interface import implementer
@@ -67,8 +68,9 @@ class Writer:
         """Close the connection, once all is written."""
         transport, nothing_waits = self._transport, self._send is not None and not self.blocked
         self.end()
-        if nothing_waits:
-            # Twisted would come around once more, only to see that there is nothing to write.
+        # Twisted would come around once more, only to see that there is nothing to write.  A wrapper is no descriptor:
+        # what it is told does not reach the socket.
+        if nothing_waits and isinstance(transport, FileDescriptor):
             transport.stopReading()
             transport.connectionLost(connectionDone)
         else:

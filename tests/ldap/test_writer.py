@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import select
 import socket
 import ssl
 import struct
@@ -12,8 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from ldapgw.config import Tls
@@ -44,10 +48,11 @@ class Calls:
         self.taken += 1
 
 
-class Transport:
+class Transport(FileDescriptor):
     """Enough of one: it keeps what it is given."""
 
     def __init__(self, handle: socket.socket | None) -> None:
+        super().__init__(reactor=MemoryReactorClock())
         if handle is not None:
             self.socket = handle
         self.kept: list[bytes] = []
@@ -331,3 +336,20 @@ async def test_every_octet_arrives_whoever_wrote_it(reactor, big):
         await peer.end()
     assert len(set(digests)) == 1
     assert digests[0][1] > 500_000
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_behind_a_proxy_is_closed_too(reactor, big):
+    """What Twisted wraps into the PROXY protocol is no socket of its own."""
+    factory = make_factory(big, reactor)
+    port = await serverFromString(reactor, "haproxy:tcp:0:interface=127.0.0.1").listen(factory)
+    with socket.create_connection(("127.0.0.1", port.getHost().port)) as client:
+        client.setblocking(False)
+        client.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 5555 389\r\n" + pdu.message(1, pdu.UNBIND))
+        for _ in range(1000):
+            await deferLater(reactor, 0.001)
+            if select.select([client], [], [], 0)[0]:
+                break
+        assert client.recv(1) == b""
+    await port.stopListening()
+    assert factory.connected() == 0
