@@ -83,7 +83,9 @@ class Catalog:
         return self.served.dit
 
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
-        """Who binds with a name and a password; None when either is wrong, in the same time.
+        """Who binds with a name and a password; None when either is wrong.
+
+        Each takes one hash; what is left of a difference is hidden by the time for which a wrong answer is held back.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
         """

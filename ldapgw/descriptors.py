@@ -41,9 +41,9 @@ def make_room(connections: int) -> None:
 def has_room() -> bool:
     """Whether one more connection leaves enough to the rest; costs three short system calls."""
     try:
-        lowest = os.dup(0)  # of whatever it is
+        lowest = os.dup(0)  # which file that is does not matter
     except OSError as error:
-        return error.errno == errno.EBADF  # then 0 itself is free
+        return error.errno == errno.EBADF  # 0 is free: no connection has just taken it
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     # The kernel gives out the lowest that is free, so all below it are taken.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -132,15 +133,18 @@ def prepare(port: Any) -> None:
     """Set what every connection that is accepted there inherits: on each for itself it would be two system calls more.
 
     No answer waits for the acknowledgement of the one before, and few octets that are not sent wait in the kernel.
+    Clients are served without that, too: those that were there before us on a socket of systemd's, and those of a
+    socket that does not know these options, as one that is not on TCP.
 
-    :param port: as Twisted's endpoints give it; if it is not on TCP, nothing is set.
+    :param port: as Twisted's endpoints give it.
     """
     handle = getattr(port, "socket", None)
-    if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
+    if handle is None:
         return
-    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if _NOT_SENT_LOW_WATER is not None:
-        handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)
+    with suppress(OSError):
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _NOT_SENT_LOW_WATER is not None:
+            handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)
 
 
 def _backlog(endpoint: str) -> str:

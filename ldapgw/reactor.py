@@ -7,6 +7,8 @@ takes a tenth of the time of a phone's search (docs/decisions/0049).  It is for 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
@@ -15,7 +17,9 @@ log = Logger()
 
 
 class PhoneReactor(EPollReactor):
-    """Calls what is readable or writable, and nothing around it."""
+    """Calls what is readable or writable, and nothing around it; first who was not served in the turn before."""
+
+    _served: Collection[int] = ()
 
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """One turn.
@@ -24,8 +28,10 @@ class PhoneReactor(EPollReactor):
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel begins with those that the last turn has served; who came too late for that has waited longest.
-        events.reverse()
+        # The kernel begins with those that the last turn has served; who came too late for it has waited longer.
+        served = self._served
+        events.sort(key=lambda event: event[0] in served)
+        self._served = {descriptor for descriptor, _ in events}
         for descriptor, event in events:
             selectable = selectables.get(descriptor)
             if selectable is not None:  # what came before it in this turn may have closed it

@@ -124,6 +124,21 @@ def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor
     assert served == ["eager", "late", "eager"]
 
 
+def test_who_is_new_is_served_in_the_order_of_coming(reactor: PhoneReactor) -> None:
+    """When many come at once, nobody is overtaken."""
+    served: list[int] = []
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(5)]
+        for at, (ours, _) in enumerate(pairs):
+            End(reactor, ours, partial(served.append, at))
+        order = [3, 1, 4, 0, 2]
+        for at in order:
+            pairs[at][1].send(b"x")
+        reactor.doIteration(0)
+        reactor.removeAll()
+    assert served == order
+
+
 def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
     """Two are ready, and the first that is served ends the other."""
     served: list[int] = []

@@ -189,7 +189,7 @@ def _with(
             labelled.append((contact.labels, bound))
         if not is_new:
             old.add(contact.uid)
-    del binder
+    del binder  # what contacts share is let go before the index is made
     shelves = book.shelves.revised(old, whole, singles)
     ordered = sorted(_labels(context, place, book, labelled, old, labels), key=lambda label: label.container.order)
     branches = tuple(ordered)

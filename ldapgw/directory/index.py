@@ -79,8 +79,8 @@ class Index:
         for term in terms:
             positions.extend(found.pop(term))
         keys = array("Q")
-        for part in parts:
-            keys.extend(sorted(part))
+        while parts:
+            keys.extend(sorted(parts.pop(0)))
         return cls(count, everywhere, terms, offsets, positions, keys)
 
     def write(self, to: Writer) -> None:

@@ -54,8 +54,8 @@ class Shelves:
         :param whole: the entries of the others, as `contacts` has them.
         :param singles: those of their numbers.
         """
-        contacts = _revised(self.contacts, gone, _of_contacts, list(whole))
-        numbers = _revised(self.numbers, gone, _of_numbers, list(singles))
+        contacts = _revised(self.contacts, gone, _of_contacts, [*whole])
+        numbers = _revised(self.numbers, gone, _of_numbers, [*singles])
         return Shelves(contacts, numbers if self.per_number else ())
 
     def moved(self, place: Place) -> Shelves:

@@ -71,7 +71,6 @@ class Writer:
         # Twisted would come around once more, only to see that there is nothing to write.  A wrapper is no descriptor:
         # what it is told does not reach the socket.
         if nothing_waits and isinstance(transport, FileDescriptor):
-            transport.stopReading()
             transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()

@@ -90,11 +90,14 @@ def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figur
     asked = f"≤ {goal:,.0f} MiB" if goal < inf else ""
     text = f"{own:,.0f} MiB, with it {ours.resident:,.0f}"
     yield Figure(load, "memory above the empty process", text, asked, met=own <= goal)
-    if ours.helpers:
-        yield Figure(load, "memory of the process that builds the book", f"{ours.helpers:,.0f} MiB")
-    if count >= MILLION:
-        most = ours.most_resident
-        yield Figure(load, "memory, most ever", f"{most:,.0f} MiB", f"≤ {MILLION_GOAL:,} MiB", met=most <= MILLION_GOAL)
+    limit = MILLION_GOAL if count >= MILLION else inf
+    asked = f"≤ {limit:,} MiB" if limit < inf else ""
+    for name, most in (
+        ("the process that builds the book", ours.helpers),
+        ("the gateway, most ever", ours.most_resident),
+    ):
+        if most:
+            yield Figure(load, f"memory of {name}", f"{most:,.0f} MiB", asked, met=most <= limit)
 
 
 def small(setting: Setting, count: int, *, with_ldapjs: bool) -> Iterator[Comparison]:
