@@ -22,8 +22,8 @@ from ldapgw.ldap.gate import Gate
 from ldapgw.number import parse
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
-from tests.ldap.talk import Server, best_of_three
-from tests.ldap.test_exhaustion import MOMENT, is_answered
+from tests.ldap.talk import Server, best_of_three, in_a_moment
+from tests.ldap.test_exhaustion import is_answered
 from tests.ldap.test_filter import encode
 from tests.ldap.world import BASE, CONTEXT, make_gate
 
@@ -113,4 +113,4 @@ def test_the_heaviest_filters_let_others_in_between(gate: Gate, text: str) -> No
     assert is_answered(other)
     talk.settle()
     assert talk.replies[-1].code in ENDED
-    assert max(talk.longest, other.longest) < MOMENT
+    in_a_moment(talk.longest, other.longest)
