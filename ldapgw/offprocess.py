@@ -3,17 +3,19 @@
 
 A thread would hold the interpreter's lock while a phone waits (docs/decisions/0039).  The process is started when it is
 needed, works through one call after another, and ends when it has been idle for a while, or with us: it reads its
-calls from a pipe, whose end is the end.
+calls from a pipe, whose end is the end, and gives its answers to another, whose end is the end at once.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -257,6 +259,17 @@ def _answer(frame: bytes) -> bytes:
         return pickle.dumps((False, error))
 
 
+def _end_with(answers: int) -> None:
+    """End the process when nobody is left to read its answers: who was killed (kill -9) cannot end it.
+
+    :param answers: the descriptor of the pipe; that its other end is closed is told without being asked for.
+    """
+    pipe = select.poll()
+    pipe.register(answers, 0)
+    pipe.poll()
+    os._exit(1)
+
+
 def main() -> None:
     """The process's own beginning."""
     # Ctrl-C and systemd's SIGTERM go to all processes; ours ends when its pipe does.
@@ -264,6 +277,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
+    threading.Thread(target=_end_with, args=(os.dup(1),), daemon=True).start()
     os.dup2(2, 1)  # nothing that prints may come between the answers
     serve(sys.stdin.buffer, answers)
 

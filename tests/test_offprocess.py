@@ -6,11 +6,13 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -203,6 +205,44 @@ async def test_stopping_ends_the_process_for_one_call() -> None:
         await waiting
     with pytest.raises(StoreError):
         apart(signal.pause)
+
+
+@pytest.mark.parametrize("kind", ["Apart()", "OffProcess(reactor)"])
+def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
+    """Whatever it does: a book of a million would be built for minutes, in memory that the next gateway needs."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with Popen([sys.executable, "-c", CALLER.format(kind=kind), fifo]) as caller:
+        try:
+            assert select.select([held], [], [], 60)[0] == [held]
+            assert os.read(held, 9) == b"x"
+        finally:
+            caller.kill()
+    # The process is the only one that has the other end.
+    assert select.select([held], [], [], 60)[0] == [held]
+    assert os.read(held, 9) == b""
+    os.close(held)
+
+
+CALLER = """
+import sys
+from twisted.internet import reactor
+from ldapgw.offprocess import Apart, OffProcess
+from tests.test_offprocess import hold
+process = {kind}
+process.startService()
+process(hold, sys.argv[1])
+reactor.run()
+"""
+
+
+def hold(fifo: str) -> None:
+    """Say that it has begun, and not end."""
+    with Path(fifo).open("wb", buffering=0) as file:
+        signal.alarm(120)  # but with its test
+        file.write(b"x")
+        signal.pause()
 
 
 def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
