@@ -7,7 +7,8 @@ takes a tenth of the time of a phone's search (docs/decisions/0049).  It is for 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
@@ -19,7 +20,8 @@ log = Logger()
 class PhoneReactor(EPollReactor):
     """Calls what is readable or writable, and nothing around it; first who was not served in the turn before."""
 
-    _served: Collection[int] = ()
+    # Who was served in the turn before: the descriptor, and its place in the order.
+    _turn: Mapping[int, int] = MappingProxyType({})
 
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """One turn.
@@ -28,10 +30,10 @@ class PhoneReactor(EPollReactor):
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel begins with those that the last turn has served; who came too late for it has waited longer.
-        served = self._served
-        events.sort(key=lambda event: event[0] in served)
-        self._served = {descriptor for descriptor, _ in events}
+        # The kernel lists last who came too late for the turn before, and also who was served first in it for that.
+        turn = self._turn
+        events.sort(key=lambda event: turn.get(event[0], -1))
+        self._turn = {descriptor: place for place, (descriptor, _) in enumerate(events)}
         for descriptor, event in events:
             selectable = selectables.get(descriptor)
             if selectable is not None:  # what came before it in this turn may have closed it

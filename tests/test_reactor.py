@@ -124,6 +124,32 @@ def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor
     assert served == ["eager", "late", "eager"]
 
 
+def test_who_was_served_longest_ago_is_first(reactor: PhoneReactor) -> None:
+    """Four ask again at once, but the last of a turn comes too late for the next one; so each waits for one turn."""
+    served: list[int] = []
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(4)]
+        for at, (ours, _) in enumerate(pairs):
+            End(reactor, ours, partial(_serve, at, ours, served))
+        for _, theirs in pairs:
+            theirs.send(b"x")
+        late: int | None = None
+        for _ in range(8):
+            before = len(served)
+            reactor.doIteration(0)
+            turn = served[before:]
+            for at in turn[:-1] if late is None else [*turn[:-1], late]:
+                pairs[at][1].send(b"x")
+            late = turn[-1]
+        reactor.removeAll()
+    assert served[:24] == [0, 1, 2, 3] * 6
+
+
+def _serve(at: int, end: socket.socket, served: list[int]) -> None:
+    served.append(at)
+    end.recv(9)
+
+
 def test_who_is_new_is_served_in_the_order_of_coming(reactor: PhoneReactor) -> None:
     """When many come at once, nobody is overtaken."""
     served: list[int] = []
