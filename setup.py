@@ -10,7 +10,7 @@ from setuptools import setup
 
 # Functions and what they keep.  No frozen dataclass that goes to another process: mypyc's cannot be unpickled.
 COMPILED = [
-    *("ber", "dialstring", "number", "numberplan"),
+    *("ber", "catalog", "credential", "dialstring", "metrics", "number", "numberplan", "searches"),
     *(
         "directory/blocks",
         "directory/dn",
@@ -22,7 +22,9 @@ COMPILED = [
         "directory/matching",
     ),
     *("directory/needle", "directory/plan", "directory/searching", "directory/shelf", "directory/terms"),
-    *("ldap/filter", "ldap/pattern", "ldap/shortcut"),
+    *("ldap/answer", "ldap/bind", "ldap/connections", "ldap/controls", "ldap/deadlines", "ldap/decode", "ldap/encode"),
+    *("ldap/filter", "ldap/framing", "ldap/inquiry", "ldap/messages", "ldap/outbox", "ldap/pattern", "ldap/session"),
+    "ldap/shortcut",
 ]
 
 if os.environ.get("LDAPGW_COMPILE") == "1":

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
 
 from ldapgw import dialstring, numberplan
 from ldapgw.dialstring import LONGEST, LONGEST_TYPED
@@ -60,15 +59,18 @@ class Number:
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
-class Asked(NamedTuple):
-    """What can be told of an asked number without reading it.
+class Asked:
+    """What can be told of an asked number without reading it; never changed once it is made.
 
     :ivar tails: every number that is the same as a reading of it has one of these among its `stored_tails`.
     :ivar writings: a stored number with one of these as its `Number.e164` or `Number.national` is the same.
     """
 
-    tails: tuple[str, ...] = ()
-    writings: frozenset[str] = frozenset()
+    __slots__ = ("tails", "writings")
+
+    def __init__(self, tails: tuple[str, ...] = (), writings: tuple[str, ...] = ()) -> None:
+        self.tails = tails
+        self.writings = writings
 
     def __repr__(self) -> str:
         """Without the number: a log must not hold one."""
@@ -148,11 +150,11 @@ def asked(text: str, region: str, outside_line: str = "") -> Asked:
         return Asked()
     if international:
         tail_known = numberplan.is_whole(digits)
-        writings = {"+" + digits}
+        writings: tuple[str, ...] = ("+" + digits,)
     else:
         tail_known, writings = _as_dialled(digits, region, outside_line)
     tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line)
-    return Asked(tails, frozenset(writings))
+    return Asked(tails, writings)
 
 
 def asked_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
@@ -320,14 +322,14 @@ def _tails_of_readings(text: str, region: str, outside_line: str) -> tuple[str, 
     return tuple(dict.fromkeys(found))
 
 
-def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[str]]:
+def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tuple[str, ...]]:
     """Whether digits without a "+" end in the same seven in every reading, and the writings that they stand for."""
     starts = [digits]
     if outside_line and digits.startswith(outside_line):
         starts.append(digits.removeprefix(outside_line))
     dialling = numberplan.dialling(region)
     tail_known = True
-    writings: set[str] = set()
+    writings: list[str] = []
     for start in starts:
         if len(start) < SHORTEST_PUBLIC:
             tail_known = tail_known and not dialling.is_public(start)
@@ -335,12 +337,12 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, set[
         abroad = dialling.abroad(start)
         if abroad:
             tail_known = tail_known and all(map(numberplan.is_whole, abroad))
-            writings.update("+" + one for one in abroad)
+            writings += ["+" + one for one in abroad]
         else:
             tail_known = tail_known and dialling.is_whole(start)
             tail_known = tail_known and (start[0] == "0" or numberplan.is_whole(start))
-            writings.add(start)
-    return tail_known, writings
+            writings.append(start)
+    return tail_known, tuple(writings)
 
 
 def _ends(number: Number) -> tuple[str, ...]:

@@ -249,10 +249,15 @@ def _made(country: str, digits: str) -> Parsed:
 
 def country_of(digits: str) -> tuple[str, Dialling] | None:
     """The country code that digits begin with, and how numbers are dialled there; None where it is not assigned."""
+    return _country_of(digits[:3])
+
+
+@cache
+def _country_of(beginning: str) -> tuple[str, Dialling] | None:
     for length in (1, 2, 3):
-        region = _REGIONS.get(digits[:length])
+        region = _REGIONS.get(beginning[:length])
         if region:
-            return digits[:length], dialling(region)
+            return beginning[:length], dialling(region)
     return None
 
 

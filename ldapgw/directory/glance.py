@@ -11,7 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 from ldapgw.directory import order
 from ldapgw.directory.entry import Entry
@@ -29,15 +28,18 @@ _LOOKS = 128
 _Row = tuple[str, int, int]
 
 
-class Seen(NamedTuple):
-    """What one look has found.
+class Seen:
+    """What one look has found; never changed once it is made (compiled, a named tuple takes longer to make).
 
     :ivar rows: positions on shelves, in the order of their entries.
     :ivar more: whether there are more entries than are allowed.
     """
 
-    rows: Sequence[tuple[Shelf, Sequence[int]]]
-    more: bool
+    __slots__ = ("more", "rows")
+
+    def __init__(self, rows: Sequence[tuple[Shelf, Sequence[int]]], *, more: bool) -> None:
+        self.rows = rows
+        self.more = more
 
 
 class Glance:
@@ -77,7 +79,7 @@ class Glance:
 def _seen(shelf: Shelf, positions: Sequence[int], unseen: bool, limit: int) -> Seen | None:  # noqa: FBT001  of `_look`
     """What is seen on one shelf."""
     more = len(positions) > limit
-    return None if unseen and not more else Seen(((shelf, positions[:limit] if more else positions),), more)
+    return None if unseen and not more else Seen(((shelf, positions[:limit] if more else positions),), more=more)
 
 
 def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
@@ -124,7 +126,7 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     if (certain != LAST and not more) or min(len(found), limit) > _LOOKS:
         return None
     rows = groupby(found[:limit], key=itemgetter(1))
-    return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more)
+    return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more=more)
 
 
 def _each_once(found: Sequence[_Row], region: Region, limit: int) -> list[_Row]:

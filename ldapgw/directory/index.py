@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 from zlib import crc32
 
 from ldapgw.directory.frames import Reader, Writer
@@ -25,10 +26,9 @@ Row = tuple[Sequence[int], int, int, bool]
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
 
-_POSITION = (1 << 32) - 1
-
-# As many entries as most keys have.
-_FEW = 3
+# Of a checksum, and as many of a position behind it.
+_BITS: Final = 32
+_POSITION: Final = (1 << _BITS) - 1
 
 # Parts that keys are sorted in, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
@@ -51,6 +51,9 @@ class Index:
     _offsets: array[int]
     _positions: array[int]
     _keys: array[int]
+    # Keys are apart by the highest bits of their checksums: where each part begins, and how many bits are below those.
+    _starts: array[int]
+    _below: int
 
     @classmethod
     def of(cls, described: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Index:
@@ -70,7 +73,7 @@ class Index:
                 held.append(position)
             for key in own:
                 checksum = crc32(key.encode())
-                parts[checksum >> _PART_SHIFT].append(checksum << 32 | position)
+                parts[checksum >> _PART_SHIFT].append(checksum << _BITS | position)
         count = position + 1
         everywhere = frozenset(term for term, held in found.items() if len(held) == count)
         terms = sorted(found.keys() - everywhere)
@@ -81,25 +84,25 @@ class Index:
         keys = array("Q")
         while parts:
             keys.extend(sorted(parts.pop(0)))
-        return cls(count, everywhere, terms, offsets, positions, keys)
+        return cls(count, everywhere, terms, offsets, positions, keys, *_parted(keys))
 
     def write(self, to: Writer) -> None:
         """Write it down."""
-        to.value((self.count, sorted(self.everywhere), len(self._terms)))
+        to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))
         for start in range(0, len(self._terms), _CHUNK):
             to.value(self._terms[start : start + _CHUNK])
-        for numbers in (self._offsets, self._positions, self._keys):
+        for numbers in (self._offsets, self._positions, self._keys, self._starts):
             to.numbers(numbers)
 
     @classmethod
     def read(cls, source: Reader) -> Index:
         """What was written down."""
-        count, everywhere, length = source.value(tuple[int, frozenset[str], int])
+        count, everywhere, length, below = source.value(tuple[int, frozenset[str], int, int])
         terms: list[str] = []
         while len(terms) < length:
             terms += source.value(list[str])
-        offsets, positions, keys = (source.numbers(code) for code in "IIQ")
-        return cls(count, everywhere, terms, offsets, positions, keys)
+        offsets, positions, keys, starts = (source.numbers(code) for code in "IIQI")
+        return cls(count, everywhere, terms, offsets, positions, keys, starts, below)
 
     def exactly(self, term: str) -> Row:
         """Where the positions of a term stand."""
@@ -119,12 +122,11 @@ class Index:
 
     def keyed(self, key: str) -> Row:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
-        keys, low = self._keys, crc32(key.encode()) << 32
-        start = bisect_left(keys, low)
-        end = bisect_right(keys, low | _POSITION, start, min(start + _FEW, len(keys)))
-        if end == start + _FEW:
-            end = bisect_right(keys, low | _POSITION, end)
-        return keys, start, end, True
+        checksum = crc32(key.encode())
+        part = checksum >> self._below
+        keys, low, end = self._keys, checksum << _BITS, self._starts[part + 1]
+        start = bisect_left(keys, low, self._starts[part], end)
+        return keys, start, bisect_right(keys, low | _POSITION, start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""
@@ -136,3 +138,13 @@ class Index:
         """The positions of a row."""
         held, start, end, _ = row
         return [key & _POSITION for key in held[start:end]] if held is self._keys else held[start:end]
+
+
+def _parted(keys: array[int]) -> tuple[array[int], int]:
+    """Where to look for a key: parts of two to four keys on average (`Index`)."""
+    bits = max(len(keys).bit_length() - 2, 0)
+    below = _BITS - bits
+    starts = array("I", [0])
+    for part in range(1, (1 << bits) + 1):
+        starts.append(bisect_left(keys, part << below + _BITS, starts[-1]))
+    return starts, below

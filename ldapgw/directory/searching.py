@@ -45,36 +45,44 @@ class Searching:
             return _of_class(self._kinds[0], test)
         if self.letters is None:
             return lambda entry: any(test(sought) for sought in map(entry.haystack, self._kinds) if sought is not None)
-        marks, letters = self._marks, self._letters
+        # Two functions apart: within one, compiled, they would be a cycle (docs/decisions/0042).
+        found = _in_parts(self._marks, test)
+        return _at_once(sure, self._letters, found) if sure else found
 
-        def found(entry: Entry) -> bool:
-            text, named = entry.text, False
-            for beginning in marks:
-                at = text.find(beginning) + 2
-                if at > 1:
+
+def _in_parts(marks: Sequence[str], test: Callable[[str], bool]) -> Callable[[Entry], bool]:
+    """The same, part by part."""
+
+    def found(entry: Entry) -> bool:
+        text, named = entry.text, False
+        for beginning in marks:
+            at = text.find(beginning) + 2
+            if at > 1:
+                sought = text[at : text.index(BREAK, at)]
+                if sought == LIKE_CN:
+                    at = text.index(CN_MARK) + 2
                     sought = text[at : text.index(BREAK, at)]
-                    if sought == LIKE_CN:
-                        at = text.index(CN_MARK) + 2
-                        sought = text[at : text.index(BREAK, at)]
-                    if test(sought):
-                        return True
-                    named = named or beginning in NAME_MARKS
-            at = text.find(OTHERS_MARK) + 2 if named else 0
-            return at > 1 and test(text[at : text.index(BREAK, at)])
-
-        if not sure:
-            return found
-
-        # Most entries that an index gives have what is looked for, in the attributes that are asked for.
-        def found_at_once(entry: Entry) -> bool:
-            text = entry.text
-            for one in sure:
-                at = text.find(one)
-                if at > 0 and text[text.rfind(BREAK, 0, at) + 1] in letters:
+                if test(sought):
                     return True
-            return found(entry)
+                named = named or beginning in NAME_MARKS
+        at = text.find(OTHERS_MARK) + 2 if named else 0
+        return at > 1 and test(text[at : text.index(BREAK, at)])
 
-        return found_at_once
+    return found
+
+
+def _at_once(sure: Sequence[str], letters: str, found: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
+    """The same for an entry that an index gives: most have what is looked for, in the attributes that are asked for."""
+
+    def found_at_once(entry: Entry) -> bool:
+        text = entry.text
+        for one in sure:
+            at = text.find(one)
+            if at > 0 and text[text.rfind(BREAK, 0, at) + 1] in letters:
+                return True
+        return found(entry)
+
+    return found_at_once
 
 
 def _of_class(kind: AttributeType, test: Callable[[str], bool]) -> Callable[[Entry], bool]:

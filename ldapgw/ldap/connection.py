@@ -190,11 +190,11 @@ class LdapProtocol(Protocol):
         answered = self._session.answer_at_once(data)
         if answered is None:
             return False
-        octets, entries, code = answered
-        self._writer.write(octets)
+        self._writer.write(answered.octets)
         now = self._clock.seconds()
         self.deadlines.idle = now + self._server.limits.idle_timeout
-        self._server.observe(self._session.viewer.login, self.address, data, entries, code, now - began)
+        login, took = self._session.viewer.login, now - began
+        self._server.observe(login, self.address, data, answered.entries, answered.code, took)
         return True
 
     def _is_at_rest(self) -> bool:

@@ -7,8 +7,6 @@ where the value stands, both leave the same octets, so all but the value is the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ldapgw.directory.filters import Equality, Filter, Or, Substrings
 from ldapgw.directory.matcher import Matcher
 from ldapgw.directory.matching import Alike, with_value
@@ -21,14 +19,17 @@ Cut = tuple[bytes, tuple[bytes, ...]]
 _OR, _EQUALITY, _SUBSTRINGS = 0xA1, 0xA3, 0xA4
 
 
-class Pattern(NamedTuple):
-    """A filter without its value.
+class Pattern:
+    """A filter without its value; never changed once it is made.
 
     :ivar context: where it is asked.
     """
 
-    alike: Alike
-    context: NamingContext
+    __slots__ = ("_alike", "context")
+
+    def __init__(self, alike: Alike, context: NamingContext) -> None:
+        self._alike = alike
+        self.context = context
 
     @staticmethod
     def cut(sought: bytes) -> Cut | None:
@@ -69,4 +70,4 @@ class Pattern(NamedTuple):
 
     def matcher(self, value: bytes) -> Matcher:
         """The filter with a value, made ready."""
-        return self.alike.asking(value)
+        return self._alike.asking(value)

@@ -14,9 +14,9 @@ The laws:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, cast
+from typing import Final, cast
 
 from ldapgw.directory.compare import compare
 from ldapgw.directory.dit import Dit
@@ -47,6 +47,9 @@ from ldapgw.ldap.messages import (
     Result,
 )
 from ldapgw.ldap.shortcut import Answered, Shortcut
+
+# Extended operations that are not waited for by others, nor wait for any.
+_AT_ONCE: Final = (START_TLS, CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +176,8 @@ class Session:
             raise ProtocolViolation("messageID: already in use")
         if isinstance(message.request, AbandonRequest):
             return self._abandon(message, message.request.message_id)
-        if isinstance(message.request, ExtendedRequest):
-            at_once = self._AT_ONCE.get(message.request.name)
-            if at_once:
-                return self._try(at_once, message, message.request)
+        if isinstance(message.request, ExtendedRequest) and message.request.name in _AT_ONCE:
+            return self._extend_at_once(message, message.request)
         self._waiting[message.message_id] = message
         return ()
 
@@ -193,9 +194,17 @@ class Session:
             if isinstance(message.request, Rejected):
                 return Send(self.finish(message.request.result))
             values = controls.judge(message.controls, message.operation)
-            if message.operation is Operation.SEARCH:
-                return self._search(message, Wishes.of(values))
-            return self._OPERATIONS[message.operation](self, message)
+            match message.operation:
+                case Operation.SEARCH:
+                    return self._search(message, Wishes.of(values))
+                case Operation.BIND:
+                    return self._bind(message)
+                case Operation.COMPARE:
+                    return self._compare(message)
+                case Operation.EXTENDED:
+                    return self._extended(message)
+                case _:  # Add, Delete, Modify, Modify DN
+                    return self._refuse()
         except DirectoryError as error:
             return Send(self.finish(Result.of(error)))
 
@@ -250,7 +259,7 @@ class Session:
     def _extended(self, message: Message) -> Step:
         request = cast("ExtendedRequest", message.request)
         if request.name in WRITING:
-            return self._refuse(message)
+            return self._refuse()
         if request.name != WHO_AM_I:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "extended operation is not supported")
         if request.value is not None:
@@ -258,20 +267,15 @@ class Session:
         login = self.viewer.login
         return Send(self.finish(SUCCESS, f"dn:{login}".encode() if login else b""))
 
-    def _refuse(self, _message: Message) -> Step:
+    def _refuse(self) -> Step:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
     # --- operations that are looked at at once ----------------------------------------------------------------------
 
-    def _try(
-        self,
-        operation: Callable[[Session, Message, ExtendedRequest], tuple[Step, ...]],
-        message: Message,
-        request: ExtendedRequest,
-    ) -> tuple[Step, ...]:
+    def _extend_at_once(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
         try:
             controls.judge(message.controls, message.operation)
-            return operation(self, message, request)
+            return self._start_tls(message, request) if request.name == START_TLS else self._cancel(message, request)
         except DirectoryError as error:
             return (Send(Reply(message.message_id, message.operation, Result.of(error))),)
 
@@ -334,17 +338,3 @@ class Session:
 
     def _runs(self, message_id: int) -> bool:
         return self._current is not None and self._current.message_id == message_id
-
-    _AT_ONCE: ClassVar[Mapping[str, Callable[[Session, Message, ExtendedRequest], tuple[Step, ...]]]] = {
-        START_TLS: _start_tls,
-        CANCEL: _cancel,
-    }
-    _OPERATIONS: ClassVar[Mapping[Operation, Callable[[Session, Message], Step]]] = {
-        Operation.BIND: _bind,
-        Operation.COMPARE: _compare,
-        Operation.EXTENDED: _extended,
-        Operation.ADD: _refuse,
-        Operation.DELETE: _refuse,
-        Operation.MODIFY: _refuse,
-        Operation.MODIFY_DN: _refuse,
-    }

@@ -9,7 +9,7 @@ the long way, octet for octet; whatever is not plain takes the long way, and so 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import Filter, Scope, SearchRequest
@@ -37,29 +37,35 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class _View(NamedTuple):
-    """A request without its filter, as it is to be answered to somebody.
+class _View:
+    """A request without its filter, as it is to be answered to somebody; never changed once it is made.
 
     :ivar directory: the one that all of it is in; None where there is no glance.
     :ivar glance: over what it covers; None: that is not of one piece.
     """
 
-    directory: Directory | None
-    limit: int
-    selection: Selection
-    glance: Glance | None
+    __slots__ = ("directory", "glance", "limit", "selection")
+
+    def __init__(self, directory: Directory | None, limit: int, selection: Selection, glance: Glance | None) -> None:
+        self.directory = directory
+        self.limit = limit
+        self.selection = selection
+        self.glance = glance
 
 
-class Answered(NamedTuple):
-    """An answer.
+class Answered:
+    """An answer; never changed once it is made (compiled, a named tuple takes longer to make).
 
     :ivar octets: all of it.
     :ivar entries: how many are in it.
     """
 
-    octets: bytes
-    entries: int
-    code: ResultCode
+    __slots__ = ("code", "entries", "octets")
+
+    def __init__(self, octets: bytes, entries: int, code: ResultCode) -> None:
+        self.octets = octets
+        self.entries = entries
+        self.code = code
 
 
 class Shortcut:

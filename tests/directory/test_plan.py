@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import combinations
 from random import Random
 
@@ -27,10 +28,11 @@ from ldapgw.directory.filters import (
     Present,
     Substrings,
 )
+from ldapgw.directory.frames import Reader, Writer
 from ldapgw.directory.index import Index
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.origin import Place
-from ldapgw.directory.plan import either, find
+from ldapgw.directory.plan import Key, either, find
 from ldapgw.directory.shelf import Shelf
 from ldapgw.number import parse
 from tests import work
@@ -202,6 +204,23 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     positions = find(either(list(terms)), index, ())
     assert (None if positions is None else len(positions)) == count
     assert positions is None or list(positions) == sorted(set(positions))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
+def test_a_key_leads_to_what_has_it(count: int) -> None:
+    """Each of however many, in up to five entries, and no other; also where it was written down and read."""
+    held = {f"#{at}": [*range(at, min(at + 1 + at % 5, count))] for at in range(count)}
+    keys: list[list[str]] = [[] for _ in range(count)]
+    for key, positions in held.items():
+        for position in positions:
+            keys[position].append(key)
+    written = BytesIO()
+    index = Index.of(((), own) for own in keys)
+    index.write(Writer(written))
+    written.seek(0)
+    for one in (index, Index.read(Reader(written))):
+        assert {key: list(find(Key(key), one, ()) or ()) for key in held} == held
+        assert not any(find(Key(f"#{at}"), one, ()) for at in range(count, count + 1000))
 
 
 BOOK = shelf(
