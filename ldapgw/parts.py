@@ -235,6 +235,7 @@ class Parts:
             self._reactor,
             self._tls,
             require_tls=self._config.ldap.require_tls,
+            at_end=getattr(self._reactor, "at_end", None),  # ours has it (`ldapgw.reactor`)
         )
         catalog.tell_sessions(self._end, ldap.published)
         self._tally.connections = ldap.connected

@@ -7,7 +7,7 @@ takes a tenth of the time of a phone's search (docs/decisions/0049).  It is for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from twisted.internet.epollreactor import EPollReactor
@@ -18,10 +18,21 @@ log = Logger()
 
 
 class PhoneReactor(EPollReactor):
-    """Calls what is readable or writable, and nothing around it; first who was not served in the turn before."""
+    """Calls what is readable or writable, and nothing around it; first who was not served in the turn before.
+
+    Then it calls what is to be called `at_end`, before anything that waits for a time.
+    """
 
     # Who was served in the turn before: the descriptor, and its place in the order.
     _turn: Mapping[int, int] = MappingProxyType({})
+    _ending: list[Callable[[], None]] | None = None  # what is called at the end of a turn; None: there is no turn
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call something as soon as all is served that came in this turn, or in the next if there is none."""
+        if self._ending is None:
+            self.callLater(0, call)
+        else:
+            self._ending.append(call)
 
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """One turn.
@@ -34,6 +45,8 @@ class PhoneReactor(EPollReactor):
         turn = self._turn
         events.sort(key=lambda event: turn.get(event[0], -1))
         self._turn = {descriptor: place for place, (descriptor, _) in enumerate(events)}
+        ending: list[Callable[[], None]] = []
+        self._ending = ending
         for descriptor, event in events:
             selectable = selectables.get(descriptor)
             if selectable is not None:  # what came before it in this turn may have closed it
@@ -41,6 +54,12 @@ class PhoneReactor(EPollReactor):
                     self._doReadOrWrite(selectable, descriptor, event)
                 except Exception:  # noqa: BLE001  what is wrong with one connection ends there
                     log.failure("internal error while a connection was served")
+        self._ending = None
+        for call in ending:
+            try:
+                call()
+            except Exception:  # noqa: BLE001  what is wrong with one call ends there
+                log.failure("internal error at the end of a turn")
 
     doIteration = doPoll  # noqa: N815 - Twisted's name
 

@@ -194,6 +194,30 @@ def test_a_fault_ends_its_own_connection_alone(
     assert (broken.lost, whole.lost, read) == ([ZeroDivisionError], [], [b"x"])
 
 
+def test_what_waits_for_the_end_of_a_turn_is_called_when_all_are_served(
+    reactor: PhoneReactor, ends: list[socket.socket]
+) -> None:
+    """In its order, once, and although one of it fails; what that asks for comes when it is the next turn's time."""
+    read: list[bytes] = []
+
+    def serve(end: socket.socket) -> None:
+        _read(end, read)
+        reactor.at_end(partial(read.append, b"end"))
+        reactor.at_end(lambda: 1 // 0)
+
+    for end in ends:
+        End(reactor, end, partial(serve, end))
+    with capturedLogs() as logged:
+        reactor.doIteration(0)
+        reactor.doIteration(0)
+    assert read == [b"x", b"x", b"end", b"end"]
+    assert [event["log_failure"].type for event in logged] == [ZeroDivisionError] * 2
+    reactor.at_end(partial(read.append, b"no turn"))
+    assert len(read) == len(ends) * 2
+    reactor.runUntilCurrent()
+    assert read[-1] == b"no turn"
+
+
 def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
     """Nothing has imported another one before; the address is nobody's, so the run ends soon."""
     (tmp_path / "ldapgw.toml").write_text(CONFIG)

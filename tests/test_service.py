@@ -91,6 +91,7 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
     protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(pdu.message(1, pdu.bind("desk1", b"secret")))
+    reactor.advance(0)
     assert [answer.code for answer in pdu.responses(transport.value())] == [13]
     protocol.connectionLost()
 

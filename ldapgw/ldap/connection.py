@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One connection: octets, a transport, and time.
 
-It works in slices.  In each it takes what is next of: a request that waits, a message that came, more entries of the
-search that runs; joins what there is to say and writes it at once.  When the client takes no more it stops, and reads
-no more either.  Work that does not fit into one slice goes on in later reactor turns, in rotation with the other
-connections'.
+What comes is answered at the end of the reactor's turn, together with what came for others (`ldapgw.ldap.turn`), and
+past everything where that can be.  Else a connection works in slices.  In each it takes what is next of: a request that
+waits, a message that came, more entries of the search that runs; joins what there is to say and writes it at once.
+When the client takes no more it stops, and reads no more either.  Work that does not fit into one slice goes on in
+later reactor turns, in rotation with the other connections'.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from zope.interface import implementer
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.answer import Answer
 from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
-from ldapgw.ldap.decode import decode
+from ldapgw.ldap.decode import decode, is_unbind
 from ldapgw.ldap.encode import encode
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, JOINED, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
+from ldapgw.ldap.shortcut import Answered
+from ldapgw.ldap.turn import Turn
 from ldapgw.ldap.writer import Writer
 
 
@@ -47,6 +50,7 @@ class Server(typing.Protocol):
     limits: Limits
     clock: IReactorTime
     tls: IOpenSSLContextFactory | None
+    turn: Turn
 
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
@@ -95,6 +99,7 @@ class LdapProtocol(Protocol):
         self.address = address
         self._server = server
         self._clock = server.clock
+        self._arrived = b""  # in this turn, while nothing else is under way
         self._framer = Framer(server.limits.max_message)
         self.deadlines = Deadlines()
         self._session: Session
@@ -131,18 +136,21 @@ class LdapProtocol(Protocol):
         self.deadlines.handshake = inf
 
     def dataReceived(self, data: bytes) -> None:
-        """Work on what came, unless we are at it already."""
+        """Have the turn work on what came, unless we are at it already."""
         if self._closing:
             return
-        if self._is_at_rest() and self._answer_at_once(data):
-            return
-        self._framer.feed(data)
-        if not self._at_work and self._work(self._server.slice()):
-            self._go_on()
+        if self._arrived or self._at_work or self._framer.partial or self._writer.blocked:
+            self._feed_arrived()
+            self._framer.feed(data)
+        else:
+            self._arrived = data
+        if not self._at_work:
+            self._server.turn.add(self)
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """The client has said all that it wants to say, and may still be listening."""
         self._input_ended = True
+        self._feed_arrived()
         self._go_on()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
@@ -172,7 +180,7 @@ class LdapProtocol(Protocol):
 
     def expire(self, now: float) -> None:
         """Close or cut the connection if it is late."""
-        if self._session.busy:
+        if self._session.busy or self._arrived:
             self.deadlines.idle = now + self._server.limits.idle_timeout
         overdue = self.deadlines.overdue(now)
         if overdue is Overdue.ABORT:
@@ -182,24 +190,52 @@ class LdapProtocol(Protocol):
         elif overdue is Overdue.CLOSE:
             self.close()
 
+    # --- what the turn asks ------------------------------------------------------------------------------------------
+
+    def find(self) -> tuple[bytes, Answered] | None:
+        """What came, and the answer to it past everything; None: it has to take the long way."""
+        octets = self._arrived
+        if self._closing or not octets:
+            return None
+        answered = None
+        try:
+            answered = self._session.answer_at_once(octets)
+        except Exception as error:  # noqa: BLE001 - the long way knows what to say then
+            self._server.fail(type(error).__name__, _place(error))
+        if answered is None:
+            return None
+        self._arrived = b""
+        return octets, answered
+
+    def send(self, octets: bytes) -> None:
+        """Send what was found, or what the long way has posted."""
+        self._writer.write(octets)
+
+    def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
+        """Take note of what was answered at once."""
+        self.deadlines.idle = now + self._server.limits.idle_timeout
+        try:
+            self._server.observe(self.login, self.address, message, answered.entries, answered.code, seconds)
+        except Exception as error:  # noqa: BLE001 - others that are in this turn are not to miss theirs
+            self._server.fail(type(error).__name__, _place(error))
+
+    def work(self) -> None:
+        """Take the long way, unless later turns do."""
+        if self._at_work or self._closing:
+            return
+        if is_unbind(self._arrived):
+            self.close()
+            return
+        self._feed_arrived()
+        if self._work(self._server.slice(), self._post):
+            self._go_on()
+
     # --- a slice of work --------------------------------------------------------------------------------------------
 
-    def _answer_at_once(self, data: bytes) -> bool:
-        """Answer what came past everything, if that can be."""
-        began = self._clock.seconds()
-        answered = self._session.answer_at_once(data)
-        if answered is None:
-            return False
-        self._writer.write(answered.octets)
-        now = self._clock.seconds()
-        self.deadlines.idle = now + self._server.limits.idle_timeout
-        login, took = self._session.viewer.login, now - began
-        self._server.observe(login, self.address, data, answered.entries, answered.code, took)
-        return True
-
-    def _is_at_rest(self) -> bool:
-        """Whether nothing is under way, so that what comes may be answered past everything."""
-        return not (self._at_work or self._framer.partial or self._writer.blocked)
+    def _feed_arrived(self) -> None:
+        """What came takes the long way."""
+        self._framer.feed(self._arrived)
+        self._arrived = b""
 
     def _go_on(self) -> None:
         """Work in later reactor turns."""
@@ -209,14 +245,17 @@ class LdapProtocol(Protocol):
 
     def _slices(self) -> Iterator[None]:
         try:
-            while self._work(SHORT_SLICE):
+            while self._work(SHORT_SLICE, self._write):
                 yield
         finally:
             self._at_work = False
             self._server.done()
 
-    def _work(self, share: float) -> bool:
-        """One slice of so many seconds; whether there is more to do at once."""
+    def _work(self, share: float, write: Callable[[bytes], None]) -> bool:
+        """One slice of so many seconds; whether there is more to do at once.
+
+        :param write: writes the end of what there is to say.
+        """
         seconds = self._clock.seconds
         end = seconds() + share
         more = True
@@ -228,7 +267,8 @@ class LdapProtocol(Protocol):
                 break
         if self._closing:
             return False
-        self._flush()
+        if self._outbox.size:
+            write(self._outbox.take())
         if self._input_ended and not more and not self._session.busy:
             self.close()
         self._regulate()
@@ -282,6 +322,7 @@ class LdapProtocol(Protocol):
             case Send(reply):
                 self._say(reply)
             case Run(message_id, portions, selection, types_only, time_limit):
+                self._server.turn.leave()  # this may last
                 self._answer = Answer(message_id, portions, selection, types_only=types_only, time_limit=time_limit)
             case HoldBack(result, login):
                 delay = self._server.penalty(self.address, login)
@@ -336,7 +377,14 @@ class LdapProtocol(Protocol):
     def _flush(self) -> None:
         """Write all at once: a small answer in two packets waits for the client's delayed acknowledgement."""
         if self._outbox.size:
-            self._writer.write(self._outbox.take())
+            self._write(self._outbox.take())
+
+    def _write(self, octets: bytes) -> None:
+        self._server.turn.leave()
+        self._writer.write(octets)
+
+    def _post(self, octets: bytes) -> None:
+        self._server.turn.post(self, octets)
 
     def _regulate(self) -> None:
         """Read on only while there is room for what would come."""
@@ -367,6 +415,7 @@ class LdapProtocol(Protocol):
             self._outbox.add(encode(notice))
         self._flush()
         self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
+        self._server.turn.leave()
         self._writer.close()
 
     def _stop_work(self) -> None:

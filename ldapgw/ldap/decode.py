@@ -36,6 +36,10 @@ _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
 _SCOPES = {scope.value: scope for scope in Scope}
 _LAST_DEREF = 3
 
+# Around a messageID of one octet: a SEQUENCE with an INTEGER in it, and an UnbindRequest.
+_MESSAGE, _UNBIND = b"\x30\x05\x02\x01", b"\x42\x00"
+_LEAST = len(_MESSAGE) + 1 + len(_UNBIND)
+
 
 def decode(octets: bytes) -> Message:
     """One whole LDAPMessage.
@@ -59,6 +63,11 @@ def decode(octets: bytes) -> Message:
     except DirectoryError as error:
         request = Rejected(Result.of(error))
     return Message(message_id, operation, request, found_controls, octets if operation is Operation.SEARCH else b"")
+
+
+def is_unbind(octets: bytes) -> bool:
+    """Whether these are an UnbindRequest as nearly all write it, and nothing else: the last that most phones say."""
+    return len(octets) == _LEAST and octets.startswith(_MESSAGE) and 0 < octets[4] < 0x80 and octets.endswith(_UNBIND)
 
 
 def _search(content: Reader) -> SearchRequest:

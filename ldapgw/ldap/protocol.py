@@ -8,6 +8,7 @@ and the rotation in which unfinished searches go on.  One connection is `ldapgw.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -29,6 +30,7 @@ from ldapgw.ldap.messages import notice_of_disconnection
 from ldapgw.ldap.penalties import Penalties
 from ldapgw.ldap.session import Session
 from ldapgw.ldap.shortcut import Shortcut
+from ldapgw.ldap.turn import AtEnd, Turn
 
 __all__ = ["Gate", "LdapFactory", "LdapsFactory", "Limits"]
 
@@ -44,16 +46,25 @@ class LdapFactory(ServerFactory):
     :param gate: what the wire needs of the rest.
     :param tls: gives the context for StartTLS and `over_tls`; None: no TLS.
     :param require_tls: whether a password on a plain connection is refused.
+    :param at_end: see `Turn`; None: the clock calls what is due at once.
     """
 
     noisy = False
 
     def __init__(
-        self, gate: Gate, limits: Limits, clock: IReactorTime, tls: IOpenSSLContextFactory | None, *, require_tls: bool
+        self,
+        gate: Gate,
+        limits: Limits,
+        clock: IReactorTime,
+        tls: IOpenSSLContextFactory | None,
+        *,
+        require_tls: bool,
+        at_end: AtEnd | None = None,
     ) -> None:
         self.limits = limits
         self.clock = clock
         self.tls = tls
+        self.turn = Turn(clock.seconds, at_end or partial(clock.callLater, 0))
         self._gate = gate
         self._require_tls = require_tls
         self._shortcut = Shortcut(limits.size_limit)
@@ -197,7 +208,8 @@ class LdapFactory(ServerFactory):
             _tell_failure(complaint)
 
     def _turn(self) -> Callable[[], bool]:
-        """Says when the searches that go on have had their share of a reactor turn."""
+        """What came is answered; then: says when the searches that go on have had their share of a reactor turn."""
+        self.turn.end()
         end = self.clock.seconds() + SLICE
         return lambda: self.clock.seconds() >= end
 

@@ -71,7 +71,7 @@ class Talk:
 
     def begin(self, octets: bytes) -> None:
         """Send in one segment; only the turn in which it arrives."""
-        self._timed(self.client.protocol.dataReceived, octets)
+        self._timed(self.client.deliver, octets)
         self.replies += self.client.received()
 
     def settle(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
 from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap.decode import cancel_id, decode
+from ldapgw.ldap.decode import cancel_id, decode, is_unbind
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -25,6 +25,17 @@ from ldapgw.ldap.messages import (
 from tests.ldap import pdu
 
 FILTER = Present("objectClass")
+
+
+@pytest.mark.parametrize("message_id", [1, 127])
+def test_an_unbind_is_told_by_its_octets(message_id):
+    """With a short messageID; none that has one octet of another kind in it."""
+    whole = pdu.message(message_id, pdu.UNBIND)
+    assert is_unbind(whole)
+    others = [whole[:at] + bytes([octet]) + whole[at + 1 :] for at in range(len(whole)) for octet in range(256)]
+    told = {one for one in others if is_unbind(one)}
+    assert told == {pdu.message(at, pdu.UNBIND) for at in range(1, 128)}
+    assert not any(is_unbind(one) for one in (b"", whole[:-1], whole * 2, pdu.message(128, pdu.UNBIND)))
 
 
 @pytest.mark.parametrize(

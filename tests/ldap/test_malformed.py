@@ -54,7 +54,7 @@ def test_a_hostile_message_ends_acceptably(case):
     factory = make_factory(clock=clock)
     client, other = Client(factory, LOCAL_NET + "7"), Client(factory)
     globalLogPublisher.addObserver(logged.append)
-    longest = spent(client.protocol.dataReceived, case.octets)
+    longest = spent(client.deliver, case.octets)
     for _ in range(200):
         longest = max(longest, spent(turn, clock))
     clock.rightNow += 1.0  # a wrong password is answered by then

@@ -363,13 +363,13 @@ def test_a_slow_reader_gets_no_more_than_it_takes(clock, big):
     client = Client(make_factory(big, clock, size_limit=100_000))
     client.bind()
     client.transport.full_at = 100_000
-    client.protocol.dataReceived(pdu.message(2, pdu.search(BASE, 2)))
+    client.deliver(pdu.message(2, pdu.search(BASE, 2)))
     let_run(clock, 50)
     queued = client.transport.value()
     assert 100_000 <= len(queued) <= 256 << 10
     assert max(map(len, client.transport.writes)) < 128 << 10
     assert client.transport.producerState == "paused"
-    client.protocol.dataReceived(pdu.message(3, pdu.search("", 0)))
+    client.deliver(pdu.message(3, pdu.search("", 0)))
     found = []
     for _ in range(100):
         found += client.received()
@@ -385,7 +385,7 @@ def test_a_client_that_takes_nothing_is_cut_off(clock, big):
     client = Client(make_factory(big, clock, size_limit=100_000))
     client.bind()
     client.transport.full_at = 1
-    client.protocol.dataReceived(pdu.message(2, EVERYTHING))
+    client.deliver(pdu.message(2, EVERYTHING))
     clock.pump([1] * 29)
     assert not client.closed
     clock.pump([1] * 2)

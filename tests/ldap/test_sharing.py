@@ -116,7 +116,7 @@ def test_many_that_want_everything_at_once_hold_nobody_up():
         one.bind()
     before = clock.rightNow
     for one in greedy:
-        one.protocol.dataReceived(pdu.message(2, EVERYTHING))
+        one.deliver(pdu.message(2, EVERYTHING))
     assert clock.rightNow - before < 0.1
     modest = Client(factory)
     assert [one.kind for one in modest.ask(pdu.search("", 0))] == [0x64, DONE]

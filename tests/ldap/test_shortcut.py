@@ -83,7 +83,7 @@ def client() -> Client:
 def answered(one: Client, *parts: bytes) -> bytes:
     """All octets that come for what is sent in these parts."""
     for part in parts:
-        one.protocol.dataReceived(part)
+        one.deliver(part)
     octets: bytes = one.transport.value()
     one.transport.clear()
     return octets

@@ -163,13 +163,19 @@ class Client:
         self.transport = Wire(host)
         if secure:
             alsoProvides(self.transport, ISSLTransport)
+        self._factory = factory
         self.protocol = factory.buildProtocol(self.transport.getPeer())
         self.protocol.makeConnection(self.transport)
 
     def send(self, *messages: bytes) -> list[pdu.Response]:
         """Send in one segment; all that was answered at once."""
-        self.protocol.dataReceived(b"".join(messages))
+        self.deliver(b"".join(messages))
         return self.received()
+
+    def deliver(self, octets: bytes) -> None:
+        """A segment comes, alone in its turn."""
+        self.protocol.dataReceived(octets)
+        self._factory.turn.end()
 
     def ask(self, request: bytes, message_id: int = 1, controls: bytes = b"") -> list[pdu.Response]:
         return self.send(pdu.message(message_id, request, controls))

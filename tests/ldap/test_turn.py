@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""What comes in one turn is answered together: found, sent, taken note of; who takes the long way comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from ldapgw.ber import octets, tlv
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.shortcut import Answered
+from ldapgw.ldap.turn import Turn
+from tests.ldap import pdu
+from tests.ldap.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate
+
+ROOT = pdu.message(2, pdu.search("", 0))
+EVERYBODY = pdu.message(2, pdu.search(BASE, 2))
+DONE = 0x65
+
+
+class Caller:
+    """Somebody on the other side of a turn, who writes down what it asks."""
+
+    def __init__(self, name: str, said: list[str], *, quick: bool = True) -> None:
+        self._name = name
+        self._said = said
+        self._quick = quick
+
+    def find(self) -> tuple[bytes, Answered] | None:
+        self._said.append(f"find {self._name}")
+        return (b"asked", Answered(b"answer", 1, ResultCode.SUCCESS)) if self._quick else None
+
+    def send(self, octets: bytes) -> None:
+        self._said.append(f"send {self._name} {octets.decode()}")
+
+    def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
+        self._said.append(f"note {self._name} {message.decode()} {answered.entries} {now} {seconds}")
+
+    def work(self) -> None:
+        self._said.append(f"work {self._name}")
+
+
+@pytest.fixture(name="said")
+def _said() -> list[str]:
+    return []
+
+
+def test_a_turn_does_one_thing_after_the_other(said: list[str]) -> None:
+    """The time of an answer is that until all are sent."""
+    times, ends = iter([5.0, 5.5, 7.0, 7.25]), list[Callable[[], None]]()
+    turn = Turn(times.__next__, ends.append)
+    for name, quick in (("a", True), ("b", False), ("c", True)):
+        turn.add(Caller(name, said, quick=quick))
+    assert (said, len(ends)) == ([], 1)
+    ends.pop()()
+    assert said == [
+        *("find a", "find b", "find c", "send a answer", "send c answer"),
+        *("note a asked 1 5.5 0.5", "note c asked 1 5.5 0.5", "work b"),
+    ]
+    turn.end()  # nothing came
+    said.clear()
+    turn.add(Caller("d", said))
+    ends.pop()()
+    assert said == ["find d", "send d answer", "note d asked 1 7.25 0.25"]
+
+
+def test_nobody_waits_for_more_than_fifteen_others(said: list[str]) -> None:
+    """Neither for what is found, nor for the end of what took longer."""
+    turn = Turn(lambda: 0.0, lambda _: None)
+    for at in range(17):
+        turn.add(Caller(str(at), said))
+    turn.end()
+    assert [one.split()[0] for one in said] == [
+        word for n in (16, 1) for word in ("find", "send", "note") for _ in range(n)
+    ]
+    said.clear()
+    for at in range(17):
+        turn.post(Caller(str(at), said), b"late")
+    assert said == [f"send {at} late" for at in range(16)]
+    turn.leave()
+    assert said[16:] == ["send 16 late"]
+    turn.leave()
+    assert len(said) == 17
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
+
+
+def test_a_turn_ends_with_the_clock_as_well(clock: Clock) -> None:
+    """Where the reactor is not ours."""
+    client = Client(make_factory(clock=clock))
+    client.protocol.dataReceived(ROOT)
+    assert client.received() == []
+    clock.advance(0)
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+
+
+def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
+    """As two records of TLS may."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    for piece in (ROOT[:9], ROOT[9:]):
+        client.protocol.dataReceived(piece)
+    factory.turn.end()
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+
+
+def test_who_says_no_more_in_the_same_turn_is_answered(clock: Clock) -> None:
+    """And then closed."""
+    client = Client(make_factory(clock=clock))
+    client.protocol.dataReceived(ROOT)
+    client.protocol.readConnectionLost()
+    clock.pump([0.0] * 3)
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+    assert client.closed
+
+
+def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock) -> None:
+    """A login that has just changed finds nothing more."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    client.bind()
+    client.protocol.dataReceived(EVERYBODY)
+    factory.disconnect(client.protocol.login)
+    factory.turn.end()
+    assert [one.kind for one in client.received()] == [0x78]
+
+
+def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
+    """What came counts, although it has not been answered yet."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    client.bind()
+    client.protocol.dataReceived(EVERYBODY)
+    client.protocol.expire(clock.seconds() + 1e6)
+    factory.turn.end()
+    assert client.received()[-1].kind == DONE
+
+
+def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
+    """One logs in and another wants more than can be answered at once, in one turn: the login is not held up."""
+    factory = make_factory(make_gate(make_dit(3000)), size_limit=100_000)
+    one, other = Client(factory), Client(factory)
+    other.bind()
+    seen: list[int] = []
+    other.transport.write = lambda octets: seen.append(len(one.transport.value()))
+    one.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
+    other.protocol.dataReceived(EVERYBODY)
+    factory.turn.end()
+    assert seen
+    assert all(seen)
+    assert [reply.code for reply in one.received()] == [0]
+
+
+def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None:
+    """What fails to be found at once is found the long way; what cannot be taken note of was answered all the same."""
+    gate, dits, notes = make_gate(), [KeyError("broken")], list[str]()
+
+    def dit():
+        if dits:
+            raise dits.pop()
+        return gate.dit()
+
+    def observe(_login: str, address: str, *_: object) -> None:
+        notes.append(address)
+        if len(notes) == 1:
+            raise KeyError(address)
+
+    factory = make_factory(replace(gate, dit=dit, observe=observe), clock)
+    clients = [Client(factory, f"192.0.2.{at}") for at in range(3)]
+    for client in clients:
+        client.bind()
+    asked = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"nobody"))))
+    for client in clients:
+        client.protocol.dataReceived(asked)
+    with capturedLogs() as logged:
+        factory.turn.end()
+    assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3
+    assert sorted(notes) == [f"192.0.2.{at}" for at in range(3)]
+    assert [event["kind"] for event in logged] == ["KeyError"] * 2
