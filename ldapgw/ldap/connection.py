@@ -221,13 +221,12 @@ class LdapProtocol(Protocol):
 
     def work(self) -> None:
         """Take the long way, unless later turns do."""
-        if self._at_work or self._closing:
-            return
         if is_unbind(self._arrived):
             self.close()
+        if self._closing:
             return
         self._feed_arrived()
-        if self._work(self._server.slice(), self._post):
+        if not self._at_work and self._work(self._server.slice(), self._post):
             self._go_on()
 
     # --- a slice of work --------------------------------------------------------------------------------------------

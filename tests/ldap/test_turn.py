@@ -15,7 +15,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.shortcut import Answered
 from ldapgw.ldap.turn import Turn
 from tests.ldap import pdu
-from tests.ldap.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate
+from tests.ldap.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
 
 ROOT = pdu.message(2, pdu.search("", 0))
 EVERYBODY = pdu.message(2, pdu.search(BASE, 2))
@@ -144,6 +144,20 @@ def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
     client.protocol.expire(clock.seconds() + 1e6)
     factory.turn.end()
     assert client.received()[-1].kind == DONE
+
+
+def test_who_asks_when_the_answer_to_a_wrong_password_is_due_is_answered() -> None:
+    """In that same turn: later turns work on the connection already, and do this too."""
+    clock = Clock()
+    client = Client(make_factory(clock=clock))
+    assert client.ask(pdu.bind(DESK1, b"guess")) == []
+    turn(clock)
+    [release] = [call for call in clock.calls if call.func.__name__ == "_release"]
+    clock.rightNow = release.getTime()
+    client.protocol.dataReceived(EVERYBODY)
+    for _ in range(3):
+        turn(clock)
+    assert [(one.message_id, one.code) for one in client.received()] == [(1, 49), (2, 50)]
 
 
 def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
