@@ -28,7 +28,7 @@ class PhoneReactor(EPollReactor):
     _ending: list[Callable[[], None]] | None = None  # what is called at the end of a turn; None: there is no turn
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call something as soon as all is served that came in this turn, or in the next if there is none."""
+        """Call something as soon as all is served that came in this turn; between two turns, as a call that is due."""
         if self._ending is None:
             self.callLater(0, call)
         else:
@@ -47,19 +47,21 @@ class PhoneReactor(EPollReactor):
         self._turn = {descriptor: place for place, (descriptor, _) in enumerate(events)}
         ending: list[Callable[[], None]] = []
         self._ending = ending
-        for descriptor, event in events:
-            selectable = selectables.get(descriptor)
-            if selectable is not None:  # what came before it in this turn may have closed it
+        try:
+            for descriptor, event in events:
+                selectable = selectables.get(descriptor)
+                if selectable is not None:  # what came before it in this turn may have closed it
+                    try:
+                        self._doReadOrWrite(selectable, descriptor, event)
+                    except Exception:  # noqa: BLE001  what is wrong with one connection ends there
+                        log.failure("internal error while a connection was served")
+        finally:
+            self._ending = None
+            for call in ending:
                 try:
-                    self._doReadOrWrite(selectable, descriptor, event)
-                except Exception:  # noqa: BLE001  what is wrong with one connection ends there
-                    log.failure("internal error while a connection was served")
-        self._ending = None
-        for call in ending:
-            try:
-                call()
-            except Exception:  # noqa: BLE001  what is wrong with one call ends there
-                log.failure("internal error at the end of a turn")
+                    call()
+                except Exception:  # noqa: BLE001  what is wrong with one call ends there
+                    log.failure("internal error at the end of a turn")
 
     doIteration = doPoll  # noqa: N815 - Twisted's name
 

@@ -146,6 +146,8 @@ class LdapProtocol(Protocol):
             self._arrived = data
         if not self._at_work:
             self._server.turn.add(self)
+            if self._session.secure:
+                self._server.turn.end()  # behind it may come the end of TLS, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """The client has said all that it wants to say, and may still be listening."""
@@ -209,7 +211,10 @@ class LdapProtocol(Protocol):
 
     def send(self, octets: bytes) -> None:
         """Send what was found, or what the long way has posted."""
-        self._writer.write(octets)
+        try:
+            self._writer.write(octets)
+        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
+            self._break(error)
 
     def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered at once."""
@@ -221,13 +226,23 @@ class LdapProtocol(Protocol):
 
     def work(self) -> None:
         """Take the long way, unless later turns do."""
-        if is_unbind(self._arrived):
-            self.close()
-        if self._closing:
-            return
-        self._feed_arrived()
-        if not self._at_work and self._work(self._server.slice(), self._post):
-            self._go_on()
+        try:
+            if is_unbind(self._arrived):
+                self.close()
+            if self._closing:
+                return
+            self._feed_arrived()
+            if not self._at_work and self._work(self._server.slice(), self._post):
+                self._go_on()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """An error of our own that nothing else has caught."""
+        self._server.fail(type(error).__name__, _place(error))
+        self._closing = True
+        self._stop_work()
+        self.transport.abortConnection()
 
     # --- a slice of work --------------------------------------------------------------------------------------------
 

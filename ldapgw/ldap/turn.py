@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from ldapgw.ldap.shortcut import Answered
 
-# No answer waits for more than so many others: some 0.2 ms.
+# Once all that came has been received, no answer waits for more than so many others that are found: some 0.2 ms.
 _MOST: Final = 16
 
 # Has something called once, at the end of this turn.

@@ -175,6 +175,23 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
     assert [reply.code for reply in one.received()] == [0]
 
 
+def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
+    """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
+    factory = make_factory(make_gate(make_dit(3000)), clock, size_limit=100_000)
+    bound, greedy, other = (Client(factory, f"192.0.2.{at}") for at in range(3))
+    greedy.bind()
+    for broken in (bound, greedy):
+        broken.transport.write = lambda _: 1 // 0
+    bound.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
+    greedy.protocol.dataReceived(EVERYBODY)
+    other.protocol.dataReceived(ROOT)
+    with capturedLogs() as logged:
+        factory.turn.end()
+    assert (bound.transport.aborted, greedy.transport.aborted, other.closed) == (True, True, False)
+    assert [one.kind for one in other.received()] == [0x64, DONE]
+    assert [event["kind"] for event in logged] == ["ZeroDivisionError"] * 2
+
+
 def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None:
     """What fails to be found at once is found the long way; what cannot be taken note of was answered all the same."""
     gate, dits, notes = make_gate(), [KeyError("broken")], list[str]()

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import pytest_twisted
@@ -307,6 +308,35 @@ async def test_a_client_that_takes_nothing_is_cut_off(reactor, big):
     clock.pump([1.0] * 3)
     await peer.end()
     assert len(peer.factory._connections) == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_says_goodbye_in_the_same_breath_is_answered_under_tls(reactor, big, tls):
+    """A script that pipes a request into a TLS client: its close_notify comes right behind."""
+    peer = Peer(reactor, big, reactor, tls, at_once=True)
+    await peer.connected()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(came, goes)
+    while True:
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+            break
+        peer.socket.sendall(goes.read())
+        await peer.turn()
+        came.write(_received(peer.socket))
+    client.write(pdu.message(7, pdu.search("", 0)))
+    with suppress(ssl.SSLWantReadError):
+        client.unwrap()
+    peer.socket.sendall(goes.read())
+    for _ in range(20):
+        await peer.turn()
+        came.write(_received(peer.socket))
+    found = client.read(1 << 20)
+    assert [one.kind for one in pdu.responses(found)] == [0x64, 0x65]
+    await peer.end()
 
 
 @pytest_twisted.ensureDeferred
