@@ -15,6 +15,7 @@ COMPILED = [
         "directory/blocks",
         "directory/dn",
         "directory/encodings",
+        "directory/entry",
         "directory/fold",
         "directory/glance",
         "directory/index",

@@ -87,17 +87,17 @@ def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bo
     positions = shelf.find(matcher.place)
     if not positions:
         return (), False
-    entries, holds, count = shelf.entries, matcher.holds, len(positions)
+    entries, term, count = shelf.entries, matcher.term, len(positions)
     enough = min(limit + 1, _LOOKS)
-    found = _held(positions[:enough], entries, holds)
+    found = _held(positions[:enough], entries, term)
     if enough < count and len(found) <= limit:
-        found += _held(positions[enough:_LOOKS], entries, holds)
+        found += _held(positions[enough:_LOOKS], entries, term)
         return found or (), count > _LOOKS
     return found or (), count > enough
 
 
-def _held(positions: Sequence[int], entries: Sequence[Entry], holds: Term) -> list[int]:
-    return [position for position in positions if holds(entries[position])]
+def _held(positions: Sequence[int], entries: tuple[Entry, ...], term: Term) -> list[int]:
+    return [position for position in positions if term.holds(entries[position])]
 
 
 def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:

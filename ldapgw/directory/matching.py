@@ -255,14 +255,18 @@ def _present(attribute: str, context: NamingContext) -> Matcher:
         return FALSE if context.lenient else UNDEFINED
     if kind.name == "objectClass":
         return TRUE
-    return matcher.either([Matcher(_is_present(one), terms.presence(one)) for one in subtypes(kind)])
+    return matcher.either([Matcher(_Present(one), terms.presence(one)) for one in subtypes(kind)])
 
 
-def _is_present(kind: AttributeType) -> Term:
-    if kind.operational:
-        return lambda entry: entry.haystack(kind) is not None
-    beginning = mark(kind)
-    return lambda entry: beginning in entry.text
+class _Present(Term):
+    __slots__ = ("_kind", "_mark")
+
+    def __init__(self, kind: AttributeType) -> None:
+        self._kind = kind
+        self._mark = "" if kind.operational else mark(kind)
+
+    def holds(self, entry: Entry) -> bool | None:
+        return self._mark in entry.text if self._mark else entry.haystack(self._kind) is not None
 
 
 def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
@@ -296,13 +300,25 @@ def _extended(
         return _on(kind, asked, context)
     search = _ruled_haystack(rule.family) if rule else _own_haystack(kind, context)
 
-    def term(entry: Entry) -> bool:
-        values = [value.decode() for value in entry.attribute(kind.name)]
-        if sought.dn_attributes:
-            values += _dn_values(entry.dn, kind)
-        return bool(values) and asked.test(search(values))
+    return Matcher(_Extended(kind, search, asked.test, with_dn=sought.dn_attributes))
 
-    return Matcher(term)
+
+class _Extended(Term):
+    __slots__ = ("_kind", "_search", "_test", "_with_dn")
+
+    def __init__(
+        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: Test, *, with_dn: bool
+    ) -> None:
+        self._kind = kind
+        self._search = search
+        self._test = test
+        self._with_dn = with_dn
+
+    def holds(self, entry: Entry) -> bool | None:
+        values = [value.decode() for value in entry.attribute(self._kind.name)]
+        if self._with_dn:
+            values += _dn_values(entry.dn, self._kind)
+        return bool(values) and self._test(self._search(values))
 
 
 def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:

@@ -17,6 +17,7 @@ from ldapgw.directory.entry import (
     Entry,
     Packed,
 )
+from ldapgw.directory.matcher import Term
 from ldapgw.directory.schema import AttributeType
 
 
@@ -35,27 +36,43 @@ class Searching:
         is_plain = len(self._marks) == len(kinds) and CLASS_MARK not in self._marks
         self.letters = frozenset(self._letters + OTHERS) if is_plain else None
 
-    def of(self, test: Callable[[str], bool], sure: Sequence[str] = ()) -> Callable[[Entry], bool]:
-        """A function that tells whether an entry has any of the attributes that pass a test.
+    def of(self, test: Callable[[str], bool], sure: Sequence[str] = ()) -> Term:
+        """Says whether an entry has any of the attributes that pass a test.
 
         :param test: passes a haystack if it passes one of its lines.
         :param sure: a haystack with one of these in it passes.
         """
         if len(self._kinds) == 1 and CLASS_MARK in self._marks:
-            return _of_class(self._kinds[0], test)
+            return _OfClass(self._kinds[0], test)
         if self.letters is None:
-            return lambda entry: any(test(sought) for sought in map(entry.haystack, self._kinds) if sought is not None)
-        # Two functions apart: within one, compiled, they would be a cycle (docs/decisions/0042).
-        found = _in_parts(self._marks, test)
-        return _at_once(sure, self._letters, found) if sure else found
+            return _InHaystacks(self._kinds, test)
+        return _AtOnce(self._marks, test, sure, self._letters) if sure else _InParts(self._marks, test)
 
 
-def _in_parts(marks: Sequence[str], test: Callable[[str], bool]) -> Callable[[Entry], bool]:
+class _InHaystacks(Term):
+    __slots__ = ("_kinds", "_test")
+
+    def __init__(self, kinds: Sequence[AttributeType], test: Callable[[str], bool]) -> None:
+        self._kinds = kinds
+        self._test = test
+
+    def holds(self, entry: Entry) -> bool | None:
+        haystacks = [entry.haystack(kind) for kind in self._kinds]
+        return any(self._test(sought) for sought in haystacks if sought is not None)
+
+
+class _InParts(Term):
     """The same, part by part."""
 
-    def found(entry: Entry) -> bool:
-        text, named = entry.text, False
-        for beginning in marks:
+    __slots__ = ("_marks", "_test")
+
+    def __init__(self, marks: Sequence[str], test: Callable[[str], bool]) -> None:
+        self._marks = marks
+        self._test = test
+
+    def holds(self, entry: Entry) -> bool | None:
+        text, test, named = entry.text, self._test, False
+        for beginning in self._marks:
             at = text.find(beginning) + 2
             if at > 1:
                 sought = text[at : text.index(BREAK, at)]
@@ -68,34 +85,40 @@ def _in_parts(marks: Sequence[str], test: Callable[[str], bool]) -> Callable[[En
         at = text.find(OTHERS_MARK) + 2 if named else 0
         return at > 1 and test(text[at : text.index(BREAK, at)])
 
-    return found
 
-
-def _at_once(sure: Sequence[str], letters: str, found: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
+class _AtOnce(_InParts):
     """The same for an entry that an index gives: most have what is looked for, in the attributes that are asked for."""
 
-    def found_at_once(entry: Entry) -> bool:
-        text = entry.text
-        for one in sure:
+    __slots__ = ("_letters", "_sure")
+
+    def __init__(self, marks: Sequence[str], test: Callable[[str], bool], sure: Sequence[str], letters: str) -> None:
+        super().__init__(marks, test)
+        self._sure = sure
+        self._letters = letters
+
+    def holds(self, entry: Entry) -> bool | None:
+        text, letters = entry.text, self._letters
+        for one in self._sure:
             at = text.find(one)
             if at > 0 and text[text.rfind(BREAK, 0, at) + 1] in letters:
                 return True
-        return found(entry)
-
-    return found_at_once
+        return super().holds(entry)
 
 
-def _of_class(kind: AttributeType, test: Callable[[str], bool]) -> Callable[[Entry], bool]:
+class _OfClass(Term):
     """The same of object classes, which all contacts of a book share: they are looked at once, not for each."""
-    last: Packed | None = None
-    held = False
 
-    def found(entry: Entry) -> bool:
-        nonlocal last, held
+    __slots__ = ("_held", "_kind", "_last", "_test")
+
+    def __init__(self, kind: AttributeType, test: Callable[[str], bool]) -> None:
+        self._kind = kind
+        self._test = test
+        self._last: Packed | None = None
+        self._held = False
+
+    def holds(self, entry: Entry) -> bool | None:
         shared = None if CLASS_MARK in entry.text else entry.common
-        if shared is None or shared is not last:
-            sought = entry.haystack(kind)
-            last, held = shared, sought is not None and test(sought)
-        return held
-
-    return found
+        if shared is None or shared is not self._last:
+            sought = entry.haystack(self._kind)
+            self._last, self._held = shared, sought is not None and self._test(sought)
+        return self._held

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Final, cast, overload
+from typing import Final, overload
 
 from ldapgw.directory import origin, plan, terms
 from ldapgw.directory.blocks import Blocks
@@ -187,10 +187,10 @@ class Shelf:
         kept = self._encodings.of(selection)
         if kept is None:
             return [entries[position].encode(selection) for position in positions]
-        found = [kept[position] for position in positions]
-        if None in found:
-            for position in positions:
-                if kept[position] is None:
-                    kept[position] = entries[position].encode(selection)
-            found = [kept[position] for position in positions]
-        return cast("list[bytes]", found)
+        found = []
+        for position in positions:
+            one = kept[position]
+            if one is None:
+                one = kept[position] = entries[position].encode(selection)
+            found.append(one)
+        return found

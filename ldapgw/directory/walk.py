@@ -20,7 +20,7 @@ from ldapgw.directory.callers import caller
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import Filter, SearchRequest
-from ldapgw.directory.matcher import Matcher, always
+from ldapgw.directory.matcher import ALWAYS, Matcher
 from ldapgw.directory.matching import numbers_named, prepare, weight
 from ldapgw.directory.once import each_once
 from ldapgw.directory.scope import Region, regions
@@ -130,16 +130,16 @@ def _steps(
     stop: int | None = None,
 ) -> Iterator[Batch | None]:
     """The matching entries of one shelf among those at some positions."""
-    entries, holds = shelf.entries, matcher.holds
+    entries, holds, every = shelf.entries, matcher.term.holds, matcher.term is ALWAYS
     stop = len(positions) if stop is None else stop
-    step = _WHOLE if holds is always else step
-    at, end = start, start + (step if holds is always else min(step, _FIRST))
+    step = _WHOLE if every else step
+    at, end = start, start + (step if every else min(step, _FIRST))
     while at < stop:
         if at > start:
             yield None
         some = positions[at : min(end, stop)]
         at, end = end, end + step
-        found = some if holds is always else [position for position in some if holds(entries[position])]
+        found = some if every else [position for position in some if holds(entries[position])]
         if found:
             yield Batch(area, shelf, found)
 

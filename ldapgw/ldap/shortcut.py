@@ -123,11 +123,14 @@ class Shortcut:
         pieces: list[bytes] = []
         size = 0
         for shelf, positions in seen.rows:
-            responses = shelf.encoded(positions, selection)
-            size += sum(map(len, responses))
+            for one in shelf.encoded(positions, selection):
+                length = len(one)
+                size += length
+                pieces.append(HEADS[length + 3])
+                pieces.append(message_id)
+                pieces.append(one)
             if size > JOINED:  # that is written in parts
                 return None
-            pieces += [piece for one in responses for piece in (HEADS[len(one) + 3], message_id, one)]
         code, first, last = _MORE if seen.more else _DONE
         entries = len(pieces) // 3
         pieces += (first, message_id, last)

@@ -61,7 +61,7 @@ ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 def value(text: str | Filter, *, lenient: bool) -> bool | None:
     """What a filter is on the contact."""
     sought = read_filter(text) if isinstance(text, str) else text
-    return matching.prepare(sought, naming_context(lenient=lenient)).holds(ENTRIES[lenient])
+    return matching.prepare(sought, naming_context(lenient=lenient)).term.holds(ENTRIES[lenient])
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
     for named in (rule.name.upper(), rule.oid):
         for kind in (attribute, None):
             found = [
-                matching.prepare(Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)).holds(
+                matching.prepare(Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)).term.holds(
                     known or ENTRIES[lenient]
                 )
                 for asked in (held, missing)
@@ -355,7 +355,7 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
 def test_an_integer_is_written_in_one_way(text: str) -> None:
     """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
     sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
-    assert matching.prepare(sought, naming_context(lenient=False)).holds(PUBLISHED) is None
+    assert matching.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
 
 
 def test_an_extensible_term_of_nothing_is_undefined() -> None:
@@ -373,7 +373,7 @@ def test_an_extensible_term_of_nothing_is_undefined() -> None:
 def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
     """The same end in another country is another number."""
     contact = Contact("c2", phones=(phone(Kind.WORK, number),))
-    sought = matching.prepare(read_filter(asked), naming_context()).holds
+    sought = matching.prepare(read_filter(asked), naming_context()).term.holds
 
     assert sought(entry(contact, lenient=True)) is found
 
@@ -435,7 +435,7 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     contact = Contact("c", name=name, phones=())
 
     for lenient in (True, False):
-        found = matching.prepare(sought, naming_context(lenient=lenient)).holds(entry(contact, lenient=lenient))
+        found = matching.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(contact, lenient=lenient))
         assert found is walk(name, parts)
 
 
@@ -447,8 +447,8 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
     assume(Binder(naming_context(lenient=True), Place(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
     one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
     context = naming_context(lenient=True)
-    if matching.prepare(Equality("cn", asked), context).holds(one):
-        assert matching.prepare(Approximate("cn", asked), context).holds(one)
+    if matching.prepare(Equality("cn", asked), context).term.holds(one):
+        assert matching.prepare(Approximate("cn", asked), context).term.holds(one)
 
 
 @pytest.mark.parametrize(

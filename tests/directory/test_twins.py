@@ -71,7 +71,7 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     [directory] = dit.directories
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
     seen.sort(key=lambda one: (one.key != OWN, one.key))
-    holds = prepare(sought, CONTEXT).holds
+    holds = prepare(sought, CONTEXT).term.holds
     every = [(at, entry) for at, one in enumerate(seen) for shelf in one.shelves.contacts for entry in shelf]
     matching = [(at, entry) for at, entry in every if holds(entry)]
 
