@@ -194,8 +194,8 @@ class LdapProtocol(Protocol):
 
     # --- what the turn asks ------------------------------------------------------------------------------------------
 
-    def find(self) -> tuple[bytes, Answered] | None:
-        """What came, and the answer to it past everything; None: it has to take the long way."""
+    def find(self) -> Answered | None:
+        """The answer to what came, past everything; None: it has to take the long way."""
         octets = self._arrived
         if self._closing or not octets:
             return None
@@ -204,10 +204,9 @@ class LdapProtocol(Protocol):
             answered = self._session.answer_at_once(octets)
         except Exception as error:  # noqa: BLE001 - the long way knows what to say then
             self._server.fail(type(error).__name__, _place(error))
-        if answered is None:
-            return None
-        self._arrived = b""
-        return octets, answered
+        if answered is not None:
+            self._arrived = b""
+        return answered
 
     def send(self, octets: bytes) -> None:
         """Send what was found, or what the long way has posted."""
@@ -216,11 +215,13 @@ class LdapProtocol(Protocol):
         except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
             self._break(error)
 
-    def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
+    def note(self, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered at once."""
         self.deadlines.idle = now + self._server.limits.idle_timeout
+        if not answered.search:
+            return
         try:
-            self._server.observe(self.login, self.address, message, answered.entries, answered.code, seconds)
+            self._server.observe(self.login, self.address, answered.search, answered.entries, answered.code, seconds)
         except Exception as error:  # noqa: BLE001 - others that are in this turn are not to miss theirs
             self._server.fail(type(error).__name__, _place(error))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, Reader
+from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, Reader
 from ldapgw.directory.filters import Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
@@ -40,6 +40,9 @@ _LAST_DEREF = 3
 _MESSAGE, _UNBIND = b"\x30\x05\x02\x01", b"\x42\x00"
 _LEAST = len(_MESSAGE) + 1 + len(_UNBIND)
 
+# A BindRequest, and where its name begins behind a messageID of one octet.
+_BIND, _NAME = Operation.BIND.value, 12
+
 
 def decode(octets: bytes) -> Message:
     """One whole LDAPMessage.
@@ -68,6 +71,25 @@ def decode(octets: bytes) -> Message:
 def is_unbind(octets: bytes) -> bool:
     """Whether these are an UnbindRequest as nearly all write it, and nothing else: the last that most phones say."""
     return len(octets) == _LEAST and octets.startswith(_MESSAGE) and 0 < octets[4] < 0x80 and octets.endswith(_UNBIND)
+
+
+def simple_bind(octets: bytes) -> tuple[int, str, bytes] | None:
+    """The messageID, the name and the password of a simple BindRequest as nearly all write it, and of nothing else.
+
+    None: it is written in another way, it has no name or no password, or it is no bind.
+    """
+    length = len(octets)
+    if not _NAME < length < 0x82 or octets[5] != _BIND or not 0 < octets[4] < 0x80:
+        return None
+    name = octets[_NAME : _NAME + octets[_NAME - 1]]
+    password = octets[_NAME + len(name) + 2 :]
+    before = [SEQUENCE, length - 2, INTEGER, 1, octets[4], _BIND, length - 7, INTEGER, 1, 3, OCTET_STRING, len(name)]
+    if not name or not password or octets != bytes(before) + name + bytes([_SIMPLE, len(password)]) + password:
+        return None
+    try:
+        return octets[4], name.decode(), password
+    except UnicodeDecodeError:
+        return None
 
 
 def _search(content: Reader) -> SearchRequest:

@@ -26,7 +26,8 @@ from ldapgw.directory.selection import Selection, select
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import bind, controls
-from ldapgw.ldap.decode import cancel_id
+from ldapgw.ldap.decode import cancel_id, simple_bind
+from ldapgw.ldap.encode import encode
 from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.inquiry import Inquiry, Wishes
 from ldapgw.ldap.limits import WAITING, Limits
@@ -160,10 +161,16 @@ class Session:
         return len(self._waiting) >= WAITING
 
     def answer_at_once(self, octets: bytes) -> Answered | None:
-        """The answer to a message that needs no steps; None: it has to be received."""
-        if self._current is not None or self._waiting or not self.viewer.access:
+        """The answer to a message that needs no steps; None: it has to be received.
+
+        To a search, or to a bind that succeeds: phones do both for each name that they show.
+        """
+        if self._current is not None or self._waiting:
             return None
-        return self._shortcut.answer(self._dit(), self.viewer, octets)
+        login = simple_bind(octets)
+        if login is not None:
+            return self._bind_at_once(*login)
+        return self._shortcut.answer(self._dit(), self.viewer, octets) if self.viewer.access else None
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request.
@@ -227,6 +234,18 @@ class Session:
                 return HoldBack(bind.WRONG, judged.name)
             self.viewer = viewer
         return Send(self.finish(SUCCESS))
+
+    def _bind_at_once(self, message_id: int, name: str, password: bytes) -> Answered | None:
+        if self._require_tls and not self.secure:
+            return None
+        try:
+            viewer = self._gate.authenticate(name, password, self._address)
+        except Exception:  # noqa: BLE001 - the long way meets it too, and says so
+            return None
+        if viewer is None:
+            return None
+        self.viewer = viewer
+        return Answered(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
     def _search(self, message: Message, wishes: Wishes) -> Step:
         request = cast("SearchRequest", message.request)

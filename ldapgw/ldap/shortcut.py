@@ -57,13 +57,18 @@ class Answered:
     """An answer; never changed once it is made (compiled, a named tuple takes longer to make).
 
     :ivar octets: all of it.
+    :ivar search: the message that is answered, if it is a search.
     :ivar entries: how many are in it.
+    :ivar code: how it ended.
     """
 
-    __slots__ = ("code", "entries", "octets")
+    __slots__ = ("code", "entries", "octets", "search")
 
-    def __init__(self, octets: bytes, entries: int, code: ResultCode) -> None:
+    def __init__(
+        self, octets: bytes, search: bytes = b"", entries: int = 0, code: ResultCode = ResultCode.SUCCESS
+    ) -> None:
         self.octets = octets
+        self.search = search
         self.entries = entries
         self.code = code
 
@@ -134,7 +139,7 @@ class Shortcut:
         code, first, last = _MORE if seen.more else _DONE
         entries = len(pieces) // 3
         pieces += (first, message_id, last)
-        return Answered(b"".join(pieces), entries, code)
+        return Answered(b"".join(pieces), octets, entries, code)
 
     def _matcher(self, sought: bytes, context: NamingContext) -> Matcher | None:
         """What a filter asks for, made ready; None where it is not as phones write it."""

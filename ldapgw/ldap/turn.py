@@ -23,13 +23,13 @@ AtEnd = Callable[[Callable[[], None]], object]
 class Connection(Protocol):
     """What a turn asks of a connection."""
 
-    def find(self) -> tuple[bytes, Answered] | None:
-        """What came, and its answer; None: it has to take the long way."""
+    def find(self) -> Answered | None:
+        """The answer to what came; None: it has to take the long way."""
 
     def send(self, octets: bytes) -> None:
         """Send this now."""
 
-    def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
+    def note(self, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered by now, so many seconds after it was looked at."""
 
     def work(self) -> None:
@@ -91,9 +91,9 @@ class Turn:
         began = self._seconds()
         found = [(connection, connection.find()) for connection in came]
         answered = [(connection, one) for connection, one in found if one is not None]
-        for connection, (_, answer) in answered:
+        for connection, answer in answered:
             connection.send(answer.octets)
         now = self._seconds()
-        for connection, (message, answer) in answered:
-            connection.note(message, answer, now, now - began)
+        for connection, answer in answered:
+            connection.note(answer, now, now - began)
         return [connection for connection, one in found if one is None]

@@ -8,7 +8,7 @@ import pytest
 from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
 from ldapgw.directory.filters import Present, Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap.decode import cancel_id, decode, is_unbind
+from ldapgw.ldap.decode import cancel_id, decode, is_unbind, simple_bind
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -36,6 +36,46 @@ def test_an_unbind_is_told_by_its_octets(message_id):
     told = {one for one in others if is_unbind(one)}
     assert told == {pdu.message(at, pdu.UNBIND) for at in range(1, 128)}
     assert not any(is_unbind(one) for one in (b"", whole[:-1], whole * 2, pdu.message(128, pdu.UNBIND)))
+
+
+@pytest.mark.parametrize("message_id", [1, 127])
+def test_a_simple_bind_is_told_by_its_octets(message_id: int) -> None:
+    """With a short messageID, and nothing unusual; whatever is told so, reads so."""
+    whole = pdu.message(message_id, pdu.bind("desk1", b"secret"))
+    assert simple_bind(whole) == (message_id, "desk1", b"secret")
+    others = [whole[:at] + bytes([octet]) + whole[at + 1 :] for at in range(len(whole)) for octet in range(256)]
+    told = {one: found for one in others if (found := simple_bind(one))}
+    read = {one: decode(one) for one in told}
+    assert read == {
+        one: Message(at, Operation.BIND, BindRequest(3, name, Simple(password)))
+        for one, (at, name, password) in told.items()
+    }
+    # Another messageID, and for each letter of name and password another one: of a name, ASCII alone.
+    assert len(told) == 1 + (127 - 1) + 5 * 127 + 6 * 255
+
+
+@pytest.mark.parametrize(
+    "octets_",
+    [
+        b"",
+        pdu.message(1, pdu.bind("desk1", b"secret"))[:-1],
+        pdu.message(1, pdu.bind("desk1", b"secret")) * 2,
+        pdu.message(128, pdu.bind("desk1", b"secret")),
+        pdu.message(1, pdu.bind("desk1", b"secret"), pdu.controls(pdu.control("1.2.3"))),
+        pdu.message(1, pdu.bind("desk1", b"secret", 2)),
+        pdu.message(1, pdu.bind("desk1", b"")),
+        pdu.message(1, pdu.bind("", b"secret")),
+        pdu.message(1, pdu.bind("Jörg".encode("latin-1"), b"secret")),
+        pdu.message(1, pdu.bind("desk1", b"x" * 120)),
+        pdu.message(1, pdu.sasl("PLAIN", b"\0a\0b")),
+        pdu.message(1, pdu.UNBIND),
+        pdu.message(1, pdu.search("dc=example", 2)),
+        pdu.message(0x60, pdu.search("dc=example,dc=com" * 8, 2)),
+    ],
+)
+def test_what_else_comes_is_no_simple_bind(octets_: bytes) -> None:
+    """It takes the long way."""
+    assert simple_bind(octets_) is None
 
 
 @pytest.mark.parametrize(

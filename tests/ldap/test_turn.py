@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from ldapgw.ber import octets, tlv
-from ldapgw.errors import ResultCode
+from ldapgw.ldap.messages import WHO_AM_I
 from ldapgw.ldap.shortcut import Answered
 from ldapgw.ldap.turn import Turn
 from tests.ldap import pdu
@@ -30,15 +30,15 @@ class Caller:
         self._said = said
         self._quick = quick
 
-    def find(self) -> tuple[bytes, Answered] | None:
+    def find(self) -> Answered | None:
         self._said.append(f"find {self._name}")
-        return (b"asked", Answered(b"answer", 1, ResultCode.SUCCESS)) if self._quick else None
+        return Answered(b"answer", b"asked", 1) if self._quick else None
 
     def send(self, octets: bytes) -> None:
         self._said.append(f"send {self._name} {octets.decode()}")
 
-    def note(self, message: bytes, answered: Answered, now: float, seconds: float) -> None:
-        self._said.append(f"note {self._name} {message.decode()} {answered.entries} {now} {seconds}")
+    def note(self, answered: Answered, now: float, seconds: float) -> None:
+        self._said.append(f"note {self._name} {answered.search.decode()} {answered.entries} {now} {seconds}")
 
     def work(self) -> None:
         self._said.append(f"work {self._name}")
@@ -112,6 +112,46 @@ def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
         client.protocol.dataReceived(piece)
     factory.turn.end()
     assert [one.kind for one in client.received()] == [0x64, DONE]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("require_tls", [False, True])
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [(DESK1, b"secret"), ("desk1", b"secret"), ("desk1", b"wrong"), ("desk2", b"secret"), ("", b""), ("broken", b"x")],
+)
+def test_a_bind_says_the_same_at_once_and_on_the_long_way(
+    name: str, password: bytes, *, require_tls: bool, secure: bool
+) -> None:
+    """What comes in two pieces takes that; who was bound before is so no longer, unless the bind succeeds."""
+    before, bind = (pdu.message(at, pdu.bind(*login)) for at, login in ((1, (DESK1, SECRET)), (2, (name, password))))
+    who = pdu.message(3, pdu.extended(WHO_AM_I))
+
+    def said(*pieces: bytes) -> bytes:
+        clock = Clock()
+        client = Client(make_factory(clock=clock, require_tls=require_tls), secure=secure)
+        for piece in (before, *pieces, who):
+            client.deliver(piece)
+            clock.pump([1.0] * 10)  # a wrong password is held back
+        return client.transport.value()
+
+    assert said(bind) == said(bind[:10], bind[10:])
+
+
+def test_a_bind_is_answered_before_what_takes_long(clock: Clock) -> None:
+    """With the searches that are answered at once; the next search has its rights."""
+    factory = make_factory(clock=clock)
+    slow, client = Client(factory), Client(factory)
+    slow.transport.write = lambda octets: said.append(("slow", octets))
+    client.transport.write = lambda octets: said.append(("client", octets))
+    said: list[tuple[str, bytes]] = []
+    slow.protocol.dataReceived(ROOT)
+    client.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
+    factory.turn.end()
+    assert [name for name, _ in said] == ["client", "slow"]
+    assert said[0][1] == bytes.fromhex("300c02010161070a010004000400")
+    client.deliver(pdu.message(2, pdu.extended(WHO_AM_I)))
+    assert DESK1.encode() in said[-1][1]
 
 
 def test_who_says_no_more_in_the_same_turn_is_answered(clock: Clock) -> None:
