@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ldapgw.directory import order
-from ldapgw.directory.blocks import SIZE, Block
+from ldapgw.directory.blocks import SIZE
 from ldapgw.directory.naming import NamingContext
 from ldapgw.directory.selection import Selection
 from ldapgw.directory.shelf import Shelf
@@ -62,13 +62,17 @@ class Batch:
             count = ahead  # up to where a block begins
         return self.shelf.encoded(positions[start : start + count], selection, types_only=types_only)
 
-    def block(self, start: int, selection: Selection, extra: int) -> Block | None:
-        """Those that stand in one block of the shelf; None where that has others, or is not kept.
+    def block(self, start: int, selection: Selection, message_id: bytes) -> tuple[bytes, int] | None:
+        """The messages of those that stand in one block of the shelf, and how many they are.
 
-        :param extra: octets of the message id, its head included.
+        None where that has others, or is not kept.
+
+        :param message_id: an INTEGER, as it stands in each.
         """
         positions = self.positions
         first, end = positions[start], min(start + SIZE, len(positions))
-        if positions[end - 1] - first != end - 1 - start:
+        count = end - start
+        if positions[end - 1] - first != count - 1:
             return None
-        return self.shelf.blocks.at(first, end - start, selection, extra)
+        messages = self.shelf.blocks.at(first, count, selection, message_id)
+        return None if messages is None else (messages, count)

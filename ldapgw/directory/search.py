@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ldapgw.directory.batch import Batch
-from ldapgw.directory.blocks import Block
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filters import SearchRequest
@@ -28,10 +27,10 @@ class Portion(Protocol):
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
         """From the one at `start` on, at most `count` of them as whole SearchResultEntries, without the message id."""
 
-    def block(self, start: int, selection: Selection, extra: int) -> Block | None:
-        """From the one at `start` on, a block of them if there is one.
+    def block(self, start: int, selection: Selection, message_id: bytes) -> tuple[bytes, int] | None:
+        """From the one at `start` on, the messages of a block of them if there is one, and how many they are.
 
-        :param extra: octets of the message id, its head included.
+        :param message_id: an INTEGER, as it stands in each.
         """
 
 
@@ -50,7 +49,7 @@ class Single:
         """It."""
         return [self._entry.encode(selection, types_only=types_only)]
 
-    def block(self, start: int, selection: Selection, extra: int) -> None:
+    def block(self, start: int, selection: Selection, message_id: bytes) -> None:
         """There is none."""
 
 

@@ -89,11 +89,12 @@ class Answer:
         """Add a block of a portion, or a stride, or as much of that as is enough."""
         message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
         extra = len(message_id)
-        block = None if self._types_only else portion.block(self._at, self._selection, extra)
+        block = None if self._types_only else portion.block(self._at, self._selection, message_id)
         if block is not None:
-            outbox.add(message_id.join(block))
-            self._at += len(block) - 1
-            self.sent += len(block) - 1
+            messages, count = block
+            outbox.add(messages)
+            self._at += count
+            self.sent += count
             if self._at >= len(portion):
                 self._portion = None
             return

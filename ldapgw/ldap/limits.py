@@ -25,11 +25,10 @@ CONTROLS: Final = 32
 
 # Requests that wait behind a running search before we stop reading; OpenLDAP's conn_max_pending.
 WAITING: Final = 100
-# Answers are joined up to this size, or half as much more where a block of entries is ready, before they are written.
-# On a plain socket no more is written before that has been taken.  Under TLS there may be two of these and Twisted's
-# buffer of 64 KiB; with what the kernel holds (`ldapgw.ldap.writer`) a client that reads nothing still costs less than
-# 256 KiB.
-JOINED: Final = 48 << 10
+# Answers are joined up to this size before they are written; with a block of entries that is ready it may be 96 KiB.
+# No more is written before a plain socket has taken that, or under TLS while Twisted's buffer has 64 KiB.  So with what
+# the kernel holds (`ldapgw.ldap.writer`), a client that reads nothing costs less than 256 KiB.
+JOINED: Final = 32 << 10
 # Seconds of work on all unfinished searches together in one reactor turn, and on what comes in while there are none:
 # with both spent in one turn, nobody waits longer than about 10 ms for us.
 SLICE: Final = 0.005

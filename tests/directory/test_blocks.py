@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ldapgw.ber import integer, tlv
 from ldapgw.contact import Sharing
 from ldapgw.directory.batch import Batch
-from ldapgw.directory.blocks import LARGEST, SIZE
+from ldapgw.directory.blocks import LARGEST, SIZE, Blocks
 from ldapgw.directory.book import build_book
+from ldapgw.directory.entry import Entry, Packed, encoded_set
 from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.origin import Fixed
 from ldapgw.directory.selection import select
 from ldapgw.directory.shelf import Shelf
 from ldapgw.directory.walk import batches
 from tests.ldap.world import BOOK, CONTEXT, VIEWER, contacts, make_dit
 
 NAMES = select(("cn", "telephoneNumber"))
-EXTRA = len(integer(5))
+ID = integer(5)
 
 
 def found(count: int) -> tuple[Shelf, list[Batch]]:
@@ -28,33 +31,35 @@ def found(count: int) -> tuple[Shelf, list[Batch]]:
     return held[0].shelf, held
 
 
+@pytest.mark.parametrize("message_id", [1, 0x30, 127])
 @pytest.mark.parametrize("count", [1, SIZE - 1, SIZE, SIZE + 1, 20 * SIZE + 7])
-def test_a_list_is_blocks(count: int) -> None:
+def test_a_list_is_blocks(count: int, message_id: int) -> None:
     """Each of them as long as it can be; the last one ends with the list."""
     shelf, walked = found(count)
     joined = b""
     for batch in walked:
         at = 0
         while at < len(batch):
-            block = batch.block(at, NAMES, EXTRA)
+            block = batch.block(at, NAMES, integer(message_id))
             assert block is not None
-            joined += integer(5).join(block)
-            at += len(block) - 1
-    assert joined == b"".join(tlv(0x30, integer(5) + entry.encode(NAMES)) for entry in shelf.entries)
+            messages, taken = block
+            joined += messages
+            at += taken
+    assert joined == b"".join(tlv(0x30, integer(message_id) + entry.encode(NAMES)) for entry in shelf.entries)
 
 
 def test_a_part_of_a_block_is_none() -> None:
     """Nor is what begins within one, or has a gap."""
     shelf, [batch, *_] = found(3 * SIZE)
-    assert batch.part(0, SIZE - 1).block(0, NAMES, EXTRA) is None
-    assert batch.block(1, NAMES, EXTRA) is None
+    assert batch.part(0, SIZE - 1).block(0, NAMES, ID) is None
+    assert batch.block(1, NAMES, ID) is None
     positions = [at for at in range(3 * SIZE) if at != SIZE + 3]
     gap = Batch(batch.area, shelf, positions)
-    assert gap.block(0, NAMES, EXTRA) is not None
-    assert gap.block(SIZE, NAMES, EXTRA) is None
+    assert gap.block(0, NAMES, ID) is not None
+    assert gap.block(SIZE, NAMES, ID) is None
     # What is encoded one by one ends where the next block may begin.
     assert len(gap.encoded(SIZE + 3, SIZE, NAMES, types_only=False)) == SIZE - 4
-    assert gap.block(2 * SIZE - 1, NAMES, EXTRA) is not None
+    assert gap.block(2 * SIZE - 1, NAMES, ID) is not None
 
 
 def test_large_entries_are_in_no_block() -> None:
@@ -62,17 +67,42 @@ def test_large_entries_are_in_no_block() -> None:
     people = [replace(person, organization="x" * (LARGEST // SIZE)) for person in contacts(SIZE)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     [shelf] = book.shelves.contacts
-    assert shelf.blocks.at(0, SIZE, select(("*",)), EXTRA) is None
-    assert shelf.blocks.at(0, SIZE, NAMES, EXTRA) is not None
+    assert shelf.blocks.at(0, SIZE, select(("*",)), ID) is None
+    assert shelf.blocks.at(0, SIZE, NAMES, ID) is not None
+
+
+def test_a_long_message_id_is_in_no_block() -> None:
+    """As that of somebody's hundred-and-twenty-eighth request."""
+    shelf, _ = found(SIZE)
+    assert shelf.blocks.at(0, SIZE, NAMES, integer(127)) is not None
+    assert shelf.blocks.at(0, SIZE, NAMES, integer(128)) is None
+
+
+def test_an_entry_with_every_octet_in_it_is_in_no_block() -> None:
+    """There is none left to stand for the message id."""
+    shelf, _ = found(2 * SIZE)
+    every = Entry(b"uid=c0", Packed(b"\x00" + encoded_set([bytes(range(0x100))])), Fixed({}))
+    blocks = Blocks((every, *shelf.entries[1:]))
+    assert blocks.at(0, SIZE, select(("*",)), ID) is None
+    assert blocks.at(SIZE, SIZE, select(("*",)), ID) is not None
+
+
+class Counting(tuple[Entry, ...]):
+    """Entries that count how often some of them are taken to be encoded."""
+
+    taken = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        self.taken += 1
+        return super().__getitem__(at)
 
 
 def test_few_selections_are_kept() -> None:
     """The one that was asked for first goes."""
-    shelf, _ = found(SIZE)
-    first = shelf.blocks.at(0, SIZE, NAMES, EXTRA)
-    assert shelf.blocks.at(0, SIZE, NAMES, EXTRA) is first
+    entries = Counting(found(SIZE)[0].entries)
+    blocks = Blocks(entries)
+    first = blocks.at(0, SIZE, NAMES, ID)
+    assert (blocks.at(0, SIZE, NAMES, ID), entries.taken) == (first, 1)
     for name in ("sn", "mail"):
-        shelf.blocks.at(0, SIZE, select((name,)), EXTRA)
-    again = shelf.blocks.at(0, SIZE, NAMES, EXTRA)
-    assert again == first
-    assert again is not first
+        blocks.at(0, SIZE, select((name,)), ID)
+    assert (blocks.at(0, SIZE, NAMES, ID), entries.taken) == (first, 4)

@@ -126,7 +126,9 @@ def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], lis
     """By the index, and by looking at every entry."""
     matcher = prepare(sought, naming_context(lenient=lenient))
     indexed = [on.entries[position] for position in on.find(matcher.place)]
-    return [entry for entry in indexed if matcher.term.holds(entry)], [entry for entry in on if matcher.term.holds(entry)]
+    return [entry for entry in indexed if matcher.term.holds(entry)], [
+        entry for entry in on if matcher.term.holds(entry)
+    ]
 
 
 @settings(max_examples=400, deadline=None)
