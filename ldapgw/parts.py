@@ -58,7 +58,7 @@ from ldapgw.web.admingate import AdminGate
 from ldapgw.web.app import web_resource
 from ldapgw.web.gate import WebGate
 from ldapgw.web.live import AccountWatch, Live, account_topic
-from ldapgw.web.phonegate import PhoneGate, phone_topic
+from ldapgw.web.phonegate import PhoneGate
 from ldapgw.web.site import web_site
 from ldapgw.web.tenant import WebTenant
 
@@ -212,7 +212,7 @@ class Parts:
     @cached_property
     def _watch(self) -> PhoneWatch:
         watch = PhoneWatch({tenant.name: tenant.base_dn for tenant in self._config.tenant}, self._wall.seconds)
-        watch.searches.tell(lambda login: self._live.tell(phone_topic(login)))
+        watch.searches.tell(self._live.tell)
         return watch
 
     @cached_property
@@ -253,7 +253,7 @@ class Parts:
         self._ldap.disconnect(login)
         self._watch.searches.forget(login)
         self._notes.forget(login)
-        self._live.tell(phone_topic(login))
+        self._live.tell(login)
 
     def _listeners(self) -> Iterator[IService]:
         """Everything that the outside can talk to."""

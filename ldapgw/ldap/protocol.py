@@ -64,6 +64,7 @@ class LdapFactory(ServerFactory):
         self.limits = limits
         self.clock = clock
         self.tls = tls
+        self.observe = gate.observe
         self.turn = Turn(clock.seconds, at_end or partial(clock.callLater, 0))
         self._gate = gate
         self._require_tls = require_tls
@@ -144,10 +145,6 @@ class LdapFactory(ServerFactory):
         """Keep the place of a client that has not waited for its answer: guessing is no faster that way."""
         self._connections.linger(network(address))
         self.clock.callLater(seconds, self._connections.leave, network(address))
-
-    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Tell of a search that is done."""
-        self._gate.observe(login, address, message, entries, code, seconds)
 
     def complain(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong; the log has a line a minute of it.

@@ -17,7 +17,7 @@ class PhoneGate:
 
     :ivar server: where phones find us.
     :ivar base_dn: a tenant's search base, by its name.
-    :ivar bind_dn: the DN of a login.
+    :ivar bind_dn: the DN of a login; also the topic of its searches (`ldapgw.web.live`).
     :ivar searches: its last searches, the newest first.
     :ivar stranger: when somebody at an address was refused last for want of a login; None: not that we know.
     :ivar certificate: in PEM, what phones have to be given because they do not know who signed ours; empty: nothing.
@@ -29,8 +29,3 @@ class PhoneGate:
     searches: Callable[[PhoneLogin], tuple[Seen, ...]]
     stranger: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
-
-
-def phone_topic(bind_dn: str) -> str:
-    """The topic of a phone's searches, for pages that are open (`ldapgw.web.live`)."""
-    return f"phone {bind_dn}"

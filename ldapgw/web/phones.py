@@ -27,7 +27,6 @@ from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Answer, Call, Headers
 from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import FreshPasswords
-from ldapgw.web.phonegate import phone_topic
 from ldapgw.web.phonewords import ADVICE, GRAVE, PhoneState, lines, state
 from ldapgw.web.qr import qr_code
 from ldapgw.web.routes import Route, Who, get, post
@@ -86,7 +85,7 @@ class Phones:
 
     def topic(self, login: PhoneLogin) -> str:
         """What tells of a phone's searches."""
-        return phone_topic(self._gate.bind_dn(login))
+        return self._gate.bind_dn(login)
 
     async def show(self, call: Call, tenant: WebTenant, visitor: Visitor, name: str) -> Answer:
         """``/{tenant}/phones/{name}``: its state, its settings, its last searches."""

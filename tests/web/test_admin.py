@@ -26,7 +26,6 @@ from ldapgw.web.consent import CONNECT
 from ldapgw.web.exchange import Call
 from ldapgw.web.frame import Frame
 from ldapgw.web.live import person_topic
-from ldapgw.web.phonegate import phone_topic
 from ldapgw.web.phones import Phones
 from ldapgw.web.session import Visitor
 from tests.results import result_of
@@ -452,7 +451,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
         return list(result_of(admin.topics(Call(query=query), ACME, visitor)))
 
     shown = {"admin": "1", "phones": "1"}
-    assert topics(ROOT, shown) == [person_topic("acme", ALICE), phone_topic(DESK1)]
+    assert topics(ROOT, shown) == [person_topic("acme", ALICE), DESK1]
     assert topics(ROOT, {}) == []
     assert topics(BOB, shown) == []
 

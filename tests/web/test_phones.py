@@ -20,7 +20,6 @@ from ldapgw.web.endings import Ended
 from ldapgw.web.exchange import Call
 from ldapgw.web.frame import Frame
 from ldapgw.web.fresh import SECONDS
-from ldapgw.web.phonegate import phone_topic
 from ldapgw.web.phones import Phones
 from ldapgw.web.session import Visitor
 from tests.directory.filtertext import read_filter
@@ -525,10 +524,9 @@ def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
 def test_what_open_pages_listen_to(stage: Stage) -> None:
     """One's own phones; an administrator, the one that is looked at; nobody else's for anybody else."""
     owner(stage)
-    topic = phone_topic(DESK1)
-    assert listened_to(stage, ALICE, {}) == [topic]
+    assert listened_to(stage, ALICE, {}) == [DESK1]
     assert listened_to(stage, BOB, {}) == []
-    assert listened_to(stage, ROOT, {"phone": "desk1"}) == [topic]
+    assert listened_to(stage, ROOT, {"phone": "desk1"}) == [DESK1]
     with pytest.raises(Ended):
         listened_to(stage, BOB, {"phone": "desk1"})
     assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
