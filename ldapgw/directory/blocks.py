@@ -17,7 +17,7 @@ from ldapgw.directory.selection import Selection
 
 # Entries of a block; each begins at a multiple of it.  One is about what is written at once.
 SIZE: Final = 192
-# Octets of a block that is kept.  What is written at once (`ldapgw.ldap.limits.JOINED`) may be that much more.
+# Octets of a block that is kept, and of what is written at once (`ldapgw.ldap.limits.JOINED`).
 LARGEST: Final = 64 << 10
 # Attribute selections whose blocks are kept: one is some 25 MiB where there are 100,000 entries.
 _MOST_KEPT: Final = 2
@@ -66,12 +66,13 @@ def _made(responses: Sequence[bytes], before: bytes) -> Block:
 
     :param before: the tag and the length of the message id.
     """
-    if sum(map(len, responses)) > LARGEST:
-        return b"", b""
     heads = [head(SEQUENCE, _ID + len(response)) + before for response in responses]
-    used = frozenset(b"".join([*heads, *responses]))
-    signs = [octet for octet in range(0x100) if octet not in used]
-    if not signs:
+    pieces = [*heads, *responses]
+    if sum(map(len, pieces)) + len(heads) > LARGEST:
         return b"", b""
-    sign = bytes((signs[-1],))
-    return b"".join([start + sign + response for start, response in zip(heads, responses, strict=True)]), sign
+    used = b"".join(pieces)
+    for octet in range(0xFF, -1, -1):
+        if octet not in used:
+            sign = bytes((octet,))
+            return b"".join([start + sign + response for start, response in zip(heads, responses, strict=True)]), sign
+    return b"", b""

@@ -13,7 +13,7 @@ from ldapgw.directory.plan import Place
 
 
 class Term(ABC):
-    """What a filter says of an entry; never changed once it is made.
+    """What a filter says of an entry, the same whenever it is asked.
 
     A class, for many entries are looked at: compiled, to call a method is a jump, and to call a function is not.
     """

@@ -57,8 +57,11 @@ class _InHaystacks(Term):
         self._test = test
 
     def holds(self, entry: Entry) -> bool | None:
-        haystacks = [entry.haystack(kind) for kind in self._kinds]
-        return any(self._test(sought) for sought in haystacks if sought is not None)
+        for kind in self._kinds:
+            sought = entry.haystack(kind)
+            if sought is not None and self._test(sought):
+                return True
+        return False
 
 
 class _InParts(Term):

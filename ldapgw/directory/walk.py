@@ -29,7 +29,7 @@ from ldapgw.directory.viewer import Viewer
 
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
 _LOOKS = 800
-_MOST_ENTRIES = 200
+_MOST_ENTRIES = SIZE
 # Less is left of them where a filter has so many terms that looking into an index may take a millisecond, too.
 _HEAVY = 20
 # Where all match nobody looks.
@@ -138,7 +138,7 @@ def _steps(
         if at > start:
             yield None
         some = positions[at : min(end, stop)]
-        at, end = end, end + step
+        at, end = end, (end // step + 1) * step  # where all match, as blocks stand
         found = some if every else [position for position in some if holds(entries[position])]
         if found:
             yield Batch(area, shelf, found)

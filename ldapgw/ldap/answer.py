@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ldapgw.ber import integer
+from ldapgw.directory.blocks import LARGEST
 from ldapgw.directory.search import Portion
 from ldapgw.directory.selection import Selection
 from ldapgw.errors import DirectoryError, ResultCode
@@ -62,7 +63,7 @@ class Answer:
         self._deadline: float | None = None
 
     def pull(self, outbox: Outbox, now: float) -> Result | None:
-        """Add the next entries to the outbox: until there is a breath, or until it holds `JOINED` octets.
+        """Add the next entries to the outbox: until there is a breath, or until it is full.
 
         :param now: seconds, of any clock that goes forward.
         :returns: how the search ended, or None while it goes on.
@@ -72,7 +73,7 @@ class Answer:
         elif now >= self._deadline:
             return Result(ResultCode.TIME_LIMIT_EXCEEDED)
         try:
-            while outbox.size < JOINED:
+            while not outbox.full:
                 if self._portion is None:
                     self._portion = next(self._portions)
                     self._at = 0
@@ -92,6 +93,9 @@ class Answer:
         block = None if self._types_only else portion.block(self._at, self._selection, message_id)
         if block is not None:
             messages, count = block
+            if outbox.size and outbox.size + len(messages) > LARGEST:
+                outbox.full = True
+                return
             outbox.add(messages)
             self._at += count
             self.sent += count
@@ -108,5 +112,6 @@ class Answer:
             if size >= JOINED:
                 break
         outbox.size = size
+        outbox.full = size >= JOINED
         if self._at >= len(portion):
             self._portion = None

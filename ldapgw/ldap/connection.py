@@ -35,7 +35,7 @@ from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
 from ldapgw.ldap.decode import decode, is_unbind
 from ldapgw.ldap.encode import encode
 from ldapgw.ldap.framing import Framer
-from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, JOINED, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
@@ -276,7 +276,7 @@ class LdapProtocol(Protocol):
         more = True
         while more and not self._writer.blocked and not self._closing:
             more = self._guarded(self._turn)
-            if self._outbox.size >= JOINED:
+            if self._outbox.full:
                 self._flush()
             if seconds() >= end:
                 break

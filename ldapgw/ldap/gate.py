@@ -16,7 +16,8 @@ class Gate:
     """The doors to what is served and to who may see it.
 
     :ivar dit: everything served, as it is now.
-    :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.
+    :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.  A wrong
+        one may be asked for twice.
     :ivar anonymous: client address → what may be seen from there without a login.
     :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
     :ivar observe: told of each search that is done: the login (a DN; empty: nobody), the client's address, the

@@ -7,7 +7,8 @@ The laws:
 * Abandon, Cancel, StartTLS and Unbind do not wait.  A bind does: what was asked for before it is answered first, with
   the rights of the login before it (RFC 4511 4.2.1 leaves that to the server; phones send requests without waiting).
 * `receive` takes what came, `advance` begins what is next, `finish` ends what runs.  Each gives steps for the
-  connection to take; the session itself has no transport, no clock and no octets.
+  connection to take; the session itself has no transport and no clock.  `answer_at_once` says in octets what needs no
+  steps, and what they would say.
 * After Unbind or a violation nothing is answered.
 """
 
@@ -236,6 +237,7 @@ class Session:
         return Send(self.finish(SUCCESS))
 
     def _bind_at_once(self, message_id: int, name: str, password: bytes) -> Answered | None:
+        """A simple bind that `ldapgw.ldap.bind` would let through, and that succeeds."""
         if self._require_tls and not self.secure:
             return None
         try:

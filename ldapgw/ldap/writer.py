@@ -8,7 +8,8 @@ a plain socket is sent at once, under three rules:
 * What the socket does not take is the transport's to write.  It tells as soon as it has; until then we are `blocked`.
 * An error of the socket is the transport's to find: it gets the octets and meets the same error.
 
-Under TLS, and over whatever is no socket, the transport writes everything, and says itself when it has enough.
+Under TLS, and over whatever is no socket, the transport writes everything, and says itself when it has enough.  After
+StartTLS Twisted would also collect what is small, up to 64 KB, which it does not count; ours is joined already.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 
@@ -32,13 +34,15 @@ class Writer:
     :ivar blocked: whether to write no more for now; what is written all the same is kept and comes in order.
     """
 
-    __slots__ = ("_send", "_stalled", "_taken", "_transport", "blocked")
+    __slots__ = ("_send", "_stalled", "_taken", "_tls", "_transport", "blocked")
 
     def __init__(self, transport: Any, *, plain: bool, stalled: Callable[[], None], taken: Callable[[], None]) -> None:
         self.blocked = False
         self._transport = transport
         self._stalled = stalled
         self._taken = taken
+        protocol = getattr(transport, "protocol", None)
+        self._tls = protocol if isinstance(protocol, TLSMemoryBIOProtocol) else None
         # TLS passes this on to what it runs on; a transport in memory has none.
         handle = getattr(transport, "socket", None)
         self._send = handle.send if plain and handle is not None else None
@@ -47,6 +51,9 @@ class Writer:
 
     def write(self, octets: bytes) -> None:
         """Write, at once if the client takes it."""
+        if self._tls is not None:
+            TLSMemoryBIOProtocol.write(self._tls, octets)  # not what StartTLS puts in front of it
+            return
         if self._send is None or self.blocked:
             self._transport.write(octets)
             return

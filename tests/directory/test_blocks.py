@@ -48,6 +48,14 @@ def test_a_list_is_blocks(count: int, message_id: int) -> None:
     assert joined == b"".join(tlv(0x30, integer(message_id) + entry.encode(NAMES)) for entry in shelf.entries)
 
 
+def test_what_all_have_is_blocks() -> None:
+    """Where everybody is looked at one by one, as for ``(cn=*)``, all but the first are."""
+    request = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("cn"))
+    walked = [batch for batch in batches(make_dit(5 * SIZE), VIEWER, request) if batch is not None]
+    assert sum(map(len, walked)) == 5 * SIZE
+    assert sum(batch.block(0, NAMES, ID) is not None for batch in walked) == 4
+
+
 def test_a_part_of_a_block_is_none() -> None:
     """Nor is what begins within one, or has a gap."""
     shelf, [batch, *_] = found(3 * SIZE)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.blocks import LARGEST
+from ldapgw.directory.blocks import LARGEST, SIZE
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filters import Present, Scope, SearchRequest
@@ -38,7 +38,7 @@ def test_as_much_as_is_joined_at_a_time():
     found = []
     assert pulled.pull(outbox, 0.0) is None
     while (ended := pulled.pull(outbox, 0.0)) is None or outbox.size:
-        assert outbox.size == len(b"".join(outbox.pieces)) <= JOINED + LARGEST
+        assert outbox.size == len(b"".join(outbox.pieces)) <= LARGEST
         found += pdu.responses(outbox.take())
         if ended:
             break
@@ -47,11 +47,23 @@ def test_as_much_as_is_joined_at_a_time():
     assert len({one.dn for one in found}) == 1000
 
 
+def test_a_block_that_is_too_much_waits():
+    """What there is is written first, and then the block alone."""
+    pulled, outbox = answer(SIZE, organization="x" * 20), Outbox()
+    before = bytes(JOINED - 1)
+    outbox.add(before)
+    assert pulled.pull(outbox, 0.0) is None
+    assert (outbox.full, outbox.take()) == (True, before)
+    pulled.pull(outbox, 0.0)
+    assert JOINED < outbox.size <= LARGEST < JOINED + outbox.size
+    assert len(pdu.responses(outbox.take())) == SIZE
+
+
 def test_large_entries_come_fewer_at_a_time():
     """What is joined stays within what a transport wants."""
     pulled, outbox = answer(STRIDE, organization="x" * 8000), Outbox()
     assert pulled.pull(outbox, 0.0) is None
-    assert JOINED <= outbox.size <= JOINED + 20_000
+    assert JOINED <= outbox.size <= JOINED + 20_000 < LARGEST
 
 
 @pytest.mark.parametrize(("now", "expected"), [(19.9, SUCCESS), (20.0, Result(ResultCode.TIME_LIMIT_EXCEEDED))])

@@ -11,6 +11,7 @@ import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 
 import pytest
 import pytest_twisted
@@ -290,6 +291,25 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
             await peer.turn()
     ended = [one.message_id for one in pdu.responses(bytes(found)) if one.kind == 0x65]
     assert ended == list(range(2, 6))
+    await peer.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
+    """Twisted would not count it, and it is joined already."""
+    peer = Peer(reactor, big, reactor, tls)
+    await peer.connected()
+    await peer.ask(pdu.message(9, pdu.START_TLS), 10)
+    await peer.encrypt()
+    while peer.connection.deadlines.handshake != inf:
+        await peer.turn()
+    peer.connection._writer.write(b"small")
+    assert not peer.connection.transport.protocol._aggregator._buffer
+    received = b""
+    while not received:
+        received = _received(peer.socket)
+        await peer.turn()
+    assert received == b"small"
     await peer.end()
 
 
