@@ -138,7 +138,7 @@ def test_sorting_takes_breath() -> None:
     """While it collects, and on the way to a window far behind."""
     found, breaths = ranking(MANY, SortKey("cn", reverse=True))
 
-    assert (len(found), breaths) == (2000, 10)
+    assert (len(found), breaths) == (2000, 11)
     assert [one.entry.attribute("cn")[0] for one in found][::999] == [b"X 1999", b"X 1000", b"X 0001"]
     late = list(found.slice(1801, 1803))
     assert [one and one.entry.attribute("cn")[0] for one in late] == [None] * 3 + [b"X 0198", b"X 0197"]
