@@ -50,6 +50,8 @@ class Searching:
 
 
 class _InHaystacks(Term):
+    """By whole haystacks: what is operational has no part in a text."""
+
     __slots__ = ("_kinds", "_test")
 
     def __init__(self, kinds: Sequence[AttributeType], test: Callable[[str], bool]) -> None:
@@ -65,7 +67,7 @@ class _InHaystacks(Term):
 
 
 class _InParts(Term):
-    """The same, part by part."""
+    """By the parts of an entry's text."""
 
     __slots__ = ("_marks", "_test")
 
