@@ -47,6 +47,7 @@ class Dialling:
 
     _abroad: re.Pattern[str]
     _within: re.Pattern[str]
+    _trunk: str | None = None  # what `_within` stands for, where that is always the same digits or nothing
     country: str = ""
     out: str = ""
     zero: bool = False
@@ -71,6 +72,8 @@ class Dialling:
 
     def within(self, digits: str) -> str:
         """A number without what is dialled in front of it within the country."""
+        if self._trunk is not None:
+            return digits.removeprefix(self._trunk)
         match = self._within.match(digits)
         return digits[match.end() :] if match else digits
 
@@ -91,13 +94,14 @@ def dialling(region: str) -> Dialling:
     """How numbers are dialled in a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
-        return Dialling(_abroad=_NEVER, _within=_NEVER)
-    abroad, within = metadata.international_prefix or "", metadata.national_prefix_for_parsing
+        return Dialling(_abroad=_NEVER, _within=_NEVER, _trunk="")
+    abroad, within = metadata.international_prefix or "", metadata.national_prefix_for_parsing or ""
     zero = metadata.national_prefix == "0"
     lengths = metadata.general_desc.possible_length if metadata.general_desc else ()
     return Dialling(
         re.compile(abroad) if abroad else _NEVER,
         re.compile(within) if within else _NEVER,
+        within if within.isdigit() or not within else None,
         country=str(metadata.country_code),
         out=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
         zero=zero,

@@ -30,6 +30,8 @@ def examples() -> Iterator[str]:
 
 EXAMPLES = sorted(set(examples()))
 
+_ENDS = ("", "0", "12", "2345678", "8123456789", "15223456789")
+
 
 def without_signs(text: str) -> str:
     return re.sub(r"\D", "", text)
@@ -184,6 +186,16 @@ def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, re
     assert stored is not None
     assert not found or set(known.tails) & set(number.stored_tails(stored))
     assert found or not {*known.writings} & {stored.e164, stored.national}
+
+
+@pytest.mark.parametrize("region", [*REGIONS, "ZZ"])
+def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> None:
+    """The trunk prefix comes off, once, and what is no trunk prefix stays."""
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    pattern = (metadata.national_prefix_for_parsing if metadata else None) or "(?!)"
+    fronts = ("", "0", "00", "1", "8", "06", "01", "3411", "44")
+    for digits in (front + behind for front in fronts for behind in _ENDS):
+        assert numberplan.dialling(region).within(digits) == re.sub(f"^(?:{pattern})", "", digits)
 
 
 @settings(max_examples=500, deadline=None)

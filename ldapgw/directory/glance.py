@@ -48,12 +48,13 @@ class Glance:
     :ivar context: where they are asked.
     """
 
-    __slots__ = ("_above", "_letters", "_only", "_region", "context")
+    __slots__ = ("_above", "_letters", "_only", "_region", "_tells_callers", "context")
 
     def __init__(self, region: Region) -> None:
         self.context = region.context
         self._region = region
         self._above = region.above
+        self._tells_callers = bool(region.callers)
         self._letters = frozenset[str]().union(*[shelf.letters for shelf in region.above])
         self._only = region.shelves[0] if len(region.shelves) == 1 and not region.mixed else None
 
@@ -63,7 +64,7 @@ class Glance:
         :param limit: most entries; more than 0.
         :returns: None: the walk has to be taken.
         """
-        if matcher.calls and self._region.callers:
+        if matcher.calls and self._tells_callers:
             return None
         letters = matcher.letters
         if letters is None or not letters.isdisjoint(self._letters):

@@ -33,6 +33,9 @@ _POSITION: Final = (1 << _BITS) - 1
 # Parts that keys are sorted in, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
 
+# Keys that are gone through one by one sooner than by halves.
+_FEW: Final = 16
+
 # Terms that are written down in one piece.
 _CHUNK = 10_000
 
@@ -124,9 +127,17 @@ class Index:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
         checksum = crc32(key.encode())
         part = checksum >> self._below
-        keys, low, end = self._keys, checksum << _BITS, self._starts[part + 1]
-        start = bisect_left(keys, low, self._starts[part], end)
-        return keys, start, bisect_right(keys, low | _POSITION, start, end), True
+        keys, start, end = self._keys, self._starts[part], self._starts[part + 1]
+        low = checksum << _BITS
+        high = low | _POSITION
+        if end - start > _FEW:
+            start = bisect_left(keys, low, start, end)
+            return keys, start, bisect_right(keys, high, start, end), True
+        while start < end and keys[start] < low:
+            start += 1
+        while start < end and keys[end - 1] > high:
+            end -= 1
+        return keys, start, end, True
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""

@@ -66,6 +66,10 @@ _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 _KINDS = [(kind.kind, kind.name in _DIALLED) for kind in ATTRIBUTE_TYPES]
 _LIKENESS = {kind.name: _KINDS.index((kind.kind, kind.name in _DIALLED)) for kind in ATTRIBUTE_TYPES}
 
+# An enumeration looks its members up by a function; these are asked for in every search.
+_TEXT: Final = Family.TEXT
+_NUMBER: Final = Family.NUMBER
+
 _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST, Family.NUMBER))
 
 
@@ -92,9 +96,9 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needl
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
-    if context.lenient and kind.kind.family is Family.NUMBER:
+    if context.lenient and kind.kind.family is _NUMBER:
         return same_number(text, context)
-    if context.lenient and kind.kind.family is Family.TEXT:
+    if context.lenient and kind.kind.family is _TEXT:
         return _same_text(kind, text)
     if not (context.lenient or _can_equal(kind, text)):
         return None
@@ -104,7 +108,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needl
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
     """Whether one of the values is about the one asked for: leniently, whether it has these words in a row."""
     text = text_of(value, lenient=context.lenient)
-    if text is None or not context.lenient or kind.kind.family is not Family.TEXT:
+    if text is None or not context.lenient or kind.kind.family is not _TEXT:
         return equality(kind, value, context)
     return _text_parts(kind, ("", f" {text} ", ""))
 
@@ -154,9 +158,9 @@ def substrings(
         return None
     if not any(texts):
         return ALWAYS
-    if context.lenient and kind.kind.family is Family.NUMBER:
+    if context.lenient and kind.kind.family is _NUMBER:
         return _number_parts(texts, context)
-    if context.lenient and kind.kind.family is Family.TEXT:
+    if context.lenient and kind.kind.family is _TEXT:
         return _text_parts(kind, texts)
     return _of_kind(kind, strict_substrings(_family(kind), texts))
 
@@ -172,7 +176,7 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Needle | None:
     parts: list[Part] = []
     for at, text in enumerate(texts):
         if text:
-            piece = prepare.telephone(text) if family is Family.NUMBER else _strict_part(family, text, at, last)
+            piece = prepare.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
             parts.append((("\n" if at == first else "") + piece + ("\n" if at == last else ""),))
     return _in_order(parts, "\n")
 
@@ -182,7 +186,7 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
-    if context.lenient and kind.kind.family is Family.TEXT:
+    if context.lenient and kind.kind.family is _TEXT:
         return _bounded(f" {fold.collation(text)} ", greater=greater)
     if not kind.kind.ordering or not (context.lenient or _can_equal(kind, text)):
         return None

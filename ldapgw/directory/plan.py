@@ -33,10 +33,22 @@ class Span(NamedTuple):
     high: str
 
 
-class Key(NamedTuple):
-    """What has a key."""
+class Key:
+    """What has a key; never changed once it is made (one is for each number that is asked for)."""
 
-    key: str
+    __slots__ = ("key",)
+    __match_args__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same key."""
+        return isinstance(other, Key) and self.key == other.key
+
+    def __hash__(self) -> int:
+        """As the key's."""
+        return hash(self.key)
 
 
 class Between(NamedTuple):

@@ -171,7 +171,7 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._bind_at_once(*login)
-        return self._shortcut.answer(self._dit(), self.viewer, octets) if self.viewer.access else None
+        return self._shortcut.answer(self._gate.dit(), self.viewer, octets) if self.viewer.access else None
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request.

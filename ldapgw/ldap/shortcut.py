@@ -150,6 +150,8 @@ class Shortcut:
         pattern = self._patterns.get(cut[1]) if cut else None
         if cut and pattern is not None and pattern.context is context:
             matcher = pattern.matcher(cut[0])
+            if matcher.calls:  # most numbers are asked for once, letters again and again
+                return matcher
         else:
             filter_ = read_quickly(sought, 0, len(sought))
             if filter_ is None:
@@ -157,7 +159,6 @@ class Shortcut:
             matcher = prepare(filter_, context)
             if cut:
                 self._learn(cut, filter_, context)
-        # Most numbers are asked for once, letters again and again.
         sign = hash(sought)
         if sign in self._once:
             _keep(self._matchers, sought, (context, matcher))
