@@ -21,15 +21,12 @@ class WallClock:
 
     :param timers: calls later.
     :param now: seconds since the epoch.
+    :ivar seconds: see `IReactorTime`: `now` itself, for each search is noted with its time.
     """
 
     def __init__(self, timers: IReactorTime, now: Callable[[], float]) -> None:
         self._timers = timers
-        self._now = now
-
-    def seconds(self) -> float:
-        """See `IReactorTime`: seconds since the epoch, as the machine has them now."""
-        return self._now()
+        self.seconds = now
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> IDelayedCall:  # noqa: A002  Twisted's name
         """See `IReactorTime`: after so many seconds have passed, whatever the clock shows then."""

@@ -10,7 +10,6 @@ later reactor turns, in rotation with the other connections'.
 
 from __future__ import annotations
 
-import traceback
 import typing
 from collections.abc import Callable, Iterator
 from math import inf
@@ -36,10 +35,10 @@ from ldapgw.ldap.decode import decode, is_unbind
 from ldapgw.ldap.encode import encode
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.line import Line
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
-from ldapgw.ldap.shortcut import Answered
 from ldapgw.ldap.turn import Turn
 from ldapgw.ldap.writer import Writer
 
@@ -67,7 +66,7 @@ class Server(typing.Protocol):
     def complain(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong."""
 
-    def fail(self, kind: str, place: str) -> None:
+    def fail(self, error: Exception) -> None:
         """Count what we did wrong ourselves."""
 
     def slice(self) -> float:
@@ -99,14 +98,13 @@ class LdapProtocol(Protocol):
         self.address = address
         self._server = server
         self._clock = server.clock
-        self._arrived = b""  # in this turn, while nothing else is under way
         self._framer = Framer(server.limits.max_message)
         self.deadlines = Deadlines()
         self._session: Session
+        self._line: Line
         self._answer: Answer | None = None
         self._held_back: IDelayedCall | None = None
         self._outbox = Outbox()
-        self._writer: Writer
         self._began = 0.0  # the operation that runs
         self._at_work = False  # later reactor turns go on with us
         self._reading = True
@@ -124,9 +122,11 @@ class LdapProtocol(Protocol):
         """Start with the rights that anybody has from there."""
         secure = ISSLTransport.providedBy(self.transport)
         self._session = self._server.session(self.address, secure=secure)
-        self._begin_to_write(plain=not secure)
+        patience = self._server.limits.idle_timeout
+        writer = self._new_writer(plain=not secure)
+        self._line = Line(self, self._server, self._session, writer, self.deadlines, self.address, patience)
         now = self._clock.seconds()
-        self.deadlines.set(Wait.IDLE, now + self._server.limits.idle_timeout)
+        self.deadlines.set(Wait.IDLE, now + patience)
         if secure:
             self.deadlines.set(Wait.HANDSHAKE, now + HANDSHAKE_TIMEOUT)
         self._server.add(self)
@@ -139,13 +139,14 @@ class LdapProtocol(Protocol):
         """Have the turn work on what came, unless we are at it already."""
         if self._closing:
             return
-        if self._arrived or self._at_work or self._framer.partial or self._writer.blocked:
+        line = self._line
+        if line.arrived or self._at_work or self._framer.partial or line.writer.blocked:
             self._feed_arrived()
             self._framer.feed(data)
         else:
-            self._arrived = data
+            line.arrived = data
         if not self._at_work:
-            self._server.turn.add(self)
+            self._server.turn.add(line)
             if self._session.secure:
                 self._server.turn.end()  # behind it may come the end of TLS, and then nothing more can be sent
 
@@ -164,6 +165,7 @@ class LdapProtocol(Protocol):
             self._server.complain("failed TLS handshake", self.address, _phrase(reason.value))
         self._closing = True
         self._stop_work()
+        self._line.end()
         self._server.remove(self)
 
     # --- what the writer tells us -----------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ class LdapProtocol(Protocol):
 
     def expire(self, now: float) -> None:
         """Close or cut the connection if it is late."""
-        if self._session.busy or self._arrived:
+        if self._session.busy or self._line.arrived:
             self.deadlines.idle = now + self._server.limits.idle_timeout
         overdue = self.deadlines.overdue(now)
         if overdue is Overdue.ABORT:
@@ -192,55 +194,24 @@ class LdapProtocol(Protocol):
         elif overdue is Overdue.CLOSE:
             self.close()
 
-    # --- what the turn asks ------------------------------------------------------------------------------------------
-
-    def find(self) -> Answered | None:
-        """The answer to what came, past everything; None: it has to take the long way."""
-        octets = self._arrived
-        if self._closing or not octets:
-            return None
-        answered = None
-        try:
-            answered = self._session.answer_at_once(octets)
-        except Exception as error:  # noqa: BLE001 - the long way knows what to say then
-            self._server.fail(type(error).__name__, _place(error))
-        if answered is not None:
-            self._arrived = b""
-        return answered
-
-    def send(self, octets: bytes) -> None:
-        """Send what was found, or what the long way has posted."""
-        try:
-            self._writer.write(octets)
-        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
-            self._break(error)
-
-    def note(self, answered: Answered, now: float, seconds: float) -> None:
-        """Take note of what was answered at once."""
-        self.deadlines.idle = now + self._server.limits.idle_timeout
-        if not answered.search:
-            return
-        try:
-            self._server.observe(self.login, self.address, answered.search, answered.entries, answered.code, seconds)
-        except Exception as error:  # noqa: BLE001 - others that are in this turn are not to miss theirs
-            self._server.fail(type(error).__name__, _place(error))
+    # --- what the line asks -----------------------------------------------------------------------------------------
 
     def work(self) -> None:
         """Take the long way, unless later turns do."""
         try:
-            if is_unbind(self._arrived):
+            if is_unbind(self._line.arrived):
                 self.close()
             if self._closing:
                 return
             self._feed_arrived()
             if not self._at_work and self._work(self._server.slice(), self._post):
                 self._go_on()
-        except Exception as error:  # noqa: BLE001 - likewise
-            self._break(error)
+        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
+            self.give_up(error)
 
-    def _break(self, error: Exception) -> None:
-        """An error of our own that nothing else has caught."""
-        self._server.fail(type(error).__name__, _place(error))
+    def give_up(self, error: Exception) -> None:
+        """End here, after an error of our own that nothing else has caught."""
+        self._server.fail(error)
         self._closing = True
         self._stop_work()
         self.transport.abortConnection()
@@ -249,8 +220,8 @@ class LdapProtocol(Protocol):
 
     def _feed_arrived(self) -> None:
         """What came takes the long way."""
-        self._framer.feed(self._arrived)
-        self._arrived = b""
+        self._framer.feed(self._line.arrived)
+        self._line.arrived = b""
 
     def _go_on(self) -> None:
         """Work in later reactor turns."""
@@ -274,7 +245,7 @@ class LdapProtocol(Protocol):
         seconds = self._clock.seconds
         end = seconds() + share
         more = True
-        while more and not self._writer.blocked and not self._closing:
+        while more and not self._line.writer.blocked and not self._closing:
             more = self._guarded(self._turn)
             if self._outbox.full:
                 self._flush()
@@ -287,7 +258,7 @@ class LdapProtocol(Protocol):
         if self._input_ended and not more and not self._session.busy:
             self.close()
         self._regulate()
-        return more and not self._writer.blocked
+        return more and not self._line.writer.blocked
 
     def _guarded(self, turn: Callable[[], bool]) -> bool:
         """One turn, with the answers that its errors deserve."""
@@ -297,7 +268,7 @@ class LdapProtocol(Protocol):
             self._server.complain("not LDAP", self.address, violation.diagnostic)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
         except Exception as error:  # noqa: BLE001 - the last guard: one client's request never harms another's
-            self._server.fail(type(error).__name__, _place(error))
+            self._server.fail(error)
             failed = Result(ResultCode.OTHER, "internal error")
             if self._session.busy and self._held_back is None:
                 self._finish(failed)
@@ -378,12 +349,12 @@ class LdapProtocol(Protocol):
         # RFC 4511 4.14.1 and CVE-2011-0411: what somebody put in front of the handshake must not count after it.
         self._framer.discard()
         self.deadlines.set(Wait.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
-        self._writer.end()
+        self._line.writer.end()
         self.transport.startTLS(contexts)
-        self._begin_to_write(plain=False)
+        self._line.writer = self._new_writer(plain=False)
 
-    def _begin_to_write(self, *, plain: bool) -> None:
-        self._writer = Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
+    def _new_writer(self, *, plain: bool) -> Writer:
+        return Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
 
     def _touch(self) -> None:
         self.deadlines.idle = self._clock.seconds() + self._server.limits.idle_timeout
@@ -396,16 +367,16 @@ class LdapProtocol(Protocol):
 
     def _write(self, octets: bytes) -> None:
         self._server.turn.leave()
-        self._writer.write(octets)
+        self._line.writer.write(octets)
 
     def _post(self, octets: bytes) -> None:
-        self._server.turn.post(self, octets)
+        self._server.turn.post(self._line, octets)
 
     def _regulate(self) -> None:
         """Read on only while there is room for what would come."""
         if self._closing or self._input_ended:
             return
-        reading = not self._writer.blocked and not self._session.full
+        reading = not self._line.writer.blocked and not self._session.full
         if reading != self._reading:
             self._reading = reading
             if reading:
@@ -431,9 +402,10 @@ class LdapProtocol(Protocol):
         self._flush()
         self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
         self._server.turn.leave()
-        self._writer.close()
+        self._line.writer.close()
 
     def _stop_work(self) -> None:
+        self._line.arrived = b""
         self._answer = None
         if self._held_back is not None:
             self._server.linger(self.address, max(0.0, self._held_back.getTime() - self._clock.seconds()))
@@ -445,9 +417,3 @@ def _phrase(error: TlsError) -> str:
     """OpenSSL's reason, which is one of its fixed phrases."""
     reasons = error.args[0] if error.args else ()
     return str(reasons[-1][-1]) if reasons else ""
-
-
-def _place(error: BaseException) -> str:
-    """Where in our code an exception came from; its text is left out, for it may hold what was sent."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))

@@ -7,6 +7,7 @@ and the rotation in which unfinished searches go on.  One connection is `ldapgw.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -155,9 +156,9 @@ class LdapFactory(ServerFactory):
         if complaint is not None:
             _tell(complaint)
 
-    def fail(self, kind: str, place: str) -> None:
+    def fail(self, error: Exception) -> None:
         """Count what we did wrong ourselves, likewise."""
-        complaint = self._failures.add(kind, place, self.clock.seconds())
+        complaint = self._failures.add(type(error).__name__, _place(error), self.clock.seconds())
         if complaint is not None:
             _tell_failure(complaint)
 
@@ -228,6 +229,12 @@ def _tell_failure(complaint: Complaint) -> None:
         place=complaint.origin,
         count=complaint.count,
     )
+
+
+def _place(error: BaseException) -> str:
+    """Where in our code an exception came from; its text is left out, for it may hold what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
 
 def _often(complaint: Complaint) -> str:

@@ -21,10 +21,9 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
+from zope.interface import classImplements
 
 
-@implementer(IPushProducer)
 class Writer:
     """Writes to one transport.
 
@@ -100,6 +99,10 @@ class Writer:
         """The connection is lost; its protocol is told."""
         self._send = None
         self._stalled = self._taken = _nobody  # no cycle is left to the garbage collector
+
+
+# A decorator would keep the class from being compiled.
+classImplements(Writer, IPushProducer)
 
 
 def _nobody() -> None:

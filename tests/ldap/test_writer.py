@@ -281,7 +281,7 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
         quiet = quiet + 1 if queued == most else 0
         most = max(most, queued)
     assert UNSENT < most <= QUEUED_MOST
-    assert peer.connection._writer.blocked
+    assert peer.connection._line.writer.blocked
     found = bytearray()
     while found.count(b"\x0a\x01\x00\x04\x00\x04\x00") < 5:
         part = _received(peer.socket)
@@ -303,7 +303,7 @@ async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
     await peer.encrypt()
     while peer.connection.deadlines.handshake != inf:
         await peer.turn()
-    peer.connection._writer.write(b"small")
+    peer.connection._line.writer.write(b"small")
     assert not peer.connection.transport.protocol._aggregator._buffer
     received = b""
     while not received:
@@ -320,7 +320,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(reactor, big):
     peer = Peer(reactor, big, clock)
     await peer.connected()
     peer.socket.send(full_searches(5))
-    while not peer.connection._writer.blocked:
+    while not peer.connection._line.writer.blocked:
         await peer.turn()
         clock.advance(0)
     clock.advance(WRITE_TIMEOUT - 1)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What nearly all requests run through of a connection: found, sent, noted, and nothing else.
+
+It is apart from the connection so that it can be compiled, which a protocol of Twisted's cannot (docs/decisions/0042).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.deadlines import Deadlines
+from ldapgw.ldap.session import Session
+from ldapgw.ldap.shortcut import Answered
+from ldapgw.ldap.writer import Writer
+
+
+class Server(Protocol):
+    """What a line needs of the factory that made its connection."""
+
+    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        """Take note of a search that is done (`ldapgw.ldap.gate.Gate`)."""
+
+    def fail(self, error: Exception) -> None:
+        """Count what we did wrong ourselves."""
+
+
+class Owner(Protocol):
+    """What a line needs of its connection."""
+
+    def work(self) -> None:
+        """Take the long way."""
+
+    def give_up(self, error: Exception) -> None:
+        """Count what we did wrong ourselves, and end the connection."""
+
+
+class Line:
+    """A connection as a turn sees it (`ldapgw.ldap.turn.Connection`).
+
+    :param patience: seconds that the client may be silent.
+    :ivar arrived: what came in this turn, while nothing else was under way.
+    """
+
+    __slots__ = ("_address", "_deadlines", "_fail", "_observe", "_owner", "_patience", "_session", "arrived", "writer")
+
+    def __init__(
+        self,
+        owner: Owner,
+        server: Server,
+        session: Session,
+        writer: Writer,
+        deadlines: Deadlines,
+        address: str,
+        patience: float,
+    ) -> None:
+        self.arrived = b""
+        self.writer = writer
+        self._owner = owner
+        self._observe = server.observe
+        self._fail = server.fail
+        self._session = session
+        self._deadlines = deadlines
+        self._address = address
+        self._patience = patience
+
+    def find(self) -> Answered | None:
+        """The answer to what came, past everything; None: it has to take the long way."""
+        if not self.arrived:
+            return None
+        try:
+            answered = self._session.answer_at_once(self.arrived)
+        except Exception as error:  # noqa: BLE001 - the long way knows what to say then
+            self._fail(error)
+            return None
+        if answered is not None:
+            self.arrived = b""
+        return answered
+
+    def send(self, octets: bytes) -> None:
+        """Send what was found, or what the long way has posted."""
+        try:
+            self.writer.write(octets)
+        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
+            self._owner.give_up(error)
+
+    def note(self, answered: Answered, now: float, seconds: float) -> None:
+        """Take note of what was answered at once."""
+        self._deadlines.idle = now + self._patience
+        if not answered.search:
+            return
+        login = self._session.viewer.login
+        try:
+            self._observe(login, self._address, answered.search, answered.entries, answered.code, seconds)
+        except Exception as error:  # noqa: BLE001 - others that are in this turn are not to miss theirs
+            self._fail(error)
+
+    def work(self) -> None:
+        """Take the long way."""
+        self._owner.work()
+
+    def end(self) -> None:
+        """Nothing that came is answered any more, and no cycle is left to the garbage collector."""
+        self.arrived = b""
+        self._owner = _NOBODY
+
+
+class _Nobody:
+    """Owns the line of a connection that is gone."""
+
+    def work(self) -> None:
+        """Nothing is left to be done."""
+
+    def give_up(self, error: Exception) -> None:
+        """It has ended."""
+
+
+_NOBODY: Final[Owner] = _Nobody()
