@@ -66,7 +66,7 @@ _DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 _KINDS = [(kind.kind, kind.name in _DIALLED) for kind in ATTRIBUTE_TYPES]
 _LIKENESS = {kind.name: _KINDS.index((kind.kind, kind.name in _DIALLED)) for kind in ATTRIBUTE_TYPES}
 
-# An enumeration looks its members up by a function; these are asked for in every search.
+# To look up a member in its enumeration takes time, and every search asks for these.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 

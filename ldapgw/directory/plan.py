@@ -34,10 +34,9 @@ class Span(NamedTuple):
 
 
 class Key:
-    """What has a key; never changed once it is made (one is for each number that is asked for)."""
+    """What has a key; never changed once it is made (compiled, a named tuple takes longer to make)."""
 
     __slots__ = ("key",)
-    __match_args__ = ("key",)
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -167,7 +166,7 @@ def _row(place: str | Span | Key | Between | Named, index: Index, entries: Seque
     match place:
         case str():
             return index.exactly(place)
-        case Key(key):
+        case Key(key=key):
             return index.keyed(key)
         case Span(low, high):
             return index.between(low, high)

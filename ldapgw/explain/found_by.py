@@ -63,7 +63,7 @@ def _listed(texts: Sequence[str]) -> str:
 def _said(place: Place) -> tuple[str, str]:
     """What is looked for, and the text of it."""
     match place:
-        case Key(key):
+        case Key(key=key):
             return ("numbers that end in" if key.startswith(ENDING) else "the uid"), f'"{key[1:]}"'
         case Span(low, _):
             return _of_term(low, begins=True)

@@ -207,11 +207,11 @@ class LdapProtocol(Protocol):
             if not self._at_work and self._work(self._server.slice(), self._post):
                 self._go_on()
         except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
-            self.give_up(error)
+            self._server.fail(error)
+            self.give_up()
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self) -> None:
         """End here, after an error of our own that nothing else has caught."""
-        self._server.fail(error)
         self._closing = True
         self._stop_work()
         self.transport.abortConnection()
@@ -405,7 +405,7 @@ class LdapProtocol(Protocol):
         self._line.writer.close()
 
     def _stop_work(self) -> None:
-        self._line.arrived = b""
+        self._line.arrived = b""  # what came is not answered any more
         self._answer = None
         if self._held_back is not None:
             self._server.linger(self.address, max(0.0, self._held_back.getTime() - self._clock.seconds()))

@@ -31,8 +31,8 @@ class Owner(Protocol):
     def work(self) -> None:
         """Take the long way."""
 
-    def give_up(self, error: Exception) -> None:
-        """Count what we did wrong ourselves, and end the connection."""
+    def give_up(self) -> None:
+        """End the connection, after an error of our own."""
 
 
 class Line:
@@ -82,7 +82,8 @@ class Line:
         try:
             self.writer.write(octets)
         except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
-            self._owner.give_up(error)
+            self._fail(error)
+            self._owner.give_up()
 
     def note(self, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered at once."""
@@ -100,8 +101,7 @@ class Line:
         self._owner.work()
 
     def end(self) -> None:
-        """Nothing that came is answered any more, and no cycle is left to the garbage collector."""
-        self.arrived = b""
+        """The connection is gone, and no cycle is left to the garbage collector."""
         self._owner = _NOBODY
 
 
@@ -111,7 +111,7 @@ class _Nobody:
     def work(self) -> None:
         """Nothing is left to be done."""
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self) -> None:
         """It has ended."""
 
 

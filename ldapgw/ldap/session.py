@@ -171,6 +171,7 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._bind_at_once(*login)
+        # Never the root DSE, so in clear it is no other.
         return self._shortcut.answer(self._gate.dit(), self.viewer, octets) if self.viewer.access else None
 
     def receive(self, message: Message) -> tuple[Step, ...]:

@@ -225,6 +225,13 @@ def test_a_key_leads_to_what_has_it(count: int) -> None:
         assert not any(find(Key(f"#{at}"), one, ()) for at in range(count, count + 1000))
 
 
+def test_keys_are_the_same_if_their_texts_are() -> None:
+    """An OR of the same number in several attributes is one look; a term of the same letters is another."""
+    assert either([Key("#1"), Key("#1")]) == Key("#1")
+    assert Key("#1") != Key("#2")
+    assert len({Key("#1"), Key("#1"), "#1"}) == 2
+
+
 BOOK = shelf(
     [contact(at, name, [NUMBERS[at % len(NUMBERS)]], COMPANIES[at % 5], mail=True) for at, name in enumerate(NAMES)],
     lenient=True,

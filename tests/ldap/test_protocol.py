@@ -423,6 +423,8 @@ def test_an_idle_connection_is_closed_quietly(clock, client):
     clock.pump([1] * 899)
     client.ask(pdu.search("", 0))
     clock.pump([1] * 899)
+    client.ask(pdu.bind(DESK1, SECRET))  # this is answered at once
+    clock.pump([1] * 899)
     assert not client.closed
     clock.pump([1] * 2)
     assert client.transport.disconnecting

@@ -19,6 +19,7 @@ from tests.ldap.world import BASE, DESK1, SECRET, Client, make_dit, make_factory
 
 ROOT = pdu.message(2, pdu.search("", 0))
 EVERYBODY = pdu.message(2, pdu.search(BASE, 2))
+NOBODY = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"nobody"))))
 DONE = 0x65
 
 
@@ -164,12 +165,13 @@ def test_who_says_no_more_in_the_same_turn_is_answered(clock: Clock) -> None:
     assert client.closed
 
 
-def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock) -> None:
-    """A login that has just changed finds nothing more."""
+@pytest.mark.parametrize("asked", [EVERYBODY, NOBODY], ids=["at length", "at once"])
+def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock, asked: bytes) -> None:
+    """A login that has just changed finds nothing more, not even what is found at once."""
     factory = make_factory(clock=clock)
     client = Client(factory)
     client.bind()
-    client.protocol.dataReceived(EVERYBODY)
+    client.protocol.dataReceived(asked)
     factory.disconnect(client.protocol.login)
     factory.turn.end()
     assert [one.kind for one in client.received()] == [0x78]
@@ -251,9 +253,8 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
     clients = [Client(factory, f"192.0.2.{at}") for at in range(3)]
     for client in clients:
         client.bind()
-    asked = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"nobody"))))
     for client in clients:
-        client.protocol.dataReceived(asked)
+        client.protocol.dataReceived(NOBODY)
     with capturedLogs() as logged:
         factory.turn.end()
     assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3

@@ -59,8 +59,8 @@ def options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
-    add("--rounds", type=int, default=3, metavar="N", help="default: 3")
-    add("--seconds", type=float, default=1.0, metavar="S", help="of each round (default: 1)")
+    add("--rounds", type=int, default=6, metavar="N", help="default: 6; of other servers 3 at most, of a million 1")
+    add("--seconds", type=float, default=0.5, metavar="S", help="of each round (default: 0.5); of a million twice that")
     add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
     add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
     add("--ldapjs", action="store_true", help="have npm fetch ldapjs into tests/bench/ldapjs, if it is missing")
@@ -91,7 +91,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
     results = Results()
     if "peers" in parts:
         shorter = replace(
-            setting, plan=replace(plan, seconds=seconds / 2, workloads=workloads or (*WORKLOADS.values(),))
+            setting, plan=replace(plan, rounds=min(3, rounds), workloads=workloads or (*WORKLOADS.values(),))
         )
         results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=peers.has_ldapjs()))
     if workloads or "memory" in parts or "change" in parts:
@@ -100,7 +100,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
             for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
                 results.add(found)
         if given.million:
-            alone = replace(setting, beside=False, plan=replace(plan, rounds=1))
+            alone = replace(setting, beside=False, plan=replace(plan, rounds=1, seconds=2 * seconds))
             for found in runs.sized(alone, MILLION, above, changing=False):
                 results.add(found)
     if "books" in parts:
