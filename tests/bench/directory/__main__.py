@@ -59,7 +59,7 @@ def options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
-    add("--rounds", type=int, default=4, metavar="N", help="default: 4; of other servers 3 at most, of a million 1")
+    add("--rounds", type=int, default=3, metavar="N", help="default: 3; of other servers 3 at most, of a million 1")
     add("--seconds", type=float, default=0.5, metavar="S", help="of each round (default: 0.5); of a million twice that")
     add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
     add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
