@@ -25,7 +25,7 @@ COMPILED = [
     *("directory/needle", "directory/plan", "directory/searching", "directory/shelf", "directory/terms"),
     *("ldap/answer", "ldap/bind", "ldap/connections", "ldap/controls", "ldap/deadlines", "ldap/decode", "ldap/encode"),
     *("ldap/filter", "ldap/framing", "ldap/inquiry", "ldap/line", "ldap/messages", "ldap/outbox", "ldap/pattern"),
-    *("ldap/session", "ldap/shortcut", "ldap/turn", "ldap/writer"),
+    *("ldap/reader", "ldap/session", "ldap/shortcut", "ldap/turn", "ldap/writer"),
 ]
 
 if os.environ.get("LDAPGW_COMPILE") == "1":

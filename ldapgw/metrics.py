@@ -33,8 +33,10 @@ class Tally:
         self.entries = 0
         self.connections: Callable[[], int] = int
 
-    def observe(self, entries: int, code: ResultCode, seconds: float) -> None:
-        """A search is done (`ldapgw.ldap.gate.Gate`)."""
+    def observe(
+        self, _login: str, _address: str, _message: bytes, entries: int, code: ResultCode, seconds: float
+    ) -> None:
+        """A search is done (`ldapgw.ldap.gate.Observer`)."""
         self.searches[code] += 1
         self.seconds += seconds
         self.entries += entries

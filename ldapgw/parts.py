@@ -22,7 +22,6 @@ from ldapgw.config import Config, Tenant
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming import NamingContext
-from ldapgw.errors import ResultCode
 from ldapgw.explainer import PhoneExplainer
 from ldapgw.finder import DirectoryFinder
 from ldapgw.google.endpoints import Endpoints
@@ -228,9 +227,9 @@ class Parts:
 
     @cached_property
     def _ldap(self) -> LdapFactory:
-        catalog = self.catalog
+        catalog, observers = self.catalog, (self._tally.observe, self._watch.searches.observe)
         ldap = LdapFactory(
-            Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), self._observe),
+            Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
             Limits(**{name: getattr(self._config.ldap, name) for name in _LIMITS}),
             self._reactor,
             self._tls,
@@ -240,13 +239,6 @@ class Parts:
         catalog.tell_sessions(self._end, ldap.published)
         self._tally.connections = ldap.connected
         return ldap
-
-    def _observe(
-        self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float
-    ) -> None:
-        """A search has ended."""
-        self._tally.observe(entries, code, seconds)
-        self._watch.searches.observe(login, address, message, entries, code, seconds)
 
     def _end(self, login: str) -> None:
         """A login no longer holds: nothing that was done with it counts, and open pages say so."""

@@ -89,7 +89,7 @@ class Searches:
         self._tell = tell
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Take note of a search that is done; called by the wire for each, so it does next to nothing."""
+        """A search is done (`ldapgw.ldap.gate.Observer`); called for each, so it does next to nothing."""
         now = self._now()
         if not login:
             if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:

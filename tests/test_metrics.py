@@ -79,9 +79,9 @@ def test_what_is_told(stage: Stage) -> None:
     """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
     tally = Tally()
     tally.connections = lambda: 3
-    tally.observe(5, ResultCode.SUCCESS, 0.25)
-    tally.observe(0, ResultCode.SUCCESS, 0.5)
-    tally.observe(50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25)
+    tally.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25)
+    tally.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5)
+    tally.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25)
     connect(stage, "alice@acme.example", NOW - 60)
     connect(stage, "bob@acme.example", NOW - 3600)
     connect(stage, "carol@acme.example", None)

@@ -69,7 +69,8 @@ class Glance:
         letters = matcher.letters
         if letters is None or not letters.isdisjoint(self._letters):
             for shelf in self._above:
-                if _look(shelf, matcher, 0) != ((), False):
+                positions, unseen = _look(shelf, matcher, 0)
+                if positions or unseen:
                     return None
         only = self._only
         if only is None:
@@ -90,11 +91,12 @@ def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bo
         return (), False
     entries, term, count = shelf.entries, matcher.term, len(positions)
     enough = min(limit + 1, _LOOKS)
+    if count <= enough:
+        return _held(positions, entries, term), False
     found = _held(positions[:enough], entries, term)
-    if enough < count and len(found) <= limit:
-        found += _held(positions[enough:_LOOKS], entries, term)
-        return found or (), count > _LOOKS
-    return found or (), count > enough
+    if len(found) > limit:
+        return found, True
+    return found + _held(positions[enough:_LOOKS], entries, term), count > _LOOKS
 
 
 def _held(positions: Sequence[int], entries: tuple[Entry, ...], term: Term) -> list[int]:

@@ -20,13 +20,13 @@ from zlib import crc32
 from ldapgw.directory.frames import Reader, Writer
 
 # Where positions stand side by side in an index: in what, from where on and before where, and whether they ascend, each
-# there once.  To take them out costs what they are; this costs nothing.
+# there once.  To cut them out costs what they are; this costs nothing.
 Row = tuple[Sequence[int], int, int, bool]
 
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
 
-# Of a checksum, and as many of a position behind it.
+# Of a checksum, and as many of a position behind it where keys are sorted.
 _BITS: Final = 32
 _POSITION: Final = (1 << _BITS) - 1
 
@@ -53,7 +53,9 @@ class Index:
     _terms: list[str]
     _offsets: array[int]
     _positions: array[int]
-    _keys: array[int]
+    # The checksums of keys, and the position that each one belongs to.
+    _checksums: array[int]
+    _holders: array[int]
     # Keys are apart by the highest bits of their checksums: where each part begins, and how many bits are below those.
     _starts: array[int]
     _below: int
@@ -84,17 +86,19 @@ class Index:
         positions = array("I")
         for term in terms:
             positions.extend(found.pop(term))
-        keys = array("Q")
+        checksums, holders = array("I"), array("I")
         while parts:
-            keys.extend(sorted(parts.pop(0)))
-        return cls(count, everywhere, terms, offsets, positions, keys, *_parted(keys))
+            keys = sorted(parts.pop(0))
+            checksums.extend([key >> _BITS for key in keys])
+            holders.extend([key & _POSITION for key in keys])
+        return cls(count, everywhere, terms, offsets, positions, checksums, holders, *_parted(checksums))
 
     def write(self, to: Writer) -> None:
         """Write it down."""
         to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))
         for start in range(0, len(self._terms), _CHUNK):
             to.value(self._terms[start : start + _CHUNK])
-        for numbers in (self._offsets, self._positions, self._keys, self._starts):
+        for numbers in (self._offsets, self._positions, self._checksums, self._holders, self._starts):
             to.numbers(numbers)
 
     @classmethod
@@ -104,8 +108,8 @@ class Index:
         terms: list[str] = []
         while len(terms) < length:
             terms += source.value(list[str])
-        offsets, positions, keys, starts = (source.numbers(code) for code in "IIQI")
-        return cls(count, everywhere, terms, offsets, positions, keys, starts, below)
+        offsets, positions, checksums, holders, starts = (source.numbers("I") for _ in range(5))
+        return cls(count, everywhere, terms, offsets, positions, checksums, holders, starts, below)
 
     def exactly(self, term: str) -> Row:
         """Where the positions of a term stand."""
@@ -127,17 +131,15 @@ class Index:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
         checksum = crc32(key.encode())
         part = checksum >> self._below
-        keys, start, end = self._keys, self._starts[part], self._starts[part + 1]
-        low = checksum << _BITS
-        high = low | _POSITION
+        checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
         if end - start > _FEW:
-            start = bisect_left(keys, low, start, end)
-            return keys, start, bisect_right(keys, high, start, end), True
-        while start < end and keys[start] < low:
+            start = bisect_left(checksums, checksum, start, end)
+            return self._holders, start, bisect_right(checksums, checksum, start, end), True
+        while start < end and checksums[start] < checksum:
             start += 1
-        while start < end and keys[end - 1] > high:
+        while start < end and checksums[end - 1] > checksum:
             end -= 1
-        return keys, start, end, True
+        return self._holders, start, end, True
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""
@@ -145,17 +147,12 @@ class Index:
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]
 
-    def taken(self, row: Row) -> Sequence[int]:
-        """The positions of a row."""
-        held, start, end, _ = row
-        return [key & _POSITION for key in held[start:end]] if held is self._keys else held[start:end]
 
-
-def _parted(keys: array[int]) -> tuple[array[int], int]:
+def _parted(checksums: array[int]) -> tuple[array[int], int]:
     """Where to look for a key: parts of two to four keys on average (`Index`)."""
-    bits = max(len(keys).bit_length() - 2, 0)
+    bits = max(len(checksums).bit_length() - 2, 0)
     below = _BITS - bits
     starts = array("I", [0])
     for part in range(1, (1 << bits) + 1):
-        starts.append(bisect_left(keys, part << below + _BITS, starts[-1]))
+        starts.append(bisect_left(checksums, part << below, starts[-1]))
     return starts, below

@@ -136,18 +136,23 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
     :param entries: those that the index is of.
     """
     if isinstance(place, str):
-        held, start, end, _ = index.exactly(place)
-        return held[start:end]
+        return _cut(index.exactly(place))
     if isinstance(place, Key):
-        return index.taken(index.keyed(place.key))
+        return _cut(index.keyed(place.key))
     if place is None:
         return None
     rows = _rows(place, index, entries)
     if len(rows) == 1 and rows[0][-1]:
-        return index.taken(rows[0])
+        return _cut(rows[0])
     if _count(rows) > min(index.count // _WORTH, _SORTED):
         return None
-    return sorted(set(chain.from_iterable([index.taken(row) for row in rows])))
+    return sorted(set(chain.from_iterable([_cut(row) for row in rows])))
+
+
+def _cut(row: Row) -> Sequence[int]:
+    """The positions of a row."""
+    held, start, end, _ = row
+    return held[start:end]
 
 
 def _rows(place: Somewhere, index: Index, entries: Sequence[Entry]) -> list[Row]:

@@ -34,10 +34,12 @@ from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
 from ldapgw.ldap.decode import decode, is_unbind
 from ldapgw.ldap.encode import encode
 from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.gate import Observer
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
 from ldapgw.ldap.line import Line
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.outbox import Outbox
+from ldapgw.ldap.reader import Reader
 from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
 from ldapgw.ldap.turn import Turn
 from ldapgw.ldap.writer import Writer
@@ -50,6 +52,7 @@ class Server(typing.Protocol):
     clock: IReactorTime
     tls: IOpenSSLContextFactory | None
     turn: Turn
+    observers: tuple[Observer, ...]
 
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
@@ -59,9 +62,6 @@ class Server(typing.Protocol):
 
     def linger(self, address: str, seconds: float) -> None:
         """Keep the place of a client that has not waited for its answer."""
-
-    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Take note of a search that is done (`ldapgw.ldap.gate.Gate`)."""
 
     def complain(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong."""
@@ -102,14 +102,13 @@ class LdapProtocol(Protocol):
         self.deadlines = Deadlines()
         self._session: Session
         self._line: Line
+        self._reader: Reader | None = None
         self._answer: Answer | None = None
         self._held_back: IDelayedCall | None = None
         self._outbox = Outbox()
         self._began = 0.0  # the operation that runs
-        self._at_work = False  # later reactor turns go on with us
         self._reading = True
         self._input_ended = False
-        self._closing = False
 
     @property
     def login(self) -> str:
@@ -124,7 +123,11 @@ class LdapProtocol(Protocol):
         self._session = self._server.session(self.address, secure=secure)
         patience = self._server.limits.idle_timeout
         writer = self._new_writer(plain=not secure)
-        self._line = Line(self, self._server, self._session, writer, self.deadlines, self.address, patience)
+        self._line = Line(
+            self, self._server, self._session, self._framer, writer, self.deadlines, self.address, patience
+        )
+        if not secure and hasattr(self.transport, "socket"):  # a transport in memory has none
+            self._reader = Reader(self.transport, self._line.receive)
         now = self._clock.seconds()
         self.deadlines.set(Wait.IDLE, now + patience)
         if secure:
@@ -136,24 +139,15 @@ class LdapProtocol(Protocol):
         self.deadlines.handshake = inf
 
     def dataReceived(self, data: bytes) -> None:
-        """Have the turn work on what came, unless we are at it already."""
-        if self._closing:
-            return
-        line = self._line
-        if line.arrived or self._at_work or self._framer.partial or line.writer.blocked:
-            self._feed_arrived()
-            self._framer.feed(data)
-        else:
-            line.arrived = data
-        if not self._at_work:
-            self._server.turn.add(line)
-            if self._session.secure:
-                self._server.turn.end()  # behind it may come the end of TLS, and then nothing more can be sent
+        """What came over TLS, or over what is no socket."""
+        self._line.receive(data)
+        if self._session.secure and not self._line.at_work:
+            self._server.turn.end()  # behind it may come the end of TLS, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """The client has said all that it wants to say, and may still be listening."""
         self._input_ended = True
-        self._feed_arrived()
+        self._line.hand_over()
         self._go_on()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
@@ -163,8 +157,9 @@ class LdapProtocol(Protocol):
         """Let go of everything."""
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
             self._server.complain("failed TLS handshake", self.address, _phrase(reason.value))
-        self._closing = True
+        self._line.closing = True
         self._stop_work()
+        self._end_reader()
         self._line.end()
         self._server.remove(self)
 
@@ -188,7 +183,7 @@ class LdapProtocol(Protocol):
             self.deadlines.idle = now + self._server.limits.idle_timeout
         overdue = self.deadlines.overdue(now)
         if overdue is Overdue.ABORT:
-            self._closing = True
+            self._line.closing = True
             self._stop_work()
             self.transport.abortConnection()
         elif overdue is Overdue.CLOSE:
@@ -201,10 +196,10 @@ class LdapProtocol(Protocol):
         try:
             if is_unbind(self._line.arrived):
                 self.close()
-            if self._closing:
+            if self._line.closing:
                 return
-            self._feed_arrived()
-            if not self._at_work and self._work(self._server.slice(), self._post):
+            self._line.hand_over()
+            if not self._line.at_work and self._work(self._server.slice(), self._post):
                 self._go_on()
         except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
             self._server.fail(error)
@@ -212,21 +207,16 @@ class LdapProtocol(Protocol):
 
     def give_up(self) -> None:
         """End here, after an error of our own that nothing else has caught."""
-        self._closing = True
+        self._line.closing = True
         self._stop_work()
         self.transport.abortConnection()
 
     # --- a slice of work --------------------------------------------------------------------------------------------
 
-    def _feed_arrived(self) -> None:
-        """What came takes the long way."""
-        self._framer.feed(self._line.arrived)
-        self._line.arrived = b""
-
     def _go_on(self) -> None:
         """Work in later reactor turns."""
-        if not self._at_work and not self._closing:
-            self._at_work = True
+        if not self._line.at_work and not self._line.closing:
+            self._line.at_work = True
             self._server.go_on(self._slices())
 
     def _slices(self) -> Iterator[None]:
@@ -234,7 +224,7 @@ class LdapProtocol(Protocol):
             while self._work(SHORT_SLICE, self._write):
                 yield
         finally:
-            self._at_work = False
+            self._line.at_work = False
             self._server.done()
 
     def _work(self, share: float, write: Callable[[bytes], None]) -> bool:
@@ -245,13 +235,13 @@ class LdapProtocol(Protocol):
         seconds = self._clock.seconds
         end = seconds() + share
         more = True
-        while more and not self._line.writer.blocked and not self._closing:
+        while more and not self._line.writer.blocked and not self._line.closing:
             more = self._guarded(self._turn)
             if self._outbox.full:
                 self._flush()
             if seconds() >= end:
                 break
-        if self._closing:
+        if self._line.closing:
             return False
         if self._outbox.size:
             write(self._outbox.take())
@@ -331,8 +321,7 @@ class LdapProtocol(Protocol):
         """Add what ends an operation."""
         self._outbox.add(encode(reply))
         if reply.search:
-            seconds = self._clock.seconds() - self._began
-            self._server.observe(self.login, self.address, reply.search, entries, reply.result.code, seconds)
+            self._line.observe(reply.search, entries, reply.result.code, self._clock.seconds() - self._began)
 
     def _release(self, result: Result) -> None:
         """A wrong password has waited long enough."""
@@ -350,6 +339,7 @@ class LdapProtocol(Protocol):
         self._framer.discard()
         self.deadlines.set(Wait.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
         self._line.writer.end()
+        self._end_reader()
         self.transport.startTLS(contexts)
         self._line.writer = self._new_writer(plain=False)
 
@@ -374,7 +364,7 @@ class LdapProtocol(Protocol):
 
     def _regulate(self) -> None:
         """Read on only while there is room for what would come."""
-        if self._closing or self._input_ended:
+        if self._line.closing or self._input_ended:
             return
         reading = not self._line.writer.blocked and not self._session.full
         if reading != self._reading:
@@ -392,9 +382,9 @@ class LdapProtocol(Protocol):
 
     def close(self, notice: Reply | None = None) -> None:
         """End the session: say what there is to say, then close."""
-        if self._closing:
+        if self._line.closing:
             return
-        self._closing = True
+        self._line.closing = True
         self._stop_work()
         self._framer.discard()
         if notice is not None:
@@ -403,6 +393,12 @@ class LdapProtocol(Protocol):
         self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
         self._server.turn.leave()
         self._line.writer.close()
+
+    def _end_reader(self) -> None:
+        """From here on, the transport reads."""
+        if self._reader is not None:
+            self._reader.end()
+            self._reader = None
 
     def _stop_work(self) -> None:
         self._line.arrived = b""  # what came is not answered any more

@@ -10,6 +10,10 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.viewer import Viewer
 from ldapgw.errors import ResultCode
 
+# Told of a search that is done: the login (a DN; empty: nobody), the client's address, the LDAPMessage, how many
+# entries were returned, the result code, and for how many seconds it went on.
+Observer = Callable[[str, str, bytes, int, ResultCode, float], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -20,12 +24,11 @@ class Gate:
         one may be asked for twice.
     :ivar anonymous: client address → what may be seen from there without a login.
     :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
-    :ivar observe: told of each search that is done: the login (a DN; empty: nobody), the client's address, the
-        LDAPMessage, how many entries were returned, the result code, and for how many seconds it went on.
+    :ivar observers: told of each search that is done.
     """
 
     dit: Callable[[], Dit]
     authenticate: Callable[[str, bytes, str], Viewer | None]
     anonymous: Callable[[str], Viewer]
     cookie_key: bytes = field(repr=False)
-    observe: Callable[[str, str, bytes, int, ResultCode, float], None]
+    observers: tuple[Observer, ...] = ()

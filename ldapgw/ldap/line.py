@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What nearly all requests run through of a connection: found, sent, noted, and nothing else.
+"""What nearly all requests run through of a connection: received, found, sent, noted, and nothing else.
 
 It is apart from the connection so that it can be compiled, which a protocol of Twisted's cannot (docs/decisions/0042).
 """
@@ -10,16 +10,19 @@ from typing import Final, Protocol
 
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.deadlines import Deadlines
+from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.gate import Observer
 from ldapgw.ldap.session import Session
 from ldapgw.ldap.shortcut import Answered
+from ldapgw.ldap.turn import Turn
 from ldapgw.ldap.writer import Writer
 
 
 class Server(Protocol):
     """What a line needs of the factory that made its connection."""
 
-    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Take note of a search that is done (`ldapgw.ldap.gate.Gate`)."""
+    turn: Turn
+    observers: tuple[Observer, ...]
 
     def fail(self, error: Exception) -> None:
         """Count what we did wrong ourselves."""
@@ -38,31 +41,59 @@ class Owner(Protocol):
 class Line:
     """A connection as a turn sees it (`ldapgw.ldap.turn.Connection`).
 
+    :param framer: keeps what takes the long way.
     :param patience: seconds that the client may be silent.
     :ivar arrived: what came in this turn, while nothing else was under way.
+    :ivar at_work: whether later turns go on with the connection.
+    :ivar closing: whether the connection ends, and nothing that comes counts.
     """
 
-    __slots__ = ("_address", "_deadlines", "_fail", "_observe", "_owner", "_patience", "_session", "arrived", "writer")
+    __slots__ = (
+        *("_address", "_deadlines", "_fail", "_framer", "_observers", "_owner", "_patience", "_session", "_turn"),
+        *("arrived", "at_work", "closing", "writer"),
+    )
 
     def __init__(
         self,
         owner: Owner,
         server: Server,
         session: Session,
+        framer: Framer,
         writer: Writer,
         deadlines: Deadlines,
         address: str,
         patience: float,
     ) -> None:
         self.arrived = b""
+        self.at_work = False
+        self.closing = False
         self.writer = writer
         self._owner = owner
-        self._observe = server.observe
+        self._turn = server.turn
+        self._framer = framer
+        self._observers = server.observers
         self._fail = server.fail
         self._session = session
         self._deadlines = deadlines
         self._address = address
         self._patience = patience
+
+    def receive(self, octets: bytes) -> None:
+        """Have the turn work on what came, unless we are at it already."""
+        if self.closing:
+            return
+        if self.arrived or self.at_work or self.writer.blocked or self._framer.partial:
+            self.hand_over()
+            self._framer.feed(octets)
+        else:
+            self.arrived = octets
+        if not self.at_work:
+            self._turn.add(self)
+
+    def hand_over(self) -> None:
+        """What came takes the long way."""
+        self._framer.feed(self.arrived)
+        self.arrived = b""
 
     def find(self) -> Answered | None:
         """The answer to what came, past everything; None: it has to take the long way."""
@@ -88,13 +119,17 @@ class Line:
     def note(self, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered at once."""
         self._deadlines.idle = now + self._patience
-        if not answered.search:
-            return
+        if answered.search:
+            self.observe(answered.search, answered.entries, answered.code, seconds)
+
+    def observe(self, search: bytes, entries: int, code: ResultCode, seconds: float) -> None:
+        """Tell of a search that is done (`ldapgw.ldap.gate.Observer`)."""
         login = self._session.viewer.login
-        try:
-            self._observe(login, self._address, answered.search, answered.entries, answered.code, seconds)
-        except Exception as error:  # noqa: BLE001 - others that are in this turn are not to miss theirs
-            self._fail(error)
+        for observer in self._observers:
+            try:
+                observer(login, self._address, search, entries, code, seconds)
+            except Exception as error:  # noqa: BLE001 - it is answered, whoever misses it
+                self._fail(error)
 
     def work(self) -> None:
         """Take the long way."""

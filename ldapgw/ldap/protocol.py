@@ -65,7 +65,7 @@ class LdapFactory(ServerFactory):
         self.limits = limits
         self.clock = clock
         self.tls = tls
-        self.observe = gate.observe
+        self.observers = gate.observers
         self.turn = Turn(clock.seconds, at_end or partial(clock.callLater, 0))
         self._gate = gate
         self._require_tls = require_tls

@@ -51,7 +51,7 @@ class Phone:
 
     def __init__(self, dit: Dit, desk: Desk) -> None:
         self._clock = Clock()
-        gate = Gate(lambda: dit, lambda *_: None, lambda _: desk.viewer, b"the key of this process", lambda *_: None)
+        gate = Gate(lambda: dit, lambda *_: None, lambda _: desk.viewer, b"the key of this process")
         self._client = Client(make_factory(gate, self._clock))
 
     def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:

@@ -54,7 +54,7 @@ class World:
     def __init__(self, dit: Dit, viewer: Any = VIEWER, key: bytes = b"key", **limits: Any) -> None:
         self.dit = dit
         logins = {DESK1: viewer, "desk2": OTHERS}
-        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key, lambda *_: None)
+        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key)
         self.clock = Clock()
         self.factory = make_factory(gate, self.clock, **limits)
         self.client = self.login(DESK1)
@@ -357,7 +357,7 @@ def test_each_page_says_that_it_is_sorted(world):
 
 def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, Run]:
     """A session that has begun to answer a search, and what is to be pulled."""
-    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key", lambda *_: None)
+    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
     state = Session(gate, LIMITS, Shortcut(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
     request = pdu.search(BASE, 2, encode(read_filter(text)))
     assert state.receive(decode(pdu.message(3, request, pdu.controls(*controls)))) == ()

@@ -249,7 +249,7 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
         if len(notes) == 1:
             raise KeyError(address)
 
-    factory = make_factory(replace(gate, dit=dit, observe=observe), clock)
+    factory = make_factory(replace(gate, dit=dit, observers=(observe,)), clock)
     clients = [Client(factory, f"192.0.2.{at}") for at in range(3)]
     for client in clients:
         client.bind()

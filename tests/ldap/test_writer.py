@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import select
 import socket
 import ssl
 import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
@@ -400,3 +402,21 @@ async def test_a_session_behind_a_proxy_is_closed_too(reactor, big):
         assert client.recv(1) == b""
     await port.stopListening()
     assert factory.connected() == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_is_gone_leaves_nothing_to_the_garbage_collector(reactor, big):
+    """Phones come and go all day, and a collection is a pause for those that are there."""
+    peer = Peer(reactor, big, reactor)
+    await peer.connected()
+    await peer.ask(pdu.message(1, pdu.bind(DESK1, SECRET)), 14)
+    transport = weakref.ref(peer.connection.transport)
+    connection = weakref.ref(peer.connection)
+    del peer.connection
+    gc.disable()
+    try:
+        await peer.end()
+        await peer.turn()
+        assert (transport(), connection()) == (None, None)
+    finally:
+        gc.enable()

@@ -88,7 +88,6 @@ def make_gate(dit: Dit | None = None) -> Gate:
         authenticate=authenticate,
         anonymous=anonymous,
         cookie_key=b"key of this process",
-        observe=lambda *_: None,
     )
 
 
