@@ -86,17 +86,15 @@ def _seen(shelf: Shelf, positions: Sequence[int], unseen: bool, limit: int) -> S
 
 def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
     """Some of the positions that match, at least one more than the limit if there are; whether there may be others."""
-    positions = shelf.find(matcher.place)
-    if not positions:
-        return (), False
-    entries, term, count = shelf.entries, matcher.term, len(positions)
-    enough = min(limit + 1, _LOOKS)
-    if count <= enough:
-        return _held(positions, entries, term), False
+    positions, others = shelf.first(matcher.place, _LOOKS)
+    entries, term = shelf.entries, matcher.term
+    enough = limit + 1
+    if len(positions) <= enough:
+        return _held(positions, entries, term), others
     found = _held(positions[:enough], entries, term)
     if len(found) > limit:
         return found, True
-    return found + _held(positions[enough:_LOOKS], entries, term), count > _LOOKS
+    return found + _held(positions[enough:], entries, term), others
 
 
 def _held(positions: Sequence[int], entries: tuple[Entry, ...], term: Term) -> list[int]:

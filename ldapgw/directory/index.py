@@ -19,9 +19,10 @@ from zlib import crc32
 
 from ldapgw.directory.frames import Reader, Writer
 
-# Where positions stand side by side in an index: in what, from where on and before where, and whether they ascend, each
-# there once.  To cut them out costs what they are; this costs nothing.
-Row = tuple[Sequence[int], int, int, bool]
+# Positions that stand side by side in an index: in what, and where runs of them begin, each of which goes up to the
+# next one; last where the last one ends.  Within a run they ascend, each there once.  To cut them out costs what they
+# are; this costs nothing.
+Row = tuple[Sequence[int], Sequence[int]]
 
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
@@ -116,16 +117,16 @@ class Index:
         terms = self._terms
         at = bisect_left(terms, term)
         if at == len(terms) or terms[at] != term:
-            return range(self.count), 0, self.count if term in self.everywhere else 0, True
-        return self._positions, self._offsets[at], self._offsets[at + 1], True
+            return range(self.count), (0, self.count if term in self.everywhere else 0)
+        return self._positions, self._offsets[at : at + 2]
 
     def between(self, low: str, high: str) -> Row:
         """Where the positions of all terms stand from one on and before another."""
         if any(low <= term < high for term in self.everywhere):
-            return range(self.count), 0, self.count, True
+            return range(self.count), (0, self.count)
         start = bisect_left(self._terms, low)
         end = bisect_left(self._terms, high, start)
-        return self._positions, self._offsets[start], self._offsets[end], end - start == 1
+        return self._positions, self._offsets[start : end + 1]
 
     def keyed(self, key: str) -> Row:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
@@ -134,12 +135,12 @@ class Index:
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
         if end - start > _FEW:
             start = bisect_left(checksums, checksum, start, end)
-            return self._holders, start, bisect_right(checksums, checksum, start, end), True
+            return self._holders, (start, bisect_right(checksums, checksum, start, end))
         while start < end and checksums[start] < checksum:
             start += 1
         while start < end and checksums[end - 1] > checksum:
             end -= 1
-        return self._holders, start, end, True
+        return self._holders, (start, end)
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""

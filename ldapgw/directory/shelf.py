@@ -155,6 +155,19 @@ class Shelf:
             positions = left if len(left) > _FEW else left[:]
         return positions
 
+    def first(self, place: Place, most: int) -> tuple[Sequence[int], bool]:
+        """The first positions of the entries in a place, ascending; whether there may be others behind them.
+
+        :param most: positions that are enough; there may be fewer of them although there are others.
+        """
+        if self.index is None:
+            positions: Sequence[int] = range(min(most, len(self.entries)))
+            others = len(self.entries) > most
+        else:
+            positions, others = plan.first(place, self.index, self.entries, most)
+        withdrawn = self.withdrawn
+        return [position for position in positions if not withdrawn[position]] if withdrawn else positions, others
+
     def position(self, uid: str) -> int | None:
         """Where the entry of a uid stands; as it is written."""
         rdn = octets_of(f"uid={escape(uid)}")

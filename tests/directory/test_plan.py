@@ -32,7 +32,7 @@ from ldapgw.directory.frames import Reader, Writer
 from ldapgw.directory.index import Index
 from ldapgw.directory.matching import prepare
 from ldapgw.directory.origin import Place
-from ldapgw.directory.plan import Key, either, find
+from ldapgw.directory.plan import Key, Somewhere, Span, each, either, find, first
 from ldapgw.directory.shelf import Shelf
 from ldapgw.number import parse
 from tests import work
@@ -206,6 +206,50 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     positions = find(either(list(terms)), index, ())
     assert (None if positions is None else len(positions)) == count
     assert positions is None or list(positions) == sorted(set(positions))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(LARGE), combined, st.integers(1, 500))
+def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], sought: Filter, most: int) -> None:
+    """All that hold up to the last one that is given, or all there are."""
+    on, lenient = book
+    matcher = prepare(sought, naming_context(lenient=lenient))
+    first, others = on.first(matcher.place, most)
+    assert list(first) == sorted(set(first))
+    assert len(first) <= most
+    end = first[-1] if others and first else -1 if others else len(on.entries)
+    held = {at for at, entry in enumerate(on.entries) if at <= end and matcher.term.holds(entry)}
+    counting = {at for at in range(len(on.entries)) if not (on.withdrawn and on.withdrawn[at])}
+    assert held & counting <= {*first} <= counting
+
+
+@pytest.mark.parametrize(
+    ("sought", "expected"),
+    [
+        (each(["e", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
+        (each(["a", "c"]), ([], False)),
+        (each(["a", "d"]), ([], True)),
+        (each(["f", "a"]), ([0], False)),
+        (either(["c", "f"]), ([0, *range(50, 54), *range(150, 154), *range(250, 254), *range(350, 354), 450, 451, 452],
+                              True)),
+        (Span("a", "e"), ([*range(20)], True)),
+        (Span("c", "e"), ([*range(50, 54), *range(60, 68), *range(150, 154), *range(160, 164)], True)),
+        (Span("f", "g"), ([0], False)),
+        (Key("#1"), ([100], False)),
+        (None, ([*range(20)], True)),
+    ],
+    ids=["AND", "nobody", "too much to look at", "one", "OR", "many", "some", "one term", "key", "anywhere"],
+)  # fmt: skip
+def test_of_much_the_first_ones_are_taken_out(sought: Somewhere | None, expected: tuple[list[int], bool]) -> None:
+    """Twenty of a hundred thousand; of what would have to be looked through for them, no more than a turn allows."""
+    shares = {"a": range(24), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90)}
+    described: list[tuple[set[str], tuple[str, ...]]]
+    described = [({term for term, share in shares.items() if at in share}, ()) for at in range(100)] * 1000
+    described[0] = ({*described[0][0], "f"}, ())
+    described[100] = (described[100][0], ("#1",))
+    index = Index.of(described)
+    positions, others = first(sought, index, (), 20)
+    assert (list(positions), others) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
