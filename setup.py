@@ -35,6 +35,10 @@ if os.environ.get("LDAPGW_COMPILE") == "1":
         setup(setup_requires=["mypy[mypyc] >=2.0"])
     else:
         settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-        setup(ext_modules=mypycify([*settings, *(f"ldapgw/{name}.py" for name in COMPILED)]))
+        extensions = mypycify([*settings, *(f"ldapgw/{name}.py" for name in COMPILED)])
+        for extension in extensions:
+            # Functions of one library call each other as they are, not as whatever another library may name likewise.
+            extension.extra_compile_args.append("-fno-semantic-interposition")
+        setup(ext_modules=extensions)
 else:
     setup()
