@@ -19,10 +19,13 @@ from zlib import crc32
 
 from ldapgw.directory.frames import Reader, Writer
 
-# Positions that stand side by side in an index: in what, and where runs of them begin, each of which goes up to the
-# next one; last where the last one ends.  Within a run they ascend, each there once.  To cut them out costs what they
-# are; this costs nothing.
-Row = tuple[Sequence[int], Sequence[int]]
+# Positions that stand side by side in an index: in what; where runs of them begin, each of which goes up to the next
+# one, and last where the last one ends; and whether within a run they ascend, each there once.  To cut them out costs
+# what they are; this costs nothing.
+Row = tuple[Sequence[int], Sequence[int], bool]
+
+# Runs of a row that are told apart; more of them are one that does not ascend.
+_RUNS: Final = 128
 
 # Sorts behind everything that begins with the same signs.
 LAST = "\U0010ffff"
@@ -77,8 +80,7 @@ class Index:
                 if held is None:
                     held = found[term] = array("I")
                 held.append(position)
-            for key in own:
-                checksum = crc32(key.encode())
+            for checksum in {crc32(key.encode()) for key in own}:
                 parts[checksum >> _PART_SHIFT].append(checksum << _BITS | position)
         count = position + 1
         everywhere = frozenset(term for term, held in found.items() if len(held) == count)
@@ -117,16 +119,18 @@ class Index:
         terms = self._terms
         at = bisect_left(terms, term)
         if at == len(terms) or terms[at] != term:
-            return range(self.count), (0, self.count if term in self.everywhere else 0)
-        return self._positions, self._offsets[at : at + 2]
+            return range(self.count), (0, self.count if term in self.everywhere else 0), True
+        return self._positions, self._offsets[at : at + 2], True
 
     def between(self, low: str, high: str) -> Row:
         """Where the positions of all terms stand from one on and before another."""
         if any(low <= term < high for term in self.everywhere):
-            return range(self.count), (0, self.count)
+            return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
         end = bisect_left(self._terms, high, start)
-        return self._positions, self._offsets[start : end + 1]
+        if end - start > _RUNS:
+            return self._positions, (self._offsets[start], self._offsets[end]), False
+        return self._positions, self._offsets[start : end + 1], True
 
     def keyed(self, key: str) -> Row:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
@@ -135,12 +139,12 @@ class Index:
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
         if end - start > _FEW:
             start = bisect_left(checksums, checksum, start, end)
-            return self._holders, (start, bisect_right(checksums, checksum, start, end))
+            return self._holders, (start, bisect_right(checksums, checksum, start, end)), True
         while start < end and checksums[start] < checksum:
             start += 1
         while start < end and checksums[end - 1] > checksum:
             end -= 1
-        return self._holders, (start, end)
+        return self._holders, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""

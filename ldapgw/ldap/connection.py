@@ -16,6 +16,7 @@ from math import inf
 from typing import Any, cast
 
 from OpenSSL.SSL import Error as TlsError
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -126,7 +127,7 @@ class LdapProtocol(Protocol):
         self._line = Line(
             self, self._server, self._session, self._framer, writer, self.deadlines, self.address, patience
         )
-        if not secure and hasattr(self.transport, "socket"):  # a transport in memory has none
+        if not secure and isinstance(self.transport, FileDescriptor):  # a wrapper is none
             self._reader = Reader(self.transport, self._line.receive)
         now = self._clock.seconds()
         self.deadlines.set(Wait.IDLE, now + patience)
@@ -139,7 +140,7 @@ class LdapProtocol(Protocol):
         self.deadlines.handshake = inf
 
     def dataReceived(self, data: bytes) -> None:
-        """What came over TLS, or over what is no socket."""
+        """What came over TLS, or over whatever else is no descriptor."""
         self._line.receive(data)
         if self._session.secure and not self._line.at_work:
             self._server.turn.end()  # behind it may come the end of TLS, and then nothing more can be sent
