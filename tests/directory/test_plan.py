@@ -214,13 +214,13 @@ def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], s
     """All that hold up to the last one that is given, or all there are."""
     on, lenient = book
     matcher = prepare(sought, naming_context(lenient=lenient))
-    first, others = on.first(matcher.place, most)
-    assert list(first) == sorted(set(first))
-    assert len(first) <= most
-    end = first[-1] if others and first else -1 if others else len(on.entries)
+    positions, others = on.first(matcher.place, most)
+    assert list(positions) == sorted(set(positions))
+    assert len(positions) <= most
+    end = positions[-1] if others and positions else -1 if others else len(on.entries)
     held = {at for at, entry in enumerate(on.entries) if at <= end and matcher.term.holds(entry)}
     counting = {at for at in range(len(on.entries)) if not (on.withdrawn and on.withdrawn[at])}
-    assert held & counting <= {*first} <= counting
+    assert held & counting <= {*positions} <= counting
 
 
 @pytest.mark.parametrize(
