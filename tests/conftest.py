@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.logger import formatEvent, globalLogPublisher
+
+from ldapgw.wallclock import steady
+
+# A machine's clock that is set must stop no test that waits.
+steady(reactor)
 
 
 @pytest.fixture

@@ -166,16 +166,16 @@ def first(place: Place, index: Index, entries: Sequence[Entry], most: int) -> tu
         held, (start, end), _ = index.keyed(place.key) if isinstance(place, Key) else index.exactly(place)
         return held[start : min(end, start + most)], end - start > most
     sides = [_rows(one, index, entries) for one in (place.places if isinstance(place, Each) else (place,))]
-    found = _first(sorted(sides, key=_count), index.count, most)
-    if found is None:
+    positions = _first(sorted(sides, key=_count), index.count, most)
+    if positions is None:
         positions = find(place, index, entries)
-        found = (range(index.count) if positions is None else positions), False
-    positions, others = found
-    return positions[:most], others or len(positions) > most
+    if positions is None:
+        positions = range(index.count)
+    return positions[:most], len(positions) > most
 
 
-def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> tuple[Sequence[int], bool] | None:
-    """The first positions that stand on all sides, as far as it helps to look at them.
+def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> Sequence[int] | None:
+    """The first positions that stand on all sides, as far as it helps to look at them: more than `most`, or all.
 
     Those before a bound are cut out of each run; where too few of them are on all sides, the bound is put off.
 
@@ -185,7 +185,7 @@ def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> tuple[Seque
     """
     least = _count(sides[0])
     if not least:
-        return (), False
+        return ()
     sides = [side for side in sides if _count(side) <= least * _ALSO]
     rows = list(chain.from_iterable(sides))
     if sum([len(runs) if ascends else _CUT for _, runs, ascends in rows]) >= _CUT:
@@ -200,7 +200,7 @@ def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> tuple[Seque
             before &= _before(side, bound)
         found = sorted(before)
         if bound == count or len(found) > most:
-            return found, bound < count
+            return found
         bound = min(count, bound * 4)
     return None
 

@@ -276,11 +276,11 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
     if way != "clear":
         await peer.encrypt()
     peer.socket.send(full_searches(4))
-    most = quiet = 0
+    most = queued = quiet = 0
     while quiet < 20:
         await peer.turn()
-        queued = peer.queued()
-        quiet = quiet + 1 if queued == most else 0
+        before, queued = queued, peer.queued()
+        quiet = quiet + 1 if queued == before > 0 else 0
         most = max(most, queued)
     assert UNSENT < most <= QUEUED_MOST
     assert peer.connection._line.writer.blocked
