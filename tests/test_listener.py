@@ -211,7 +211,7 @@ class Gateway:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(60) == 0
         assert self._process.stdout is not None
         self.logged += [line.removeprefix("log ").strip() for line in self._process.stdout]
         self._process.stdout.close()

@@ -35,8 +35,8 @@ PLUGIN = "twisted/plugins/ldapgw_plugin.py"
 # Only for writing new migrations, in a checkout.
 NOT_INSTALLED = {"ldapgw/store/migrations/script.py.mako"}
 
-# Seconds; an idle machine needs a fifth of them.
-PATIENCE = 30.0
+# Seconds; an idle machine needs a twentieth of them.
+PATIENCE = 120.0
 # Seconds that a gateway has for its end.
 FAREWELL = 5.0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench.phone import Target
 from tests.checkout import ROOT
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 # Seconds between two looks at the memory.
 _GLANCE = 0.05
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.window import PATIENCE_MS
 from tests.journeys.running import Process, wait_until
 
 ALICE = "alice@acme.example"
@@ -51,7 +52,7 @@ def demo(tmp_path: Path) -> Iterator[str]:
 def signed_in(browser: Any, demo: str, hand: Hand) -> Any:
     """The person's own page."""
     context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(demo)
     with context.expect_page() as opened:

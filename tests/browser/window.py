@@ -18,6 +18,8 @@ from tests.foreign import english_in
 from tests.journeys.running import Site
 
 EVE = "eve@elsewhere.example"
+# Milliseconds; an idle machine needs a fiftieth of them.
+PATIENCE_MS = 60_000
 LANGUAGES = languages()
 LOCALES = {"en": "en-GB", "de": "de-DE"}
 PROGRAM = "/usr/bin/chromium"
@@ -85,8 +87,9 @@ class Chromium:
     @contextmanager
     def running(self) -> Iterator[Any]:
         """The browser, until the block ends."""
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
 
+        expect.set_options(timeout=PATIENCE_MS)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=PROGRAM, args=list(OPTIONS))
             try:
@@ -112,7 +115,7 @@ class Window:
         self.site = site
         self.language = LANGUAGES[language]
         self.context = browser.new_context(locale=LOCALES[language], **given)
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.troubles: list[str] = []
         self.expected: tuple[str, ...] = ()
         self.context.on("weberror", lambda error: self.troubles.append(str(error.error)))

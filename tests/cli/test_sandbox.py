@@ -47,7 +47,7 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
     """Its exit code after a signal, and what it printed on stderr."""
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     return process.returncode, err
 
 
@@ -114,7 +114,7 @@ def test_run_needs_its_ports(gateway: Gateway) -> None:
         endpoint = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
         gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
         with program("--config", str(gateway.file), "run") as process:
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f'ldapgw: ldap.listen "{endpoint}": cannot be listened on: Address already in use\n' in err
     assert "Traceback" not in err

@@ -10,7 +10,7 @@ from tests.faults.company import ATTRIBUTES, Entries
 from tests.ldap import pdu
 from tests.ldap.slapd import whole_messages
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Phone:

@@ -26,7 +26,7 @@ from ldapgw.sandbox import browser
 from ldapgw.sandbox.browser import Visit
 from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 CONFIG = """
 state_dir = "state"
@@ -79,7 +79,7 @@ def free_ports(count: int) -> list[int]:
 def fetch(url: str, cookie: str = "") -> tuple[int, str]:
     """Status and body of a page; 0 when nobody answers."""
     try:
-        with urlopen(Request(url, headers={"Cookie": cookie}), timeout=5) as answer:
+        with urlopen(Request(url, headers={"Cookie": cookie}), timeout=30) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -172,7 +172,7 @@ class Site:
             json.dumps(given).encode(),
             {"Content-Type": "application/json", "Accept": "application/json"},
         )
-        with urlopen(request, timeout=5) as answer:
+        with urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def persons(self, source: str) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def by_ldapsearch(site: Site, certificate: Path) -> list[str]:
         env={**os.environ, "LDAPTLS_CACERT": str(certificate), "LDAPTLS_REQCERT": "demand"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     return [line.removeprefix("uid: ") for line in done.stdout.splitlines() if line.startswith("uid: ")]
@@ -98,7 +98,7 @@ def by_bonsai(site: Site, certificate: Path) -> list[str]:
     client.set_cert_policy("demand")
     client.set_ca_cert(str(certificate))
     client.set_credentials("SIMPLE", user=name, password=password)
-    with client.connect(timeout=10) as connection:
+    with client.connect(timeout=30) as connection:
         scope = bonsai.LDAPSearchScope.SUB
         found, place = connection.virtual_list_search(
             BASE, scope, PERSONS, ["uid"], sort_order=["cn"], offset=1, before_count=0, after_count=500
@@ -116,7 +116,7 @@ def by_ldapts(site: Site, certificate: Path) -> list[str]:
     asked = {"url": url(site), "startTls": True, "certificate": str(certificate), "login": name, "password": password}
     asked |= {"base": BASE, "person": f"uid={site.names()[0]},ou=alice@acme.example,{BASE}"}
     command = ["node", str(folder / "conversation.mjs"), json.dumps(asked)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [len(page) for page in found["pages"][:-1]] == [PAGE] * (len(found["pages"]) - 1)

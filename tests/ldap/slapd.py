@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.ldap import pdu
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 # Debian's, like the schema below.
 MODULES = "/usr/lib/ldap"

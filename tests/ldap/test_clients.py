@@ -42,12 +42,12 @@ async def run(server: Server, command: str, *arguments: str, scheme: str = "ldap
     environment = os.environ | {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
     done = await deferToThread(
         subprocess.run,
-        [command, "-x", "-H", f"{scheme}://127.0.0.1:{port}", "-o", "nettimeout=5", *arguments],
+        [command, "-x", "-H", f"{scheme}://127.0.0.1:{port}", "-o", "nettimeout=30", *arguments],
         env=environment,
         input=text,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -36,7 +36,7 @@ def client(server: Server, *, login: str = DESK1, password: bytes = SECRET, tls:
 
 def talk(server: Server, conversation: Callable[[Any], None], **more: Any) -> None:
     """Hold a conversation."""
-    with client(server, **more).connect(timeout=10) as connection:
+    with client(server, **more).connect(timeout=30) as connection:
         conversation(connection)
 
 

@@ -28,10 +28,10 @@ def connect(server: Server, *, tls: str = "", info: str = ldap3.NONE, login: str
     # By name: from Python 3.12 on it compares no addresses.
     trust = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=server.certificate, valid_names=["localhost"])
     url = server.tls_url if tls == "ldaps" else server.url
-    at = ldap3.Server(url, get_info=info, connect_timeout=5, tls=trust if tls else None)
+    at = ldap3.Server(url, get_info=info, connect_timeout=30, tls=trust if tls else None)
     begin = ldap3.AUTO_BIND_TLS_BEFORE_BIND if tls == "starttls" else ldap3.AUTO_BIND_NO_TLS
     who = {"user": login, "password": SECRET.decode()} if login else {}
-    return ldap3.Connection(at, **{"auto_bind": begin, "receive_timeout": 10, **who, **more})
+    return ldap3.Connection(at, **{"auto_bind": begin, "receive_timeout": 30, **who, **more})
 
 
 def talk(server: Server, conversation: Callable[[Any], None], **more: Any) -> None:

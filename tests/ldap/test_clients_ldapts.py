@@ -43,7 +43,7 @@ def test_a_conversation(awkward_server: Server, tls: str) -> None:
         ["node", str(NODE / "conversation.mjs"), json.dumps(asked)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

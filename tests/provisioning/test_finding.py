@@ -77,14 +77,14 @@ async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[s
     values = read(printed)
     login = SETTINGS.bind_dn if SETTINGS.bind_dn in values.values() else SETTINGS.login
     command = [
-        *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=5", "-H", printed.link.url),
+        *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=30", "-H", printed.link.url),
         *(["-ZZ"] if printed.link.security is Security.STARTTLS else []),
         *("-D", login, "-w", SETTINGS.password, "-b", values[BASE_KEYS[printed.vendor.key]]),
         *("-z", str(sent.size_limit), sent.filter, *(("uid", *sent.attributes) if sent.attributes else ())),
     ]
     trust = {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
     done = await deferToThread(
-        subprocess.run, command, env={**os.environ, **trust}, capture_output=True, timeout=20, check=False
+        subprocess.run, command, env={**os.environ, **trust}, capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, (command, done.stderr.decode())
     return dict(map(_entry, done.stdout.decode().strip().split("\n\n")))

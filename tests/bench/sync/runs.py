@@ -178,7 +178,7 @@ class _Runs:
         database.close()
 
     def _calls(self) -> str:
-        with urlopen(Request(f"http://127.0.0.1:{self.port}/calls"), timeout=5) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{self.port}/calls"), timeout=30) as answer:
             calls = json.loads(gzip.decompress(answer.read()))
         groups = calls.pop("/v1/contactGroups", 0)
         return f"{sum(calls.values())}" + (f", and {groups} for labels" if groups else "")
