@@ -131,6 +131,7 @@ def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], lis
     ]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(contacts, filters, st.booleans())
 def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
@@ -185,6 +186,7 @@ alike = st.one_of(
 combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) for of in (And, Or)))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(LARGE), combined)
 def test_so_it_does_where_rows_are_long(book: tuple[Shelf, bool], sought: Filter) -> None:
@@ -208,6 +210,7 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     assert positions is None or list(positions) == sorted(set(positions))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(LARGE), combined, st.integers(1, 500))
 def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], sought: Filter, most: int) -> None:

@@ -131,6 +131,7 @@ def bases(book: Book) -> list[str]:
     return [BASE, *branches, *(f"uid={uid},{branch}" for branch in branches for uid in ("c0", "c1", "c1-1", "c2-2"))]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=100, deadline=None)
 @given(
     changes,
@@ -223,6 +224,7 @@ def test_a_change_shares_what_has_not_changed(large: Both) -> None:
     assert names(both.revised, "(uid=c9)") == []
 
 
+@pytest.mark.no_cover
 def test_shelves_stay_few(large: Both) -> None:
     """However often a book changes; and its entries are put together again now and then."""
     both = copy(large)
@@ -279,6 +281,7 @@ def test_labels_change(large: Both, labels: Labels, anew: int, held: Mapping[str
     assert {label.name: len(label.shelves) for label in both.revised.labels} == held
 
 
+@pytest.mark.no_cover
 def test_a_label_comes_back(large: Both) -> None:
     """With all who are in it."""
     both = copy(large)
@@ -297,6 +300,7 @@ def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> 
     assert [label.name for label in both.revised.labels] == ["Kunden", "Late", "VIP"]
 
 
+@pytest.mark.no_cover
 def test_too_many_changes_are_a_new_book(large: Both) -> None:
     """Beyond an eighth it is no dearer, and has one shelf."""
     both = copy(large)

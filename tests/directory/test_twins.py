@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +88,7 @@ def is_contact(entry: Entry) -> bool:
     return bool(entry.attribute("uid"))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=300, deadline=None)
 @given(few | many, st.sampled_from(FILTERS))
 def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]], sought: Filter) -> None:

@@ -78,6 +78,7 @@ def tree(books: dict[str, list[Contact]]) -> Dit:
     return Dit((Directory(CONTEXT, tuple(made)),), Features("1"))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(
     before=st.fixed_dictionaries({"a": PEOPLE}, optional={"b": PEOPLE, "c": PEOPLE}),

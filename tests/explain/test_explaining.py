@@ -323,6 +323,7 @@ def test_a_user_gets_no_advice_for_administrators(desk: Sight) -> None:
     assert "ldapgw" not in str(miss.advice)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("reader", [USER, ADMINISTRATOR], ids=["user", "administrator"])
 def test_nothing_of_others_shows_through(reader: Reader) -> None:
     """What is told is the same where others have nothing at all, but for the one sentence to an administrator."""
@@ -376,6 +377,7 @@ AWKWARD = Sight(awkward.make_dit(lenient=True), awkward.VIEWER, "acme")
 ASKED = Asked(held(AWKWARD.dit))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=80, deadline=None)
 @given(ASKED.filters())
 def test_any_filter_can_be_explained(sought: Filter) -> None:

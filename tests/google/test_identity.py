@@ -134,6 +134,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(SAMPLES["id_token_claims_workspace"])), JSON))
 def test_any_claims(claims):

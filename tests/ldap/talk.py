@@ -16,7 +16,7 @@ from ldapgw.ldap.protocol import LdapFactory
 from tests.ldap import pdu
 from tests.ldap.world import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
 
-# Seconds of work in one reactor turn: two slices are 10 ms; the rest is for tracing and for the machine.
+# Seconds of work in one reactor turn: two slices are 10 ms; the rest is for the machine.
 MOMENT = 0.05
 NOTICE = "1.3.6.1.4.1.1466.20036"
 

@@ -342,6 +342,7 @@ def never_shown(asked: Asked) -> None:
     assert told[0] == told[1]
 
 
+@pytest.mark.no_cover
 def test_a_phone_is_never_shown_what_it_may_not_see() -> None:
     """Some hundreds of searches of anybody's, for anything, anywhere."""
     for number in range(SOME):

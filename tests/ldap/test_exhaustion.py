@@ -21,14 +21,14 @@ from ldapgw.ldap.gate import Gate
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.served import certified, serving
-from tests.ldap.talk import NOTICE, Server, Talk, best_of_three, in_a_moment
+from tests.ldap.talk import NOTICE, Server, Talk, TooLong, best_of_three, in_a_moment
 from tests.ldap.test_filter import encode
 from tests.ldap.world import BASE, BOOK, make_dit, make_gate
 
 ENTRY, DONE = 0x64, 0x65
 PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
 
-pytestmark = pytest.mark.usefixtures("still")
+pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
 
 
 @pytest.fixture(name="gate", scope="module")
@@ -49,9 +49,16 @@ def _either() -> dict[bool, Gate]:
 
 
 def is_answered(talk: Talk) -> bool:
-    """Whether a ping is answered in the turn in which it comes."""
+    """Whether a ping is answered, in the turn in which it comes.
+
+    :raises TooLong: when it is in a later one.
+    """
     talk.replies.clear()
     talk.begin(PING)
+    if not talk.replies:
+        talk.settle()
+        if talk.replies:
+            raise TooLong("answered in a later turn")
     return [(one.kind, one.code) for one in talk.replies] == [(ENTRY, None), (DONE, 0)]
 
 

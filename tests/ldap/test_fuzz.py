@@ -35,7 +35,7 @@ from tests.ldap.world import LIMITS, SECRET, Contexts, LiveClock, make_dit, make
 SEED = 3
 SHORT, LONG = 5_000, 100_000
 CHUNK = 5_000
-# Seconds of work in one reactor turn.  A slice is 5 ms; the rest is for tracing and for the machine.
+# Seconds of work in one reactor turn.  A slice is 5 ms; the rest is for the machine.
 LONGEST = 0.1
 # A turn that was too long may have had a garbage collection in it; it is long again if it is the mutant's fault.
 TRIES = 3
@@ -180,6 +180,7 @@ def run(numbers: range, gate: Any, trouble: list[Any]) -> tuple[Counter[str], li
     return endings, wrong
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(
     "first",

@@ -31,7 +31,7 @@ SYLLABLES = ("an", "na", "ma", "ri", "er", "el", "in", "le", "jo", "ha", "ber", 
 LETTERS = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=4_000))
 ENDED = {ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED}
 
-pytestmark = pytest.mark.usefixtures("still")
+pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
 
 
 def people(count: int, seed: int) -> list[Contact]:

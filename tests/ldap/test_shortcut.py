@@ -89,6 +89,7 @@ def answered(one: Client, *parts: bytes) -> bytes:
     return octets
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
 def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:

@@ -175,6 +175,7 @@ def spelt_as_asked(request: SearchRequest, ours: Ask) -> None:
             assert description == asked.get(kind.name, kind.name)
 
 
+@pytest.mark.no_cover
 @few
 @given(request=ASKED.requests())
 def test_a_search_finds_what_slapd_finds(request: SearchRequest, ours: Ask, theirs: Ask, hard: frozenset[Name]) -> None:
@@ -194,6 +195,7 @@ def test_thousands_of_searches_find_what_slapd_finds(
     spelt_as_asked(request, ours)
 
 
+@pytest.mark.no_cover
 @few
 @given(filter_=ASKED.denied())
 def test_undefined_is_undefined_to_both(filter_: Filter, ours: Ask, theirs: Ask, hard: frozenset[Name]) -> None:
