@@ -358,6 +358,14 @@ def test_an_integer_is_written_in_one_way(text: str) -> None:
     assert matching.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
 
 
+@pytest.mark.parametrize("lenient", [True, False])
+def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenient: bool) -> None:
+    """With strict matching, where a value has to be UTF-8; with lenient matching it is read as Latin-1."""
+    sought = Or(tuple(Equality(name, b"\xff") for name in ("cn", "sn")))
+    found = matching.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(lenient=lenient))
+    assert found is (False if lenient else None)
+
+
 def test_an_extensible_term_of_nothing_is_undefined() -> None:
     """With neither attribute nor rule, where the wire let it through, every attribute's own rule is tried."""
     assert value("(:dn:=alice@acme.example)", lenient=True) is True

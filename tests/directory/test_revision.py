@@ -300,7 +300,6 @@ def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> 
     assert [label.name for label in both.revised.labels] == ["Kunden", "Late", "VIP"]
 
 
-@pytest.mark.no_cover
 def test_too_many_changes_are_a_new_book(large: Both) -> None:
     """Beyond an eighth it is no dearer, and has one shelf."""
     both = copy(large)
