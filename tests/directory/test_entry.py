@@ -9,6 +9,7 @@ from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
 from ldapgw.directory.entry import Entry, decoded, encoded_set, octets_of, special
 from ldapgw.directory.origin import Place
+from ldapgw.directory.schema import attribute_type
 from ldapgw.directory.selection import Selection
 from tests.directory.test_matching import CONTACT, ENTRIES, entry
 
@@ -120,6 +121,14 @@ def test_values_by_name() -> None:
     assert ENTRY.attribute("surname") == ("Müller-Lüdenscheidt".encode(),)
     assert ENTRY.attribute("hassubordinates") == (b"FALSE",)
     assert ENTRY.attribute("pager") == ENTRY.attribute("vendorName") == ENTRY.attribute("shoeSize") == ()
+
+
+def test_a_display_name_is_found_as_the_name_is() -> None:
+    """It is kept once where both are the same; what an entry does not have is not found in it."""
+    kinds = [attribute_type(name) for name in ("cn", "displayName", "pager")]
+    name, display_name, absent = [ENTRY.haystack(kind) for kind in kinds if kind]
+    assert name
+    assert (display_name, absent) == (name, None)
 
 
 def test_a_moved_entry_is_another_one() -> None:
