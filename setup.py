@@ -12,6 +12,7 @@ from setuptools import setup
 COMPILED = [
     *("ber", "catalog", "credential", "dialstring", "metrics", "number", "numberplan", "searches"),
     *(
+        "directory/batch",
         "directory/blocks",
         "directory/dn",
         "directory/encodings",

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from ldapgw.ber import integer
-from ldapgw.directory.blocks import LARGEST
 from ldapgw.directory.search import Portion
 from ldapgw.directory.selection import Selection
 from ldapgw.errors import DirectoryError, ResultCode
@@ -63,7 +62,7 @@ class Answer:
         self._deadline: float | None = None
 
     def pull(self, outbox: Outbox, now: float) -> Result | None:
-        """Add the next entries to the outbox: until there is a breath, or until it is full.
+        """Add the next entries to the outbox: until there is a breath, until it is full, or a block.
 
         :param now: seconds, of any clock that goes forward.
         :returns: how the search ended, or None while it goes on.
@@ -73,35 +72,41 @@ class Answer:
         elif now >= self._deadline:
             return Result(ResultCode.TIME_LIMIT_EXCEEDED)
         try:
-            while not outbox.full:
+            more = True
+            while more and not outbox.full:
                 if self._portion is None:
                     self._portion = next(self._portions)
                     self._at = 0
                     if self._portion is None:
                         return None
-                self._add(self._portion, outbox)
+                more = self._add(self._portion, outbox)
         except StopIteration:
             return SUCCESS
         except DirectoryError as error:
             return Result.of(error)
         return None
 
-    def _add(self, portion: Portion, outbox: Outbox) -> None:
-        """Add a block of a portion, or a stride, or as much of that as is enough."""
-        message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
-        extra = len(message_id)
-        block = None if self._types_only else portion.block(self._at, self._selection, message_id)
+    def _add(self, portion: Portion, outbox: Outbox) -> bool:
+        """Add a block of a portion, or a stride, or as much of that as is enough.
+
+        :returns: whether to add more before the clock is looked at: a large block may be made only now.
+        """
+        before = self.sent
+        block = None if self._types_only else portion.block(self._at, self._selection, self._message_id)
         if block is not None:
             messages, count = block
-            if outbox.size and outbox.size + len(messages) > LARGEST:
-                outbox.full = True
-                return
-            outbox.add(messages)
+            outbox.gather(messages)
             self._at += count
             self.sent += count
-            if self._at >= len(portion):
-                self._portion = None
-            return
+        else:
+            self._add_stride(portion, outbox)
+        if self._at >= len(portion):
+            self._portion = None
+        return self.sent - before <= STRIDE
+
+    def _add_stride(self, portion: Portion, outbox: Outbox) -> None:
+        message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
+        extra = len(message_id)
         for response in portion.encoded(self._at, STRIDE, self._selection, types_only=self._types_only):
             length = extra + len(response)
             head = message_head(length)
@@ -113,5 +118,3 @@ class Answer:
                 break
         outbox.size = size
         outbox.full = size >= JOINED
-        if self._at >= len(portion):
-            self._portion = None

@@ -108,6 +108,7 @@ class LdapProtocol(Protocol):
         self._held_back: IDelayedCall | None = None
         self._outbox = Outbox()
         self._began = 0.0  # the operation that runs
+        self._end = 0.0  # of the slice that is worked on
         self._reading = True
         self._input_ended = False
 
@@ -234,7 +235,7 @@ class LdapProtocol(Protocol):
         :param write: writes the end of what there is to say.
         """
         seconds = self._clock.seconds
-        end = seconds() + share
+        end = self._end = seconds() + share
         more = True
         while more and not self._line.writer.blocked and not self._line.closing:
             more = self._guarded(self._turn)
@@ -274,7 +275,7 @@ class LdapProtocol(Protocol):
             step = self._session.advance()
             if step is not None:
                 self._take(step)
-                self._pull()  # a short search is done before anything behind it is looked at
+                self._pull(self._began)  # a short search is done before anything behind it is looked at
                 return True
         if not self._session.full:
             message = self._framer.take()
@@ -283,13 +284,13 @@ class LdapProtocol(Protocol):
                 for step in self._session.receive(decode(message)):
                     self._take(step)
                 return True
-        return self._pull()
+        return self._pull(self._clock.seconds())
 
-    def _pull(self) -> bool:
+    def _pull(self, now: float) -> bool:
         """Pull more of the search that runs; whether one does."""
         if self._answer is None:
             return False
-        result = self._answer.pull(self._outbox, self._clock.seconds())
+        result = self._line.pull(self._answer, self._outbox, now, self._end)
         if result is not None:
             self._finish(result)
         return True
@@ -345,7 +346,9 @@ class LdapProtocol(Protocol):
         self._line.writer = self._new_writer(plain=False)
 
     def _new_writer(self, *, plain: bool) -> Writer:
-        return Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
+        writer = Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
+        self._outbox.enough = writer.enough
+        return writer
 
     def _touch(self) -> None:
         self.deadlines.idle = self._clock.seconds() + self._server.limits.idle_timeout

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.answer import Answer
 from ldapgw.ldap.deadlines import Deadlines
 from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.gate import Observer
+from ldapgw.ldap.messages import Result
+from ldapgw.ldap.outbox import Outbox
 from ldapgw.ldap.session import Session
 from ldapgw.ldap.shortcut import Answered
 from ldapgw.ldap.turn import Turn
@@ -115,6 +118,23 @@ class Line:
         except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
             self._fail(error)
             self._owner.give_up()
+
+    def pull(self, answer: Answer, outbox: Outbox, now: float, end: float) -> Result | None:
+        """Pull more of a search that runs, and write whenever that is enough, until a time.
+
+        :returns: how the search ended, or None while it goes on.
+        """
+        seconds = self._turn.seconds
+        while True:
+            result = answer.pull(outbox, now)
+            if outbox.full:
+                self._turn.leave()
+                self.writer.write_pieces(outbox.take_pieces())
+            if result is not None or self.writer.blocked:
+                return result
+            now = seconds()
+            if now >= end:
+                return None
 
     def note(self, answered: Answered, now: float, seconds: float) -> None:
         """Take note of what was answered at once."""

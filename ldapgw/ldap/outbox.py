@@ -7,16 +7,18 @@ from ldapgw.ldap.limits import JOINED
 
 
 class Outbox:
-    """Collects octets; they are joined once, when they are written.
+    """Collects octets until they are written.
 
-    :ivar pieces: to be joined in this order.
+    :ivar enough: octets up to which blocks of entries are gathered.
+    :ivar pieces: what there is, in its order.
     :ivar size: octets of all pieces.
-    :ivar full: whether to write before more is added: there are as many as are joined, or what is next is too much.
+    :ivar full: whether to write before more is added.
     """
 
-    __slots__ = ("full", "pieces", "size")
+    __slots__ = ("enough", "full", "pieces", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, enough: int = JOINED) -> None:
+        self.enough = enough
         self.pieces: list[bytes] = []
         self.size = 0
         self.full = False
@@ -27,10 +29,19 @@ class Outbox:
         self.size += len(octets)
         self.full = self.size >= JOINED
 
+    def gather(self, block: bytes) -> None:
+        """Say a block of entries next."""
+        self.pieces.append(block)
+        self.size += len(block)
+        self.full = self.size >= self.enough
+
     def take(self) -> bytes:
         """All of it, joined; then there is nothing."""
-        octets = b"".join(self.pieces)
-        self.pieces.clear()
+        return b"".join(self.take_pieces())
+
+    def take_pieces(self) -> list[bytes]:
+        """All of it as it is."""
+        pieces, self.pieces = self.pieces, []
         self.size = 0
         self.full = False
-        return octets
+        return pieces

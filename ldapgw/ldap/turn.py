@@ -39,14 +39,14 @@ class Connection(Protocol):
 class Turn:
     """What came, and what is ready to be sent.
 
-    :param seconds: the time of the reactor.
-    :param at_end: calls something at the end of its turn.
+    :param at_end: calls something at the end of the reactor's turn.
+    :ivar seconds: the reactor's time.
     """
 
-    __slots__ = ("_at_end", "_came", "_due", "_ready", "_seconds")
+    __slots__ = ("_at_end", "_came", "_due", "_ready", "seconds")
 
     def __init__(self, seconds: Callable[[], float], at_end: AtEnd) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._at_end = at_end
         self._came: list[Connection] = []
         self._ready: list[tuple[Connection, bytes]] = []
@@ -88,12 +88,12 @@ class Turn:
 
     def _answer(self, came: list[Connection]) -> list[Connection]:
         """Answer what can be at once; who has to take the long way."""
-        began = self._seconds()
+        began = self.seconds()
         found = [(connection, connection.find()) for connection in came]
         answered = [(connection, one) for connection, one in found if one is not None]
         for connection, answer in answered:
             connection.send(answer.octets)
-        now = self._seconds()
+        now = self.seconds()
         for connection, answer in answered:
             connection.note(answer, now, now - began)
         return [connection for connection, one in found if one is None]

@@ -17,7 +17,7 @@ from ldapgw.directory.selection import Selection
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.answer import STRIDE, Answer
 from ldapgw.ldap.features import features
-from ldapgw.ldap.limits import JOINED
+from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
 from ldapgw.ldap.outbox import Outbox
 from tests.ldap import pdu
@@ -32,31 +32,32 @@ def answer(count: int, *, organization: str = "", types_only: bool = False, size
     return Answer(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
 
 
-def test_as_much_as_is_joined_at_a_time():
-    """No more is made than is written at once; the end is known when there is no more."""
-    pulled, outbox = answer(1000), Outbox()
-    found = []
-    assert pulled.pull(outbox, 0.0) is None
-    while (ended := pulled.pull(outbox, 0.0)) is None or outbox.size:
-        assert outbox.size == len(b"".join(outbox.pieces)) <= LARGEST
-        found += pdu.responses(outbox.take())
-        if ended:
-            break
+@pytest.mark.parametrize("enough", [JOINED, GATHERED])
+def test_as_much_as_is_written_at_a_time(enough):
+    """No more is made than one block behind what is enough; the end is known when there is no more."""
+    pulled, outbox = answer(1000), Outbox(enough)
+    found, sizes = [], []
+    ended = None
+    while ended is None:
+        ended = pulled.pull(outbox, 0.0)
+        assert outbox.size == len(b"".join(outbox.pieces)) < enough + LARGEST
+        assert outbox.full == (outbox.size >= enough)
+        if outbox.full or ended:
+            sizes.append(outbox.size)
+            found += pdu.responses(outbox.take())
+    assert len(sizes) > 1
     assert ended is SUCCESS
     assert [one.message_id for one in found] == [5] * 1000
     assert len({one.dn for one in found}) == 1000
 
 
-def test_a_block_that_is_too_much_waits():
-    """What there is is written first, and then the block alone."""
-    pulled, outbox = answer(SIZE, organization="x" * 20), Outbox()
-    before = bytes(JOINED - 1)
-    outbox.add(before)
-    assert pulled.pull(outbox, 0.0) is None
-    assert (outbox.full, outbox.take()) == (True, before)
-    pulled.pull(outbox, 0.0)
-    assert JOINED < outbox.size <= LARGEST < JOINED + outbox.size
-    assert len(pdu.responses(outbox.take())) == SIZE
+def test_a_block_is_the_last_before_the_clock_is_looked_at():
+    """It may be made only now, and a time limit may be over."""
+    pulled, outbox = answer(3 * SIZE), Outbox(1 << 30)
+    for count in range(1, 4):
+        assert pulled.pull(outbox, 0.0) is None
+        assert (len(outbox.pieces), pulled.sent, outbox.full) == (count, count * SIZE, False)
+    assert pulled.pull(outbox, 0.0) is SUCCESS
 
 
 def test_large_entries_come_fewer_at_a_time():

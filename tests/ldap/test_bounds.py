@@ -123,3 +123,14 @@ def test_the_outbox_joins_what_was_said():
     outbox.add(b"c")
     assert (outbox.size, outbox.take()) == (3, b"abc")
     assert (outbox.size, outbox.take()) == (0, b"")
+
+
+def test_the_outbox_gives_blocks_as_they_are():
+    """It is full when there is enough of them."""
+    outbox = Outbox(5)
+    outbox.gather(b"abc")
+    assert not outbox.full
+    outbox.gather(b"de")
+    assert outbox.full
+    assert outbox.take_pieces() == [b"abc", b"de"]
+    assert (outbox.full, outbox.size, outbox.take_pieces()) == (False, 0, [])

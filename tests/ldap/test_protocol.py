@@ -247,8 +247,8 @@ def test_an_error_while_an_answer_is_held_back_does_not_answer_twice(clock, clie
 
 @pytest.fixture(name="big", scope="module")
 def _big():
-    """A book of 3,000."""
-    return make_gate(make_dit(3000))
+    """A book of 9,000."""
+    return make_gate(make_dit(9000))
 
 
 @pytest.fixture(name="busy")
@@ -265,12 +265,12 @@ def test_a_long_search_takes_many_turns_and_others_come_in_between(busy):
     """A slice is 5 ms; then it is somebody else's turn."""
     clock, factory, client = busy
     first = client.ask(EVERYTHING, 2)
-    assert 0 < len(first) < 3000
+    assert 0 < len(first) < 9000
     other = Client(factory)
     assert summary(other.ask(pdu.search("", 0))) == [(1, ENTRY, None), (1, DONE, 0)]
     let_run(clock)
     rest = client.received()
-    assert len(first) + len(rest) == 3001
+    assert len(first) + len(rest) == 9001
     assert rest[-1] == pdu.Response(2, DONE, 0)
 
 
@@ -375,7 +375,7 @@ def test_a_slow_reader_gets_no_more_than_it_takes(clock, big):
         found += client.received()
         client.transport.producer.resumeProducing()
         let_run(clock, 20)
-    assert len(found) == 3003 + 2
+    assert len(found) == 9003 + 2
     assert summary(found[-2:]) == [(3, ENTRY, None), (3, DONE, 0)]
     assert client.transport.producerState == "producing"
 

@@ -110,7 +110,7 @@ def test_many_that_want_everything_at_once_hold_nobody_up():
     """The first has its 5 ms, the others 1 ms each until their turn comes; who wants little has it at once."""
     clock = SteppingClock()
     limits = {"size_limit": 100_000, "max_connections_per_address": 100}
-    factory = make_factory(make_gate(make_dit(1000)), clock, **limits)
+    factory = make_factory(make_gate(make_dit(3000)), clock, **limits)
     greedy = [Client(factory) for _ in range(40)]
     for one in greedy:
         one.bind()

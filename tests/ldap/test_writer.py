@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.config import Tls
 from ldapgw.config.forms import File
-from ldapgw.ldap.limits import WRITE_TIMEOUT
+from ldapgw.ldap.limits import JOINED, WRITE_TIMEOUT
 from ldapgw.ldap.writer import Writer
 from ldapgw.listener import UNSENT, prepare
 from ldapgw.tls import ServerContext
@@ -128,12 +128,40 @@ def test_what_it_does_not_take_is_the_transports(pair):
     assert pair[1].recv(100) == b"next"
 
 
-def test_an_error_of_the_socket_is_the_transports_to_find(pair):
+@pytest.mark.parametrize("count", [2, 3000])
+def test_pieces_are_sent_in_their_order(pair, count):
+    """Few as they are, many joined: the kernel takes no more than 1,024."""
+    transport = Transport(pair[0])
+    writer, calls = make_writer(transport)
+    pieces = [b"%d," % at for at in range(count)]
+    writer.write_pieces(pieces)
+    assert _received(pair[1]) == b"".join(pieces)
+    assert (transport.kept, writer.blocked, calls.stalled) == ([], False, 0)
+
+
+def test_what_it_does_not_take_of_pieces_is_the_transports(pair):
+    """From the octet on at which it stopped, and whatever comes behind."""
+    transport = Transport(pair[0])
+    writer, calls = make_writer(transport)
+    pieces = [bytes([at]) * 100_000 for at in range(4)]
+    writer.write_pieces(pieces)
+    assert (writer.blocked, calls.stalled, calls.taken) == (True, 1, 0)
+    sent = b""
+    while (part := _received(pair[1])) != b"":
+        sent += part
+    writer.write_pieces([b"be", b"hind"])
+    assert 0 < len(sent) < 400_000
+    assert sent + b"".join(transport.kept) == b"".join(pieces) + b"behind"
+    assert _received(pair[1]) == b""
+
+
+@pytest.mark.parametrize("how", ["write", "write_pieces"])
+def test_an_error_of_the_socket_is_the_transports_to_find(pair, how):
     """It closes the connection as for any other."""
     transport = Transport(pair[0])
     writer, _ = make_writer(transport)
     pair[1].close()
-    writer.write(b"to nobody")
+    getattr(writer, how)(b"to nobody" if how == "write" else [b"to ", b"nobody"])
     assert (transport.kept, writer.blocked) == ([b"to nobody"], True)
 
 
@@ -144,7 +172,8 @@ def test_nothing_is_sent_past_the_transport_at_the_end(pair, how):
     writer, _ = make_writer(transport)
     getattr(writer, how)()
     writer.write(b"later")
-    assert transport.kept == [b"later"]
+    writer.write_pieces([b"and ", b"later"])
+    assert transport.kept == [b"later", b"and later"]
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["nothing waits", "something waits"])
@@ -163,8 +192,10 @@ def test_else_the_transport_writes_and_says_when_it_is_full(pair, plain, has_soc
     """Under TLS nothing may go past it."""
     transport = Transport(pair[0] if has_socket else None)
     writer, calls = make_writer(transport, plain=plain)
+    assert writer.enough == JOINED
     writer.write(b"one")
-    assert (transport.kept, transport.streaming) == ([b"one"], True)
+    writer.write_pieces([b"t", b"wo"])
+    assert (transport.kept, transport.streaming) == ([b"one", b"two"], True)
     for _ in range(2):
         writer.pauseProducing()
     assert (writer.blocked, calls.stalled) == (True, 1)
