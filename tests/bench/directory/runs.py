@@ -71,7 +71,7 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
         if theirs:
             _check(ours, theirs, count, lenient=True)
         servers = [ours, theirs] if theirs else [ours]
-        if COMPILED.exists():
+        if theirs and COMPILED.exists():  # all that is shown of it is how it compares
             pure = _home(setting, f"alone-{count}", alone(count))
             servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
         yield from compare(setting.plan, count, servers, _sample(count))
