@@ -95,7 +95,8 @@ class Answer:
         block = None if self._types_only else portion.block(self._at, self._selection, self._message_id)
         if block is not None:
             messages, count = block
-            outbox.gather(messages)
+            if not outbox.gather(messages):
+                return False
             self._at += count
             self.sent += count
         else:

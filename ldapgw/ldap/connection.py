@@ -347,7 +347,7 @@ class LdapProtocol(Protocol):
 
     def _new_writer(self, *, plain: bool) -> Writer:
         writer = Writer(self.transport, plain=plain, stalled=self._stalled, taken=self._taken)
-        self._outbox.enough = writer.enough
+        self._outbox.most = writer.most
         return writer
 
     def _touch(self) -> None:

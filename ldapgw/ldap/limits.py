@@ -25,12 +25,12 @@ CONTROLS: Final = 32
 
 # Requests that wait behind a running search before we stop reading; OpenLDAP's conn_max_pending.
 WAITING: Final = 100
-# Answers are joined up to this size before they are written; what comes last may be a block of entries, 64 KiB at most.
-# No more is written before a plain socket has taken that, or under TLS while Twisted's buffer has 64 KiB.  So with what
-# the kernel holds (`ldapgw.ldap.writer`), a client that reads nothing costs less than 256 KiB.
+# Answers are joined up to this size before they are written.  Blocks of entries that are ready are gathered: up to the
+# second size (three, most often) for a plain socket, up to 64 KiB under TLS.  No more is written before a plain socket
+# has taken that, or under TLS while Twisted's buffer has 64 KiB.  The kernel takes more while less than 64 KiB are not
+# sent (`ldapgw.listener`), and then as much again.  So a client that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
-# Blocks for a plain socket are gathered up to this size: three, most often.
-GATHERED: Final = 112 << 10
+GATHERED: Final = 128 << 10
 # Seconds of work on all unfinished searches together in one reactor turn, and on what comes in while there are none:
 # with both spent in one turn, nobody waits longer than about 10 ms for us.
 SLICE: Final = 0.005
@@ -40,7 +40,7 @@ SHORT_SLICE: Final = 0.001
 
 # Seconds.  A phone sends a request in one packet; who takes longer than this holds a connection and no more.
 MESSAGE_TIMEOUT: Final = 30.0
-# Seconds until what was written must have been taken, 176 KiB at most: less than an ISDN line's pace.
+# Seconds until what was written must have been taken, 128 KiB at most: less than an ISDN line's pace.
 WRITE_TIMEOUT: Final = 30.0
 # Seconds.  Old phones need 2 to 3 for an RSA handshake.
 HANDSHAKE_TIMEOUT: Final = 10.0

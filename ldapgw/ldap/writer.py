@@ -26,7 +26,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import classImplements
 
-from ldapgw.ldap.limits import GATHERED, JOINED
+from ldapgw.directory.blocks import LARGEST
+from ldapgw.ldap.limits import GATHERED
 
 # Pieces that are not joined; the kernel takes 1,024, and joins few octets more slowly than we.
 _FEW: Final = 8
@@ -39,10 +40,10 @@ class Writer:
     :param stalled: called when the client takes no more.
     :param taken: called when it has taken all, or enough to go on.
     :ivar blocked: whether to write no more for now; what is written all the same is kept and comes in order.
-    :ivar enough: octets up to which it pays to gather blocks of entries.
+    :ivar most: octets of blocks of entries that may be written together.
     """
 
-    __slots__ = ("_gather", "_send", "_stalled", "_taken", "_tls", "_transport", "blocked", "enough")
+    __slots__ = ("_gather", "_send", "_stalled", "_taken", "_tls", "_transport", "blocked", "most")
 
     def __init__(self, transport: Any, *, plain: bool, stalled: Callable[[], None], taken: Callable[[], None]) -> None:
         self.blocked = False
@@ -55,7 +56,7 @@ class Writer:
         handle = getattr(transport, "socket", None) if plain else None
         self._send: Any = None if handle is None else handle.send
         self._gather: Any = None if handle is None else handle.sendmsg
-        self.enough = JOINED if handle is None else GATHERED
+        self.most = LARGEST if handle is None else GATHERED
         # A pull producer is told whenever the transport has written all, a push producer when it has too much.
         transport.registerProducer(self, self._send is None)
 

@@ -32,16 +32,15 @@ def answer(count: int, *, organization: str = "", types_only: bool = False, size
     return Answer(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
 
 
-@pytest.mark.parametrize("enough", [JOINED, GATHERED])
-def test_as_much_as_is_written_at_a_time(enough):
-    """No more is made than one block behind what is enough; the end is known when there is no more."""
-    pulled, outbox = answer(1000), Outbox(enough)
+@pytest.mark.parametrize("most", [LARGEST, GATHERED])
+def test_as_much_as_is_written_at_a_time(most):
+    """No more is made than that; the end is known when there is no more."""
+    pulled, outbox = answer(1000), Outbox(most)
     found, sizes = [], []
     ended = None
     while ended is None:
         ended = pulled.pull(outbox, 0.0)
-        assert outbox.size == len(b"".join(outbox.pieces)) < enough + LARGEST
-        assert outbox.full == (outbox.size >= enough)
+        assert outbox.size == len(b"".join(outbox.pieces)) <= most
         if outbox.full or ended:
             sizes.append(outbox.size)
             found += pdu.responses(outbox.take())
@@ -49,6 +48,18 @@ def test_as_much_as_is_written_at_a_time(enough):
     assert ended is SUCCESS
     assert [one.message_id for one in found] == [5] * 1000
     assert len({one.dn for one in found}) == 1000
+
+
+def test_a_block_that_is_too_much_waits():
+    """What there is is written first, and then the block alone."""
+    pulled, outbox = answer(SIZE, organization="x" * 20), Outbox()
+    before = bytes(JOINED - 1)
+    outbox.add(before)
+    assert pulled.pull(outbox, 0.0) is None
+    assert (outbox.full, outbox.take()) == (True, before)
+    pulled.pull(outbox, 0.0)
+    assert JOINED < outbox.size <= LARGEST < JOINED + outbox.size
+    assert len(pdu.responses(outbox.take())) == SIZE
 
 
 def test_a_block_is_the_last_before_the_clock_is_looked_at():

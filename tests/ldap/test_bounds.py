@@ -126,11 +126,18 @@ def test_the_outbox_joins_what_was_said():
 
 
 def test_the_outbox_gives_blocks_as_they_are():
-    """It is full when there is enough of them."""
-    outbox = Outbox(5)
-    outbox.gather(b"abc")
-    assert not outbox.full
-    outbox.gather(b"de")
-    assert outbox.full
+    """It is full when one more of their size would be too much."""
+    outbox = Outbox(7)
+    assert (outbox.gather(b"abc"), outbox.full) == (True, False)
+    assert (outbox.gather(b"de"), outbox.full) == (True, False)
+    assert (outbox.gather(b"fgh"), outbox.full) == (False, True)
     assert outbox.take_pieces() == [b"abc", b"de"]
     assert (outbox.full, outbox.size, outbox.take_pieces()) == (False, 0, [])
+    assert (outbox.gather(b"fgh"), outbox.full) == (True, False)
+    assert (outbox.gather(b"ijk"), outbox.full) == (True, True)
+
+
+def test_the_outbox_takes_a_block_alone_however_large_it_is():
+    """Else it would wait without end."""
+    outbox = Outbox(2)
+    assert (outbox.gather(b"abc"), outbox.full, outbox.take()) == (True, True, b"abc")
