@@ -220,17 +220,19 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
 def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
     """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
     factory = make_factory(make_gate(make_dit(3000)), clock, size_limit=100_000)
-    bound, curious, greedy, other = (Client(factory, f"192.0.2.{at}") for at in range(4))
+    bound, curious, greedy, hasty, other = (Client(factory, f"192.0.2.{at}") for at in range(5))
     greedy.bind()
-    for broken in (bound, curious, greedy):
+    for broken in (bound, curious, greedy, hasty):
         broken.transport.write = lambda _: 1 // 0
     bound.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
     curious.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
     greedy.protocol.dataReceived(EVERYBODY)
+    hasty.protocol.dataReceived(ROOT * 1000)
     other.protocol.dataReceived(ROOT)
     with capturedLogs() as logged:
         factory.turn.end()
-    assert [client.transport.aborted for client in (bound, curious, greedy, other)] == [True, True, True, False]
+    clients = (bound, curious, greedy, hasty, other)
+    assert [client.transport.aborted for client in clients] == [True, True, True, True, False]
     assert [one.kind for one in other.received()] == [0x64, DONE]
     assert {event["kind"] for event in logged} == {"ZeroDivisionError"}
 
