@@ -24,12 +24,12 @@ from twisted.web.server import Site
 
 from ldapgw import config, credential
 from ldapgw.config import Config
+from ldapgw.directory.naming import phone_dn
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.foreground import end_with
 from ldapgw.listener import Listener
 from ldapgw.lock import holder
 from ldapgw.parts import naming_context
-from ldapgw.publisher import phone_dn
 from ldapgw.sandbox.app import AUTHORIZATION, sandbox
 from ldapgw.sandbox.browser import consent
 from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filters import SearchRequest
+from ldapgw.directory.naming import phone_dn
 from ldapgw.errors import ProtocolViolation
 from ldapgw.hints import Habits, Seen, hints
 from ldapgw.ldap.decode import decode
-from ldapgw.publisher import phone_dn
 from ldapgw.searches import Fresh, Search, Searches
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
 

@@ -21,8 +21,7 @@ from ldapgw.catalog import Catalog, Login, Served
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import DIRECTORY, Book, most_changes
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.dn import Dn
-from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.naming import NamingContext, phone_dn
 from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.images import Image, Images, name_of
@@ -362,11 +361,6 @@ def _image_names(rows: Rows) -> dict[str, _BookId]:
     """The books by the names of their images."""
     found: dict[str, _BookId] = {name_of(account.id, directory=False): (account.id, "") for account in rows.accounts}
     return found | {name_of(one.id, directory=True): (tenant, DIRECTORY) for tenant, one in rows.feeds.items()}
-
-
-def phone_dn(name: str, base: Dn) -> Dn:
-    """The name that a phone binds with."""
-    return base.child("ou", "phones").child("cn", name)
 
 
 def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:

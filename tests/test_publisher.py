@@ -14,9 +14,9 @@ from ldapgw.building import books_of, revised_books
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
 from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.naming import phone_dn
 from ldapgw.directory.search import search
 from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.publisher import phone_dn
 from ldapgw.store import accounts, contacts, phones, revocations, syncs, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of

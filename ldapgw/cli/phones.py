@@ -16,12 +16,12 @@ from ldapgw.cli.output import hint, local_time, print_json, print_line, print_ta
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.config import Tenant
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.naming import phone_dn
 from ldapgw.errors import UserError
 from ldapgw.hints import Habits, Hint, words
 from ldapgw.listening import ldap_url, phone_server
 from ldapgw.models import MODELS
 from ldapgw.provisioning.filters import name_filter, number_filter
-from ldapgw.publisher import phone_dn
 from ldapgw.status import timestamp
 from ldapgw.store import accounts
 from ldapgw.store import phones as stored

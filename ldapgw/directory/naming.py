@@ -30,3 +30,8 @@ class NamingContext:
 
 # The root DSE and the subschema belong to no tenant, and are compared as the RFCs say.
 ROOT = NamingContext("", "", Dn(), "", "", NumberFormat.E164, lenient=False)
+
+
+def phone_dn(name: str, base: Dn) -> Dn:
+    """The name that a phone binds with."""
+    return base.child("ou", "phones").child("cn", name)
