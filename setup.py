@@ -5,29 +5,27 @@ Compiled by mypyc, the same modules take half the time (docs/decisions/0042).  W
 """
 
 import os
+from pathlib import Path
 
 from setuptools import setup
 
-# Functions and what they keep.  No frozen dataclass that goes to another process: mypyc's cannot be unpickled.
-COMPILED = [
-    *("ber", "catalog", "credential", "dialstring", "metrics", "number", "numberplan", "searches"),
-    *(
-        "directory/batch",
-        "directory/blocks",
-        "directory/dn",
-        "directory/encodings",
-        "directory/entry",
-        "directory/fold",
-        "directory/glance",
-        "directory/index",
-        "directory/matcher",
-        "directory/matching",
-    ),
-    *("directory/needle", "directory/plan", "directory/searching", "directory/shelf", "directory/terms"),
-    *("ldap/answer", "ldap/bind", "ldap/connections", "ldap/controls", "ldap/deadlines", "ldap/decode", "ldap/encode"),
-    *("ldap/filter", "ldap/framing", "ldap/inquiry", "ldap/line", "ldap/messages", "ldap/outbox", "ldap/pattern"),
-    *("ldap/reader", "ldap/session", "ldap/shortcut", "ldap/turn", "ldap/writer"),
-]
+# What a search passes, and what that calls.
+COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/metrics")
+# Left as they are: frozen dataclasses that go to another process, which those of mypyc cannot; classes of Twisted and zope;
+# and what runs once.
+NOT_COMPILED = {
+    *("directory/__init__", "directory/access", "directory/book", "directory/book_file", "directory/dit"),
+    *("directory/filter", "directory/inet_org_person", "directory/matching_rules", "directory/schema"),
+    *("directory/shared_books", "directory/sort", "directory/transliteration"),
+    *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server"),
+}
+
+
+def compiled_modules() -> list[str]:
+    """The paths of what is compiled."""
+    found = (path.as_posix() for name in COMPILED for path in sorted(Path("ldapgw").glob(f"{name}.py")))
+    return [path for path in found if path.removeprefix("ldapgw/").removesuffix(".py") not in NOT_COMPILED]
+
 
 if os.environ.get("LDAPGW_COMPILE") == "1":
     try:
@@ -36,7 +34,7 @@ if os.environ.get("LDAPGW_COMPILE") == "1":
         setup(setup_requires=["mypy[mypyc] >=2.0"])
     else:
         settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-        extensions = mypycify([*settings, *(f"ldapgw/{name}.py" for name in COMPILED)])
+        extensions = mypycify([*settings, *compiled_modules()])
         for extension in extensions:
             # Functions of one library call each other as they are, not as whatever another library may name likewise.
             extension.extra_compile_args.append("-fno-semantic-interposition")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.number import Number
+from ldapgw.numbers.phone_number import Number
 
 
 class Source(StrEnum):

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.logger import formatEvent, globalLogPublisher
 
-from ldapgw.wallclock import steady
+from ldapgw.server.reactor import steady
 
 # A machine's clock that is set must stop no test that waits.
 steady(reactor)

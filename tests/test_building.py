@@ -12,15 +12,15 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import update
 
-from ldapgw.building import build_images, let_go
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.images import Images, name_of
-from ldapgw.store import accounts, contacts, syncs, tables
+from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import Record
 from ldapgw.store.database import Database
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
+from ldapgw.sync.book_builder import build_images, let_go
+from ldapgw.sync.book_cache import Images, name_of
 from tests.store.test_accounts import GRANT, NOW
 from tests.sync.stage import CONTEXT
 
@@ -42,7 +42,7 @@ class Site:
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]
                 contacts.apply(connection, account_id, source, [Record.of(one.uid, "", one) for one in people], ())
             contacts.set_labels(connection, account_id, {"contactGroups/1": "Kunden"})
-            syncs.bump_generation(connection, account_id)
+            sync_state.bump_generation(connection, account_id)
             found = accounts.read(connection, account_id)
             assert found is not None
             self.account: Account = found

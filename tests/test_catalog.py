@@ -9,15 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw import credential
-from ldapgw.catalog import Catalog, Login, Served
+from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, hash_password
+from ldapgw.directory.catalog import Catalog, Login, Served
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.viewer import NOBODY, Access, Viewer
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
 VIEWER = Viewer(DN, (Access("acme", "sub-1"),))
-LOGIN = Login("Desk1", Dn.parse(DN), credential.hash_password("hush", os.urandom), VIEWER)
+LOGIN = Login("Desk1", Dn.parse(DN), hash_password("hush", os.urandom), VIEWER)
 EMPTY = Served(Dit((), Features("0", (), (), (), ())))
 
 
@@ -92,7 +91,7 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     same = replace(EMPTY, logins=dict(catalog.served.logins), loaded=True)
     catalog.publish(same)
     assert (catalog.served, ended) == (same, [])
-    catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password=credential.NOBODY)}))
+    catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password=UNKNOWN_LOGIN_HASH)}))
     assert ended == [DN]
     catalog.publish(EMPTY)
     assert ended == [DN, DN]

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ldapgw.certificate import Lifetime, read_certificates, read_private_key
+from ldapgw.server.tls import Lifetime, read_certificates, read_private_key
 from tests.certificates import issue
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

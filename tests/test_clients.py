@@ -11,12 +11,12 @@ from cryptography.fernet import Fernet
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
-from ldapgw.clients import Clients, Tenants, configured_clients
-from ldapgw.config import decode
 from ldapgw.google.endpoints import Client
-from ldapgw.store import clients as stored
-from ldapgw.store.clients import EnteredClient
-from ldapgw.store.vault import Vault
+from ldapgw.server.config import decode
+from ldapgw.server.oauth_clients import Clients, Tenants, configured_clients
+from ldapgw.store import tenants as stored
+from ldapgw.store.secrets import Vault
+from ldapgw.store.tenants import EnteredClient
 from tests.results import result_of
 from tests.web.stage import Stage
 
@@ -26,7 +26,7 @@ ENTERED = Client("2-b", "quiet")
 
 def enter(stage: Stage, tenant: str, client: Client, vault: Vault | None = None) -> None:
     one = EnteredClient(tenant, client.client_id, client.client_secret, 1790000000.0)
-    stage.do(stored.enter, vault or stage.vault, one)
+    stage.do(stored.enter_client, vault or stage.vault, one)
 
 
 def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:

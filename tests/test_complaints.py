@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ldapgw.complaints import MOST, OTHERS, PAUSE, Complaint, Complaints
+from ldapgw.ldap.admission import MAX_TRACKED_ORIGINS, OTHERS, PAUSE, Complaint, Complaints
 
 
 def test_the_first_is_told_at_once_and_the_rest_a_minute_later():
@@ -36,7 +36,7 @@ def test_kinds_and_origins_are_told_apart():
 def test_the_table_is_bounded():
     """Who comes new when it is full is counted with the others; when it empties there is room again."""
     complaints = Complaints()
-    for number in range(MOST):
+    for number in range(MAX_TRACKED_ORIGINS):
         complaints.add("x", f"net{number}", 0.0)
     assert complaints.add("x", "new", 1.0) == Complaint("x", OTHERS, 1, "")
     assert complaints.add("x", "newer", 1.0) is None

@@ -7,7 +7,7 @@ import threading
 
 from twisted.internet.testing import MemoryReactorClock
 
-from ldapgw.deadline import end_in_time
+from ldapgw.server.reactor import end_in_time
 
 
 def test_what_waits_longer_is_left_behind() -> None:

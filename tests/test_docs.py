@@ -20,20 +20,20 @@ import pytest
 from ldapgw import __version__
 from ldapgw.cli import main
 from ldapgw.cli.phones import _NAME_FILTER, _NUMBER_FILTER
-from ldapgw.config import Config, load
-from ldapgw.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError, ResultCode
-from ldapgw.explain.explanation import Reading, Seen
-from ldapgw.explain.query import Kind
-from ldapgw.explain.reason import How, Reason
-from ldapgw.hints import Hint
-from ldapgw.models import MODELS
-from ldapgw.provisioning.other import OTHER
-from ldapgw.provisioning.vendors import VENDORS
-from ldapgw.sandbox.controls import CONTROLS
-from ldapgw.sandbox.faults import FAULTS
-from ldapgw.status import _MESSAGES, STALE_SECONDS, account_object
+from ldapgw.google.sandbox.controls import CONTROLS
+from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.phones.explain.model import Reading, Seen
+from ldapgw.phones.explain.query import Kind
+from ldapgw.phones.explain.texts import How, Reason
+from ldapgw.phones.hints import Hint
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.other import OTHER
+from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.server.config import Config, load
+from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_object
 from ldapgw.store.accounts import Account
 from tests import rst
 from tests.checkout import ROOT, project_files

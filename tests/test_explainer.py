@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.catalog import Served
+from ldapgw.directory.catalog import Served
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.explain.reader import USER
-from ldapgw.explainer import PhoneExplainer
-from ldapgw.publisher import login_of
+from ldapgw.phones.explain.model import USER
+from ldapgw.phones.explainer import PhoneExplainer, Question
 from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.web.explaining import Question
+from ldapgw.sync.publisher import login_of
 from tests.directory.phonebook import naming_context
 from tests.explain.world import sight
 from tests.results import result_of

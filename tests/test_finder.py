@@ -13,9 +13,8 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
-from ldapgw.finder import MOST_HITS, DirectoryFinder
-from ldapgw.number import parse
-from ldapgw.web.found import Found
+from ldapgw.numbers.phone_number import parse
+from ldapgw.phones.lookup import MOST_HITS, DirectoryFinder, Found
 from tests.directory.phonebook import BASE, contacts, naming_context
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"

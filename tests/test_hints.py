@@ -8,12 +8,12 @@ from string import Formatter
 
 import pytest
 
-from ldapgw.directory.filters import Scope, SearchRequest
+from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.hints import _WORDS, HARMLESS, Habits, Hint, Seen, hints, words
-from ldapgw.provisioning.sheet import sheet
-from ldapgw.provisioning.vendors import VENDORS
-from ldapgw.searches import Search
+from ldapgw.phones.hints import _WORDS, HARMLESS, Habits, Hint, Seen, hints, words
+from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.search_log import Search
 from tests.directory.filtertext import read_filter
 from tests.directory.test_phones import CASES
 from tests.provisioning.golden import SETTINGS

@@ -4,31 +4,32 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
+from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import execute
 
-import ldapgw
-from ldapgw import images, publisher
-from ldapgw.building import books_of, read_contacts, revised_books
-from ldapgw.catalog import Catalog, Served
-from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.directory import book_file
+from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.catalog import Catalog, Served
 from ldapgw.directory.dit import Dit, Features
-from ldapgw.directory.naming import NamingContext
+from ldapgw.directory.index import Writer
 from ldapgw.errors import ProcessLost
-from ldapgw.images import Image, Images, name_of
-from ldapgw.publisher import Publisher
-from ldapgw.store import accounts, contacts, revocations, syncs
+from ldapgw.numbers.phone_number import parse
+from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
-from tests.checkout import ROOT
+from ldapgw.sync import book_cache, publisher
+from ldapgw.sync.book_builder import books_of, read_contacts, revised_books
+from ldapgw.sync.book_cache import Image, Images, name_of
+from ldapgw.sync.publisher import Publisher
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
-from tests.test_layers import imports, module_file
 
 MADE_OF = ("acme", 1)
 
@@ -71,27 +72,27 @@ def test_an_image_of_other_things_does_not_count(
     assert load(folder) is None
     folder.save("1", MADE_OF, book("Ada"))
     assert load(folder, ("acme", 2)) is None
-    monkeypatch.setattr(ldapgw, "__version__", "another release of the same code")
-    images._code.cache_clear()
-    assert load(folder) == (7, ["Ada"])
-    monkeypatch.setattr(images, "_code", lambda: "another version's")
+    monkeypatch.setattr(book_file, "FORMAT", book_file.FORMAT + 1)
+    book_cache._code.cache_clear()
     assert load(folder) is None
+    book_cache._code.cache_clear()
     assert caplog_twisted == []
 
 
-def test_all_code_that_makes_an_image_counts() -> None:
-    """Whatever the modules that make and write books come to import, with the libraries; and nothing that is gone."""
-    todo, seen, others = ["ldapgw.directory.book", "ldapgw.directory.image"], set(), set()
-    while todo:
-        module = todo.pop()
-        if module not in seen:
-            seen.add(module)
-            found = imports(module_file(module))
-            todo += [one for one in found if one.startswith("ldapgw.")]
-            others |= {one.split(".")[0] for one in found} - {"ldapgw"} - sys.stdlib_module_names
-    assert {module.removeprefix("ldapgw.").replace(".", "/") for module in seen} <= set(images.CODE)
-    assert others <= set(images.LIBRARIES)
-    assert [name for name in images.CODE if not (ROOT / "ldapgw" / f"{name}.py").is_file()] == []
+def test_the_format_counts_what_makes_a_book() -> None:
+    """Whoever changes entries, index or file without raising ``book_file.FORMAT`` makes this digest another one."""
+    number = parse("0176 04069007", "DE")
+    assert number is not None
+    phones = (Phone(Kind.MOBILE, number),)
+    people = [
+        Contact("c1", name="Zoë Müller-O'Brien", phones=phones, labels=("contactGroups/friends",), updated=1e9),
+        Contact("c2", organization="Größe & Söhne GmbH", phones=phones, emails=("info@soehne.example",)),
+    ]
+    labels = {"contactGroups/friends": "Friends"}
+    built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
+    file = BytesIO()
+    book_file.write(built, Writer(file))
+    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (1, "0b6cae8f716c07ac")
 
 
 def test_an_image_is_on_the_disk_before_it_counts(folder: Images, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
     for at in range(2 * contacts.KEPT_GENERATIONS):
         with site.stage.database.begin() as connection:
             contacts.apply(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
-            syncs.bump_generation(connection, account.id)
+            sync_state.bump_generation(connection, account.id)
         saved += site.refresh().count("save")
     assert saved == 2 * 3
     assert "build" not in site.start()
@@ -270,7 +271,7 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
         contacts.forget_source(connection, account.id, Source.CONTACTS)
-        syncs.bump_generation(connection, account.id)
+        sync_state.bump_generation(connection, account.id)
     assert site.start() == ["keep", "load", "load", "build", "unite"]
     assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []

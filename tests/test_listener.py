@@ -21,9 +21,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from ldapgw.descriptors import OTHERS, make_room
 from ldapgw.errors import UserError
-from ldapgw.listener import UNSENT, Door, Listener, prepare
+from ldapgw.server.listener import OTHERS, UNSENT, Door, Listener, make_room, prepare
 from tests.ldap import pdu
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
@@ -143,8 +142,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (60, 120))
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner, formatEvent
 globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event), flush=True)], redirectStandardIO=False)
-from ldapgw.descriptors import make_room
-from ldapgw.listener import Listener
+from ldapgw.server.listener import make_room
+from ldapgw.server.listener import Listener
 from tests.ldap.world import make_factory
 make_room(1000)
 factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
@@ -288,7 +287,7 @@ def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
 def test_a_process_with_descriptors_has_room(before):
     """Whatever it was started with."""
     program = (
-        f"import os; {before}from ldapgw.descriptors import has_room; os.close(os.open('/', 0)); print(has_room())"
+        f"import os; {before}from ldapgw.server.listener import has_room; os.close(os.open('/', 0)); print(has_room())"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "True\n"

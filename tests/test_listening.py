@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.config import decode
-from ldapgw.listening import Listening, ldap_url, phone_server
-from ldapgw.provisioning.settings import Server
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.server.config import decode
+from ldapgw.server.listener import Listening, ldap_url, phone_server
 
 TENANT = {"name": "acme", "base_dn": "dc=acme"}
 

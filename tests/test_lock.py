@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ldapgw.errors import StoreError
-from ldapgw.lock import Lock, holder
+from ldapgw.server.state_dir import Lock, holder
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:

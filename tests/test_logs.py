@@ -8,7 +8,7 @@ import json
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
-from ldapgw.logs import as_json
+from ldapgw.server.logging import as_json
 
 EVENT = {
     "log_time": 0.0,

@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ldapgw import credential
 from ldapgw.contact import Sharing
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
-from ldapgw.metrics import Metrics, Tally
-from ldapgw.store import accounts, alarms, phones, syncs
+from ldapgw.server.metrics import Metrics, Tally
+from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.results import result_of
@@ -51,9 +51,9 @@ def metrics_of(
 def connect(stage: Stage, address: str, synced: float | None) -> None:
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", None)
     account_id = stage.do(accounts.connect, stage.vault, "acme", grant, Sharing.PRIVATE, NOW)
-    stage.do(syncs.begin, account_id)
+    stage.do(sync_state.begin, account_id)
     if synced is not None:
-        stage.do(syncs.end, stage.do(accounts.read, account_id), synced, synced + 600)
+        stage.do(sync_state.end, stage.do(accounts.read, account_id), synced, synced + 600)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_what_is_told(stage: Stage) -> None:
     connect(stage, "alice@acme.example", NOW - 60)
     connect(stage, "bob@acme.example", NOW - 3600)
     connect(stage, "carol@acme.example", None)
-    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
-    stage.do(alarms.sound, "acme", "api_disabled", NOW)
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
     found = told(metrics_of(stage, tally, ends=NOW + 5))
     assert found == {
         ("ldapgw_info", (("version", "1.2"),)): 1,
@@ -123,7 +123,7 @@ def test_a_database_in_trouble(stage: Stage) -> None:
 def test_nobody_is_named(stage: Stage) -> None:
     """Neither addresses nor phones; the process tells of itself."""
     connect(stage, "alice@acme.example", NOW)
-    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     body, _ = result_of(metrics_of(stage, Tally()).answer())
     assert b"alice" not in body
     assert b"desk1" not in body

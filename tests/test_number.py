@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import dialstring, number, numberplan
-from ldapgw.number import Number, NumberFormat
+from ldapgw.numbers import dial_string, numbering_plan, phone_number
+from ldapgw.numbers.phone_number import Number, NumberFormat
 from tests import work
 
 SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
@@ -79,9 +79,9 @@ SUBSCRIBERS = st.tuples(
 )
 def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits: str, extension: str) -> None:
     """Awkward numbers in a German tenant, in every form that they are compared by."""
-    read = number.parse(typed, "DE")
+    read = phone_number.parse(typed, "DE")
 
-    assert read == Number(dialstring.clean(typed), e164, national, digits, extension)
+    assert read == Number(dial_string.clean(typed), e164, national, digits, extension)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits:
 def test_words_for_an_extension_are_not_dialled(word: str) -> None:
     """What is dialled ends before the word: behind internal, local and public numbers, with blanks and without."""
     typed = [f"{one} {word} 7" for one in ("204", "5550123", "030 1234567", "+49 30 1234567")]
-    read = [number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
+    read = [phone_number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
 
     assert [(one.e164, one.digits, one.extension) for one in read if one] == [
         ("", "204", "7"),
@@ -110,8 +110,8 @@ def test_words_for_an_extension_are_not_dialled(word: str) -> None:
 @pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
 def test_texts_without_a_number_are_none(typed: str) -> None:
     """What holds no digit to dial, or is far too long, is no number."""
-    assert number.parse(typed, "DE") is None
-    assert number.readings(typed, "DE") == ()
+    assert phone_number.parse(typed, "DE") is None
+    assert phone_number.readings(typed, "DE") == ()
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_texts_without_a_number_are_none(typed: str) -> None:
 )
 def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: str) -> None:
     """The country that Google worked out counts more than the tenant's, where it is written as E.164."""
-    read = number.parse(typed, "DE", canonical)
+    read = phone_number.parse(typed, "DE", canonical)
 
     assert read is not None
     assert read.e164 == e164
@@ -158,7 +158,7 @@ def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: st
 )
 def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: list[str]) -> None:
     """The outside line in front, or a "+" that was lost; a word in front of the digits is no number at all."""
-    assert [reading.e164 for reading in number.readings(asked, "DE", outside_line)] == e164s
+    assert [reading.e164 for reading in phone_number.readings(asked, "DE", outside_line)] == e164s
 
 
 @settings(max_examples=150, deadline=None)
@@ -177,11 +177,15 @@ def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator
         f"tel:+49-{area}-{line}",
         f"0{area} {line} ext. 12",
     ]
-    stored = number.parse(writings[seed], "DE")
+    stored = phone_number.parse(writings[seed], "DE")
     assert stored is not None
     asked = [*writings, f"00{area}{line}", f"00049{area}{line}", f"49{area}{line}"]
 
-    missed = [text for text in asked if not any(number.same(stored, one) for one in number.readings(text, "DE", "0"))]
+    missed = [
+        text
+        for text in asked
+        if not any(phone_number.same(stored, one) for one in phone_number.readings(text, "DE", "0"))
+    ]
 
     assert missed == []
 
@@ -190,15 +194,15 @@ def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator
 @given(TYPED, TYPED, st.sampled_from(["DE", "US", "GB", "IT"]), st.sampled_from(["", "0", "9"]))
 def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: str, outside_line: str) -> None:
     """And tails never rule out a number that is the same."""
-    a, b = number.parse(first, region), number.parse(second, region)
+    a, b = phone_number.parse(first, region), phone_number.parse(second, region)
     if a is not None:
-        assert number.same(a, a)
-    for one in number.readings(first, region, outside_line):
-        for other in (b, *number.readings(second, region, outside_line)):
+        assert phone_number.same(a, a)
+    for one in phone_number.readings(first, region, outside_line):
+        for other in (b, *phone_number.readings(second, region, outside_line)):
             if other is not None:
-                assert number.same(one, other) == number.same(other, one)
-                asked = number.asked_tails(first, region, outside_line)
-                assert not number.same(one, other) or set(asked) & set(number.stored_tails(other))
+                assert phone_number.same(one, other) == phone_number.same(other, one)
+                asked = phone_number.asked_tails(first, region, outside_line)
+                assert not phone_number.same(one, other) or set(asked) & set(phone_number.stored_tails(other))
 
 
 @pytest.mark.parametrize(
@@ -216,11 +220,11 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
 )
 def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expected: bool) -> None:
     """Seven digits of a public number are enough if one side's country is unknown; short numbers match exactly."""
-    one, other = number.parse(stored, "DE"), number.parse(asked, "DE")
+    one, other = phone_number.parse(stored, "DE"), phone_number.parse(asked, "DE")
 
     assert one is not None
     assert other is not None
-    assert number.same(one, other) is expected
+    assert phone_number.same(one, other) is expected
 
 
 @pytest.mark.parametrize(
@@ -238,11 +242,11 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
 )
 def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
     """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
-    one = number.parse(stored, "AT")
+    one = phone_number.parse(stored, "AT")
     assert one is not None
-    tails = set(number.asked_tails(asked, "AT", "0")) & set(number.stored_tails(one))
+    tails = set(phone_number.asked_tails(asked, "AT", "0")) & set(phone_number.stored_tails(one))
 
-    assert number.is_meant(one, number.readings(asked, "AT", "0")) is expected
+    assert phone_number.is_meant(one, phone_number.readings(asked, "AT", "0")) is expected
     assert tails or not expected
 
 
@@ -268,8 +272,8 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
 )
 def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
     """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
-    assert number.beginnings(text, "DE", outside_line) == forms
-    assert number.beginnings("0049 30", "ZZ") == ("004930",)
+    assert phone_number.beginnings(text, "DE", outside_line) == forms
+    assert phone_number.beginnings("0049 30", "ZZ") == ("004930",)
 
 
 @pytest.mark.parametrize(
@@ -293,12 +297,12 @@ def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> Non
 )
 def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line: str, expected: bool) -> None:
     """An outside line may stand before any writing; what is left of it is no end of a number abroad."""
-    one = number.parse(stored, "DE")
+    one = phone_number.parse(stored, "DE")
     assert one is not None
 
-    assert number.is_meant(one, number.readings(asked, "DE", outside_line)) is expected
-    tails = number.asked_tails(asked, "DE", outside_line)
-    assert not expected or set(tails) & set(number.stored_tails(one))
+    assert phone_number.is_meant(one, phone_number.readings(asked, "DE", outside_line)) is expected
+    tails = phone_number.asked_tails(asked, "DE", outside_line)
+    assert not expected or set(tails) & set(phone_number.stored_tails(one))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +320,7 @@ def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line:
 )
 def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], writings: set[str]) -> None:
     """The end that leads to candidates, and the writings that settle it."""
-    known = number.asked(asked, "DE", "0")
+    known = phone_number.asked(asked, "DE", "0")
 
     assert (known.tails, {*known.writings}) == (tails, writings)
     assert repr(known) == "<Asked>"
@@ -339,15 +343,15 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
 )  # fmt: skip
 def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, written: tuple[str, ...]) -> None:
     """The five forms of `number_format`; "dial" is what a phone here has to dial, the outside line in front."""
-    read = number.parse(typed, "DE")
+    read = phone_number.parse(typed, "DE")
 
     assert read is not None
-    assert tuple(number.write(read, form, region, "0") for form in NumberFormat) == written
+    assert tuple(phone_number.write(read, form, region, "0") for form in NumberFormat) == written
 
 
 def test_a_number_does_not_show_in_its_repr() -> None:
     """A log must not hold it."""
-    assert [repr(number.parse(text, "DE")) for text in ("0301234567", "204")] == [
+    assert [repr(phone_number.parse(text, "DE")) for text in ("0301234567", "204")] == [
         "<Number public, 10 digits>",
         "<Number internal, 3 digits>",
     ]
@@ -363,12 +367,12 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
     text = sign * (1_000_000 // len(sign))
 
     def read_all() -> None:
-        number.parse(text, "DE")
-        number.parse("1", "DE", text)
-        number.readings(text, "DE", "0")
-        number.asked_tails(text, "DE", "0")
-        number.beginnings(text, "DE", "0")
-        dialstring.dial_text(text)
+        phone_number.parse(text, "DE")
+        phone_number.parse("1", "DE", text)
+        phone_number.readings(text, "DE", "0")
+        phone_number.asked_tails(text, "DE", "0")
+        phone_number.beginnings(text, "DE", "0")
+        dial_string.dial_text(text)
 
     assert work.calls(read_all) < 10_000
     assert work.peak(read_all) < 100_000
@@ -376,4 +380,4 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
 
 def test_known_regions() -> None:
     """Countries that numbers can be read in."""
-    assert [numberplan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]
+    assert [numbering_plan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from ldapgw import number, numberplan
-from ldapgw.number import Number, NumberFormat
+from ldapgw.numbers import numbering_plan, phone_number
+from ldapgw.numbers.phone_number import Number, NumberFormat
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 OUTSIDE_LINES = ("", "0", "9", "00")
@@ -39,7 +39,7 @@ def without_signs(text: str) -> str:
 
 def dialled_abroad(example: PhoneNumber, region: str) -> Iterator[str]:
     """How a number is dialled from a region, where there is one way that serves everybody."""
-    prefix = numberplan.dialling(region).out
+    prefix = numbering_plan.dialling(region).out
     # Not from Hong Kong: behind "00", "1" may be a carrier or the beginning of a country code; both are tried when a
     # number is asked for, but one stored so can be no more than one of them.
     if prefix and region != "HK":
@@ -57,7 +57,7 @@ def dialled_at_home(example: PhoneNumber, region: str) -> Iterator[str]:
     # Not where it would be taken for an internal one: in a country that dials 0 in front of a number, one of fewer than
     # seven digits, or of fewer than six with that 0 (some of Kiribati, Iran, the Netherlands and Uruguay).  Nor seven
     # digits on a Caribbean island, where they are one of its own.
-    if numberplan.dialling(region).is_public(digits) and (len(digits), example.country_code) != (7, 1):
+    if numbering_plan.dialling(region).is_public(digits) and (len(digits), example.country_code) != (7, 1):
         yield from (national, digits, f"{digits[:3]}/{digits[3:]}", f"{national} ext. 12")
 
 
@@ -65,7 +65,7 @@ def with_both(example: PhoneNumber) -> Iterator[str]:
     """Country code and trunk prefix, as letterheads have it."""
     main = phonenumbers.region_code_for_country_code(example.country_code or 0)
     # Not of Colombia, whose mobile numbers are as many digits with the 0 as others without.
-    if numberplan.dialling(main).zero and main != "CO":
+    if numbering_plan.dialling(main).zero and main != "CO":
         yield phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL).replace(" ", " (0) ", 1)
 
 
@@ -113,11 +113,11 @@ def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
 def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) -> None:
     """However a number is stored, it is found by every other writing, with an outside line and with its "+" lost."""
     region, outside_line, one, other = case
-    stored = number.parse(one, region)
+    stored = phone_number.parse(one, region)
 
     assert stored is not None
-    assert number.is_meant(stored, number.readings(other, region, outside_line))
-    assert set(number.stored_tails(stored)) & set(number.asked_tails(other, region, outside_line))
+    assert phone_number.is_meant(stored, phone_number.readings(other, region, outside_line))
+    assert set(phone_number.stored_tails(stored)) & set(phone_number.asked_tails(other, region, outside_line))
 
 
 @settings(max_examples=200, deadline=None)
@@ -126,23 +126,23 @@ def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) 
 )
 def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat, outside_line: str) -> None:
     """A phone that shows a number in any format, and asks for it as it shows it, finds it."""
-    stored = number.parse(e164, region)
+    stored = phone_number.parse(e164, region)
     assert stored is not None
 
-    written = number.write(stored, form, region, outside_line)
+    written = phone_number.write(stored, form, region, outside_line)
 
-    assert number.is_meant(stored, number.readings(written, region, outside_line))
+    assert phone_number.is_meant(stored, phone_number.readings(written, region, outside_line))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(REGIONS))
 def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, region: str) -> None:
     """Whatever they end in."""
-    first, second = number.parse(one, region), number.parse(other, region)
+    first, second = phone_number.parse(one, region), phone_number.parse(other, region)
 
     assert first is not None
     assert second is not None
-    assert number.same(first, second) is (one == other)
+    assert phone_number.same(first, second) is (one == other)
 
 
 @settings(max_examples=300, deadline=None)
@@ -153,20 +153,20 @@ def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_l
     regions = [*phonenumbers.COUNTRY_CODE_TO_REGION_CODE[example.country_code or 0], "DE", "US"]
     region = data.draw(st.sampled_from([one for one in regions if one in REGIONS]))
     dialled = [e164, *dialled_abroad(example, region), *dialled_at_home(example, region)]
-    readings = number.readings(outside_line + data.draw(st.sampled_from(dialled)), region, outside_line)
-    stored = number.parse(f"+{other.country_code}{phonenumbers.national_significant_number(example)}", region)
+    readings = phone_number.readings(outside_line + data.draw(st.sampled_from(dialled)), region, outside_line)
+    stored = phone_number.parse(f"+{other.country_code}{phonenumbers.national_significant_number(example)}", region)
     assert stored is not None
 
     meant = {reading.e164 for reading in readings}
 
-    assert not number.is_meant(stored, readings) or stored.e164 in meant or stored.national or not stored.e164
+    assert not phone_number.is_meant(stored, readings) or stored.e164 in meant or stored.national or not stored.e164
 
 
 # Digits as somebody may store or send them: few, many, with a country's beginning or any.
 DIGITS = st.one_of(
     st.from_regex(r"(\+|00|0|9|)[0-9]{1,13}", fullmatch=True),
     st.builds(
-        lambda region, front, digits: front.format(numberplan.dialling(region).country) + digits,
+        lambda region, front, digits: front.format(numbering_plan.dialling(region).country) + digits,
         st.sampled_from(REGIONS),
         st.sampled_from(["+{}", "00{}", "000{}", "+{}0", "{}", "011{}", "0", "9", ""]),
         st.from_regex(r"[0-9]{2,11}", fullmatch=True),
@@ -178,13 +178,13 @@ DIGITS = st.one_of(
 @given(DIGITS, DIGITS, st.booleans(), st.sampled_from(REGIONS), st.sampled_from(OUTSIDE_LINES))
 def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, region: str, outside_line: str) -> None:
     """Of numbers that nobody can have too: what is the same shares an end, and what can be told at once is true."""
-    stored = number.parse(one, region)
+    stored = phone_number.parse(one, region)
     asked = other[: -len(one[-8:])] + one[-8:] if alike else other
-    found = stored is not None and number.is_meant(stored, number.readings(asked, region, outside_line))
-    known = number.asked(asked, region, outside_line)
+    found = stored is not None and phone_number.is_meant(stored, phone_number.readings(asked, region, outside_line))
+    known = phone_number.asked(asked, region, outside_line)
 
     assert stored is not None
-    assert not found or set(known.tails) & set(number.stored_tails(stored))
+    assert not found or set(known.tails) & set(phone_number.stored_tails(stored))
     assert found or not {*known.writings} & {stored.e164, stored.national}
 
 
@@ -195,7 +195,7 @@ def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> 
     pattern = (metadata.national_prefix_for_parsing if metadata else None) or "(?!)"
     fronts = ("", "0", "00", "1", "8", "06", "01", "3411", "44")
     for digits in (front + behind for front in fronts for behind in _ENDS):
-        assert numberplan.dialling(region).within(digits) == re.sub(f"^(?:{pattern})", "", digits)
+        assert numbering_plan.dialling(region).within(digits) == re.sub(f"^(?:{pattern})", "", digits)
 
 
 @settings(max_examples=500, deadline=None)
@@ -205,11 +205,13 @@ def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
     bare = digits.removeprefix("+")
     international = digits.startswith("+")
 
-    def e164(parsed: numberplan.Parsed | None) -> str:
-        full = parsed is not None and numberplan.is_possible(parsed) and len(bare) >= numberplan.SHORTEST_PUBLIC
-        return numberplan.e164(parsed) if full and parsed is not None else ""
+    def e164(parsed: numbering_plan.Parsed | None) -> str:
+        full = parsed is not None and numbering_plan.is_possible(parsed) and len(bare) >= numbering_plan.SHORTEST_PUBLIC
+        return numbering_plan.e164(parsed) if full and parsed is not None else ""
 
-    assert e164(numberplan.read(bare, region, international=international)) == e164(numberplan.parse(digits, region))
+    assert e164(numbering_plan.read(bare, region, international=international)) == e164(
+        numbering_plan.parse(digits, region)
+    )
 
 
 @pytest.mark.long
@@ -220,12 +222,12 @@ def test_the_whole_world() -> None:
         own = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.parse(e164).country_code or 0]
         for region in {*own, "DE", "US"} & set(REGIONS):
             ways = writings(e164, region)
-            stored = [number.parse(one, region) for one in ways]
+            stored = [phone_number.parse(one, region) for one in ways]
             for asked in ways:
-                readings = number.readings(asked, region, "0")
+                readings = phone_number.readings(asked, region, "0")
                 missed += [
                     (region, one, asked)
                     for one, read in zip(ways, stored, strict=True)
-                    if not (isinstance(read, Number) and number.is_meant(read, readings))
+                    if not (isinstance(read, Number) and phone_number.is_meant(read, readings))
                 ]
     assert missed == []

@@ -23,9 +23,9 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from ldapgw import offprocess
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
-from ldapgw.offprocess import SMALL, Apart, Aside, OffProcess, serve
+from ldapgw.server import processes
+from ldapgw.server.processes import SMALL, Apart, Aside, OffProcess, serve
 from tests.results import result_of
 
 
@@ -105,7 +105,7 @@ async def test_a_call_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
     """After a while that is shortened here."""
     async with started() as process:
         await process(len, "")
-        monkeypatch.setattr(offprocess, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.05)
         with pytest.raises(ProcessLost):
             await process(os.read, 0, 1)
         monkeypatch.undo()
@@ -141,7 +141,7 @@ async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
 @pytest_twisted.ensureDeferred
 async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds memory that most gateways need once a week."""
-    monkeypatch.setattr(offprocess, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.05)
     async with started() as process:
         pid = await process(os.getpid)
         await gone(pid)
@@ -188,7 +188,7 @@ def test_a_process_for_one_call_dies() -> None:
 
 def test_a_process_for_one_call_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is ended, after a time that is shortened here."""
-    monkeypatch.setattr(offprocess, "LONG_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "LONG_PATIENCE_SECONDS", 0.05)
     with pytest.raises(ProcessLost):
         Apart()(signal.pause)
 
@@ -228,7 +228,7 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
 CALLER = """
 import sys
 from twisted.internet import reactor
-from ldapgw.offprocess import Apart, OffProcess
+from ldapgw.server.processes import Apart, OffProcess
 from tests.test_offprocess import hold
 process = {kind}
 process.startService()

@@ -9,7 +9,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
-from ldapgw.offthread import OffThread
+from ldapgw.server.threads import OffThread
 from tests.results import result_of
 
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from ldapgw.directory.filters import Equality, Scope, SearchRequest
+from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.hints import Seen
-from ldapgw.phonewatch import PhoneWatch
+from ldapgw.phones.activity import PhoneWatch
+from ldapgw.phones.hints import Seen
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
 from tests.ldap import asks, pdu
 from tests.ldap.test_filter import encode

@@ -9,16 +9,14 @@ import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
 
-from ldapgw import credential
-from ldapgw.building import books_of, revised_books
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, phone_dn
 from ldapgw.directory.book import Book
-from ldapgw.directory.filters import Present, Scope, SearchRequest
-from ldapgw.directory.naming import phone_dn
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.store import accounts, contacts, phones, revocations, syncs, tables
+from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tables
 from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.sync.book_builder import books_of, revised_books
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
 
@@ -34,7 +32,7 @@ def add_phone(
 ) -> None:
     account_id = stage.account(owner).id if owner else None
     with stage.database.begin() as connection:
-        assert phones.add(connection, PhoneLogin(name, tenant, account_id, numbers, credential.NOBODY, NOW))
+        assert phones.add(connection, PhoneLogin(name, tenant, account_id, numbers, UNKNOWN_LOGIN_HASH, NOW))
 
 
 def test_nothing_is_there_before_anybody_connects() -> None:
@@ -94,7 +92,7 @@ def test_one_directory_a_tenant() -> None:
     assert books(stage).keys() == {BOB, "directory"}
     account = stage.account(BOB)
     with stage.database.begin() as connection:
-        syncs.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+        sync_state.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
     assert books(stage).keys() == {BOB}
 
 
@@ -298,7 +296,7 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     called = calls(stage)
     with stage.database.begin() as connection:
         contacts.forget_source(connection, account.id, Source.CONTACTS)
-        syncs.bump_generation(connection, account.id)
+        sync_state.bump_generation(connection, account.id)
     assert stage.names() == []
     assert books_of in called
     for at in range(101):
@@ -358,7 +356,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
     uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
         damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
-        syncs.bump_generation(connection, stage_id)
+        sync_state.bump_generation(connection, stage_id)
         connection.execute(damaged)
     assert len(stage.names()) == 1
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]

@@ -19,7 +19,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
-from ldapgw.reactor import PhoneReactor
+from ldapgw.server.reactor import PhoneReactor
 
 CONFIG = """
 state_dir = "state"

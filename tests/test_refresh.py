@@ -14,16 +14,15 @@ from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
-from ldapgw import credential
-from ldapgw.building import revised_books
-from ldapgw.offthread import OffThread
-from ldapgw.refresh import LOOK_SECONDS, SEEN_SECONDS, Refresher
-from ldapgw.store import phones, syncs
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.server.threads import OffThread
+from ldapgw.store import phones, sync_state
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.store.watch import Watch
-from ldapgw.store.watched import WatchedStore
+from ldapgw.store.worker import Watch, WatchedStore
+from ldapgw.sync.book_builder import revised_books
+from ldapgw.sync.change_watcher import LOOK_SECONDS, SEEN_SECONDS, Refresher
 from tests.sync.stage import ALICE, BOB, NOW, Stage, person
 
 
@@ -107,7 +106,7 @@ def add_phone(scene: Scene, numbers: Numbers = Numbers.VALUES) -> None:
     other = scene.new_database()
     other.open()
     with other.begin() as connection:
-        phones.add(connection, PhoneLogin("desk1", "acme", None, numbers, credential.NOBODY, NOW))
+        phones.add(connection, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
     other.close()
 
 
@@ -152,10 +151,10 @@ def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -
 def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
     """And at the end."""
     add_phone(scene)
-    scene.seen = {"desk1": ("192.0.2.1", credential.NOBODY)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
     scene.clock.advance(SEEN_SECONDS)
     assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.1")]
-    scene.seen = {"desk1": ("192.0.2.2", credential.NOBODY)}
+    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH)}
     scene.refresher.stopService()
     assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.2")]
 
@@ -167,7 +166,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
     away = scene.path.with_name("away.db")
     scene.database.close()
     scene.path.rename(away)
-    scene.seen = {"desk1": ("192.0.2.1", credential.NOBODY)}
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
     for _ in range(100):
         scene.clock.advance(LOOK_SECONDS)
     trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
@@ -197,7 +196,7 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     scene.world.add_person(ALICE, person("Bo Weg"))
     account_id = scene.account(ALICE).id
     with scene.database.begin() as connection:
-        syncs.ask(connection, account_id, Wish.INCREMENTAL)
+        sync_state.ask(connection, account_id, Wish.INCREMENTAL)
     scene.clock.pump([LOOK_SECONDS] * 2)
     assert scene.account(ALICE).syncing
     scene.connect(BOB)

@@ -14,10 +14,10 @@ from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from ldapgw.config import Tls
-from ldapgw.config.forms import File
-from ldapgw.renewal import LOOK_SECONDS, Renewal
-from ldapgw.tls import ServerContext
+from ldapgw.server.certificate_renewal import LOOK_SECONDS, Renewal
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ServerContext
 from tests.certificates import issue
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -42,7 +42,7 @@ class Stage:
         return execute(function, *args)
 
     def observe(self, event: Any) -> None:
-        if event["log_namespace"] == "ldapgw.renewal":
+        if event["log_namespace"] == "ldapgw.server.certificate_renewal":
             self.lines.append(formatEvent(event).replace(f"{self.folder}/", ""))
 
     def put(self, *, which: int = 0, days: float = 90) -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from ldapgw import searches
 from ldapgw.errors import ResultCode
-from ldapgw.searches import KEPT, LONGEST, Fresh, Search, Searches
+from ldapgw.phones import search_log
+from ldapgw.phones.search_log import KEPT, LONGEST, Fresh, Search, Searches
 
 DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=acme,dc=example"
 OK = ResultCode.SUCCESS
@@ -47,7 +47,7 @@ def test_a_long_message_is_not_kept() -> None:
 
 def test_all_phones_together_are_bounded(monkeypatch) -> None:
     """Those that have not searched for longest are forgotten, whole."""
-    monkeypatch.setattr(searches, "MOST", 10)
+    monkeypatch.setattr(search_log, "MOST", 10)
     kept = Searches(Clock().seconds)
     for _ in range(4):
         observe(kept, "a")
@@ -93,7 +93,7 @@ def test_what_is_fresh_is_taken_once() -> None:
 
 def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
     """What nobody searched for is not kept: it may be another company's; and only so many addresses are."""
-    monkeypatch.setattr(searches, "STRANGERS", 2)
+    monkeypatch.setattr(search_log, "STRANGERS", 2)
     clock = Clock()
     kept = Searches(clock.seconds)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"):

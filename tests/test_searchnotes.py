@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
-from ldapgw.catalog import Login
+from ldapgw.directory.access import NOBODY
+from ldapgw.directory.catalog import Login
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.viewer import NOBODY
 from ldapgw.errors import ResultCode, StoreError
-from ldapgw.searches import Fresh, Searches
-from ldapgw.searchnotes import LOOK_SECONDS, NOTE_SECONDS, SearchNotes
+from ldapgw.phones.activity import LOOK_SECONDS, NOTE_SECONDS, SearchNotes
+from ldapgw.phones.search_log import Fresh, Searches
 from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote

@@ -12,13 +12,13 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from ldapgw.config import decode
-from ldapgw.config.tables import Ldap
 from ldapgw.ldap.limits import Limits
-from ldapgw.ldap.protocol import LdapFactory, LdapsFactory
-from ldapgw.listener import Door
-from ldapgw.renewal import Renewal
-from ldapgw.service import Gateway, makeService
+from ldapgw.ldap.server import LdapFactory, LdapsFactory
+from ldapgw.server.certificate_renewal import Renewal
+from ldapgw.server.config import decode
+from ldapgw.server.config.tables import Ldap
+from ldapgw.server.gateway import Gateway, makeService
+from ldapgw.server.listener import Door
 from tests.certificates import issue
 from tests.ldap import pdu
 

@@ -10,8 +10,8 @@ from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.state import KEY, State
-from ldapgw.store import accounts, syncs
+from ldapgw.server.state_dir import KEY, State
+from ldapgw.store import accounts, sync_state
 from tests.store.test_accounts import GRANT, NOW
 
 
@@ -20,7 +20,7 @@ def connected(path: Path) -> State:
     with state.database.begin() as connection:
         account_id = accounts.connect(connection, state.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
         assert account_id is not None
-        syncs.begin(connection, account_id)
+        sync_state.begin(connection, account_id)
     return state
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import (
+from ldapgw.store.account_status import (
     STALE_SECONDS,
     TESTING_SECONDS,
     account_object,

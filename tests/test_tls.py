@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from OpenSSL import SSL
 
-from ldapgw.config import Tls
-from ldapgw.config.forms import File
 from ldapgw.errors import UserError
-from ldapgw.tls import ServerContext, stamp
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ServerContext, stamp
 from tests.certificates import Issued, issue
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ldapgw.config.forms import File
-from ldapgw.config.tables import Tls
-from ldapgw.tls import ServerContext, read_pair
-from ldapgw.trust import Trust, private_certificate
+from ldapgw.server.certificate_renewal import Trust, private_certificate
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ServerContext, read_pair
 from tests.certificates import Issued, issue
 from tests.results import result_of
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock, LoopingCall
 from zope.interface.verify import verifyObject
 
-from ldapgw.wallclock import WallClock, steady
+from ldapgw.server.reactor import WallClock, steady
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

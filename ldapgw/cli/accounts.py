@@ -14,8 +14,8 @@ from ldapgw.cli.output import hint, local_time, print_json, print_line, print_ta
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.status import OF_THE_TENANT, account_object, without_database
 from ldapgw.store import accounts as stored
+from ldapgw.store.account_status import OF_THE_TENANT, account_object, without_database
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prove
 

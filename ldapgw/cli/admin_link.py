@@ -10,9 +10,9 @@ import click
 from ldapgw.cli.options import as_json, only_tenant, pass_site
 from ldapgw.cli.output import hint, print_json, print_line
 from ldapgw.cli.site import Site, now
-from ldapgw.status import timestamp
-from ldapgw.store import admin_links
-from ldapgw.store.admin_links import LINK_SECONDS
+from ldapgw.store import sign_ins
+from ldapgw.store.account_status import timestamp
+from ldapgw.store.sign_ins import LINK_SECONDS
 
 
 @click.command()
@@ -27,7 +27,7 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
     name = site.tenant(tenant).name
     token, moment = secrets.token_urlsafe(32), now()
     with site.create_store() as database, database.begin() as connection:
-        admin_links.make(connection, token, name, moment)
+        sign_ins.make_admin_link(connection, token, name, moment)
     link = f"{site.page(name)}link?key={token}"
     if as_json:
         print_json({"link": link, "tenant": name, "expires": timestamp(moment + LINK_SECONDS)})

@@ -11,12 +11,12 @@ from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import UserError
-from ldapgw.lock import holder
+from ldapgw.server.state_dir import holder
 from ldapgw.store.backup import back_up
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.database import prepare_state_dir
-from ldapgw.store.rotation import rotate
-from ldapgw.store.vault import Vault, new_key
+from ldapgw.store.key_rotation import rotate
+from ldapgw.store.secrets import Vault, new_key
 
 
 @click.command()

@@ -9,9 +9,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ldapgw.certificate import WARN_DAYS, Lifetime, PrivateKey, read_certificates, read_private_key
 from ldapgw.cli.finding import Finding, Mark
-from ldapgw.config import Tls
+from ldapgw.server.config import Tls
+from ldapgw.server.tls import WARN_DAYS, Lifetime, PrivateKey, read_certificates, read_private_key
 
 
 def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:

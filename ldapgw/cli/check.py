@@ -13,11 +13,11 @@ from ldapgw.cli.finding import Finding, Mark
 from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
-from ldapgw.config import Config, Tenant
-from ldapgw.config.forms import is_loopback
 from ldapgw.errors import UserError
-from ldapgw.listening import Listening
-from ldapgw.lock import holder
+from ldapgw.server.config import Config, Tenant
+from ldapgw.server.config.forms import is_loopback
+from ldapgw.server.listener import Listening
+from ldapgw.server.state_dir import holder
 
 _SIGNS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.FAILED: "✗"}
 

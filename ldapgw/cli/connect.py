@@ -23,20 +23,19 @@ from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.returning import call_of, wait_for_browser, words
 from ldapgw.cli.site import Site
-from ldapgw.config.forms import is_loopback
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
-from ldapgw.state import open_vault
+from ldapgw.server.config.forms import is_loopback
+from ldapgw.server.state_dir import open_vault
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.web.consent import CONNECT, Arrival, Consent, Departure
-from ldapgw.web.endings import Ended
-from ldapgw.web.exchange import Call
-from ldapgw.web.place import Place
-from ldapgw.web.tenant import WebTenant
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.http import Call, Place
 
 _PORT = 8085
 
@@ -93,7 +92,7 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
 
 
 def _gate(site: Site, database: Database, port: int | None) -> _Gate:
-    from ldapgw.parts import web_tenant
+    from ldapgw.server.parts import web_tenant
 
     public_url = site.config.web.public_url
     is_ours = port is None and is_loopback(public_url) and urlsplit(public_url).scheme == "http"

@@ -14,7 +14,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 
 @click.command()

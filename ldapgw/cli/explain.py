@@ -14,12 +14,12 @@ from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site, now
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.explain.explaining import explain as explained
-from ldapgw.explain.explanation import BookState, Explanation
-from ldapgw.explain.query import read_query
-from ldapgw.explain.report import explanation_object, lines
-from ldapgw.explain.sight import Sight
-from ldapgw.explainer import states_of
+from ldapgw.phones.explain.explain import explain as explained
+from ldapgw.phones.explain.model import BookState, Explanation
+from ldapgw.phones.explain.query import read_query
+from ldapgw.phones.explain.report import explanation_object, lines
+from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.explainer import states_of
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin

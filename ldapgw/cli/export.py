@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import click
 
+from ldapgw.cli.formats import table
+from ldapgw.cli.formats.ldif import ldif
+from ldapgw.cli.formats.vcard import vcard
 from ldapgw.cli.library import Library
 from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.site import Site, find_account
 from ldapgw.contact import Contact
-from ldapgw.directory import fold
+from ldapgw.directory import name_folding
+from ldapgw.directory.dit import tenant_entry
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.person import numbers_of, shown_name, write
-from ldapgw.directory.rootdse import tenant_entry
+from ldapgw.directory.inet_org_person import numbers_of, shown_name, write
 from ldapgw.errors import UserError
-from ldapgw.export import table
-from ldapgw.export.ldif import ldif
-from ldapgw.export.vcard import vcard
 
 
 class Held(NamedTuple):
@@ -81,7 +81,7 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[Held]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        for name, contact in sorted(named, key=lambda one: (fold.collation(one[0]), one[1].uid)):
+        for name, contact in sorted(named, key=lambda one: (name_folding.collation(one[0]), one[1].uid)):
             yield Held(contact, name, book, labels)
 
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ldapgw.config import Config
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.oauth import OAuth
+from ldapgw.server.config import Config
 
 T = TypeVar("T")
 

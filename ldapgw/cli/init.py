@@ -14,10 +14,10 @@ import click
 from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site
-from ldapgw.config import decode
-from ldapgw.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
-from ldapgw.config.sample import filled
 from ldapgw.errors import UserError
+from ldapgw.server.config import decode
+from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
+from ldapgw.server.config.sample import filled
 
 # Domains of consumers' addresses: nobody's company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ldapgw.building import books_of, read_contacts
-from ldapgw.config import Tenant
 from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.parts import naming_context
-from ldapgw.publisher import login_of
-from ldapgw.rows import read_rows
+from ldapgw.server.config import Tenant
+from ldapgw.server.parts import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.sync.book_builder import books_of, read_contacts, read_rows
+from ldapgw.sync.publisher import login_of
 
 _NOTHING = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
 

@@ -15,12 +15,11 @@ from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site
 from ldapgw.contact import Sharing
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Filter
+from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.explain.leaf import names_number
-from ldapgw.explain.one_book import book_of, name_of
-from ldapgw.explain.query import Query, read_query
-from ldapgw.explain.sight import Answer, Sight
+from ldapgw.phones.explain.query import Query, read_query
+from ldapgw.phones.explain.terms import names_number
+from ldapgw.phones.explain.view import Answer, Sight, book_of, name_of
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 
@@ -72,7 +71,7 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: when it is none.
     """
-    from ldapgw.ldap.fence import read_filter as read
+    from ldapgw.ldap.filter_text import read_filter as read
 
     return read(text)
 

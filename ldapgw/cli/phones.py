@@ -10,21 +10,20 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ldapgw import credential
 from ldapgw.cli.options import as_json, only_tenant, pass_site, phone_name
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
-from ldapgw.config import Tenant
+from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.naming import phone_dn
 from ldapgw.errors import UserError
-from ldapgw.hints import Habits, Hint, words
-from ldapgw.listening import ldap_url, phone_server
-from ldapgw.models import MODELS
-from ldapgw.provisioning.filters import name_filter, number_filter
-from ldapgw.status import timestamp
+from ldapgw.phones.hints import Habits, Hint, words
+from ldapgw.phones.models import MODELS
+from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.server.config import Tenant
+from ldapgw.server.listener import ldap_url, phone_server
 from ldapgw.store import accounts
 from ldapgw.store import phones as stored
+from ldapgw.store.account_status import timestamp
 from ldapgw.store.phones import Numbers, PhoneLogin
 
 _NAME_FILTER = name_filter("%*")
@@ -66,7 +65,7 @@ def add(
 ) -> None:
     """Add a phone, and print its login and its settings."""
     chosen = site.tenant(tenant)
-    password = credential.generate(os.urandom)
+    password = generate_password(os.urandom)
     with site.create_store() as database, database.begin() as connection:
         owner = find_account(connection, account, chosen.name) if account is not None else None
         login = PhoneLogin(
@@ -75,7 +74,7 @@ def add(
             account_id=owner.id if owner else None,
             numbers=Numbers(numbers) if numbers else _numbers_for(model),
             model=model or "",
-            password=credential.hash_password(password, os.urandom),
+            password=hash_password(password, os.urandom),
             created_at=now(),
         )
         if not stored.add(connection, login):
@@ -119,12 +118,12 @@ def remove(site: Site, name: str) -> None:
 @pass_site
 def reset(site: Site, name: str, *, as_json: bool) -> None:
     """Give a phone a new password; the old one is refused from now on."""
-    password = credential.generate(os.urandom)
+    password = generate_password(os.urandom)
     with site.open_store() as database, database.begin() as connection:
         login = find_phone(connection, name)
         address = _addresses(connection).get(login.account_id)
         site.tenant(login.tenant)
-        stored.set_password(connection, login.name, credential.hash_password(password, os.urandom))
+        stored.set_password(connection, login.name, hash_password(password, os.urandom))
     _print_login(site, login, address, password, as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from ldapgw.cli.finding import Finding, Mark
-from ldapgw.listening import Listening
+from ldapgw.server.listener import Listening
 
 
 def look_at(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterator[Finding]:

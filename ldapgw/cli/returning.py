@@ -18,11 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Site
 from ldapgw.errors import UserError
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web.consent import Arrival, Consent, Departure
-from ldapgw.web.cookies import Cookie
-from ldapgw.web.endings import EXPIRED, Ended
-from ldapgw.web.exchange import Call
-from ldapgw.web.headers import security_headers
-from ldapgw.web.place import Place
+from ldapgw.web.error_pages import EXPIRED, Ended
+from ldapgw.web.http import Call, Cookie, Place, security_headers
 
 _DONE = "Connected. You may close this window and go back to the terminal."
 # For the last answer to get out before the port is closed.

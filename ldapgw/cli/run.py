@@ -19,9 +19,9 @@ def run(ctx: click.Context, site: Site) -> None:
     config = site.config
     # Whoever imports `twisted.internet.reactor` first, and klein does, decides which one it is.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
-        from ldapgw.reactor import install
+        from ldapgw.server.reactor import install
 
         install()
-    from ldapgw.foreground import run as run_gateway
+    from ldapgw.server.foreground import run as run_gateway
 
     ctx.exit(run_gateway(config))

@@ -13,10 +13,10 @@ from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
 from ldapgw.errors import UserError
-from ldapgw.sandbox.app import AUTHORIZATION
-from ldapgw.sandbox.app import sandbox as sandbox_resource
-from ldapgw.sandbox.loading import load_people
-from ldapgw.sandbox.tenant import CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, demo_world
+from ldapgw.google.sandbox.app import AUTHORIZATION
+from ldapgw.google.sandbox.app import sandbox as sandbox_resource
+from ldapgw.google.sandbox.loading import load_people
+from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, demo_world
 
 _HOST = "127.0.0.1"
 _PORT = click.IntRange(0, 65535)
@@ -51,7 +51,7 @@ def sandbox(port: int, people: str | None) -> None:
 @click.pass_context
 def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandbox_port: int) -> None:
     """Run the sandbox and a gateway with a connected account, until Ctrl-C."""
-    from ldapgw.demo import Ports, run_demo
+    from ldapgw.server.demo import Ports, run_demo
 
     folder = Path(state if state is not None else tempfile.mkdtemp(prefix="ldapgw-demo-"))
     ctx.exit(run_demo(folder, Ports(web=port, ldap=ldap_port, sandbox=sandbox_port), click.echo))

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import Connection, make_url
 
-from ldapgw.clients import configured_clients
-from ldapgw.config import Config, Tenant, load
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
-from ldapgw.state import KEY, database_url, refuse_lost_database
-from ldapgw.store import accounts, clients
+from ldapgw.server.config import Config, Tenant, load
+from ldapgw.server.oauth_clients import configured_clients
+from ldapgw.server.state_dir import KEY, database_url, refuse_lost_database
+from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 if TYPE_CHECKING:
-    from ldapgw.images import Images
+    from ldapgw.sync.book_cache import Images
 
 _IN_MEMORY = "sqlite://"
 
@@ -63,7 +63,7 @@ class Site:
     @property
     def images(self) -> Images:
         """Books as they were built, for the next start."""
-        from ldapgw.images import FOLDER, Images
+        from ldapgw.sync.book_cache import FOLDER, Images
 
         return Images(self.state_dir / FOLDER)
 
@@ -124,8 +124,10 @@ class Site:
         :raises StoreError: when the database or the key cannot be used.
         """
         with database.begin() as connection:
-            there = clients.is_any(connection)
-            entered, _ = clients.read_all(connection, Vault.open(self.key_file, create=False)) if there else ((), ())
+            there = tenants.has_any_client(connection)
+            entered, _ = (
+                tenants.read_clients(connection, Vault.open(self.key_file, create=False)) if there else ((), ())
+            )
         found = {one.tenant: Client(one.client_id, one.client_secret) for one in entered}
         return found | configured_clients(self.config)
 

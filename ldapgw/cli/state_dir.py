@@ -14,7 +14,7 @@ from ldapgw.cli.finding import Finding, Mark
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import StoreError
 from ldapgw.store.database import Database, revisions
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 
 def look_at(site: Site) -> Iterator[Finding]:

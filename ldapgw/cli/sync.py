@@ -13,9 +13,9 @@ from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import console, print_line
 from ldapgw.cli.site import Site, find_account
 from ldapgw.errors import UserError
-from ldapgw.lock import holder
-from ldapgw.status import told
-from ldapgw.store import accounts, syncs
+from ldapgw.server.state_dir import holder
+from ldapgw.store import accounts, sync_state
+from ldapgw.store.account_status import told
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.database import Database
 
@@ -43,7 +43,7 @@ def sync(
         with database.begin() as connection:
             asked = _asked(site, connection, addresses, tenant)
             for account in asked.values():
-                syncs.ask(connection, account.id, wish)
+                sync_state.ask(connection, account.id, wish)
         if holder(site.state_dir) is None:
             raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
         if not wait:

@@ -11,14 +11,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import fold, order
-from ldapgw.directory.binder import Binder, Bound
+from ldapgw.directory import name_folding
+from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape, folded
-from ldapgw.directory.entry import NOTHING, Entry, special
-from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.origin import Fixed, Place, structure
-from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.shelves import Shelves, no_shelves
+from ldapgw.directory.entry import (
+    NOTHING,
+    Entry,
+    FixedAttributes,
+    ParentEntry,
+    container_sort_key,
+    special,
+    structural_attributes,
+)
+from ldapgw.directory.inet_org_person import Binder, Bound
+from ldapgw.directory.segment import Shelf, Shelves, no_shelves
 
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
@@ -29,7 +35,7 @@ _PART = 8
 _MOST = 2000
 
 # In place of the entry of a book that is not built yet.
-_BLANK = Entry(b"", NOTHING, Fixed({}))
+_BLANK = Entry(b"", NOTHING, FixedAttributes({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def build_book(
 
 def book_of(
     context: NamingContext,
-    place: Place,
+    place: ParentEntry,
     key: str,
     name: str,
     sharing: Sharing,
@@ -109,35 +115,35 @@ def book_of(
     :param labels: in the order of their entries.
     """
     ordered = tuple(labels)
-    stands = order.of_branch(name, place.path)
+    stands = container_sort_key(name, place.path)
     container = _unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
     containers = Shelf.of((container, *(label.container for label in ordered)))
     return Book(key, name, sharing, container, containers, shelves, ordered, unnamed)
 
 
 def label_of(
-    context: NamingContext, place: Place, above: str, name: str, resources: frozenset[str], shelves: Shelves
+    context: NamingContext, place: ParentEntry, above: str, name: str, resources: frozenset[str], shelves: Shelves
 ) -> Label:
     """Put a label together.
 
     :param place: where its contacts stand.
     :param above: the order of its book's entry.
     """
-    stands = order.of_branch(name, place.path, above)
+    stands = container_sort_key(name, place.path, above)
     return Label(name, _unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources)
 
 
-def place_of(context: NamingContext, key: str, name: str) -> Place:
+def place_of(context: NamingContext, key: str, name: str) -> ParentEntry:
     """Where the contacts of a book stand."""
-    return Place(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
+    return ParentEntry(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
 
 
-def place_below(above: Place, label: str) -> Place:
+def place_below(above: ParentEntry, label: str) -> ParentEntry:
     """Where the contacts of a label stand.
 
     :param above: its book's.
     """
-    return Place(f"ou={escape(label)},{above.dn}", f"{above.path}/{folded(label)}")
+    return ParentEntry(f"ou={escape(label)},{above.dn}", f"{above.path}/{folded(label)}")
 
 
 def revise(
@@ -167,7 +173,7 @@ def most_changes(book: Book) -> int:
 def _with(
     book: Book,
     context: NamingContext,
-    place: Place,
+    place: ParentEntry,
     stored: Iterable[Contact],
     gone: Iterable[str],
     labels: Mapping[str, str],
@@ -206,14 +212,14 @@ def _with(
 
 def _labels(
     context: NamingContext,
-    above: Place,
+    above: ParentEntry,
     book: Book,
     bound: Sequence[tuple[Sequence[str], Bound]],
     old: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
     """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
-    stands = order.of_branch(book.name, above.path)
+    stands = container_sort_key(book.name, above.path)
     before = {label.resources: label for label in book.labels}
     empty = no_shelves(per_number=book.shelves.per_number)
     for name, resources in _groups(labels):
@@ -233,7 +239,7 @@ def _labels(
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
     """The labels, with their groups; those whose names differ in case or blanks alone are one."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
-    for resource, name in sorted(labels.items(), key=lambda item: (fold.collation(item[1]), item)):
+    for resource, name in sorted(labels.items(), key=lambda item: (name_folding.collation(item[1]), item)):
         key = folded(name)
         if key:
             first, resources = found.get(key, (name, frozenset()))
@@ -241,7 +247,7 @@ def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]
     return found.values()
 
 
-def _unit(context: NamingContext, place: Place, name: str, stands: str, *, subordinates: bool) -> Entry:
+def _unit(context: NamingContext, place: ParentEntry, name: str, stands: str, *, subordinates: bool) -> Entry:
     attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
-    operational = structure(place.dn, "organizationalUnit", place.path, subordinates=subordinates)
+    operational = structural_attributes(place.dn, "organizationalUnit", place.path, subordinates=subordinates)
     return special(place.dn, attributes, operational, lenient=context.lenient, order=stands)

@@ -1,5 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""An entry: what LDAP returns for a contact, packed into a few strings and searched as it stands.
+"""Where an entry stands among others: as people sort names, the same at each search, and short.
+
+An *order* is a text that sorts entries.  It holds the folded name, the name as it is written, and a tag that is the
+entry's own and stays for as long as it exists; so no two are the same, and one is found again after a sync.  It is
+bounded, because a paged search tells the client the place that it has come to: names that agree in their first
+`LONGEST_NAME` signs stand in the order of their tags.
+
+Where an entry comes from: what its operational attributes (RFC 4512 3.4) are made of when somebody asks for them.
+
+Which attributes a search returns (RFC 4511 4.5.1.8), worked out once a search.
+
+An entry: what LDAP returns for a contact, packed into a few strings and searched as it stands.
 
 A hundred thousand of them are in memory, so an entry has no object for each attribute.  Its values are one string of
 octets: for each attribute its number and the encoding of its SET.  What it is searched in is one text: for each
@@ -9,15 +20,201 @@ Operational attributes are worked out when somebody asks.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, Protocol, Self
 
 from ldapgw import ber
-from ldapgw.directory import haystack
-from ldapgw.directory.origin import Attributes, Fixed, Origin, Place
-from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attribute_type
-from ldapgw.directory.selection import Selection
+from ldapgw.ber import octets
+from ldapgw.directory import assertion, name_folding
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attribute_type, attributes_of, subtypes
+
+# Ends the name in an order.
+NAME_END: Final = "\0"
+
+MAX_SORT_NAME: Final = 96
+# A sign may take four octets, and nobody sorts by the case of the 25th.
+_LONGEST_WRITING: Final = 24
+# Of a container's name; a label's order is its book's and its own.
+_LONGEST_BRANCH: Final = 40
+_LONGEST_BRANCH_WRITING: Final = 10
+
+# Hexadecimal digits: two entries of one name in one tenant share a tag once in 2.8 * 10**14.
+TIEBREAKER_LENGTH: Final = 12
+
+
+def contact_sort_key(name: str, identity: str) -> str:
+    """The order of a contact.
+
+    :param name: as it is shown.
+    :param identity: what makes it different from all others for as long as it exists.
+    """
+    return _sort_key(name, identity, MAX_SORT_NAME, _LONGEST_WRITING)
+
+
+def container_sort_key(name: str, identity: str, above: str = "") -> str:
+    """The order of a book or a label.
+
+    :param above: the order of the branch that it stands in: it comes behind that one.
+    """
+    return above + _sort_key(name, identity, _LONGEST_BRANCH, _LONGEST_BRANCH_WRITING)
+
+
+def sort_name(order: str) -> str:
+    """The folded name of a contact's order, as far as it goes."""
+    return order.partition(NAME_END)[0]
+
+
+def _sort_key(name: str, identity: str, longest: int, longest_writing: int) -> str:
+    tag = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
+    return f"{name_folding.collation(name)[:longest]}\0{name[:longest_writing]}\0{tag}"
+
+
+SUBSCHEMA_DN = "cn=subschema"
+
+Attributes = Mapping[str, tuple[bytes, ...]]
+
+
+class Origin(Protocol):
+    """Anything that knows an entry's operational attributes."""
+
+    @property
+    def suffix(self) -> bytes:
+        """What its entries' names end with, from the comma on; empty: they are whole."""
+
+    @property
+    def path(self) -> str:
+        """What makes an entry's UUID its own besides its RDN; the same for ever; empty: there is one entry."""
+
+    @property
+    def rank(self) -> int:
+        """Of two entries for the same person, the one with the lower rank counts."""
+
+    def operational(self, dn: str, updated: float) -> Attributes:
+        """The operational attributes by name.
+
+        :param updated: seconds since the epoch of the last change; 0 where unknown.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ParentEntry:
+    """The origin of contacts: the entry below which they all stand.
+
+    :ivar dn: the name of that entry.
+    """
+
+    dn: str
+    path: str
+    rank: int = 0
+    suffix: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Encode the name once."""
+        object.__setattr__(self, "suffix", f",{self.dn}".encode("utf-8", "replace"))
+
+    def rdn(self, dn: str) -> str:
+        """The first part of an entry's name."""
+        return dn.removesuffix("," + self.dn)
+
+    def operational(self, dn: str, updated: float) -> Attributes:
+        """Google tells the last change alone: it stands for the creation too."""
+        found = structural_attributes(dn, "inetOrgPerson", f"{self.path}/{self.rdn(dn)}", subordinates=False)
+        if updated > 0:
+            moment = (f"{datetime.fromtimestamp(updated, UTC):%Y%m%d%H%M%SZ}".encode(),)
+            found |= {"createTimestamp": moment, "modifyTimestamp": moment}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAttributes:
+    """The origin of an entry that there is one of."""
+
+    attributes: Attributes
+    suffix: bytes = b""
+    path: str = ""
+    rank: int = 2
+
+    def operational(self, dn: str, updated: float) -> Attributes:  # noqa: ARG002 - an Origin is asked with both
+        """As given."""
+        return self.attributes
+
+
+def structural_attributes(dn: str, structural: str, path: str, *, subordinates: bool) -> dict[str, tuple[bytes, ...]]:
+    """What every entry of a tenant's tree has (RFC 4512 3.4, RFC 4530, RFC 5020)."""
+    return {
+        "structuralObjectClass": (structural.encode(),),
+        "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
+        "hasSubordinates": (b"TRUE" if subordinates else b"FALSE",),
+        "entryUUID": (str(uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{path}")).encode(),),
+        "entryDN": (dn.encode(),),
+    }
+
+
+# An attribute as it is returned: the encoding of its name in the request's spelling, and the name of its values.
+Named = tuple[bytes, str]
+
+
+# Different selections of phones that are kept read, and the most octets of one.
+_KEPT, _LONGEST_KEPT = 256, 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """An attribute selection; two are the same only if they are one.
+
+    :ivar named: user attributes asked for by name.
+    :ivar operational: operational attributes asked for by name.
+    :ivar names: the names in both.
+    :ivar all_user: all user attributes (``*``, or nothing asked for).
+    :ivar all_operational: all operational attributes (``+``, RFC 3673).
+    """
+
+    named: tuple[Named, ...]
+    operational: tuple[Named, ...]
+    names: frozenset[str]
+    all_user: bool
+    all_operational: bool
+
+    @classmethod
+    def parse(cls, attributes: tuple[str, ...]) -> Self:
+        """Read an attribute selection; what names no attribute of ours (``1.1``) selects nothing.
+
+        Some phones send "cn sn" as one name: it is two.
+        """
+        asked = [name for text in attributes for name in text.split()]
+        spelt = {kind.name: name for name in reversed(asked) if (kind := attribute_type(name))}
+        found: dict[str, tuple[bytes, AttributeType]] = {}
+        for kind in (kind for name in asked for kind in _named(name)):
+            found.setdefault(kind.name, (octets(spelt.get(kind.name, kind.name).encode()), kind))
+        return cls(
+            named=tuple((name, kind.name) for name, kind in found.values() if not kind.operational),
+            operational=tuple((name, kind.name) for name, kind in found.values() if kind.operational),
+            names=frozenset(found),
+            all_user=not asked or "*" in asked,
+            all_operational="+" in asked,
+        )
+
+
+def select(attributes: tuple[str, ...]) -> Selection:
+    """The selection of what was asked for: the same one each time, unless nobody has asked for it for long."""
+    return _select(attributes) if sum(map(len, attributes)) <= _LONGEST_KEPT else Selection.parse(attributes)
+
+
+_select = lru_cache(_KEPT)(Selection.parse)
+
+
+def _named(name: str) -> tuple[AttributeType, ...]:
+    """The attributes that one name stands for; ``@`` and an object class stand for all of the class (RFC 4529)."""
+    if name.startswith("@"):
+        return attributes_of(name[1:])
+    kind = attribute_type(name)
+    return subtypes(kind) if kind else ()
+
 
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
@@ -111,7 +308,7 @@ class Entry:
     :ivar rdn: its name, as far as the origin does not say it.
     :ivar text: what its own attributes are searched in.
     :ivar common: attributes that it shares with others; they come first.
-    :ivar order: sorts entries as people sort names (`ldapgw.directory.order`); empty where there is one alone.
+    :ivar order: sorts entries as people sort names (`ldapgw.directory.entry`); empty where there is one alone.
     :ivar origin: where it stands and comes from.
     """
 
@@ -162,7 +359,7 @@ class Entry:
         """The searchable form of an attribute's values; None if it is absent."""
         if kind.operational:
             values = self.operational().get(kind.name)
-            return haystack.of_values(kind.kind.family, [value.decode() for value in values]) if values else None
+            return assertion.of_values(kind.kind.family, [value.decode() for value in values]) if values else None
         own = Packed(self._values, self.text).haystack(kind)
         return self.common.haystack(kind) if own is None else own
 
@@ -194,7 +391,7 @@ class Entry:
         """
         return self.common.text.split(BREAK)[1:-1] + self.text.split(BREAK)[1:-1]
 
-    def moved(self, place: Place) -> Entry:
+    def moved(self, place: ParentEntry) -> Entry:
         """The same contact at another place of the tree."""
         own = Packed(self._values, self.text)
         return Entry(self.rdn, own, place, common=self.common, updated=self._updated, order=self.order)
@@ -220,9 +417,9 @@ def special(
         if kind is not None:
             family = kind.kind.family
             leniently = lenient and family is Family.TEXT
-            sought = haystack.of_texts(texts) if leniently else haystack.of_values(family, texts)
+            sought = assertion.of_texts(texts) if leniently else assertion.of_values(family, texts)
             pieces[kind.name] = encoded_texts(texts), sought
-    return Entry(octets_of(dn), Packed.of(pieces), Fixed(operational), order=order)
+    return Entry(octets_of(dn), Packed.of(pieces), FixedAttributes(operational), order=order)
 
 
 def octets_of(text: str) -> bytes:

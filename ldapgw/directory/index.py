@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which entries of a shelf hold a term: sorted arrays and nothing that has to be collected.
+"""Values and arrays one behind the other in a file, with a checksum of all at the end.
+
+Each stands in a frame, behind its length.  None is large but arrays, which are written and read where they are: so
+neither side ever holds all of it twice.
+
+Which entries of a shelf hold a term: sorted arrays and nothing that has to be collected.
 
 An index is built once and never changed.  It keeps two kinds of things of which it gives positions (of entries, in the
 order of their shelf): *terms*, which many entries share and which have neighbours, as the beginning of a word has; and
@@ -13,11 +18,97 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import accumulate
-from typing import Final
+from typing import Final, TypeVar
 from zlib import crc32
 
-from ldapgw.directory.frames import Reader, Writer
+import msgspec
+
+T = TypeVar("T")
+
+_LENGTH = 8
+_SUM = 4
+_BLOCK = 1 << 20
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class DamagedFrames(ValueError):
+    """Raised when a file is not as it was written."""
+
+
+class Writer:
+    """Writes frames.
+
+    Mutable: the checksum of what was written.
+    """
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self._sum = 0
+
+    def value(self, value: object) -> None:
+        """Write anything that msgpack knows."""
+        self._frame(_encode(value))
+
+    def numbers(self, numbers: array[int]) -> None:
+        """Write an array."""
+        self._frame(memoryview(numbers).cast("B") if numbers else b"")
+
+    def end(self) -> None:
+        """Write the checksum."""
+        self._file.write(self._sum.to_bytes(_SUM, "big"))
+
+    def _frame(self, octets: bytes | memoryview) -> None:
+        for part in (len(octets).to_bytes(_LENGTH, "big"), octets):
+            self._sum = crc32(part, self._sum)
+            self._file.write(part)
+
+
+class Reader:
+    """Reads the frames of a file that was found to be whole (`whole`)."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+
+    def value(self, kind: type[T]) -> T:
+        """Read a value that was written with the same meaning.
+
+        :raises msgspec.ValidationError: when it was not.
+        """
+        return msgspec.msgpack.decode(self._file.read(self._length()), type=kind)
+
+    def numbers(self, code: str) -> array[int]:
+        """Read an array.
+
+        :param code: its type code.
+        """
+        left, found = self._length(), array(code)
+        while left > 0:
+            found.frombytes(self._file.read(min(_BLOCK, left)))
+            left -= _BLOCK
+        return found
+
+    def _length(self) -> int:
+        return int.from_bytes(self._file.read(_LENGTH), "big")
+
+
+def whole(file: BufferedIOBase) -> Reader:
+    """A file's frames.
+
+    :raises DamagedFrames: when the checksum does not fit.
+    """
+    seen, left = 0, file.seek(0, 2) - _SUM
+    file.seek(0)
+    while left > 0:
+        block = file.read(min(_BLOCK, left))
+        seen, left = crc32(block, seen), left - len(block)
+    if left < 0 or file.read(_SUM) != seen.to_bytes(_SUM, "big"):
+        raise DamagedFrames
+    file.seek(0)
+    return Reader(file)
+
 
 # Positions that stand side by side in an index: in what; where runs of them begin, each of which goes up to the next
 # one, and last where the last one ends; and whether within a run they ascend, each there once.  To cut them out costs

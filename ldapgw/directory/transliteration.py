@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Other scripts in Latin letters: as `anyascii` writes them, and as people with such names do where that differs.
+"""What stands for single signs of a text, for `str.translate`: worked out when a sign is first met.
+
+Other scripts in Latin letters: as `anyascii` writes them, and as people with such names do where that differs.
 
 Whoever types a foreign name types what stands in the passport or on the business card.  Greece, Russia, Ukraine,
 Serbia, Bulgaria and Japan have rules of their own for that, which no reading letter by letter obeys, and Korean
@@ -9,10 +11,31 @@ families have spellings of their own; so a text has several readings, and is fou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from anyascii import anyascii
+
+# Alphabets end where the thousands of signs begin, of which so many are worth the room: some 500 KiB.
+_ALPHABETS_END = 0x3000
+_MOST = 1 << 14
+
+
+class Signs(dict[int, str]):
+    """A table that works out its rows when they are first needed, and keeps the usual ones.
+
+    :param row: what stands for a sign.
+    """
+
+    def __init__(self, row: Callable[[str], str]) -> None:
+        super().__init__()
+        self._row = row
+
+    def __missing__(self, code: int) -> str:
+        row = self._row(chr(code))
+        if code < _ALPHABETS_END or len(self) < _MOST:
+            self[code] = row
+        return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
+from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import Answer, Caller
-from ldapgw.google.refusal import read_refusal
-from ldapgw.google.text import clean
+from ldapgw.google.person_text import clean
 
 # Half a million persons; no account has as many.  Without a bound, a server could page for ever.
 MOST_PAGES = 500

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One connection: octets, a transport, and time.
 
-What comes is answered at the end of the reactor's turn, together with what came for others (`ldapgw.ldap.turn`), and
+What comes is answered at the end of the reactor's turn, together with what came for others (`connection_core`), and
 past everything where that can be.  Else a connection works in slices.  In each it takes what is next of: a request that
 waits, a message that came, more entries of the search that runs; joins what there is to say and writes it at once.
 When the client takes no more it stops, and reads no more either.  Work that does not fit into one slice goes on in
@@ -30,20 +30,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
-from ldapgw.ldap.answer import Answer
-from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
-from ldapgw.ldap.decode import decode, is_unbind
-from ldapgw.ldap.encode import encode
+from ldapgw.ldap.admission import Deadlines, Overdue, Wait
+from ldapgw.ldap.connection_core import Line, Turn
+from ldapgw.ldap.decoder import decode, is_unbind
+from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
-from ldapgw.ldap.gate import Observer
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
-from ldapgw.ldap.line import Line
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
-from ldapgw.ldap.outbox import Outbox
-from ldapgw.ldap.reader import Reader
-from ldapgw.ldap.session import HoldBack, Run, Send, Session, StartTls, Step, Stop
-from ldapgw.ldap.turn import Turn
-from ldapgw.ldap.writer import Writer
+from ldapgw.ldap.search_response import Answer, Outbox
+from ldapgw.ldap.session import HoldBack, Observer, Run, Send, Session, StartTls, Step, Stop
+from ldapgw.ldap.socket_io import Reader, Writer
 
 
 class Server(typing.Protocol):

@@ -15,7 +15,7 @@ FILTER_DEPTH: Final = 50
 FILTER_TERMS: Final = 1000
 # Octets of one filter, and of what Compare asks for.  The longest filter seen from a phone has 2 KiB.
 FILTER_OCTETS: Final = 4 << 10
-# What it costs to make a filter ready (`ldapgw.directory.effort`): some 6 ms.  It is enough for two hundred names or
+# What it costs to make a filter ready (`ldapgw.directory.filter`): some 6 ms.  It is enough for two hundred names or
 # fifty numbers in one filter; the costliest seen from a phone takes 40.
 FILTER_EFFORT: Final = 1000
 # Names of attributes.  TrueNAS asks for 35, which a limit of 16 elsewhere turned away.
@@ -28,7 +28,7 @@ WAITING: Final = 100
 # Answers are joined up to this size before they are written.  Blocks of entries that are ready are gathered: up to the
 # second size (three, most often) for a plain socket, up to 64 KiB under TLS.  No more is written before a plain socket
 # has taken that, or under TLS while Twisted's buffer has 64 KiB.  The kernel takes more while less than 64 KiB are not
-# sent (`ldapgw.listener`), and then as much again.  So a client that reads nothing costs less than 256 KiB.
+# sent (`ldapgw.server.listener`), and then as much again.  So a client that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
 # Seconds of work on all unfinished searches together in one reactor turn, and on what comes in while there are none:

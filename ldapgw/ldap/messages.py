@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from ldapgw.directory.filters import SearchRequest
+from ldapgw.directory.filter import SearchRequest
 from ldapgw.errors import DirectoryError, ResultCode
 
 # RFC 4511 4.4.1

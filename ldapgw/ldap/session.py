@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""One LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
+"""What the wire needs of the rest of the program, given by the composition root.
+
+What becomes of a bind request before anybody looks at its password (RFC 4513 5 and 6).
+
+A function of values: the version, what was sent, and whether the connection is encrypted.
+
+One LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
 
 The laws:
 
@@ -15,22 +21,21 @@ The laws:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from ldapgw.directory.compare import compare
+from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.filters import SearchRequest
-from ldapgw.directory.search import Portion, portions
-from ldapgw.directory.selection import Selection, select
-from ldapgw.directory.viewer import Viewer
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.directory.entry import Selection, select
+from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.search import Portion, compare, portions
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap import bind, controls
-from ldapgw.ldap.decode import cancel_id, simple_bind
-from ldapgw.ldap.encode import encode
-from ldapgw.ldap.gate import Gate
-from ldapgw.ldap.inquiry import Inquiry, Wishes
+from ldapgw.ldap import controls
+from ldapgw.ldap.decoder import cancel_id, simple_bind
+from ldapgw.ldap.encoder import encode
+from ldapgw.ldap.fast_path import Answered, Shortcut
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import (
     CANCEL,
@@ -47,8 +52,114 @@ from ldapgw.ldap.messages import (
     Rejected,
     Reply,
     Result,
+    Sasl,
+    Simple,
 )
-from ldapgw.ldap.shortcut import Answered, Shortcut
+from ldapgw.ldap.search_controls import Inquiry, Wishes
+
+# Told of a search that is done: the login (a DN; empty: nobody), the client's address, the LDAPMessage, how many
+# entries were returned, the result code, and for how many seconds it went on.
+Observer = Callable[[str, str, bytes, int, ResultCode, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The doors to what is served and to who may see it.
+
+    :ivar dit: everything served, as it is now.
+    :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.  A wrong
+        one may be asked for twice.
+    :ivar anonymous: client address → what may be seen from there without a login.
+    :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
+    :ivar observers: told of each search that is done.
+    """
+
+    dit: Callable[[], Dit]
+    authenticate: Callable[[str, bytes, str], Viewer | None]
+    anonymous: Callable[[str], Viewer]
+    cookie_key: bytes = field(repr=False)
+    observers: tuple[Observer, ...] = ()
+
+
+PLAIN = "PLAIN"
+# RFC 4422 3: whoever is to speak first, and did not, is asked with an empty challenge.
+CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
+WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A name and a password that are worth a look.
+
+    :ivar authzid: whom the client wants to act for, by `acts_for`; empty: itself.
+    """
+
+    name: str = field(repr=False)
+    password: bytes = field(repr=False)
+    authzid: str = field(default="", repr=False)
+
+
+ANONYMOUS = Login("", b"")
+
+
+def judge(request: BindRequest, *, secure: bool, require_tls: bool) -> Login | Result:
+    """The login to check, `ANONYMOUS`, or the result that refuses the bind.
+
+    :param secure: whether TLS is in use.
+    :param require_tls: whether a password needs it.
+    """
+    if request.version not in (2, 3):
+        return Result(ResultCode.PROTOCOL_ERROR, "version is not 2 or 3")
+    match request.authentication:
+        case Simple(password):
+            login: Login | Result = _simple(request.name, password)
+        case Sasl(mechanism, credentials) if mechanism.upper() == PLAIN and secure and request.version == 3:
+            login = _plain(credentials)
+        case _:
+            return Result(ResultCode.AUTH_METHOD_NOT_SUPPORTED, "authentication method is not supported here")
+    exposed = isinstance(request.authentication, Simple) and request.authentication.password and not secure
+    if exposed and require_tls:
+        return Result(ResultCode.CONFIDENTIALITY_REQUIRED, "a password needs TLS")
+    return login
+
+
+def _simple(name: str, password: bytes) -> Login | Result:
+    if not name:
+        return WRONG if password else ANONYMOUS
+    if not password:
+        # RFC 4513 5.1.2: a client that forgot to ask for the password must not believe that it was right.
+        return Result(ResultCode.UNWILLING_TO_PERFORM, "a name needs a password")
+    return Login(name, password)
+
+
+def _plain(credentials: bytes | None) -> Login | Result:
+    """RFC 4616: ``[authzid] NUL authcid NUL passwd``; nobody may act for somebody else."""
+    if credentials is None:
+        return CHALLENGE
+    parts = credentials.split(b"\x00")
+    if len(parts) != 3 or not parts[1] or not parts[2]:
+        return Result(ResultCode.PROTOCOL_ERROR, "PLAIN: not a name and a password")
+    try:
+        authzid, authcid = parts[0].decode(), parts[1].decode()
+    except UnicodeDecodeError:
+        return WRONG
+    return Login(authcid, parts[2], "" if authzid in ("", authcid) else authzid)
+
+
+def acts_for(authzid: str, login: str) -> bool:
+    """Whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: nobody may act for somebody else.
+
+    :param login: the DN that the client has proven to be.
+    """
+    own = Dn.parse(login)
+    if authzid.startswith("dn:"):
+        try:
+            return Dn.parse(authzid.removeprefix("dn:")).key == own.key
+        except InvalidDn:
+            return False
+    name = own.rdns[0][0][1] if own.rdns else ""
+    return authzid.startswith("u:") and authzid.removeprefix("u:").strip().lower() == name.lower()
+
 
 # Extended operations that are not waited for by others, nor wait for any.
 _AT_ONCE: Final = (START_TLS, CANCEL)
@@ -227,18 +338,18 @@ class Session:
     # --- operations that wait their turn ----------------------------------------------------------------------------
 
     def _bind(self, message: Message) -> Step:
-        judged = bind.judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
+        judged = judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
         if isinstance(judged, Result):
-            return Send(self.finish(judged, b"" if judged is bind.CHALLENGE else None))
-        if judged is not bind.ANONYMOUS:
+            return Send(self.finish(judged, b"" if judged is CHALLENGE else None))
+        if judged is not ANONYMOUS:
             viewer = self._gate.authenticate(judged.name, judged.password, self._address)
-            if viewer is None or (judged.authzid and not bind.acts_for(judged.authzid, viewer.login)):
-                return HoldBack(bind.WRONG, judged.name)
+            if viewer is None or (judged.authzid and not acts_for(judged.authzid, viewer.login)):
+                return HoldBack(WRONG, judged.name)
             self.viewer = viewer
         return Send(self.finish(SUCCESS))
 
     def _bind_at_once(self, message_id: int, name: str, password: bytes) -> Answered | None:
-        """A simple bind that `ldapgw.ldap.bind` would let through, and that succeeds."""
+        """A simple bind that `ldapgw.ldap.session` would let through, and that succeeds."""
         if self._require_tls and not self.secure:
             return None
         try:

@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.store.secrets import Vault
 from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
-from ldapgw.store.vault import Vault
 
 
 class SourceState(StrEnum):

@@ -17,11 +17,10 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
-from ldapgw.store.database import BUSY_SECONDS, Database, prove
-from ldapgw.store.file import flush, own, replace
-from ldapgw.store.rotation import unseal_all
+from ldapgw.store.database import BUSY_SECONDS, Database, flush, own, prove, replace
+from ldapgw.store.key_rotation import unseal_all
+from ldapgw.store.secrets import Vault
 from ldapgw.store.tables import account, consent_flow, sign_in
-from ldapgw.store.vault import Vault
 
 _TRY_SECONDS = 0.25
 # SQLite's own files beside a database.

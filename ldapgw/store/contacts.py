@@ -264,7 +264,7 @@ def drop_doubled(connection: Connection, account_id: int) -> bool:
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
     """Store a sync token; to be done in the transaction that stores what came with it.
 
-    The row of the source is there already (`ldapgw.store.syncs.set_sources`).
+    The row of the source is there already (`ldapgw.store.sync_state.set_sources`).
     """
     connection.execute(
         update(source)

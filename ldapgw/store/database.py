@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The database: opened, brought up to date, and the one place where transactions begin and end.
+"""Files that are there whole or not at all, whenever the machine stops.
+
+The database: opened, brought up to date, and the one place where transactions begin and end.
 
 SQLite by default: WAL, so that readers never wait for the writer, and ``synchronous=FULL``, so that a grant that was
 acknowledged survives a power cut.
@@ -25,6 +27,45 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from ldapgw.errors import DamagedStore, StoreError
+
+
+@contextmanager
+def replace(path: Path, like: Path | None = None) -> Iterator[Path]:
+    """A new file, mode 0600, which takes the place of `path` at the end of the block; not when an exception leaves it.
+
+    :param like: it is to belong to whom this file or folder belongs to; None: it is ours.
+    :raises OSError: when it cannot be written; `path` is as it was then.
+    """
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield new
+        if like is not None:
+            own(new, like)
+        flush(new)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def own(file: Path, like: Path) -> None:
+    """Have a file belong to whom another one belongs to: root writes for a gateway that is another user."""
+    if os.geteuid() == 0:
+        status = like.stat()
+        os.chown(file, status.st_uid, status.st_gid)
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or that there are the files of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
 
 # A command and the gateway may want to write at the same time; each writes for milliseconds.
 BUSY_SECONDS = 10
@@ -124,7 +165,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """For `ldapgw.store.watch` alone: transactions go through `begin`."""
+        """For `ldapgw.store.worker` alone: transactions go through `begin`."""
         return self._engine
 
     @property

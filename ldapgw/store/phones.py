@@ -35,9 +35,9 @@ class PhoneLogin:
     """A login.
 
     :ivar account_id: None: a phone for everybody, which sees the shared books alone.
-    :ivar model: a word of `ldapgw.models`; empty where nobody said one.
+    :ivar model: a word of `ldapgw.phones.models`; empty where nobody said one.
     :ivar searched_at: when it searched last, to the minute.
-    :ivar search_hint: what was off with that search (`ldapgw.hints.Hint`); empty: nothing.
+    :ivar search_hint: what was off with that search (`ldapgw.phones.hints.Hint`); empty: nothing.
     :ivar worked_at: when it found somebody for the first time with its password.
     """
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, feeds
+from ldapgw.store import accounts, directory_accounts
+from ldapgw.store.secrets import Vault
 from ldapgw.store.tables import account, revocation
-from ldapgw.store.vault import Vault
 
 # Whoever has disconnected has been told how to do it alone; after a day it was done, or Google does not want it.
 KEPT_SECONDS = 86400.0
@@ -47,7 +47,7 @@ def leave(connection: Connection, account_id: int, now: float, *, revoked: bool 
     """
     query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
     held = connection.execute(query).first()
-    feeds.bequeath(connection, account_id)
+    directory_accounts.bequeath(connection, account_id)
     accounts.disconnect(connection, account_id)
     if revoked or held is None or held.refresh_token is None:
         return None

@@ -2,6 +2,11 @@
 """Who is signed in on the page, and the consents under way.
 
 Cookies and OAuth states are stored as SHA-256 alone: a copy of the database lets nobody in.
+
+Links that open a tenant's administration once, for the time before anybody can sign in.
+
+Whoever can run ``ldapgw admin-link`` can read the database as well, so the link gives away nothing.  What is in it is
+stored as SHA-256 alone.
 """
 
 from __future__ import annotations
@@ -11,8 +16,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, not_, select, update
 
-from ldapgw.store.tables import consent_flow, sign_in
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
+from ldapgw.store.tables import admin_link, consent_flow, sign_in
 
 # A consent takes a minute; ten are enough for one with a password to look up.
 FLOW_SECONDS = 600
@@ -163,3 +168,30 @@ def _is_recent(now: float) -> ColumnElement[bool]:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# From the terminal to the browser.
+LINK_SECONDS = 3600
+
+
+def make_admin_link(connection: Connection, token: str, tenant: str, now: float) -> None:
+    """Remember a new link; those that are too old are forgotten.
+
+    :param token: what is in it.
+    """
+    connection.execute(delete(admin_link).where(admin_link.c.created_at <= now - LINK_SECONDS))
+    connection.execute(insert(admin_link).values(token=_token_digest(token), tenant=tenant, created_at=now))
+
+
+def take_admin_link(connection: Connection, token: str, tenant: str, now: float) -> bool:
+    """Use a link up; whether it was good: of that tenant, not used yet, and not too old."""
+    taken = delete(admin_link).where(
+        admin_link.c.token == _token_digest(token),
+        admin_link.c.tenant == tenant,
+        admin_link.c.created_at.between(now - LINK_SECONDS, now + LINK_SECONDS),
+    )
+    return connection.execute(taken).rowcount > 0
+
+
+def _token_digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The tables, a comment on every column.  Changes come with a migration (``migrations/versions``).
 
-Times are seconds since the epoch, UTC.  Columns that hold secrets hold them sealed (`ldapgw.store.vault`) or hashed.
+Times are seconds since the epoch, UTC.  Columns that hold secrets hold them sealed (`ldapgw.store.secrets`) or hashed.
 """
 
 from __future__ import annotations
@@ -140,12 +140,12 @@ phone = Table(
     _account_key(primary=False),
     Column("numbers", String, nullable=False, comment="values or entries: how several numbers are shown"),
     Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: not said"),
-    Column("password", String, nullable=False, comment="hashed (ldapgw.credential)"),
+    Column("password", String, nullable=False, comment="hashed (ldapgw.directory.access)"),
     Column("created_at", Float, nullable=False, comment="when it was added"),
     Column("last_seen", Float, comment="its last good bind; null: none yet"),
     Column("last_address", String, comment="where that came from"),
     Column("searched_at", Float, comment="its last search, to the minute; null: none yet"),
-    Column("search_hint", String, comment="what was off with that (ldapgw.hints); empty: nothing"),
+    Column("search_hint", String, comment="what was off with that (ldapgw.phones.hints); empty: nothing"),
     Column("worked_at", Float, comment="the first search with this password that found somebody; null: none yet"),
 )
 

@@ -1,24 +1,73 @@
 # SPDX-License-Identifier: MIT
-"""All pages of a source, kept on a spool until the last has come: of a listing that is not whole nothing is taken."""
+"""A place for a listing between its first page and its last.
+
+A delta stays in memory.  What is larger waits in a file that has no name: nothing of it is left, however the process
+ends, and it is as private as the folder that it lies in.
+
+All pages of a source, kept on a spool until the last has come: of a listing that is not whole nothing is taken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import struct
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from zlib import crc32
 
 from ldapgw.contact import SYSTEM_LABELS, Source
-from ldapgw.errors import BadResponse
+from ldapgw.errors import BadResponse, StoreError
 from ldapgw.google.people import Authorized, People, fingerprint
 from ldapgw.google.person import READING
-from ldapgw.progress import Progress
+from ldapgw.store.account_status import Progress
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync.plan import is_cut
-from ldapgw.sync.reading import read_batch
-from ldapgw.sync.spool import Spool
+from ldapgw.sync.records import Item, read_batch, read_items
+
+IN_MEMORY = 1 << 20
+
+_LENGTH = struct.Struct(">I")
+
+
+class Spool:
+    """The items of one listing, page after page.  Its methods may wait for the disk.
+
+    :param folder: where the file would be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
+
+    def add(self, items: bytes) -> None:
+        """Keep what came of a page.
+
+        :raises StoreError: when the disk is full.
+        """
+        try:
+            self._file.write(_LENGTH.pack(len(items)) + items)
+        except OSError as error:
+            raise StoreError(f"{self._folder}: cannot be written to: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[Item]:
+        """All items, in the order in which they came; a page of them is in memory at a time."""
+        try:
+            self._file.seek(0)
+            while head := self._file.read(_LENGTH.size):
+                yield from read_items(self._file.read(_LENGTH.unpack(head)[0]))
+        except OSError as error:
+            raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Forget all of it."""
+        # What a full disk did not take is not missed.
+        with suppress(OSError):
+            self._file.close()
+
 
 DAY = 86400
 # Full syncs are done this early, and up to a day earlier; Google's tokens last seven.

@@ -32,17 +32,17 @@ from ldapgw.errors import (
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
 from ldapgw.google.people import Authorized, People, fingerprint
-from ldapgw.progress import Progress
-from ldapgw.store import accounts, contacts, feeds, labels, syncs
+from ldapgw.store import accounts, contacts, directory_accounts, sync_state
+from ldapgw.store.account_status import Progress
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.contacts import SyncState
-from ldapgw.store.labels import LabelState
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
+from ldapgw.store.sync_state import LabelState
 from ldapgw.store.worker import Store
-from ldapgw.sync.access import Access
-from ldapgw.sync.carry import Change, carry_out
-from ldapgw.sync.feeding import feeder, rests
+from ldapgw.sync.apply import Change, carry_out
+from ldapgw.sync.directory_account import feeder, rests
 from ldapgw.sync.fetch import Fetched, Fetcher, Wanted, close_all, token_for, wanted_labels
+from ldapgw.sync.tokens import Access
 
 log = Logger()
 
@@ -208,10 +208,10 @@ class SyncJob:
 
     async def next_feeder(self, tenant: str) -> int | None:
         """The account that a tenant's directory is to be fetched through next."""
-        return feeder(await self._store.run(feeds.candidates, tenant), self._now())
+        return feeder(await self._store.run(directory_accounts.candidates, tenant), self._now())
 
     async def _is_feeder(self, account: Account) -> bool:
-        candidates = await self._store.run(feeds.candidates, account.tenant)
+        candidates = await self._store.run(directory_accounts.candidates, account.tenant)
         asked = account.id if account.due is not None else None
         return feeder(candidates, self._now(), asked) == account.id
 
@@ -310,7 +310,11 @@ def _read(connection: Connection, account_id: int) -> _Held:
     current = accounts.read(connection, account_id, counted=False)
     if current is None:
         raise ConsentRevoked("the account is gone")
-    return _Held(current.generation, contacts.sync_states(connection, account_id), labels.read(connection, account_id))
+    return _Held(
+        current.generation,
+        contacts.sync_states(connection, account_id),
+        sync_state.read_label_state(connection, account_id),
+    )
 
 
 def _told(error: GoogleError) -> dict[str, str]:
@@ -328,13 +332,13 @@ def _wanted(source: Source, tenant: SyncedTenant, known: LabelState) -> Wanted:
 
 
 def _note_directory(connection: Connection, account: Account, error: GoogleError, now: float, next_try: float) -> None:
-    if not syncs.is_current(connection, account):
+    if not sync_state.is_current(connection, account):
         return
     refused = _REFUSED.get(type(error))
-    syncs.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
+    sync_state.set_sources(connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)})
     if refused is None:
-        feeds.note_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
+        directory_accounts.note_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return
     contacts.note_asked(connection, account.id, [Source.DIRECTORY], now)
-    feeds.forget_failure(connection, account.id, Source.DIRECTORY)
-    feeds.bequeath(connection, account.id)
+    directory_accounts.forget_failure(connection, account.id, Source.DIRECTORY)
+    directory_accounts.bequeath(connection, account.id)

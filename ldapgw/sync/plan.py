@@ -17,7 +17,7 @@ import msgspec
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import Mark, Record
-from ldapgw.sync.reading import Item
+from ldapgw.sync.records import Item
 
 # A book that loses more than half of this many contacts or more is likelier a fault than a wish.
 GUARDED_FROM = 20

@@ -26,11 +26,11 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, alarms, syncs
+from ldapgw.store import accounts, sync_state, tenants
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.worker import Store
-from ldapgw.sync import retry
-from ldapgw.sync.circuit import Circuit
+from ldapgw.sync import backoff
+from ldapgw.sync.backoff import Circuit
 from ldapgw.sync.job import SyncJob
 
 # The most that Google can ask us to wait.
@@ -153,7 +153,7 @@ class SyncScheduler(Service):
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
             # A plan that lies further ahead was made by a clock that was wrong.
-            longest = retry.after_success(self._interval, 1.0) if account.trouble is None else LONGEST_WAIT
+            longest = backoff.after_success(self._interval, 1.0) if account.trouble is None else LONGEST_WAIT
             self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, loop: _Loop, wait: float) -> None:
@@ -212,7 +212,7 @@ class SyncScheduler(Service):
         finally:
             loop.queued = None
         try:
-            account = await self._store.run(syncs.begin, account_id)
+            account = await self._store.run(sync_state.begin, account_id)
             if account is None:
                 return _Outcome(None)
             if account.revoked:
@@ -228,7 +228,7 @@ class SyncScheduler(Service):
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is gone, though somebody wishes for it."""
-        await self._store.run(syncs.postpone, account, self._clock.seconds(), None)
+        await self._store.run(sync_state.postpone, account, self._clock.seconds(), None)
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
@@ -236,7 +236,7 @@ class SyncScheduler(Service):
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         code = "" if circuit.code in _ALARMS else circuit.code
-        await self._store.run(syncs.postpone, account, now, now + wait, code)
+        await self._store.run(sync_state.postpone, account, now, now + wait, code)
         return _Outcome(wait, for_all=True)
 
     async def _sync(self, account: Account) -> _Synced:
@@ -261,9 +261,9 @@ class SyncScheduler(Service):
             await self._publish(account.id)
         if synced.error is not None:
             return _Outcome(await self._failed(account, synced.error), for_all=_is_for_all(synced.error))
-        wait = retry.after_success(self._interval, self._random())
+        wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
-        await self._store.run(syncs.end, account, now, now + wait)
+        await self._store.run(sync_state.end, account, now, now + wait)
         return _Outcome(wait)
 
     async def _own(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
@@ -288,7 +288,7 @@ class SyncScheduler(Service):
         except Exception as error:  # noqa: BLE001  likewise
             _tell("directory through account {account}", account, error)
             told = error if isinstance(error, GoogleError) else GoogleError()
-            wait = retry.after_failure(told, 1, self._interval, self._random()) or LONGEST_WAIT
+            wait = backoff.after_failure(told, 1, self._interval, self._random()) or LONGEST_WAIT
             await self._job.note_directory(account, told, self._clock.seconds() + wait)
             await self._nudge(account)
             return False
@@ -303,7 +303,7 @@ class SyncScheduler(Service):
 
     async def _closed(self, tenant: str) -> None:
         """Whoever has waited for Google, or for the client, need not wait any longer; what Google asked for stays."""
-        if await self._store.run(alarms.silence, tenant):
+        if await self._store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
             if loop.tenant == tenant and loop.for_all and loop.run is None and loop.timer.running:
@@ -312,19 +312,19 @@ class SyncScheduler(Service):
 
     async def _failed(self, account: Account, error: Exception) -> float | None:
         """Note a failure; seconds to the next try."""
-        wait = retry.after_failure(error, account.failures + 1, self._interval, self._random())
+        wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
         if isinstance(error, _OF_THE_TENANT):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
-            if await self._store.run(alarms.sound, account.tenant, error.code, now, link):
+            if await self._store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
                     "tenant {tenant}: {code} {detail}", tenant=account.tenant, code=error.code, detail=error.detail
                 )
-            await self._store.run(syncs.postpone, account, now, next_sync)
+            await self._store.run(sync_state.postpone, account, now, next_sync)
             return wait
         code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
-        await self._store.run(syncs.fail, account, code, now, next_sync, facts=facts)
+        await self._store.run(sync_state.fail, account, code, now, next_sync, facts=facts)
         if wait is None:
             await self._nudge(account)
         return wait

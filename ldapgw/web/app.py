@@ -16,25 +16,19 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ldapgw.errors import StoreError
-from ldapgw.web import endings
-from ldapgw.web.admin import Admin
-from ldapgw.web.cookies import Cookie
-from ldapgw.web.csrf import is_ours
-from ldapgw.web.endings import Ended
-from ldapgw.web.entrance import Entrance
+from ldapgw.web import error_pages
+from ldapgw.web.account_pages import Mine, Search
+from ldapgw.web.admin_pages import Admin
+from ldapgw.web.dependencies import WebGate, WebTenant
+from ldapgw.web.error_pages import Ended
 from ldapgw.web.events import Events
-from ldapgw.web.exchange import LARGEST_BODY, Answer, Call, read_call, write_answer
-from ldapgw.web.explain import Explain
-from ldapgw.web.frame import Frame
-from ldapgw.web.gate import WebGate
-from ldapgw.web.headers import security_headers
-from ldapgw.web.language import LANGUAGES
-from ldapgw.web.mine import Mine
-from ldapgw.web.phones import Phones
-from ldapgw.web.routes import Route, Who
-from ldapgw.web.search import Search
-from ldapgw.web.session import Visitor
-from ldapgw.web.tenant import WebTenant
+from ldapgw.web.explain_pages import Explain
+from ldapgw.web.http import LARGEST_BODY, Answer, Call, Cookie, read_call, security_headers, write_answer
+from ldapgw.web.i18n import LANGUAGES
+from ldapgw.web.layout import Frame, Route, Who
+from ldapgw.web.phone_pages import Phones
+from ldapgw.web.sessions import Visitor, is_ours
+from ldapgw.web.sign_in_pages import Entrance
 
 log = Logger()
 
@@ -107,14 +101,14 @@ class _App:
         except StoreError as error:
             # The store says so once, for all pages.
             log.debug("web: {problem}", problem=error.problems[0])
-            return self.explain(call, Ended(endings.NO_STORE))
+            return self.explain(call, Ended(error_pages.NO_STORE))
         except Exception:  # noqa: BLE001  a fault of ours ends in a page, and in the log
             log.failure("web: a page failed")
-            return self.explain(call, Ended(endings.INTERNAL))
+            return self.explain(call, Ended(error_pages.INTERNAL))
 
     async def _visitor(self, call: Call, ended: Ended) -> Visitor | None:
         """Who reads how it ended; not looked up for whoever asks too much, nor in a pop-up, which goes nowhere."""
-        if ended.tenant is None or ended.popup or ended.ending is endings.TOO_MANY:
+        if ended.tenant is None or ended.popup or ended.ending is error_pages.TOO_MANY:
             return None
         try:
             return await self._frame.caller(call, ended.tenant)
@@ -130,28 +124,28 @@ class _App:
             return ()
         tenant = self._frame.gate.tenants.get(parts.pop("tenant"))
         if tenant is None:
-            raise Ended(endings.NOT_FOUND)
+            raise Ended(error_pages.NOT_FOUND)
         if route.who is Who.OF_TENANT:
             return (tenant,)
         visitor = await self._frame.caller(call, tenant)
         if visitor is None:
-            raise Ended(endings.SIGNED_OUT if route.method == "POST" else endings.SIGN_IN_FIRST, tenant)
+            raise Ended(error_pages.SIGNED_OUT if route.method == "POST" else error_pages.SIGN_IN_FIRST, tenant)
         if route.method == "POST" and not is_ours(call, visitor.session, self._frame.place.origin):
             log.warn(
                 "web: a foreign form for tenant {tenant}, from {address}", tenant=tenant.name, address=call.address
             )
-            raise Ended(endings.NOT_YOURS, tenant)
+            raise Ended(error_pages.NOT_YOURS, tenant)
         if route.who is Who.ADMIN and not visitor.administers(tenant):
-            raise Ended(endings.ADMINS_ONLY, tenant)
+            raise Ended(error_pages.ADMINS_ONLY, tenant)
         return tenant, visitor
 
     def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
         """No such path, or not by this method.  A redirect of the router's is not followed: it trusts Host."""
         error = failure.value
-        ended = Ended(endings.NOT_FOUND)
+        ended = Ended(error_pages.NOT_FOUND)
         if isinstance(error, MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            ended = Ended(endings.WRONG_METHOD, headers=(("Allow", allowed),))
+            ended = Ended(error_pages.WRONG_METHOD, headers=(("Allow", allowed),))
         return write_answer(request, self.explain(self.call(request), ended))
 
 
@@ -187,11 +181,11 @@ def _refusal(request: Any) -> Ended | None:
     size = request.content.tell()
     request.content.seek(0)
     if size > LARGEST_BODY:
-        return Ended(endings.TOO_LARGE)
+        return Ended(error_pages.TOO_LARGE)
     try:
         b"/".join(request.postpath).decode()
     except UnicodeDecodeError:
-        return Ended(endings.NOT_FOUND)
+        return Ended(error_pages.NOT_FOUND)
     return None
 
 

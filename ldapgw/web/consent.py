@@ -21,18 +21,16 @@ from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
-from ldapgw.store import accounts, revocations, sign_ins, syncs
+from ldapgw.store import accounts, revocations, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import Flow, SignIn
-from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store
-from ldapgw.web import endings
-from ldapgw.web.cookies import Cookie, is_secret, new_secret
-from ldapgw.web.endings import Ended
-from ldapgw.web.exchange import Call
-from ldapgw.web.place import Place
-from ldapgw.web.session import Visitor, begin_session, find_visitor
-from ldapgw.web.tenant import WebTenant
+from ldapgw.web import error_pages
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.http import Call, Cookie, Place, is_secret, new_secret
+from ldapgw.web.sessions import Visitor, begin_session, find_visitor
 
 log = Logger()
 
@@ -66,7 +64,7 @@ class Arrival:
 
 
 class ConsentGate(Protocol):
-    """What a consent needs of the rest of the gateway; see `ldapgw.web.gate.WebGate`, which has it."""
+    """What a consent needs of the rest of the gateway; see `ldapgw.web.dependencies.WebGate`, which has it."""
 
     @property
     def public_url(self) -> str:
@@ -161,7 +159,7 @@ class Consent:
                 address=call.address,
                 ending=ended.ending.title,
             )
-            raise Ended(endings.begun_by(ended.ending, _way(flow, visitor)), tenant, popup=flow.popup) from None
+            raise Ended(error_pages.begun_by(ended.ending, _way(flow, visitor)), tenant, popup=flow.popup) from None
 
     async def _flow(self, call: Call) -> tuple[Flow, WebTenant]:
         """The consent that this browser began; it is used up now, whatever comes."""
@@ -176,7 +174,7 @@ class Consent:
             log.info("web: a callback without its consent, from {address}", address=call.address)
             # Whoever asks for it again is signed in: then we know where they belong, unless they are in two tenants.
             there = [one for one, session in call.sessions.items() if await self._is_of(session, one)]
-            raise Ended(endings.EXPIRED, self._gate.tenants[there[0]] if len(there) == 1 else None)
+            raise Ended(error_pages.EXPIRED, self._gate.tenants[there[0]] if len(there) == 1 else None)
         return flow, tenant
 
     async def _is_of(self, session: str, tenant: str) -> bool:
@@ -189,21 +187,21 @@ class Consent:
         grant, identity = await self._exchange(client, code, flow)
         if not tenant.admits(identity):
             if flow.purpose == SIGN_IN:
-                raise Ended(endings.MAY_NOT_SIGN_IN)
+                raise Ended(error_pages.MAY_NOT_SIGN_IN)
             await self._give_back(client, grant, identity)
-            raise Ended(endings.NOT_ALLOWED)
+            raise Ended(error_pages.NOT_ALLOWED)
         before = call.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
             if not _is_meant(flow, visitor, identity.sub):
                 await self._give_back(client, grant, identity)
-                raise Ended(endings.WRONG_ACCOUNT)
+                raise Ended(error_pages.WRONG_ACCOUNT)
             if visitor is not None and not visitor.person.by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
         session = new_secret(self._gate.random)
         if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, person, session, before):
-            raise Ended(endings.NO_REFRESH_TOKEN)
+            raise Ended(error_pages.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
             purpose=flow.purpose,
@@ -227,9 +225,9 @@ class Consent:
                 code=error.code,
                 detail=error.detail,
             )
-            raise Ended(endings.of_google_error(error)) from None
+            raise Ended(error_pages.of_google_error(error)) from None
         if grant.identity is None:
-            raise Ended(endings.NOT_ACCEPTED)
+            raise Ended(error_pages.NOT_ACCEPTED)
         return grant, grant.identity
 
     def _store(
@@ -256,7 +254,7 @@ class Consent:
                 return False
             granted = sources_of(grant.scopes)
             states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
-            syncs.set_sources(connection, connected, states)
+            sync_state.set_sources(connection, connected, states)
         begin_session(connection, session, before, person, now)
         return True
 
@@ -276,18 +274,18 @@ class Consent:
 
 def _client(tenant: WebTenant) -> Client:
     if tenant.client is None:
-        raise Ended(endings.NO_CLIENT, tenant)
+        raise Ended(error_pages.NO_CLIENT, tenant)
     return tenant.client
 
 
 def _code(query: Mapping[str, str], issuer: str) -> str:
     """The code, from an answer that is Google's own (RFC 9207 2.4) and no error."""
     if query.get("iss", issuer) != issuer:
-        raise Ended(endings.FOREIGN_ISSUER)
+        raise Ended(error_pages.FOREIGN_ISSUER)
     if "error" in query:
-        raise Ended(endings.REDIRECT_ERRORS.get(query["error"], endings.NOT_ACCEPTED))
+        raise Ended(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.NOT_ACCEPTED))
     if not query.get("code"):
-        raise Ended(endings.NO_CODE)
+        raise Ended(error_pages.NO_CODE)
     return query["code"]
 
 
@@ -295,9 +293,9 @@ def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
     """The personal contacts are needed where they are a source at all; of the others, one is enough."""
     missing = [source for source in wanted if source not in granted]
     if Source.CONTACTS in missing:
-        raise Ended(endings.unticked([Source.CONTACTS]))
+        raise Ended(error_pages.unticked([Source.CONTACTS]))
     if not granted.intersection(wanted):
-        raise Ended(endings.unticked(missing))
+        raise Ended(error_pages.unticked(missing))
 
 
 def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
@@ -322,7 +320,7 @@ def _is_meant(flow: Flow, visitor: Visitor | None, sub: str) -> bool:
 
 
 def _way(flow: Flow, visitor: Visitor | None) -> str:
-    """What begins the same again (`ldapgw.web.entrance`)."""
+    """What begins the same again (`ldapgw.web.sign_in_pages`)."""
     if flow.purpose == ADD:
         return "connect?add"
     found = enumerate(visitor.accounts if visitor else (), start=1)

@@ -16,14 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
-from ldapgw.web import endings
-from ldapgw.web.endings import Ended
-from ldapgw.web.exchange import Answer, Call, Write
-from ldapgw.web.frame import Frame
+from ldapgw.web import error_pages
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.http import Answer, Call, Write
+from ldapgw.web.layout import Frame, Route, Who, get
 from ldapgw.web.live import account_topic, person_topic
-from ldapgw.web.routes import Route, Who, get
-from ldapgw.web.session import Visitor
-from ldapgw.web.tenant import WebTenant
+from ldapgw.web.sessions import Visitor
 
 # Proxies close what is silent for a minute.
 KEEP_ALIVE_SECONDS = 25.0
@@ -53,7 +52,7 @@ class Events:
     async def events(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
         """``/{tenant}/events``: a line whenever something on one's own pages has changed."""
         if self._open[visitor.token] >= MOST_OF_A_SESSION or self._open.total() >= MOST:
-            raise Ended(endings.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
+            raise Ended(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
         topics |= {account_topic(account.id) for account in visitor.accounts}
         for more in self._frame.topics:

@@ -16,7 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from ldapgw.web.exchange import LARGEST_BODY
+from ldapgw.web.http import LARGEST_BODY
 
 # A browser sends a whole request at once; half a minute is for one on a bad line.
 REQUEST_SECONDS = 30.0

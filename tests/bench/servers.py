@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.credential import hash_password
+from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.number import parse
-from ldapgw.state import State
+from ldapgw.numbers.phone_number import parse
+from ldapgw.server.state_dir import State
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import Record

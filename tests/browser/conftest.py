@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.sandbox.tenant import CAROL
+from ldapgw.google.sandbox.tenant import CAROL
 from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
 from tests.journeys.running import Site
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from ldapgw.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
 from tests.browser.window import PEOPLE, Window
 from tests.journeys.running import Site
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.contact import Source
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL
-from ldapgw.web import endings
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
+from ldapgw.web import error_pages
 from tests.browser.window import EVE, Window
 
 OpenWindow = Callable[..., Window]
@@ -81,7 +81,7 @@ def test_signing_in_with_an_account_that_is_not_allowed(window: OpenWindow, lang
     here.open()
     google = here.popup("Sign in")
     here.consent(google, EVE, sources=())
-    here.waits_for(here.say(endings.MAY_NOT_SIGN_IN.title), google)
+    here.waits_for(here.say(error_pages.MAY_NOT_SIGN_IN.title), google)
     here.press("Choose another account", google)
     here.consent(google, BOB, sources=())
     here.waits_for(here.say("Connected"))
@@ -95,8 +95,8 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     here.open()
     google = here.popup()
     google.get_by_role("button", name="Cancel").click()
-    here.waits_for(here.say(endings.REFUSED.title), google)
-    for line in (endings.REFUSED.happened, *endings.REFUSED.advice):
+    here.waits_for(here.say(error_pages.REFUSED.title), google)
+    for line in (error_pages.REFUSED.happened, *error_pages.REFUSED.advice):
         expect(google.locator("main")).to_contain_text(here.say(line))
     here.press("Try again", google)
     google.get_by_role("button", name="Cancel").click()
@@ -114,7 +114,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     google = here.popup()
     here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
     here.waits_for(here.say("A box was not ticked"), google)
-    expect(google.locator("main")).to_contain_text(here.say(endings.BOXES[Source.CONTACTS]))
+    expect(google.locator("main")).to_contain_text(here.say(error_pages.BOXES[Source.CONTACTS]))
     here.press("Try again", google)
     here.consent(google, "hanna@acme.example", [Source.CONTACTS])
     here.waits_for(here.say("Connected"))
@@ -133,7 +133,7 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
     google = here.popup()
     here.consent(google, "ivo@acme.example")
-    here.waits_for(here.say(endings.WRONG_ACCOUNT.title), google)
+    here.waits_for(here.say(error_pages.WRONG_ACCOUNT.title), google)
     here.press("Add the other account", google)
     here.consent(google, "ivo@acme.example")
     here.waits_for(here.say("Connected"))
@@ -175,7 +175,7 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.open()
     google = here.popup()
     here.consent(google, EVE)
-    here.waits_for(here.say(endings.NOT_ALLOWED.title), google)
+    here.waits_for(here.say(error_pages.NOT_ALLOWED.title), google)
     here.press("Choose another account", google)
     here.consent(google, BOB)
     here.waits_for(here.say("Connected"))
@@ -206,7 +206,7 @@ def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -
     here.consent(here.page, BOB)
     here.waits_for(here.say("Connected"))
     here.page.goto(answers[0])
-    here.waits_for(here.say(endings.EXPIRED.title))
+    here.waits_for(here.say(error_pages.EXPIRED.title))
     here.press("Open the page")
     here.waits_for(here.say("Connected"))
 
@@ -221,7 +221,7 @@ def test_googles_error(window: OpenWindow, language: str) -> None:
         here.open()
         here.press("Connect Google contacts")
         here.consent(here.page, BOB)
-        here.waits_for(here.say(endings.BUSY.title))
+        here.waits_for(here.say(error_pages.BUSY.title))
     finally:
         here.site.turn("clear-faults")
 

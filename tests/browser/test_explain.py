@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from ldapgw.explain.reason import WORDS, Reason
-from ldapgw.sandbox.tenant import ALICE
-from ldapgw.words import Phrase
+from ldapgw.google.sandbox.tenant import ALICE
+from ldapgw.phones.explain.texts import WORDS, Reason
+from ldapgw.phrase import Phrase
 from tests.browser.test_phones import add
 from tests.browser.window import Window
 from tests.journeys.running import Site, wait_until

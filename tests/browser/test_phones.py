@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from ldapgw.hints import Habits, Hint, words
-from ldapgw.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.phones.hints import Habits, Hint, words
 from tests.browser.window import Window
 from tests.journeys.running import Site, wait_until
 from tests.provisioning.readers import _yealink

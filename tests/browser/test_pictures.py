@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from ldapgw.contact import Source
-from ldapgw.web import endings
-from ldapgw.web.qr import qr_code
+from ldapgw.web import error_pages
+from ldapgw.web.phone_pages import qr_code
 from tests.browser.window import Window, person
 from tests.checkout import ROOT
 from tests.journeys.running import wait_until
@@ -162,7 +162,7 @@ def refused(here: Window) -> None:
     here.open()
     google = here.popup()
     google.get_by_role("button", name="Cancel").click()
-    here.waits_for(here.say(endings.REFUSED.title), google)
+    here.waits_for(here.say(error_pages.REFUSED.title), google)
     here.page = google
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ldapgw.contact import Source
-from ldapgw.web.endings import BOXES
-from ldapgw.web.language import languages
-from ldapgw.words import Said
+from ldapgw.phrase import Said
+from ldapgw.web.error_pages import BOXES
+from ldapgw.web.i18n import languages
 from tests.foreign import english_in
 from tests.journeys.running import Site
 

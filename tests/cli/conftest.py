@@ -17,13 +17,13 @@ from sqlalchemy import Connection
 
 from ldapgw.cli import main
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.lock import Lock
-from ldapgw.number import parse
-from ldapgw.store import accounts, contacts, syncs
+from ldapgw.numbers.phone_number import parse
+from ldapgw.server.state_dir import Lock
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import Record
 from ldapgw.store.database import Database, prepare_state_dir
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 ACME = """
 [[tenant]]
@@ -114,10 +114,10 @@ class Gateway:
             contacts.apply(
                 connection, account_id, Source.CONTACTS, [Record.of(one.uid, one.uid, one) for one in found], ()
             )
-            begun = syncs.begin(connection, account_id)
+            begun = sync_state.begin(connection, account_id)
             assert begun is not None
-            syncs.bump_generation(connection, account_id)
-            syncs.end(connection, begun, THEN, THEN + 600)
+            sync_state.bump_generation(connection, account_id)
+            sync_state.end(connection, begun, THEN, THEN + 600)
 
     @contextmanager
     def running(self) -> Iterator[None]:

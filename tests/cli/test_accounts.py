@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import accounts, alarms, contacts, syncs
+from ldapgw.store import accounts, contacts, sync_state, tenants
 from ldapgw.store.contacts import Record
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
@@ -50,7 +50,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     with gateway.begin() as connection:
         (bob,) = accounts.find(connection, "bob@acme.example")
-        syncs.fail(connection, bob, "consent_revoked", THEN, None)
+        sync_state.fail(connection, bob, "consent_revoked", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [" ".join(line.split()) for line in shown[1:3]] == [
         "✓ alice@acme.example acme ok private 1 1 2026-01-31 09:30 2026-01-31 09:40",
@@ -72,7 +72,7 @@ def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
     for address, tenant in (("alice@acme.example", "acme"), ("bob@acme.example", "acme"), ("bo@beta.example", "beta")):
         gateway.fill(gateway.connect(address, tenant))
     with gateway.begin() as connection:
-        alarms.sound(connection, "acme", "api_disabled", THEN, "https://console.example/x")
+        tenants.raise_alarm(connection, "acme", "api_disabled", THEN, "https://console.example/x")
     shown = gateway.run("accounts").stdout.splitlines()
     assert [line.split()[3] for line in shown[1:4]] == ["attention", "attention", "ok"]
     told = [line for line in shown if "People API" in line]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from ldapgw.cli import site
-from ldapgw.store import admin_links
+from ldapgw.store import sign_ins
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
 
 LINK = re.compile(r"https://phonebook\.example\.com/acme/link\?key=([A-Za-z0-9_-]{43})\n")
@@ -14,7 +14,7 @@ LINK = re.compile(r"https://phonebook\.example\.com/acme/link\?key=([A-Za-z0-9_-
 
 def taken(gateway: Gateway, key: str, tenant: str = "acme") -> bool:
     with gateway.begin() as connection:
-        return admin_links.take(connection, key, tenant, site.now())
+        return sign_ins.take_admin_link(connection, key, tenant, site.now())
 
 
 def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ldapgw.store import accounts
-from ldapgw.store.vault import Vault, read_keys
+from ldapgw.store.secrets import Vault, read_keys
 from tests.cli.conftest import Gateway
 
 ALICE = "alice@acme.example"

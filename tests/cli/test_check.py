@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
-from ldapgw.listening import Listening
-from ldapgw.store import clients
-from ldapgw.store.clients import EnteredClient
+from ldapgw.server.listener import Listening
+from ldapgw.store import tenants
 from ldapgw.store.database import revisions
+from ldapgw.store.tenants import EnteredClient
 from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
 
@@ -411,7 +411,7 @@ def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
     """It is one; its secret tells whether the key fits."""
     gateway.write((HEAD + ACME).replace('client_id = "client"\nclient_secret = "secret"\n', ""))
     with gateway.begin() as connection:
-        clients.enter(connection, gateway.vault, EnteredClient("acme", "1-a", "hush", 1790000000.0))
+        tenants.enter_client(connection, gateway.vault, EnteredClient("acme", "1-a", "hush", 1790000000.0))
     items = found(gateway)
     assert items["tenant acme"][0] == "ok"
     assert ("ok", "fits the database") in items.values()

@@ -20,10 +20,10 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.server import Site
 
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.grants import Grantee
-from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, demo_world
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, demo_world
+from ldapgw.google.sandbox.world import World
 from ldapgw.store import accounts, contacts
 from ldapgw.store.tables import account as account_table
 from tests.cli.conftest import ACME, HEAD, Gateway, person

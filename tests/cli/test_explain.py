@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.contact import Kind, Phone, Sharing, Source
-from ldapgw.number import parse
-from ldapgw.store import accounts, contacts, syncs
+from ldapgw.numbers.phone_number import parse
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import Record
 from ldapgw.store.tables import contact
@@ -90,7 +90,7 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
             empty = Record.of("e1", "e1", None, "empty")
             contacts.apply(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
         (bob,) = accounts.find(connection, "bob@acme.example")
-        syncs.fail(connection, bob, "quota", THEN, THEN + 600)
+        sync_state.fail(connection, bob, "quota", THEN, THEN + 600)
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
         "Left out of alice@acme.example, as they have no name, company, number, e-mail or postal address: 1.",
@@ -104,7 +104,7 @@ def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
     """It is fed by an account whose own book may be private."""
     with books.begin() as connection:
         (dave,) = accounts.find(connection, "dave@acme.example")
-        syncs.set_sources(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
+        sync_state.set_sources(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
         contacts.apply(connection, dave.id, Source.DIRECTORY, [Record.of("z", "z", colleague)], ())
     told = books.json("explain", "adler", "--phone", "desk1")
@@ -117,7 +117,7 @@ def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> Non
     """One that cannot be read would be noted for the next sync."""
     with books.begin() as connection:
         (dave,) = accounts.find(connection, "dave@acme.example")
-        syncs.set_sources(connection, dave.id, {Source.CONTACTS: SourceState.ON})
+        sync_state.set_sources(connection, dave.id, {Source.CONTACTS: SourceState.ON})
         state = contacts.SyncState("token", "print", THEN)
         contacts.set_sync_state(connection, dave.id, Source.CONTACTS, state)
         connection.execute(update(contact).where(contact.c.account_id == dave.id).values(content=b"damaged"))

@@ -11,7 +11,7 @@ import pytest
 import vobject
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import accounts, contacts, syncs
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import Record
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway, person
@@ -26,7 +26,7 @@ def books(gateway: Gateway) -> Gateway:
     gateway.fill(gateway.connect("bob@acme.example", sharing=Sharing.SHARED), person("Zoë Brontë", "030 1234569"))
     gateway.fill(gateway.connect("carol@beta.example", "beta"), person("Carol", "030 1234560"))
     with gateway.begin() as connection:
-        syncs.set_sources(connection, alice, {Source.DIRECTORY: SourceState.ON})
+        sync_state.set_sources(connection, alice, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Eva Klein", "030 1234561"), source=Source.DIRECTORY)
         contacts.apply(connection, alice, Source.DIRECTORY, [Record.of("e", "e", colleague)], ())
     return gateway

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
-from ldapgw.config import Config, load
+from ldapgw.server.config import Config, load
 
 ROOT = "root@acme.example"
 NOTHING_SAID = "\n" * 8

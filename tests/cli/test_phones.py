@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ldapgw import credential
+from ldapgw.directory.access import verify_password
 from ldapgw.store import phones
 from ldapgw.store.phones import PhoneLogin, SearchNote, Sighting
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway
@@ -33,7 +33,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
         "ldap_url": "ldap://phonebook.example.com",
     }
     login = stored(gateway)["desk1"]
-    assert credential.verify(password.encode(), login.password)
+    assert verify_password(password.encode(), login.password)
     assert (login.account_id, login.numbers) == (1, "values")
 
 
@@ -51,7 +51,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
     shown = dict(
         re.split(r"  +", line, maxsplit=1) for line in gateway.run("phones", "add", "hall").stdout.splitlines()
     )
-    assert credential.verify(shown.pop("password").split()[0].encode(), stored(gateway)["hall"].password)
+    assert verify_password(shown.pop("password").split()[0].encode(), stored(gateway)["hall"].password)
     assert shown == {
         "phone": "hall",
         "tenant": "acme",
@@ -210,7 +210,7 @@ def test_reset_gives_a_new_password(gateway: Gateway) -> None:
     old, new = before.pop("password"), after.pop("password")
     assert before == after
     found = stored(gateway)["desk1"].password
-    assert [credential.verify(one.encode(), found) for one in (old, new)] == [False, True]
+    assert [verify_password(one.encode(), found) for one in (old, new)] == [False, True]
 
 
 @pytest.mark.parametrize("command", ["remove", "reset"])

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from ldapgw.lock import holder
+from ldapgw.server.state_dir import holder
 from tests.cli.conftest import ACME, HEAD, Gateway
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ldapgw.cli import sync as module
-from ldapgw.store import accounts, syncs
+from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import Wish
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 
@@ -103,9 +103,9 @@ def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
         with gateway.begin() as connection:
             (account,) = accounts.find(connection, address)
             if code:
-                syncs.fail(connection, account, code, THEN, None)
+                sync_state.fail(connection, account, code, THEN, None)
             else:
-                syncs.end(connection, account, THEN, THEN + 600)
+                sync_state.end(connection, account, THEN, THEN + 600)
 
     return step
 
@@ -116,7 +116,7 @@ def begun(address: str) -> Callable[[Gateway], None]:
     def step(gateway: Gateway) -> None:
         with gateway.begin() as connection:
             (account,) = accounts.find(connection, address)
-            syncs.begin(connection, account.id)
+            sync_state.begin(connection, account.id)
 
     return step
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.config import Config, load
 from ldapgw.errors import UserError
+from ldapgw.server.config import Config, load
 
 SMALLEST = """
 state_dir = "state"

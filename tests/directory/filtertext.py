@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ldapgw import number
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features, NamingContext
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.number import NumberFormat
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.phone_number import NumberFormat
 
 DATA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "phones.json").read_text())
 CASES: list[dict[str, Any]] = DATA["cases"]
@@ -91,5 +91,5 @@ def _contact(one: dict[str, Any]) -> Contact:
 
 
 def _phone(entry: dict[str, Any]) -> Phone | None:
-    read = number.parse(entry["value"], "DE", entry["canonicalForm"] or "")
+    read = phone_number.parse(entry["value"], "DE", entry["canonicalForm"] or "")
     return Phone(_KINDS[entry["type"]], read) if read else None

@@ -10,15 +10,12 @@ import pytest
 
 from ldapgw.ber import integer, tlv
 from ldapgw.contact import Sharing
-from ldapgw.directory.batch import Batch
-from ldapgw.directory.blocks import LARGEST, SIZE, Blocks
 from ldapgw.directory.book import build_book
-from ldapgw.directory.entry import Entry, Packed, encoded_set
-from ldapgw.directory.filters import Present, Scope, SearchRequest
-from ldapgw.directory.origin import Fixed
-from ldapgw.directory.selection import select
-from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.walk import batches
+from ldapgw.directory.dedup import Batch
+from ldapgw.directory.entry import Entry, FixedAttributes, Packed, encoded_set, select
+from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.search import batches
+from ldapgw.directory.segment import LARGEST, SIZE, Blocks, Shelf
 from tests.ldap.world import BOOK, CONTEXT, VIEWER, contacts, make_dit
 
 NAMES = select(("cn", "telephoneNumber"))
@@ -89,7 +86,7 @@ def test_a_long_message_id_is_in_no_block() -> None:
 def test_an_entry_with_every_octet_in_it_is_in_no_block() -> None:
     """There is none left to stand for the message id."""
     shelf, _ = found(2 * SIZE)
-    every = Entry(b"uid=c0", Packed(b"\x00" + encoded_set([bytes(range(0x100))])), Fixed({}))
+    every = Entry(b"uid=c0", Packed(b"\x00" + encoded_set([bytes(range(0x100))])), FixedAttributes({}))
     blocks = Blocks((every, *shelf.entries[1:]))
     assert blocks.at(0, SIZE, select(("*",)), ID) is None
     assert blocks.at(SIZE, SIZE, select(("*",)), ID) is not None

@@ -13,10 +13,8 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from ldapgw import number
-from ldapgw.directory import fold, transliteration
-from ldapgw.directory.effort import effort
-from ldapgw.directory.filters import (
+from ldapgw.directory import name_folding, transliteration
+from ldapgw.directory.filter import (
     And,
     Equality,
     Extensible,
@@ -27,9 +25,11 @@ from ldapgw.directory.filters import (
     Or,
     Present,
     Substrings,
+    effort,
 )
-from ldapgw.directory.matching import prepare
+from ldapgw.directory.filter_matcher import prepare
 from ldapgw.ldap.limits import FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
+from ldapgw.numbers import phone_number
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import CASES
 from tests.ldap.test_filter import encode
@@ -127,18 +127,18 @@ def work(do: Callable[[], object]) -> int:
 def _loaded() -> None:
     """As the gateway does before it listens."""
     transliteration.load()
-    number.load()
+    phone_number.load()
 
 
 @pytest.fixture(name="cold")
 def _cold() -> Iterator[None]:
     """Nothing is left from what was asked before."""
-    fold.asked.cache_clear()
-    number._readings.cache_clear()
+    name_folding.asked.cache_clear()
+    phone_number._readings.cache_clear()
     re.purge()
     yield
-    fold.asked.cache_clear()
-    number._readings.cache_clear()
+    name_folding.asked.cache_clear()
+    phone_number._readings.cache_clear()
 
 
 @pytest.mark.usefixtures("cold")

@@ -7,8 +7,8 @@ from itertools import cycle, islice
 
 import pytest
 
-from ldapgw.directory.encodings import Encodings
-from ldapgw.directory.selection import Selection
+from ldapgw.directory.entry import Selection
+from ldapgw.directory.segment import Encodings
 
 MODELS = [Selection.parse((name,)) for name in ("cn", "sn", "o", "mail", "mobile", "title", "l")]
 

@@ -7,10 +7,8 @@ import pytest
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
-from ldapgw.directory.entry import Entry, decoded, encoded_set, octets_of, special
-from ldapgw.directory.origin import Place
+from ldapgw.directory.entry import Entry, ParentEntry, Selection, decoded, encoded_set, octets_of, special
 from ldapgw.directory.schema import attribute_type
-from ldapgw.directory.selection import Selection
 from tests.directory.test_matching import CONTACT, ENTRIES, entry
 
 ENTRY = ENTRIES[True]
@@ -133,15 +131,15 @@ def test_a_display_name_is_found_as_the_name_is() -> None:
 
 def test_a_moved_entry_is_another_one() -> None:
     """The same contact below a label: another name, another UUID, all else the same."""
-    moved = ENTRY.moved(Place("ou=a\\,b,dc=x", "acme/alice/a"))
+    moved = ENTRY.moved(ParentEntry("ou=a\\,b,dc=x", "acme/alice/a"))
 
     assert moved.dn == "uid=c1,ou=a\\,b,dc=x"
     assert moved.attribute("entryDN") == (moved.dn.encode(),)
     assert moved.attribute("entryUUID") != ENTRY.attribute("entryUUID")
     assert answer(moved) == answer(ENTRY)
-    assert ENTRY.moved(Place("ou=alice@acme.example,dc=acme,dc=example", "acme/alice")).attribute("entryUUID") == (
-        ENTRY.attribute("entryUUID")
-    )
+    assert ENTRY.moved(ParentEntry("ou=alice@acme.example,dc=acme,dc=example", "acme/alice")).attribute(
+        "entryUUID"
+    ) == (ENTRY.attribute("entryUUID"))
 
 
 def test_uuids_never_change() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from ldapgw import number
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.directory import fold, matching
-from ldapgw.directory.filters import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
-from ldapgw.directory.naming import NamingContext
-from ldapgw.number import NumberFormat
+from ldapgw.directory import filter_matcher, name_folding
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.filter import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.phone_number import NumberFormat
 from tests import rst
 from tests.checkout import ROOT
 from tests.directory.filtertext import read_filter
@@ -35,13 +35,13 @@ def person(name: str) -> Contact:
 
 def subscriber(written: str) -> Contact:
     """Somebody of whom no more than a number is known."""
-    read = number.parse(written, CONTEXT.region)
+    read = phone_number.parse(written, CONTEXT.region)
     assert read
     return Contact("c1", phones=(Phone(Kind.WORK, read),))
 
 
 def finds(sought: Filter, contact: Contact, context: NamingContext = CONTEXT) -> bool | None:
-    return matching.prepare(sought, context).term.holds(entry(contact, lenient=context.lenient))
+    return filter_matcher.prepare(sought, context).term.holds(entry(contact, lenient=context.lenient))
 
 
 def begins(name: str) -> Filter:
@@ -87,7 +87,7 @@ def test_order() -> None:
     for name, behind, before in rows("Order"):
         assert [(name, at) for at in behind if not finds(GreaterOrEqual("sn", at.encode()), person(name))] == []
         assert [(name, at) for at in before if not finds(LessOrEqual("sn", at.encode()), person(name))] == []
-        others = [at for at in behind if fold.collation(at) != fold.collation(name)]
+        others = [at for at in behind if name_folding.collation(at) != name_folding.collation(name)]
         assert [at for at in others if finds(LessOrEqual("sn", at.encode()), person(name))] == []
 
 
@@ -105,7 +105,7 @@ def test_formats() -> None:
     for held, *told in rst.table(PAGE, "Formats"):
         contact = subscriber(held.literals[0])
         read = contact.phones[0].number
-        written = [number.write(read, form, CONTEXT.region, CONTEXT.outside_line) for form in NumberFormat]
+        written = [phone_number.write(read, form, CONTEXT.region, CONTEXT.outside_line) for form in NumberFormat]
 
         assert written == [cell.literals[0] for cell in told]
         assert all(finds(is_dialled(text), contact) for text in written)

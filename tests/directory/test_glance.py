@@ -6,16 +6,14 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Contact, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book, revise
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filters import Scope, SearchRequest, Substrings
-from ldapgw.directory.glance import Glance
-from ldapgw.directory.matching import prepare
-from ldapgw.directory.scope import regions
-from ldapgw.directory.search import search
-from ldapgw.directory.viewer import Access, Viewer
+from ldapgw.directory.filter import Scope, SearchRequest, Substrings
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Glance, regions, search
 from ldapgw.errors import DirectoryError
-from ldapgw.ldap.features import features
+from ldapgw.ldap.encoder import features
 from tests.directory.phonebook import BASE, naming_context
 
 CONTEXT = naming_context()

@@ -8,14 +8,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.directory import matching, rootdse
-from ldapgw.directory.binder import Binder
-from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
-from ldapgw.directory.origin import Place
-from ldapgw.directory.rootdse import Features
+from ldapgw.directory import dit, filter_matcher
+from ldapgw.directory.dit import Features
+from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.inet_org_person import Binder
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
-from ldapgw.number import parse
+from ldapgw.numbers.phone_number import parse
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BOOK, naming_context
 
@@ -51,7 +50,7 @@ CONTACT = Contact(
 
 def entry(contact: Contact = CONTACT, *, lenient: bool) -> Entry:
     """The contact's entry in the book."""
-    place = Place(BOOK, "acme/alice")
+    place = ParentEntry(BOOK, "acme/alice")
     return Binder(naming_context(lenient=lenient), place, per_number=False).bind(contact).whole[0]
 
 
@@ -61,7 +60,7 @@ ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 def value(text: str | Filter, *, lenient: bool) -> bool | None:
     """What a filter is on the contact."""
     sought = read_filter(text) if isinstance(text, str) else text
-    return matching.prepare(sought, naming_context(lenient=lenient)).term.holds(ENTRIES[lenient])
+    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(ENTRIES[lenient])
 
 
 @pytest.mark.parametrize(
@@ -308,7 +307,7 @@ def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
 
 CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()
 IDENTITY = ENTRIES[False].attribute("entryUUID")[0].decode()
-PUBLISHED = rootdse.root_dse(Features("1"), (), None)
+PUBLISHED = dit.root_dse(Features("1"), (), None)
 # Rule: the entry, the attribute, what the rule finds there and what it does not.
 RULES = {
     "objectIdentifierMatch": (None, "objectClass", "2.5.6.6", "2.5.6.4"),
@@ -327,7 +326,7 @@ RULES = {
     "telephoneNumberSubstringsMatch": (None, "telephoneNumber", "+49 30*67", "030*"),
     "generalizedTimeMatch": (None, "createTimestamp", CREATED.replace("Z", "+0000"), "20200101000000Z"),
     "generalizedTimeOrderingMatch": (None, "createTimestamp", "2100010100Z", CREATED),
-    "objectIdentifierFirstComponentMatch": (rootdse.subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
+    "objectIdentifierFirstComponentMatch": (dit.subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
     "caseIgnoreIA5Match": (None, "mail", "JOERG.mueller@adler.example", "joerg@adler.example"),
     "caseIgnoreIA5SubstringsMatch": (None, "mail", "joerg*@ADLER.example", "mueller*"),
     "uuidMatch": (None, "entryUUID", IDENTITY.upper(), "00000000-0000-0000-0000-000000000000"),
@@ -343,9 +342,9 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
     for named in (rule.name.upper(), rule.oid):
         for kind in (attribute, None):
             found = [
-                matching.prepare(Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)).term.holds(
-                    known or ENTRIES[lenient]
-                )
+                filter_matcher.prepare(
+                    Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)
+                ).term.holds(known or ENTRIES[lenient])
                 for asked in (held, missing)
             ]
             assert found == [True, False]
@@ -355,14 +354,14 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
 def test_an_integer_is_written_in_one_way(text: str) -> None:
     """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
     sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
-    assert matching.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
+    assert filter_matcher.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
 
 
 @pytest.mark.parametrize("lenient", [True, False])
 def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenient: bool) -> None:
     """With strict matching, where a value has to be UTF-8; with lenient matching it is read as Latin-1."""
     sought = Or(tuple(Equality(name, b"\xff") for name in ("cn", "sn")))
-    found = matching.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(lenient=lenient))
+    found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(lenient=lenient))
     assert found is (False if lenient else None)
 
 
@@ -381,7 +380,7 @@ def test_an_extensible_term_of_nothing_is_undefined() -> None:
 def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
     """The same end in another country is another number."""
     contact = Contact("c2", phones=(phone(Kind.WORK, number),))
-    sought = matching.prepare(read_filter(asked), naming_context()).term.holds
+    sought = filter_matcher.prepare(read_filter(asked), naming_context()).term.holds
 
     assert sought(entry(contact, lenient=True)) is found
 
@@ -443,7 +442,9 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     contact = Contact("c", name=name, phones=())
 
     for lenient in (True, False):
-        found = matching.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(contact, lenient=lenient))
+        found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(
+            entry(contact, lenient=lenient)
+        )
         assert found is walk(name, parts)
 
 
@@ -452,11 +453,11 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
 def test_what_is_equal_is_about_equal(name, spell) -> None:
     """Approximate matching finds whatever equality finds."""
     contact = Contact("c", name=name)
-    assume(Binder(naming_context(lenient=True), Place(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
+    assume(Binder(naming_context(lenient=True), ParentEntry(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
     one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
     context = naming_context(lenient=True)
-    if matching.prepare(Equality("cn", asked), context).term.holds(one):
-        assert matching.prepare(Approximate("cn", asked), context).term.holds(one)
+    if filter_matcher.prepare(Equality("cn", asked), context).term.holds(one):
+        assert filter_matcher.prepare(Approximate("cn", asked), context).term.holds(one)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +478,7 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
 )
 def test_weight(text: str, weight: int) -> None:
     """What a search may look at between two breaths depends on how much a look costs."""
-    assert matching.weight(read_filter(text)) == weight
+    assert filter_matcher.weight(read_filter(text)) == weight
 
 
 @pytest.mark.parametrize(
@@ -494,4 +495,6 @@ def test_weight(text: str, weight: int) -> None:
 )
 def test_numbers_named(text: str, attributes: list[str]) -> None:
     """A filter names a number where it asks for all of it, and wants it."""
-    assert [kind.name for kind, _ in matching.numbers_named(read_filter(text), naming_context()).named] == attributes
+    assert [
+        kind.name for kind, _ in filter_matcher.numbers_named(read_filter(text), naming_context()).named
+    ] == attributes

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.directory.filters import Equality
-from ldapgw.directory.notation import written
+from ldapgw.directory.filter import Equality, written
 from tests.directory.filtertext import read_filter
 
 

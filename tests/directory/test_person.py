@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.directory.person import numbers_of, other_names, shown_name, texts_of
-from ldapgw.number import NumberFormat
+from ldapgw.directory.inet_org_person import numbers_of, other_names, shown_name, texts_of
+from ldapgw.numbers.phone_number import NumberFormat
 from tests.directory.phonebook import naming_context
 from tests.directory.test_matching import phone
 

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Sharing
+from ldapgw.directory.access import NOBODY
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Scope, SearchRequest
+from ldapgw.directory.entry import Entry, Selection
+from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import search
-from ldapgw.directory.selection import Selection
-from ldapgw.directory.viewer import NOBODY
 from ldapgw.errors import DirectoryError
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, BOOK, CASES, GUEST, PHONE, phonebook

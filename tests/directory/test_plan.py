@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.directory.binder import Binder
-from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import (
+from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,
@@ -28,18 +27,17 @@ from ldapgw.directory.filters import (
     Present,
     Substrings,
 )
-from ldapgw.directory.frames import Reader, Writer
-from ldapgw.directory.index import Index
-from ldapgw.directory.matching import prepare
-from ldapgw.directory.origin import Place
-from ldapgw.directory.plan import Key, Somewhere, Span, each, either, find, first
-from ldapgw.directory.shelf import Shelf
-from ldapgw.number import parse
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.index import Index, Reader, Writer
+from ldapgw.directory.inet_org_person import Binder
+from ldapgw.directory.query_plan import Key, Somewhere, Span, each, either, find, first
+from ldapgw.directory.segment import Shelf
+from ldapgw.numbers.phone_number import parse
 from tests import work
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import naming_context
 
-PLACE = Place("ou=alice,dc=acme,dc=example", "acme/alice")
+PLACE = ParentEntry("ou=alice,dc=acme,dc=example", "acme/alice")
 
 NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис", "Łukasz Żak", "山田 太郎", "Ärmel-Öz",
          "*** Bar ***", "a", "x y z", "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42",

@@ -12,22 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import image
+from ldapgw.directory import book_file
+from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.entry import NOTHING, Entry
-from ldapgw.directory.filters import Filter, Present, Scope, SearchRequest
-from ldapgw.directory.frames import Writer, whole
-from ldapgw.directory.glance import Glance
-from ldapgw.directory.matching import prepare
-from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.scope import regions
-from ldapgw.directory.search import search
-from ldapgw.directory.selection import select
-from ldapgw.directory.shelf import Left, Shelf
-from ldapgw.directory.shelves import no_shelves
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.directory.walk import walk
+from ldapgw.directory.entry import NOTHING, Entry, select
+from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.index import Writer, whole
+from ldapgw.directory.search import Glance, regions, search, walk
+from ldapgw.directory.segment import Left, Shelf, no_shelves
 from ldapgw.errors import DirectoryError
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, naming_context
@@ -100,9 +94,9 @@ def reread(book: Book, context: NamingContext) -> Book:
     """The book written down and read."""
     file = BytesIO()
     to = Writer(file)
-    image.write(book, to)
+    book_file.write(book, to)
     to.end()
-    return image.read(whole(file), context, book.sharing)
+    return book_file.read(whole(file), context, book.sharing)
 
 
 def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:

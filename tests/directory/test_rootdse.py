@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.directory import rootdse, schema
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory import dit, schema
+from ldapgw.directory.access import NOBODY, Access, Viewer
+from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.person import OBJECT_CLASSES
-from ldapgw.directory.rootdse import Features
-from ldapgw.directory.viewer import NOBODY, Access, Viewer
+from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from tests.directory.phonebook import BASE, naming_context
 from tests.directory.test_entry import answer
 
@@ -29,7 +28,7 @@ def test_root_dse() -> None:
         features=("1.3.6.1.4.1.4203.1.5.1",),
         sasl_mechanisms=("PLAIN",),
     )
-    entry = rootdse.root_dse(features, (CONTEXT, OTHER), CONTEXT)
+    entry = dit.root_dse(features, (CONTEXT, OTHER), CONTEXT)
 
     assert answer(entry) == {"objectClass": [b"top"]}
     assert answer(entry, "+") == {
@@ -63,25 +62,25 @@ def test_the_root_dse_is_worked_out_once() -> None:
 
 def test_tenant() -> None:
     """An organization, and a dcObject where its name says so; the name's own value is in the entry."""
-    assert answer(rootdse.tenant_entry(CONTEXT)) == {
+    assert answer(dit.tenant_entry(CONTEXT)) == {
         "objectClass": [b"top", b"organization", b"dcObject"],
         "o": [b"Acme GmbH"],
         "dc": [b"acme"],
     }
-    assert answer(rootdse.tenant_entry(OTHER), "*", "hasSubordinates") == {
+    assert answer(dit.tenant_entry(OTHER), "*", "hasSubordinates") == {
         "objectClass": [b"top", b"organization"],
         "o": [b"Acme GmbH"],
         "ou": [b"x"],
         "hasSubordinates": [b"TRUE"],
     }
-    assert answer(rootdse.tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {
+    assert answer(dit.tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {
         "o": [b"Acme GmbH", b"Other"]
     }
 
 
 def definitions(attribute: str) -> list[str]:
     """The definitions of one kind that the subschema publishes."""
-    return [value.decode() for value in rootdse.subschema().attribute(attribute)]
+    return [value.decode() for value in dit.subschema().attribute(attribute)]
 
 
 def test_subschema_is_whole() -> None:

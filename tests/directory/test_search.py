@@ -11,15 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.directory.compare import compare
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Scope, SearchRequest
+from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
-from ldapgw.directory.search import search
-from ldapgw.directory.viewer import NOBODY, Access, Viewer
+from ldapgw.directory.search import compare, search
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, naming_context

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ldapgw.directory.signs import Signs
+from ldapgw.directory.transliteration import Signs
 
 
 def test_rows_are_kept_while_there_is_room() -> None:

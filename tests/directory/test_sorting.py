@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
-from ldapgw.directory import fold, sorting
+from ldapgw.directory import name_folding, sort
+from ldapgw.directory.access import ROOT, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Scope, SearchRequest
-from ldapgw.directory.naming import ROOT
-from ldapgw.directory.sorting import Ranking, Sorter, SortKey, Unsortable, collect
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.directory.walk import walk
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.search import walk
+from ldapgw.directory.sort import Ranking, Sorter, SortKey, Unsortable, collect
 from ldapgw.errors import ResultCode
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, naming_context
@@ -124,10 +123,10 @@ def test_what_cannot_be_sorted(keys: list[SortKey], code: ResultCode, attribute:
 
 def test_too_many_entries_are_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the limit are."""
-    monkeypatch.setattr(sorting, "MOST_ENTRIES", 5)
+    monkeypatch.setattr(sort, "MOST_ENTRIES", 5)
     assert len(ranking(TREE, SortKey("sn"))[0]) == 5
 
-    monkeypatch.setattr(sorting, "MOST_ENTRIES", 4)
+    monkeypatch.setattr(sort, "MOST_ENTRIES", 4)
     assert trouble(TREE, SortKey("sn")) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "")
 
 
@@ -160,7 +159,7 @@ def test_names_beyond_what_counts_stand_in_a_fixed_order() -> None:
     ranks = [one.rank for one in ranking(dit, SortKey("sn", "caseExactOrderingMatch"), SortKey("cn"))[0]]
 
     assert len(set(ranks)) == 9
-    assert max(map(len, ranks)) == sorting.LONGEST + 12
+    assert max(map(len, ranks)) == sort.LONGEST + 12
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ NAMES = st.text(st.sampled_from("aAbÄöøß .-'éЖ\0😀"), max_size=5)
 
 
 def _expected(entry: Entry, attribute: str) -> tuple[bool, str]:
-    values = [fold.collation(value.decode()) for value in entry.attribute(attribute)]
+    values = [name_folding.collation(value.decode()) for value in entry.attribute(attribute)]
     return not values, min(values, default="")
 
 

@@ -9,20 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import number
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.dedup import is_same_person
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Filter, Scope, SearchRequest
-from ldapgw.directory.glance import Glance
-from ldapgw.directory.matching import prepare
-from ldapgw.directory.order import LONGEST_NAME
-from ldapgw.directory.scope import regions
-from ldapgw.directory.twins import is_same_person
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.directory.walk import walk
-from ldapgw.ldap.features import features
+from ldapgw.directory.entry import MAX_SORT_NAME, Entry
+from ldapgw.directory.filter import Filter, Scope, SearchRequest
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Glance, regions, walk
+from ldapgw.ldap.encoder import features
+from ldapgw.numbers import phone_number
 from tests import work
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, naming_context
@@ -30,8 +27,8 @@ from tests.directory.phonebook import BASE, naming_context
 CONTEXT = naming_context()
 OWN = "book03"
 VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, OWN),))
-NUMBERS = [number.parse(text, "DE") for text in ("030 1234567", "030 7654321", "204")]
-LONG = "Anna " + "x" * LONGEST_NAME
+NUMBERS = [phone_number.parse(text, "DE") for text in ("030 1234567", "030 7654321", "204")]
+LONG = "Anna " + "x" * MAX_SORT_NAME
 FILTERS = [
     read_filter(text)
     for text in ("(cn=a*)", "(objectClass=person)", "(telephoneNumber=0301234567)", "(&(cn=a*)(o=acme))", "(!(o=acme))")
@@ -171,7 +168,7 @@ def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
     assert 5 <= steps.count(None) <= 40
 
 
-def phone(at: int) -> number.Number:
-    found = number.parse(f"030 1{at:06}", "DE")
+def phone(at: int) -> phone_number.Number:
+    found = phone_number.parse(f"030 1{at:06}", "DE")
     assert found
     return found

@@ -7,18 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import number
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, revise
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filters import Scope, Substrings
-from ldapgw.directory.glance import Glance
-from ldapgw.directory.matching import prepare
-from ldapgw.directory.scope import regions
-from ldapgw.directory.shelf import Shelf
-from ldapgw.directory.union import Joined, Union, shelves, unite
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.ldap.features import features
+from ldapgw.directory.filter import Scope, Substrings
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Glance, regions
+from ldapgw.directory.segment import Shelf
+from ldapgw.directory.shared_books import Joined, Union, shelves, unite
+from ldapgw.ldap.encoder import features
+from ldapgw.numbers import phone_number
 from tests import work
 from tests.directory.phonebook import naming_context
 
@@ -32,7 +31,7 @@ def book(key: int, size: int, sharing: Sharing, *, per_number: bool = False) -> 
 
 
 def phone(at: int) -> Phone:
-    found = number.parse(f"030 1{at:06}", "DE")
+    found = phone_number.parse(f"030 1{at:06}", "DE")
     assert found
     return Phone(Kind.WORK, found)
 

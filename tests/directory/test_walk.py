@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book, revise
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.filters import Scope, SearchRequest
-from ldapgw.directory.order import LONGEST_NAME, of_branch, of_contact
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.directory.walk import Hit, walk
+from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.search import Hit, walk
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, naming_context
 from tests.directory.test_matching import phone
@@ -126,28 +126,28 @@ def test_long_names_are_told_apart() -> None:
 
 def test_orders_are_short() -> None:
     """Whatever the names are: a place goes into a cookie."""
-    contact = of_contact("\U0001f600" * 5000, "x" * 5000)
-    label = of_branch("ж" * 5000, "y", of_branch("\U0001f600" * 5000, "x"))
+    contact = contact_sort_key("\U0001f600" * 5000, "x" * 5000)
+    label = container_sort_key("ж" * 5000, "y", container_sort_key("\U0001f600" * 5000, "x"))
 
     assert len(contact.encode()) <= 206
     assert len(label.encode()) <= 206
-    assert len(of_contact("a" * 500, "").partition("\0")[0]) == LONGEST_NAME
+    assert len(contact_sort_key("a" * 500, "").partition("\0")[0]) == MAX_SORT_NAME
 
 
 def test_orders_of_the_same_name() -> None:
     """Are told apart by what they belong to, and are the same each time."""
-    first, second = of_contact("Ada", "acme/a/1"), of_contact("Ada", "acme/a/2")
+    first, second = contact_sort_key("Ada", "acme/a/1"), contact_sort_key("Ada", "acme/a/2")
 
     assert first != second
-    assert first == of_contact("Ada", "acme/a/1")
-    assert of_contact("ada", "0") > first > of_contact("Abe", "z")
+    assert first == contact_sort_key("Ada", "acme/a/1")
+    assert contact_sort_key("ada", "0") > first > contact_sort_key("Abe", "z")
 
 
 def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
     """Whatever the names of labels are."""
-    book, other = of_branch("Bob", "b"), of_branch("Bobby", "c")
+    book, other = container_sort_key("Bob", "b"), container_sort_key("Bobby", "c")
 
-    assert book < of_branch("", "l", book) < of_branch("zz", "l", book) < other
+    assert book < container_sort_key("", "l", book) < container_sort_key("zz", "l", book) < other
 
 
 def test_shelves_are_walked_in_one_order() -> None:

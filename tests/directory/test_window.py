@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact
-from ldapgw.directory.sorting import Sorter, SortKey
-from ldapgw.directory.window import AtLeast, Offset, OffsetOutOfRange, Window
+from ldapgw.directory.sort import AtLeast, Offset, OffsetOutOfRange, Sorter, SortKey, Window
 from ldapgw.errors import ResultCode
 from tests.directory.test_sorting import ranking, tree, uids
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import number
-from ldapgw.explain.difference import Difference, Differs, difference, is_one_off
+from ldapgw.numbers import phone_number
+from ldapgw.phones.explain.near_misses import Difference, Differs, difference, is_one_off
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,16 @@ from ldapgw.explain.difference import Difference, Differs, difference, is_one_of
 )
 def test_how_two_numbers_differ(stored: str, asked: str, expected: Difference | None) -> None:
     """The stored one, and one that is asked for in Germany."""
-    read = number.parse(stored, "DE")
+    read = phone_number.parse(stored, "DE")
     assert read is not None
-    assert difference(read, number.readings(asked, "DE", "")) == expected
+    assert difference(read, phone_number.readings(asked, "DE", "")) == expected
 
 
 def test_the_nearest_reading_counts() -> None:
     """With an outside line, a number may mean two."""
-    stored = number.parse("+49 30 1234560", "DE")
+    stored = phone_number.parse("+49 30 1234560", "DE")
     assert stored is not None
-    assert difference(stored, number.readings("00301234567", "DE", "0")) == Difference(Differs.LAST_DIGITS, 1)
+    assert difference(stored, phone_number.readings("00301234567", "DE", "0")) == Difference(Differs.LAST_DIGITS, 1)
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from ldapgw.directory.filters import Filter
-from ldapgw.directory.viewer import Viewer
+from ldapgw.directory.access import Viewer
+from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError
-from ldapgw.explain.explaining import MOST_MISSES, explain
-from ldapgw.explain.explanation import Explanation, Held, NumberForm, Reading, SearchedBook, Seen
-from ldapgw.explain.leaf import names_number
-from ldapgw.explain.query import Kind, Query
-from ldapgw.explain.reader import USER, Reader
-from ldapgw.explain.reason import DISCREET, How, Reason
-from ldapgw.explain.report import explanation_object
-from ldapgw.explain.sight import Sight
+from ldapgw.phones.explain.explain import MOST_MISSES, explain
+from ldapgw.phones.explain.model import USER, Explanation, Held, NumberForm, Reader, Reading, SearchedBook, Seen
+from ldapgw.phones.explain.query import Kind, Query
+from ldapgw.phones.explain.report import explanation_object
+from ldapgw.phones.explain.terms import names_number
+from ldapgw.phones.explain.texts import DISCREET, How, Reason
+from ldapgw.phones.explain.view import Sight
 from tests.directory.phonebook import BASE
 from tests.explain.world import ALICE, BOB, CAROL, CISCO, CUSTOMERS, DAVE, DESK, HALL, explained, sight, uids
 from tests.ldap import awkward, offices

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.directory.filters import Filter, Present
-from ldapgw.directory.notation import written
+from ldapgw.directory.filter import Filter, Present, written
 from ldapgw.errors import UserError
-from ldapgw.explain.query import Kind, is_number, read_query
-from ldapgw.ldap.fence import read_filter
+from ldapgw.ldap.filter_text import read_filter
+from ldapgw.phones.explain.query import Kind, is_number, read_query
 
 
 def never(_text: str) -> Filter:

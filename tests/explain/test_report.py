@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.explain.explanation import BookState, SearchedBook, Seen
-from ldapgw.explain.reader import Reader
-from ldapgw.explain.report import explanation_object, lines
-from ldapgw.explain.sight import Sight
+from ldapgw.phones.explain.model import BookState, Reader, SearchedBook, Seen
+from ldapgw.phones.explain.report import explanation_object, lines
+from ldapgw.phones.explain.view import Sight
 from tests.directory.phonebook import BASE
 from tests.explain.world import ALICE, BOB, CAROL, DAVE, explained, sight
 

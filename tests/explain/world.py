@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ldapgw import number
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.explain.explaining import explain
-from ldapgw.explain.explanation import Explanation
-from ldapgw.explain.query import read_query
-from ldapgw.explain.sight import Sight
-from ldapgw.ldap.fence import read_filter
+from ldapgw.ldap.filter_text import read_filter
+from ldapgw.numbers import phone_number
+from ldapgw.phones.explain.explain import explain
+from ldapgw.phones.explain.model import Explanation
+from ldapgw.phones.explain.query import read_query
+from ldapgw.phones.explain.view import Sight
 from tests.directory.phonebook import BASE, naming_context
 
 ALICE, BOB, CAROL, DAVE = (f"{name}@acme.example" for name in ("alice", "bob", "carol", "dave"))
@@ -26,7 +26,7 @@ _KINDS = {"w": Kind.WORK, "m": Kind.MOBILE, "h": Kind.HOME, "f": Kind.FAX}
 def contact(uid: str, name: str, *phones: str, **more: Any) -> Contact:
     """Somebody; a number is "m 0171 2345678", by the letter of its kind."""
     given, _, family = name.rpartition(" ")
-    read = ((_KINDS[text[0]], number.parse(text[2:], "DE")) for text in phones)
+    read = ((_KINDS[text[0]], phone_number.parse(text[2:], "DE")) for text in phones)
     known = tuple(Phone(kind, one) for kind, one in read if one)
     return Contact(uid=uid, name=name, given_name=given, family_name=family, phones=known, **more)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ldapgw.cli.formats.ldif import ldif
 from ldapgw.directory.entry import special
-from ldapgw.export.ldif import ldif
 from tests.ldap import awkward
 from tests.ldap.listening import library
 

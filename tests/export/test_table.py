@@ -6,9 +6,9 @@ from __future__ import annotations
 import csv
 import io
 
+from ldapgw.cli.formats import table
 from ldapgw.contact import Contact
-from ldapgw.export import table
-from ldapgw.number import Number
+from ldapgw.numbers.phone_number import Number
 from tests.export.test_vcard import FULL, LABELS
 
 

@@ -11,9 +11,9 @@ import vobject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ldapgw.cli.formats.vcard import vcard
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.export.vcard import vcard
-from ldapgw.number import parse
+from ldapgw.numbers.phone_number import parse
 from tests.directory import phonebook
 from tests.ldap.awkward import awkward_contacts
 

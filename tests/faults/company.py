@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ldapgw.sandbox.world import World, membership
+from ldapgw.google.sandbox.world import World, membership
 
 CONTACTS, OTHERS, COLLEAGUES = "contacts", "other_contacts", "directory"
 ATTRIBUTES = ("uid", "cn", "displayName", "givenName", "sn", "o", "mail", "telephoneNumber", "mobile", "homePhone")

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.web.client import Agent
 
-from ldapgw.sandbox.browser import consent
+from ldapgw.google.sandbox.browser import consent
 
 
 async def _visit(reactor: Any, page: str, account: str) -> None:

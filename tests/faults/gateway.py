@@ -19,17 +19,17 @@ from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from ldapgw import credential
-from ldapgw.config import Config, decode
-from ldapgw.refresh import Refresher
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.world import World
-from ldapgw.service import Gateway, makeService
-from ldapgw.store import accounts, phones, syncs
+from ldapgw.directory.access import hash_password
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.world import World
+from ldapgw.server.config import Config, decode
+from ldapgw.server.gateway import Gateway, makeService
+from ldapgw.server.reactor import WallClock
+from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.accounts import Account, Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.wallclock import WallClock
+from ldapgw.sync.change_watcher import Refresher
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.kill import Kill
 from tests.faults.phone import taken
@@ -39,7 +39,7 @@ NOW = 1_800_000_000.0
 GOOGLE = "http://127.0.0.1:1"
 BASE = "dc=acme,dc=example"
 PASSWORD = "secret"
-HASHED = credential.hash_password(PASSWORD, lambda count: bytes(count))
+HASHED = hash_password(PASSWORD, lambda count: bytes(count))
 
 
 def settings(folder: Path) -> Config:
@@ -116,7 +116,7 @@ class Machine:
         self.reactor.tcpServers.clear()
         self.kill = self.line.kill = Kill()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ldapgw.parts.http_client", lambda _: self.line)
+            patch.setattr("ldapgw.server.parts.http_client", lambda _: self.line)
             gc.freeze()  # it collects what it makes, and need not look at all the tests
             self.gateway = makeService(self.settings, self.reactor, self.wall)
         self.gateway._threads = ()  # all happens here and now
@@ -187,7 +187,7 @@ class Machine:
 
     def ask(self, address: str, wish: Wish) -> None:
         """``ldapgw sync ADDRESS``."""
-        self.transact(syncs.ask, self.account(address).id, wish)
+        self.transact(sync_state.ask, self.account(address).id, wish)
 
     def add_phone(self, name: str, owner: str) -> None:
         login = PhoneLogin(name, "acme", self.account(owner).id, Numbers.VALUES, HASHED, NOW)

@@ -24,15 +24,15 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
-from ldapgw.sandbox.faults import FAULTS
-from ldapgw.sandbox.grants import Grantee
-from ldapgw.sandbox.people import METHODS
-from ldapgw.sandbox.world import Client, World
-from ldapgw.store import accounts, feeds
+from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.people import METHODS
+from ldapgw.google.sandbox.world import Client, World
+from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.accounts import Account, NewGrant, SourceState, Wish
 from ldapgw.store.backup import back_up, restore
-from ldapgw.store.rotation import rotate
-from ldapgw.store.vault import Vault
+from ldapgw.store.key_rotation import rotate
+from ldapgw.store.secrets import Vault
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 
@@ -412,7 +412,11 @@ class Books(RuleBasedStateMachine):
         """Whether a book is what Google holds, but for the parts that are said not to be up to date."""
         found, right = self._book(address), self.company.book(address)
         account_id = self._account(address).id
-        stale = {one for one in Source if self.machine.transact(feeds.failing_since, account_id, one) is not None}
+        stale = {
+            one
+            for one in Source
+            if self.machine.transact(directory_accounts.failing_since, account_id, one) is not None
+        }
         off = self._off(address)
         if Source.CONTACTS in off and _part(found[""], others=False) == _part(before[""], others=False):
             right[""] = _part(before[""], others=False) | _part(right[""], others=True)
@@ -508,7 +512,7 @@ class Books(RuleBasedStateMachine):
 
     def _turn_pages(self) -> None:
         """Google gives three persons a page, whatever it was asked for."""
-        from ldapgw.sandbox import people
+        from ldapgw.google.sandbox import people
 
         asked: Callable[..., int] = people._page_size
         self.patch.setattr(people, "_page_size", lambda *args: min(asked(*args), 3))

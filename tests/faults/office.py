@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.checkout import ROOT
 from tests.faults.company import CONTACTS, Company, Entries, Person, present
 from tests.faults.phone import Phone

@@ -20,7 +20,7 @@ from random import Random
 
 import pytest
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.journeys.running import Process, fetch, wait_until
 

@@ -20,7 +20,7 @@ from time import monotonic
 
 import pytest
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.checkout import ROOT
 from tests.faults.office import BOOK, Office
 from tests.journeys.running import PATIENCE, Process, Site, fetch, wait_until

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import Office
 from tests.journeys.running import Process, wait_until
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.google.clientfile import ClientFile, UnfitClientFile, read_client_file
+from ldapgw.google.client_file import ClientFile, UnfitClientFile, read_client_file
 
 WEB = {"client_id": "1-a.apps.example", "client_secret": "hush", "redirect_uris": ["https://phonebook.example.com/x"]}
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw import number
-from ldapgw.google.numbers import read_numbers
+from ldapgw.google.person import read_numbers
+from ldapgw.numbers import phone_number
 from tests import work
 
 BOTH = ("+49301234567", "+491712345678")
@@ -92,7 +92,7 @@ def test_googles_canonical_form_is_of_one_number() -> None:
 def test_what_is_found_can_be_dialled(text: str) -> None:
     """Nothing raises, and each number is read as itself again."""
     for one in read_numbers(text, "DE"):
-        assert number.parse(one.typed, "DE") == one
+        assert phone_number.parse(one.typed, "DE") == one
 
 
 @pytest.mark.parametrize(

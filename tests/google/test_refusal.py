@@ -21,8 +21,8 @@ from ldapgw.errors import (
     SourceUnavailable,
     SyncTokenExpired,
 )
+from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.http import Answer
-from ldapgw.google.refusal import read_refusal
 
 from .samples import SAMPLES, answer
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.google.text import LONGEST, clean, lines
+from ldapgw.google.person_text import LONGEST, clean, lines
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.defer import Deferred
 from twisted.web.client import Agent
 
-from ldapgw.sandbox import browser
-from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
+from ldapgw.google.sandbox import browser
+from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 from tests.certificates import issue
 from tests.directory import phonebook
 from tests.journeys.line import Line

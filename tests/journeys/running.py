@@ -22,9 +22,9 @@ from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
-from ldapgw.sandbox import browser
-from ldapgw.sandbox.browser import Visit
-from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
+from ldapgw.google.sandbox import browser
+from ldapgw.google.sandbox.browser import Visit
+from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 
 PATIENCE = 120.0
 

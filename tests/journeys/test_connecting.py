@@ -14,9 +14,9 @@ from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
-from ldapgw.sandbox import browser
-from ldapgw.sandbox.tenant import ALICE
-from ldapgw.web.endings import EXPIRED, NO_CLIENT, REFUSED
+from ldapgw.google.sandbox import browser
+from ldapgw.google.sandbox.tenant import ALICE
+from ldapgw.web.error_pages import EXPIRED, NO_CLIENT, REFUSED
 from tests.journeys.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest_twisted
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.journeys.running import Site
 
 DATA = Path(__file__).parent.parent / "data"

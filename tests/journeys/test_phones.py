@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.directory import phonebook
 from tests.directory.filtertext import read_filter
 from tests.journeys.line import Line

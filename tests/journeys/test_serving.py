@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from ldapgw.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.tenant import ALICE, BOB
 from tests.journeys.running import Process, Site, fetch, wait_until
 
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config"]

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,

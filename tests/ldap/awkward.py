@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ldapgw import number
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import search
-from ldapgw.directory.viewer import Access, Viewer
 from ldapgw.google.person import read_person
-from ldapgw.ldap.features import features
-from ldapgw.ldap.gate import Gate
-from ldapgw.number import NumberFormat
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.session import Gate
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.phone_number import NumberFormat
 from tests.directory import phonebook
 from tests.ldap.world import make_gate
 
@@ -75,7 +75,7 @@ def awkward_contacts() -> Iterator[Contact]:
         phones = tuple(
             Phone(kinds[(at + step) % len(kinds)], read)
             for step in range(at % 4)
-            if (read := number.parse(_NUMBERS[(at + step) % len(_NUMBERS)], "DE"))
+            if (read := phone_number.parse(_NUMBERS[(at + step) % len(_NUMBERS)], "DE"))
         )
         address = Address(
             (f"{at} Main $treet", "back\\slash", "1000 Town"),

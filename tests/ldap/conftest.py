@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
-from ldapgw.tls import ServerContext
+from ldapgw.server.tls import ServerContext
 from tests.ldap.listening import Server, contexts_in
 from tests.ldap.served import certified, serving
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ldapgw.directory.dn import Dn, InvalidDn
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,

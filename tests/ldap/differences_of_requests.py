@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ldapgw.directory.filters import Equality, Scope, SearchRequest
+from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.directory.schema import attribute_type
 from tests.ldap.awkward import BASE
 from tests.ldap.differences import COMPUTED, UNDEFINED, Unasked, translated_filter

@@ -20,10 +20,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ldapgw.config.forms import File
-from ldapgw.config.tables import Tls
-from ldapgw.ldap.protocol import LdapFactory
-from ldapgw.tls import ServerContext
+from ldapgw.ldap.server import LdapFactory
+from ldapgw.server.config.forms import File
+from ldapgw.server.config.tables import Tls
+from ldapgw.server.tls import ServerContext
 
 
 @dataclass(frozen=True)

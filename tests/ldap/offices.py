@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from ldapgw import number
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.naming import NamingContext
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.ldap.features import features
-from ldapgw.number import NumberFormat
+from ldapgw.ldap.encoder import features
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.phone_number import NumberFormat
 
 GIVEN = ("Anna", "Bernd", "Chiara", "Dörte", "Emil", "Иван")
 FAMILY = ("Adler", "Brandt", "Müller", "O'Neill", "van Dam", "Петров")
@@ -175,7 +174,7 @@ def build(place: Office) -> Dit:
 
 
 def _contact(person: Person) -> Contact:
-    read = ((kind, number.parse(text, "DE")) for kind, text in person.numbers)
+    read = ((kind, phone_number.parse(text, "DE")) for kind, text in person.numbers)
     return Contact(
         uid=person.uid,
         name=person.name,

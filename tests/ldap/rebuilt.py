@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ldapgw.ber import ENUMERATED, INTEGER, LONGEST_INTEGER, integer, octets, tlv
-from ldapgw.directory.filters import SearchRequest
+from ldapgw.directory.filter import SearchRequest
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,

@@ -27,10 +27,10 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
-from ldapgw.config.forms import File
-from ldapgw.config.tables import Tls
-from ldapgw.ldap.gate import Gate
-from ldapgw.tls import ServerContext
+from ldapgw.ldap.session import Gate
+from ldapgw.server.config.forms import File
+from ldapgw.server.config.tables import Tls
+from ldapgw.server.tls import ServerContext
 from tests.checkout import ROOT
 from tests.ldap import awkward
 from tests.ldap.listening import certificate_and_key

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec
 
 from twisted.internet.task import Clock
 
-from ldapgw.ldap.gate import Gate
-from ldapgw.ldap.protocol import LdapFactory
+from ldapgw.ldap.server import LdapFactory
+from ldapgw.ldap.session import Gate
 from tests.ldap import pdu
 from tests.ldap.world import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
 

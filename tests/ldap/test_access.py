@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Sharing
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,
@@ -32,7 +32,7 @@ from ldapgw.directory.filters import (
     Substrings,
 )
 from ldapgw.directory.schema import attribute_type
-from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.session import Gate
 from tests.ldap import asks, offices, pdu
 from tests.ldap.offices import Desk, Key, Office, Person
 from tests.ldap.test_filter import encode

@@ -8,18 +8,17 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.directory.blocks import LARGEST, SIZE
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.entry import Selection
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import portions
-from ldapgw.directory.selection import Selection
+from ldapgw.directory.segment import LARGEST, SIZE
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.answer import STRIDE, Answer
-from ldapgw.ldap.features import features
+from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
-from ldapgw.ldap.outbox import Outbox
+from ldapgw.ldap.search_response import STRIDE, Answer, Outbox
 from tests.ldap import pdu
 from tests.ldap.world import BOOK, CONTEXT, VIEWER, contacts
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.bind import ANONYMOUS, Login, acts_for, judge
 from ldapgw.ldap.messages import BindRequest, Result, Sasl, Simple
+from ldapgw.ldap.session import ANONYMOUS, Login, acts_for, judge
 
 DN = "cn=desk1,ou=phones,dc=acme,dc=example"
 

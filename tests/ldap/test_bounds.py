@@ -7,11 +7,19 @@ from math import inf
 
 import pytest
 
-from ldapgw.ldap.address import network, normalized
-from ldapgw.ldap.connections import Connections
-from ldapgw.ldap.deadlines import Deadlines, Overdue, Wait
-from ldapgw.ldap.outbox import Outbox
-from ldapgw.ldap.penalties import FORGET, LONGEST, MOST, Penalties
+from ldapgw.ldap.admission import (
+    FORGET,
+    LONGEST,
+    MAX_TRACKED_LOGINS,
+    Connections,
+    Deadlines,
+    Overdue,
+    Penalties,
+    Wait,
+    network,
+    normalized,
+)
+from ldapgw.ldap.search_response import Outbox
 
 
 @pytest.mark.parametrize(
@@ -109,9 +117,9 @@ def test_the_table_of_penalties_is_bounded():
     """What was quiet longest goes first."""
     penalties = Penalties()
     penalties.add("first", "phone", 0.0)
-    for number in range(MOST // 2):
+    for number in range(MAX_TRACKED_LOGINS // 2):
         penalties.add(f"net{number}", f"phone{number}", 1.0)
-    assert len(penalties._counts) == MOST
+    assert len(penalties._counts) == MAX_TRACKED_LOGINS
     assert penalties.add("net1", "new", 2.0) == 0.5
     assert penalties.add("first", "new2", 2.0) == 0.25
 

@@ -10,15 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, Reader, boolean, integer, octets, tlv
-from ldapgw.directory.sorting import SortKey
-from ldapgw.directory.window import AtLeast, Offset, Window
+from ldapgw.directory.sort import AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
-from ldapgw.ldap.controls import MANAGE_DSA_IT, ManageDsaIt
-from ldapgw.ldap.listview import VIEW_REQUEST, View
+from ldapgw.ldap.controls import MANAGE_DSA_IT, PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST, ManageDsaIt, Page, Sort, View
 from ldapgw.ldap.messages import Control, Operation
-from ldapgw.ldap.paging import PAGED_RESULTS, Page
-from ldapgw.ldap.sort import SORT_REQUEST, Sort
 from tests.ldap import pdu
 
 UNKNOWN = "1.2.3.4"

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
-from ldapgw.directory.filters import Present, Scope, SearchRequest
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap.decode import cancel_id, decode, is_unbind, simple_bind
+from ldapgw.ldap.decoder import cancel_id, decode, is_unbind, simple_bind
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,

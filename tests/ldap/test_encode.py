@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.encode import encode, message_head
+from ldapgw.ldap.encoder import encode, message_head
 from ldapgw.ldap.messages import SUCCESS, Control, Operation, Reply, Result, notice_of_disconnection
 from tests.ldap import pdu
 

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
-from ldapgw.config import Tls
-from ldapgw.config.forms import File
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT
-from ldapgw.tls import ServerContext, read_pair
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ServerContext, read_pair
 from tests.certificates import Issued, issue
 from tests.ldap import pdu
 from tests.ldap.world import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate

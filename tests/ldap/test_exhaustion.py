@@ -15,9 +15,9 @@ import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
-from ldapgw.directory.filters import Equality, Or
+from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.session import Gate
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.served import certified, serving

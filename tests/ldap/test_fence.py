@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,
@@ -19,9 +19,9 @@ from ldapgw.directory.filters import (
     Or,
     Present,
 )
-from ldapgw.directory.filters import Substrings as Sub
+from ldapgw.directory.filter import Substrings as Sub
 from ldapgw.errors import UserError
-from ldapgw.ldap.fence import read_filter
+from ldapgw.ldap.filter_text import read_filter
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, Reader, boolean, octets, tlv
-from ldapgw.directory.filters import (
+from ldapgw.directory.filter import (
     And,
     Approximate,
     Equality,
@@ -22,8 +22,8 @@ from ldapgw.directory.filters import (
     Substrings,
 )
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap import filter as filters
-from ldapgw.ldap.filter import read_quickly
+from ldapgw.ldap import filter_decoder as filters
+from ldapgw.ldap.filter_decoder import read_quickly
 from ldapgw.ldap.limits import FILTER_OCTETS
 
 

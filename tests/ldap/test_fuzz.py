@@ -23,7 +23,7 @@ from twisted.internet.task import Clock
 
 from ldapgw import ber
 from ldapgw.errors import ProtocolViolation
-from ldapgw.ldap.decode import decode
+from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import Operation
 from tests.checkout import ROOT
 from tests.ldap import mutation, pdu

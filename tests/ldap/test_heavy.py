@@ -13,13 +13,13 @@ from random import Random
 import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import build_book, revise
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.naming import NamingContext
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.features import features
-from ldapgw.ldap.gate import Gate
-from ldapgw.number import parse
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.session import Gate
+from ldapgw.numbers.phone_number import parse
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.talk import Server, best_of_three, in_a_moment

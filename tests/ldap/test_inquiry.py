@@ -13,16 +13,15 @@ from twisted.internet.task import Clock
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import sorting
+from ldapgw.directory import sort as sort_module
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.decode import decode
-from ldapgw.ldap.features import features
-from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.fast_path import Shortcut
 from ldapgw.ldap.messages import Result
-from ldapgw.ldap.session import Run, Send, Session
-from ldapgw.ldap.shortcut import Shortcut
+from ldapgw.ldap.session import Gate, Run, Send, Session
 from tests.directory import phonebook
 from tests.directory.filtertext import read_filter
 from tests.ldap import asks, pdu
@@ -322,7 +321,7 @@ def test_what_cannot_be_sorted(world, keys, expected, critical):
 @pytest.mark.parametrize(("most", "first"), [(49, "c0"), (50, "c49")])
 def test_too_many_to_sort(world, monkeypatch, most, first):
     """A fixed number, beyond which they come as they are."""
-    monkeypatch.setattr(sorting, "MOST_ENTRIES", most)
+    monkeypatch.setattr(sort_module, "MOST_ENTRIES", most)
     found, done = world.ask(asks.sort("-cn"))
     assert (uids(found)[0], len(found)) == (first, 50)
     assert asks.sort_result(done) == ((0, "") if most == 50 else (11, ""))
@@ -332,7 +331,7 @@ def test_pages_do_not_change_their_order_on_the_way(world, monkeypatch):
     """When too many entries to sort come between two pages, or go."""
     sort = asks.sort("-cn")
     _, one = world.ask(asks.page(10), sort)
-    monkeypatch.setattr(sorting, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(sort_module, "MOST_ENTRIES", 20)
     found, done = world.ask(asks.page(10, asks.cookie(one)), sort)
     assert (found, done.code) == ([], 53)
     _, one = world.ask(asks.page(10), sort)

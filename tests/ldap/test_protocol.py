@@ -16,8 +16,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 
-from ldapgw.directory.filters import Substrings
-from ldapgw.directory.viewer import NOBODY
+from ldapgw.directory.access import NOBODY
+from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode
 from tests.ldap import pdu
 from tests.ldap.test_filter import encode

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
-from ldapgw.ldap.reader import Reader
+from ldapgw.ldap.socket_io import Reader
 
 
 class Transport:

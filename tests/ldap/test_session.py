@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.directory.viewer import NOBODY
+from ldapgw.directory.access import NOBODY
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import MANAGE_DSA_IT
-from ldapgw.ldap.decode import decode
-from ldapgw.ldap.encode import encode
+from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.encoder import encode
+from ldapgw.ldap.fast_path import Shortcut
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import SUCCESS, Message, Operation, Reply, Result
 from ldapgw.ldap.session import Close, HoldBack, Run, Send, Session, StartTls, Stop
-from ldapgw.ldap.shortcut import Shortcut
 from tests.ldap import pdu
 from tests.ldap.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
 

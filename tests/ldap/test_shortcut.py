@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
+from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filters import And, Equality, Filter, Or, Present, Substrings
-from ldapgw.directory.viewer import Access, Viewer
-from ldapgw.ldap.features import features
-from ldapgw.ldap.shortcut import Shortcut
+from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Substrings
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.fast_path import Shortcut
 from tests import work
 from tests.ldap import awkward, pdu
 from tests.ldap.test_filter import encode

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from twisted.internet.task import Clock
 
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filters import Filter, Present, Scope, SearchRequest
+from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.schema import attribute_type
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu, slapd

@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from ldapgw.ber import octets, tlv
+from ldapgw.ldap.connection_core import Turn
+from ldapgw.ldap.fast_path import Answered
 from ldapgw.ldap.messages import WHO_AM_I
-from ldapgw.ldap.shortcut import Answered
-from ldapgw.ldap.turn import Turn
 from tests.ldap import pdu
 from tests.ldap.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
 

@@ -24,13 +24,13 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from ldapgw.config import Tls
-from ldapgw.config.forms import File
-from ldapgw.directory.blocks import LARGEST
+from ldapgw.directory.segment import LARGEST
 from ldapgw.ldap.limits import WRITE_TIMEOUT
-from ldapgw.ldap.writer import Writer
-from ldapgw.listener import UNSENT, prepare
-from ldapgw.tls import ServerContext
+from ldapgw.ldap.socket_io import Writer
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.listener import UNSENT, prepare
+from ldapgw.server.tls import ServerContext
 from tests.certificates import issue
 from tests.ldap import pdu
 from tests.ldap.world import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate

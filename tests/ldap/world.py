@@ -13,15 +13,15 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides, implementer
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, NamingContext
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.viewer import NOBODY, Access, Viewer
-from ldapgw.ldap.features import features
-from ldapgw.ldap.gate import Gate
+from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
-from ldapgw.ldap.protocol import LdapFactory
-from ldapgw.number import NumberFormat, parse
+from ldapgw.ldap.server import LdapFactory
+from ldapgw.ldap.session import Gate
+from ldapgw.numbers.phone_number import NumberFormat, parse
 from tests.ldap import pdu
 
 BASE = "dc=example,dc=com"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ldapgw.provisioning.settings import Server, Settings
-from ldapgw.provisioning.sheet import sheet
-from ldapgw.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.settings import Server, Settings
+from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
 
 FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
 

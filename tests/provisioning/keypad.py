@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ldapgw.provisioning.settings import MAX_HITS
+from ldapgw.phones.provisioning.settings import MAX_HITS
 from tests.provisioning.readers import Values
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from ldapgw.provisioning.sheet import Sheet
+from ldapgw.phones.provisioning.sheet import Sheet
 
 Values = Mapping[str, str]
 

@@ -14,16 +14,16 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from ldapgw.directory.filters import Scope, SearchRequest
-from ldapgw.directory.viewer import NOBODY, Viewer
+from ldapgw.directory.access import NOBODY, Viewer
+from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.explain.sight import Sight
-from ldapgw.ldap.gate import Gate
 from ldapgw.ldap.messages import Message, Operation
-from ldapgw.provisioning import settings
-from ldapgw.provisioning.settings import Security
-from ldapgw.provisioning.sheet import Sheet, sheet
-from ldapgw.provisioning.vendors import VENDORS
+from ldapgw.ldap.session import Gate
+from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.provisioning import settings
+from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phones.provisioning.sheet import Sheet, sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.directory.filtertext import read_filter
 from tests.directory.phonebook import BASE, PHONE, phonebook
 from tests.ldap.listening import Server, contexts_in, listening

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapgw.provisioning.settings import MAX_HITS, PASSWORD, Link, Security, Server, link
-from ldapgw.provisioning.sheet import Advice, Field, sheet
-from ldapgw.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.settings import MAX_HITS, PASSWORD, Link, Security, Server, link
+from ldapgw.phones.provisioning.sheet import Advice, Field, sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.provisioning.golden import FOLDER, SERVER, SETTINGS, texts
 from tests.provisioning.readers import BASE_KEYS, read
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from treq.testing import StubTreq
 
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
+from ldapgw.google.sandbox.world import World
 from tests.results import result_of
 
 BASE = "https://google.example"

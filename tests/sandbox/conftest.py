@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.sandbox.tenant import demo_world
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.tenant import demo_world
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import Clock, Google, randomness
 from tests.sandbox.lists import ALL
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from ldapgw.sandbox.browser import forms
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import CONTACTS, DIRECTORY, OTHER, Google, authorization_path
 
 THREE = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"

@@ -11,10 +11,10 @@ import pytest
 from klein import Klein
 from treq.testing import StubTreq
 
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.browser import LostInBrowser, Visit, consent, forms, open_page, submit
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.browser import LostInBrowser, Visit, consent, forms, open_page, submit
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
+from ldapgw.google.sandbox.world import World
 from tests.results import result_of
 from tests.sandbox.client import CONTACTS, DIRECTORY, authorization_path
 

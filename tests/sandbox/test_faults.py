@@ -11,10 +11,10 @@ import pytest
 from twisted.web.client import ResponseFailed
 
 from ldapgw.errors import UserError
-from ldapgw.sandbox.faults import FAULTS
-from ldapgw.sandbox.reply import Reply
-from ldapgw.sandbox.tenant import ALICE, BOB
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.google.sandbox.reply import Reply
+from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import BASE, CONTACTS, OTHER, Google
 
 SAMPLES = json.loads((Path(__file__).parent.parent / "data" / "people_samples.json").read_text())["samples"]

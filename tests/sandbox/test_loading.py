@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ldapgw.errors import UserError
-from ldapgw.sandbox.loading import load_people
-from ldapgw.sandbox.tenant import ALICE, BOB, demo_world
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.loading import load_people
+from ldapgw.google.sandbox.tenant import ALICE, BOB, demo_world
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import Clock, Google, randomness
 
 ONE = {"names": [{"givenName": "Only"}]}

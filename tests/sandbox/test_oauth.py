@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import AUTH, CONTACTS, OTHER, START, Clock, Google, claims
 
 EMAIL = AUTH + "userinfo.email"

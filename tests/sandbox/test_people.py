@@ -11,8 +11,8 @@ import pytest
 import treq
 from twisted.web.http_headers import Headers
 
-from ldapgw.sandbox.tenant import ALICE, CAROL
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.tenant import ALICE, CAROL
+from ldapgw.google.sandbox.world import World
 from tests.results import result_of
 from tests.sandbox.client import BASE, CONTACTS, DIRECTORY, MASK, OTHER, Clock, Google
 from tests.sandbox.lists import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.sandbox.tenant import ALICE, CAROL
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.tenant import ALICE, CAROL
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import MASK, Clock, Google
 from tests.sandbox.lists import ALL, CONNECTIONS, GROUPS, OTHERS, QUERIES, pages, problem
 

@@ -10,10 +10,10 @@ from collections import Counter
 import phonenumbers
 import pytest
 
-from ldapgw.sandbox.fields import canonical
-from ldapgw.sandbox.persons import Crowd
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, DOMAIN, demo_world
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.fields import canonical
+from ldapgw.google.sandbox.persons import Crowd
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, DOMAIN, demo_world
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import Clock, randomness
 
 # Ranges that are kept for films; phonenumbers calls two of them invalid, because nobody can have them.

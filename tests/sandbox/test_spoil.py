@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.world import World
 from tests.sandbox.client import Google
 
 

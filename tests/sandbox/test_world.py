@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ldapgw.errors import UserError
-from ldapgw.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET
-from ldapgw.sandbox.world import Client, World
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET
+from ldapgw.google.sandbox.world import Client, World
 from tests.sandbox.client import Clock
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ClauseElement
 
 from ldapgw.store.database import Database
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 
 @pytest.fixture

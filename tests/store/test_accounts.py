@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, feeds, syncs, tables
+from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
 from ldapgw.store.contacts import Record, SyncState
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 
 NOW = 1_800_000_000.0
 
@@ -89,8 +89,8 @@ def test_a_second_consent_continues_the_account(connection: Connection, vault: V
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
     account = connect(connection, vault)
     accounts.share(connection, account.id, Sharing.SHARED)
-    syncs.fail(connection, account, "consent_revoked", NOW + 5, None)
-    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
+    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
         connection,
         vault,
@@ -133,15 +133,15 @@ def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection
 def test_a_sync_that_ends_well(connection: Connection, vault: Vault) -> None:
     """What was wished for is due until it does; trouble ends with it."""
     account = connect(connection, vault)
-    syncs.fail(connection, account, "network", NOW, NOW + 30)
-    syncs.ask(connection, account.id, Wish.ACCEPT)
-    begun = syncs.begin(connection, account.id)
+    sync_state.fail(connection, account, "network", NOW, NOW + 30)
+    sync_state.ask(connection, account.id, Wish.ACCEPT)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
     assert (begun.due, begun.failures) == (Wish.ACCEPT, 1)
     running = accounts.read(connection, account.id)
     assert running is not None
     assert (running.syncing, running.wish, running.due) == (True, None, Wish.ACCEPT)
-    syncs.end(connection, begun, NOW + 60, NOW + 660)
+    sync_state.end(connection, begun, NOW + 60, NOW + 660)
     ended = accounts.read(connection, account.id)
     assert ended is not None
     assert (ended.syncing, ended.last_sync, ended.next_sync, ended.due) == (False, NOW + 60, NOW + 660, None)
@@ -153,7 +153,7 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault
     account = connect(connection, vault)
     seen = []
     for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
-        syncs.fail(connection, account, code, when, when + 1, link="https://x.example")
+        sync_state.fail(connection, account, code, when, when + 1, link="https://x.example")
         found = accounts.read(connection, account.id)
         assert found is not None
         seen.append((found.trouble, found.failures, found.next_sync))
@@ -169,7 +169,7 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
     """The account itself and its sharing stay for the next consent; its book is built anew."""
     account = connect(connection, vault)
     accounts.share(connection, account.id, Sharing.CALLERS)
-    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
     contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
     accounts.disconnect(connection, account.id)
@@ -178,7 +178,7 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
     assert (left.connected, left.sharing, left.contacts, left.sources, left.generation) == (False, "callers", 0, {}, 1)
     assert (left.scopes, left.wish, left.next_sync) == (frozenset(), None, None)
     assert accounts.tokens(connection, vault, account.id) is None
-    assert syncs.begin(connection, account.id) is None
+    assert sync_state.begin(connection, account.id) is None
     assert contacts.read_labels(connection, account.id) == {}
     row = connection.execute(select(tables.account)).one()
     assert (row.refresh_token, row.access_token) == (None, None)
@@ -187,13 +187,13 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
 def test_states_of_sources(connection: Connection, vault: Vault) -> None:
     """A source that is not on loses its sync token, so that it begins anew once it is."""
     account = connect(connection, vault)
-    syncs.set_sources(
+    sync_state.set_sources(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
     state = SyncState("token", "fingerprint", NOW)
     contacts.set_sync_state(connection, account.id, Source.CONTACTS, state)
     assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == state
-    syncs.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
+    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
     assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
     found = accounts.read(connection, account.id)
     assert found is not None
@@ -203,8 +203,8 @@ def test_states_of_sources(connection: Connection, vault: Vault) -> None:
 def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: Vault) -> None:
     """The next start begins it anew at once, and what was wished for is due still."""
     account = connect(connection, vault)
-    syncs.begin(connection, account.id)
-    syncs.forget_running(connection)
+    sync_state.begin(connection, account.id)
+    sync_state.forget_running(connection)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert (found.syncing, found.next_sync, found.due) == (False, 0.0, Wish.FULL)
@@ -221,17 +221,17 @@ WISHES = {
 def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes: list[Wish], strongest: Wish) -> None:
     """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
     account = connect(connection, vault)
-    begun = syncs.begin(connection, account.id)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
-    syncs.end(connection, begun, NOW, NOW)
+    sync_state.end(connection, begun, NOW, NOW)
     for wish in wishes:
-        syncs.ask(connection, account.id, wish)
-    begun = syncs.begin(connection, account.id)
+        sync_state.ask(connection, account.id, wish)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
     assert begun.due is strongest
-    syncs.fail(connection, begun, "network", NOW, NOW + 30)
-    syncs.ask(connection, account.id, Wish.INCREMENTAL)
-    again = syncs.begin(connection, account.id)
+    sync_state.fail(connection, begun, "network", NOW, NOW + 30)
+    sync_state.ask(connection, account.id, Wish.INCREMENTAL)
+    again = sync_state.begin(connection, account.id)
     assert again is not None
     # What was accepted before anybody was told of it was accepted for one try.
     assert again.due is (Wish.FULL if strongest is Wish.ACCEPT else strongest)
@@ -240,31 +240,31 @@ def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes:
 def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault) -> None:
     """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
     account = connect(connection, vault)
-    syncs.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    sync_state.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     assert [account.may_lose(what) for what in ("book", "directory")] == [0, 0]
-    syncs.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
+    sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
     for more in ({}, {"directory": 20}):
-        syncs.ask(connection, account.id, Wish.ACCEPT)
-        for fail in (syncs.fail, syncs.fail):
-            begun = syncs.begin(connection, account.id)
+        sync_state.ask(connection, account.id, Wish.ACCEPT)
+        for fail in (sync_state.fail, sync_state.fail):
+            begun = sync_state.begin(connection, account.id)
             assert begun is not None
             assert (begun.due, begun.accepted) == (Wish.ACCEPT, {"book": 35, **more})
             assert [begun.may_lose(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
             fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
-        feeds.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
+        directory_accounts.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
 def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, vault: Vault) -> None:
     """Whatever else would vanish is another question."""
     account = connect(connection, vault)
-    syncs.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
-    feeds.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
+    sync_state.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    directory_accounts.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert found.trouble is not None
-    assert not syncs.accept(connection, account.id, "book-20-30")
-    assert syncs.accept(connection, account.id, found.trouble.loss)
-    begun = syncs.begin(connection, account.id)
+    assert not sync_state.accept(connection, account.id, "book-20-30")
+    assert sync_state.accept(connection, account.id, found.trouble.loss)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
     assert [begun.may_lose(what) for what in ("book", "directory")] == [0, 20]
 
@@ -273,19 +273,19 @@ def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: C
 def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault: Vault, *, by_page: bool) -> None:
     """A second press while the sync runs that carries it out changes nothing."""
     account = connect(connection, vault)
-    syncs.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
+    sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
 
     def press() -> None:
         if by_page:
-            assert syncs.accept(connection, account.id, "book-35-60")
+            assert sync_state.accept(connection, account.id, "book-35-60")
         else:
-            syncs.ask(connection, account.id, Wish.ACCEPT)
+            sync_state.ask(connection, account.id, Wish.ACCEPT)
 
     press()
-    begun = syncs.begin(connection, account.id)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
     press()
-    syncs.end(connection, begun, NOW, NOW)
+    sync_state.end(connection, begun, NOW, NOW)
     left = accounts.read(connection, account.id)
     assert left is not None
     assert (left.wish, left.due) == (None, None)
@@ -295,15 +295,15 @@ def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault:
 def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
     """As much as there is to lose then; whatever comes later is another question."""
     account = connect(connection, vault)
-    syncs.ask(connection, account.id, Wish.ACCEPT)
-    begun = syncs.begin(connection, account.id)
+    sync_state.ask(connection, account.id, Wish.ACCEPT)
+    begun = sync_state.begin(connection, account.id)
     assert begun is not None
     assert begun.may_lose("book") == math.inf
     if postponed:
-        syncs.postpone(connection, begun, NOW, NOW + 30)
+        sync_state.postpone(connection, begun, NOW, NOW + 30)
     else:
-        syncs.fail(connection, begun, "network", NOW, NOW + 30)
-    again = syncs.begin(connection, account.id)
+        sync_state.fail(connection, begun, "network", NOW, NOW + 30)
+    again = sync_state.begin(connection, account.id)
     assert again is not None
     assert (again.due, again.may_lose("book")) == (Wish.FULL, 0)
 
@@ -312,14 +312,14 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, va
     """Neither onto a disconnected account nor onto the next consent's."""
     old = connect(connection, vault)
     accounts.disconnect(connection, old.id)
-    syncs.end(connection, old, NOW + 5, NOW + 6)
-    syncs.fail(connection, old, "consent_revoked", NOW + 5, None)
+    sync_state.end(connection, old, NOW + 5, NOW + 6)
+    sync_state.fail(connection, old, "consent_revoked", NOW + 5, None)
     left = accounts.read(connection, old.id)
     assert left is not None
     assert (left.last_sync, left.next_sync, left.trouble, left.attempts) == (None, None, None, 0)
     new = connect(connection, vault, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
     accounts.refreshed(connection, vault, old, "late", NOW, "late")
-    syncs.fail(connection, old, "consent_revoked", NOW + 10, None)
+    sync_state.fail(connection, old, "consent_revoked", NOW + 10, None)
     held = accounts.tokens(connection, vault, new.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
@@ -343,7 +343,7 @@ def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> N
     """Nothing is found, nothing is raised."""
     assert accounts.read(connection, 99) is None
     assert accounts.tokens(connection, vault, 99) is None
-    assert syncs.begin(connection, 99) is None
+    assert sync_state.begin(connection, 99) is None
 
 
 def test_accounts_that_a_person_has_added(connection: Connection, vault: Vault) -> None:
@@ -371,6 +371,6 @@ def test_how_accounts_stand(connection: Connection, vault: Vault) -> None:
     assert accounts.standings(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
     accounts.refreshed(connection, vault, account, "access-2", NOW + 3600, None)
     assert accounts.standings(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
-    syncs.begin(connection, account.id)
+    sync_state.begin(connection, account.id)
     after = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
     assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]

@@ -13,12 +13,12 @@ from sqlalchemy import select, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, sign_ins, syncs, tables
+from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.database import Database
+from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import Flow, SignIn
-from ldapgw.store.vault import Vault
-from ldapgw.store.watch import Watch
+from ldapgw.store.worker import Watch
 from tests.faults.kill import Kill, Killed
 from tests.store.test_accounts import GRANT, NOW
 from tests.store.test_phones import DESK
@@ -36,8 +36,8 @@ class Site:
         self.database.open()
         with self.database.begin() as connection:
             self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-            syncs.begin(connection, self.account)
-            syncs.bump_generation(connection, self.account)
+            sync_state.begin(connection, self.account)
+            sync_state.bump_generation(connection, self.account)
             phones.add(connection, DESK)
             sign_ins.begin_flow(connection, self.vault, "s", "b", Flow("acme", "connect", "n", "v"), NOW)
             sign_ins.sign_in_person(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
@@ -87,7 +87,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
     back_up(site.path, site.backup)
     for _ in range(7):
         with site.database.begin() as connection:
-            syncs.bump_generation(connection, site.account)
+            sync_state.bump_generation(connection, site.account)
     site.restore()
     with site.database.begin() as connection:
         account = accounts.read(connection, site.account)

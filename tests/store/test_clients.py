@@ -6,10 +6,10 @@ from __future__ import annotations
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
-from ldapgw.store import clients
-from ldapgw.store.clients import EnteredClient
+from ldapgw.store import tenants
+from ldapgw.store.secrets import Vault
 from ldapgw.store.tables import oauth_client
-from ldapgw.store.vault import Vault
+from ldapgw.store.tenants import EnteredClient
 
 FIRST = EnteredClient("acme", "1-a.apps.example", "GOCSPX-1", 1790000000.0)
 SECOND = EnteredClient("acme", "2-b.apps.example", "GOCSPX-2", 1790000100.0)
@@ -18,22 +18,22 @@ OTHER = EnteredClient("globex", "3-c.apps.example", "GOCSPX-3", 1790000200.0)
 
 def test_a_new_client_takes_the_place_of_the_one_before(connection: Connection, vault: Vault) -> None:
     """A tenant has one; others keep theirs."""
-    assert clients.read_all(connection, vault) == ((), frozenset())
-    assert not clients.is_any(connection)
+    assert tenants.read_clients(connection, vault) == ((), frozenset())
+    assert not tenants.has_any_client(connection)
     for one in (FIRST, OTHER, SECOND):
-        clients.enter(connection, vault, one)
-    assert clients.read_all(connection, vault) == ((SECOND, OTHER), frozenset())
-    assert clients.is_any(connection)
-    found = [clients.entered_at(connection, name) for name in ("acme", "globex", "initech")]
+        tenants.enter_client(connection, vault, one)
+    assert tenants.read_clients(connection, vault) == ((SECOND, OTHER), frozenset())
+    assert tenants.has_any_client(connection)
+    found = [tenants.client_entered_at(connection, name) for name in ("acme", "globex", "initech")]
     assert found == [SECOND.entered_at, OTHER.entered_at, None]
 
 
 def test_the_secret_is_neither_stored_nor_shown(connection: Connection, vault: Vault) -> None:
     """Without the key nobody reads it; a log that gets the client does not show it either."""
-    clients.enter(connection, vault, FIRST)
+    tenants.enter_client(connection, vault, FIRST)
     (row,) = connection.execute(select(oauth_client)).all()
     assert FIRST.client_secret.encode() not in row.client_secret
     assert FIRST.client_secret not in repr(FIRST)
     other = Vault([Fernet.generate_key()])
-    clients.enter(connection, other, OTHER)
-    assert clients.read_all(connection, other) == ((OTHER,), frozenset({"acme"}))
+    tenants.enter_client(connection, other, OTHER)
+    assert tenants.read_clients(connection, other) == ((OTHER,), frozenset({"acme"}))

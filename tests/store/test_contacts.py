@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
-from ldapgw.number import parse
-from ldapgw.store import accounts, contacts, syncs, tables
+from ldapgw.numbers.phone_number import parse
+from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.contacts import Mark, Record
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 from tests.store.test_accounts import GRANT, NOW
 
 NUMBER = parse("+49 30 1234567 x9", "DE")
@@ -115,7 +115,7 @@ def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
 def write(connection: Connection, account_id: int, stored: list[Record], gone: list[str]) -> int:
     """One sync's writing; the generation that it made."""
     contacts.apply(connection, account_id, Source.CONTACTS, stored, gone)
-    syncs.bump_generation(connection, account_id)
+    sync_state.bump_generation(connection, account_id)
     account = accounts.read(connection, account_id)
     assert account is not None
     return account.generation
@@ -169,7 +169,7 @@ def test_persons_are_counted(connection: Connection, account_id: int) -> None:
 
 def forgets_source(connection: Connection, account_id: int) -> None:
     contacts.forget_source(connection, account_id, Source.CONTACTS)
-    syncs.bump_generation(connection, account_id)
+    sync_state.bump_generation(connection, account_id)
 
 
 def removes_many(connection: Connection, account_id: int) -> None:
@@ -213,7 +213,7 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
     """Another version may have written them; the rest is served, and their source is due for a full sync."""
     whole = [Record.of("c1", "s1", ADA), Record.of("c2", "s2", Contact("c2", name="B"))]
     contacts.apply(connection, account_id, Source.CONTACTS, whole, [])
-    syncs.set_sources(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
+    sync_state.set_sources(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
     damage = update(tables.contact).where(tables.contact.c.uid == "c2")
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))

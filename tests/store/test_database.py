@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, event, insert, text
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import contacts, phones, tables
 from ldapgw.store.database import Database, _alembic, prepare_state_dir, prove
-from ldapgw.store.watch import Watch
+from ldapgw.store.worker import Watch
 from tests.store.test_phones import DESK, NOW
 
 

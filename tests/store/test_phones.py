@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 from tests.store.test_accounts import GRANT, NOW
 
 DESK = PhoneLogin("desk1", "acme", None, Numbers.VALUES, "sha256$00$00", NOW)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, revocations, tables
 from ldapgw.store.revocations import FIRST_WAIT, KEPT_SECONDS, Revocation
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 from tests.store.test_accounts import GRANT, NOW
 
 

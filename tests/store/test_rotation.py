@@ -18,9 +18,9 @@ from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store import accounts, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database
-from ldapgw.store.rotation import SEALED, rotate
+from ldapgw.store.key_rotation import SEALED, rotate
+from ldapgw.store.secrets import Vault, new_key, read_keys
 from ldapgw.store.sign_ins import Flow
-from ldapgw.store.vault import Vault, new_key, read_keys
 from tests.faults.kill import Kill, Killed
 
 NOW = 1_800_000_000.0

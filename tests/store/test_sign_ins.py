@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, select
 
 from ldapgw.store import sign_ins, tables
+from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, Flow, SignIn
-from ldapgw.store.vault import Vault
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.vault import Vault, new_key, write_keys
+from ldapgw.store.secrets import Vault, new_key, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store.database import Database
-from ldapgw.store.watched import LASTS, PAUSE, WatchedStore
-from ldapgw.store.worker import StoreWorker
+from ldapgw.store.worker import LASTS, PAUSE, StoreWorker, WatchedStore
 from tests.results import result_of
 
 NOW = 1_800_000_000.0

@@ -18,31 +18,31 @@ from sqlalchemy import select
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
-from ldapgw.catalog import Catalog, Served
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.catalog import Catalog, Served
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.naming import NamingContext
 from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
-from ldapgw.number import NumberFormat
-from ldapgw.offthread import OffThread
-from ldapgw.progress import Progress
-from ldapgw.publisher import Publisher
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.grants import Grantee
-from ldapgw.sandbox.world import Client as RegisteredClient
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.world import Client as RegisteredClient
+from ldapgw.google.sandbox.world import World
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.server.threads import OffThread
 from ldapgw.store import accounts, contacts
+from ldapgw.store.account_status import Progress
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
+from ldapgw.store.secrets import Vault
 from ldapgw.store.tables import contact
-from ldapgw.store.vault import Vault
 from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from tests.results import result_of
 

@@ -16,7 +16,7 @@ from ldapgw.errors import (
     QuotaExceeded,
     SuspiciousShrink,
 )
-from ldapgw.sync.circuit import TRIAL_SECONDS, Circuit
+from ldapgw.sync.backoff import TRIAL_SECONDS, Circuit
 
 NOW = 1_800_000_000.0
 DOWN = GoogleUnavailable()

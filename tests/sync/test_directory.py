@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import SuspiciousShrink
-from ldapgw.store import accounts, contacts, revocations, syncs
+from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import SourceState, Wish
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
@@ -53,8 +53,8 @@ def holder(stage: Stage) -> str:
 def wish(stage: Stage, address: str, wish: Wish = Wish.INCREMENTAL) -> None:
     account = stage.account(address)
     with stage.database.begin() as connection:
-        syncs.ask(connection, account.id, wish)
-        syncs.begin(connection, account.id)
+        sync_state.ask(connection, account.id, wish)
+        sync_state.begin(connection, account.id)
 
 
 def test_it_is_fetched_once_for_all(stage: Stage) -> None:
@@ -181,7 +181,7 @@ def test_a_revoked_consent_keeps_it_until_another_account_brings_it(stage: Stage
     stage.world.revoke(ALICE)
     account = stage.account(ALICE)
     with stage.database.begin() as connection:
-        syncs.fail(connection, account, "consent_revoked", stage.clock.seconds(), None)
+        sync_state.fail(connection, account, "consent_revoked", stage.clock.seconds(), None)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     round_of(stage, BOB)
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])

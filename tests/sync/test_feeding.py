@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.feeds import Candidate
-from ldapgw.sync.feeding import ENOUGH, REST_SECONDS, feeder, rests
+from ldapgw.store.directory_accounts import Candidate
+from ldapgw.sync.directory_account import ENOUGH, REST_SECONDS, feeder, rests
 
 NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})

@@ -17,7 +17,7 @@ from ldapgw.errors import (
     StoreError,
     SuspiciousShrink,
 )
-from ldapgw.store import accounts, contacts, syncs
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync import fetch
@@ -413,7 +413,7 @@ def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
 
     def restore() -> None:
         with stage.database.begin() as connection:
-            syncs.bump_generation(connection, account.id)
+            sync_state.bump_generation(connection, account.id)
 
     stage.world.add_person(ALICE, person("Bo Neu"))
     stage.line.meanwhile[CONNECTIONS] = restore

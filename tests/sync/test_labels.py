@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from ldapgw.errors import GoogleUnavailable
-from ldapgw.sandbox.world import SYSTEM_GROUPS
+from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
 from tests.sync.stage import ALICE, Stage, person

@@ -12,7 +12,7 @@ from ldapgw.contact import Contact, Source
 from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import Mark, Record
 from ldapgw.sync.plan import GRACE, Plan, is_suspicious, make_plan, records
-from ldapgw.sync.reading import Item
+from ldapgw.sync.records import Item
 
 CONTACTS = Source.CONTACTS
 NOW = 1_800_000_000.0

@@ -10,7 +10,7 @@ import pytest
 
 from ldapgw.contact import Contact, Source
 from ldapgw.store.contacts import Record
-from ldapgw.sync.reading import Batch, Item, read_batch, read_items
+from ldapgw.sync.records import Batch, Item, read_batch, read_items
 from tests.sync.stage import person
 
 LABEL = "contactGroups/1"

@@ -17,7 +17,7 @@ from ldapgw.errors import (
     ScopeMissing,
     SuspiciousShrink,
 )
-from ldapgw.sync.retry import after_failure, after_success, of_source
+from ldapgw.sync.backoff import after_failure, after_success, of_source
 
 TEN_MINUTES = 600.0
 

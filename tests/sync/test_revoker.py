@@ -13,9 +13,9 @@ from twisted.logger import capturedLogs
 
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth
-from ldapgw.sandbox.grants import Grantee
+from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.store import revocations, tables
-from ldapgw.sync.revoker import LOOK_SECONDS, Revoker
+from ldapgw.sync.tokens import LOOK_SECONDS, Revoker
 from tests.sync.stage import ALICE, CLIENT, ENDPOINTS, Stage
 
 REVOKE = "/revoke"

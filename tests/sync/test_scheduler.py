@@ -13,8 +13,8 @@ from twisted.logger import globalLogPublisher
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.sandbox.faults import Fault, Injection, api_error
-from ldapgw.store import accounts, syncs
+from ldapgw.google.sandbox.faults import Fault, Injection, api_error
+from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import SourceState, Trouble, Wish
 from tests.results import result_of
 from tests.sync.stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
@@ -52,7 +52,7 @@ def synced(stage: Stage) -> int:
 def ask(stage: Stage, wish: Wish) -> None:
     account = stage.account()
     with stage.database.begin() as connection:
-        syncs.ask(connection, account.id, wish)
+        sync_state.ask(connection, account.id, wish)
 
 
 def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
@@ -88,7 +88,7 @@ def test_a_sync_whose_end_could_not_be_noted_begins_anew(stage: Stage) -> None:
     refresh(stage)
     synced(stage)
     with stage.database.begin() as connection:
-        syncs.begin(connection, account.id)
+        sync_state.begin(connection, account.id)
     refresh(stage)
     assert synced(stage) == 1
     assert not stage.account().syncing
@@ -103,9 +103,9 @@ def test_a_plan_that_another_clock_has_made_is_not_waited_for(stage: Stage) -> N
     """The next sync comes after an interval at the latest."""
     account = stage.connect()
     with stage.database.begin() as connection:
-        begun = syncs.begin(connection, account.id)
+        begun = sync_state.begin(connection, account.id)
         assert begun is not None
-        syncs.end(connection, begun, NOW, NOW + 10 * 86400)
+        sync_state.end(connection, begun, NOW, NOW + 10 * 86400)
     refresh(stage)
     stage.clock.advance(INTERVAL * 1.1)
     assert synced(stage) == 1
@@ -450,7 +450,7 @@ def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
 def ask_for(stage: Stage, address: str, wish: Wish) -> None:
     account = stage.account(address)
     with stage.database.begin() as connection:
-        syncs.ask(connection, account.id, wish)
+        sync_state.ask(connection, account.id, wish)
 
 
 def test_when_google_is_down_few_ask(stage: Stage) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.sync import spool
-from ldapgw.sync.reading import read_batch, read_items
-from ldapgw.sync.spool import Spool
+from ldapgw.sync import fetch
+from ldapgw.sync.fetch import Spool
+from ldapgw.sync.records import read_batch, read_items
 from tests.sync.test_reading import given
 
 
@@ -25,7 +25,7 @@ def pages(count: int) -> list[bytes]:
 @pytest.mark.parametrize("in_memory", [0, 1 << 20], ids=["in a file", "in memory"])
 def test_what_was_kept_comes_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
     """Again and again, and more can be added in between; no file has a name."""
-    monkeypatch.setattr(spool, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(fetch, "IN_MEMORY", in_memory)
     kept = Spool(tmp_path)
     first, second = pages(2)
     kept.add(first)
@@ -46,7 +46,7 @@ def test_an_empty_listing(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which says where."""
-    monkeypatch.setattr(spool, "IN_MEMORY", 1)
+    monkeypatch.setattr(fetch, "IN_MEMORY", 1)
     kept = Spool(tmp_path)
     kept.add(b"")
     with Path("/dev/full").open("wb", buffering=0) as full:

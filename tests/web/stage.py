@@ -19,34 +19,31 @@ from twisted.internet.task import Clock, Cooperator
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
-from ldapgw.catalog import Served
-from ldapgw.clients import Clients, Tenants
 from ldapgw.contact import Sharing, Source
+from ldapgw.directory.catalog import Served
 from ldapgw.directory.dit import Dit, Features
-from ldapgw.explainer import PhoneExplainer
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
-from ldapgw.offthread import OffThread
-from ldapgw.phonewatch import PhoneWatch
-from ldapgw.progress import ProgressBoard
-from ldapgw.provisioning.settings import Server
-from ldapgw.sandbox import browser as person
-from ldapgw.sandbox.app import sandbox
-from ldapgw.sandbox.browser import Visit
-from ldapgw.sandbox.world import Client as RegisteredClient
-from ldapgw.sandbox.world import World
+from ldapgw.google.sandbox import browser as person
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.browser import Visit
+from ldapgw.google.sandbox.world import Client as RegisteredClient
+from ldapgw.google.sandbox.world import World
+from ldapgw.phones.activity import PhoneWatch
+from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.lookup import Finder, Found, Hit
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.server.oauth_clients import Clients, Tenants
+from ldapgw.server.threads import OffThread
 from ldapgw.store import accounts
+from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.vault import Vault
-from ldapgw.web.admingate import AdminGate
+from ldapgw.store.secrets import Vault
 from ldapgw.web.app import web_resource
-from ldapgw.web.found import Finder, Found, Hit
-from ldapgw.web.gate import WebGate
+from ldapgw.web.dependencies import AdminGate, PhoneGate, WebGate, WebTenant
+from ldapgw.web.http import Place
 from ldapgw.web.live import Live, account_topic
-from ldapgw.web.phonegate import PhoneGate
-from ldapgw.web.place import Place
-from ldapgw.web.tenant import WebTenant
 from tests.results import result_of
 
 NOW = 1790000000.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.web.address import client_address
+from ldapgw.web.http import client_address
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,21 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
-from ldapgw import credential
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.google.endpoints import Client
-from ldapgw.store import accounts, admin_links, alarms, clients, phones, syncs
+from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
 from ldapgw.store.accounts import NewGrant, Wish
-from ldapgw.store.admin_links import LINK_SECONDS
-from ldapgw.store.clients import EnteredClient
 from ldapgw.store.phones import Numbers, PhoneLogin, Sighting
-from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, SignIn
-from ldapgw.web.admin import Admin
-from ldapgw.web.adminwords import ROWS
+from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
+from ldapgw.store.tenants import EnteredClient
+from ldapgw.web.admin_pages import Admin
+from ldapgw.web.admin_texts import ROWS
 from ldapgw.web.consent import CONNECT
-from ldapgw.web.exchange import Call
-from ldapgw.web.frame import Frame
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
 from ldapgw.web.live import person_topic
-from ldapgw.web.phones import Phones
-from ldapgw.web.session import Visitor
+from ldapgw.web.phone_pages import Phones
+from ldapgw.web.sessions import Visitor
 from tests.results import result_of
 
 from .stage import ACME, ALICE, BOB, CLIENT, GLOBEX, NOW, URL, Browser, Seen, Stage
@@ -62,12 +61,12 @@ def logged() -> Iterator[list[str]]:
 
 def enter(stage: Stage, client: Client = CLIENT) -> None:
     """What an administrator has done before."""
-    stage.do(clients.enter, stage.vault, EnteredClient("acme", client.client_id, client.client_secret, NOW))
+    stage.do(tenants.enter_client, stage.vault, EnteredClient("acme", client.client_id, client.client_secret, NOW))
 
 
 def by_link(stage: Stage) -> Browser:
     """An administrator whom Google does not know."""
-    stage.do(admin_links.make, KEY, "acme", stage.clock.seconds())
+    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
     browser = stage.browser()
     assert browser.get(f"/acme/link?key={KEY}").location == "/acme/admin"
     return browser
@@ -104,7 +103,7 @@ def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
 
 
 def stored(stage: Stage) -> list[tuple[str, str, str]]:
-    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(clients.read_all, stage.vault)[0]]
+    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(tenants.read_clients, stage.vault)[0]]
 
 
 ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
@@ -115,7 +114,7 @@ ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 
 def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
     """For this host alone, and for no script; the link leads nowhere else."""
-    stage.do(admin_links.make, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
     seen = stage.browser().get(f"/acme/link?key={KEY}", {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
     assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
     (cookie,) = seen.headers["set-cookie"]
@@ -139,7 +138,7 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
 @pytest.mark.parametrize("key", ["", "B" * 43, "A" * 42, "%00", "' or 1 --"])
 def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
     """And uses nothing up."""
-    stage.do(admin_links.make, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
     assert stage.browser().get(f"/acme/link?key={key}").status == 403
     assert stage.browser().get(f"/globex/link?key={KEY}").status == 403
     assert stage.browser().get(f"/acme/link?key={KEY}").status == 303
@@ -147,7 +146,7 @@ def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
 
 def test_a_link_that_is_too_old(stage: Stage) -> None:
     """An hour is enough to get from the terminal to the browser."""
-    stage.do(admin_links.make, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
     stage.clock.advance(LINK_SECONDS + 1)
     assert stage.browser().get(f"/acme/link?key={KEY}").status == 403
 
@@ -168,7 +167,7 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
     alice = signed_in(stage, ALICE)
     before = stage.browser()
     before.take_cookies(alice)
-    stage.do(admin_links.make, KEY, "acme", NOW)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
     alice.get(f"/acme/link?key={KEY}")
     assert alice.get("/acme/admin").status == 200
     assert "Sign out" not in before.get("/acme/").body
@@ -354,12 +353,12 @@ def connect(stage: Stage, address: str, **more: Any) -> int:
     """An account that has given consent."""
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
     account_id: int = stage.do(accounts.connect, stage.vault, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
-    stage.do(syncs.begin, account_id)
+    stage.do(sync_state.begin, account_id)
     account = stage.do(accounts.read, account_id)
     if "code" in more:
-        stage.do(syncs.fail, account, more["code"], NOW, None)
+        stage.do(sync_state.fail, account, more["code"], NOW, None)
     else:
-        stage.do(syncs.end, account, NOW, NOW + 600)
+        stage.do(sync_state.end, account, NOW, NOW + 600)
     return account_id
 
 
@@ -377,13 +376,13 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     browser = signed_in(stage)
     connect(stage, ALICE)
     other = connect(stage, BOB, tenant="globex")
-    stage.do(alarms.sound, "acme", "client_rejected", NOW)
+    stage.do(tenants.raise_alarm, "acme", "client_rejected", NOW)
     enter(stage, OTHER)
     result_of(stage.clients.refresh())
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     troubles = {one.tenant: one.trouble.code if one.trouble else "" for one in stage.accounts()}
     assert troubles == {"acme": "consent_revoked", "globex": ""}
-    assert stage.do(alarms.read, "acme") is None
+    assert stage.do(tenants.read_alarm, "acme") is None
     assert other
     assert "has to connect again" in words_on(browser.get("/acme/admin"))
 
@@ -411,8 +410,8 @@ def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
     connect(stage, "tim@acme.example", ends=NOW + 86400)
     connect(stage, "eve@elsewhere.example", tenant="globex", code="consent_revoked")
     for name, tenant, owner in (("desk1", "acme", alice), ("hall", "acme", None), ("theirs", "globex", None)):
-        stage.do(phones.add, PhoneLogin(name, tenant, owner, Numbers.VALUES, credential.NOBODY, NOW))
-    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", credential.NOBODY)})
+        stage.do(phones.add, PhoneLogin(name, tenant, owner, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", UNKNOWN_LOGIN_HASH)})
     page = browser.get("/acme/admin")
     words = words_on(page)
     assert "eve@" not in words
@@ -442,7 +441,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     assert 'data-events="/acme/events?admin=1&amp;phones=1"' in page.body
     connect(stage, ALICE)
     for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
-        stage.do(phones.add, PhoneLogin(name, tenant, None, Numbers.VALUES, credential.NOBODY, NOW))
+        stage.do(phones.add, PhoneLogin(name, tenant, None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     frame = Frame.of(stage.gate)
     admin = Admin(frame, Phones(frame))
 
@@ -468,7 +467,7 @@ def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
     browser = signed_in(stage)
     connect(stage, ALICE)
     assert said not in browser.get("/acme/admin").body
-    stage.do(alarms.sound, "acme", code, NOW, link)
+    stage.do(tenants.raise_alarm, "acme", code, NOW, link)
     page = browser.get("/acme/admin")
     assert said in words_on(page)
     assert (f'href="{link}"' in page.body) is bool(link)
@@ -495,7 +494,7 @@ def test_a_company_of_many(stage: Stage) -> None:
     for number in range(ROWS + 1):
         connect(stage, f"user{number:03}@acme.example")
         name = f"desk{number:03}"
-        stage.do(phones.add, PhoneLogin(name, "acme", None, Numbers.VALUES, credential.NOBODY, NOW))
+        stage.do(phones.add, PhoneLogin(name, "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     last = f"user{ROWS:03}@acme.example"
     assert last not in browser.get("/acme/admin").body
     assert last in browser.get("/acme/admin?accounts=2").body

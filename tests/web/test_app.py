@@ -11,10 +11,10 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from ldapgw.errors import StoreError
-from ldapgw.store import syncs
+from ldapgw.store import sync_state
 from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes
-from ldapgw.web.frame import Frame
+from ldapgw.web.layout import Frame
 
 from .stage import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
 
@@ -232,9 +232,9 @@ def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
     again = browser.get("/acme/", kept)
     assert (again.status, again.body) == (304, "")
     (account,) = stage.accounts()
-    stage.do(syncs.begin, account.id)
+    stage.do(sync_state.begin, account.id)
     assert browser.get("/acme/", kept).status == 304
-    stage.do(syncs.end, account, stage.clock.seconds(), stage.clock.seconds() + 600)
+    stage.do(sync_state.end, account, stage.clock.seconds(), stage.clock.seconds() + 600)
     assert browser.get("/acme/", kept).status == 200
     missing = browser.get("/acme/nothing")
     assert browser.get("/acme/nothing", {"If-None-Match": missing.headers["etag"][0]}).status == 404

@@ -12,11 +12,11 @@ import pytest
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.sandbox.grants import Grantee
+from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Wish
 from ldapgw.store.tables import consent_flow
-from ldapgw.web.entrance import SIGN_INS_AT_ONCE
+from ldapgw.web.sign_in_pages import SIGN_INS_AT_ONCE
 
 from .stage import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ldapgw.web.cookies import Cookie, Cookies, is_secret, new_secret
+from ldapgw.web.http import Cookie, Cookies, is_secret, new_secret
 
 
 @pytest.mark.parametrize(

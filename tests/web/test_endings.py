@@ -6,18 +6,18 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Source
-from ldapgw.web import endings
-from ldapgw.web.endings import Ending
-from ldapgw.web.exchange import Call
-from ldapgw.web.frame import Frame
-from ldapgw.web.language import LANGUAGES
+from ldapgw.web import error_pages
+from ldapgw.web.error_pages import Ending
+from ldapgw.web.http import Call
+from ldapgw.web.i18n import LANGUAGES
+from ldapgw.web.layout import Frame
 from tests.foreign import english_in
 
 from .stage import ACME, Stage
 
-ENDINGS = {name: value for name, value in vars(endings).items() if isinstance(value, Ending)} | {
-    "a box": endings.unticked([Source.CONTACTS]),
-    "no box": endings.unticked([Source.CONTACTS, Source.DIRECTORY]),
+ENDINGS = {name: value for name, value in vars(error_pages).items() if isinstance(value, Ending)} | {
+    "a box": error_pages.unticked([Source.CONTACTS]),
+    "no box": error_pages.unticked([Source.CONTACTS, Source.DIRECTORY]),
 }
 
 

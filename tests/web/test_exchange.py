@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.web.exchange import LARGEST_BODY, MOST_FIELDS, _form
+from ldapgw.web.http import LARGEST_BODY, MOST_FIELDS, _form
 
 MULTIPART = "multipart/form-data; boundary=x"
 

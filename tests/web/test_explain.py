@@ -11,19 +11,19 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.catalog import Served
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
+from ldapgw.directory.catalog import Served
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.publisher import login_of
-from ldapgw.store import accounts, phones, syncs
+from ldapgw.phones.explainer import LONGEST
+from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web.endings import Ended
-from ldapgw.web.exchange import Call
-from ldapgw.web.explain import AT_ONCE, MOST_RUNNING, Explain
-from ldapgw.web.explaining import LONGEST
-from ldapgw.web.frame import Frame
-from ldapgw.web.session import Visitor
+from ldapgw.sync.publisher import login_of
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.explain_pages import AT_ONCE, MOST_RUNNING, Explain
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
+from ldapgw.web.sessions import Visitor
 from tests.directory.phonebook import naming_context
 from tests.explain import world
 from tests.results import result_of
@@ -175,7 +175,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     """What was left out, and what is in the way; of other people's accounts an administrator is told alone."""
     stage.browser().consent(account=BOB)
     mine, bobs = stage.accounts()
-    stage.do(syncs.fail, mine, "quota", NOW, None)
+    stage.do(sync_state.fail, mine, "quota", NOW, None)
     stage.do(accounts.share, bobs.id, Sharing.SHARED)
     serve(stage)
     seen = ask(alice, "xyzzy")

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing
-from ldapgw.status import timestamp
-from ldapgw.store import accounts, syncs
+from ldapgw.store import accounts, sync_state
+from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import Wish
+from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
-from ldapgw.store.vault import Vault
 
 from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
@@ -38,16 +38,16 @@ def alice(browser: Browser) -> Browser:
 
 
 def fulfil_wish(connection: Connection, account_id: int) -> None:
-    begun = syncs.begin(connection, account_id)
+    begun = sync_state.begin(connection, account_id)
     assert begun is not None
-    syncs.end(connection, begun, 1790000010.0, 1790000600.0)
+    sync_state.end(connection, begun, 1790000010.0, 1790000600.0)
 
 
 def trouble(stage: Stage, code: str, link: str = "", **facts: int) -> None:
     """The account's last sync failed."""
     (account,) = stage.accounts()
-    stage.do(syncs.begin, account.id)
-    stage.do(syncs.fail, account, code, stage.clock.seconds(), None, link, facts)
+    stage.do(sync_state.begin, account.id)
+    stage.do(sync_state.fail, account, code, stage.clock.seconds(), None, link, facts)
 
 
 def test_sync_now(stage: Stage, alice: Browser) -> None:

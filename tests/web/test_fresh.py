@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup
 
-from ldapgw.web import fresh
-from ldapgw.web.fresh import SECONDS, FreshPasswords
+from ldapgw.web import phone_pages
+from ldapgw.web.phone_pages import SECONDS, FreshPasswords
 
 
 def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
@@ -42,7 +42,7 @@ def test_it_can_be_forgotten() -> None:
 
 def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes."""
-    monkeypatch.setattr(fresh, "MOST", 2)
+    monkeypatch.setattr(phone_pages, "MOST", 2)
     kept = FreshPasswords()
     for number in range(3):
         kept.put("session", f"desk{number}", "secret", 0.0)

@@ -12,8 +12,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from ldapgw.web.app import routes
-from ldapgw.web.frame import Frame
-from ldapgw.web.routes import Route, Who
+from ldapgw.web.layout import Frame, Route, Who
 from tests.checkout import ROOT
 
 from .stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage

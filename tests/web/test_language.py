@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from ldapgw.web.language import LANGUAGES, best_language, languages
-from ldapgw.words import Moment, Phrase
+from ldapgw.phrase import Moment, Phrase
+from ldapgw.web.i18n import LANGUAGES, best_language, languages
 from tests.catalogs import catalog_files, extracted, stored, written
 from tests.checkout import ROOT
 

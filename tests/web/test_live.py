@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.progress import Progress
-from ldapgw.store import accounts, sign_ins, syncs
+from ldapgw.store import accounts, sign_ins, sync_state
+from ldapgw.store.account_status import Progress
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEP_ALIVE_SECONDS, LONGEST_SECONDS, MOST_OF_A_SESSION
 from ldapgw.web.live import AccountWatch, Live, person_topic
@@ -81,7 +81,7 @@ def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[A
     stage.do(sign_ins.sign_out, "x")
     look(watch)
     assert heard == []
-    stage.do(syncs.begin, of(stage, ALICE).id)
+    stage.do(sync_state.begin, of(stage, ALICE).id)
     look(watch)
     look(watch)
     assert heard == [ALICE]

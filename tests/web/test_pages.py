@@ -11,17 +11,17 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.contact import Sharing, Source
-from ldapgw.status import account_object
+from ldapgw.phones.lookup import Found, Hit
+from ldapgw.store.account_status import account_object
 from ldapgw.store.accounts import Account, SourceState, Trouble
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web import endings
-from ldapgw.web.endings import Ending
-from ldapgw.web.found import Found, Hit
-from ldapgw.web.notes import NOTES
-from ldapgw.web.pages import Pages
-from ldapgw.web.session import Visitor
-from ldapgw.web.standing import STATES, standing
-from ldapgw.web.tenant import WebTenant
+from ldapgw.web import error_pages
+from ldapgw.web.account_texts import STATES, standing
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import Ending
+from ldapgw.web.layout import NOTES
+from ldapgw.web.rendering import Pages
+from ldapgw.web.sessions import Visitor
 
 from .stage import ACME, GLOBEX, HOSTILE, NOW
 
@@ -104,7 +104,7 @@ def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **mo
 
 
 def welcome(tenant: WebTenant) -> str:
-    boxes = [endings.BOXES[source] for source in tenant.sources]
+    boxes = [error_pages.BOXES[source] for source in tenant.sources]
     return render("welcome.html", tenant=tenant, boxes=boxes)
 
 
@@ -151,7 +151,7 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     page = shown(account)
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
-    asked = {endings.PERMISSIONS} if account is None else set()
+    asked = {error_pages.PERMISSIONS} if account is None else set()
     assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers} | asked
 
 
@@ -260,14 +260,14 @@ def test_hostile_texts_stay_text() -> None:
         render("search.html", tenant=tenant, visitor=visitor, sought=HOSTILE, found=found),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
-        ending_page(endings.NOT_ALLOWED, tenant),
+        ending_page(error_pages.NOT_ALLOWED, tenant),
     ):
         page = Reader(html)
         assert [attrs["src"] for tag, attrs in page.tags if tag == "script"] == [f"/static/page.js?v={__version__}"]
         assert HOSTILE in page.text
 
 
-@pytest.mark.parametrize("ending", [value for value in vars(endings).values() if isinstance(value, Ending)])
+@pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, Ending)])
 @pytest.mark.parametrize("tenant", [ACME, None], ids=["of a tenant", "of nobody"])
 def test_every_ending_says_what_happened_and_where_to_go(ending: Ending, tenant: Any) -> None:
     """A title, sentences, a way on, an error's status."""

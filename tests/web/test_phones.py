@@ -9,19 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw import credential
+from ldapgw.directory.access import verify_password
 from ldapgw.errors import ResultCode
-from ldapgw.provisioning.settings import Server
-from ldapgw.provisioning.vendors import VENDORS
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.store import phones
 from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web.endings import Ended
-from ldapgw.web.exchange import Call
-from ldapgw.web.frame import Frame
-from ldapgw.web.fresh import SECONDS
-from ldapgw.web.phones import Phones
-from ldapgw.web.session import Visitor
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
+from ldapgw.web.phone_pages import SECONDS, Phones
+from ldapgw.web.sessions import Visitor
 from tests.directory.filtertext import read_filter
 from tests.ldap import pdu
 from tests.ldap.test_filter import encode
@@ -88,7 +87,7 @@ def test_a_phone_is_added(stage: Stage) -> None:
     page = browser.get(PHONE)
     password = password_on(page)
     login = stored(stage)
-    assert credential.verify(password.encode(), login.password)
+    assert verify_password(password.encode(), login.password)
     assert login == PhoneLogin("desk1", "acme", 1, Numbers.VALUES, login.password, NOW, "yealink")
     assert _yealink(file_on(page))["ldap.password"] == password
     assert "Its password is shown here for ten minutes" in words_on(page)
@@ -211,7 +210,7 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
 
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person may have many, not all that there can be."""
-    monkeypatch.setattr("ldapgw.web.phones.MOST_PHONES", 2)
+    monkeypatch.setattr("ldapgw.web.phone_pages.MOST_PHONES", 2)
     browser = owner(stage)
     assert add(browser, "desk2").status == 303
     assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
@@ -283,7 +282,7 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
     assert "(|(cn=mue*)(sn=mue*))" in words_on(admin.get(PHONE))
     before = stored(stage).password
     assert admin.submit(f"{PHONE}/reset").location == PHONE
-    assert credential.verify(password_on(admin.get(PHONE)).encode(), stored(stage).password)
+    assert verify_password(password_on(admin.get(PHONE)).encode(), stored(stage).password)
     assert stored(stage).password != before
     assert admin.submit(f"{PHONE}/remove").location == "/acme/"
     assert stage.do(phones.read_all) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.web.place import Place
+from ldapgw.web.http import Place
 
 
 @pytest.mark.parametrize(

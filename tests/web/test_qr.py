@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import segno
 
-from ldapgw.web.qr import qr_code
+from ldapgw.web.phone_pages import qr_code
 
 TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.web.rates import MOST_BUCKETS, Rates, network_of
+from ldapgw.web.http import MOST_BUCKETS, Rates, network_of
 
 
 def test_a_burst_and_then_a_steady_rate() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.web.search import LONGEST, SEARCHES_AT_ONCE
+from ldapgw.web.account_pages import LONGEST, SEARCHES_AT_ONCE
 
 from .stage import ALICE, BOB, HOSTILE, Browser, Stage
 

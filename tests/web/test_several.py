@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ldapgw.contact import Sharing
-from ldapgw.store import syncs
+from ldapgw.store import sync_state
 from ldapgw.store.accounts import Account
 
 from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
@@ -72,7 +72,7 @@ def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
 def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
     """It is suggested to Google, and stays on the page."""
     add(alice)
-    stage.do(syncs.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    stage.do(sync_state.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
     assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
     asked = alice.depart("/acme/connect?account=2")
     assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "consent")
@@ -116,7 +116,7 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
     if before == "disconnected":
         browser.submit("/acme/disconnect")
     if before == "in trouble":
-        stage.do(syncs.fail, of(stage, ALICE), "consent_revoked", stage.clock.seconds(), None)
+        stage.do(sync_state.fail, of(stage, ALICE), "consent_revoked", stage.clock.seconds(), None)
     stored, revoked = stage.accounts(), stage.world.calls["/revoke"]
     visit = browser.consent(account=BOB)
     assert visit.status == 403
@@ -129,7 +129,7 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
 def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> None:
     """Neither a third nor one's own is taken for it; trying again is about the same."""
     add(alice)
-    stage.do(syncs.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    stage.do(sync_state.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
     stored = stage.accounts()
     for other in (CAROL, ALICE):
         visit = alice.consent("/acme/connect?account=2", account=other)

@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.google.identity import Identity
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web.session import Visitor
+from ldapgw.web.sessions import Visitor
 
 from .stage import ACME
 

@@ -19,7 +19,7 @@ from twisted.internet.task import LoopingCall, cooperate, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.protocols.basic import LineReceiver
 
-from ldapgw.offprocess import OffProcess
+from ldapgw.server.processes import OffProcess
 from tests.bench.aside.work import Persons, decode, decode_and_read, page, read
 
 reactor: Any = installed

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from ldapgw.contact import Source
-from ldapgw.sandbox.fields import Kind, complete
-from ldapgw.sandbox.persons import Crowd
-from ldapgw.sync.reading import Batch, read_batch
+from ldapgw.google.sandbox.fields import Kind, complete
+from ldapgw.google.sandbox.persons import Crowd
+from ldapgw.sync.records import Batch, read_batch
 
 PERSONS = 1000
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ldapgw.state import DATABASE
-from ldapgw.store import accounts, syncs
+from ldapgw.server.state_dir import DATABASE
+from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from tests.bench.directory.asking import NUMBERS, SUBTREE, equality, one_of
@@ -117,5 +117,5 @@ def _ask_for_sync(home: Path) -> None:
     database = Database(f"sqlite:///{home / 'state' / DATABASE}")
     with database.begin() as connection:
         [account] = accounts.find(connection, OWNER)
-        syncs.ask(connection, account.id, Wish.INCREMENTAL)
+        sync_state.ask(connection, account.id, Wish.INCREMENTAL)
     database.close()

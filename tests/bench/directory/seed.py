@@ -18,16 +18,16 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.credential import hash_password
+from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.state import State
-from ldapgw.store import accounts, contacts, phones, syncs
+from ldapgw.server.state_dir import State
+from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
 from ldapgw.store.contacts import Record, SyncState
 from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.store.vault import Vault
+from ldapgw.store.secrets import Vault
 from ldapgw.sync.fetch import Wanted
-from ldapgw.sync.reading import read_batch, read_items
+from ldapgw.sync.records import read_batch, read_items
 from tests.bench.directory.people import person, resource
 
 TENANT = "acme"
@@ -84,7 +84,7 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
                 for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
                     contacts.apply(connection, account_id, Source.CONTACTS, records, ())
             for account_id in ids:
-                syncs.bump_generation(connection, account_id)
+                sync_state.bump_generation(connection, account_id)
             password = hash_password(SECRET, os.urandom)
             phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
     finally:
@@ -119,10 +119,10 @@ def _account(connection: Connection, vault: Vault, at: int, made: Account, now: 
     grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
     account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
     assert account_id is not None
-    begun = syncs.begin(connection, account_id)
+    begun = sync_state.begin(connection, account_id)
     assert begun is not None
-    syncs.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    sync_state.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
     state = SyncState(SYNC_TOKEN, Wanted(Source.CONTACTS, REGION).fingerprint, later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
-    syncs.end(connection, begun, now, later)
+    sync_state.end(connection, begun, now, later)
     return account_id

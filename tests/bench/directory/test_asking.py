@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.ldap.decode import decode
+from ldapgw.ldap.decoder import decode
 from tests.bench.directory.asking import ATTRIBUTES, WORKLOADS
 from tests.bench.directory.people import person
 

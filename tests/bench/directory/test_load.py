@@ -14,8 +14,8 @@ from threading import Thread
 import pytest
 
 from ldapgw.ber import ENUMERATED, integer, octets, tlv
-from ldapgw.directory.filters import SearchRequest
-from ldapgw.ldap.decode import decode
+from ldapgw.directory.filter import SearchRequest
+from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import BindRequest
 from tests.bench.directory.asking import WORKLOADS
 from tests.bench.directory.load import Load, percentile

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ldapgw.sandbox.browser import forms
-from ldapgw.sandbox.tenant import ALICE
+from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.bench.directory.report import machine
 from tests.bench.pages import __doc__ as purpose
 from tests.bench.pages.visitor import Visitor, Weight

@@ -16,7 +16,7 @@ from statistics import median
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from ldapgw.sandbox.browser import Form, forms
+from ldapgw.google.sandbox.browser import Form, forms
 
 
 @dataclass(frozen=True)

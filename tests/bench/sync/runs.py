@@ -18,11 +18,11 @@ from statistics import median
 from urllib.request import Request, urlopen
 
 from ldapgw.contact import Sharing
-from ldapgw.state import DATABASE
+from ldapgw.server.state_dir import DATABASE
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
-from ldapgw.store.syncs import ask
+from ldapgw.store.sync_state import ask
 from tests.bench.directory.metered import longest
 from tests.bench.directory.people import person
 from tests.bench.directory.seed import OWNER, Account, alone, seed

@@ -104,7 +104,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(), nullable=False, comment="the tenant's name in the configuration"),
         sa.Column("account_id", sa.Integer(), nullable=True, comment="the account that it belongs to"),
         sa.Column("numbers", sa.String(), nullable=False, comment="values or entries: how several numbers are shown"),
-        sa.Column("password", sa.String(), nullable=False, comment="hashed (ldapgw.credential)"),
+        sa.Column("password", sa.String(), nullable=False, comment="hashed (ldapgw.directory.access)"),
         sa.Column("created_at", sa.Float(), nullable=False, comment="when it was added"),
         sa.Column("last_seen", sa.Float(), nullable=True, comment="its last good bind; null: none yet"),
         sa.Column("last_address", sa.String(), nullable=True, comment="where that came from"),

@@ -14,7 +14,7 @@ def upgrade() -> None:
     )
     op.add_column(
         "phone",
-        sa.Column("search_hint", sa.String(), comment="what was off with that (ldapgw.hints); empty: nothing"),
+        sa.Column("search_hint", sa.String(), comment="what was off with that (ldapgw.phones.hints); empty: nothing"),
     )
     op.add_column(
         "phone",

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MIT
+"""The sandbox as a web application: the single door is `sandbox`.
+
+Thin: a route turns a request into values, asks a pure module, and writes the answer.  Which paths are Google's is in
+``api.py`` and ``authorization.py``; everything under ``/sandbox/`` is the controls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+
+from ldapgw.errors import UserError
+from ldapgw.google.sandbox import api, authorization, controls, pages
+from ldapgw.google.sandbox.authorization import AuthorizationError, Redirect
+from ldapgw.google.sandbox.faults import Breakage
+from ldapgw.google.sandbox.reply import Call, Parameters, Reply
+from ldapgw.google.sandbox.world import World
+
+AUTHORIZATION = "/o/oauth2/v2/auth"
+
+# No form-action: browsers apply it to the redirect that follows a form, and that goes to the gateway.
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def sandbox(world: World) -> Resource:
+    """The resource that serves a world, at the root of a site or behind `treq.testing.StubTreq`."""
+    app = Klein()
+    _add_google(app, world)
+    _add_pages(app, world)
+    _add_controls(app, world)
+    return app.resource()
+
+
+def _add_google(app: Klein, world: World) -> None:
+    def call(request: Request) -> Deferred[bytes] | bytes:
+        return _answer(world, request)
+
+    for path, method in api.ENDPOINTS.items():
+        app.route(path, methods=[method], endpoint=path)(call)
+
+    @app.route(AUTHORIZATION, methods=["GET"])
+    def authorize(request: Request) -> bytes:
+        return _authorize(world, request, None)
+
+    @app.route(AUTHORIZATION, methods=["POST"])
+    def decide(request: Request) -> bytes:
+        return _authorize(world, request, _form(request))
+
+
+def _add_pages(app: Klein, world: World) -> None:
+    @app.route("/", methods=["GET"])
+    def front(request: Request) -> bytes:
+        return _page(request, 200, pages.front(world, _base(request)))
+
+    @app.route("/sandbox/style.css", methods=["GET"])
+    def style(request: Request) -> bytes:
+        request.setHeader(b"Content-Type", b"text/css; charset=utf-8")
+        return pages.style()
+
+    @app.route("/sandbox/", methods=["GET"])
+    def control(request: Request) -> bytes:
+        return _page(request, 200, pages.control(world))
+
+    @app.route("/sandbox/persons", methods=["GET"])
+    def persons(request: Request) -> bytes:
+        query = _query(request)
+        account, source = _first(query, "account"), _first(query, "source") or "contacts"
+        try:
+            if _wants_json(request):
+                return _json(request, 200, {"persons": controls.persons(world, account, source)})
+            return _page(request, 200, pages.persons(world, account, source))
+        except UserError as error:
+            return _refused(world, request, error)
+
+    @app.route("/sandbox/person", methods=["GET"])
+    def person(request: Request) -> bytes:
+        query = _query(request)
+        try:
+            return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
+        except UserError as error:
+            return _refused(world, request, error)
+
+
+def _add_controls(app: Klein, world: World) -> None:
+    @app.route("/sandbox/state", methods=["GET"])
+    def state(request: Request) -> bytes:
+        return _json(request, 200, controls.state(world))
+
+    @app.route("/sandbox/<string:name>", methods=["POST"])
+    def turn(request: Request, name: str) -> bytes:
+        try:
+            given = _arguments(request)
+            outcome = controls.turn(world, name, given)
+        except UserError as error:
+            return _refused(world, request, error)
+        if _wants_json(request):
+            return _json(request, 200, outcome)
+        return _redirect(request, 303, _after(name, given))
+
+
+def _after(name: str, given: Mapping[str, Any]) -> str:
+    """The page that shows what a form has changed."""
+    if name.endswith("-person"):
+        source = str(given.get("source") or "contacts")
+        return f"/sandbox/persons?account={quote(str(given['account']))}&source={quote(source)}"
+    return "/sandbox/"
+
+
+def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
+    """One of Google's API calls."""
+    call = Call(request.path.decode(), _query(request), _form(request), _header(request, "authorization"))
+    reply, breakage = api.answer(world, call)
+    reply = api.compressed(reply, _header(request, "accept-encoding"), _header(request, "user-agent"))
+    if breakage in (Breakage.LOST, Breakage.SILENCE, Breakage.CUT_OFF):
+        return _broken(request, reply, breakage)
+    _start(request, reply)
+    return reply.body
+
+
+def _broken(request: Request, reply: Reply, breakage: Breakage) -> Deferred[bytes]:
+    """An answer that does not come, or not whole; the client's going away ends the wait."""
+    if breakage is Breakage.CUT_OFF:
+        _start(request, reply)
+        request.setHeader(b"Content-Length", b"%d" % len(reply.body))
+        request.write(reply.body[: len(reply.body) // 2])
+    if breakage is not Breakage.SILENCE:
+        request.loseConnection()
+    return Deferred()
+
+
+def _authorize(world: World, request: Request, form: Parameters | None) -> bytes:
+    world.calls[AUTHORIZATION] += 1
+    fault = world.faults.take(AUTHORIZATION, "")
+    if fault is not None and isinstance(fault.happens, Reply):
+        _start(request, fault.happens)
+        return fault.happens.body
+    try:
+        asked = authorization.read_request(world, _query(request))
+        outcome = authorization.authorize(world, asked) if form is None else authorization.decide(world, asked, form)
+    except AuthorizationError as problem:
+        return _page(request, problem.status, pages.error(problem))
+    if isinstance(outcome, Redirect):
+        return _redirect(request, 302, outcome.url)
+    return _page(request, 200, pages.consent(outcome, request.uri.decode("ascii")))
+
+
+# --- Requests and responses -----------------------------------------------------------------------------------------
+
+
+def _query(request: Request) -> Parameters:
+    return _parsed(request.uri.partition(b"?")[2])
+
+
+def _form(request: Request) -> Parameters:
+    if not _header(request, "content-type").startswith("application/x-www-form-urlencoded"):
+        return {}
+    return _parsed(_body(request))
+
+
+def _body(request: Request) -> bytes:
+    return request.content.read() if request.content else b""
+
+
+def _parsed(octets: bytes) -> Parameters:
+    """A query or form; what is not UTF-8 in it is replaced."""
+    parsed = parse_qs(octets.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: tuple(values) for name, values in parsed.items()}
+
+
+def _arguments(request: Request) -> Mapping[str, Any]:
+    """A control's arguments.
+
+    :raises UserError: for JSON that is none, or no object.
+    """
+    if not _wants_json(request):
+        return {name: values[0] for name, values in _form(request).items()}
+    try:
+        given = json.loads(_body(request) or b"{}")
+    except ValueError:
+        raise UserError("the body is not JSON") from None
+    if not isinstance(given, dict):
+        raise UserError("the body: expected a JSON object")
+    return given
+
+
+def _wants_json(request: Request) -> bool:
+    kinds = (_header(request, "content-type"), _header(request, "accept"))
+    return any(kind.startswith("application/json") for kind in kinds)
+
+
+def _first(parameters: Parameters, name: str) -> str:
+    return parameters.get(name, ("",))[0]
+
+
+def _header(request: Request, name: str) -> str:
+    return request.getHeader(name) or ""
+
+
+def _base(request: Request) -> str:
+    """The address that the browser used; plain HTTP on loopback is all that the sandbox is for."""
+    return f"{'https' if request.isSecure() else 'http'}://{_header(request, 'host')}"
+
+
+def _start(request: Request, reply: Reply) -> None:
+    request.setResponseCode(reply.status)
+    for name, value in reply.headers:
+        request.setHeader(name, value)
+
+
+def _page(request: Request, status: int, html: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+    request.setHeader(b"Content-Security-Policy", _POLICY.encode())
+    request.setHeader(b"Referrer-Policy", b"no-referrer")
+    request.setHeader(b"Cache-Control", b"no-store")
+    request.setHeader(b"X-Content-Type-Options", b"nosniff")
+    return html.encode()
+
+
+def _json(request: Request, status: int, content: object) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json; charset=utf-8")
+    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+
+
+def _refused(world: World, request: Request, error: UserError) -> bytes:
+    if _wants_json(request):
+        return _json(request, 400, {"problems": error.problems})
+    return _page(request, 400, pages.control(world, "; ".join(error.problems)))
+
+
+def _redirect(request: Request, status: int, url: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Location", url.encode("ascii"))
+    request.setHeader(b"Cache-Control", b"no-store")
+    return b""

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong at Google: its errors, body for body, and the list of those that are to happen next.
+
+`FAULTS` names every error that can be injected.  The People API's have one shape (``google.rpc.Status``); the token
+endpoint's are RFC 6749 5.2; and some "errors" are no answers at all, as they happen between a gateway and Google.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ldapgw.errors import UserError
+from ldapgw.google.sandbox.reply import API_HEADERS, TOKEN_HEADERS, Headers, Reply
+
+_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+_HTML = ("Content-Type", "text/html; charset=UTF-8")
+_REALM = 'Bearer realm="https://accounts.google.com/", error='
+_EXPIRED = "Sync token is expired. Clear local cache and retry call without the sync token."
+_ENABLE = "https://console.developers.google.com/apis/api/people.googleapis.com/overview?project=123456789012"
+_DISABLED = (
+    "People API has not been used in project 123456789012 before or it is disabled. Enable it by visiting "
+    f"{_ENABLE} then retry. If you enabled this API recently, wait a few minutes for the action to propagate to our "
+    "systems and retry."
+)
+
+
+class Breakage(Enum):
+    """How an answer can be no answer."""
+
+    CUT_OFF = "the answer ends in the middle"
+    LOST = "the connection closes without an answer"
+    SILENCE = "the answer never comes"
+    EMPTY_PAGE = "an empty page with a next page token comes first"
+    SHORT = "every other person is missing, and the total counts them"
+    FEW_MISSING = "one person in twenty is missing, and the total counts them"
+    NO_LIST = "the list is missing, key and all"
+    TWICE = "every person of a page comes twice"
+    LOOP = "the next page is this one"
+    LARGE = "17 MiB of blanks come behind the list"
+    OLD_PAGE = "page tokens are no longer good"
+    NO_END = "the last page has no sync token"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error by its name.
+
+    :ivar prefix: the endpoints where it happens unless one is named: those whose path begins so.
+    :ivar happens: Google's reply, or what happens in its place.
+    """
+
+    name: str
+    prefix: str
+    happens: Reply | Breakage
+
+
+@dataclass(slots=True)
+class Injection:
+    """A fault that is to happen.
+
+    :ivar remaining: to so many calls; None: until it is cleared.
+    :ivar account: for this account's calls alone; empty: for all.
+    :ivar path: at this endpoint alone; empty: wherever the fault belongs.
+    :ivar after: so many of these calls go well first.
+    """
+
+    fault: Fault
+    remaining: int | None
+    account: str
+    path: str
+    after: int = 0
+
+    def meets(self, path: str, account: str) -> bool:
+        """Whether it happens to a call."""
+        there = path == self.path if self.path else path.startswith(self.fault.prefix)
+        return there and self.account in ("", account)
+
+
+class Faults:
+    """The faults that are to happen, oldest first."""
+
+    def __init__(self) -> None:
+        self.pending: list[Injection] = []
+
+    def inject(self, name: str, *, times: int | None = None, account: str = "", path: str = "", after: int = 0) -> None:
+        """Make a fault happen to the next `times` calls, or to all until it is cleared.
+
+        :param after: to those behind so many that go well: 1 for the second page of a list.
+        :raises UserError: for a name that is not in `FAULTS`.
+        """
+        if name not in FAULTS:
+            raise UserError(f"{name}: is no fault; there are: {', '.join(FAULTS)}")
+        if times is not None and times < 1:
+            raise UserError(f"times = {times}: expected 1 or more, or nothing for all calls")
+        if after < 0:
+            raise UserError(f"after = {after}: expected 0 or more")
+        self.pending.append(Injection(FAULTS[name], times, account, path, after))
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self.pending.clear()
+
+    def take(self, path: str, account: str) -> Fault | None:
+        """What happens to a call, counted down."""
+        for found in self.pending:
+            if not found.meets(path, account):
+                continue
+            if found.after:
+                found.after -= 1
+                continue
+            if found.remaining is not None:
+                found.remaining -= 1
+                if not found.remaining:
+                    self.pending.remove(found)
+            return found.fault
+        return None
+
+
+# --- Errors that the sandbox's own rules raise too ------------------------------------------------------------------
+
+
+def api_error(code: int, status: str, message: str, *, extra: Headers = (), **more: Any) -> Reply:
+    """An error of the People API.
+
+    :param more: ``errors`` and ``details``, where it has them.
+    """
+    error = {"code": code, "message": message, **more, "status": status}
+    return Reply.of(code, {"error": error}, API_HEADERS + extra)
+
+
+def invalid_argument(message: str) -> Reply:
+    """400: a parameter is wrong."""
+    return api_error(400, "INVALID_ARGUMENT", message)
+
+
+def unauthenticated(method: str, reason: str) -> Reply:
+    """401: no access token, or one that is no longer good."""
+    return api_error(
+        401,
+        "UNAUTHENTICATED",
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        extra=(("WWW-Authenticate", _REALM + '"invalid_token"'),),
+        details=[_service_info(reason, method)],
+    )
+
+
+def scope_insufficient(method: str, scope: str) -> Reply:
+    """403: the access token lacks the scope."""
+    return api_error(
+        403,
+        "PERMISSION_DENIED",
+        "Request had insufficient authentication scopes.",
+        extra=(("WWW-Authenticate", f'{_REALM}"insufficient_scope", scope="{scope}"'),),
+        errors=[{"message": "Insufficient Permission", "domain": "global", "reason": "insufficientPermissions"}],
+        details=[_service_info("ACCESS_TOKEN_SCOPE_INSUFFICIENT", method)],
+    )
+
+
+def expired_sync_token(status: str = "INVALID_ARGUMENT") -> Reply:
+    """400: a full sync is due.  Both values of `status` have been seen for it."""
+    details = [{"@type": _INFO, "reason": "EXPIRED_SYNC_TOKEN", "domain": "people.googleapis.com"}]
+    return api_error(400, status, _EXPIRED, details=details)
+
+
+def token_error(status: int, error: str, description: str, **more: str) -> Reply:
+    """An error of the token or revocation endpoint (RFC 6749 5.2)."""
+    return Reply.of(status, {"error": error, "error_description": description, **more}, TOKEN_HEADERS)
+
+
+NO_DOMAIN_USER = api_error(400, "FAILED_PRECONDITION", "Must be a G Suite domain user.")
+REVOKED = token_error(400, "invalid_grant", "Token has been expired or revoked.")
+BAD_GRANT = token_error(400, "invalid_grant", "Bad Request")
+MALFORMED_CODE = token_error(400, "invalid_grant", "Malformed auth code.")
+WRONG_SECRET = token_error(401, "invalid_client", "Unauthorized")
+UNKNOWN_CLIENT = token_error(401, "invalid_client", "The OAuth client was not found.")
+DELETED_CLIENT = token_error(401, "deleted_client", "The OAuth client was deleted.")
+WRONG_REDIRECT = token_error(400, "redirect_uri_mismatch", "Bad Request")
+ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
+
+
+def missing_parameter(name: str) -> Reply:
+    """400 of the token endpoint."""
+    return token_error(400, "invalid_request", f"Missing required parameter: {name}")
+
+
+def _service_info(reason: str, method: str) -> dict[str, Any]:
+    metadata = {"service": "people.googleapis.com", "method": f"google.people.v1.PeopleService.{method}"}
+    return {"@type": _INFO, "reason": reason, "domain": "googleapis.com", "metadata": metadata}
+
+
+def _service_disabled() -> Reply:
+    metadata = {
+        "consumer": "projects/123456789012",
+        "service": "people.googleapis.com",
+        "serviceTitle": "People API",
+        "containerInfo": "123456789012",
+        "activationUrl": _ENABLE,
+    }
+    old = {
+        "message": _DISABLED,
+        "domain": "usageLimits",
+        "reason": "accessNotConfigured",
+        "extendedHelp": "https://console.developers.google.com",
+    }
+    details = [
+        {"@type": _INFO, "reason": "SERVICE_DISABLED", "domain": "googleapis.com", "metadata": metadata},
+        {"@type": "type.googleapis.com/google.rpc.LocalizedMessage", "locale": "en-US", "message": _DISABLED},
+        _help("Google developers console API activation", _ENABLE),
+    ]
+    return api_error(403, "PERMISSION_DENIED", _DISABLED, errors=[old], details=details)
+
+
+def _quota() -> Reply:
+    metadata = {
+        "service": "people.googleapis.com",
+        "consumer": "projects/123456789012",
+        "quota_metric": "people.googleapis.com/critical_read_requests",
+        "quota_limit": "CriticalReadsPerMinutePerProjectPerUser",
+    }
+    return api_error(
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Quota exceeded for quota metric 'Critical read requests (Contact and Profile Reads)' and limit 'Critical read "
+        "requests (Contact and Profile Reads) per minute per user' of service 'people.googleapis.com' for consumer "
+        "'project_number:123456789012'.",
+        details=[
+            {"@type": _INFO, "reason": "RATE_LIMIT_EXCEEDED", "domain": "googleapis.com", "metadata": metadata},
+            _help("Request a higher quota limit.", "https://cloud.google.com/docs/quotas/help/request_increase"),
+        ],
+    )
+
+
+def _help(description: str, url: str) -> dict[str, Any]:
+    return {"@type": "type.googleapis.com/google.rpc.Help", "links": [{"description": description, "url": url}]}
+
+
+def _gone() -> Reply:
+    return api_error(410, "FAILED_PRECONDITION", _EXPIRED)
+
+
+def _old_style_rate_limit() -> Reply:
+    old = {"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}
+    return api_error(403, "PERMISSION_DENIED", "Rate Limit Exceeded", errors=[old])
+
+
+_API = "/v1/"
+_PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
+    "error_expired_sync_token_400": expired_sync_token(),
+    "error_expired_sync_token_400_precondition": expired_sync_token("FAILED_PRECONDITION"),
+    "error_expired_sync_token_410": _gone(),
+    "error_invalid_argument_400": invalid_argument(
+        'Invalid personFields mask path: "nope". Valid paths are documented at '
+        "https://developers.google.com/people/api/rest/v1/people.connections/list."
+    ),
+    "error_directory_consumer_400": NO_DOMAIN_USER,
+    "error_unauthenticated_401": unauthenticated("ListConnections", "ACCESS_TOKEN_EXPIRED"),
+    "error_service_disabled_403": _service_disabled(),
+    "error_scope_insufficient_403": scope_insufficient(
+        "ListOtherContacts", "https://www.googleapis.com/auth/contacts.other.readonly"
+    ),
+    "error_permission_denied_directory_403": api_error(403, "PERMISSION_DENIED", "The caller does not have permission"),
+    "error_rate_limit_403_old_style": _old_style_rate_limit(),
+    "error_resource_exhausted_429": _quota(),
+    "error_resource_exhausted_429_retry_after": api_error(
+        429, "RESOURCE_EXHAUSTED", "Quota exceeded for full sync requests.", extra=(("Retry-After", "30"),)
+    ),
+    "error_internal_500": api_error(500, "INTERNAL", "Internal error encountered."),
+    "error_unavailable_503": api_error(503, "UNAVAILABLE", "The service is currently unavailable."),
+    "error_bad_gateway_502_html": Reply.of(
+        502,
+        "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p>The server encountered a temporary "
+        "error.</html>",
+        (_HTML, *API_HEADERS[1:]),
+    ),
+    "broken_not_json": Reply.of(200, "Please sign in to this network to continue.", API_HEADERS),
+    "broken_wrong_shape": Reply.of(200, {"connections": {"names": 1}, "nextSyncToken": 7}, API_HEADERS),
+    "broken_empty_page": Breakage.EMPTY_PAGE,
+    "broken_short_list": Breakage.SHORT,
+    "broken_few_missing": Breakage.FEW_MISSING,
+    "broken_no_list": Breakage.NO_LIST,
+    "broken_twice": Breakage.TWICE,
+    "broken_loop": Breakage.LOOP,
+    "broken_too_large": Breakage.LARGE,
+    "broken_page_token": Breakage.OLD_PAGE,
+    "broken_no_sync_token": Breakage.NO_END,
+}
+_TOKEN_FAULTS: dict[str, Reply] = {
+    "token_error_invalid_grant_revoked": REVOKED,
+    "token_error_invalid_grant_plain": BAD_GRANT,
+    "token_error_invalid_grant_reauth": token_error(
+        400,
+        "invalid_grant",
+        "reauth related error (invalid_rapt)",
+        error_uri="https://support.google.com/a/answer/9368756",
+        error_subtype="invalid_rapt",
+    ),
+    "token_error_invalid_grant_code": MALFORMED_CODE,
+    "token_error_invalid_client_secret": WRONG_SECRET,
+    "token_error_invalid_client_unknown": UNKNOWN_CLIENT,
+    "token_error_deleted_client": DELETED_CLIENT,
+    "token_error_redirect_uri_mismatch": WRONG_REDIRECT,
+    "token_error_missing_refresh_token": missing_parameter("refresh_token"),
+    "token_error_admin_policy": token_error(
+        400, "admin_policy_enforced", "Request is not allowed for your organization by its administrator."
+    ),
+    "token_error_503_html": Reply.of(
+        503,
+        "<!DOCTYPE html><html><head><title>Error 503 (Service Unavailable)</title></head><body>Try again later."
+        "</body></html>",
+        (_HTML, *TOKEN_HEADERS[1:]),
+    ),
+}
+_EVERYWHERE: dict[str, Breakage] = {
+    "broken_cut_off": Breakage.CUT_OFF,
+    "broken_connection_lost": Breakage.LOST,
+    "broken_silence": Breakage.SILENCE,
+}
+
+FAULTS: dict[str, Fault] = {
+    **{name: Fault(name, _API, happens) for name, happens in _PEOPLE_FAULTS.items()},
+    **{name: Fault(name, "/token", happens) for name, happens in _TOKEN_FAULTS.items()},
+    "revoke_error_already_gone": Fault("revoke_error_already_gone", "/revoke", ALREADY_GONE),
+    **{name: Fault(name, "/", happens) for name, happens in _EVERYWHERE.items()},
+}

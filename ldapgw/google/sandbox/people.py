@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT
+"""The People API's lists: connections, other contacts, the Workspace directory, contact groups.  Pure.
+
+People API v1, discovery document: ``people.connections.list``, ``otherContacts.list``, ``people.listDirectoryPeople``,
+``contactGroups.list``.  The order of the checks is Google's: the token, its scope, the parameters, their values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from ldapgw.google.sandbox import faults, fields
+from ldapgw.google.sandbox.cursor import Cursor, unseal
+from ldapgw.google.sandbox.faults import invalid_argument
+from ldapgw.google.sandbox.grants import AccessToken
+from ldapgw.google.sandbox.reply import API_HEADERS, Call, Parameters, Refusal, Reply
+from ldapgw.google.sandbox.shelf import Record, Shelf
+from ldapgw.google.sandbox.world import Account, World, labels_of
+
+SYNC_TOKEN_LIFE = 7 * 86400.0
+# Page tokens expire too; Google does not say when.
+PAGE_TOKEN_LIFE = 3600.0
+MOST_ON_A_PAGE = 1000
+
+_AUTH = "https://www.googleapis.com/auth/"
+# Parameters of every Google API; they change the writing of an answer, not what it holds.
+_STANDARD = frozenset(("alt", "prettyPrint", "quotaUser", "key"))
+_PROFILES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
+# The source types that each value of the parameter `sources` lets through.
+_READ_SOURCES = {
+    "READ_SOURCE_TYPE_CONTACT": ("CONTACT", "OTHER_CONTACT"),
+    "READ_SOURCE_TYPE_PROFILE": _PROFILES,
+    "READ_SOURCE_TYPE_DOMAIN_CONTACT": ("DOMAIN_CONTACT",),
+}
+_DIRECTORY_SOURCES = {
+    "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT": ("DOMAIN_CONTACT",),
+    "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE": ("DOMAIN_PROFILE", "PROFILE", "ACCOUNT"),
+}
+_PAGING = frozenset(("pageSize", "pageToken", "syncToken"))
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What differs between the list methods.
+
+    :ivar source: of the world's sources; empty: contact groups.
+    :ivar key: the answer's list key.
+    :ivar scopes: one of these is needed.
+    :ivar mask: the parameter that names the fields.
+    :ivar totals: the answer's keys for the number of all.
+    """
+
+    name: str
+    source: str
+    key: str
+    scopes: tuple[str, ...]
+    mask: str
+    parameters: frozenset[str]
+    totals: tuple[str, ...] = ()
+    page_size: int = 100
+
+
+METHODS = {
+    "/v1/people/me/connections": Method(
+        "ListConnections",
+        "contacts",
+        "connections",
+        (_AUTH + "contacts.readonly", _AUTH + "contacts"),
+        "personFields",
+        _PAGING | {"personFields", "requestSyncToken", "sources", "sortOrder"},
+        ("totalPeople", "totalItems"),
+    ),
+    "/v1/otherContacts": Method(
+        "ListOtherContacts",
+        "other_contacts",
+        "otherContacts",
+        (_AUTH + "contacts.other.readonly",),
+        "readMask",
+        _PAGING | {"readMask", "requestSyncToken", "sources"},
+        ("totalSize",),
+    ),
+    "/v1/people:listDirectoryPeople": Method(
+        "ListDirectoryPeople",
+        "directory",
+        "people",
+        (_AUTH + "directory.readonly",),
+        "readMask",
+        _PAGING | {"readMask", "requestSyncToken", "sources"},
+    ),
+    "/v1/contactGroups": Method(
+        "ListContactGroups",
+        "",
+        "contactGroups",
+        (_AUTH + "contacts.readonly", _AUTH + "contacts"),
+        "groupFields",
+        _PAGING | {"groupFields"},
+        ("totalItems",),
+        page_size=30,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A checked call: what to show of which records, from where on."""
+
+    mask: frozenset[str]
+    sources: tuple[str, ...]
+    size: int
+    wants_sync_token: bool
+    cursor: Cursor
+    # What the next sync token is bound to: this call without its tokens.
+    call: str
+
+
+def answer(world: World, call: Call, *, empty: bool = False) -> Reply:
+    """One page of a list.
+
+    :param empty: an empty page with a next page token, as Google sometimes sends one.
+    :raises Refusal: as Google refuses.
+    """
+    method = METHODS[call.path]
+    token = _authenticated(world, call, method)
+    account = world.account_of(token.grantee.sub)
+    if account is None:
+        raise Refusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
+    page = _checked(world, call, method, account)
+    shelf = world.shelf(account.address, method.source) if method.source else account.groups
+    return Reply.of(200, _content(world, method, shelf, account, page, empty=empty), API_HEADERS)
+
+
+def account_of(world: World, call: Call) -> str:
+    """The address of the account whose access token a call holds; empty if it is not known."""
+    grantee = world.grants.grantee(call.bearer)
+    account = world.account_of(grantee.sub) if grantee else None
+    return account.address if account else ""
+
+
+def _authenticated(world: World, call: Call, method: Method) -> AccessToken:
+    if not call.bearer:
+        raise Refusal(faults.unauthenticated(method.name, "CREDENTIALS_MISSING"))
+    token = world.grants.access(call.bearer)
+    if token is None:
+        raise Refusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
+    if not set(method.scopes) & set(token.scopes):
+        raise Refusal(faults.scope_insufficient(method.name, method.scopes[0]))
+    return token
+
+
+def _content(
+    world: World, method: Method, shelf: Shelf, account: Account, page: _Page, *, empty: bool
+) -> dict[str, Any]:
+    cursor = page.cursor
+    found = list(islice(shelf.after(cursor.position, deleted=cursor.incremental), 0 if empty else page.size + 1))
+    records = found[: page.size]
+    members = Counter(_memberships(account)) if not method.source and "memberCount" in page.mask else Counter()
+    shown = (_shown(record, page, members[record.resource["resourceName"]]) for record in records)
+    content: dict[str, Any] = {}
+    if items := [item for item in shown if item]:
+        content[method.key] = items
+    if len(found) > len(records) or empty:
+        position = records[-1].revision if records else cursor.position
+        onward = replace(cursor, kind="page", position=position, issued_at=world.time())
+        content["nextPageToken"] = onward.seal(world.key)
+    elif page.wants_sync_token:
+        onward = replace(cursor, kind="sync", call=page.call, position=0, issued_at=world.time(), incremental=False)
+        content["nextSyncToken"] = onward.seal(world.key)
+    if not cursor.incremental or (items and method.source != "contacts"):
+        total = len(items) if cursor.incremental and not method.source else len(shelf)
+        content |= dict.fromkeys(method.totals, total) if total else {}
+    return content
+
+
+def _shown(record: Record, page: _Page, members: int) -> dict[str, Any] | None:
+    """A record as the call wants it; None if it comes from sources that were not asked for."""
+    types = {source.get("type") for source in record.resource.get("metadata", {}).get("sources", ())}
+    if page.sources and types and not types & set(page.sources):
+        return None
+    shown = fields.masked(record.resource, page.mask, page.sources)
+    if record.previous and page.cursor.incremental and "metadata" in shown:
+        shown["metadata"] = {**shown["metadata"], "previousResourceNames": list(record.previous)}
+    return {**shown, "memberCount": members} if members else shown
+
+
+def _memberships(account: Account) -> Iterator[str]:
+    for person in account.contacts:
+        yield "contactGroups/all"
+        yield from labels_of(person)
+
+
+# --- Parameters -----------------------------------------------------------------------------------------------------
+
+
+def _checked(world: World, call: Call, method: Method, account: Account) -> _Page:
+    query = {name: values for name, values in call.query.items() if name not in _STANDARD}
+    for name in query.keys() - method.parameters:
+        raise Refusal(
+            invalid_argument(
+                f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
+                f"Field '{name}' could not be found in request message."
+            )
+        )
+    if method.source == "directory" and not account.hd:
+        raise Refusal(faults.NO_DOMAIN_USER)
+    sources = _sources(query, method)
+    if _one(query, "sortOrder") not in ("", "LAST_MODIFIED_ASCENDING"):
+        raise Refusal(invalid_argument("The sandbox sorts by LAST_MODIFIED_ASCENDING alone."))
+    shelf = world.shelf(account.address, method.source) if method.source else account.groups
+    return _Page(
+        mask=_mask(query, method),
+        sources=sources,
+        size=_page_size(query, method),
+        # Contact groups have no switch for it.
+        wants_sync_token=not method.source or _truth(query, "requestSyncToken"),
+        cursor=_cursor(world, query, method, account, shelf.revision),
+        call=_fingerprint(query, method, account, without=("pageToken", "syncToken")),
+    )
+
+
+def _mask(query: Parameters, method: Method) -> frozenset[str]:
+    paths = [path.strip() for path in ",".join(query.get(method.mask, ())).split(",") if path.strip()]
+    if method.source == "":
+        allowed = fields.GROUP_FIELDS
+        paths = paths or ["metadata", "groupType", "memberCount", "name"]
+    elif method.source == "other_contacts" and "READ_SOURCE_TYPE_PROFILE" not in query.get("sources", ()):
+        allowed = fields.OTHER_CONTACT_FIELDS
+    else:
+        allowed = fields.PERSON_FIELDS
+    if not paths:
+        raise Refusal(invalid_argument(f"{method.mask} mask is required. Please specify one or more valid paths."))
+    for path in paths:
+        # A path may go deeper ("names.givenName"); the sandbox gives the whole field then.
+        if path.partition(".")[0] not in allowed:
+            raise Refusal(
+                invalid_argument(
+                    f'Invalid {method.mask} mask path: "{path}". Valid paths are documented at '
+                    f"https://developers.google.com/people/api/rest/v1/{_page_of(method)}."
+                )
+            )
+    named = frozenset(path.partition(".")[0] for path in paths)
+    # A group's formatted name comes with its name.
+    return named | {"formattedName"} if "name" in named else named
+
+
+def _page_of(method: Method) -> str:
+    pages = {"contacts": "people.connections/list", "other_contacts": "otherContacts/list"}
+    return pages.get(method.source, "people/listDirectoryPeople" if method.source else "contactGroups/list")
+
+
+def _sources(query: Parameters, method: Method) -> tuple[str, ...]:
+    """The source types to show; empty: all."""
+    values = query.get("sources", ())
+    known = _DIRECTORY_SOURCES if method.source == "directory" else _READ_SOURCES
+    for value in values:
+        if value not in known:
+            raise Refusal(invalid_argument(f"Invalid value at 'sources': \"{value}\""))
+    if method.source == "directory" and not values:
+        raise Refusal(invalid_argument("sources is required. Please specify one or more sources."))
+    if method.source == "other_contacts":
+        if values and "READ_SOURCE_TYPE_CONTACT" not in values:
+            raise Refusal(invalid_argument("READ_SOURCE_TYPE_CONTACT is required in sources."))
+        return ("OTHER_CONTACT", *(_PROFILES if "READ_SOURCE_TYPE_PROFILE" in values else ()))
+    return tuple(kind for value in values for kind in known[value])
+
+
+def _page_size(query: Parameters, method: Method) -> int:
+    text = _one(query, "pageSize") or "0"
+    if not text.isascii() or not text.isdigit():
+        raise Refusal(invalid_argument(f"Invalid value at 'page_size' (TYPE_INT32), \"{text}\""))
+    if int(text) > MOST_ON_A_PAGE:
+        raise Refusal(invalid_argument(f"Page size must be between 1 and {MOST_ON_A_PAGE}."))
+    return int(text) or method.page_size
+
+
+def _truth(query: Parameters, name: str) -> bool:
+    text = _one(query, name) or "false"
+    if text not in ("true", "false"):
+        raise Refusal(invalid_argument(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\""))
+    return text == "true"
+
+
+def _one(query: Parameters, name: str) -> str:
+    """A parameter that may come once (the last one counts, as at Google)."""
+    return query.get(name, ("",))[-1]
+
+
+# --- Tokens ---------------------------------------------------------------------------------------------------------
+
+
+def _cursor(world: World, query: Parameters, method: Method, account: Account, revision: int) -> Cursor:
+    """Where to go on: behind a page, behind an earlier sync, or from the beginning.
+
+    A token is good for the very call that gave it: same account, same parameters ("All other parameters provided must
+    match the call that provided the token").
+    """
+    now = world.time()
+    page_token, sync_token = _one(query, "pageToken"), _one(query, "syncToken")
+    if page_token:
+        call = _fingerprint(query, method, account, without=("pageToken",))
+        cursor = unseal(page_token, world.key)
+        if cursor is None or cursor.kind != "page" or cursor.call != call or now > cursor.issued_at + PAGE_TOKEN_LIFE:
+            raise Refusal(invalid_argument("Request contains an invalid argument."))
+        return cursor
+    call = _fingerprint(query, method, account, without=())
+    if not sync_token:
+        return Cursor("page", call, account.generation, now, now, revision, 0, incremental=False)
+    cursor = unseal(sync_token, world.key)
+    if (
+        cursor is None
+        or cursor.kind != "sync"
+        or cursor.call != _fingerprint(query, method, account, without=("syncToken",))
+    ):
+        raise Refusal(invalid_argument("Request contains an invalid argument."))
+    if now > cursor.full_at + SYNC_TOKEN_LIFE or cursor.generation < account.generation:
+        raise Refusal(faults.expired_sync_token())
+    return replace(cursor, kind="page", call=call, base=revision, position=cursor.base, incremental=True)
+
+
+def _fingerprint(query: Parameters, method: Method, account: Account, *, without: tuple[str, ...]) -> str:
+    """What a token is bound to; the order of a mask's paths does not matter."""
+    parameters = [
+        (name, sorted(path for value in values for path in value.split(",")))
+        for name, values in sorted(query.items())
+        if name not in without
+    ]
+    return hashlib.sha256(json.dumps([account.sub, method.name, parameters]).encode()).hexdigest()[:24]

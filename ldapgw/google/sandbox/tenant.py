@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""The world of the demo: the Workspace acme.example with two accounts, a consumer's account, and one client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ldapgw.google.sandbox import sketch
+from ldapgw.google.sandbox.fields import Kind
+from ldapgw.google.sandbox.grants import Now, RandomBytes
+from ldapgw.google.sandbox.persons import Crowd, read_data
+from ldapgw.google.sandbox.world import Client, World
+
+DOMAIN = "acme.example"
+ALICE = "alice@acme.example"
+BOB = "bob@acme.example"
+CAROL = "carol.private@gmail.example"
+
+CLIENT_ID = "123456789012-sandbox.apps.googleusercontent.com"
+# No secret: the sandbox holds nothing but inventions, and every gateway in front of it needs this.
+CLIENT_SECRET = "GOCSPX-sandbox-is-no-secret"  # noqa: S105 - published on purpose, see above
+REDIRECT_URIS = ("http://localhost:8080/oauth/callback", "http://127.0.0.1:8080/oauth/callback")
+
+LABELS = ("Customers", "Suppliers", "Family")
+# Addresses that belong to no Workspace, so that their accounts have no directory.
+_CONSUMER_DOMAINS = ("gmail.com", "googlemail.com", "gmail.example")
+
+# 2025-11-01: a fixed date, so that a sandbox that starts again shows nothing as changed.
+_UPDATED = 1761955200.0
+
+People = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def demo_world(
+    *,
+    now: Now,
+    random: RandomBytes,
+    issuer: str = "https://accounts.google.com",
+    redirect_uris: Sequence[str] = REDIRECT_URIS,
+    people: People | None = None,
+) -> World:
+    """A world with some 300 contacts of Alice's, 40 of Bob's, 12 of Carol's, a directory and a few other contacts.
+
+    :param people: contacts from a file (`loading.load_people`), which replace those of their account.
+    """
+    world = World(now=now, random=random, issuer=issuer)
+    world.register(Client(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
+    world.add_account(ALICE, "Alice", "Adler", hd=DOMAIN)
+    world.add_account(BOB, "Bob", "Bergmann", hd=DOMAIN)
+    world.add_account(CAROL, "Carol", "Sandmann")
+    given = {address or ALICE: persons for address, persons in (people or {}).items()}
+    lists = read_data("people.json")
+    for address, written, invented in ((ALICE, "alice", 272), (BOB, "bob", 35), (CAROL, "carol", 0)):
+        if address not in given:
+            _add_contacts(world, address, lists[written], invented)
+    for address, persons in given.items():
+        _add_given(world, address, persons)
+    for entry in lists["other"]:
+        world.add_person(ALICE, sketch.other_contact(entry), "other_contacts", updated=_UPDATED)
+    for entry in lists["directory"]:
+        kind = Kind.DOMAIN_CONTACT if entry.get("shared") else Kind.DOMAIN_PROFILE
+        world.add_person(ALICE, sketch.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
+    return world
+
+
+def _add_contacts(world: World, address: str, written: Sequence[sketch.Sketch], invented: int) -> None:
+    labels = {name: world.add_label(address, name) for name in LABELS}
+    for entry in written:
+        world.add_person(address, sketch.contact(entry, labels), updated=_UPDATED)
+    for number, person in enumerate(Crowd(address).invent(invented, tuple(labels.values()))):
+        world.add_person(address, person, updated=_UPDATED + 3600.0 * number)
+
+
+def _add_given(world: World, address: str, persons: Sequence[Mapping[str, Any]]) -> None:
+    """Contacts of a file; an address that is new here becomes an account."""
+    if address not in world.accounts:
+        local, _, domain = address.rpartition("@")
+        world.add_account(
+            address, local.partition(".")[0].title(), domain, hd="" if domain in _CONSUMER_DOMAINS else domain
+        )
+    for person in persons:
+        world.add_person(address, person)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""Requests, from BER to values (RFC 4511 4.1.1 and 4.2 to 4.12).
+
+Strict: every element lies within its parent and every parent is consumed to its last octet.  What cannot be read is a
+`ProtocolViolation` and ends the session; what can be read and is wrong becomes a `Rejected` request, whose answer is
+the operation's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, Reader
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap import controls
+from ldapgw.ldap import filter_decoder as filters
+from ldapgw.ldap.limits import ATTRIBUTES, FILTER_OCTETS
+from ldapgw.ldap.messages import (
+    AbandonRequest,
+    BindRequest,
+    CompareRequest,
+    Empty,
+    ExtendedRequest,
+    Message,
+    Operation,
+    Rejected,
+    Request,
+    Result,
+    Sasl,
+    Simple,
+)
+
+_SIMPLE, _SASL = 0x80, 0xA3
+_REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
+_SCOPES = {scope.value: scope for scope in Scope}
+_LAST_DEREF = 3
+
+# Around a messageID of one octet: a SEQUENCE with an INTEGER in it, and an UnbindRequest.
+_MESSAGE, _UNBIND = b"\x30\x05\x02\x01", b"\x42\x00"
+_LEAST = len(_MESSAGE) + 1 + len(_UNBIND)
+
+# A BindRequest, and where its name begins behind a messageID of one octet.
+_BIND, _NAME = Operation.BIND.value, 12
+
+
+def decode(octets: bytes) -> Message:
+    """One whole LDAPMessage.
+
+    :raises ProtocolViolation: when it cannot be read; RFC 4511 4.1.1 wants the session ended then.
+    """
+    message = Reader.over(octets).enter(SEQUENCE, "message")
+    message_id = message.integer("messageID")
+    if message_id <= 0:
+        raise ProtocolViolation("messageID: out of range")
+    tag, content = message.inside("protocolOp")
+    found = _OPERATIONS.get(tag)
+    if found is None:
+        raise ProtocolViolation("protocolOp: not a request")
+    operation, read = found
+    found_controls = controls.read(message) if message else ()
+    message.finish("message")
+    request: Request
+    try:
+        request = read(content)
+    except DirectoryError as error:
+        request = Rejected(Result.of(error))
+    return Message(message_id, operation, request, found_controls, octets if operation is Operation.SEARCH else b"")
+
+
+def is_unbind(octets: bytes) -> bool:
+    """Whether these are an UnbindRequest as nearly all write it, and nothing else: the last that most phones say."""
+    return len(octets) == _LEAST and octets.startswith(_MESSAGE) and 0 < octets[4] < 0x80 and octets.endswith(_UNBIND)
+
+
+def simple_bind(octets: bytes) -> tuple[int, str, bytes] | None:
+    """The messageID, the name and the password of a simple BindRequest as nearly all write it, and of nothing else.
+
+    None: it is written in another way, it has no name or no password, or it is no bind.
+    """
+    length = len(octets)
+    if not _NAME < length < 0x82 or octets[5] != _BIND or not 0 < octets[4] < 0x80:
+        return None
+    name = octets[_NAME : _NAME + octets[_NAME - 1]]
+    password = octets[_NAME + len(name) + 2 :]
+    before = [SEQUENCE, length - 2, INTEGER, 1, octets[4], _BIND, length - 7, INTEGER, 1, 3, OCTET_STRING, len(name)]
+    if not name or not password or octets != bytes(before) + name + bytes([_SIMPLE, len(password)]) + password:
+        return None
+    try:
+        return octets[4], name.decode(), password
+    except UnicodeDecodeError:
+        return None
+
+
+def _search(content: Reader) -> SearchRequest:
+    base = content.text("baseObject")
+    scope = _SCOPES.get(content.integer("scope", ENUMERATED))
+    deref = content.integer("derefAliases", ENUMERATED)
+    size_limit = content.integer("sizeLimit")
+    time_limit = content.integer("timeLimit")
+    types_only = content.boolean("typesOnly")
+    if scope is None:
+        raise _wrong("scope: unknown value")
+    if not 0 <= deref <= _LAST_DEREF:
+        raise _wrong("derefAliases: unknown value")
+    if size_limit < 0 or time_limit < 0:
+        raise _wrong("sizeLimit or timeLimit: negative")
+    filter_ = filters.read(content)
+    attributes = _attributes(content.enter(SEQUENCE, "attributes"))
+    content.finish("searchRequest")
+    return SearchRequest(base, scope, filter_, size_limit, time_limit, types_only, attributes)
+
+
+def _attributes(content: Reader) -> tuple[str, ...]:
+    attributes: list[str] = []
+    names = 0
+    while content:
+        attributes.append(content.text("attributes"))
+        names += max(1, len(attributes[-1].split()))  # some phones write several into one
+        if names > ATTRIBUTES:
+            raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
+    return tuple(attributes)
+
+
+def _bind(content: Reader) -> BindRequest:
+    version = content.integer("version")
+    name = content.text("name")
+    tag, choice = content.inside("authentication")
+    content.finish("bindRequest")
+    if tag == _SIMPLE:
+        return BindRequest(version, name, Simple(choice.rest()))
+    if tag == _SASL:
+        mechanism = choice.text("mechanism")
+        credentials = choice.octets("credentials") if choice else None
+        choice.finish("sasl")
+        return BindRequest(version, name, Sasl(mechanism, credentials))
+    return BindRequest(version, name, None)
+
+
+def _compare(content: Reader) -> CompareRequest:
+    entry = content.text("entry")
+    assertion = content.enter(SEQUENCE, "ava")
+    content.finish("compareRequest")
+    request = CompareRequest(entry, assertion.text("attributeDesc"), assertion.octets("assertionValue"))
+    assertion.finish("ava")
+    if len(request.value) > FILTER_OCTETS:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long")
+    return request
+
+
+def _extended(content: Reader) -> ExtendedRequest:
+    name = content.text("requestName", _REQUEST_NAME)
+    value = content.octets("requestValue", _REQUEST_VALUE) if content else None
+    content.finish("extendedRequest")
+    return ExtendedRequest(name, value)
+
+
+def _abandon(content: Reader) -> AbandonRequest:
+    return AbandonRequest(_message_id(content.rest()))
+
+
+def _unbind(content: Reader) -> Empty:
+    content.finish("unbindRequest")
+    return Empty()
+
+
+def _write(content: Reader) -> Empty:
+    """Whatever it wants to change, the answer is the same; so it is not looked at."""
+    content.rest()
+    return Empty()
+
+
+def cancel_id(value: bytes | None) -> int:
+    """The message that a Cancel request names (RFC 3909 2.1).
+
+    :raises DirectoryError: protocolError when the value is not what the RFC says.
+    """
+    try:
+        content = Reader.over(value or b"")
+        sequence = content.enter(SEQUENCE, "cancelRequestValue")
+        content.finish("cancelRequestValue")
+        found = sequence.integer("cancelID")
+        sequence.finish("cancelRequestValue")
+    except ProtocolViolation as violation:
+        raise _wrong(violation.diagnostic) from None
+    return found
+
+
+def _message_id(octets: bytes) -> int:
+    if not 1 <= len(octets) <= 4:
+        raise ProtocolViolation("abandonRequest: integer of a wrong length")
+    return int.from_bytes(octets, "big", signed=True)
+
+
+def _wrong(diagnostic: str) -> DirectoryError:
+    return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
+
+
+_OPERATIONS: Mapping[int, tuple[Operation, Callable[[Reader], Request]]] = {
+    operation.value: (operation, read)
+    for operation, read in (
+        (Operation.BIND, _bind),
+        (Operation.UNBIND, _unbind),
+        (Operation.SEARCH, _search),
+        (Operation.MODIFY, _write),
+        (Operation.ADD, _write),
+        (Operation.DELETE, _write),
+        (Operation.MODIFY_DN, _write),
+        (Operation.COMPARE, _compare),
+        (Operation.ABANDON, _abandon),
+        (Operation.EXTENDED, _extended),
+    )
+}

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Replies, from values to BER (RFC 4511 4.1.9).
+
+An entry is encoded once by the directory; here it gets its envelope, which is all that differs from one answer to the
+next.  That is the hot path: three pieces an entry, joined later.
+
+What this wire can do, for the root DSE (RFC 4512 5.1): listed if and only if it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ldapgw import __version__
+from ldapgw.ber import ENUMERATED, SEQUENCE, head, integer, octets, tlv
+from ldapgw.directory.dit import Features
+from ldapgw.ldap import controls
+from ldapgw.ldap.controls import KINDS
+from ldapgw.ldap.messages import CANCEL, START_TLS, SUCCESS, WHO_AM_I, Operation, Reply, Result
+
+_RESPONSES: Mapping[Operation, int] = {
+    Operation.BIND: 0x61,
+    Operation.SEARCH: 0x65,
+    Operation.MODIFY: 0x67,
+    Operation.ADD: 0x69,
+    Operation.DELETE: 0x6B,
+    Operation.MODIFY_DN: 0x6D,
+    Operation.COMPARE: 0x6F,
+    Operation.EXTENDED: 0x78,
+}
+_SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
+
+# An entry of six attributes has 200 octets, a full one 500: their envelopes are ready.
+HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
+
+
+def message_head(length: int) -> bytes:
+    """What stands before an LDAPMessage with a content of this length."""
+    return HEADS[length] if length < len(HEADS) else head(SEQUENCE, length)
+
+
+def _result(result: Result) -> bytes:
+    return (
+        integer(result.code, ENUMERATED)
+        + octets(result.matched_dn.encode("utf-8", "surrogatepass"))
+        + octets(result.diagnostic.encode())
+    )
+
+
+_SUCCESSES = {operation: tlv(tag, _result(SUCCESS)) for operation, tag in _RESPONSES.items()}
+
+
+def encode(reply: Reply) -> bytes:
+    """A whole LDAPMessage that ends an operation."""
+    if reply.result is SUCCESS and not reply.name and reply.value is None:
+        response = _SUCCESSES[reply.operation]
+    else:
+        name = octets(reply.name.encode(), _RESPONSE_NAME) if reply.name else b""
+        tag = _SERVER_SASL_CREDS if reply.operation is Operation.BIND else _RESPONSE_VALUE
+        value = octets(reply.value, tag) if reply.value is not None else b""
+        response = tlv(_RESPONSES[reply.operation], _result(reply.result) + name + value)
+    content = integer(reply.message_id) + response + controls.write(reply.controls)
+    return message_head(len(content)) + content
+
+
+# RFC 3673: "+", all operational attributes.  RFC 4529: "@inetOrgPerson".  RFC 4526: "(&)" and "(|)".
+_FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
+
+
+def features(*, tls: bool) -> Features:
+    """What the root DSE says.
+
+    :param tls: whether there is a certificate; without one StartTLS and PLAIN do not work.
+    """
+    return Features(
+        vendor_version=__version__,
+        controls=tuple(sorted(KINDS)),
+        extensions=tuple(sorted((CANCEL, WHO_AM_I))),
+        before_tls=(START_TLS,) if tls else (),
+        features=_FEATURES,
+        sasl_mechanisms=("PLAIN",) if tls else (),
+    )

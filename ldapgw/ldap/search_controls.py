@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""A search with controls: which of the entries are sent, in which order, and what is said about that behind them.
+
+The rules are RFC 2891's for sorting, RFC 2696's for pages and draft-ietf-ldapext-ldapv3-vlv-09's for windows.  Where
+the entries cannot be sorted, a critical control fails the search; if none is critical the entries come as without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from ldapgw.directory.access import Viewer
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.search import Hit, Portion, Single, limited, walk
+from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.ldap.controls import Cookies, Page, Sort, View, page_response, sort_response, view_response
+from ldapgw.ldap.messages import Control, Result
+
+# What the place in a cookie is a place in: the walk, or the sorted list.
+_WALKED, _SORTED = b"w", b"s"
+
+# How a search ends whose entries were sent as the controls say.
+_SENT = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
+# How one ends that the controls made fail.
+_FAILED = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
+# What sorting can fail with that a list view can fail with too (section 6.2 of the draft).
+_VIEW_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The controls of a search that are to be honoured."""
+
+    sort: Sort | None = None
+    page: Page | None = None
+    view: View | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[object]) -> Self:
+        """Those among the values of a request's controls."""
+        found = {type(value): value for value in values}
+        sort, page, view = found.get(Sort), found.get(Page), found.get(View)
+        return cls(
+            sort if isinstance(sort, Sort) else None,
+            page if isinstance(page, Page) else None,
+            view if isinstance(view, View) else None,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.sort or self.page or self.view)
+
+
+class Inquiry:
+    """One search with its wishes.
+
+    :param request: its size limit is the client's own.
+    :param size_limit: the one to keep; more than 0.
+    :param key: seals cookies.
+    :raises DirectoryError: protocolError, when the wishes do not go together.
+    """
+
+    def __init__(
+        self, dit: Dit, viewer: Viewer, request: SearchRequest, wishes: Wishes, *, size_limit: int, key: bytes
+    ) -> None:
+        if wishes.page and wishes.view:
+            # RFC 4511 4.1.11: a combination without a meaning; the draft says in its section 9 why it has none.
+            raise DirectoryError(ResultCode.PROTOCOL_ERROR, "pages and list views do not go together")
+        self._dit = dit
+        self._viewer = viewer
+        self._request = request
+        self._wishes = wishes
+        self._size_limit = size_limit
+        keys = wishes.sort.keys if wishes.sort else ()
+        search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
+        self._cookies = Cookies(key, (viewer, search))
+        self._sent = 0
+        self._is_sorted = False
+        self._trouble: Unsortable | None = None
+        self._seen: Control | None = None
+        self._next_page: bytes | None = None
+
+    def portions(self) -> Iterator[Portion | None]:
+        """The entries to send, and breaths.
+
+        :raises DirectoryError: as the search does; when a wish cannot be fulfilled and has to be; behind the last entry
+            when there are more.
+        """
+        for entry in self._entries():
+            if entry is None:
+                yield None
+            else:
+                self._sent += 1
+                yield Single(entry)
+
+    def controls(self, result: Result) -> tuple[Control, ...]:
+        """What is said about the wishes behind the entries.
+
+        :param result: how the search ended.
+        """
+        if result.code not in _SENT | _FAILED:
+            return ()
+        found = self._sorting(result)
+        if self._seen is not None:
+            found.append(self._seen)
+        if self._next_page is not None and result.code is ResultCode.SUCCESS:
+            found.append(page_response(self._next_page))
+        return tuple(found)
+
+    def _sorting(self, result: Result) -> list[Control]:
+        """RFC 2891 2: nothing is said where nothing was sorted."""
+        if self._wishes.sort is None:
+            return []
+        if self._trouble is not None:
+            return [sort_response(self._trouble.code, self._trouble.attribute)]
+        if result.code is ResultCode.TIME_LIMIT_EXCEEDED and not self._is_sorted:
+            return [sort_response(ResultCode.TIME_LIMIT_EXCEEDED)]
+        return [sort_response(ResultCode.SUCCESS)] if self._sent else []
+
+    def _entries(self) -> Iterator[Entry | None]:
+        page = self._wishes.page
+        if self._wishes.view is not None:
+            return self._window(self._wishes.view)
+        # RFC 2696 3: where a page may hold as many entries as the client wants in all, there are no pages.
+        if page is not None and (page.cookie or not 0 < self._request.size_limit <= page.size):
+            return self._one_page(page)
+        return self._limited(self._placed(b""))
+
+    def _limited(self, placed: Iterable[tuple[bytes, Entry] | None]) -> Iterator[Entry | None]:
+        return limited((one and one[1] for one in placed), self._size_limit)
+
+    def _one_page(self, page: Page) -> Iterator[Entry | None]:
+        """A page counts as an answer of its own: it holds what the size limit allows, and others may follow."""
+        self._next_page = b""
+        if page.cookie and page.size == 0:
+            return  # RFC 2696 3: the client wants no more pages; we hold nothing that could be let go of
+        after = self._cookies.open(page.cookie) if page.cookie else b""
+        size = min(page.size or self._size_limit, self._size_limit)
+        count, last = 0, b""
+        for one in self._placed(after):
+            if one is None:
+                yield None
+            elif count == size:
+                self._next_page = self._cookies.seal(last)
+                return
+            else:
+                count += 1
+                last, entry = one
+                yield entry
+
+    def _placed(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
+        """The entries behind a place, each with its own; sorted if that is wished and can be."""
+        kind, place = after[:1], after[1:]
+        ranking = yield from self._ranking(place if kind == _SORTED else b"")
+        if kind == (_SORTED if ranking is None else _WALKED):
+            # One page was sorted, this one cannot be: too many entries have come, or enough have gone.
+            raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the pages before were in another order")
+        if ranking is not None:
+            for ranked in ranking:
+                yield _SORTED + ranked.rank, ranked.entry
+        else:
+            for hit in self._walk(place.decode("utf-8", "surrogatepass")):
+                yield hit and (_WALKED + hit.place.encode("utf-8", "surrogatepass"), hit.entry)
+
+    def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
+        """The entries sorted; None: that is not wished, or cannot be and does not have to be."""
+        sort = self._wishes.sort
+        if sort is None:
+            return None
+        try:
+            ranking = yield from collect(self._walk(), Sorter(sort.keys), after)
+        except Unsortable as trouble:
+            self._trouble = trouble
+            if sort.critical:
+                raise DirectoryError(
+                    ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "the entries cannot be sorted that way"
+                ) from None
+            return None
+        self._is_sorted = True
+        return ranking
+
+    def _walk(self, after: str = "") -> Iterator[Hit | None]:
+        return walk(self._dit, self._viewer, self._request, after)
+
+    def _window(self, view: View) -> Iterator[Entry | None]:
+        sort = self._wishes.sort
+        if sort is None:
+            raise self._no_view(ResultCode.SORT_CONTROL_MISSING)
+        if view.context_id:
+            raise self._no_view(ResultCode.PROTOCOL_ERROR)
+        ranking = yield from self._ranking()
+        if ranking is None:
+            if view.critical and self._trouble is not None:
+                known = self._trouble.code in _VIEW_CODES
+                raise self._no_view(self._trouble.code if known else ResultCode.UNWILLING_TO_PERFORM)
+            yield from self._limited(self._placed(b""))
+            return
+        try:
+            position = view.window.position(ranking, Sorter(sort.keys))
+        except (OffsetOutOfRange, Unsortable) as trouble:
+            raise self._no_view(trouble.code) from None
+        count = len(ranking)
+        self._seen = view_response(ResultCode.SUCCESS, position, count)
+        window = ranking.slice(*view.window.edges(position, count))
+        yield from limited((one and one.entry for one in window), self._size_limit)
+
+    def _no_view(self, code: ResultCode) -> DirectoryError:
+        """The search fails because of its list view (section 6.2.1 of the draft)."""
+        self._seen = view_response(code)
+        return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be given")

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""A phone before the directory of its tenant: which books it sees, and what it is answered.
+
+One book, searched as its owner would: through the very search that phones use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ldapgw.directory import name_folding
+from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.dedup import is_same_person
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
+from ldapgw.directory.search import search
+from ldapgw.directory.segment import Shelf
+from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.phones.explain.model import Seen
+
+
+class Answer:
+    """What a phone is answered.
+
+    :ivar entries: in their order.
+    :ivar complete: false where a limit has cut them.
+    """
+
+    def __init__(self, entries: tuple[Entry, ...], context: NamingContext, *, complete: bool, per_number: bool) -> None:
+        self.entries = entries
+        self.complete = complete
+        found = [(book_of(entry, context), uid_of(entry)) for entry in entries]
+        self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in found)
+        self._callers = _by_name(entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid)
+        self._named = _by_name(entries)
+
+    def has(self, book: str, uid: str) -> bool:
+        """Whether a contact is among them, whole or by one of its numbers."""
+        return (book, uid) in self._contacts
+
+    def tells(self, entry: Entry) -> bool:
+        """Whether the name of a contact is told as a caller's."""
+        return any(is_same_person(entry, caller) for caller in self._callers.get(_folded_name(entry), ()))
+
+    def twin(self, entry: Entry) -> Entry | None:
+        """An entry among them that is the same person, for whose sake another is left out."""
+        return next((other for other in self._named.get(_folded_name(entry), ()) if is_same_person(other, entry)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A phone and its tenant.
+
+    :ivar dit: with all books that the phone sees, the callers' books among them.
+    :ivar tenant: the tenant's name; the viewer has access to it.
+    """
+
+    dit: Dit
+    viewer: Viewer
+    tenant: str
+
+    @property
+    def context(self) -> NamingContext:
+        """The tenant as the directory knows it."""
+        return self._directory.context
+
+    def books(self) -> Iterator[tuple[Book, Seen]]:
+        """The books that the phone sees, and how."""
+        access = self._access
+        for book in self._directory.visible(access):
+            shared = Seen.DIRECTORY if book.name == DIRECTORY else Seen.SHARED
+            yield book, Seen.OWN if book.key == access.book else shared
+        for book in self._directory.callers(access):
+            yield book, Seen.CALLERS
+
+    def shelves(self) -> Iterator[Shelf]:
+        """The contacts of the books that the phone can browse, as they stand in the books' indexes."""
+        for book in self._directory.visible(self._access):
+            yield from book.shelves.form(per_number=self.viewer.per_number)
+
+    def hidden(self) -> Iterator[Book]:
+        """The tenant's other books, as far as they are in the tree."""
+        seen = {book.key for book, _ in self.books()}
+        return (book for book in self._directory.books if book.key not in seen)
+
+    def answer(self, sought: Filter, base: str, size_limit: int) -> Answer:
+        """What the phone is answered.
+
+        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        """
+        request = SearchRequest(base, Scope.WHOLE_SUBTREE, sought, size_limit=size_limit)
+        found: list[Entry] = []
+        complete = True
+        try:
+            found.extend(entry for entry in search(self.dit, self.viewer, request) if entry is not None)
+        except DirectoryError as error:
+            if error.code is not ResultCode.SIZE_LIMIT_EXCEEDED:
+                raise
+            complete = False
+        return Answer(tuple(found), self.context, complete=complete, per_number=self.viewer.per_number)
+
+    @property
+    def _directory(self) -> Directory:
+        found = self.dit.directory(self.tenant)
+        if found is None:
+            raise KeyError(self.tenant)
+        return found
+
+    @property
+    def _access(self) -> Access:
+        return next(access for access in self.viewer.access if access.tenant == self.tenant)
+
+
+def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Entries by what two for the same person share."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(_folded_name(entry), []).append(entry)
+    return found
+
+
+def _folded_name(entry: Entry) -> str:
+    return name_folding.collation(name_of(entry))
+
+
+# Bounds what one filter can cost in one book.
+MOST_CANDIDATES = 2000
+
+
+class OneBook:
+    """A book of a tenant, alone."""
+
+    def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
+        self.name = book.name
+        self._context = context
+        self._dit = Dit((Directory(context, (book,)),), features)
+        self._access = (Access(context.name, book.key),)
+
+    def ask(self, sought: Filter, *, per_number: bool = False) -> Iterator[Entry]:
+        """The contacts that match, in their order; no more than `MOST_CANDIDATES`."""
+        viewer = Viewer(access=self._access, per_number=per_number)
+        request = SearchRequest(str(self._context.base), Scope.WHOLE_SUBTREE, sought)
+        found = (entry for entry in search(self._dit, viewer, request) if entry and entry.attribute("uid"))
+        return islice(found, MOST_CANDIDATES)
+
+    def has(self, entry: Entry, sought: Filter) -> bool:
+        """Whether one of its contacts fulfils a filter."""
+        request = SearchRequest(entry.dn, Scope.BASE_OBJECT, sought)
+        return any(search(self._dit, Viewer(access=self._access), request))
+
+    def singles(self, uid: str) -> tuple[Entry, ...]:
+        """The entries of a contact's numbers, for phones that get one for each."""
+        start = f"{uid}-".encode()
+        found = self.ask(Substrings("uid", start, (), None), per_number=True)
+        return tuple(entry for entry in found if uid_of(entry).rpartition("-")[0] == uid)
+
+
+def uid_of(entry: Entry) -> str:
+    """The uid of an entry; empty for one that tells a caller's name alone."""
+    return next((value.decode() for value in entry.attribute("uid")), "")
+
+
+def name_of(entry: Entry) -> str:
+    """What an entry is called; one of the tree itself by the value of its RDN."""
+    return next((value.decode() for value in entry.attribute("cn")), "") or Dn.parse(entry.dn).rdns[0][0][1]
+
+
+def book_of(entry: Entry, context: NamingContext) -> str:
+    """The name of the book that an entry is in; empty for the tenant's own entry, and for a caller's."""
+    above = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
+    kind, name = above[-1][0] if above else ("", "")
+    return name if kind == "ou" else ""

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""What a page asks about a phone's search, and who explains it: values.
+
+Explains a phone's search, for the pages: before the very directory that it is served now, on a thread of its own.
+
+An explanation asks the search dozens of times, which is too long for the thread that serves phones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ldapgw.directory.catalog import Login, Served
+from ldapgw.directory.dit import Dit
+from ldapgw.ldap.filter_text import read_filter
+from ldapgw.phones.explain.explain import explain
+from ldapgw.phones.explain.model import BookState, Explanation, Reader, Seen
+from ldapgw.phones.explain.query import read_query
+from ldapgw.phones.explain.view import Sight
+from ldapgw.phrase import Said
+from ldapgw.store.account_status import state, told
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
+
+# The longest filter that a page offers to explain; in a form it has three times as many octets at most.
+LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Question:
+    """Why was this not found?
+
+    :ivar asked: a name, a number or a filter.
+    :ivar base: where the phone's search begins; empty: at the tenant's base.
+    :ivar reader: who asks.
+    :ivar accounts: those of whose syncs the reader may be told.
+    :ivar page: what the page of those is called.
+    """
+
+    asked: str
+    base: str
+    reader: Reader
+    accounts: tuple[Account, ...]
+    page: Said
+
+
+class Explainer(Protocol):
+    """Explains what phones find."""
+
+    def explain(self, phone: PhoneLogin, question: Question) -> Awaitable[Explanation | None]:
+        """Why a phone finds what it finds; None: it is not served yet.
+
+        :raises UserError: when what was asked for is a filter that cannot be read.
+        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        """
+
+
+class PhoneExplainer:
+    """Explains what phones find.
+
+    :param served: what they are served now.
+    :param size_limit: most entries in one answer.
+    :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        served: Callable[[], Served],
+        size_limit: int,
+        run_off_thread: Callable[..., Awaitable[Any]],
+        now: Callable[[], float],
+    ) -> None:
+        self._served = served
+        self._size_limit = size_limit
+        self._run_off_thread = run_off_thread
+        self._now = now
+
+    async def explain(self, phone: PhoneLogin, question: Question) -> Explanation | None:
+        """Why a phone finds what it finds; None: it is not served yet.
+
+        :raises UserError: when what was asked for is a filter that cannot be read.
+        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        """
+        served = self._served()
+        login = served.logins.get(phone.name.lower())
+        if login is None:
+            return None
+        states = states_of(
+            question.accounts,
+            phone.account_id,
+            self._now(),
+            lambda _: question.page,
+            commands=question.reader.administers,
+        )
+        found: Explanation = await self._run_off_thread(
+            _explain, served.dit, login, phone.tenant, question, tuple(states), self._size_limit
+        )
+        return found
+
+
+def _explain(
+    dit: Dit, login: Login, tenant: str, question: Question, states: Iterable[BookState], size_limit: int
+) -> Explanation:
+    sight = Sight(dit, login.viewer, tenant)
+    return explain(
+        read_query(question.asked, read_filter),
+        sight,
+        private=sight.hidden(),
+        states=states,
+        size_limit=size_limit,
+        base=question.base,
+        reader=question.reader,
+    )
+
+
+def states_of(
+    known: Iterable[Account], owner: int | None, now: float, page: Callable[[Account], Said], *, commands: bool = True
+) -> Iterator[BookState]:
+    """How the syncs go of the accounts whose books a phone sees.
+
+    :param owner: the account that the phone belongs to.
+    :param page: where a person finds an account.
+    :param commands: whether commands may be named.
+    """
+    for account in known:
+        seen = Seen.OWN if account.id == owner else Seen(account.sharing.value)
+        if seen is Seen.PRIVATE:
+            continue
+        words = told(account.trouble, account, page(account), commands=commands) if account.trouble else ""
+        yield BookState(account.address, seen, state(account, now), words, account.skipped)

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: MIT
+"""What is off with a phone's search, in plain words, and what to do about it.
+
+Pure.  Each hint is a rule in a table, the gravest first.  Its words hold nothing of what was searched for, so its code
+may be stored and its words printed anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Self
+
+from ldapgw.directory.entry import Selection
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings, written
+from ldapgw.directory.schema import Family, attribute_type, class_chain
+from ldapgw.errors import ResultCode
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
+from ldapgw.phones.provisioning.settings import MAX_HITS
+from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.search_log import Search
+from ldapgw.phrase import Phrase, marked
+
+# How a filter compares numbers: each attribute, and whether a star stands before what is sought.  One behind it may be
+# the phone's own: most add it while somebody types.
+Shape = frozenset[tuple[str, bool]]
+
+_TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
+
+
+def _shape(template: str) -> Shape:
+    """That of a filter as it stands in a phone."""
+    return frozenset((name, bool(star)) for name, star in _TERM.findall(template))
+
+
+_USUAL = frozenset((_shape(number_filter("%")),))
+
+
+class Hint(StrEnum):
+    """A code for each; the gravest first."""
+
+    ANONYMOUS = "anonymous"
+    UNREADABLE = "unreadable"
+    NO_SUCH_BASE = "no_such_base"
+    SCOPE = "scope"
+    PLACEHOLDER = "placeholder"
+    UNKNOWN_ATTRIBUTES = "unknown_attributes"
+    OBJECT_CLASS = "object_class"
+    NO_CLASS = "no_class"
+    NUMBER_ALONE = "number_alone"
+    WILDCARD = "wildcard"
+    LETTERS = "letters"
+    NO_NAME = "no_name"
+    NO_NUMBER = "no_number"
+    ONE_NUMBER = "one_number"
+    SMALL_LIMIT = "small_limit"
+    NO_LIMIT = "no_limit"
+    TIME_LIMIT = "time_limit"
+    WITHHELD = "withheld"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What is known of a phone besides its searches.
+
+    :ivar base: the search base that it was given.
+    :ivar name_filter: what its model should be given.
+    :ivar number_filter: likewise.
+    :ivar wants_all: it is expected to ask for all numbers of a contact; not one that gets an entry for each, nor one
+        that shows one number alone.
+    :ivar has_limit: its settings have a largest number of hits.
+    :ivar shapes: of the number filters that its model is given, or has of its own.
+    """
+
+    base: str
+    name_filter: str = name_filter("%")
+    number_filter: str = number_filter("%")
+    wants_all: bool = True
+    has_limit: bool = True
+    shapes: frozenset[Shape] = _USUAL
+
+    @classmethod
+    def of(cls, base: str, model: str, *, per_number: bool) -> Self:
+        """Those of a model.
+
+        :param model: a word of `ldapgw.phones.models`; empty where nobody said one.
+        :param per_number: whether it gets an entry for each number.
+        """
+        vendors = vendors_of(model)
+        return cls(
+            base,
+            vendors[0].name_filter,
+            vendors[0].number_filter,
+            wants_all=not (per_number or vendors[0].one_number),
+            has_limit=vendors[0].max_hits,
+            shapes=frozenset(_shape(vendor.number_filter) for vendor in vendors),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A search, read.
+
+    :ivar request: None where it was no search that can be read, or too long to be kept.
+    :ivar controls: their object identifiers.
+    """
+
+    search: Search
+    request: SearchRequest | None = field(default=None, repr=False)
+    controls: tuple[str, ...] = ()
+
+    @property
+    def filter(self) -> str:
+        """As RFC 4515 writes it."""
+        return written(self.request.filter) if self.request else ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it found somebody: reading one entry by its name, such as the root DSE's, is not enough."""
+        return self.search.found and self.is_list
+
+    @property
+    def is_list(self) -> bool:
+        """It looks for entries, and does not read one that it knows."""
+        return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
+
+
+# RFC 2696 and the list views' draft: the client takes what it wants in parts.
+_IN_PARTS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
+# What stands for the input in some vendor's filter: % %s %v1 $VALUE $SEARCH {q} ####
+_PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
+_NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
+_NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
+_CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
+# A beginning that somebody types has fewer digits than a whole number.
+_WHOLE = 7
+_TYPED = 3
+# A display shows this many at once.
+_FEW = 20
+
+
+def hints(seen: Seen, habits: Habits) -> tuple[Hint, ...]:
+    """What is off, the gravest first; empty where all is well."""
+    look = _Look(seen, habits)
+    found = tuple(hint for hint, applies in _RULES.items() if applies(look))
+    # That nothing was found needs no saying where it is said why.
+    return found[:-1] if len(found) > 1 and found[-1] is Hint.NOTHING else found
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The facts that the rules are about."""
+
+    seen: Seen
+    habits: Habits
+
+    @cached_property
+    def request(self) -> SearchRequest:
+        return self.seen.request or SearchRequest("", Scope.BASE_OBJECT, And(()))
+
+    @cached_property
+    def terms(self) -> tuple[Filter, ...]:
+        return tuple(_terms(self.request.filter))
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        return tuple(text for term in self.terms for text in _texts(term))
+
+    @cached_property
+    def numbers(self) -> tuple[Filter, ...]:
+        """Terms that compare a number with something."""
+        return tuple(term for term in self.terms if _family(term) is Family.NUMBER and not isinstance(term, Present))
+
+    @property
+    def compares_as_told(self) -> bool:
+        """It compares numbers as its model is told to; another filter would not be taken, or not be better."""
+        shape = (
+            (kind.name, isinstance(term, Substrings) and not term.initial)
+            for term in self.numbers
+            if (kind := attribute_type(_attribute(term)))
+        )
+        return frozenset(shape) in self.habits.shapes
+
+    @cached_property
+    def asked(self) -> frozenset[str] | None:
+        """The attributes asked for; None: all of them."""
+        selection = Selection.parse(self.request.attributes)
+        return None if selection.all_user else selection.names
+
+    @property
+    def code(self) -> ResultCode:
+        return self.seen.search.code
+
+    @property
+    def in_vain(self) -> bool:
+        """It was a proper search, and there was nothing."""
+        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.seen.is_list
+
+
+def _terms(sought: Filter) -> Iterator[Filter]:
+    """The leaves; depth is bounded where filters are read."""
+    match sought:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from _terms(term)
+        case Not(term):
+            yield from _terms(term)
+        case _:
+            yield sought
+
+
+def _texts(term: Filter) -> Iterator[str]:
+    match term:
+        case Substrings(_, initial, between, final):
+            parts = tuple(part for part in (initial, *between, final) if part)
+        case Present() | And() | Or() | Not():
+            parts = ()
+        case _:
+            parts = (term.value,)
+    for part in parts:
+        yield part.decode("utf-8", "replace").strip()
+
+
+def _digits(term: Filter) -> int:
+    return sum(sign.isdigit() for text in _texts(term) for sign in text)
+
+
+def _attribute(term: Filter) -> str:
+    return getattr(term, "attribute", None) or ""
+
+
+def _family(term: Filter) -> Family | None:
+    kind = attribute_type(_attribute(term))
+    return kind.kind.family if kind else None
+
+
+# --- the rules ------------------------------------------------------------------------------------------------------
+
+
+def _is_unreadable(look: _Look) -> bool:
+    return look.seen.request is None and bool(look.seen.search.message)
+
+
+def _has_placeholder(look: _Look) -> bool:
+    return any(_PLACEHOLDER.fullmatch(text) for text in look.values)
+
+
+def _is_strange(look: _Look) -> bool:
+    named = [term for term in look.terms if _attribute(term).lower() != "objectclass"]
+    return bool(named) and all(attribute_type(_attribute(term)) is None for term in named)
+
+
+def _wants_another_class(look: _Look) -> bool:
+    classes = [term for term in look.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"]
+    return look.in_vain and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
+
+
+def _finds_the_tree(look: _Look) -> bool:
+    """Any class will do, so that the books themselves are found besides the people in them."""
+    return look.seen.is_list and look.seen.search.found and all(map(_is_any_class, look.terms))
+
+
+def _is_any_class(term: Filter) -> bool:
+    match term:
+        case Present(attribute):
+            return attribute.lower() == "objectclass"
+        case Equality(attribute, value):
+            return (attribute.lower(), value.lower()) == ("objectclass", b"top")
+        case _:
+            return False
+
+
+def _asks_one_number_alone(look: _Look) -> bool:
+    names = {kind.name for term in look.numbers if (kind := attribute_type(_attribute(term)))}
+    typed = any(_digits(term) >= _TYPED for term in look.numbers)
+    return names == {"telephoneNumber"} and typed and look.habits.wants_all and not look.compares_as_told
+
+
+def _has_wildcard(look: _Look) -> bool:
+    whole = any(isinstance(term, Substrings) and _digits(term) >= _WHOLE for term in look.numbers)
+    return look.in_vain and whole and not look.compares_as_told
+
+
+def _has_letters(look: _Look) -> bool:
+    compared = [term for term in look.terms if not isinstance(term, Present)]
+    spelt = "".join(text for term in look.numbers for text in _texts(term))
+    return look.in_vain and len(compared) == len(look.numbers) and spelt.replace(" ", "").isalpha()
+
+
+def _shows_no_name(look: _Look) -> bool:
+    return look.seen.is_list and look.asked is not None and not look.asked & _NAMES
+
+
+def _shows_no_number(look: _Look) -> bool:
+    """A caller's name can be shown without; who looks for a name wants to call."""
+    return look.seen.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
+
+
+def _shows_one_number(look: _Look) -> bool:
+    asked = look.asked & frozenset(NUMBER_ATTRIBUTES) if look.asked is not None else frozenset[str]()
+    return look.seen.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
+
+
+def _has_small_limit(look: _Look) -> bool:
+    return look.code is ResultCode.SIZE_LIMIT_EXCEEDED and 0 < look.request.size_limit < _FEW
+
+
+def _has_no_limit(look: _Look) -> bool:
+    many = look.habits.has_limit and look.seen.search.entries > MAX_HITS
+    return look.seen.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
+
+
+def _is_withheld(look: _Look) -> bool:
+    return any(isinstance(term, Equality) and not "".join(_texts(term)) for term in look.numbers)
+
+
+_RULES: Mapping[Hint, Callable[[_Look], bool]] = {
+    Hint.ANONYMOUS: lambda look: not look.seen.search.login,
+    Hint.UNREADABLE: _is_unreadable,
+    Hint.NO_SUCH_BASE: lambda look: look.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
+    Hint.SCOPE: lambda look: look.in_vain and look.request.scope is Scope.SINGLE_LEVEL,
+    Hint.PLACEHOLDER: _has_placeholder,
+    Hint.UNKNOWN_ATTRIBUTES: _is_strange,
+    Hint.OBJECT_CLASS: _wants_another_class,
+    Hint.NO_CLASS: _finds_the_tree,
+    Hint.NUMBER_ALONE: _asks_one_number_alone,
+    Hint.WILDCARD: _has_wildcard,
+    Hint.LETTERS: _has_letters,
+    Hint.NO_NAME: _shows_no_name,
+    Hint.NO_NUMBER: _shows_no_number,
+    Hint.ONE_NUMBER: _shows_one_number,
+    Hint.SMALL_LIMIT: _has_small_limit,
+    Hint.NO_LIMIT: _has_no_limit,
+    Hint.TIME_LIMIT: lambda look: look.code is ResultCode.TIME_LIMIT_EXCEEDED,
+    Hint.WITHHELD: _is_withheld,
+    Hint.NOTHING: lambda look: look.in_vain,
+}
+
+# These say how it is; nothing has to be changed.
+HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING))
+
+_WORDS: Mapping[Hint, str] = {
+    Hint.ANONYMOUS: marked("Searched without logging in: enter the user name and the password in the phone."),
+    Hint.UNREADABLE: marked("The request could not be read: its filter is malformed. Use %(name_filter)s"),
+    Hint.NO_SUCH_BASE: marked("The search base does not exist. Use %(base)s"),
+    Hint.SCOPE: marked("The search scope is one level, and the contacts lie deeper: set it to subtree."),
+    Hint.PLACEHOLDER: marked(
+        "Searched for the placeholder itself and not for what was typed: it is the wrong one for this phone. "
+        "Its filters are in the settings on its page."
+    ),
+    Hint.UNKNOWN_ATTRIBUTES: marked(
+        "Asks for attributes that only another system has. Use %(name_filter)s for names and %(number_filter)s for "
+        "numbers."
+    ),
+    Hint.OBJECT_CLASS: marked(
+        "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
+    ),
+    Hint.NO_CLASS: marked(
+        "The filter asks for no class and no name, so the books stand among the people. Use %(name_filter)s or put "
+        "(objectClass=person) there."
+    ),
+    Hint.NUMBER_ALONE: marked(
+        "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use %(number_filter)s"
+    ),
+    Hint.WILDCARD: marked(
+        "A whole number is searched with a star, so it is not compared as a telephone number. For callers use "
+        "%(number_filter)s"
+    ),
+    Hint.LETTERS: marked(
+        "Letters were searched among numbers alone: the filter for names is missing. Use %(name_filter)s"
+    ),
+    Hint.NO_NAME: marked("Asks for no name, so there is nothing to show. Name attributes: %(name_attributes)s"),
+    Hint.NO_NUMBER: marked("Asks for no number, so nobody can be called. Number attributes: %(number_attributes)s"),
+    Hint.ONE_NUMBER: marked(
+        "Asks for telephoneNumber alone, so mobiles and numbers at home are not shown. Number attributes: "
+        "%(number_attributes)s"
+    ),
+    Hint.SMALL_LIMIT: marked(
+        "The phone takes few entries at most, and there were more. Set its largest number of hits to 50."
+    ),
+    Hint.NO_LIMIT: marked(
+        "The phone sets no limit (0), so a short search brings everybody. Set its largest number of hits to 50."
+    ),
+    Hint.TIME_LIMIT: marked("The search took longer than the gateway allows. Type more letters."),
+    Hint.WITHHELD: marked("The caller withheld the number, so there is no name to show."),
+    Hint.NOTHING: marked("Nobody was found."),
+}
+
+
+def words(hint: Hint, habits: Habits) -> Phrase:
+    """A hint in words, with what to enter instead."""
+    return Phrase(
+        _WORDS[hint],
+        {
+            "base": habits.base,
+            "name_filter": habits.name_filter,
+            "number_filter": habits.number_filter,
+            "name_attributes": " ".join(NAME_ATTRIBUTES),
+            "number_attributes": " ".join(NUMBER_ATTRIBUTES),
+        },
+    )

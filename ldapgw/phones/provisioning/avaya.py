@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Avaya: ``SET KEY value`` lines for the J100, fields for the B179.
+
+A J100 logs in by SASL: PLAIN within TLS, which works here, or DIGEST-MD5, which does not.  So it needs TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, name_filter
+from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor
+
+_SECURE = {Security.STARTTLS: "1", Security.LDAPS: "2"}
+_UNVERIFIED = ("DIRAUTHTYPE", "DIRSEARCH_FIELDS")
+
+
+def _j100(settings: Settings, link: Link) -> str:
+    values = {
+        "DIRENABLED_PLATFORM": "1",
+        "DIRSRVR": link.host,
+        "DIRSRVRPRT": str(link.port),
+        "DIRTOPDN": quoted(settings.base_dn),
+        "DIRSECURE": _SECURE[link.security],
+        "DIRUSERNAME": settings.login,
+        "DIRPASSWORD": settings.password,
+        "DIRSEARCH_FIELDS": '"cn,sn,telephoneNumber"',
+    }
+    lines = [f"## {NOT_VERIFIED}: the value of DIRAUTHTYPE that means PLAIN; choose PLAIN on the phone's web page"]
+    for key, value in values.items():
+        lines += [f"## {NOT_VERIFIED}:"] if key in _UNVERIFIED else []
+        lines.append(f"SET {key} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _b179(settings: Settings, link: Link) -> Iterable[Field]:
+    yield Field("Name filter", name_filter("%*"))
+    yield Field("Server URL", link.url)
+    yield Field("Search base", settings.base_dn)
+    yield Field("Username", settings.login)
+    yield Field("Password", settings.password)
+    yield Field("Max hits", str(MAX_HITS))
+    yield Field("Display name", "%cn")
+    yield Field("Sort results", "on")
+    yield Field("Number attributes", " ".join(NUMBER_ATTRIBUTES))
+
+
+AVAYA = Vendor(
+    key="avaya-j100",
+    title="Avaya J100",
+    series="J139, J159, J169, J179, J189",
+    makes=("avaya",),
+    able=(Security.LDAPS, Security.STARTTLS),
+    number_filter="(telephoneNumber=*%*)",
+    file="avaya-j100-46xxsettings.txt",
+    write=_j100,
+    unverified=_UNVERIFIED,
+    advice=(Advice.TRUST_LIST, Advice.NAME_CHARACTERS),
+)
+B179 = Vendor(
+    key="avaya-b179",
+    title="Avaya B179",
+    series="B179; Konftel 300IP",
+    makes=("avaya",),
+    able=(Security.LDAPS, Security.PLAIN),
+    name_filter=name_filter("%*"),
+    fields=_b179,
+    advice=(Advice.FIELDS_ALONE,),
+)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Fanvil: XML, and for older firmware lines with a colon; the same values under two spellings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
+from ldapgw.phones.provisioning.lines import element, label, one_line, within, xml
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Vendor
+
+_USE_SSL = {Security.PLAIN: "0", Security.LDAPS: "1", Security.STARTTLS: "2"}
+_VERSION = "2.0000000000"
+_SIMPLE = "3"
+
+
+def _values(settings: Settings, link: Link) -> dict[str, str]:
+    """By the name that a line has; an element has it without blanks."""
+    work, mobile, home = NUMBER_ATTRIBUTES
+    return {
+        "Title": label(settings.title, 31),
+        "Server": link.host,
+        "port": str(link.port),
+        "Base": settings.base_dn,
+        "Use SSL": _USE_SSL[link.security],
+        "Version": "3",
+        "In Call Search": "1",
+        "Out Call Search": "1",
+        "Authenticate": _SIMPLE,
+        "Username": settings.login,
+        "Password": settings.password,
+        "Tel Attr": work,
+        "Mobile Attr": mobile,
+        "Other Attr": home,
+        "Name Attr": " ".join(NAME_ATTRIBUTES),
+        "Sort Attr": "cn",
+        "Displayname": "cn",
+        "Number Filter": number_filter("%"),
+        "Name Filter": name_filter("%"),
+        "Max Hits": str(MAX_HITS),
+    }
+
+
+def _xml(settings: Settings, link: Link) -> str:
+    parts = (element(name.replace(" ", ""), value) for name, value in _values(settings, link).items())
+    phone = within("phone", [within("ldap", parts, index="1")])
+    return xml(within("sysConf", [element("Version", _VERSION), phone]))
+
+
+def _lines(settings: Settings, link: Link) -> str:
+    lines = [f"{f'LDAP1 {name}':<25}:{one_line(value)}" for name, value in _values(settings, link).items()]
+    head = (f"<<VOIP CONFIG FILE>>Version:{_VERSION}", "", "<PHONE FEATURE MODULE>", "--LDAP Config--    :")
+    return "\n".join((*head, *lines, "<<END OF FILE>>")) + "\n"
+
+
+_fanvil = partial(Vendor, able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
+
+FANVIL = _fanvil(
+    key="fanvil",
+    title="Fanvil",
+    series="X, V, H series, firmware 2.2.10 or newer; Swissvoice",
+    makes=("fanvil",),
+    file="fanvil-ldap.xml",
+    media_type=XML,
+    write=_xml,
+)
+FANVIL_TEXT = _fanvil(
+    key="fanvil-text",
+    title="Fanvil (text)",
+    series="older firmware; Nethesis NP",
+    makes=("fanvil",),
+    file="fanvil-ldap.txt",
+    write=_lines,
+)

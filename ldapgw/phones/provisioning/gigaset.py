@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Gigaset: XML for the Maxwell.
+
+For DECT bases the fields of the web page are printed: the keys of user name and password are not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ldapgw.phones.provisioning.filters import name_filter, number_filter
+from ldapgw.phones.provisioning.lines import element, label, within, xml
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Advice, Field, Vendor
+
+_SECURITY = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
+_LONGEST_NAME = 20
+
+
+def _maxwell(settings: Settings, link: Link) -> str:
+    values = {
+        "DirectoryName": label(settings.title, _LONGEST_NAME),
+        "Enable": "1",
+        "Lookup": "1",
+        "Server.Address": link.host,
+        "Server.Port": str(link.port),
+        "BaseDN": settings.base_dn,
+        "Security": _SECURITY[link.security],
+        "Username": settings.login,
+        "Password": settings.password,
+        "NameFilter": name_filter("%"),
+        "NumberFilter": number_filter("%"),
+        "DisplayFormat": "%cn",
+        "MaxNumberOfSearchResults": str(MAX_HITS),
+        "FirstName": "givenName",
+        "Surname": "sn",
+        "PhoneHome": "homePhone",
+        "PhoneOffice": "telephoneNumber",
+        "PhoneMobile": "mobile",
+    }
+    parts = (element("param", name=f"NetDir.LDAP.0.{key}", value=value) for key, value in values.items())
+    return xml(within("provisioning", [within("nvm", parts)], version="1.1"))
+
+
+def _dect(settings: Settings, link: Link) -> Iterable[Field]:
+    yield Field("Directory name", label(settings.title, _LONGEST_NAME))
+    yield Field("Server address", link.host)
+    yield Field("Server port", str(link.port))
+    yield Field("LDAP search base (BaseDN)", settings.base_dn)
+    yield Field("Username", settings.login)
+    yield Field("Password", settings.password)
+    yield Field("Secure LDAP", "SSL/TLS" if link.security is Security.LDAPS else "off")
+    yield Field("Name filter", name_filter("%"))
+    yield Field("Number filter", number_filter("%"))
+    yield Field("Display format", "%cn")
+    yield Field("Max. number of search results", str(MAX_HITS))
+    yield Field("First name", "givenName")
+    yield Field("Surname", "sn")
+    yield Field("Phone (home)", "homePhone")
+    yield Field("Phone (office)", "telephoneNumber")
+    yield Field("Phone (mobile)", "mobile")
+
+
+MAXWELL = Vendor(
+    key="gigaset-maxwell",
+    title="Gigaset Maxwell",
+    series="Maxwell Basic, 2, 3, 4, C",
+    makes=("gigaset",),
+    able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    file="gigaset-maxwell-ldap.xml",
+    media_type=XML,
+    write=_maxwell,
+)
+GIGASET = Vendor(
+    key="gigaset",
+    title="Gigaset DECT",
+    series="N510, N670, N720, N870; Unify OpenScape Cordless IP",
+    makes=("gigaset",),
+    able=(Security.LDAPS, Security.PLAIN),
+    fields=_dect,
+    advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER),
+)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Grandstream: XML with P-codes, which GRP phones read besides their item names."""
+
+from __future__ import annotations
+
+from ldapgw.phones.provisioning.filters import name_filter, number_attributes, number_filter
+from ldapgw.phones.provisioning.lines import element, within, xml
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+
+
+def _write(settings: Settings, link: Link) -> str:
+    values = {
+        "P8037": "1" if link.security is Security.LDAPS else "0",
+        "P8020": link.host,
+        "P8021": str(link.port),
+        "P8022": settings.base_dn,
+        "P8023": settings.login,
+        "P8024": settings.password,
+        "P8025": number_filter("%"),
+        "P8026": name_filter("%"),
+        "P8027": "3",
+        "P8028": "cn sn",
+        "P8029": " ".join(number_attributes(per_number=settings.per_number)),
+        "P8030": "%cn",
+        "P8031": str(MAX_HITS),
+        "P8032": "30",
+        "P8033": "1",
+        "P8034": "1",
+        "P8035": "1",
+        "P8036": "%cn",
+    }
+    parts = (element(key, value) for key, value in values.items())
+    return xml(within("gs_provision", [within("config", parts, version="1")], version="1"))
+
+
+GRANDSTREAM = Vendor(
+    key="grandstream",
+    title="Grandstream",
+    series="GXP, GRP, GXV, DP, WP, GHP",
+    makes=("grandstream",),
+    able=(Security.LDAPS, Security.PLAIN),
+    file="grandstream-ldap.xml",
+    media_type=XML,
+    write=_write,
+    advice=(Advice.OLD_FIRMWARE,),
+)

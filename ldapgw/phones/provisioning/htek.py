@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""Htek and Sangoma: XML with P-codes."""
+
+from __future__ import annotations
+
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
+from ldapgw.phones.provisioning.lines import element, within, xml
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Vendor
+
+_VERSION_3 = "1"
+
+
+def _write(settings: Settings, link: Link) -> str:
+    values = (
+        ("P5430", "LDAP.NameFilter", name_filter("%")),
+        ("P5431", "LDAP.NumberFilter", number_filter("%")),
+        ("P5432", "LDAP.ServerAddress", link.host),
+        ("P5433", "LDAP.Port", str(link.port)),
+        ("P5434", "LDAP.Base", settings.base_dn),
+        ("P5435", "LDAP.UserName", settings.login),
+        ("P5436", "LDAP.Password", settings.password),
+        ("P5437", "LDAP.Max.Hits", str(MAX_HITS)),
+        ("P23136", "LDAP.NameAttributes", " ".join(NAME_ATTRIBUTES)),
+        ("P23137", "LDAP.NumberAttributes", " ".join(number_attributes(per_number=settings.per_number))),
+        ("P5440", "LDAP.DisplayName", "cn"),
+        ("P5441", "LDAP.Protocol", _VERSION_3),
+        ("P5442", "LDAP.SearchDelay", "300"),
+        ("P5443", "LDAP.LookupForIncomingCall", "1"),
+        ("P5444", "LDAP.SortingResults", "1"),
+    )
+    parts = (element(code, value, para=name) for code, name, value in values)
+    return xml(within("hl_provision", [within("config", parts, version="1")], version="1"))
+
+
+HTEK = Vendor(
+    key="htek",
+    title="Htek",
+    series="UC9xx; Sangoma S, P",
+    makes=("htek", "sangoma"),
+    able=(Security.PLAIN,),
+    file="htek-ldap.xml",
+    media_type=XML,
+    write=_write,
+)

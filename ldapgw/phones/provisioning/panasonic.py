@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Panasonic: ``KEY="value"`` lines; the first line is the file's mark.  Attributes are separated by commas."""
+
+from __future__ import annotations
+
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
+from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
+from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import Advice, Vendor
+
+_UNVERIFIED = ("LDAP_SSL_VERIFY",)
+
+
+def _write(settings: Settings, link: Link) -> str:
+    values = {
+        "LDAP_ENABLE": "Y",
+        "LDAP_DNSSRV_ENABLE": "N",
+        "LDAP_SERVER": link.address,
+        "LDAP_SERVER_PORT": str(link.port),
+        "LDAP_MAXRECORD": "20",
+        "LDAP_NUMB_SEARCH_TIMER": "30",
+        "LDAP_NAME_SEARCH_TIMER": "5",
+        "LDAP_USERID": settings.login,
+        "LDAP_PASSWORD": settings.password,
+        "LDAP_NAME_FILTER": name_filter("%"),
+        "LDAP_NUMB_FILTER": number_filter("%"),
+        "LDAP_NAME_ATTRIBUTE": ",".join(NAME_ATTRIBUTES),
+        "LDAP_NUMB_ATTRIBUTE": ",".join(number_attributes(per_number=settings.per_number)),
+        "LDAP_BASEDN": settings.base_dn,
+    }
+    if link.security is not Security.PLAIN:
+        values["LDAP_SSL_VERIFY"] = "1"
+    lines = ["# Panasonic SIP Phone Standard Format File #"]
+    for key, value in values.items():
+        lines += [f"# {NOT_VERIFIED}:"] if key in _UNVERIFIED else []
+        lines.append(f"{key}={quoted(value)}")
+    return "\n".join(lines) + "\n"
+
+
+PANASONIC = Vendor(
+    key="panasonic",
+    title="Panasonic",
+    series="KX-HDV, KX-TGP",
+    makes=("panasonic",),
+    able=(Security.LDAPS, Security.PLAIN),
+    file="panasonic-ldap.cfg",
+    write=_write,
+    unverified=_UNVERIFIED,
+    advice=(Advice.TLS_UNVERIFIED,),
+)

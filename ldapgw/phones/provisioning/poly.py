@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Poly: XML of attributes.  The phone builds its filters itself, from what is searchable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ldapgw.phones.provisioning.filters import number_attributes
+from ldapgw.phones.provisioning.lines import Element, element, within, xml
+from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Vendor
+
+_UNVERIFIED = ("feature.corporateDirectory.enabled", "dir.corp.sortControl")
+_LABELS = {"telephoneNumber": "Work", "mobile": "Mobile", "homePhone": "Home"}
+
+
+def _write(settings: Settings, link: Link) -> str:
+    directory = {
+        "address": link.address,
+        "port": str(link.port),
+        "transport": "TLS" if link.security is Security.LDAPS else "TCP",
+        "baseDN": settings.base_dn,
+        "scope": "sub",
+        "filterPrefix": "(objectclass=person)",
+        "user": settings.login,
+        "password": settings.password,
+        "pageSize": "32",
+        "cacheSize": "128",
+        "autoQuerySubmitTimeout": "1",
+        "sortControl": "0",
+        "viewPersistence": "0",
+    }
+    parts = [
+        element("feature", **{"feature.corporateDirectory.enabled": "1"}),
+        _element("dirCorp", "dir.corp", directory),
+        *_attributes(settings),
+        _element("vlv", "dir.corp.vlv", {"allow": "1", "sortOrder": "sn givenName"}),
+        element("backGroundSync", **{"dir.corp.backGroundSync": "0", "dir.corp.backGroundSync.period": "86400"}),
+    ]
+    return xml(within("PHONE_CONFIG", parts), _UNVERIFIED)
+
+
+def _attributes(settings: Settings) -> Iterable[Element]:
+    rows = [("sn", "Last name", "last_name", "1"), ("givenName", "First name", "first_name", "1")]
+    names = number_attributes(per_number=settings.per_number)
+    rows += [(name, _LABELS[name], "phone_number", "0") for name in names]
+    for place, (name, label, kind, searchable) in enumerate(rows, 1):
+        values = {"name": name, "label": label, "type": kind, "searchable": searchable}
+        yield _element(f"attr{place}", f"dir.corp.attribute.{place}", values)
+
+
+def _element(tag: str, prefix: str, values: dict[str, str]) -> Element:
+    """The names of elements do not matter, those of attributes do."""
+    return element(tag, **{f"{prefix}.{name}": value for name, value in values.items()})
+
+
+POLY = Vendor(
+    key="poly",
+    title="Poly",
+    series="SoundPoint, VVX, CCX, Trio",
+    makes=("poly",),
+    able=(Security.LDAPS, Security.PLAIN),
+    max_hits=False,
+    file="poly-ldap.cfg",
+    media_type=XML,
+    write=_write,
+    unverified=_UNVERIFIED,
+)

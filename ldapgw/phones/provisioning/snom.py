@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Snom, and Gigaset's desk phones of the same software: XML.
+
+From firmware 10.1.27 on the star has to be written in the filter.  Older ones add it themselves; the directory reads
+two stars as one, so one file suits both.
+"""
+
+from __future__ import annotations
+
+from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
+from ldapgw.phones.provisioning.lines import element, within, xml
+from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
+
+
+def _write(settings: Settings, link: Link) -> str:
+    values = {
+        "ldap_server": link.host,
+        "ldap_port": str(link.port),
+        "ldap_over_tls": "on" if link.security is Security.LDAPS else "off",
+        "ldap_base": settings.base_dn,
+        "ldap_username": settings.login,
+        "ldap_password": settings.password,
+        "ldap_max_hits": str(MAX_HITS),
+        "ldap_search_filter": name_filter("%*"),
+        "ldap_number_filter": number_filter("%*"),
+        "ldap_search_filter_during_call": name_filter("%*"),
+        # A caller's number is whole.
+        "ldap_number_filter_during_call": number_filter("%"),
+        "ldap_name_attributes": " ".join(NAME_ATTRIBUTES),
+        "ldap_number_attributes": " ".join(number_attributes(per_number=settings.per_number)),
+        "ldap_display_name": "%cn",
+        "ldap_sort_results": "on",
+        "ldap_predict_text": "on",
+        "ldap_answer_timeout": "7000",
+        "guess_number": "on",
+        "guess_start_length": "3",
+    }
+    parts = (element(key, value, perm="") for key, value in values.items())
+    return xml(within("settings", [within("phone-settings", parts)]))
+
+
+SNOM = Vendor(
+    key="snom",
+    title="Snom",
+    series="D7xx, D8xx, 7xx, PA1; Gigaset P7xx, P8xx",
+    makes=("snom", "gigaset"),
+    able=(Security.LDAPS, Security.PLAIN),
+    name_filter=name_filter("%*"),
+    file="snom-ldap.xml",
+    media_type=XML,
+    write=_write,
+    advice=(Advice.STAR_ADDED,),
+)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""The vendors whose phones we know how to set up, in the order in which they are offered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ldapgw.phones.provisioning.avaya import AVAYA, B179
+from ldapgw.phones.provisioning.cisco import CISCO_MPP, CISCO_SPA
+from ldapgw.phones.provisioning.fanvil import FANVIL, FANVIL_TEXT
+from ldapgw.phones.provisioning.gigaset import GIGASET, MAXWELL
+from ldapgw.phones.provisioning.grandstream import GRANDSTREAM
+from ldapgw.phones.provisioning.htek import HTEK
+from ldapgw.phones.provisioning.linphone import LINPHONE
+from ldapgw.phones.provisioning.mitel import MITEL
+from ldapgw.phones.provisioning.other import OTHER
+from ldapgw.phones.provisioning.panasonic import PANASONIC
+from ldapgw.phones.provisioning.poly import POLY
+from ldapgw.phones.provisioning.sheet import Vendor
+from ldapgw.phones.provisioning.snom import SNOM
+from ldapgw.phones.provisioning.yealink import YEALINK
+
+_ALL = (
+    *(YEALINK, SNOM, GRANDSTREAM, POLY, CISCO_MPP, CISCO_SPA, FANVIL, FANVIL_TEXT, GIGASET, MAXWELL, MITEL, PANASONIC),
+    *(HTEK, AVAYA, B179, LINPHONE, OTHER),
+)
+
+VENDORS: Mapping[str, Vendor] = {vendor.key: vendor for vendor in _ALL}
+
+
+def vendors_of(model: str) -> tuple[Vendor, ...]:
+    """Those that fit a model, the likeliest first; "any other" where we know none.
+
+    :param model: a word of `ldapgw.phones.models`; empty where nobody said one.
+    """
+    fitting = [vendor for vendor in _ALL if model in vendor.makes]
+    # Gigaset's desk phones are the fewest of its phones, and Snom's by their software.
+    return tuple(sorted(fitting, key=lambda vendor: vendor.makes[0] != model)) or (OTHER,)

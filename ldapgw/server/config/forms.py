@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The forms that a setting's value can have: each reads what TOML gave, or says what it expected.
+
+A form is a class with a `read` that raises ValueError, and an `expected` for the message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Self, cast
+from urllib.parse import urlsplit
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorCore
+
+from ldapgw.directory.dn import Dn, InvalidDn
+from ldapgw.numbers.numbering_plan import known_region
+
+
+class Duration(float):
+    """Seconds; written ``"90s"``, ``"10m"``, ``"2h"`` or ``"7d"``."""
+
+    expected: ClassVar[str] = 'a duration of a second or more, such as "90s", "10m", "2h" or "7d"'
+    units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def __str__(self) -> str:
+        """As it is written in the file."""
+        unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
+        return f"{self / self.units[unit]:.0f}{unit}"
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is not of that form, or zero."""
+        match = re.fullmatch(r"([0-9]{1,9})([smhd])", value) if isinstance(value, str) else None
+        if not match or int(match[1]) == 0:
+            raise ValueError
+        return cls(int(match[1]) * cls.units[match[2]])
+
+
+class Size(int):
+    """Octets; written ``"512B"``, ``"64KiB"`` or ``"1MiB"``."""
+
+    expected: ClassVar[str] = 'a size such as "64KiB" or "1MiB"'
+    units: ClassVar[Mapping[str, int]] = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is not of that form, or zero."""
+        match = re.fullmatch(r"([0-9]{1,9})(B|KiB|MiB)", value) if isinstance(value, str) else None
+        if not match or int(match[1]) == 0:
+            raise ValueError
+        return cls(int(match[1]) * cls.units[match[2]])
+
+
+class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
+    """IP networks; a bare address is a network of one."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'a list of networks such as ["192.168.0.0/16", "::1"]'
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when one is no network."""
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        return cls(ipaddress.ip_network(item) for item in value)
+
+    def hold(self, address: str) -> bool:
+        """Whether an address lies in one of them; an IPv4 address mapped into IPv6 counts as itself."""
+        if not self:
+            return False
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+            found = found.ipv4_mapped
+        return any(found in network for network in self)
+
+
+# Endpoints are parsed here and listened on elsewhere; parsing needs no reactor.
+_NO_REACTOR = cast("IReactorCore", object())
+
+
+class Endpoints(tuple[str, ...]):
+    """Twisted server endpoint strings."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = (
+        'a list of Twisted server endpoints such as ["tcp:389"] or ["tcp:389:interface=127.0.0.1"]'
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when Twisted does not know one."""
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        for item in value:
+            port = re.match(r"(?:tcp6?|ssl):(?:port=)?(\d+)", item)
+            if port and int(port[1]) > 65535:
+                raise ValueError
+            try:
+                serverFromString(_NO_REACTOR, item)
+            except Exception as error:  # endpoint plugins raise what they like
+                raise ValueError from error
+        return cls(value)
+
+
+class File(str):
+    """A path; relative ones are relative to the configuration file."""
+
+    expected: ClassVar[str] = "a path"
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is no text, or empty."""
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError
+        return cls(value)
+
+
+class Text(str):
+    """A text of a certain form."""
+
+    expected: ClassVar[str] = "text"
+    form: ClassVar[re.Pattern[str]] = re.compile(r".+", re.DOTALL)
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it has another form."""
+        if not isinstance(value, str) or not cls.form.fullmatch(value):
+            raise ValueError
+        return cls(value)
+
+
+class Secret(Text):
+    """A text that no message, log or repr may show; empty: none."""
+
+    form: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+
+class Slug(Text):
+    """A tenant's name: part of addresses and paths."""
+
+    expected: ClassVar[str] = 'a name of a-z, 0-9 and -, such as "acme"'
+    form: ClassVar[re.Pattern[str]] = re.compile(
+        # not the first part of one of our own addresses
+        r"(?!(?:healthz|metrics|oauth|readyz|static)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    )
+
+
+class BaseDn(Text):
+    """A distinguished name that can carry a tenant."""
+
+    expected: ClassVar[str] = 'a distinguished name such as "dc=acme,dc=example"'
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is no DN, or the empty one."""
+        if not isinstance(value, str) or not value.isprintable():
+            raise ValueError
+        try:
+            if not Dn.parse(value).rdns:
+                raise ValueError
+        except InvalidDn:
+            raise ValueError from None
+        return cls(value)
+
+
+class Region(Text):
+    """A country, for numbers typed without one."""
+
+    expected: ClassVar[str] = 'the two-letter code of a country, such as "DE"'
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when numbers cannot be read in it."""
+        if not isinstance(value, str) or not known_region(value):
+            raise ValueError
+        return cls(value)
+
+
+class Digits(Text):
+    """Digits dialled for an outside line; may be empty."""
+
+    expected: ClassVar[str] = 'up to five digits, such as "0", or ""'
+    form: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
+
+
+class Allowed(Text):
+    """Who may connect: an address, a domain, or everybody."""
+
+    expected: ClassVar[str] = 'an address, "@domain" or "*"'
+    form: ClassVar[re.Pattern[str]] = re.compile(r"\*|[^@\s]*@[^@\s]+\.[^@\s]+")
+
+
+class Mail(Text):
+    """An e-mail address."""
+
+    expected: ClassVar[str] = "an e-mail address"
+    form: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+class Url(Text):
+    """An https address; http only on this machine."""
+
+    expected: ClassVar[str] = "an https:// address without query (http:// for localhost and loopback addresses alone)"
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: when it is another scheme, or no address."""
+        if not isinstance(value, str) or re.search(r"[\s\x00-\x20\x7f]", value):
+            raise ValueError
+        parts = urlsplit(value)
+        fit = parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc and parts.port != 0
+        if not fit or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(value))):
+            raise ValueError
+        return cls(value.rstrip("/"))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is one that only this machine can open."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

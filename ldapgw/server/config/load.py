@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Reading the file: every problem is found and reported together.
+
+Each line names the file, the key, the value found and the form expected; a secret's value is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from ldapgw.directory.dn import Dn
+from ldapgw.errors import UserError
+from ldapgw.google.client_file import UnfitClientFile, read_client_file
+from ldapgw.server.config.forms import Duration, File, Secret, is_loopback
+from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
+
+DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
+
+_MISSING = object()
+_T = TypeVar("_T", bound=Table)
+
+
+def load(file: str) -> Config:
+    """Read, decode and check a configuration file.
+
+    :raises UserError: with all its problems.
+    """
+    path = Path(file)
+    try:
+        table = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: is not TOML: {error}") from None
+    return decode(table, file)
+
+
+def decode(document: Mapping[str, Any], file: str) -> Config:
+    """A decoded TOML document as a `Config`; paths become absolute, client files are read.
+
+    :param file: its name, for messages and for relative paths.
+    :raises UserError: with all problems of the document.
+    """
+    decoder = _Decoder(Path(file).absolute().parent)
+    config = decoder.table(Config, document, "")
+    found = decoder.found
+    problems = [*decoder.problems, *_contradictions(found), *_tenant_contradictions(found.get(Tenant, []))]
+    tenants = tuple(_with_client(tenant, problems) for tenant in found.get(Tenant, []))
+    if problems or config is None:
+        raise UserError(f"{file}: {problem}" for problem in problems)
+    return msgspec.structs.replace(config, tenant=tenants)
+
+
+class _Decoder:
+    """Walks the document beside the structs; collects what does not fit.
+
+    :ivar found: of each kind of table that is there, those that could be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: list[str] = []
+        self.found: dict[type[Table], list[Any]] = {}
+
+    def table(self, kind: type[_T], found: object, where: str) -> _T | None:
+        """One table; None where a required key is missing or wrong."""
+        if not isinstance(found, Mapping):
+            self.problems.append(f"{where.rstrip('.')}: expected a table")
+            return None
+        self.found.setdefault(kind, [])
+        hints = get_type_hints(kind, include_extras=True)
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(kind):
+            raw = found.get(field.name, _MISSING)
+            if raw is _MISSING:
+                if field.required:
+                    self.problems.append(f"{where}{field.name}: is missing; expected {_expected(hints[field.name])}")
+            elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
+                values[field.name] = value
+        for key in found.keys() - hints.keys():
+            self.problems.append(f"{where}{key}: is no key of this table; there are: {', '.join(sorted(hints))}")
+        required = {field.name for field in msgspec.structs.fields(kind) if field.required}
+        if not required <= values.keys():
+            return None
+        table = kind(**values)
+        self.found[kind].append(table)
+        return table
+
+    def _value(self, hint: Any, raw: object, where: str) -> Any:
+        """One value, or `_MISSING` once its problem is noted."""
+        if hint == tuple[Tenant, ...]:
+            return self._tenants(raw)
+        kind = next(
+            (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None
+        )
+        if kind:
+            value = self.table(kind, raw, where + ".")
+            return _MISSING if value is None else value
+        try:
+            value = msgspec.convert(raw, hint, dec_hook=_read)
+        except (msgspec.ValidationError, ValueError, TypeError):
+            shown = "" if hint is Secret else f" = {_shown(raw)}"
+            self.problems.append(f"{where}{shown}: expected {_expected(hint)}")
+            return _MISSING
+        return File(self._folder / value) if isinstance(value, File) else value
+
+    def _tenants(self, raw: object) -> Any:
+        if not isinstance(raw, list) or not raw:
+            self.problems.append("tenant: expected at least one [[tenant]] table")
+            return _MISSING
+        tenants = [self.table(Tenant, item, f"tenant[{number}].") for number, item in enumerate(raw, 1)]
+        return _MISSING if None in tenants else tuple(tenants)
+
+
+def _read(kind: Any, raw: object) -> Any:
+    """The hook of msgspec: our own forms read themselves."""
+    return kind.read(raw)
+
+
+def _expected(hint: Any) -> str:
+    """The form that a type asks for, in words."""
+    if (form := getattr(hint, "expected", None)) is not None:
+        return str(form)
+    choices = getattr(hint, "__members__", None)
+    if choices:
+        return "one of " + ", ".join(json.dumps(member.value) for member in choices.values())
+    arguments = [part for part in get_args(hint) if part not in (type(None), ...)]
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(json.dumps, arguments))
+    if get_origin(hint) is tuple:
+        return "a table array" if arguments == [Tenant] else "a list, each of it " + _expected(arguments[0])
+    names = {bool: "true or false", str: "text", int: "a whole number"}
+    if hint in names:
+        return names[hint]
+    if arguments and arguments[0] is int:
+        return "a whole number from 1 to 10000000"
+    return _expected(arguments[0]) if arguments else "a table"
+
+
+def _shown(raw: object) -> str:
+    text = json.dumps(raw, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _contradictions(found: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
+    """Values that are fine alone and impossible together; of the tables that could be read."""
+    ldap = next(iter(found.get(Ldap, [])), Ldap())
+    web = next(iter(found.get(Web, [])), None)
+    sync = next(iter(found.get(Sync, [])), Sync())
+    google = next(iter(found.get(Google, [])), Google())
+    if ldap.listen_tls and Tls not in found:
+        yield f"ldap.listen_tls = {_shown(ldap.listen_tls)}: needs the table [tls] with certificate and private_key"
+    if ldap.require_tls and Tls not in found:
+        yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
+    shortest = Duration(1) if _on_loopback(google) else Duration(60)
+    if sync.interval < shortest:
+        yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
+    listened: dict[str, str] = {}
+    for key, endpoints in (
+        ("ldap.listen", ldap.listen),
+        ("ldap.listen_tls", ldap.listen_tls),
+        ("web.listen", web.listen if web else ()),
+    ):
+        for endpoint in endpoints:
+            if endpoint in listened and not endpoint.startswith("tcp:0"):
+                yield f'{key} = "{endpoint}": is listened on by {listened[endpoint]} already'
+            listened[endpoint] = key
+
+
+def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
+    bases: dict[str, Tenant] = {}
+    for tenant in tenants:
+        where = f'tenant "{tenant.name}"'
+        if tenant.name in bases:
+            yield f"{where}: name is used twice"
+        base = Dn.parse(tenant.base_dn).key
+        for other in bases.values():
+            theirs = Dn.parse(other.base_dn).key
+            shorter = min(len(base), len(theirs))
+            if base[-shorter:] == theirs[-shorter:]:
+                yield (
+                    f'{where}: base_dn = "{tenant.base_dn}": expected one that is not within, and does not hold, '
+                    f'"{other.base_dn}" of tenant "{other.name}"'
+                )
+        bases[tenant.name] = tenant
+        if tenant.client_secret_file and (tenant.client_id or tenant.client_secret):
+            yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
+        if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
+            yield f"{where}: sources = {_shown(tenant.sources)}: expected each source once, and one at least"
+        if bool(tenant.client_id) != bool(tenant.client_secret):
+            yield f"{where}: client_id and client_secret go together"
+
+
+def _on_loopback(google: Google) -> bool:
+    return all(is_loopback(getattr(google, field)) for field in google.__struct_fields__)
+
+
+def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:
+    """The tenant with the client's id and secret out of its file from the Google console."""
+    if not tenant.client_secret_file:
+        return tenant
+    key = f'tenant "{tenant.name}": client_secret_file'
+    try:
+        found = read_client_file(Path(tenant.client_secret_file).read_bytes())
+    except OSError as error:
+        problems.append(f"{key} = {tenant.client_secret_file}: cannot be read: {error.strerror}")
+        return tenant
+    except UnfitClientFile as error:
+        problems.append(f"{key}: {error.problems[0]}")
+        return tenant
+    return msgspec.structs.replace(tenant, client_id=found.client_id, client_secret=Secret(found.client_secret))

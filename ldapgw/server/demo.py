@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""``ldapgw demo``: the sandbox Google and a gateway in one process, with an account connected and a phone added.
+
+An entry point: it takes the reactor and hands it on.  Nothing is left behind, not even the folder it was given.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import join
+
+from treq.client import HTTPClient
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.client import Agent
+from twisted.web.server import Site
+
+from ldapgw.directory.access import generate_password, hash_password, phone_dn
+from ldapgw.errors import LdapgwError, UserError
+from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
+from ldapgw.google.sandbox.browser import consent
+from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
+from ldapgw.server import config
+from ldapgw.server.config import Config
+from ldapgw.server.foreground import end_with
+from ldapgw.server.gateway import makeService
+from ldapgw.server.listener import Listener
+from ldapgw.server.parts import naming_context
+from ldapgw.server.reactor import WallClock, steady
+from ldapgw.server.state_dir import database_url, holder
+from ldapgw.store import accounts, phones
+from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin
+
+TENANT = "acme"
+PHONE = "desk1"
+# A file that tells a demo's folder from a gateway's state_dir.
+MARK = "this-is-a-demo"
+# The first sync takes a second; a slow machine may need ten.
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the demo listens, all on 127.0.0.1; 0: the preferred port, or any that is free."""
+
+    web: int = 0
+    ldap: int = 0
+    sandbox: int = 0
+
+
+PREFERRED = Ports(web=8080, ldap=3389, sandbox=8090)
+
+
+def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
+    """Run the demo until SIGTERM or Ctrl-C.
+
+    :param folder: for its state; created, and removed at the end.
+    :param say: prints a line.
+    :returns: the exit status.
+    :raises UserError: when the folder or a port cannot be used.
+    """
+    pid = holder(folder)
+    if pid is not None:
+        raise UserError(f"{folder}: another demo runs there (process {pid})")
+    used = Ports(*(_port(getattr(ports, name), getattr(PREFERRED, name)) for name in ("web", "ldap", "sandbox")))
+    outcome: list[Failure] = []
+    _prepare(folder)
+    try:
+        Deferred.fromCoroutine(_demo(_config(folder, used), used, steady(reactor), say)).addErrback(_end, outcome)
+        if not outcome:
+            reactor.run()
+    finally:
+        _remove(folder)
+    if outcome:
+        outcome[0].raiseException()
+    return 0
+
+
+async def _demo(settings: Config, ports: Ports, clock: WallClock, say: Callable[[str], None]) -> None:
+    say("Starting the sandbox, a stand-in for Google …")
+    world = demo_world(
+        now=clock.seconds,
+        random=os.urandom,
+        issuer=settings.google.issuer,
+        redirect_uris=(settings.redirect_uri,),
+    )
+    listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
+    listener.privilegedStartService()
+    say("Starting the gateway …")
+    gateway = makeService(settings, reactor, clock)
+    gateway.begin()
+    end_with(gateway)
+    say(f"Connecting {ALICE} through the OAuth consent …")
+    page = f"{settings.web.public_url}/{TENANT}/"
+    visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
+    if visit.status != 200 or visit.url != page:
+        raise UserError(f"the consent did not end on {page} but on {visit.url} with status {visit.status}")
+    database = Database(database_url(Path(settings.state_dir), settings.database))
+    database.open()
+    account = await _synced(database)
+    password = _add_phone(database, account, clock.seconds())
+    database.close()
+    bind_dn = str(phone_dn(PHONE, naming_context(settings.tenant[0]).base))
+    await deferLater(reactor, 2.0)  # the gateway notices the new phone within that time
+    for line in _told(settings, ports, account, page, bind_dn, password):
+        say(line)
+
+
+def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: str, password: str) -> list[str]:
+    search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
+    search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
+    return [
+        f"{account.contacts} contacts with {account.numbers} numbers are there.",
+        "",
+        f"Page:         {page}  (sign in as {ALICE}, an administrator)",
+        f"              There, under My phones, {PHONE} has its settings; or add a phone of yours.",
+        f"Sandbox:      {settings.google.people_api}/",
+        f"Phone login:  {bind_dn}  password {password}",
+        "A search, to paste into another terminal:",
+        join(search),
+        "",
+        "Ctrl-C ends it.",
+    ]
+
+
+async def _synced(database: Database) -> Account:
+    """The account once its first sync has ended."""
+    until = reactor.seconds() + PATIENCE_SECONDS
+    while reactor.seconds() < until:
+        with database.begin() as connection:
+            found = accounts.find(connection, ALICE)
+        if found and found[0].last_sync is not None:
+            return found[0]
+        await deferLater(reactor, 0.1)
+    raise UserError("the first sync did not end; this should not happen, please report it")
+
+
+def _add_phone(database: Database, account: Account, now: float) -> str:
+    password = generate_password(os.urandom)
+    hashed = hash_password(password, os.urandom)
+    with database.begin() as connection:
+        phones.add(connection, PhoneLogin(PHONE, TENANT, account.id, Numbers.VALUES, hashed, now))
+    return password
+
+
+def _config(folder: Path, ports: Ports) -> Config:
+    google = f"http://127.0.0.1:{ports.sandbox}"
+    document = {
+        "state_dir": str(folder.absolute()),
+        "ldap": {"listen": [f"tcp:{ports.ldap}:interface=127.0.0.1"]},
+        "web": {"listen": [f"tcp:{ports.web}:interface=127.0.0.1"], "public_url": f"http://localhost:{ports.web}"},
+        "sync": {"interval": "5s"},
+        "google": {
+            "authorization_endpoint": google + AUTHORIZATION,
+            "token_endpoint": google + "/token",
+            "revocation_endpoint": google + "/revoke",
+            "people_api": google,
+            "issuer": google,
+        },
+        "tenant": [
+            {
+                "name": TENANT,
+                "title": "Acme GmbH",
+                "base_dn": "dc=acme,dc=example",
+                "client_id": CLIENT_ID,
+                "client_secret": CLIENT_SECRET,
+                "admins": [ALICE],
+                "allowed_users": ["*"],
+                "sources": ["contacts", "other_contacts", "directory"],
+            }
+        ],
+    }
+    return config.decode(document, str(folder / "demo"))
+
+
+def _port(wanted: int, preferred: int) -> int:
+    """A free port: the one asked for, else the preferred one, else any."""
+    for port in [wanted] if wanted else [preferred, 0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise UserError(f"port {wanted} on 127.0.0.1 is in use")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, or empty one that a demo which was killed has left.
+
+    :raises UserError: when it is somebody's: a gateway's state must not be taken for a demo's.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise UserError(f"{folder}: is not empty and not a demo's; name another folder")
+    _remove(folder)
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / MARK).touch()
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a demo keeps, the mark last, so that it can be done again when it was interrupted."""
+    if folder.exists():
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != MARK:
+                path.unlink()
+        (folder / MARK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _end(failure: Failure, outcome: list[Failure]) -> None:
+    """A demo that cannot be set up ends; what is not an error of ours is shown in full."""
+    outcome.append(failure)
+    if not failure.check(LdapgwError):
+        failure.printTraceback()
+    if reactor.running:
+        reactor.stop()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Values in, HTML out (Jinja2, everything escaped), in the language of the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ldapgw import __version__
+from ldapgw.phrase import Moment, Phrase, Said, marked
+from ldapgw.store.account_status import timestamp
+from ldapgw.web.account_texts import SOURCES
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import PERMISSIONS
+from ldapgw.web.i18n import LANGUAGES, Language, languages
+from ldapgw.web.sessions import FIELD
+
+# What stands within a sentence is written out, never as "five minutes ago".
+_TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
+
+# What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
+NAVIGATION: tuple[tuple[str, str, bool], ...] = (
+    ("", marked("My contacts"), False),
+    ("explain", marked("Why not found?"), False),
+    ("admin", marked("Administration"), True),
+)
+
+
+class Pages:
+    """Renders the pages.
+
+    :param path: what goes before every path of ours (`Place.path`).
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._languages = languages()
+        self._environments = {tag: _environment(language) for tag, language in self._languages.items()}
+
+    def language(self, tag: str) -> Language:
+        """One of our languages."""
+        return self._languages[tag]
+
+    def say(self, tag: str) -> Callable[[Said], str]:
+        """Puts words into one of our languages, for HTML; page.js says a time in them in the reader's zone."""
+        return partial(_say, self._languages[tag])
+
+    def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
+        """A page.
+
+        :param language: a tag of `LANGUAGES`.
+        :param template: its file; the script knows by it whether a page has become another one.
+        """
+        home = f"{self._path}/{tenant.name}/" if tenant else f"{self._path}/"
+        given = {"tenant": tenant, "path": self._path, "home": home, "page": template}
+        return self._environments[language].get_template(template).render(values, **given)
+
+
+def _environment(language: Language) -> Environment:
+    made = Environment(
+        loader=PackageLoader("ldapgw.web"),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["ext.i18n.trimmed"] = True
+    i18n: Any = made
+    i18n.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)
+    made.globals.update(
+        version=__version__,
+        field=FIELD,
+        permissions=PERMISSIONS,
+        language=language,
+        languages=LANGUAGES,
+        navigation=NAVIGATION,
+        sources=SOURCES,
+    )
+    made.filters.update(
+        say=partial(_say, language),
+        count=language.count,
+        moment=language.moment,
+        day=partial(_day, language),
+        iso=timestamp,
+    )
+    return made
+
+
+def _say(language: Language, said: Said) -> str:
+    """Words as `Language.say` puts them; HTML where there is a time in them."""
+    if isinstance(said, str):
+        return language.say(said)
+    values = {name: _value(language, value) for name, value in said.values.items()}
+    text = language.gettext(said.message)
+    return (escape(text) if any(isinstance(value, Markup) for value in values.values()) else text) % values
+
+
+def _value(language: Language, value: object) -> str:
+    if isinstance(value, Moment):
+        return _TIME.format(timestamp(value.seconds), "moment", language.moment(value.seconds))
+    return _say(language, value) if isinstance(value, Phrase) else str(value)
+
+
+def _day(language: Language, seconds: float) -> str:
+    return _TIME.format(timestamp(seconds), "day", language.day(seconds))
