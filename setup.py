@@ -11,7 +11,7 @@ from setuptools import setup
 
 # What a search passes, and what that calls.
 COMPILED = ("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/metrics")
-# Left as they are: frozen dataclasses that go to another process, which those of mypyc cannot; classes of Twisted and zope;
+# Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; classes of Twisted and zope;
 # and what runs once.
 NOT_COMPILED = {
     *("directory/__init__", "directory/access", "directory/book", "directory/book_file", "directory/dit"),

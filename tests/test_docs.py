@@ -35,8 +35,8 @@ from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_object
 from ldapgw.store.accounts import Account
-from tests import rst
-from tests.checkout import ROOT, project_files
+from tests.support import rst
+from tests.support.checkout import ROOT, project_files
 
 DOCS = ROOT / "docs"
 SAMPLE = ROOT / "etc" / "ldapgw.toml"

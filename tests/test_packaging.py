@@ -29,7 +29,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from ldapgw import __version__
-from tests.checkout import ROOT, project_files
+from tests.support.checkout import ROOT, project_files
 
 PLUGIN = "twisted/plugins/ldapgw_plugin.py"
 # Only for writing new migrations, in a checkout.

@@ -6,12 +6,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.bench.aside.server import WAYS
-from tests.checkout import ROOT
+from bench.aside.server import WAYS
+from tests.support.checkout import ROOT
 
 
 def test_every_way_runs():
     """The table has them all; it judges nothing."""
-    command = [sys.executable, "-m", "tests.bench.aside", "--pages", "1", "--rounds", "1"]
+    command = [sys.executable, "-m", "bench.aside", "--pages", "1", "--rounds", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert [row[: len(way)] for row, way in zip(done.stdout.splitlines()[3:-1], WAYS, strict=True)] == list(WAYS)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.directory import page
-from tests.bench.pages.__main__ import SCRIPT
-from tests.bench.written import PAGE, between, comments
+from bench.directory import page
+from bench.pages.__main__ import SCRIPT
+from bench.written import PAGE, between, comments
 
 
 @pytest.mark.parametrize("script", [SCRIPT, page.SCRIPT])

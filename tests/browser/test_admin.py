@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
 from tests.browser.window import PEOPLE, Window
-from tests.journeys.running import Site
+from tests.support.running import Site
 
 both = pytest.mark.parametrize("language", ["en", "de"])
 

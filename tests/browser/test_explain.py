@@ -13,7 +13,7 @@ from ldapgw.phones.explain.texts import WORDS, Reason
 from ldapgw.phrase import Phrase
 from tests.browser.test_phones import add
 from tests.browser.window import Window
-from tests.journeys.running import Site, wait_until
+from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 

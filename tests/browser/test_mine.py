@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.window import LANGUAGES, Window, person
-from tests.journeys.running import wait_until
+from tests.support.running import wait_until
 
 OpenWindow = Callable[..., Window]
 

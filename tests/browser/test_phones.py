@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Habits, Hint, words
 from tests.browser.window import Window
-from tests.journeys.running import Site, wait_until
-from tests.provisioning.readers import _yealink
+from tests.support.readers import _yealink
+from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 

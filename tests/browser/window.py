@@ -14,8 +14,8 @@ from ldapgw.contact import Source
 from ldapgw.phrase import Said
 from ldapgw.web.error_pages import BOXES
 from ldapgw.web.i18n import languages
-from tests.foreign import english_in
-from tests.journeys.running import Site
+from tests.support.foreign import english_in
+from tests.support.running import Site
 
 EVE = "eve@elsewhere.example"
 # Milliseconds; an idle machine needs a fiftieth of them.

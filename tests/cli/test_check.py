@@ -27,8 +27,8 @@ from ldapgw.server.listener import Listening
 from ldapgw.store import tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
-from tests.certificates import issue
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway
+from tests.support.certificates import issue
 
 HOST = "phonebook.example.com"
 TLS = """

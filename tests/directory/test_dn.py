@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.directory.dn import LONGEST, Dn, InvalidDn, escape, folded
-from tests import work
+from tests.support import work
 
 # Hostile names: everything that RFC 4514 gives a meaning to, blanks, controls, and any other sign.
 NAMES = st.text(

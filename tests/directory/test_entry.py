@@ -9,7 +9,7 @@ from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, decoded, encoded_set, octets_of, special
 from ldapgw.directory.schema import attribute_type
-from tests.directory.test_matching import CONTACT, ENTRIES, entry
+from tests.directory.test_filter_matcher import CONTACT, ENTRIES, entry
 
 ENTRY = ENTRIES[True]
 

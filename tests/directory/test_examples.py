@@ -13,11 +13,11 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.filter import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat
-from tests import rst
-from tests.checkout import ROOT
-from tests.directory.filtertext import read_filter
-from tests.directory.phonebook import naming_context
-from tests.directory.test_matching import entry
+from tests.directory.test_filter_matcher import entry
+from tests.support import rst
+from tests.support.checkout import ROOT
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import naming_context
 
 PAGE = ROOT / "docs" / "how-a-search-finds-people.rst"
 CONTEXT = naming_context()

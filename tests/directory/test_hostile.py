@@ -19,8 +19,8 @@ from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequ
 from ldapgw.directory.search import search
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
-from tests import work
-from tests.directory.phonebook import BASE, naming_context
+from tests.support import work
+from tests.support.phonebook import BASE, naming_context
 
 CONTEXT = naming_context()
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))

@@ -20,10 +20,10 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import compare, search
 from ldapgw.errors import DirectoryError, ResultCode
-from tests.directory.filtertext import read_filter
-from tests.directory.phonebook import BASE, naming_context
 from tests.directory.test_entry import answer
-from tests.directory.test_matching import phone
+from tests.directory.test_filter_matcher import phone
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE, naming_context
 
 BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope
 CONTEXT = naming_context()

@@ -31,9 +31,9 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
 from ldapgw.sync.change_watcher import Refresher
 from tests.faults.company import ATTRIBUTES, Entries
-from tests.faults.kill import Kill
 from tests.faults.phone import taken
-from tests.ldap import pdu
+from tests.support import pdu
+from tests.support.kill import Kill
 
 NOW = 1_800_000_000.0
 GOOGLE = "http://127.0.0.1:1"

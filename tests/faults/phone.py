@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 
 from tests.faults.company import ATTRIBUTES, Entries
-from tests.ldap import pdu
-from tests.ldap.slapd import whole_messages
+from tests.support import pdu
+from tests.support.slapd import whole_messages
 
 PATIENCE = 120.0
 

@@ -24,7 +24,7 @@ from ldapgw.store.accounts import Wish
 from ldapgw.store.database import Database
 from ldapgw.store.phones import Numbers, PhoneLogin
 from tests.faults.office import Office
-from tests.journeys.running import Process, fetch, wait_until
+from tests.support.running import Process, fetch, wait_until
 
 # A sync a second, so that there is hardly a moment without one.
 INTERVAL = "1s"

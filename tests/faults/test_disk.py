@@ -22,7 +22,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
-from tests.journeys.running import Process, fetch, wait_until
+from tests.support.running import Process, fetch, wait_until
 
 FROM_MEMORY = "phones are served from memory"
 BACK = "the database can be used again"

@@ -21,10 +21,10 @@ from time import monotonic
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.checkout import ROOT
 from tests.faults.office import BOOK, Office
-from tests.journeys.running import PATIENCE, Process, Site, fetch, wait_until
-from tests.ldap import pdu
+from tests.support import pdu
+from tests.support.checkout import ROOT
+from tests.support.running import PATIENCE, Process, Site, fetch, wait_until
 
 PROMISED = 5.0
 # Between two looks at a process that ends.

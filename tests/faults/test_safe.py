@@ -16,7 +16,7 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import Office
-from tests.journeys.running import Process, wait_until
+from tests.support.running import Process, wait_until
 
 # Every sync stores a new access token, sealed.
 INTERVAL = "1s"

@@ -29,7 +29,7 @@ from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkTrouble, QuotaExceeded
 from ldapgw.google import http
 from ldapgw.google.http import Answer, Caller, http_client
-from tests.results import result_of
+from tests.support.results import result_of
 
 from .double import NOW, Google, RudeServer, clock_at
 

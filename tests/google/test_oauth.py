@@ -23,7 +23,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OPENID_SCOPES, SCOPE_OF, Grant, OAuth, authorization_url, sources_of
-from tests.results import result_of
+from tests.support.results import result_of
 
 from .double import CLIENT, ENDPOINTS, NOW, Google, clock_at, ok
 from .samples import SAMPLES, answer

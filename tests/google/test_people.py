@@ -13,7 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
 from ldapgw.google.people import LISTINGS, Page, People, Persons, fingerprint
-from tests.results import result_of
+from tests.support.results import result_of
 
 from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
 from .samples import SAMPLES, answer

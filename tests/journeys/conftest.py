@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.office import Office, opened
-from tests.journeys.running import Site
+from tests.support.running import Site
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import ssl
 from types import TracebackType
 from typing import Self
 
-from tests.journeys.running import PATIENCE
-from tests.ldap import pdu
-from tests.ldap.slapd import whole_messages
+from tests.support import pdu
+from tests.support.running import PATIENCE
+from tests.support.slapd import whole_messages
 
 
 class Line:

@@ -22,11 +22,10 @@ from twisted.web.client import Agent
 
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
-from tests.certificates import issue
-from tests.directory import phonebook
 from tests.journeys.line import Line
-from tests.journeys.running import Process, Site, free_ports, wait_until
-from tests.ldap import pdu
+from tests.support import pdu, phonebook
+from tests.support.certificates import issue
+from tests.support.running import Process, Site, free_ports, wait_until
 
 # Whose phones need no login.
 LOBBY = "127.0.0.2"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from tests.checkout import ROOT
-from tests.journeys.running import Site
-from tests.ldap.listening import library
-from tests.ldap.served import certified
+from tests.support.checkout import ROOT
+from tests.support.listening import library
+from tests.support.running import Site
+from tests.support.served import certified
 
 BASE = "dc=acme,dc=example"
 PERSONS = "(objectClass=inetOrgPerson)"

@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.directory import phonebook
-from tests.directory.filtertext import read_filter
 from tests.journeys.line import Line
 from tests.journeys.office import LOBBY, Office, base, book
-from tests.ldap import asks, pdu
-from tests.ldap.test_filter import encode
-from tests.ldap.test_inquiry import controls_of, uids
+from tests.ldap.test_search_controls import controls_of, uids
+from tests.support import asks, pdu, phonebook
+from tests.support.filter_text import encode, read_filter
 
 SCOPES = {"base": 0, "one": 1, "sub": 2}
 EVERYTHING = {"*", "+"}

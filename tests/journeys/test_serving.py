@@ -12,7 +12,7 @@ import pytest
 import pytest_twisted
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
-from tests.journeys.running import Process, Site, fetch, wait_until
+from tests.support.running import Process, Site, fetch, wait_until
 
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config"]
 

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, integer, octets, tlv
-from tests.directory import phonebook
-from tests.directory.filtertext import read_filter
 from tests.journeys.line import Line
 from tests.journeys.office import LOBBY, Office, base, book
-from tests.ldap import pdu, served
-from tests.ldap.test_filter import encode
-from tests.ldap.test_inquiry import uids
+from tests.ldap.test_search_controls import uids
+from tests.support import pdu, phonebook, served
+from tests.support.filter_text import encode, read_filter
 
 NOTICE = "1.3.6.1.4.1.1466.20036"
 SEARCH_DONE = 0x65

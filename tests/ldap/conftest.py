@@ -11,8 +11,8 @@ import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.server.tls import ServerContext
-from tests.ldap.listening import Server, contexts_in
-from tests.ldap.served import certified, serving
+from tests.support.listening import Server, contexts_in
+from tests.support.served import certified, serving
 
 
 @pytest.fixture

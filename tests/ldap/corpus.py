@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ldapgw.errors import ResultCode
-from tests.ldap import pdu
 from tests.ldap.talk import NOTICE
+from tests.support import pdu
 
 # Where we differ from the corpus on purpose.
 _ON_PURPOSE = {

@@ -8,11 +8,10 @@ kind of filter, each control and each extended operation is there.
 from __future__ import annotations
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, boolean, integer, octets, tlv
-from tests.directory.filtertext import read_filter
-from tests.directory.phonebook import CASES
-from tests.ldap import pdu
-from tests.ldap.test_filter import encode
-from tests.ldap.world import BASE, BOOK, DESK1, SECRET
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook import CASES
+from tests.support.world import BASE, BOOK, DESK1, SECRET
 
 Session = tuple[bytes, ...]
 

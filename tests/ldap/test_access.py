@@ -33,10 +33,10 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.schema import attribute_type
 from ldapgw.ldap.session import Gate
-from tests.ldap import asks, offices, pdu
-from tests.ldap.offices import Desk, Key, Office, Person
-from tests.ldap.test_filter import encode
-from tests.ldap.world import Client, make_factory, turn
+from tests.support import asks, offices, pdu
+from tests.support.filter_text import encode
+from tests.support.offices import Desk, Key, Office, Person
+from tests.support.world import Client, make_factory, turn
 
 SEEDS = range(12)
 ENTRY, DONE = 0x64, 0x65

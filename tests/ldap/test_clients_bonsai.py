@@ -10,9 +10,9 @@ import pytest
 
 from ldapgw.directory import name_folding
 from ldapgw.ldap.controls import KINDS
-from tests.ldap import awkward
-from tests.ldap.awkward import BASE, DESK1, SECRET
-from tests.ldap.listening import Server, library
+from tests.support import awkward
+from tests.support.awkward import BASE, DESK1, SECRET
+from tests.support.listening import Server, library
 
 bonsai = library("bonsai", "needs bonsai: scripts/setup")
 

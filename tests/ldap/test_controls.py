@@ -15,7 +15,7 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.controls import MANAGE_DSA_IT, PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST, ManageDsaIt, Page, Sort, View
 from ldapgw.ldap.messages import Control, Operation
-from tests.ldap import pdu
+from tests.support import pdu
 
 UNKNOWN = "1.2.3.4"
 

@@ -17,9 +17,9 @@ from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
 from ldapgw.server.tls import ServerContext, read_pair
-from tests.certificates import Issued, issue
-from tests.ldap import pdu
-from tests.ldap.world import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
+from tests.support import pdu
+from tests.support.certificates import Issued, issue
+from tests.support.world import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
 
 AUTHORITY = issue("authority", authority=True, which=1)
 

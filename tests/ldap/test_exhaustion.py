@@ -18,12 +18,11 @@ from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
 from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.session import Gate
-from tests.directory.filtertext import read_filter
-from tests.ldap import pdu
-from tests.ldap.served import certified, serving
 from tests.ldap.talk import NOTICE, Server, Talk, TooLong, best_of_three, in_a_moment
-from tests.ldap.test_filter import encode
-from tests.ldap.world import BASE, BOOK, make_dit, make_gate
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.served import certified, serving
+from tests.support.world import BASE, BOOK, make_dit, make_gate
 
 ENTRY, DONE = 0x64, 0x65
 PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))

@@ -25,12 +25,13 @@ from ldapgw import ber
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import Operation
-from tests.checkout import ROOT
-from tests.ldap import mutation, pdu
-from tests.ldap.rebuilt import meaning, rebuild
+from tests.ldap import mutation
 from tests.ldap.sessions import SESSIONS
 from tests.ldap.talk import NOTICE, Talk
-from tests.ldap.world import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
+from tests.support import pdu
+from tests.support.checkout import ROOT
+from tests.support.rebuilt import meaning, rebuild
+from tests.support.world import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
 
 SEED = 3
 SHORT, LONG = 5_000, 100_000

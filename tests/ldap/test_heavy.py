@@ -20,12 +20,11 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import Gate
 from ldapgw.numbers.phone_number import parse
-from tests.directory.filtertext import read_filter
-from tests.ldap import pdu
 from tests.ldap.talk import Server, best_of_three, in_a_moment
 from tests.ldap.test_exhaustion import is_answered
-from tests.ldap.test_filter import encode
-from tests.ldap.world import BASE, CONTEXT, make_gate
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.world import BASE, CONTEXT, make_gate
 
 SYLLABLES = ("an", "na", "ma", "ri", "er", "el", "in", "le", "jo", "ha", "ber", "mann", "ner", "schmi", "dt", "mül")
 LETTERS = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=4_000))

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
-from tests.ldap import pdu
 from tests.ldap.corpus import CASES, Case, tokens
-from tests.ldap.served import Served, serving
-from tests.ldap.slapd import whole_messages
-from tests.ldap.world import LOCAL_NET, Client, LiveClock, make_factory, turn
+from tests.support import pdu
+from tests.support.served import Served, serving
+from tests.support.slapd import whole_messages
+from tests.support.world import LOCAL_NET, Client, LiveClock, make_factory, turn
 
 PING = pdu.message(1, pdu.search("", 0))
 # Seconds of the server's work until somebody else is answered.

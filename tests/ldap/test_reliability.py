@@ -10,63 +10,63 @@ Nobody stops the server:
     … and is never sent                                  test_exhaustion.test_nothing_wedges_a_connection
     an indefinite length                                 test_exhaustion.test_nothing_wedges_a_connection
     an element longer than its parent                    test_exhaustion.test_nothing_wedges_a_connection
-    a filter 10,000 levels deep                          test_filter.test_fifty_levels_are_read_and_more_are_refused_by_name
+    a filter 10,000 levels deep                          test_filter_decoder.test_fifty_levels_are_read_and_more_are_refused_by_name
     an OR of 200 terms that find nothing                 test_exhaustion.test_a_costly_search_lets_others_in_between
     everything in 10,000 contacts                        test_exhaustion.test_a_costly_search_lets_others_in_between
     … and no more than the limit of it                   test_search.test_size_limit
     30 phones that search at once                        test_exhaustion.test_thirty_phones_search_at_once
     20 full searches, and nothing of them read           test_exhaustion.test_who_reads_nothing_costs_nothing
-    a search whose client has left                       test_protocol.test_a_long_search_stops_when_nobody_wants_it
-    half a message                                       test_protocol.test_half_a_message_has_thirty_seconds
-    half a TLS handshake                                 test_protocol.test_a_handshake_has_ten_seconds
+    a search whose client has left                       test_server.test_a_long_search_stops_when_nobody_wants_it
+    half a message                                       test_server.test_half_a_message_has_thirty_seconds
+    half a TLS handshake                                 test_server.test_a_handshake_has_ten_seconds
     a flood of TLS handshakes                            test_exhaustion.test_a_flood_of_handshakes_lets_others_in_between
     20,000 small messages at once                        test_exhaustion.test_twenty_thousand_small_messages_at_once
     the same, framed                                     test_framing.test_many_small_messages_cost_what_they_weigh
     a log that fills                                     test_exhaustion.test_junk_does_not_fill_the_log
-    passwords that are guessed                           test_protocol.test_a_wrong_password_is_answered_later_and_later
+    passwords that are guessed                           test_server.test_a_wrong_password_is_answered_later_and_later
     … from many addresses                                test_bounds.test_the_table_of_penalties_is_bounded
     a message in pieces of 64 octets                     test_exhaustion.test_a_message_in_small_pieces_costs_what_it_weighs
-    a request and a half-close at once                   test_protocol.test_a_half_closed_connection_is_answered_and_then_closed
+    a request and a half-close at once                   test_server.test_a_half_closed_connection_is_answered_and_then_closed
 
 Nobody gets what is not theirs, and every answer is right:
 
     add, delete, modify, rename                          test_session.test_nothing_is_ever_written
-    SASL of an unknown mechanism                         test_bind.test_other_methods_are_not_supported
-    a password without a name                            test_bind.test_simple_bind
-    a name without a password                            test_bind.test_simple_bind
+    SASL of an unknown mechanism                         test_session.test_other_methods_are_not_supported
+    a password without a name                            test_session.test_simple_bind
+    a name without a password                            test_session.test_simple_bind
     a bind name that is no DN                            test_a_bind_name_that_is_no_login
     LDAPv2, as old phones speak it                       test_session.test_a_login_binds
-    any other version                                    test_bind.test_other_versions_are_a_protocol_error
+    any other version                                    test_session.test_other_versions_are_a_protocol_error
     a password in clear                                  test_session.test_where_tls_is_required_a_password_in_clear_is_refused
     userPassword, read or felt for                       test_no_entry_has_a_password
-    a request put in front of the TLS handshake          test_clients.test_what_is_injected_before_the_handshake_is_not_answered_after_it
+    a request put in front of the TLS handshake          test_oauth_clients.test_what_is_injected_before_the_handshake_is_not_answered_after_it
     Abandon is not answered                              test_session.test_abandon_is_never_answered
-    a request behind an Unbind                           test_protocol.test_bind_search_unbind
+    a request behind an Unbind                           test_server.test_bind_search_unbind
     an unknown tag in front of a request                 test_exhaustion.test_nothing_wedges_a_connection
     an envelope of another tag                           test_framing.test_what_no_message_begins_with_is_refused_from_its_header_alone
-    a messageID that is none                             test_decode.test_what_cannot_be_read_ends_the_session
+    a messageID that is none                             test_decoder.test_what_cannot_be_read_ends_the_session
     sizeLimit                                            test_session.test_the_smaller_size_limit_counts
-    timeLimit                                            test_protocol.test_the_time_limit_ends_a_search_with_what_was_found
-    typesOnly                                            test_answer.test_types_only
-    negative limits, unknown derefAliases                test_decode.test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer
+    timeLimit                                            test_server.test_the_time_limit_ends_a_search_with_what_was_found
+    typesOnly                                            test_search_response.test_types_only
+    negative limits, unknown derefAliases                test_decoder.test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer
     Compare on an absent attribute                       test_session.test_compare
-    an honest root DSE                                   test_rootdse.test_root_dse
+    an honest root DSE                                   test_dit.test_root_dse
     … in any case                                        test_the_root_dse_is_found_in_any_case
     diagnostics are fixed phrases                        test_fuzz.test_no_mutant_does_harm
-    a notice before the end                              test_protocol.test_what_cannot_be_read_gets_a_notice_and_the_end
+    a notice before the end                              test_server.test_what_cannot_be_read_gets_a_notice_and_the_end
 
 Searches find what they should:
 
     substrings are found at all, and are consumed        test_a_search_finds_what_it_should
-    … for any parts                                      test_matching.test_substrings_are_consumed
+    … for any parts                                      test_filter_matcher.test_substrings_are_consumed
     numbers, blanks, aliases, supertypes, object classes test_a_search_finds_what_it_should
     an unknown attribute stays undefined                 test_a_search_finds_what_it_should
-    … through any filter                                 test_matching.test_logic_has_three_values
+    … through any filter                                 test_filter_matcher.test_logic_has_three_values
     values of the name only with :dn                     test_a_search_finds_what_it_should
     approximate and extensible terms within an OR        test_a_search_finds_what_it_should
     octets that are not UTF-8 within an OR               test_a_search_finds_what_it_should
     names in any case, with blanks                       test_a_search_finds_what_it_should
-    1,000 searches, answered in order                    test_protocol.test_a_thousand_pipelined_searches
+    1,000 searches, answered in order                    test_server.test_a_thousand_pipelined_searches
 """  # noqa: E501  a table
 
 from __future__ import annotations
@@ -84,11 +84,10 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import Gate
 from ldapgw.numbers.phone_number import parse
-from tests.directory.filtertext import read_filter
-from tests.ldap import pdu
 from tests.ldap.talk import Server
-from tests.ldap.test_filter import encode
-from tests.ldap.world import BASE, CONTEXT, DESK1, SECRET, make_gate
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.world import BASE, CONTEXT, DESK1, SECRET, make_gate
 
 ENTRY, DONE = 0x64, 0x65
 

@@ -8,8 +8,8 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.ldap import pdu
-from tests.ldap.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
+from tests.support import pdu
+from tests.support.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
 
 DONE = 0x65
 # Each entry has to be looked at.

@@ -17,14 +17,13 @@ from twisted.internet.task import Clock
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.schema import attribute_type
-from tests.directory.filtertext import read_filter
-from tests.ldap import pdu, slapd
-from tests.ldap.asked import Asked, held
-from tests.ldap.awkward import BASE, VIEWER, ldif, make_dit
 from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
 from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
-from tests.ldap.test_filter import encode
-from tests.ldap.world import Client, make_factory, make_gate
+from tests.support import pdu, slapd
+from tests.support.asked import Asked, held
+from tests.support.awkward import BASE, VIEWER, ldif, make_dit
+from tests.support.filter_text import encode, read_filter
+from tests.support.world import Client, make_factory, make_gate
 
 pytestmark = pytest.mark.skipif(
     slapd.PROGRAM is None and "CI" not in os.environ, reason="needs slapd: sudo apt-get install slapd"

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, Reader, boolean, integer, octets, tlv
-from tests.directory.filtertext import read_filter
-from tests.ldap import pdu, slapd
-from tests.ldap.awkward import BASE, ldif
-from tests.ldap.test_filter import encode
 from tests.ldap.test_slapd import DIT, Gateway
+from tests.support import pdu, slapd
+from tests.support.awkward import BASE, ldif
+from tests.support.filter_text import encode, read_filter
 
 pytestmark = pytest.mark.skipif(
     slapd.PROGRAM is None and "CI" not in os.environ, reason="needs slapd: sudo apt-get install slapd"

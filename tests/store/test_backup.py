@@ -19,9 +19,9 @@ from ldapgw.store.database import Database
 from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import Flow, SignIn
 from ldapgw.store.worker import Watch
-from tests.faults.kill import Kill, Killed
 from tests.store.test_accounts import GRANT, NOW
 from tests.store.test_phones import DESK
+from tests.support.kill import Kill, Killed
 
 
 class Site:

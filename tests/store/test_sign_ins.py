@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Sign-ins and consents under way: single use, bound to the browser, ended by time."""
+"""Sign-ins and consents under way: single use, bound to the browser, ended by time.
+
+Links into the administration: good once, for one tenant, for an hour.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.store import sign_ins, tables
 from ldapgw.store.secrets import Vault
-from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, Flow, SignIn
+from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, LINK_SECONDS, Flow, SignIn
+from ldapgw.store.tables import admin_link
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -112,3 +117,34 @@ def test_where_a_cookie_belongs(connection: Connection) -> None:
     sign_ins.sign_in_person(connection, "token", ALICE, NOW)
     assert sign_ins.tenant_of(connection, "token") == "acme"
     assert sign_ins.tenant_of(connection, "nekot") is None
+
+
+MADE_AT = 1790000000.0
+
+
+def test_a_link_is_good_once(connection: Connection) -> None:
+    """For the tenant that it was made for."""
+    sign_ins.make_admin_link(connection, "a-token", "acme", MADE_AT)
+    assert not sign_ins.take_admin_link(connection, "a-token", "globex", MADE_AT)
+    assert not sign_ins.take_admin_link(connection, "another", "acme", MADE_AT)
+    assert sign_ins.take_admin_link(connection, "a-token", "acme", MADE_AT + 1)
+    assert not sign_ins.take_admin_link(connection, "a-token", "acme", MADE_AT + 2)
+
+
+@pytest.mark.parametrize(
+    ("later", "good"),
+    [(LINK_SECONDS, True), (LINK_SECONDS + 1, False), (-LINK_SECONDS, True), (-LINK_SECONDS - 1, False)],
+)
+def test_a_link_ends_after_an_hour(connection: Connection, later: float, good: bool) -> None:
+    """And when the clock was set back further than that."""
+    sign_ins.make_admin_link(connection, "a-token", "acme", MADE_AT)
+    assert sign_ins.take_admin_link(connection, "a-token", "acme", MADE_AT + later) is good
+
+
+def test_what_is_stored_opens_nothing(connection: Connection) -> None:
+    """A copy of the database lets nobody in; old links leave it."""
+    sign_ins.make_admin_link(connection, "a-token", "acme", MADE_AT)
+    sign_ins.make_admin_link(connection, "another", "acme", MADE_AT + LINK_SECONDS)
+    (row,) = connection.execute(select(admin_link)).all()
+    assert "another" not in row.token
+    assert not sign_ins.take_admin_link(connection, row.token, "acme", MADE_AT + LINK_SECONDS)

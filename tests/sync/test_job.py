@@ -21,8 +21,8 @@ from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync import fetch
-from tests.results import result_of
-from tests.sync.stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
+from tests.support.results import result_of
+from tests.support.sync_stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"

@@ -16,8 +16,8 @@ from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import SourceState, Trouble, Wish
-from tests.results import result_of
-from tests.sync.stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
+from tests.support.results import result_of
+from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 

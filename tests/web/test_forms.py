@@ -22,8 +22,7 @@ from ldapgw.store.accounts import Wish
 from ldapgw.store.secrets import Vault
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
-
-from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 FORMS = ("sync", "share", "disconnect", "signout")
 

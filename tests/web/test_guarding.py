@@ -13,9 +13,8 @@ import pytest
 
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Frame, Route, Who
-from tests.checkout import ROOT
-
-from .stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
+from tests.support.checkout import ROOT
+from tests.support.web_stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
 
 ROUTES = routes(Frame.of(Stage().gate))
 GETS = [route for route in ROUTES if route.method == "GET"]

@@ -16,9 +16,8 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEP_ALIVE_SECONDS, LONGEST_SECONDS, MOST_OF_A_SESSION
 from ldapgw.web.live import AccountWatch, Live, person_topic
 from ldapgw.web.site import web_site
-
-from .stage import ALICE, BOB, Browser, Stage
-from .test_site import Connection
+from tests.support.web_stage import ALICE, BOB, Browser, Stage
+from tests.web.test_site import Connection
 
 
 def test_topics() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ldapgw.web.account_pages import LONGEST, SEARCHES_AT_ONCE
-
-from .stage import ALICE, BOB, HOSTILE, Browser, Stage
+from tests.support.web_stage import ALICE, BOB, HOSTILE, Browser, Stage
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from ldapgw.contact import Sharing
 from ldapgw.store import sync_state
 from ldapgw.store.accounts import Account
-
-from .stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 CAROL = "root@acme.example"
 

@@ -15,8 +15,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import IDLE_SECONDS, LARGEST_READ, REQUEST_SECONDS, WebSite, web_site
-
-from .stage import Browser, Stage
+from tests.support.web_stage import Browser, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

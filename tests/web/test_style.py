@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from tests.checkout import ROOT
+from tests.support.checkout import ROOT
 
 WEB = ROOT / "ldapgw" / "web"
 

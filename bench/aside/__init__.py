@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Where pages of persons are best read while phones search: what decision 0039 is made of.
+
+``python -m bench.aside`` runs each way in a server of its own, with somebody who searches in this process, and
+prints a table.
+"""

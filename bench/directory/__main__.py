@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Runs it all and prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.directory import __doc__ as purpose
+from bench.directory import page, peers, runs
+from bench.directory.asking import WORKLOADS
+from bench.directory.checking import Differs
+from bench.directory.load import Load
+from bench.directory.report import Results, as_object, lines
+from bench.directory.rounds import Plan
+from bench.directory.runs import MILLION, Setting
+from bench.directory.stock import Stock
+from bench.progress import say
+from tests.support.slapd import PROGRAM
+
+# What is measured besides the loads.
+PARTS = ("memory", "change", "books", "peers")
+
+EXPLANATION = """\
+loads, each by 8 connections that have one search outstanding, answers of up to 50 entries:
+  prefix     (|(cn=mü*)(sn=mü*)(givenName=mü*))
+  reverse    (|(telephoneNumber=N)(mobile=N)(homePhone=N)), one number in ten unknown
+  substring  (cn=*üll*)
+  list       the whole book in one answer; entries are counted
+  bind       connect, bind, prefix, close: what phones do
+and besides
+  memory     of the process with the contacts, above that of one without; and the time of its start
+  change     100 contacts of the largest book change: how long no phone is served, and when it is in effect
+  books      prefix in one book, and in many shared ones with the same contacts
+  peers      the loads on ldaptor's own server with 1,000 contacts: with more, ldaptor takes minutes to load, for that
+             takes time by their square; and on ldapjs, where Node is there and ldapjs was installed (--ldapjs)
+The gateway is what "ldapgw run" starts: plain LDAP, a phone's login with its account's book beside another that it
+must not see, and limits that let a whole book through.  slapd has the same people, an index (eq,sub) for all six
+attributes asked, and no log.  Each round visits all servers; a ratio is made in each, and medians count.  Machines
+differ and have other work: compare ratios, not figures.
+Before anything is timed, ldapsearch has to find the same in both.
+"""
+
+
+def options() -> argparse.ArgumentParser:
+    """What can be asked of it."""
+    parser = argparse.ArgumentParser(
+        prog="bench-directory",
+        description=(purpose or "").partition("\n")[0],
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
+    add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
+    add("--rounds", type=int, default=3, metavar="N", help="default: 3; of other servers 3 at most, of a million 1")
+    add("--seconds", type=float, default=0.5, metavar="S", help="of each round (default: 0.5); of a million twice that")
+    add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
+    add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
+    add("--ldapjs", action="store_true", help="have npm fetch ldapjs into bench/ldapjs, if it is missing")
+    add("--ours", action="store_true", help="without slapd: no ratios")
+    add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
+    add("--docs", action="store_true", help="write tables and picture into docs/performance.rst")
+    add("--json", action="store_true", help="print an object of JSON in place of the tables")
+    add("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
+    return parser
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in (*WORKLOADS, *PARTS)]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join((*WORKLOADS, *PARTS))}")
+    return names
+
+
+def measure(given: argparse.Namespace, folder: Path) -> Results:
+    """All that was asked for."""
+    parts = given.only or (*WORKLOADS, *PARTS)
+    sizes = given.contacts or ([300] if given.quick else [10_000, 100_000])
+    rounds, seconds = (1, 0.1) if given.quick else (given.rounds, given.seconds)
+    workloads = tuple(one for name, one in WORKLOADS.items() if name in parts)
+    plan = Plan(Load(folder), workloads, rounds, seconds)
+    setting = Setting(folder, Stock(given.keep), plan, beside=PROGRAM is not None and not given.ours)
+    results = Results()
+    if "peers" in parts:
+        shorter = replace(
+            setting, plan=replace(plan, rounds=min(3, rounds), workloads=workloads or (*WORKLOADS.values(),))
+        )
+        results.peers.extend(runs.small(shorter, min(1000, *sizes), with_ldapjs=peers.has_ldapjs()))
+    if workloads or "memory" in parts or "change" in parts:
+        above = runs.empty(setting) if "memory" in parts else None
+        for count in sizes:
+            for found in runs.sized(setting, count, above, changing="change" in parts and count == max(sizes)):
+                results.add(found)
+        if given.million:
+            alone = replace(setting, beside=False, plan=replace(plan, rounds=1, seconds=2 * seconds))
+            for found in runs.sized(alone, MILLION, above, changing=False):
+                results.add(found)
+    if "books" in parts:
+        for found in runs.many_books(setting, min(sizes), 20 if given.quick else given.books):
+            results.add(found)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 when a goal was missed, unless the numbers are too small to tell."""
+    parser = options()
+    given = parser.parse_args(arguments)
+    if given.docs and (given.ours or PROGRAM is None):
+        parser.error("--docs needs slapd (Debian's package of that name): ratios are what the page shows")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if given.ldapjs:
+        peers.install_ldapjs()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-directory-") as name:
+            results = measure(given, Path(name))
+    except Differs as difference:
+        say(f"ldapgw and slapd find different things: {difference}")
+        return 1
+    except KeyboardInterrupt:
+        say("ended; the servers too")
+        return 130
+    if given.docs:
+        page.write(results)
+    text = json.dumps(as_object(results), indent=2) if given.json else "\n".join(lines(results))
+    sys.stdout.write(text + "\n")
+    return int(not given.quick and not results.are_good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""What the load asks: searches as phones send them, for names and numbers of the book.
+
+The words come from the people of the book, in an order that is always the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bench.directory.people import Person
+from bench.directory.seed import OWNER
+from ldapgw.ber import SEQUENCE, octets, tlv
+from tests.support import pdu
+
+ATTRIBUTES = ("cn", "sn", "givenName", "telephoneNumber", "mobile", "homePhone")
+NAMES = ("cn", "sn", "givenName")
+NUMBERS = ("telephoneNumber", "mobile", "homePhone")
+# What a phone's display shows.
+MOST_ENTRIES = 50
+
+PREFIX_LETTERS = 2
+SUBSTRING_LETTERS = 3
+# Callers whom nobody knows.
+UNKNOWN = 0.1
+
+_COUNT = 20_000
+_OR, _EQUAL, _SUBSTRINGS, _INITIAL, _ANY = 0xA1, 0xA3, 0xA4, 0x80, 0x81
+ONE_LEVEL, SUBTREE = 1, 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The searches of a load.
+
+    :ivar requests: whole messages, with messageID 1.
+    :ivar fresh: each on a connection of its own, with a bind.
+    :ivar whole: each for everybody, so that one may outlast a round.
+    """
+
+    requests: tuple[bytes, ...]
+    fresh: bool = False
+    whole: bool = False
+
+
+def equality(attribute: str, value: str) -> bytes:
+    """``(attribute=value)``"""
+    return tlv(_EQUAL, octets(attribute.encode()) + octets(value.encode()))
+
+
+def initial(attribute: str, value: str) -> bytes:
+    """``(attribute=value*)``"""
+    return _substrings(attribute, value, _INITIAL)
+
+
+def contained(attribute: str, value: str) -> bytes:
+    """``(attribute=*value*)``"""
+    return _substrings(attribute, value, _ANY)
+
+
+def _substrings(attribute: str, value: str, place: int) -> bytes:
+    return tlv(_SUBSTRINGS, octets(attribute.encode()) + tlv(SEQUENCE, octets(value.encode(), place)))
+
+
+def one_of(*terms: bytes) -> bytes:
+    """``(|…)``"""
+    return tlv(_OR, b"".join(terms))
+
+
+def _searches(base: str, filters: Sequence[bytes]) -> tuple[bytes, ...]:
+    return tuple(
+        pdu.message(1, pdu.search(base, SUBTREE, filter_, ATTRIBUTES, size=MOST_ENTRIES)) for filter_ in filters
+    )
+
+
+def prefix(base: str, people: Sequence[Person]) -> Asked:
+    """The first letters of somebody's given or family name."""
+    choice = random.Random(1)
+    filters = []
+    for one in choice.choices(people, k=_COUNT):
+        typed = choice.choice((one.given, one.family))[:PREFIX_LETTERS].lower()
+        filters.append(one_of(*(initial(name, typed) for name in NAMES)))
+    return Asked(_searches(base, filters))
+
+
+def reverse(base: str, people: Sequence[Person]) -> Asked:
+    """Who calls: a number of somebody's, and some that nobody has."""
+    choice = random.Random(1)
+    filters = []
+    for one in choice.choices(people, k=_COUNT):
+        _, number = choice.choice(one.phones)
+        if choice.random() < UNKNOWN:
+            number = f"+49999{choice.randrange(10**8):08d}"
+        filters.append(one_of(*(equality(name, number) for name in NUMBERS)))
+    return Asked(_searches(base, filters))
+
+
+def substring(base: str, people: Sequence[Person]) -> Asked:
+    """Letters out of the middle of somebody's name."""
+    choice = random.Random(1)
+    filters = []
+    for one in choice.choices(people, k=_COUNT):
+        start = choice.randrange(max(1, len(one.name) - SUBSTRING_LETTERS + 1))
+        part = one.name[start : start + SUBSTRING_LETTERS].strip().lower()
+        filters.append(contained("cn", part or one.name[:SUBSTRING_LETTERS].lower()))
+    return Asked(_searches(base, filters))
+
+
+def whole_book(base: str, _people: Sequence[Person]) -> Asked:
+    """Everybody."""
+    return Asked((pdu.message(1, pdu.search(f"ou={OWNER},{base}", ONE_LEVEL, pdu.PRESENT, ATTRIBUTES)),), whole=True)
+
+
+def anew(base: str, people: Sequence[Person]) -> Asked:
+    """Searches by prefix, as phones send them that come anew each time."""
+    return Asked(prefix(base, people).requests, fresh=True)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A row of the table.
+
+    :ivar name: as `--only` takes it.
+    :ivar title: as the table has it.
+    :ivar goal: how many times as fast as slapd we want to be.
+    :ivar whole: its searches are for everybody: entries are what counts.
+    """
+
+    name: str
+    title: str
+    goal: float
+    asked: Callable[[str, Sequence[Person]], Asked]
+    whole: bool = False
+
+
+WORKLOADS: Mapping[str, Workload] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Workload("prefix", "name, two letters", 5.0, prefix),
+            Workload("reverse", "reverse look-up", 1.2, reverse),
+            Workload("substring", "substring, three letters", 5.0, substring),
+            Workload("list", "whole book", 30.0, whole_book, whole=True),
+            Workload("bind", "connect, bind, search", 2.5, anew),
+        )
+    }
+)

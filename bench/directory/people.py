@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Made-up people, always the same: as Google's People API tells them, and as LDIF for other servers.
+
+Person number i depends on i alone, so that a book of a thousand is the beginning of every larger one.  Their numbers
+are unique over the book.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bench.directory.languages import LANGUAGES, TITLES, TRADES, Language
+
+# People API's type of a number, and the attribute of RFC 4519 and 4524.
+KINDS = (("work", "telephoneNumber"), ("mobile", "mobile"), ("home", "homePhone"), ("workMobile", "mobile"))
+_SHARES = tuple(language.share for language in LANGUAGES)
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "ı": "i", "Ł": "L", "Ø": "O"})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody.
+
+    :ivar phones: which of `KINDS`, and the number in E.164.
+    """
+
+    uid: str
+    given: str
+    family: str
+    phones: tuple[tuple[int, str], ...]
+    organization: str
+    title: str
+    mails: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What is displayed."""
+        return f"{self.given} {self.family}"
+
+
+def person(number: int) -> Person:
+    """The person of that number."""
+    choice = random.Random(f"1/{number}")
+    [language] = choice.choices(LANGUAGES, _SHARES)
+    given, family = choice.choice(language.given), _family(choice, language)
+    if choice.random() < 0.12:
+        given += " " + choice.choice(language.given)
+    if choice.random() < 0.10:
+        family += "-" + _family(choice, language)
+    phones = tuple(_phones(choice, language, number))
+    organization = ""
+    if choice.random() < 0.8:
+        organization = f"{choice.choice(TRADES)} {_family(choice, language)} {language.company}"
+    title = choice.choice(TITLES) if organization and choice.random() < 0.7 else ""
+    mails = []
+    if choice.random() < 0.85:
+        mails.append(f"{_ascii(given)}.{_ascii(family)}{number}@{_ascii(organization or 'mail')[:18]}.example")
+    if mails and choice.random() < 0.2:
+        mails.append(f"{_ascii(family)}{number}@post.example")
+    # Spread like Google's, which are no running numbers either.
+    uid = f"c{(number * 2654435761 + 1) % (1 << 62):019d}"
+    return Person(uid, given, family, phones, organization, title, tuple(mails))
+
+
+def _family(choice: random.Random, language: Language) -> str:
+    return choice.choice(language.stems) + choice.choice(language.endings)
+
+
+def _phones(choice: random.Random, language: Language, number: int) -> Iterator[tuple[int, str]]:
+    [count] = choice.choices((1, 2, 3, 4), (40, 35, 20, 5))
+    for kind in sorted(choice.sample(range(len(KINDS)), count)):
+        mobile, work_mobile, city = choice.randrange(10), choice.randrange(10), choice.randrange(20, 99)
+        area = {1: f"15{mobile}", 3: f"17{work_mobile}"}.get(kind, str(city))
+        yield kind, f"+{language.country}{area}{(number * 4 + kind + 7919) % 100_000_000:08d}"
+
+
+def _ascii(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS)).lower()
+    return "".join(sign for sign in decomposed if sign.isascii() and sign.isalnum()) or "x"
+
+
+# --- as the People API tells them -------------------------------------------------------------------------------------
+
+
+def resource(one: Person) -> dict[str, Any]:
+    """The ``person`` resource."""
+    key = one.uid[1:]
+    told: dict[str, Any] = {
+        "resourceName": f"people/{one.uid}",
+        "etag": "%EgUBAj03LhoEAQIFByIM" + base64.b64encode(one.uid[-6:].encode()).decode(),
+        "metadata": {
+            "sources": [
+                {"type": "CONTACT", "id": key, "etag": "#" + one.uid[-8:], "updateTime": "2026-01-01T00:00:00Z"}
+            ],
+            "objectType": "PERSON",
+        },
+        "names": [
+            {
+                "metadata": _metadata(key, first=True),
+                "displayName": one.name,
+                "familyName": one.family,
+                "givenName": one.given,
+                "displayNameLastFirst": f"{one.family}, {one.given}",
+                "unstructuredName": one.name,
+            }
+        ],
+        "phoneNumbers": [
+            {
+                "metadata": _metadata(key, first=not at),
+                "value": number,
+                "canonicalForm": number,
+                "type": KINDS[kind][0],
+                "formattedType": KINDS[kind][0].title(),
+            }
+            for at, (kind, number) in enumerate(one.phones)
+        ],
+        "memberships": [
+            {
+                "metadata": _metadata(key, first=True),
+                "contactGroupMembership": {
+                    "contactGroupId": "myContacts",
+                    "contactGroupResourceName": "contactGroups/myContacts",
+                },
+            }
+        ],
+    }
+    if one.organization:
+        titled = {"title": one.title} if one.title else {}
+        told["organizations"] = [{"metadata": _metadata(key, first=True), "name": one.organization, **titled}]
+    if one.mails:
+        told["emailAddresses"] = [
+            {"metadata": _metadata(key, first=not at), "value": mail, "type": "work"}
+            for at, mail in enumerate(one.mails)
+        ]
+    return told
+
+
+def _metadata(key: str, *, first: bool) -> dict[str, Any]:
+    return {**({"primary": True} if first else {}), "source": {"type": "CONTACT", "id": key}}
+
+
+# --- as LDIF (RFC 2849) -----------------------------------------------------------------------------------------------
+
+
+def attributes(one: Person) -> Iterator[tuple[str, str]]:
+    """An inetOrgPerson, with the attributes that our directory gives it."""
+    yield from (("objectClass", name) for name in ("top", "person", "organizationalPerson", "inetOrgPerson"))
+    yield from (("uid", one.uid), ("cn", one.name), ("sn", one.family), ("givenName", one.given))
+    yield "displayName", one.name
+    numbers = [(KINDS[kind][1], number) for kind, number in one.phones]
+    yield from numbers
+    if all(name != "telephoneNumber" for name, _ in numbers):
+        # Many phones ask for (telephoneNumber=*): nobody goes without.
+        yield "telephoneNumber", numbers[0][1]
+    yield from (("mail", mail) for mail in one.mails)
+    if one.organization:
+        yield "o", one.organization
+    if one.title:
+        yield "title", one.title
+
+
+def ldif(people: Iterable[Person], base: str, book: str, phone: str, secret: str) -> Iterator[str]:
+    """A directory like a tenant's: the book of an account, and a phone's login.
+
+    :param base: the tenant's, ``dc=…``.
+    """
+    organization = base.partition(",")[0].removeprefix("dc=")
+    yield f"dn: {base}\nobjectClass: dcObject\nobjectClass: organization\ndc: {organization}\no: {organization}\n\n"
+    yield f"dn: ou=phones,{base}\nobjectClass: organizationalUnit\nou: phones\n\n"
+    yield (
+        f"dn: cn={phone},ou=phones,{base}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+        f"cn: {phone}\nuserPassword: {secret}\n\n"
+    )
+    yield f"dn: ou={book},{base}\nobjectClass: organizationalUnit\nou: {book}\n\n"
+    for one in people:
+        lines = (_line(*attribute) for attribute in attributes(one))
+        yield f"dn: uid={one.uid},ou={book},{base}\n" + "".join(lines) + "\n"
+
+
+def _line(name: str, value: str) -> str:
+    """RFC 2849: what is not plain ASCII is written in base 64."""
+    if value.isascii() and value.isprintable() and value[:1] not in " :<" and not value.endswith(" "):
+        return f"{name}: {value}\n"
+    return f"{name}:: {base64.b64encode(value.encode()).decode()}\n"

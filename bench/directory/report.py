@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""What was measured, for people (tables) and for programs (an object of JSON)."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from math import floor, isfinite, log10
+from os import cpu_count
+from typing import Any
+
+from bench.directory.rounds import P99_GOAL, Comparison
+from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
+from bench.runs import Figure
+from bench.table import simple_table
+from tests.support.slapd import PROGRAM
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured; its lists grow while it is.
+
+    :ivar compared: beside slapd, by size.
+    :ivar peers: beside other servers, all of one size.
+    """
+
+    compared: list[Comparison] = field(default_factory=list)
+    peers: list[Comparison] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, found: Comparison | Figure) -> None:
+        """Keep something that was measured."""
+        (self.figures if isinstance(found, Figure) else self.compared).append(found)
+
+    @property
+    def are_good(self) -> bool:
+        """Whether all goals are met."""
+        return all(one.is_fast and one.is_even for one in self.compared) and all(one.met for one in self.figures)
+
+
+def machine() -> str:
+    """What it was measured with."""
+    versions = [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
+    if PROGRAM is not None:
+        said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
+        versions += re.findall(r"slapd \d[.\d]*", said)[:1]
+    versions += ["compiled by mypyc"] if COMPILED.exists() else []
+    return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
+
+
+def lines(results: Results) -> Iterator[str]:
+    """All tables, as reStructuredText."""
+    for count in dict.fromkeys(one.contacts for one in results.compared):
+        yield from (f"{count:,} contacts:", "")
+        yield from simple_table(list(_compared([one for one in results.compared if one.contacts == count])))
+        yield ""
+    if results.peers:
+        yield from (
+            f"{results.peers[0].contacts:,} contacts, beside other servers; searches a second (times slapd):",
+            "",
+        )
+        yield from simple_table(list(_peers(results.peers)))
+        yield ""
+    if results.figures:
+        yield from simple_table(list(_figures(results.figures)))
+
+
+def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    pure = [PURE] if all(PURE in one.servers for one in found) else []
+    yield (
+        "Load",
+        "÷ slapd",
+        "Goal",
+        "",
+        *pure,
+        "p99 ÷ slapd",
+        "Goal",
+        "",
+        "a second",
+        "slapd",
+        "p50, ms",
+        "slapd",
+        "p99",
+        "slapd",
+    )
+    for one in found:
+        ours, theirs = one.middle(OURS), one.middle(THEIRS) if THEIRS in one.servers else None
+        yield (
+            one.workload.title,
+            _ratio(one.times()),
+            f"≥ {one.workload.goal:g}",
+            _verdict(one, met=one.is_fast),
+            *(_ratio(one.times(name)) for name in pure),
+            _ratio(one.p99),
+            f"≤ {P99_GOAL:g}",
+            _verdict(one, met=one.is_even),
+            f"{one.rate(OURS):,.0f}",
+            f"{one.rate(THEIRS):,.0f}" if theirs else "not run",
+            _number(ours.p50, 2),
+            _number(theirs.p50 if theirs else None, 2),
+            _number(ours.p99, 2),
+            _number(theirs.p99 if theirs else None, 2),
+        )
+
+
+def _verdict(one: Comparison, *, met: bool) -> str:
+    if one.errors:
+        return f"{one.errors} errors"
+    return "" if THEIRS not in one.servers else "ok" if met else "MISSED"
+
+
+def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    names = list(found[0].servers)
+    yield ("Load", *names)
+    for one in found:
+        yield (one.workload.title, *(_beside(one, name) for name in names))
+
+
+def _beside(one: Comparison, name: str) -> str:
+    errors = one.middle(name).errors
+    return f"{one.rate(name):,.0f} ({_ratio(one.times(name))})" + (f", {errors} errors" if errors else "")
+
+
+def _figures(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
+    yield ("With", "Figure", "Goal", OURS, "")
+    for one in found:
+        yield (one.load, one.what, one.goal, one.text, ("ok" if one.met else "MISSED") if one.goal else "")
+
+
+def _ratio(value: float | None) -> str:
+    """Three digits that say something, however small or large it is."""
+    if value is None or not isfinite(value) or value <= 0:
+        return "-"
+    return f"{value:.{max(0, 2 - floor(log10(value)))}f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or not isfinite(value) else f"{value:,.{digits}f}"
+
+
+def as_object(results: Results) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "machine": machine(),
+        "compared": [_object(one) for one in results.compared],
+        "peers": [_object(one) for one in results.peers],
+        "figures": [asdict(one) for one in results.figures],
+        "good": results.are_good,
+    }
+
+
+def _object(one: Comparison) -> dict[str, Any]:
+    return {
+        "contacts": one.contacts,
+        "load": one.workload.name,
+        "times": one.times(),
+        "goal": one.workload.goal,
+        "p99": one.p99,
+        "p99_goal": P99_GOAL,
+        "good": one.is_fast and one.is_even,
+        "servers": {name: [_finite(asdict(found)) for found in rounds] for name, rounds in one.servers.items()},
+    }
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no "not a number"."""
+    return {name: value if isfinite(value) else None for name, value in figures.items()}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Rounds: each visits every load and every server once, the servers in turn first; what counts is the median of them.
+
+What else the machine does hits all servers alike then, and ratios hold where figures alone would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import nan
+from statistics import median
+
+from bench.directory.asking import Workload
+from bench.directory.load import Load, Round
+from bench.directory.people import Person
+from bench.directory.servers import OURS, THEIRS
+from bench.process import Server
+from bench.progress import say
+
+# Of slapd's p99, at most.
+P99_GOAL = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is measured.
+
+    :ivar seconds: of each round.
+    """
+
+    load: Load
+    workloads: tuple[Workload, ...]
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one load has shown: of each server its rounds, by its name.
+
+    Ratios are made round by round, of what was measured within the same seconds; their median counts.
+    """
+
+    contacts: int
+    workload: Workload
+    servers: Mapping[str, tuple[Round, ...]]
+
+    def middle(self, server: str) -> Round:
+        """Of each figure of a server the median; of errors all."""
+        rounds = self.servers[server]
+        figures = {field.name: median(getattr(one, field.name) for one in rounds) for field in fields(Round)}
+        return Round(**figures | {"errors": sum(one.errors for one in rounds)})
+
+    def rate(self, server: str) -> float:
+        """Searches a second; of whole books entries, because a search may outlast a round."""
+        return median(map(self._rate, self.servers[server]))
+
+    def times(self, server: str = OURS, other: str = THEIRS) -> float | None:
+        """How many times the other's rate a server has; None where the other did not take part."""
+        return self._ratio(server, other, self._rate)
+
+    @property
+    def p99(self) -> float | None:
+        """Our p99 as a part of slapd's."""
+        return self._ratio(OURS, THEIRS, lambda one: one.p99)
+
+    @property
+    def errors(self) -> int:
+        """Of all servers: there must be none."""
+        return sum(one.errors for rounds in self.servers.values() for one in rounds)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the goal for the rate is met."""
+        times = self.times()
+        return not self.errors and (times is None or times >= self.workload.goal)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the goal for p99 is met."""
+        return self.p99 is None or self.p99 <= P99_GOAL
+
+    def _rate(self, one: Round) -> float:
+        return one.entries_s if self.workload.whole else one.searches_s
+
+    def _ratio(self, server: str, other: str, figure: Callable[[Round], float]) -> float | None:
+        if other not in self.servers:
+            return None
+        pairs = zip(self.servers[server], self.servers[other], strict=True)
+        return median(figure(one) / figure(beside) if figure(beside) else nan for one, beside in pairs)
+
+
+def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person]) -> list[Comparison]:
+    """Put all loads on all servers."""
+    asked = {one: one.asked(servers[0].target.base, people) for one in plan.workloads}
+    found: dict[tuple[str, str], list[Round]] = {}
+    for at in range(plan.rounds):
+        first = at % len(servers)
+        for workload, searches in asked.items():
+            for server in (*servers[first:], *servers[:first]):
+                one = plan.load.round(server, searches, plan.seconds)
+                found.setdefault((workload.name, server.name), []).append(one)
+                say(f"  {workload.name}, {server.name}: {one}")
+    return [
+        Comparison(contacts, one, {server.name: tuple(found[one.name, server.name]) for server in servers})
+        for one in asked
+    ]

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""The parts of the bench, each with servers of its own: what they find is comparisons and single figures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from math import inf, nan
+from pathlib import Path
+
+from bench.directory import checking, peers
+from bench.directory.asking import WORKLOADS
+from bench.directory.change import under_change
+from bench.directory.people import Person, person
+from bench.directory.rounds import Comparison, Plan, compare
+from bench.directory.seed import Account, alone, seed, shared
+from bench.directory.servers import COMPILED, Variant, gateway, knows, lets_in, load_slapd, slapd
+from bench.directory.stock import Stock
+from bench.process import Server
+from bench.progress import say
+from bench.runs import Figure
+
+# MiB for each 100,000 contacts, above the empty process.
+MEMORY_GOAL = 220
+MILLION = 1_000_000
+# MiB of the whole process.
+MILLION_GOAL = 2560
+# How many times the time of one book.
+BOOKS_GOAL = 2.0
+# The part of a book from which the words come that are asked for.
+_SAMPLE = 20_000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all parts need.
+
+    :ivar folder: where servers have their folders.
+    :ivar beside: whether slapd takes part.
+    """
+
+    folder: Path
+    stock: Stock
+    plan: Plan
+    beside: bool
+
+
+def empty(setting: Setting) -> float:
+    """MiB of a gateway that knows nobody."""
+    home = _home(setting, "empty", (Account("alice@acme.example", range(0)),))
+    with gateway(home, lets_in) as ours:
+        return ours.resident
+
+
+def sized(setting: Setting, count: int, above: float | None, *, changing: bool) -> Iterator[Comparison | Figure]:
+    """A book of so many contacts.
+
+    :param above: MiB of the empty process; None: memory is not asked for.
+    :param changing: also what a sync of some contacts does to phones.
+    """
+    load = f"{count:,} contacts"
+    say(f"{load}: filling the stores")
+    home = _home(setting, f"alone-{count}", alone(count))
+    with ExitStack() as stack:
+        theirs = stack.enter_context(_slapd(setting, count)) if setting.beside else None
+        ours = stack.enter_context(gateway(home, knows(count - 1)))
+        say(f"{load}: measuring")
+        if theirs:
+            _check(ours, theirs, count, lenient=True)
+        servers = [ours, theirs] if theirs else [ours]
+        if theirs and COMPILED.exists():  # all that is shown of it is how it compares
+            pure = _home(setting, f"alone-{count}", alone(count))
+            servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
+        yield from compare(setting.plan, count, servers, _sample(count))
+        yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
+        if above is not None:
+            yield from _memory(load, count, ours, above)
+    if changing:
+        say(f"{load}: changing some")
+        yield from under_change(home, count)
+
+
+def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figure]:
+    own = ours.resident - above
+    # A process grows a little under load whatever it holds; a small book cannot be judged by that.
+    goal = MEMORY_GOAL * count / 100_000 if count >= 100_000 else inf
+    asked = f"≤ {goal:,.0f} MiB" if goal < inf else ""
+    text = f"{own:,.0f} MiB, with it {ours.resident:,.0f}"
+    yield Figure(load, "memory above the empty process", text, asked, met=own <= goal)
+    limit = MILLION_GOAL if count >= MILLION else inf
+    asked = f"≤ {limit:,} MiB" if limit < inf else ""
+    for name, most in (
+        ("the process that builds the book", ours.helpers),
+        ("the gateway, most ever", ours.most_resident),
+    ):
+        if most:
+            yield Figure(load, f"memory of {name}", f"{most:,.0f} MiB", asked, met=most <= limit)
+
+
+def small(setting: Setting, count: int, *, with_ldapjs: bool) -> Iterator[Comparison]:
+    """A small book beside other servers that hold it in memory; and whether strict matching finds what slapd finds."""
+    say(f"{count:,} contacts: beside other servers")
+    home = _home(setting, f"alone-{count}", alone(count))
+    people = peers.write_ldif(home, count)
+    with ExitStack() as stack:
+        theirs = stack.enter_context(_slapd(setting, count)) if setting.beside else None
+        if theirs:
+            with gateway(home, knows(count - 1), Variant(matching="strict")) as strict:
+                _check(strict, theirs, count, lenient=False)
+        servers = [*([theirs] if theirs else []), stack.enter_context(gateway(home, knows(count - 1)))]
+        servers.append(stack.enter_context(peers.ldaptor(home, people, knows(count - 1))))
+        if with_ldapjs:
+            servers.append(stack.enter_context(peers.ldapjs(home, people, knows(count - 1))))
+        yield from compare(setting.plan, count, servers, _sample(count))
+
+
+def many_books(setting: Setting, count: int, books: int) -> Iterator[Figure]:
+    """The same people in one book and in many shared ones."""
+    load = f"{count:,} contacts in {books:,} books"
+    say(load)
+    one_home = _home(setting, f"alone-{count}", alone(count))
+    many_home = _home(setting, f"shared-{count}-{books}", shared(count, books))
+    plan = replace(setting.plan, workloads=(WORKLOADS["prefix"],))
+    with gateway(one_home, knows(count - 1)) as one, gateway(many_home, knows(count - 1)) as many:
+        servers = (replace(one, name="one book"), replace(many, name=f"{books:,} books"))
+        [comparison] = compare(plan, count, servers, _sample(count))
+        yield Figure(load, "from start to first answer", f"{many.started:.1f} s")
+    times = comparison.times(servers[0].name, servers[1].name) or nan
+    text = f"{times:.2f} times that of one book"
+    met = times <= BOOKS_GOAL and not comparison.errors
+    yield Figure(load, "time of a search for two letters", text, f"≤ {BOOKS_GOAL:g} times", met=met)
+
+
+def _check(ours: Server, theirs: Server, count: int, *, lenient: bool) -> None:
+    if checking.PROGRAM is None:
+        say("  without ldapsearch (Debian's ldap-utils) nobody checks that both find the same")
+        return
+    asked = checking.agree(ours.target, theirs.target, _sample(count), lenient=lenient)
+    say(f"  ldapsearch finds the same in both, asked {asked} times ({'lenient' if lenient else 'strict'} matching)")
+
+
+def _home(setting: Setting, name: str, made: Sequence[Account]) -> Path:
+    """A folder for a gateway, with its store filled.
+
+    :param name: of what is made, the same for the same accounts.
+    """
+    home = Path(tempfile.mkdtemp(dir=setting.folder))
+    now = time.time()  # noqa: TID251  the bench is an entry point
+    setting.stock.bring(home / "state", name, lambda state: seed(state, made, now))
+    return home
+
+
+def _slapd(setting: Setting, count: int) -> AbstractContextManager[Server]:
+    home = Path(tempfile.mkdtemp(dir=setting.folder))
+    folder = setting.stock.bring(home / "slapd", f"slapd-{count}", lambda made: load_slapd(made, count))
+    return slapd(folder, knows(count - 1))
+
+
+def _sample(count: int) -> list[Person]:
+    return [person(at) for at in range(0, count, max(1, count // _SAMPLE))]

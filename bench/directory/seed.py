@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""What a gateway has in its store before it starts.
+
+Accounts with contacts, and a phone, as syncs and a command would have left them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from bench.directory.people import person, resource
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import hash_password
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.server.state_dir import State
+from ldapgw.store import accounts, contacts, phones, sync_state
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.contacts import Record, SyncState
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.secrets import Vault
+from ldapgw.sync.fetch import Wanted
+from ldapgw.sync.records import read_batch, read_items
+
+TENANT = "acme"
+REGION = "DE"
+PHONE = "desk1"
+SECRET = "0123456789abcdefghjk"
+OWNER = "alice@acme.example"
+SYNC_TOKEN = "the first"
+# Seconds.  Until then nothing is synced by itself and no token is renewed, also of a store that is kept.
+_LATER = 365 * 86400.0
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account to be made.
+
+    :ivar numbers: which people its book holds.
+    """
+
+    address: str
+    numbers: range
+    sharing: Sharing = Sharing.PRIVATE
+
+
+# People in the book of another account, which the phone must not see.
+OTHERS = 100
+
+
+def alone(count: int) -> tuple[Account, ...]:
+    """The book of the phone's own account, and another's."""
+    return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + OTHERS))
+
+
+def shared(count: int, books: int) -> tuple[Account, ...]:
+    """The same people, spread over so many shared books; the phone's own is the first."""
+    return tuple(
+        Account(f"user{at}@acme.example" if at else OWNER, range(at, count, books), Sharing.SHARED)
+        for at in range(books)
+    )
+
+
+def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
+    """Make the store.
+
+    :param now: seconds since the epoch.
+    """
+    state = State(state_dir, "")
+    try:
+        with state.database.begin() as connection:
+            ids = [_account(connection, state.vault, at, one, now) for at, one in enumerate(made)]
+            parts = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
+            with _workers() as pool:
+                for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
+                    contacts.apply(connection, account_id, Source.CONTACTS, records, ())
+            for account_id in ids:
+                sync_state.bump_generation(connection, account_id)
+            password = hash_password(SECRET, os.urandom)
+            phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
+    finally:
+        state.close()
+
+
+@contextmanager
+def _workers() -> Iterator[ProcessPoolExecutor]:
+    """Processes that read persons, which is what takes long; they end with the block, whatever is left to do."""
+    # They must not take over what we do when somebody ends us.
+    to_default = {"initializer": signal.signal, "initargs": (signal.SIGTERM, signal.SIG_DFL)}
+    pool = ProcessPoolExecutor(mp_context=get_context("fork"), **to_default)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _parts(one: Account) -> Iterator[range]:
+    return (one.numbers[start : start + _CHUNK] for start in range(0, len(one.numbers), _CHUNK))
+
+
+def _records(numbers: range) -> tuple[Record, ...]:
+    """What a full sync of these people stores."""
+    batch = read_batch((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
+    return tuple(item.record for item in read_items(batch.items) if item.record)
+
+
+def _account(connection: Connection, vault: Vault, at: int, made: Account, now: float) -> int:
+    """A connected account that was synced just now."""
+    later = now + _LATER
+    grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
+    account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
+    assert account_id is not None
+    begun = sync_state.begin(connection, account_id)
+    assert begun is not None
+    sync_state.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    state = SyncState(SYNC_TOKEN, Wanted(Source.CONTACTS, REGION).fingerprint, later)
+    contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
+    sync_state.end(connection, begun, now, later)
+    return account_id

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Weighs the pages of a real gateway, and prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.directory.report import machine
+from bench.pages import __doc__ as purpose
+from bench.pages.visitor import Visitor, Weight
+from bench.progress import say
+from bench.table import simple_table
+from bench.written import put
+from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.tenant import ALICE
+from tests.support.running import Site
+
+SCRIPT = "scripts/bench-pages"
+TIMES = 20
+
+# The pages by their paths below the tenant's; those of `OUTSIDE` for somebody who is not signed in, with their status.
+OUTSIDE = {"front page": ("", 200), "an error (not found)": ("nothing", 404)}
+INSIDE = {
+    "my page": "",
+    "a phone's settings": "phones/desk1",
+    "why not found": "explain?phone=desk1",
+    "administration": "admin",
+}
+
+EXPLANATION = """\
+HTML is in octets, without headers; so is what the page needs besides: style sheet, script and icon, which browsers keep
+from one page to the next.  "gzip" is what is sent to a browser that takes it.  The first octet is the median of 20
+requests on one connection, one after the other, on loopback.  The person is the sandbox's Alice, an administrator, with
+331 contacts and a phone.
+"""
+
+
+def table(weights: Mapping[str, Weight]) -> list[str]:
+    """The lines of a table in reStructuredText."""
+    head = ("Page", "HTML", "gzip", "Besides", "First octet")
+    return simple_table([head, *((name, *_cells(one)) for name, one in weights.items())])
+
+
+def _cells(one: Weight) -> tuple[str, str, str, str]:
+    packed = "not packed" if one.sent == one.html else f"{one.sent:,}"
+    besides = f"{len(one.besides)} with {sum(one.besides.values()):,}"
+    return f"{one.html:,}", packed, besides, f"{one.first:.1f} ms"
+
+
+def measure(folder: Path) -> dict[str, Weight]:
+    """All pages of a gateway that is started for it."""
+    site = Site(folder, more=f'admins = ["{ALICE}"]\n')
+    try:
+        site.start_sandbox()
+        with site.running():
+            say("connecting")
+            person = Visitor()
+            html = person.consent(site.page + "connect", ALICE)
+            site.synced()
+            [token] = {one.value for form in forms(html) for one in form.controls if one.name == "token"}
+            person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
+            found = {name: Visitor().weigh(site.page + path, TIMES, status) for name, (path, status) in OUTSIDE.items()}
+            return found | {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}
+    finally:
+        site.end_sandbox()
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="bench-pages",
+        description=(purpose or "").partition("\n")[0],
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.rst")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="bench-pages-") as name:
+        lines = table(measure(Path(name)))
+    if given.docs:
+        put(SCRIPT, "\n".join(("", f"Measured with {machine()}.", "", *lines, "", "")))
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The runs: a load, what a phone notices of it, and what is expected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+from bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
+from bench.phone import PATIENCE, measure
+from bench.process import Server
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything.
+
+    :ivar seconds: for how long a phone searches under each load.
+    :ivar patience: seconds until connections that should be closed are given up; 0: that is not waited for.
+    """
+
+    idle: int
+    dribbling: int
+    readers: int
+    handshakes: int
+    seconds: float
+    patience: float
+
+
+FULL = Scale(idle=10_000, dribbling=5_000, readers=20, handshakes=2_000, seconds=9.0, patience=40.0)
+QUICK = Scale(idle=100, dribbling=50, readers=3, handshakes=20, seconds=0.3, patience=0.0)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something measured.
+
+    :ivar text: how it is written.
+    :ivar goal: what is expected; empty: nothing is.
+    :ivar met: whether it is so.
+    """
+
+    load: str
+    what: str
+    text: str
+    goal: str = ""
+    met: bool = True
+
+
+def run(server: Server, scale: Scale) -> Iterator[Figure]:
+    """All figures of one server."""
+    quiet = measure(server.target, scale.seconds)
+    yield Figure("none", "search, median", f"{quiet.median:.1f} ms")
+    yield _below("none", "search, p99", quiet.p99, 50, "ms")
+    yield _below("none", "memory", server.resident, 300, "MiB")
+    yield from _idle(server, scale)
+    yield from _until_gone(server, scale, f"{scale.dribbling:,} slow-loris", dribble, scale.dribbling, 35)
+    yield from _until_gone(
+        server, scale, f"{scale.handshakes:,} half handshakes", half_handshakes, scale.handshakes, 15
+    )
+    yield from _readers(server, scale)
+    yield from _bombs(server, scale)
+    yield from _guesser(server, scale)
+
+
+def _below(load: str, what: str, value: float, limit: float, unit: str) -> Figure:
+    text = f"{value:.1f} {unit}" if value < inf else f"no answer in {PATIENCE:g} s"
+    return Figure(load, what, text, f"< {limit:g} {unit}", met=value < limit)
+
+
+def _idle(server: Server, scale: Scale) -> Iterator[Figure]:
+    load = f"{scale.idle:,} idle"
+    attacker = Attacker(idle, server.target, scale.idle)
+    latency, resident = measure(server.target, scale.seconds), server.resident
+    held = int(attacker.stop()["held"])
+    yield Figure(load, "held", f"{held:,}", "all", met=held == scale.idle)
+    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _below(load, "memory", resident, 300, "MiB")
+
+
+def _until_gone(server: Server, scale: Scale, load: str, attack: Attack, count: int, limit: float) -> Iterator[Figure]:
+    begun = time.monotonic()
+    attacker = Attacker(attack, server.target, count)
+    latency = measure(server.target, scale.seconds)
+    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    while scale.patience and time.monotonic() - begun < scale.patience and not attacker.ended:
+        time.sleep(0.1)
+    found = attacker.result() if attacker.ended else attacker.stop()
+    closed = int(found["closed"])
+    text = f"{closed:,}, the last after {found['last']:.1f} s" if closed else "none"
+    goal = f"all, within {limit:g} s" if scale.patience else ""
+    yield Figure(load, "closed", text, goal, met=not goal or (closed == count and found["last"] < limit))
+
+
+def _readers(server: Server, scale: Scale) -> Iterator[Figure]:
+    load = f"{scale.readers} read nothing"
+    before = server.resident
+    attacker = Attacker(read_nothing, server.target, scale.readers)
+    latency = measure(server.target, scale.seconds)
+    yield _below(load, "search, p99", latency.p99, 50, "ms")
+    yield _below(load, "memory, grown", max(0.0, server.resident - before), 20, "MiB")
+    attacker.stop()
+
+
+def _bombs(server: Server, scale: Scale) -> Iterator[Figure]:
+    load = "bombs"
+    before = server.resident
+    attacker = Attacker(bombs, server.target, 1)
+    latency = measure(server.target, scale.seconds)
+    sent = attacker.stop()["sent"]
+    yield Figure(load, "sent", f"{sent:,.0f}")
+    yield _below(load, "search, longest", latency.longest, 50, "ms")
+    yield _below(load, "memory, grown", max(0.0, server.resident - before), 10, "MiB")
+
+
+def _guesser(server: Server, scale: Scale) -> Iterator[Figure]:
+    load = "4 guess passwords"
+    attacker = Attacker(guess, server.target, 4)
+    latency = measure(server.target, scale.seconds)
+    rate = attacker.stop()["rate"]
+    yield _below(load, "guesses", rate, 20, "a second")
+    yield _below(load, "search, p99", latency.p99, 50, "ms")

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""The runs, and what is expected of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from urllib.request import Request, urlopen
+
+from bench.directory.metered import longest
+from bench.directory.people import person
+from bench.directory.seed import OWNER, Account, alone, seed
+from bench.directory.servers import Variant, gateway, knows
+from bench.process import Peak, Server
+from bench.progress import say
+from bench.runs import Figure
+from bench.sync.google import CHANGED, changed
+from bench.sync.watching import Sign, Watch, Watcher
+from ldapgw.contact import Sharing
+from ldapgw.server.state_dir import DATABASE
+from ldapgw.store import accounts
+from ldapgw.store.accounts import Wish
+from ldapgw.store.database import Database
+from ldapgw.store.sync_state import ask
+from tests.support.checkout import ROOT
+
+# How many times its idle figure the slowest hundredth of searches may take.
+P99_GOAL = 3.0
+TURN_GOAL = 50.0
+START_GOAL = 3.0
+_STARTS = 3
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything.
+
+    :ivar contacts: that Google has.
+    :ivar beside: contacts of another book, which the phone searches meanwhile.
+    :ivar quiet: seconds in which nothing happens.
+    :ivar patience: seconds that a sync may take.
+    """
+
+    contacts: int
+    changes: int
+    beside: int
+    stored: int
+    quiet: float
+    patience: float
+
+
+FULL = Scale(contacts=50_000, changes=100, beside=10_000, stored=100_000, quiet=10.0, patience=900.0)
+QUICK = Scale(contacts=2_500, changes=100, beside=300, stored=500, quiet=0.5, patience=60.0)
+
+
+@contextmanager
+def google(scale: Scale) -> Iterator[int]:
+    """Its port, until the block ends."""
+    command = [sys.executable, "-m", "bench.sync.google", str(scale.contacts), str(scale.changes)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+
+def syncs(folder: Path, scale: Scale) -> Iterator[Figure]:
+    """A full sync, one with changes and one without, and what a phone notices."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    say(f"{scale.contacts:,} contacts: preparing")
+    books = range(scale.contacts, scale.contacts + scale.beside)
+    made = [Account(OWNER, range(0)), Account("bob@acme.example", books, Sharing.SHARED)]
+    seed(home / "state", made, time.time())  # noqa: TID251  the bench is an entry point
+    turns = home / "turns"
+    program = ("bench.directory.metered", str(turns))
+    with (
+        google(scale) as port,
+        gateway(home, knows(books[-1]), Variant(google=port, program=program)) as ours,
+    ):
+        people = [person(at) for at in books]
+        watcher = Watcher(ours.target, people)
+        watcher.quiet(scale.quiet / 5)
+        say("nothing happens")
+        idle = watcher.quiet(scale.quiet)
+        yield from _searches("nothing", idle, None)
+        yield _turn("nothing", turns, idle, goal="")
+        yield Figure("nothing", "memory", f"{ours.resident:,.0f} MiB")
+        run = _Runs(home, port, scale, ours, watcher, idle, turns)
+        yield from run.full()
+        yield from run.incremental()
+        yield from run.without_news()
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Syncs of one gateway, one after the other."""
+
+    home: Path
+    port: int
+    scale: Scale
+    ours: Server
+    watcher: Watcher
+    idle: Watch
+    turns: Path
+
+    def full(self) -> Iterator[Figure]:
+        load = f"full sync, {self.scale.contacts:,}"
+        say(load)
+        sign = Sign(person(0), person(self.scale.contacts - 1))
+        with Peak(self.ours.pid) as peak:
+            watch = self.watcher.until(sign, lambda: self._ask(Wish.FULL), self.scale.patience)
+        rate = self.scale.contacts / watch.seconds
+        yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s, {rate:,.0f} a second")
+        yield from self._noticed(load, watch)
+        yield Figure(load, "memory, most ever", f"{self.ours.most_resident:,.0f} MiB")
+        yield Figure(load, "memory, with its helpers", f"{peak.most:,.0f} MiB")
+
+    def incremental(self) -> Iterator[Figure]:
+        self._is_noted()
+        load = f"{self.scale.changes:,} changes"
+        say(load)
+        news = changed(self.scale.contacts, self.scale.changes)
+        sign = Sign(news[0], news[-1], CHANGED)
+        watch = self.watcher.until(sign, lambda: self._ask(Wish.INCREMENTAL), self.scale.patience)
+        yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
+        yield from self._noticed(load, watch)
+
+    def without_news(self) -> Iterator[Figure]:
+        self._is_noted()
+        load = "no news"
+        say(load)
+        self._ask(Wish.INCREMENTAL)
+        watch = self.watcher.quiet(min(self.scale.quiet, 3.0))
+        yield _turn(load, self.turns, watch)
+        yield Figure(load, "calls to Google", self._calls())
+
+    def _noticed(self, load: str, watch: Watch) -> Iterator[Figure]:
+        yield from _searches(load, watch, self.idle)
+        yield Figure(load, "searches that saw half", str(watch.halves), "0", met=not watch.halves)
+        yield _turn(load, self.turns, watch)
+        yield Figure(load, "calls to Google", self._calls())
+
+    def _ask(self, wish: Wish) -> None:
+        """What ``ldapgw sync`` does."""
+        with self._database() as database, database.begin() as connection:
+            [account] = accounts.find(connection, OWNER)
+            ask(connection, account.id, wish)
+
+    def _is_noted(self) -> None:
+        """Wait until the end of a sync is noted, which is after phones have what it brought."""
+        until = time.monotonic() + self.scale.patience
+        with self._database() as database:
+            while time.monotonic() < until:
+                with database.begin() as connection:
+                    [account] = accounts.find(connection, OWNER)
+                if not account.syncing and account.wish is None:
+                    assert account.trouble is None, account.trouble
+                    return
+                time.sleep(0.2)
+        raise TimeoutError("the sync does not end")
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        database = Database(f"sqlite:///{self.home / 'state' / DATABASE}")
+        yield database
+        database.close()
+
+    def _calls(self) -> str:
+        with urlopen(Request(f"http://127.0.0.1:{self.port}/calls"), timeout=30) as answer:
+            calls = json.loads(gzip.decompress(answer.read()))
+        groups = calls.pop("/v1/contactGroups", 0)
+        return f"{sum(calls.values())}" + (f", and {groups} for labels" if groups else "")
+
+
+def starts(folder: Path, scale: Scale) -> Iterator[Figure]:
+    """Starts with all contacts stored, and nobody at Google's address."""
+    home = Path(tempfile.mkdtemp(dir=folder))
+    load = f"start, {scale.stored:,}"
+    say(f"{load}: preparing")
+    seed(home / "state", alone(scale.stored), time.time())  # noqa: TID251  the bench is an entry point
+    found, most, helpers = [], 0.0, 0.0
+    for _ in range(1 + _STARTS):
+        say(load)
+        with gateway(home, knows(scale.stored - 1)) as ours:
+            found.append(ours.started)
+            most, helpers = max(most, ours.most_resident), max(helpers, ours.helpers)
+    yield Figure(f"first {load}", "until the first right answer", f"{found.pop(0):.1f} s, the book is built")
+    middle = median(found)
+    text = f"{middle:.1f} s ({', '.join(f'{one:.1f}' for one in found)})"
+    yield Figure(load, "until the first right answer", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
+    yield Figure(load, "memory, most ever", f"{most:,.0f} MiB, and {helpers:,.0f} for the first one's helper")
+
+
+def _searches(load: str, watch: Watch, idle: Watch | None) -> Iterator[Figure]:
+    yield Figure(load, "search, p50", f"{watch.milliseconds(50):.1f} ms")
+    p99 = watch.milliseconds(99)
+    if idle is None:
+        yield Figure(load, "search, p99", f"{p99:.1f} ms")
+        return
+    times = p99 / idle.milliseconds(99)
+    text = f"{p99:.1f} ms, {times:.1f} × idle"
+    yield Figure(load, "search, p99", text, f"< {P99_GOAL:g} × idle", met=times < P99_GOAL)
+
+
+def _turn(load: str, turns: Path, watch: Watch, goal: str = f"≤ {TURN_GOAL:g} ms") -> Figure:
+    turn = longest(turns, watch.begun, watch.ended)
+    taken, queued = turn.taken * 1000, turn.queued * 1000
+    text = f"{taken:.1f} ms" + (f", {queued:.1f} of it without a processor" if queued >= 1 else "")
+    return Figure(load, "longest reactor turn", text, goal, met=taken - queued <= TURN_GOAL)

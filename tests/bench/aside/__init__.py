@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""Where pages of persons are best read while phones search: what decision 0039 is made of.
-
-``python -m tests.bench.aside`` runs each way in a server of its own, with somebody who searches in this process, and
-prints a table.
-"""

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The bench still runs, says what it does, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.directory.__main__ import PARTS
+from bench.directory.asking import WORKLOADS
+from bench.directory.servers import COMPILED, PROGRAM, PURE
+from tests.support.checkout import ROOT
+
+COMMAND = (sys.executable, "-m", "bench.directory")
+needs_servers = pytest.mark.skipif(PROGRAM is None and "CI" not in os.environ, reason="needs slapd (Debian's slapd)")
+
+
+def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({"TMPDIR": str(folder)} if folder else {})
+    return subprocess.run(
+        (*COMMAND, *arguments), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines that speak of a folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue  # it has ended
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+def test_help_says_what_is_measured():
+    """Every load and every other part has its line; the script hands its arguments on."""
+    said = run("--help")
+    lines = {line.split()[0] for line in said.stdout.splitlines() if line.strip()}
+    assert (said.returncode, [name for name in (*WORKLOADS, *PARTS) if name not in lines]) == (0, [])
+    script = ROOT / "scripts" / "bench-directory"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().endswith('exec .venv/bin/python -m bench.directory "$@"\n')
+
+
+def test_an_unknown_part_is_refused():
+    """What can be asked for is said."""
+    refused = run("--only", "prefix,sufix")
+    assert (refused.returncode, "sufix: expected of prefix," in refused.stderr) == (2, True)
+
+
+def test_the_page_wants_ratios():
+    """Without slapd the page stays as it is."""
+    refused = run("--docs", "--ours")
+    assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
+
+
+@needs_servers
+def test_all_of_it_runs(tmp_path):
+    """Every load on every server without an error, every figure; and no process or file is left."""
+    done = run("--quick", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    pure = {PURE} if COMPILED.exists() else set()
+    for part, servers in (("compared", {"ldapgw", "slapd", *pure}), ("peers", {"ldapgw", "slapd", "ldaptor"})):
+        assert [(one["load"], set(one["servers"])) for one in found[part]] == [(name, servers) for name in WORKLOADS]
+        rounds = [each for one in found[part] for measured in one["servers"].values() for each in measured]
+        assert [each for each in rounds if each["errors"] or not each["searches"]] == []
+    assert [(one["load"], one["what"]) for one in found["figures"]] == [
+        ("300 contacts", "first start, which builds the book"),
+        ("300 contacts", "memory above the empty process"),
+        ("300 contacts", "memory of the gateway, most ever"),
+        ("100 of 300 change", "in effect"),
+        ("100 of 300 change", "longest reactor turn"),
+        ("100 of 300 change", "searches that saw half"),
+        ("100 of 300 change", "search, p99"),
+        ("100 of 300 change", "search, longest"),
+        ("nothing changes", "longest reactor turn"),
+        ("300 contacts in 20 books", "from start to first answer"),
+        ("300 contacts in 20 books", "time of a search for two letters"),
+    ]
+    assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
+
+
+@needs_servers
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_who_ends_it_ends_all_of_it(sent, status, tmp_path):
+    """No server goes on, and no file stays."""
+    command = (*COMMAND, "--contacts", "300", "--only", "prefix", "--seconds", "60")
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE
+    ) as bench:
+        assert bench.stderr is not None
+        # It is about to measure for a minute then, with both servers up.
+        while b"ldapsearch finds" not in (line := bench.stderr.readline()):
+            assert line, "the bench has ended by itself"
+        bench.send_signal(sent)
+        bench.stderr.read()
+    assert (bench.returncode, list(tmp_path.iterdir()), processes_in(tmp_path)) == (status, [], [])

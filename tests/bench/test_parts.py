@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""The small parts: stores that are kept, turns that are read back, answers of ldapsearch."""
+
+from __future__ import annotations
+
+import struct
+
+from bench.directory.checking import _difference, _entries
+from bench.directory.metered import Meter, Turn, longest
+from bench.directory.stock import Stock
+
+
+def test_what_is_kept_is_made_once(tmp_path):
+    """And a copy is given away, so that nobody can spoil it."""
+    made = []
+
+    def make(folder):
+        made.append(folder)
+        folder.mkdir()
+        (folder / "file").write_text("as made")
+
+    stock = Stock(tmp_path / "kept")
+    first = stock.bring(tmp_path / "first", "name", make)
+    (first / "file").write_text("spoilt")
+    second = stock.bring(tmp_path / "second", "name", make)
+    assert ((second / "file").read_text(), len(made)) == ("as made", 1)
+    Stock(None).bring(tmp_path / "third", "name", make)
+    assert made[1:] == [tmp_path / "third"]
+
+
+def test_the_longest_turn_of_a_time(tmp_path):
+    """One that only reaches into it counts; one that is still being written does not."""
+    file = tmp_path / "turns"
+    turns = [(1.0, 0.5, 0.1), (9.9, 0.2, 0.0), (10.5, 0.1, 0.0), (20.0, 3.0, 0.0)]
+    file.write_bytes(b"".join(struct.pack("ddd", *turn) for turn in turns) + b"half a tur")
+    assert longest(file, 10.0, 11.0) == Turn(9.9, 0.2, 0.0)
+    assert longest(file, 12.0, 13.0) == Turn(12.0, 0.0, 0.0)
+
+
+def test_a_meter_is_the_poller_that_it_hides(tmp_path):
+    """What has happened comes through, and so does everything else that a reactor wants of it."""
+
+    class Poller:
+        def poll(self, timeout, most):
+            return [(timeout, most)]
+
+        def register(self, number):
+            return f"registered {number}"
+
+    with (tmp_path / "turns").open("wb") as file:
+        meter = Meter(Poller(), file)
+        assert (meter.poll(0.1, 7), meter.register(3)) == ([(0.1, 7)], "registered 3")
+
+
+def test_answers_of_ldapsearch_are_read():
+    """Names and values, those in base 64 too; in which order they come does not matter."""
+    one = "dn: uid=c1,dc=x\ncn:: SsO2cmc=\nmobile: +49\n\ndn: uid=c2,dc=x\ncn: Zoe\n\n"
+    other = "dn: uid=c2,dc=x\ncn: Zoe\n\ndn: uid=c1,dc=x\nmobile: +49\ncn: Jörg\n\n"
+    assert dict(_entries(one)) == dict(_entries(other))
+    assert dict(_entries(one))["uid=c1,dc=x"] == {("cn", "Jörg"), ("mobile", "+49")}
+
+
+def test_a_difference_is_told():
+    """The first name on which two servers differ, and what each has of it."""
+    ours, theirs = dict(_entries("dn: uid=c1\ncn: A\n\ndn: uid=c2\ncn: B\n")), dict(_entries("dn: uid=c1\ncn: A\n"))
+    assert _difference(ours, theirs) == "2 and 1 entries; uid=c2: [('cn', 'B')] and not found"

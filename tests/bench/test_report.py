@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Results as tables, as JSON, as a picture, and in the page."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from math import nan
+from xml.etree import ElementTree as Tree
+
+from docutils.core import publish_doctree
+
+from bench import written
+from bench.directory import page
+from bench.directory.asking import WORKLOADS
+from bench.directory.load import Round
+from bench.directory.plot import plot
+from bench.directory.report import Results, as_object, lines
+from bench.directory.rounds import Comparison
+from bench.runs import Figure
+
+FAST = Round(50_000.0, 1_000_000.0, 0.12, 0.3, 20.0, 10.0, 6.0, 50_000, 0, 0)
+SLOW = Round(10_000.0, 200_000.0, 0.8, 4.0, 20.0, 90.0, 190.0, 10_000, 0, 0)
+NONE = Round(0.0, 0.0, nan, nan, nan, nan, nan, 0, 0, 0)
+RESULTS = Results(
+    [
+        Comparison(10_000, WORKLOADS["prefix"], {"ldapgw": (FAST,), "slapd": (SLOW,)}),
+        Comparison(10_000, WORKLOADS["reverse"], {"ldapgw": (SLOW,), "slapd": (FAST,)}),
+    ],
+    [Comparison(1000, WORKLOADS["prefix"], {"slapd": (SLOW,), "ldapgw": (FAST,), "ldaptor": (NONE,)})],
+    [Figure("10,000 contacts", "memory", "40 MiB"), Figure("100 change", "turn", "21 ms", "≤ 20 ms", met=False)],
+)
+
+
+TABLES = """
+10,000 contacts:
+
+=================  =======  =====  ======  ===========  =====  ======  ========  ======  =======  =====  ====  =====
+Load               ÷ slapd  Goal           p99 ÷ slapd  Goal           a second  slapd   p50, ms  slapd  p99   slapd
+=================  =======  =====  ======  ===========  =====  ======  ========  ======  =======  =====  ====  =====
+name, two letters  5.00     ≥ 5    ok      0.0750       ≤ 0.5  ok      50,000    10,000  0.12     0.80   0.30  4.00
+reverse look-up    0.200    ≥ 1.2  MISSED  13.3         ≤ 0.5  MISSED  10,000    50,000  0.80     0.12   4.00  0.30
+=================  =======  =====  ======  ===========  =====  ======  ========  ======  =======  =====  ====  =====
+
+1,000 contacts, beside other servers; searches a second (times slapd):
+
+=================  =============  =============  =======
+Load               slapd          ldapgw         ldaptor
+=================  =============  =============  =======
+name, two letters  10,000 (1.00)  50,000 (5.00)  0 (-)
+=================  =============  =============  =======
+
+===============  ======  =======  ======  ======
+With             Figure  Goal     ldapgw
+===============  ======  =======  ======  ======
+10,000 contacts  memory           40 MiB
+100 change       turn    ≤ 20 ms  21 ms   MISSED
+===============  ======  =======  ======  ======
+"""
+
+
+def test_the_tables():
+    """Ratios with their goals, then the figures that they are made of."""
+    assert "\n".join(lines(RESULTS)) == TABLES.strip()
+
+
+def test_one_missed_goal_is_enough():
+    """The exit status tells."""
+    good = Results(RESULTS.compared[:1], RESULTS.peers, RESULTS.figures[:1])
+    assert (good.are_good, RESULTS.are_good) == (True, False)
+
+
+def test_json_has_all_of_it():
+    """Also what is not a number there."""
+    told = json.loads(json.dumps(as_object(RESULTS), allow_nan=False))
+    assert [(one["load"], one["times"], one["good"]) for one in told["compared"]] == [
+        ("prefix", 5.0, True),
+        ("reverse", 0.2, False),
+    ]
+    assert told["peers"][0]["servers"]["ldaptor"][0]["p99"] is None
+    assert (told["figures"][1]["text"], told["good"]) == ("21 ms", False)
+
+
+def test_the_picture():
+    """A bar for each ratio, as long as its logarithm, for light and dark pages."""
+    svg = Tree.fromstring(plot(RESULTS.compared))
+    name = "{http://www.w3.org/2000/svg}"
+    bars = {bar.get("y"): float(bar.get("width", "")) for bar in svg.iter(f"{name}rect") if bar.get("y") != "14"}
+    # From a tenth of slapd to a hundred times: three decades, of which 5.0 is 1.699 and 0.2 is 0.301.
+    assert [round(width / 510 * 3, 2) for width in bars.values()] == [1.7, 0.3]
+    texts = [text.text for text in svg.iter(f"{name}text")]
+    assert [text for text in texts if text in ("slapd", "name, two letters", "5", "0.2", "10,000 contacts")] == [
+        "10,000 contacts",
+        "slapd",
+        "name, two letters",
+        "5",
+        "0.2",
+    ]
+    assert "prefers-color-scheme: dark" in plot(RESULTS.compared)
+
+
+def test_a_picture_of_nothing_is_one():
+    """Without slapd there are no ratios to show."""
+    picture = Tree.fromstring(plot([Comparison(10, WORKLOADS["list"], {"ldapgw": (FAST,)})]))
+    assert picture.tag.endswith("svg")
+
+
+def test_what_is_written_is_restructured_text():
+    """The parser has nothing to say of it, in the page that it goes into."""
+    complaints = StringIO()
+    text = written.between(written.PAGE.read_text(), page.SCRIPT, page.shown(RESULTS))
+    publish_doctree(text, settings_overrides={"warning_stream": complaints, "report_level": 1})
+    assert complaints.getvalue() == ""

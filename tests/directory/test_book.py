@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: MIT
+"""A book with changes built into it: it finds what one finds that was built anew, and shares what has not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Sharing
+from ldapgw.directory import book_file
+from ldapgw.directory.access import Access, NamingContext, Viewer
+from ldapgw.directory.book import Book, build_book, revise
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.entry import NOTHING, Entry, select
+from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.index import Writer, whole
+from ldapgw.directory.search import Glance, regions, search, walk
+from ldapgw.directory.segment import Left, Shelf, no_shelves
+from ldapgw.errors import DirectoryError
+from tests.directory.test_query_plan import COMPANIES, NAMES, NUMBERS, contact, filters
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE, naming_context
+
+GROUPS = ["contactGroups/1", "contactGroups/2", "contactGroups/3"]
+LABEL_NAMES = ["Kunden", "kunden", "Müller & Söhne", "VIP", " "]
+MOST = 1000
+
+Labels = Mapping[str, str]
+
+persons = st.builds(
+    lambda at, name, numbers, company, groups: replace(
+        contact(at, name, numbers, company, mail=True), labels=tuple(sorted(groups)), updated=float(at)
+    ),
+    st.integers(0, 9),
+    st.sampled_from([*NAMES, ""]),
+    st.lists(st.sampled_from(NUMBERS), max_size=3),
+    st.sampled_from(COMPANIES),
+    st.sets(st.sampled_from(GROUPS)),
+)
+labels = st.dictionaries(st.sampled_from(GROUPS), st.sampled_from(LABEL_NAMES))
+changes = st.lists(
+    st.tuples(
+        st.lists(persons, max_size=3),
+        st.sets(st.integers(0, 9), max_size=3),
+        st.one_of(st.none(), labels),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@dataclass
+class Both:
+    """One book that is revised again and again, and what it has to be like.
+
+    :ivar anew: how often a revision was refused.
+    """
+
+    key: str
+    sharing: Sharing
+    lenient: bool = True
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    labels: Labels = field(default_factory=dict)
+    anew: int = 0
+
+    def __post_init__(self) -> None:
+        self.revised = self.built()
+
+    def built(self) -> Book:
+        context = naming_context(lenient=self.lenient)
+        everybody = self.contacts.values()
+        name = f"{self.key}@acme.example"
+        return build_book(context, self.key, name, self.sharing, everybody, self.labels, per_number=True)
+
+    def change(self, stored: list[Contact], gone: set[str], labels: Labels | None) -> None:
+        new = {one.uid: one for one in stored}
+        gone = gone - new.keys()
+        self.contacts = {uid: one for uid, one in self.contacts.items() if uid not in gone} | new
+        self.labels = self.labels if labels is None else labels
+        context = naming_context(lenient=self.lenient)
+        book = revise(self.revised, context, tuple(new.values()), gone, self.labels)
+        self.anew += book is None
+        self.revised = book or self.built()
+
+
+def reread(book: Book, context: NamingContext) -> Book:
+    """The book written down and read."""
+    file = BytesIO()
+    to = Writer(file)
+    book_file.write(book, to)
+    to.end()
+    return book_file.read(whole(file), context, book.sharing)
+
+
+def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:
+    """All that a search tells, and that a glance tells the same if it can."""
+    whole = select(("*", "+"))
+    entries = [entry for entry in search(dit, viewer, request) if entry]
+    for region in regions(dit, viewer, request.base, request.scope):
+        seen = Glance(region).look(prepare(request.filter, region.context), MOST)
+        if seen:
+            at_once = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
+            assert at_once == entries
+    return ((entry.dn, entry.encode(whole)) for entry in entries)
+
+
+def outcome(dit: Dit, viewer: Viewer, request: SearchRequest) -> list[tuple[str, bytes]] | str:
+    try:
+        return list(found(dit, viewer, request))
+    except DirectoryError as error:
+        return f"{error} {error.matched_dn}"
+
+
+def bases(book: Book) -> list[str]:
+    """Of the tenant, the book, its labels, and some of their contacts."""
+    own = f"ou={book.name},{BASE}"
+    branches = [own, *(f"ou={label.name},{own}" for label in book.labels)]
+    return [BASE, *branches, *(f"uid={uid},{branch}" for branch in branches for uid in ("c0", "c1", "c1-1", "c2-2"))]
+
+
+@pytest.mark.no_cover
+@settings(max_examples=100, deadline=None)
+@given(
+    changes,
+    changes,
+    st.lists(st.tuples(filters, st.integers(0, 99), st.sampled_from(Scope)), min_size=1, max_size=6),
+    st.sampled_from(Sharing),
+    st.sampled_from(["alice", "bob"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_revised_book_finds_what_a_new_one_finds(
+    first: list[tuple[list[Contact], set[int], Labels | None, bool]],
+    second: list[tuple[list[Contact], set[int], Labels | None, bool]],
+    sought: list[tuple[Filter, int, Scope]],
+    sharing: Sharing,
+    key: str,
+    per_number: bool,
+    lenient: bool,
+) -> None:
+    """Whatever changed, whoever asks, wherever, and in both forms; the union of shared books is carried on too.
+
+    So does one that was written down and read again in between.
+    """
+    alice, bob = Both("alice", sharing, lenient), Both("bob", Sharing.SHARED, lenient)
+    context = naming_context(lenient=lenient)
+    directory = Directory(context)
+    for both, done in ((alice, first), (bob, second)):
+        for stored, gone, named, is_kept in done:
+            both.change(stored, {f"c{at}" for at in gone}, named)
+            if is_kept:
+                both.revised = reread(both.revised, context)
+            now = Directory(context, (alice.revised, bob.revised))
+            now.unite(directory)
+            directory = now
+    anew = Directory(context, (alice.built(), bob.built()))
+    viewer = Viewer("cn=desk1", (Access("acme", key),), per_number=per_number)
+    where = bases(alice.revised)
+    for one, at, scope in (*sought, (Present("objectClass"), 0, Scope.WHOLE_SUBTREE)):
+        request = SearchRequest(where[at % len(where)], scope, one, ())
+        trees = (Dit((tree,), Features("1")) for tree in (directory, anew))
+        assert len({str(outcome(tree, viewer, request)) for tree in trees}) == 1
+    assert len(alice.revised) == len(anew.books[0])
+
+
+@pytest.fixture(scope="module")
+def large() -> Both:
+    """A book of a thousand contacts, two labels, one of them for two groups."""
+    both = Both("alice", Sharing.PRIVATE)
+    both.labels = {GROUPS[0]: "Kunden", GROUPS[1]: "VIP", GROUPS[2]: "vip"}
+    everybody = [
+        replace(
+            contact(at, f"Person{at} {NAMES[at % 18]}", [NUMBERS[at % 12]], "", mail=False), labels=(GROUPS[at % 2],)
+        )
+        for at in range(1000)
+    ]
+    both.contacts = {one.uid: one for one in everybody}
+    both.revised = both.built()
+    return both
+
+
+def copy(both: Both) -> Both:
+    made = replace(both)
+    made.revised = both.revised
+    return made
+
+
+def names(book: Book, text: str, base: str = BASE) -> list[str]:
+    dit = Dit((Directory(naming_context(), (book,)),), Features("1"))
+    request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text), ())
+    return [entry.attribute("cn")[0].decode() for entry in search(dit, VIEWER, request) if entry]
+
+
+VIEWER = Viewer("cn=desk1", (Access("acme", "alice"),))
+
+
+def test_a_change_shares_what_has_not_changed(large: Both) -> None:
+    """The large shelf keeps its entries and the encodings of them; what is new is on a small one."""
+    both = copy(large)
+    [before] = both.revised.shelves.contacts
+    whole = select(("cn",))
+    for _ in range(2):
+        [kept] = before.encoded([7], whole)
+    both.change([replace(both.contacts["c5"], name="Neu Er"), Contact("x1", name="Neu Sie")], {"c9", "unknown"}, None)
+    base, small = both.revised.shelves.contacts
+    assert base.entries is before.entries
+    assert (len(base), base.withdrawn.count(1), len(small)) == (998, 2, 2)
+    assert base.encoded([7], whole)[0] is kept
+    assert both.revised.containers is large.revised.containers
+    assert names(both.revised, "(cn=neu*)") == ["Neu Er", "Neu Sie"]
+    assert names(both.revised, "(uid=c9)") == []
+
+
+@pytest.mark.no_cover
+def test_shelves_stay_few(large: Both) -> None:
+    """However often a book changes; and its entries are put together again now and then."""
+    both = copy(large)
+    most = 0
+    for turn in range(40):
+        both.change([replace(both.contacts[f"c{at}"], title=str(turn)) for at in range(turn, turn + 10)], set(), None)
+        most = max(most, *map(len, (both.revised.shelves.contacts, both.revised.shelves.numbers)))
+    assert most <= 3
+    assert (both.anew, len(both.revised)) == (0, 1000)
+    for at in range(0, 500, 50):
+        both.change([], {f"c{one}" for one in range(at, at + 50)}, None)
+    assert sum(len(shelf.entries) for shelf in both.revised.shelves.contacts) <= 500 * 8 / 7
+    assert names(both.revised, "(objectClass=person)") == names(both.built(), "(objectClass=person)")
+
+
+def test_a_label_is_renamed(large: Both) -> None:
+    """Its contacts have other names, and are not read again."""
+    both = copy(large)
+    both.change([], set(), {**both.labels, GROUPS[0]: "Clients"})
+    [label] = [label for label in both.revised.labels if label.name == "Clients"]
+    assert both.anew == 0
+    assert len(label.shelves) == 500
+    assert {entry.dn.partition(",")[2] for entry in label.shelves.contacts[0]} == {
+        f"ou=Clients,ou=alice@acme.example,{BASE}"
+    }
+    assert len(names(both.revised, "(cn=*)", f"ou=clients,ou=alice@acme.example,{BASE}")) == 500
+
+
+@pytest.mark.parametrize(
+    ("labels", "anew", "held"),
+    [
+        pytest.param(
+            {GROUPS[0]: "Kunden", GROUPS[1]: "VIP", GROUPS[2]: "vip", "contactGroups/9": "New"},
+            0,
+            {"Kunden": 500, "VIP": 500, "New": 0},
+            id="new",
+        ),
+        pytest.param({GROUPS[1]: "VIP", GROUPS[2]: "vip"}, 0, {"VIP": 500}, id="gone"),
+        pytest.param(
+            {GROUPS[0]: "Kunden", GROUPS[1]: "VIP", GROUPS[2]: "other"},
+            1,
+            {"Kunden": 500, "VIP": 500, "other": 0},
+            id="one becomes two",
+        ),
+        pytest.param({GROUPS[0]: "Kunden", GROUPS[1]: "Kunden"}, 1, {"Kunden": 1000}, id="two become one"),
+        pytest.param({GROUPS[0]: " ", GROUPS[1]: "VIP", GROUPS[2]: "vip"}, 0, {"VIP": 500}, id="without a name"),
+    ],
+)
+def test_labels_change(large: Both, labels: Labels, anew: int, held: Mapping[str, int]) -> None:
+    """A book is built anew where it cannot know who is in a label."""
+    both = copy(large)
+    both.change([], set(), labels)
+    assert both.anew == anew
+    assert {label.name: len(label.shelves) for label in both.revised.labels} == held
+
+
+@pytest.mark.no_cover
+def test_a_label_comes_back(large: Both) -> None:
+    """With all who are in it."""
+    both = copy(large)
+    both.change([], set(), {GROUPS[1]: "VIP", GROUPS[2]: "vip"})
+    both.change([], set(), large.labels)
+    assert both.anew == 1
+    assert [len(label.shelves) for label in both.revised.labels] == [500, 500]
+
+
+def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> None:
+    """A contact may be in a group before that is a label."""
+    both = copy(large)
+    both.change([Contact("x1", name="Ada", labels=("contactGroups/9",))], set(), None)
+    both.change([], set(), {**large.labels, "contactGroups/9": "Late"})
+    assert both.anew == 1
+    assert [label.name for label in both.revised.labels] == ["Kunden", "Late", "VIP"]
+
+
+def test_too_many_changes_are_a_new_book(large: Both) -> None:
+    """Beyond an eighth it is no dearer, and has one shelf."""
+    both = copy(large)
+    everybody = list(both.contacts.values())
+    both.change([replace(one, title="x") for one in everybody[:125]], set(), None)
+    assert both.anew == 0
+    both.change([replace(one, title="y") for one in everybody[:126]], set(), None)
+    assert both.anew == 1
+    assert len(both.revised.shelves.contacts) == 1
+
+
+def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
+    """Also one that was withdrawn meanwhile, and over both shelves."""
+    both = copy(large)
+    dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"), ())
+    hits = [hit for hit in walk(dit, VIEWER, request) if hit]
+    both.change([replace(both.contacts["c5"], name="Zzz")], {hits[499].entry.rdn.decode().removeprefix("uid=")}, None)
+    dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
+    rest = [hit.entry.dn for hit in walk(dit, VIEWER, request, hits[499].place) if hit]
+    assert rest == [hit.entry.dn for hit in walk(dit, VIEWER, request) if hit][-len(rest) :]
+    assert len(rest) in (500, 501)
+
+
+def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
+    """Neither a name nor a number of it; what is left stands in its order."""
+    both = copy(large)
+    both.change([], {f"c{at}" for at in range(0, 200, 2)}, None)
+    read = reread(both.revised, naming_context())
+    for shelves in (read.shelves, *(label.shelves for label in read.labels)):
+        for shelf in (*shelves.contacts, *shelves.numbers):
+            orders = [entry.order for entry in shelf.entries]
+            assert orders == sorted(orders)
+            gone = [entry for entry, withdrawn in zip(shelf.entries, shelf.withdrawn, strict=False) if withdrawn]
+            assert {entry.flat()[:3] for entry in gone} <= {
+                Entry(b"", NOTHING, entry.origin).flat()[:3] for entry in gone
+            }
+            assert {entry.order for entry in gone} <= {"", *(entry.order for entry in shelf)}
+    assert sum(shelf.withdrawn.count(1) for shelf in read.shelves.contacts) == 100
+
+
+def test_an_empty_shelf_withdraws_nothing() -> None:
+    """Nobody is sought where nobody is."""
+    empty = no_shelves(per_number=True)
+    assert len(empty.revised({"c1"}, (), ())) == 0
+    assert list(Shelf.of(()).withdrawn_since(Shelf.of(()))) == []
+
+
+def test_positions_that_are_left() -> None:
+    """They are cut by what was there, so that nobody has to look at all of them to begin."""
+    left = Left(range(2000), bytes(at % 2 for at in range(2000)))
+    assert (len(left), list(left), left[3:8], left[3]) == (2000, list(range(0, 2000, 2)), [4, 6], 3)

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""The walk: places, and going on behind one.
+
+One look finds what the walk finds, on however many shelves a book is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import build_book, revise
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
+from ldapgw.directory.filter import Scope, SearchRequest, Substrings
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Glance, Hit, regions, search, walk
+from ldapgw.errors import DirectoryError
+from ldapgw.ldap.encoder import features
+from tests.directory.test_filter_matcher import phone
+from tests.directory.test_search import ALL, BASES, BOTH, TREE, VIEWERS
+from tests.directory.test_search import PHONE as ALICES
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE, naming_context
+
+CONTEXT = naming_context()
+PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
+
+
+def hits(dit: Dit, viewer: Viewer, base: str = "", text: str = ALL, after: str = "") -> list[Hit]:
+    request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text))
+    return [hit for hit in walk(dit, viewer, request, after) if hit]
+
+
+def dns(found: Iterable[Hit]) -> list[str]:
+    return [hit.entry.dn for hit in found]
+
+
+@pytest.mark.parametrize("viewer", [*VIEWERS, BOTH], ids=lambda viewer: f"{viewer.login} {viewer.per_number}")
+@pytest.mark.parametrize("base", ["", BASE])
+@pytest.mark.parametrize("text", [ALL, "(cn=*)", "(homePhone=+49307654321)", "(ou=*)"])
+def test_a_walk_goes_on_behind_any_place(viewer: Viewer, base: str, text: str) -> None:
+    """With what stood there in the whole walk, over tenants, containers, books and callers."""
+    whole = hits(TREE, viewer, base, text)
+    places = [hit.place for hit in whole]
+
+    assert places == sorted(set(places))
+    for at, place in enumerate(places):
+        assert dns(hits(TREE, viewer, base, text, place)) == dns(whole[at + 1 :])
+
+
+def test_some_of_these_walks_find_something() -> None:
+    """The test above is not about nothing."""
+    assert {len(hits(TREE, ALICES, base)) > 0 for base in BASES[:4]} == {True}
+    assert len(hits(TREE, BOTH)) == 15
+
+
+NAMES = ["Ada Ärmel", "ADA ARMEL", "Ben Alt", "", "🐶", "x" * 300, "x" * 299 + "y", "Ж"]
+PHONES = [(), (phone(Kind.WORK, "+49301234567"),), (phone(Kind.MOBILE, "+491712345678"),)]
+PEOPLE = st.lists(
+    st.builds(
+        lambda uid, name, phones: Contact(f"u{uid}", name=name, phones=phones, organization="o"),
+        st.integers(0, 12), st.sampled_from(NAMES), st.sampled_from(PHONES),
+    ),
+    max_size=10, unique_by=lambda contact: contact.uid,
+)  # fmt: skip
+
+
+def tree(books: dict[str, list[Contact]]) -> Dit:
+    """One own book and any number of shared ones."""
+    made = [
+        build_book(
+            CONTEXT, key, f"book {key}", Sharing.PRIVATE if key == "a" else Sharing.SHARED, contacts,
+            {}, per_number=False,
+        )
+        for key, contacts in books.items()
+    ]  # fmt: skip
+    return Dit((Directory(CONTEXT, tuple(made)),), Features("1"))
+
+
+@pytest.mark.no_cover
+@settings(max_examples=150, deadline=None)
+@given(
+    before=st.fixed_dictionaries({"a": PEOPLE}, optional={"b": PEOPLE, "c": PEOPLE}),
+    after=st.fixed_dictionaries({"a": PEOPLE}, optional={"b": PEOPLE, "c": PEOPLE}),
+    cut=st.integers(0, 30),
+)
+def test_what_did_not_change_is_met_once(
+    before: dict[str, list[Contact]], after: dict[str, list[Contact]], cut: int
+) -> None:
+    """Whatever a sync brings, changes or takes away between two parts of a walk, whole books included."""
+    first, second = tree(before), tree(after)
+    whole_before, whole_after = hits(first, PHONE), hits(second, PHONE)
+    seen = whole_before[:cut]
+    behind = hits(second, PHONE, after=seen[-1].place) if seen else whole_after
+    met = dns(seen) + dns(behind)
+
+    places_before = {hit.entry.dn: hit.place for hit in whole_before}
+    places_after = {hit.entry.dn: hit.place for hit in whole_after}
+    unchanged = {dn for dn, place in places_before.items() if places_after.get(dn) == place}
+    assert [dn for dn in met if dn in unchanged] == [dn for dn in dns(whole_after) if dn in unchanged]
+    assert dns(behind) == dns(hit for hit in whole_after if not seen or hit.place > seen[-1].place)
+
+
+def test_a_person_who_was_met_does_not_come_again_from_another_book() -> None:
+    """Wherever among people of one name the walk goes on."""
+    people = [Contact(f"u{at}", name="Ada", phones=(phone(Kind.WORK, f"+4930123456{at}"),)) for at in range(8)]
+    dit = tree({"a": people, "b": people})
+    whole = hits(dit, PHONE, text="(cn=ada)")
+
+    assert len(whole) == 8
+    for at, hit in enumerate(whole, start=1):
+        assert dns(hits(dit, PHONE, text="(cn=ada)", after=hit.place)) == dns(whole[at:])
+
+
+def test_long_names_are_told_apart() -> None:
+    """Two departments with one number stay two, though their names begin with the same hundred signs."""
+    long = "Stiftung zur Förderung der Musikerziehung in ländlichen Regionen, Verwaltung, Abteilung für alles "
+    numbers = (phone(Kind.WORK, "+49301234567"),)
+    own = [Contact("a", name=long + "A", phones=numbers), Contact("s", name=long + "same", phones=numbers)]
+    theirs = [Contact("b", name=long + "B", phones=numbers), Contact("t", name=long + "same", phones=numbers)]
+
+    found = hits(tree({"a": own, "b": theirs}), PHONE, text="(cn=stiftung*)")
+    assert {hit.entry.attribute("uid")[0] for hit in found} == {b"a", b"s", b"b"}
+
+
+def test_orders_are_short() -> None:
+    """Whatever the names are: a place goes into a cookie."""
+    contact = contact_sort_key("\U0001f600" * 5000, "x" * 5000)
+    label = container_sort_key("ж" * 5000, "y", container_sort_key("\U0001f600" * 5000, "x"))
+
+    assert len(contact.encode()) <= 206
+    assert len(label.encode()) <= 206
+    assert len(contact_sort_key("a" * 500, "").partition("\0")[0]) == MAX_SORT_NAME
+
+
+def test_orders_of_the_same_name() -> None:
+    """Are told apart by what they belong to, and are the same each time."""
+    first, second = contact_sort_key("Ada", "acme/a/1"), contact_sort_key("Ada", "acme/a/2")
+
+    assert first != second
+    assert first == contact_sort_key("Ada", "acme/a/1")
+    assert contact_sort_key("ada", "0") > first > contact_sort_key("Abe", "z")
+
+
+def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
+    """Whatever the names of labels are."""
+    book, other = container_sort_key("Bob", "b"), container_sort_key("Bobby", "c")
+
+    assert book < container_sort_key("", "l", book) < container_sort_key("zz", "l", book) < other
+
+
+def test_shelves_are_walked_in_one_order() -> None:
+    """What has changed stands on a shelf of its own, and among the others all the same."""
+    book = build_book(
+        CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
+        per_number=False,
+    )  # fmt: skip
+    revised = revise(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
+    assert revised is not None
+    assert len(revised.shelves.contacts) == 2
+    dit = Dit((Directory(CONTEXT, (revised,)),), Features("1"))
+    found = [hit.entry.attribute("cn") for hit in hits(dit, PHONE, f"ou=alice,{BASE}", "(cn=n*)")]
+    assert len(found) == 90
+    assert found == sorted(found)
+
+
+def test_the_walk_keeps_the_tree_that_it_began_with() -> None:
+    """A sync in the middle of it changes nothing."""
+    dit = tree({"a": [Contact(f"u{at}", name=f"N {at}") for at in range(5)]})
+    walked = walk(dit, PHONE, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)")))
+    first = next(walked)
+    dit = replace(dit, directories=())
+
+    assert first is not None
+    assert len([first, *walked]) == 5
+
+
+VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, "alice"),))
+
+
+@pytest.fixture(name="dit", scope="module")
+def _dit() -> Dit:
+    """A book of which some have changed: two shelves."""
+    people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    changed = [Contact(f"c{at}", name=f"Cem {at:03}") for at in range(0, 20, 5)]
+    revised = revise(book, CONTEXT, [*changed, Contact("new", name="Anna neu")], ["c7"], {})
+    assert revised is not None
+    assert len(revised.shelves.contacts) == 2
+    directory = Directory(CONTEXT, (revised,))
+    directory.unite(None)
+    return Dit((directory,), features(tls=False))
+
+
+@pytest.mark.parametrize("limit", [1, 50, 100, 200])
+@pytest.mark.parametrize("asked", ["bo", "cem", "anna", "nobody"])
+def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int) -> None:
+    """On the shelf of what has changed, on the other, on both, on none."""
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", asked.encode(), (), None), size_limit=limit)
+    walked, more = [], False
+    try:
+        for entry in search(dit, VIEWER, request):
+            walked += [entry] if entry else []
+    except DirectoryError:
+        more = True
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(request.filter, region.context), limit)
+    if seen is None:
+        assert limit > 50
+    else:
+        assert [shelf.entries[position] for shelf, positions in seen.rows for position in positions] == walked
+        assert seen.more is more
+
+
+@pytest.mark.parametrize("limit", [2, 50])
+def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
+    """The one in the viewer's own book; no further than the limit asks for."""
+    own = [Contact("a", name="Aa 0"), Contact("b", name="Aa 1"), Contact("c0", name="Anna 000")]
+    shared = [Contact(f"c{at}", name=f"Anna {at:03}") for at in range(9)]
+    books = [
+        build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, own, {}, per_number=False),
+        build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),
+    ]
+    directory = Directory(CONTEXT, tuple(books))
+    directory.unite(None)
+    dit = Dit((directory,), features(tls=False))
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(Substrings("cn", b"a", (), None), CONTEXT), limit)
+    assert seen is not None
+    found = [shelf.entries[position].attribute("cn")[0] for shelf, positions in seen.rows for position in positions]
+    assert found == [b"Aa 0", b"Aa 1", b"Anna 000", *(b"Anna %03d" % at for at in range(1, 9))][:limit]
+    assert seen.more is (limit < 11)

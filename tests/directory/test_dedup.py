@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""A person who is in several books is found once, however the search is made and wherever a page begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.dedup import is_same_person
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.entry import MAX_SORT_NAME, Entry
+from ldapgw.directory.filter import Filter, Scope, SearchRequest
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Glance, regions, walk
+from ldapgw.ldap.encoder import features
+from ldapgw.numbers import phone_number
+from tests.support import work
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BASE, naming_context
+
+CONTEXT = naming_context()
+OWN = "book03"
+VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, OWN),))
+NUMBERS = [phone_number.parse(text, "DE") for text in ("030 1234567", "030 7654321", "204")]
+LONG = "Anna " + "x" * MAX_SORT_NAME
+FILTERS = [
+    read_filter(text)
+    for text in ("(cn=a*)", "(objectClass=person)", "(telephoneNumber=0301234567)", "(&(cn=a*)(o=acme))", "(!(o=acme))")
+]
+
+people = st.builds(
+    lambda name, numbers, mail, company: Contact(
+        "",
+        name=name,
+        organization=company,
+        emails=(mail,) if mail else (),
+        phones=tuple(Phone(Kind.WORK, found) for at in sorted(numbers) if (found := NUMBERS[at])),
+    ),
+    st.sampled_from(["Anna", "ANNA", "Anna B", "Bo", LONG, LONG + " Meyer"]),
+    st.frozensets(st.integers(0, 2), max_size=2),
+    st.sampled_from(["", "a@acme.example", "b@acme.example"]),
+    st.sampled_from(["", "Acme"]),
+)
+few = st.lists(st.tuples(st.sampled_from(Sharing), st.lists(people, max_size=4)), min_size=1, max_size=6)
+# Of more than eight shared books the shelves are joined.
+shared = st.tuples(st.just(Sharing.SHARED), st.lists(people, min_size=1, max_size=3))
+many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both: both[0] + both[1])
+
+
+def tree(contents: list[tuple[Sharing, list[Contact]]]) -> Dit:
+    directory = Directory(CONTEXT, tuple(book(at, sharing, held) for at, (sharing, held) in enumerate(contents)))
+    directory.unite(None)
+    return Dit((directory,), features(tls=False))
+
+
+def book(at: int, sharing: Sharing, held: list[Contact]) -> Book:
+    with_ids = [replace(one, uid=f"c{at}x{count}") for count, one in enumerate(held)]
+    return build_book(CONTEXT, f"book{at:02}", f"user{at:02}@acme.example", sharing, with_ids, {}, per_number=False)
+
+
+def expected(dit: Dit, sought: Filter) -> list[Entry]:
+    """Every contact that is seen and matches, but no person of whom there is one in a book before."""
+    [directory] = dit.directories
+    seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
+    seen.sort(key=lambda one: (one.key != OWN, one.key))
+    holds = prepare(sought, CONTEXT).term.holds
+    every = [(at, entry) for at, one in enumerate(seen) for shelf in one.shelves.contacts for entry in shelf]
+    matching = [(at, entry) for at, entry in every if holds(entry)]
+
+    def is_double(at: int, entry: Entry) -> bool:
+        name = entry.order.partition("\0")[0]
+        same = [kept for before, kept in matching if before < at and kept.order.partition("\0")[0] == name]
+        return any(is_same_person(kept, entry) for kept in same)
+
+    return sorted((entry for at, entry in matching if not is_double(at, entry)), key=lambda entry: entry.order)
+
+
+def is_contact(entry: Entry) -> bool:
+    return bool(entry.attribute("uid"))
+
+
+@pytest.mark.no_cover
+@settings(max_examples=300, deadline=None)
+@given(few | many, st.sampled_from(FILTERS))
+def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]], sought: Filter) -> None:
+    """By a walk, by one that begins behind any entry, and by a look."""
+    dit = tree(contents)
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
+    hits = [hit for hit in walk(dit, VIEWER, request) if hit]
+    contacts = [hit.entry for hit in hits if is_contact(hit.entry)]
+    assert contacts == expected(dit, sought)
+    for at, hit in enumerate(hits):
+        behind = [one.place for one in walk(dit, VIEWER, request, hit.place) if one]
+        assert behind == [one.place for one in hits[at + 1 :]]
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(sought, CONTEXT), 5)
+    if seen is not None:
+        found = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
+        assert found == [hit.entry for hit in hits][:5]
+        assert seen.more is (len(hits) > 5)
+
+
+def test_a_person_in_many_books_is_found_once() -> None:
+    """Of books that are joined on one shelf, which knows who may be there twice; others of that name stay."""
+    anna = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(3)]
+    dit = tree(
+        [(Sharing.SHARED, [anna[at % 2], Contact("", name=f"Zoe {at:02}")]) for at in range(40)]
+        + [(Sharing.SHARED, anna)]
+    )
+    [joined] = dit.directories[0].union.contacts
+    assert [joined.shelf.twins[at] for at in range(len(joined.shelf.entries))].count(1) == 42
+    sought = read_filter("(objectClass=person)")
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
+    found = [hit.entry for hit in walk(dit, VIEWER, request) if hit]
+    assert found == expected(dit, sought)
+    assert [entry.attribute("cn") for entry in found][:4] == [(b"Anna",)] * 3 + [(b"Zoe 00",)]
+    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
+    seen = Glance(region).look(prepare(read_filter("(cn=anna)"), CONTEXT), 50)
+    assert seen is not None
+    assert [shelf.entries[at] for shelf, positions in seen.rows for at in positions] == found[:3]
+
+
+def test_namesakes_are_looked_at_once_each() -> None:
+    """The work for people of one name in several books grows as their number does, not as its square."""
+
+    def effort(count: int) -> int:
+        same = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(count)]
+        dit = tree([(Sharing.SHARED, same[at::4] + same[:2]) for at in range(4)])
+        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna)"))
+        return work.calls(lambda: list(walk(dit, VIEWER, request)))
+
+    few, many = effort(100), effort(400)
+    assert many < 5 * few
+
+
+def test_callers_of_one_name_are_looked_at_once_each() -> None:
+    """However a name is written in a book that tells callers."""
+
+    def effort(bits: int) -> int:
+        told = [Contact("", name=written(at), phones=(Phone(Kind.WORK, phone(0)),)) for at in range(1 << bits)]
+        own = [Contact("", name="annamaria")]
+        dit = tree([(Sharing.CALLERS, told), (Sharing.PRIVATE, []), (Sharing.PRIVATE, []), (Sharing.PRIVATE, own)])
+        sought = read_filter("(|(cn=annamaria)(telephoneNumber=0301000000))")
+        request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought)
+        assert len([hit for hit in walk(dit, VIEWER, request) if hit]) == 1 + (1 << bits)
+        return work.calls(lambda: list(walk(dit, VIEWER, request)))
+
+    few, many = effort(6), effort(8)
+    assert many < 5 * few
+
+
+def written(at: int) -> str:
+    return "".join(letter.upper() if at >> place & 1 else letter for place, letter in enumerate("annamaria"))
+
+
+def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
+    """One for each slice of work, not one for each of them."""
+    same = [Contact("", name=f"Anna {at}", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(1000)]
+    dit = tree([(Sharing.SHARED, same), (Sharing.SHARED, same)])
+    steps = list(walk(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
+    assert len(steps) - steps.count(None) == 1000
+    assert 5 <= steps.count(None) <= 40
+
+
+def phone(at: int) -> phone_number.Number:
+    found = phone_number.parse(f"030 1{at:06}", "DE")
+    assert found
+    return found

@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: MIT
+"""Filters on entries: three values, two manners of matching."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Address, Contact, Kind, Phone
+from ldapgw.directory import dit, filter_matcher
+from ldapgw.directory.dit import Features
+from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.inet_org_person import Binder
+from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
+from ldapgw.numbers.phone_number import parse
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import BOOK, naming_context
+
+
+def phone(kind: Kind, text: str) -> Phone:
+    """A number in a German tenant."""
+    read = parse(text, "DE")
+    assert read
+    return Phone(kind, read)
+
+
+CONTACT = Contact(
+    uid="c1",
+    name="Jörg Müller-Lüdenscheidt",
+    given_name="Jörg",
+    family_name="Müller-Lüdenscheidt",
+    also=("Jockel",),
+    organization="Hotel **** Adler",
+    department="Einkauf",
+    title="Chef (Küche)",
+    phones=(
+        phone(Kind.WORK, "+49 30 1234567"),
+        phone(Kind.WORK, "204"),
+        phone(Kind.MOBILE, "0171 2345678"),
+        phone(Kind.FAX, "+49 30 1234599"),
+    ),
+    emails=("joerg.mueller@adler.example",),
+    addresses=(Address(("Weg 1", "12345 Berlin"), "Weg 1", "Berlin", "", "12345", "de"),),
+    urls=("https://Adler.example/a b",),
+    updated=1_700_000_000.5,
+)
+
+
+def entry(contact: Contact = CONTACT, *, lenient: bool) -> Entry:
+    """The contact's entry in the book."""
+    place = ParentEntry(BOOK, "acme/alice")
+    return Binder(naming_context(lenient=lenient), place, per_number=False).bind(contact).whole[0]
+
+
+ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
+
+
+def value(text: str | Filter, *, lenient: bool) -> bool | None:
+    """What a filter is on the contact."""
+    sought = read_filter(text) if isinstance(text, str) else text
+    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(ENTRIES[lenient])
+
+
+@pytest.mark.parametrize(
+    ("text", "lenient", "strict"),
+    [
+        # Text, as a whole
+        ("(cn=Jörg Müller-Lüdenscheidt)", True, True),
+        ("(CN=JÖRG  MÜLLER-LÜDENSCHEIDT )", True, True),
+        ("(cn=joerg mueller luedenscheidt)", True, False),
+        ("(cn=Müller-Lüdenscheidt Jörg)", True, False),
+        ("(cn=jockel)", True, False),
+        ("(cn=Jörg)", False, False),
+        # About
+        ("(cn~=jorg muller-ludenscheidt)", True, False),
+        ("(cn~=Jörg Müller-Lüdenscheidt)", True, True),
+        ("(cn~=muller)", True, False),
+        ("(cn~=LUEDENSCHEIDT)", True, False),
+        ("(cn~=mull)", False, False),
+        ("(cn~=jorg luedenscheidt)", False, False),
+        ("(cn~=luedenscheidt muller)", False, False),
+        ("(cn~=jockel)", True, False),
+        ("(cn~=685537)", True, False),
+        ("(cn~=)", True, None),
+        ("(cn~=m\\fcller)", True, None),
+        ("(uid~=c1)", True, True),
+        ("(uid~=c)", False, False),
+        ("(cn=)", True, None),
+        ("(cn=\\e2\\80\\8b)", True, False),
+        ("(cn=J\\f6rg M\\fcller-L\\fcdenscheidt)", True, None),
+        ("(cn=\\00)", False, False),
+        ("(cn=5674 685537 58336724343438)", False, False),
+        ("(sn=6855370583367243438)", True, False),
+        ("(title=2433)", False, False),
+        # Text, in parts
+        ("(cn=mull*)", True, False),
+        ("(cn=jör*)", True, True),
+        ("(cn=lüd*)", True, False),
+        ("(cn=*müll*)", True, True),
+        ("(cn=*Lüdenscheidt)", True, True),
+        ("(cn=*Müller)", False, False),
+        ("(cn=jör*müll*scheidt)", True, True),
+        ("(cn=*müll*jör*)", True, False),
+        ("(cn=*l*l*l*l*l*)", False, False),
+        ("(cn=*r*r*)", True, True),
+        ("(sn=*d*d*d*)", False, False),
+        ("(sn=müller*müller*)", False, False),
+        ("(cn=jörg *)", True, True),
+        ("(cn=jör *)", False, False),
+        ("(cn=jörg * müller*)", True, True),
+        ("(cn=* *)", True, True),
+        ("(cn=*  jörg*)", True, True),
+        ("(cn=**)", True, None),
+        ("(cn=* **)", True, None),
+        ("(cn=jör**müll**)", True, None),
+        ("(sn=685*)", True, False),
+        ("(sn=*58*)", True, False),
+        ("(sn=*68*58*)", True, False),
+        ("(sn=*58*68*)", False, False),
+        ("(o=*\\2a\\2a*)", True, True),
+        ("(o=\\2a*)", True, False),
+        ("(o=*#*)", False, False),
+        ("(title=*\\28küche\\29)", True, True),
+        ("(title=*\\28k*)", True, True),
+        # Lines of text
+        ("(postalAddress=WEG  1 $ 12345 berlin )", True, True),
+        ("(postalAddress=weg 1 12345 berlin)", True, False),
+        ("(postalAddress=weg 1$12345$berlin)", True, False),
+        ("(postalAddress=weg 1\\5c2412345 berlin)", False, False),
+        ("(postalAddress=weg 1)", False, False),
+        ("(postalAddress=weg 1*berlin)", True, True),
+        ("(postalAddress=*eg 1*345*)", True, True),
+        ("(postalAddress=*1$12345*)", True, False),
+        ("(postalAddress=*weg 1 *)", True, False),
+        ("(postalAddress=*123* berlin)", True, True),
+        ("(!(postalAddress=*1$12345*))", False, True),
+        ("(postalAddress:=weg 1$12345 BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListMatch:=weg 1$ 12345 BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListMatch:=weg 1 12345 BERLIN)", False, False),
+        ("(postalAddress:caseIgnoreListSubstringsMatch:=weg*BERLIN)", True, True),
+        ("(postalAddress:caseIgnoreListSubstringsMatch:=*1$12345*)", False, False),
+        ("(cn=\\f6rg*)", False, None),
+        ("(cn=j\\f6rg*)", True, None),
+        # Names and supertypes of attributes
+        ("(2.5.4.3=jörg*)", True, True),
+        ("(commonName=jörg*)", True, True),
+        ("(company=hotel*)", True, True),
+        ("(name=berlin)", True, True),
+        ("(name=chef*)", True, True),
+        ("(name=*)", True, True),
+        ("(name=nobody)", False, False),
+        # Order
+        ("(sn>=müller)", True, True),
+        ("(sn>=muf)", True, True),
+        ("(sn<=muf)", False, False),
+        ("(sn<=n)", True, True),
+        ("(sn<=zz)", True, True),
+        ("(cn>=z)", False, False),
+        ("(mail>=a)", True, None),
+        ("(uid>=C0)", True, True),
+        ("(sn>=\\ff)", False, None),
+        ("(telephoneNumber>=1)", None, None),
+        # Numbers
+        ("(telephoneNumber=+49301234567)", True, True),
+        ("(telephoneNumber=+49 30-123 4567)", True, True),
+        ("(telephoneNumber=030 1234567)", True, False),
+        ("(telephoneNumber=00301234567)", True, False),
+        ("(telephoneNumber~=0301234567)", True, False),
+        ("(telephoneNumber=tel:+49-30-1234567)", True, False),
+        ("(telephoneNumber=204)", True, True),
+        ("(telephoneNumber=4)", False, False),
+        ("(telephoneNumber=)", False, None),
+        # Not of the rule's syntax (RFC 4517 3.3)
+        ("(telephoneNumber=*31#)", False, None),
+        ("(telephoneNumber=\\2a31#)", False, None),
+        ("(telephoneNumber=a@b)", False, None),
+        ("(mail=müller@example.org)", False, None),
+        ("(mail=*mäller*)", False, None),
+        ("(mail=)", True, False),
+        ("(postalAddress=)", True, False),
+        ("(postalAddress=a$$b)", False, False),
+        ("(postalAddress=a\\5cb)", False, None),
+        ("(postalAddress=\\5c24\\5c5c$a)", False, False),
+        ("(sn>=)", True, None),
+        ("(createTimestamp= 20231114221320Z)", None, None),
+        ("(entryDN= )", None, None),
+        ("(entryDN=)", False, False),
+        ("(mail:caseIgnoreMatch:=a)", False, None),
+        ("(cn:caseIgnoreIA5Match:=ä)", None, None),
+        ("(cn:caseIgnoreMatch:=)", None, None),
+        ("(telephoneNumber=mull)", False, False),
+        ("(telephoneNumber=mull*)", False, False),
+        ("(telephoneNumber=*-*)", False, True),
+        ("(telephoneNumber=*ab*)", False, False),
+        ("(telephoneNumber=030*)", True, False),
+        ("(telephoneNumber=0030*)", True, False),
+        ("(telephoneNumber=0049 30*)", True, False),
+        ("(telephoneNumber=+4930*)", True, True),
+        ("(telephoneNumber=031*)", False, False),
+        ("(telephoneNumber=*1234567)", True, True),
+        ("(telephoneNumber=*0301234567)", True, False),
+        ("(telephoneNumber=*0049301234567)", True, False),
+        ("(telephoneNumber=*+49301234567)", True, True),
+        ("(telephoneNumber=*4567)", True, True),
+        ("(telephoneNumber=*1234)", False, False),
+        ("(telephoneNumber=*/)", False, False),
+        ("(telephoneNumber=*3456*)", True, True),
+        ("(telephoneNumber=030*67)", True, False),
+        ("(telephoneNumber=+49*0301*)", False, False),
+        ("(telephoneNumber=*12*34*67*)", True, True),
+        ("(mobile=0171 2345678)", True, False),
+        ("(homePhone=0301234567)", False, False),
+        ("(facsimileTelephoneNumber=+49 30 1234599)", True, True),
+        ("(fax=*)", True, True),
+        # Identifiers
+        ("(uid=C1)", True, True),
+        ("(uid=c*)", True, True),
+        ("(uid=)", False, None),
+        ("(c=de)", True, True),
+        ("(labeledURI=https://Adler.example/a%20b)", True, True),
+        ("(labeledURI=https://adler.example/a%20b)", False, False),
+        ("(labeledURI=*Adler*)", True, True),
+        ("(objectClass=PERSON)", True, True),
+        ("(objectClass=2.5.6.6)", True, True),
+        ("(objectClass=1.2.3.4)", False, False),
+        ("(objectClass=evolutionPerson)", None, None),
+        ("(objectClass=pers*)", None, None),
+        ("(objectClass>=person)", None, None),
+        # Operational attributes
+        ("(createTimestamp>=20231114000000Z)", True, True),
+        ("(createTimestamp<=2023111422Z)", False, False),
+        ("(modifyTimestamp=20231114231320+0100)", True, True),
+        ("(modifyTimestamp=yesterday)", None, None),
+        ("(modifyTimestamp>=20231399000000Z)", None, None),
+        ("(hasSubordinates=FALSE)", True, True),
+        ("(hasSubordinates=no)", None, None),
+        ("(structuralObjectClass=inetOrgPerson)", True, True),
+        ("(subschemaSubentry=CN = Subschema)", True, True),
+        ("(subschemaSubentry=subschema)", None, None),
+        ("(entryDN=UID=c1, ou=alice@acme.example, dc=acme, dc=example)", True, True),
+        ("(entryUUID=*)", True, True),
+        ("(entryUUID=00000000-0000-0000-0000-000000000000)", False, False),
+        ("(entryUUID>=00000000-0000-0000-0000-000000000000)", True, True),
+        ("(entryUUID=1)", None, None),
+        ("(vendorName=x)", False, False),
+        ("(supportedLDAPVersion=x)", None, None),
+        # What is unknown, and three values
+        ("(shoeSize=42)", None, None),
+        ("(shoeSize=4*)", None, None),
+        ("(shoeSize>=4)", None, None),
+        ("(shoeSize=*)", False, None),
+        ("(!(shoeSize=*))", True, None),
+        ("(!(shoeSize=42))", None, None),
+        ("(cn;lang-de=jörg*)", None, None),
+        ("(!(cn=x))", True, True),
+        ("(pager=*)", False, False),
+        ("(&)", True, True),
+        ("(|)", False, False),
+        ("(&(cn=*)(shoeSize=1))", None, None),
+        ("(&(cn=x)(shoeSize=1))", False, False),
+        ("(&(shoeSize=1)(cn=x))", False, False),
+        ("(|(shoeSize=1)(cn=x))", None, None),
+        ("(|(shoeSize=1)(cn=jörg*))", True, True),
+        # Extensible
+        ("(cn:=joerg mueller luedenscheidt)", True, False),
+        ("(cn:caseIgnoreMatch:=JÖRG müller-lüdenscheidt)", True, True),
+        ("(cn:caseIgnoreMatch:=jorg muller-ludenscheidt)", False, False),
+        ("(cn:2.5.13.5:=jörg müller-lüdenscheidt)", False, False),
+        ("(cn:caseExactMatch:=Jörg Müller-Lüdenscheidt)", True, True),
+        ("(cn:caseIgnoreSubstringsMatch:=jörg*scheidt)", True, True),
+        ("(o:caseExactSubstringsMatch:=*\\5c2A*)", True, True),
+        ("(cn:caseIgnoreSubstringsMatch:=jörg)", None, None),
+        ("(cn:caseIgnoreOrderingMatch:=k)", True, True),
+        ("(cn:caseIgnoreOrderingMatch:=a)", False, False),
+        ("(cn:caseIgnoreMatch:=\\ff)", None, None),
+        ("(cn:booleanMatch:=TRUE)", None, None),
+        ("(telephoneNumber:telephoneNumberMatch:=+49 30 1234567)", True, True),
+        ("(telephoneNumber:caseIgnoreMatch:=+49301234567)", True, True),
+        ("(telephoneNumber:integerMatch:=1)", None, None),
+        ("(createTimestamp:generalizedTimeOrderingMatch:=20300101000000Z)", True, True),
+        ("(createTimestamp:generalizedTimeOrderingMatch:=x)", None, None),
+        ("(objectClass:objectIdentifierMatch:=person)", True, True),
+        ("(:caseIgnoreMatch:=EINKAUF)", True, True),
+        ("(:caseIgnoreMatch:=verkauf)", False, False),
+        ("(:1.2.3.4:=einkauf)", None, None),
+        ("(shoeSize:caseIgnoreMatch:=1)", None, None),
+        ("(ou:=alice@acme.example)", False, False),
+        ("(ou:dn:=Alice@acme.example)", True, True),
+        ("(ou:dn:=bob)", False, False),
+        ("(dc:dn:caseIgnoreMatch:=ACME)", True, None),
+        ("(:dn:caseIgnoreMatch:=example)", True, False),
+        ("(homePhone:dn:=1)", False, False),
+        ("(mobile:dn:=01712345678)", True, False),
+        ("(telephoneNumber:dn:=+49 30 1234567)", True, True),
+        ("(telephoneNumber:dn:=030 1234567)", True, False),
+        ("(mobile:dn:=nobody)", False, False),
+        ("(createTimestamp:=20231114221320Z)", True, True),
+        ("(createTimestamp:=x)", None, None),
+    ],
+)
+def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
+    """Each kind of term on one contact: with lenient, and with strict matching."""
+    assert (value(text, lenient=True), value(text, lenient=False)) == (lenient, strict)
+
+
+CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()
+IDENTITY = ENTRIES[False].attribute("entryUUID")[0].decode()
+PUBLISHED = dit.root_dse(Features("1"), (), None)
+# Rule: the entry, the attribute, what the rule finds there and what it does not.
+RULES = {
+    "objectIdentifierMatch": (None, "objectClass", "2.5.6.6", "2.5.6.4"),
+    "distinguishedNameMatch": (None, "entryDN", f"UID = c1 , {BOOK.upper()}", BOOK),
+    "caseIgnoreMatch": (None, "o", "hotel  **** ADLER", "Hotel Adler"),
+    "caseIgnoreOrderingMatch": (None, "o", "HOTEL *****", "!"),
+    "caseIgnoreSubstringsMatch": (None, "o", "HOT*adler", "adler*"),
+    "caseExactMatch": (None, "o", "Hotel  **** Adler", "hotel **** adler"),
+    "caseExactOrderingMatch": (None, "o", "I", "!"),
+    "caseExactSubstringsMatch": (None, "o", "Hot*Adler", "hot*Adler"),
+    "caseIgnoreListMatch": (None, "postalAddress", "WEG 1 $ 12345 berlin", "Weg 1 12345 Berlin"),
+    "caseIgnoreListSubstringsMatch": (None, "postalAddress", "weg*BERLIN", "*1$12345*"),
+    "booleanMatch": (None, "hasSubordinates", "FALSE", "TRUE"),
+    "integerMatch": (PUBLISHED, "supportedLDAPVersion", "3", "4"),
+    "telephoneNumberMatch": (None, "telephoneNumber", "+49-30 12345 67", "0301234567"),
+    "telephoneNumberSubstringsMatch": (None, "telephoneNumber", "+49 30*67", "030*"),
+    "generalizedTimeMatch": (None, "createTimestamp", CREATED.replace("Z", "+0000"), "20200101000000Z"),
+    "generalizedTimeOrderingMatch": (None, "createTimestamp", "2100010100Z", CREATED),
+    "objectIdentifierFirstComponentMatch": (dit.subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
+    "caseIgnoreIA5Match": (None, "mail", "JOERG.mueller@adler.example", "joerg@adler.example"),
+    "caseIgnoreIA5SubstringsMatch": (None, "mail", "joerg*@ADLER.example", "mueller*"),
+    "uuidMatch": (None, "entryUUID", IDENTITY.upper(), "00000000-0000-0000-0000-000000000000"),
+    "uuidOrderingMatch": (None, "entryUUID", "ffffffff-ffff-ffff-ffff-ffffffffffff", IDENTITY),
+}
+
+
+@pytest.mark.parametrize("rule", MATCHING_RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
+def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: bool) -> None:
+    """By its name or its OID, on the attribute and on any; with lenient matching too, to the letter."""
+    known, attribute, held, missing = RULES[rule.name]
+    for named in (rule.name.upper(), rule.oid):
+        for kind in (attribute, None):
+            found = [
+                filter_matcher.prepare(
+                    Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)
+                ).term.holds(known or ENTRIES[lenient])
+                for asked in (held, missing)
+            ]
+            assert found == [True, False]
+
+
+@pytest.mark.parametrize("text", ["03", "-0", "+3", "3 ", "", "\u0663"])
+def test_an_integer_is_written_in_one_way(text: str) -> None:
+    """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
+    sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
+    assert filter_matcher.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenient: bool) -> None:
+    """With strict matching, where a value has to be UTF-8; with lenient matching it is read as Latin-1."""
+    sought = Or(tuple(Equality(name, b"\xff") for name in ("cn", "sn")))
+    found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(lenient=lenient))
+    assert found is (False if lenient else None)
+
+
+def test_an_extensible_term_of_nothing_is_undefined() -> None:
+    """With neither attribute nor rule, where the wire let it through, every attribute's own rule is tried."""
+    assert value("(:dn:=alice@acme.example)", lenient=True) is True
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "found"),
+    [
+        ("+49301234567", "(telephoneNumber=00 49 30 1234567)", True),
+        ("+48301234567", "(telephoneNumber=+49301234567)", False),
+    ],
+)
+def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
+    """The same end in another country is another number."""
+    contact = Contact("c2", phones=(phone(Kind.WORK, number),))
+    sought = filter_matcher.prepare(read_filter(asked), naming_context()).term.holds
+
+    assert sought(entry(contact, lenient=True)) is found
+
+
+TERMS = st.recursive(
+    st.sampled_from([Present("cn"), Present("pager"), Equality("shoeSize", b"1"), Equality("cn", b"x")]),
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+def logic(sought: Filter) -> bool | None:
+    """RFC 4511 4.5.1.7 in the plainest words."""
+    match sought:
+        case Not(term):
+            inner = logic(term)
+            return None if inner is None else not inner
+        case And(terms):
+            values = [logic(term) for term in terms]
+            return False if False in values else None if None in values else True
+        case Or(terms):
+            values = [logic(term) for term in terms]
+            return True if True in values else None if None in values else False
+        case Present("cn"):
+            return True
+        case Equality("shoeSize"):
+            return None
+        case _:
+            return False
+
+
+@settings(max_examples=200, deadline=None)
+@given(TERMS)
+def test_logic_has_three_values(sought: Filter) -> None:
+    """Any filter is what the RFC's words make of it."""
+    assert value(sought, lenient=True) is logic(sought)
+
+
+def walk(text: str, parts: list[str]) -> bool:
+    """Whether the parts stand in a text in their order, each where it first fits."""
+    position = 0
+    for part in parts:
+        at = text.find(part, position)
+        if at < 0:
+            return False
+        position = at + len(part)
+    return True
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("bcd", min_size=1, max_size=8), st.lists(st.text("bcd", min_size=1, max_size=3), min_size=1, max_size=4))
+def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
+    """No part overlaps another (``(cn=*b*b*)`` needs two), in either manner of matching."""
+    sought = Substrings("cn", None, tuple(part.encode() for part in parts), None)
+    contact = Contact("c", name=name, phones=())
+
+    for lenient in (True, False):
+        found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(
+            entry(contact, lenient=lenient)
+        )
+        assert found is walk(name, parts)
+
+
+@given(st.text(min_size=1, max_size=12), st.sampled_from((str, str.upper, lambda text: f" {text}  ")))
+@settings(max_examples=200, deadline=None)
+def test_what_is_equal_is_about_equal(name, spell) -> None:
+    """Approximate matching finds whatever equality finds."""
+    contact = Contact("c", name=name)
+    assume(Binder(naming_context(lenient=True), ParentEntry(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
+    one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
+    context = naming_context(lenient=True)
+    if filter_matcher.prepare(Equality("cn", asked), context).term.holds(one):
+        assert filter_matcher.prepare(Approximate("cn", asked), context).term.holds(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [
+        ("(cn=a)", 1),
+        ("(cn=*)", 1),
+        ("(shoeSize=1)", 1),
+        ("(cn=a*b*c*)", 3),
+        ("(postalAddress=a)", 20),
+        ("(postalAddress=a*b*c*)", 22),
+        ("(entryUUID=a*b)", 20),
+        ("(&(cn=a)(!(sn=b*c*d)))", 5),
+        ("(entryUUID=a)", 20),
+        ("(cn:caseIgnoreMatch:=a)", 20),
+        ("(:caseIgnoreMatch:=a)", 920),
+    ],
+)
+def test_weight(text: str, weight: int) -> None:
+    """What a search may look at between two breaths depends on how much a look costs."""
+    assert filter_matcher.weight(read_filter(text)) == weight
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("(telephoneNumber=0301234567)", ["telephoneNumber"]),
+        ("(|(telephoneNumber=030)(mobile=030)(cn=030))", ["telephoneNumber", "mobile"]),
+        ("(&(sn=*)(|(mobile~=0171 2345678)))", ["mobile"]),
+        ("(!(telephoneNumber=0301234567))", []),
+        ("(telephoneNumber=030*)", []),
+        ("(telephoneNumber=*)", []),
+        ("(shoeSize=0301234567)", []),
+    ],
+)
+def test_numbers_named(text: str, attributes: list[str]) -> None:
+    """A filter names a number where it asks for all of it, and wants it."""
+    assert [
+        kind.name for kind, _ in filter_matcher.numbers_named(read_filter(text), naming_context()).named
+    ] == attributes

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: MIT
+"""The index: it finds whatever a walk finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import combinations
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.filter import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.index import Index, Reader, Writer
+from ldapgw.directory.inet_org_person import Binder
+from ldapgw.directory.query_plan import Key, Somewhere, Span, each, either, find, first
+from ldapgw.directory.segment import Shelf
+from ldapgw.numbers.phone_number import parse
+from tests.support import work
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import naming_context
+
+PLACE = ParentEntry("ou=alice,dc=acme,dc=example", "acme/alice")
+
+NAMES = ["Jörg Müller", "Mueller, Anna", "O'Brien", "Иванов Борис", "Łukasz Żak", "山田 太郎", "Ärmel-Öz",
+         "*** Bar ***", "a", "x y z", "Anna", "anna maria", "ΓΙΩΡΓΟΣ", "McDonald's", "Straße 5", "ﷺ", "42",
+         "R2D2 c3po"]  # fmt: skip
+NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000", "0171 2345678", "*31#030 7654321",
+           "+1-800-FLOWERS", "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567", "+999 1230000"]  # fmt: skip
+COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne"]
+
+
+def contact(at: int, name: str, numbers: list[str], company: str, mail: bool) -> Contact:
+    given, _, family = name.partition(" ")
+    read = [parse(text, "DE") for text in numbers]
+    kinds = (Kind.WORK, Kind.MOBILE, Kind.HOME)
+    phones = tuple(Phone(kinds[n % 3], number) for n, number in enumerate(read) if number)
+    emails = (f"{given.lower()}@x.example",) if mail else ()
+    return Contact(
+        f"c{at}", name=name, given_name=given, family_name=family, organization=company, phones=phones, emails=emails
+    )
+
+
+contacts = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.lists(st.sampled_from(NUMBERS), max_size=3),
+        st.sampled_from(COMPANIES),
+        st.booleans(),
+    ),
+    max_size=12,
+).map(lambda rows: [contact(at, *row) for at, row in enumerate(rows)])
+
+attributes = st.sampled_from(
+    [
+        "cn",
+        "sn",
+        "givenName",
+        "displayName",
+        "o",
+        "mail",
+        "name",
+        "telephoneNumber",
+        "mobile",
+        "homePhone",
+        "uid",
+        "objectClass",
+        "shoeSize",
+        "entryUUID",
+        "labeledURI",
+    ]
+)
+whole = st.sampled_from([*NAMES, *NUMBERS, *COMPANIES, "mueller", "person", "top", "c1", "C2", "685537"])
+pieces = st.one_of(
+    whole,
+    st.tuples(whole, st.integers(0, 8), st.integers(0, 8)).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
+    st.sampled_from(["mu", "an", "68", "030", "+49", "+999", "1234567", " ", "*", "20"]),
+)
+values = pieces.map(str.encode)
+parts = st.one_of(st.none(), values)
+terms = st.one_of(
+    st.builds(Equality, attributes, values),
+    st.builds(Approximate, attributes, values),
+    st.builds(Substrings, attributes, parts, st.lists(values, max_size=2).map(tuple), parts),
+    st.builds(GreaterOrEqual, attributes, values),
+    st.builds(LessOrEqual, attributes, values),
+    st.builds(Present, attributes),
+    st.builds(Extensible, st.one_of(st.none(), st.just("caseIgnoreMatch")), attributes, values, st.booleans()),
+)
+filters: st.SearchStrategy[Filter] = st.recursive(
+    terms,
+    lambda inner: st.one_of(
+        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Not, inner),
+    ),
+    max_leaves=4,
+)
+
+
+def shelf(people: Sequence[Contact], *, lenient: bool) -> Shelf:
+    binder = Binder(naming_context(lenient=lenient), PLACE, per_number=False)
+    return Shelf.of(entry for person in people for entry in binder.bind(person).whole)
+
+
+def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
+    """By the index, and by looking at every entry."""
+    matcher = prepare(sought, naming_context(lenient=lenient))
+    indexed = [on.entries[position] for position in on.find(matcher.place)]
+    return [entry for entry in indexed if matcher.term.holds(entry)], [
+        entry for entry in on if matcher.term.holds(entry)
+    ]
+
+
+@pytest.mark.no_cover
+@settings(max_examples=400, deadline=None)
+@given(contacts, filters, st.booleans())
+def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
+    """No more and no less, in the same order, whatever is asked and however matching is set."""
+    by_index, by_walk = found(shelf(people, lenient=lenient), sought, lenient=lenient)
+    assert by_index == by_walk
+
+
+WORDS = ["Jörg", "Müller", "Mueller", "Anna", "Maria", "O'Brien", "Иванов", "Łukasz", "山田", "太郎", "Ärmel-Öz", "x",
+         "42", "R2D2", "Straße", "Aaron", "Maaß", "Zoë", "C++", "***", "ﷺ", "Æsir", "a", "ab", "abc", "Hans-Peter",
+         "van", "den", "Berg", "🐶", "김민수", "١٢", "e.V.", "\x1d", "\u3164"]  # fmt: skip
+DIALLED = [*NUMBERS, "204 extension 7", "+49 (0)30 9876543", "00", "0", "*100#", "5550123 int 7", "059133", "1",
+           "0301234567 / 0171 2345678", "12345678901234567890"]  # fmt: skip
+
+
+def somebody(at: int, choice: Random) -> Contact:
+    """Whoever may be in an address book."""
+    words = choice.choices(WORDS, k=choice.randint(1, 3))
+    read = [parse(text, "DE") for text in choice.choices(DIALLED, k=choice.randrange(4))]
+    return Contact(
+        f"c{at}",
+        name=" ".join(words),
+        given_name=words[0],
+        family_name=choice.choice([words[-1], ""]),
+        organization=choice.choice([*COMPANIES, "Müller GmbH & Co. KG"]),
+        department=choice.choice(["", "R&D"]),
+        title=choice.choice(["", "Dr."]),
+        phones=tuple(Phone(choice.choice(list(Kind)), number) for number in read if number),
+        emails=choice.choice([(), ("a.b@x.example",), ("mueller@ü.example", "c@d")]),
+        urls=choice.choice([(), ("http://x/%41",)]),
+        also=choice.choice([(), ("Nick", "タナカ")]),
+    )
+
+
+def large(*, lenient: bool) -> tuple[Shelf, Shelf]:
+    """Some hundreds, whose rows are long and are merged; and with a third of them withdrawn."""
+    choice = Random(1)
+    whole = shelf([somebody(at, choice) for at in range(400)], lenient=lenient)
+    return whole, whole.without(choice.sample(range(400), 133))
+
+
+LARGE = [(on, lenient) for lenient in (True, False) for on in large(lenient=lenient)]
+
+several = st.lists(attributes, min_size=2, max_size=4)
+likely = st.one_of(st.sampled_from([*WORDS, *DIALLED]).map(str.encode), values)
+alike = st.one_of(
+    st.builds(lambda names, value: Or(tuple(Equality(name, value) for name in names)), several, likely),
+    st.builds(lambda names, value: Or(tuple(Substrings(name, value, (), None) for name in names)), several, likely),
+)
+
+
+combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) for of in (And, Or)))
+
+
+@pytest.mark.no_cover
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(LARGE), combined)
+def test_so_it_does_where_rows_are_long(book: tuple[Shelf, bool], sought: Filter) -> None:
+    """In a book of hundreds, some of whom have gone or not, with lenient matching and with strict."""
+    by_index, by_walk = found(book[0], sought, lenient=book[1])
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize(
+    ("terms", "times", "count"),
+    [("ac", 1000, 28_000), ("ad", 1000, None), ("ab", 300, None), ("ad", 300, 9_600), ("e", 1000, 40_000)],
+    ids=["few", "many", "more than a third", "less than that", "many in one row"],
+)
+def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int | None) -> None:
+    """Of several rows, which are merged; a row by itself is as long as it is."""
+    shares = {"a": range(24), "b": range(20, 44), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90)}
+    described = [({term for term, share in shares.items() if at in share}, ()) for at in range(100)]
+    index = Index.of(described * times)
+    positions = find(either(list(terms)), index, ())
+    assert (None if positions is None else len(positions)) == count
+    assert positions is None or list(positions) == sorted(set(positions))
+
+
+@pytest.mark.no_cover
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(LARGE), combined, st.integers(1, 500))
+def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], sought: Filter, most: int) -> None:
+    """All that hold up to the last one that is given, or all there are."""
+    on, lenient = book
+    matcher = prepare(sought, naming_context(lenient=lenient))
+    positions, others = on.first(matcher.place, most)
+    assert list(positions) == sorted(set(positions))
+    assert len(positions) <= most
+    end = positions[-1] if others and positions else -1 if others else len(on.entries)
+    held = {at for at, entry in enumerate(on.entries) if at <= end and matcher.term.holds(entry)}
+    counting = {at for at in range(len(on.entries)) if not (on.withdrawn and on.withdrawn[at])}
+    assert held & counting <= {*positions} <= counting
+
+
+@pytest.mark.parametrize(
+    ("sought", "expected"),
+    [
+        (each(["e", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
+        (each(["a", "c"]), ([], False)),
+        (each(["a", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
+        (each([either([*"acdeg", f"S{at}"]) for at in range(8)]), ([*range(20)], True)),
+        (Span("S", "T"), ([*range(0, 4000, 200)], True)),
+        (each([Span("S", "T"), "a"]), ([*range(0, 4000, 200)], True)),
+        (either([Span("S", "T"), *"acde"]), ([*range(20)], True)),
+        (each(["f", "a"]), ([0], False)),
+        (either(["c", "f"]), ([0, *range(50, 54), *range(150, 154), *range(250, 254), *range(350, 354), 450, 451, 452],
+                              True)),
+        (Span("a", "e"), ([*range(20)], True)),
+        (Span("c", "e"), ([*range(50, 54), *range(60, 68), *range(150, 154), *range(160, 164)], True)),
+        (Span("f", "g"), ([0], False)),
+        (Key("#1"), ([100], False)),
+        (None, ([*range(20)], True)),
+    ],
+    ids=[
+        *("AND", "nobody", "nobody, too many", "often the same", "many terms", "AND many terms", "OR many terms"),
+        *("one", "OR", "many", "some", "one term", "key", "anywhere"),
+    ],
+)  # fmt: skip
+def test_of_much_the_first_ones_are_taken_out(sought: Somewhere | None, expected: tuple[list[int], bool]) -> None:
+    """Twenty of a hundred thousand; of what would have to be looked through for them, no more than a turn allows."""
+    shares = {"a": range(24), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90), "g": range(100)}
+    described: list[tuple[set[str], tuple[str, ...]]]
+    described = [({term for term, share in shares.items() if at in share}, ()) for at in range(100)] * 1000
+    described[0] = ({*described[0][0], "f"}, ())
+    for at in range(0, len(described), 200):
+        described[at] = ({*described[at][0], f"S{at}"}, ())
+    described[100] = (described[100][0], ("#1",))
+    index = Index.of(described)
+    positions, others = first(sought, index, (), 20)
+    assert (list(positions), others) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
+def test_a_key_leads_to_what_has_it(count: int) -> None:
+    """Each of however many, in up to five entries or forty, and no other; also where it was written down and read."""
+    held = {f"#{at}": [*range(at, min(at + (40 if at % 50 == 1 else 1 + at % 5), count))] for at in range(count)}
+    keys: list[list[str]] = [[] for _ in range(count)]
+    for key, positions in held.items():
+        for position in positions:
+            keys[position].append(key)
+    written = BytesIO()
+    index = Index.of(((), own) for own in keys)
+    index.write(Writer(written))
+    written.seek(0)
+    for one in (index, Index.read(Reader(written))):
+        assert {key: list(find(Key(key), one, ()) or ()) for key in held} == held
+        assert not any(find(Key(f"#{at}"), one, ()) for at in range(count, count + 1000))
+
+
+def test_keys_are_the_same_if_their_texts_are() -> None:
+    """An OR of the same number in several attributes is one look; a term of the same letters is another."""
+    assert either([Key("#1"), Key("#1")]) == Key("#1")
+    assert Key("#1") != Key("#2")
+    assert len({Key("#1"), Key("#1"), "#1"}) == 2
+
+
+BOOK = shelf(
+    [contact(at, name, [NUMBERS[at % len(NUMBERS)]], COMPANIES[at % 5], mail=True) for at, name in enumerate(NAMES)],
+    lenient=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("(cn=mu*)", 3),
+        ("(|(cn=mu*)(sn=mu*)(givenName=mu*)(displayName=mu*))", 3),
+        ("(cn=mueller*)", 3),
+        ("(cn=*uell*)", 3),
+        ("(cn=*ll*)", 5),
+        ("(cn=*ll-*)", 5),
+        ("(cn=685*)", 3),
+        ("(cn=105*)", 1),
+        ("(cn=608*)", 3),
+        ("(&(objectClass=inetOrgPerson)(sn=mü*))", 3),
+        ("(|(telephoneNumber=0301234567)(mobile=0301234567)(homePhone=0301234567))", 9),
+        ("(telephoneNumber=+44*)", 2),
+        ("(telephoneNumber=*7946*)", 2),
+        ("(telephoneNumber=*79*)", 2),
+        ("(telephoneNumber=*9460000)", 2),
+        ("(uid=c3)", 1),
+        ("(cn>=x)", 3),
+        ("(&(sn>=o)(sn<=ozz))", 1),
+        ("(&(cn>=x)(cn<=xzz))", 1),
+        ("(shoeSize=5)", 0),
+        ("(objectClass=group)", 0),
+        ("(&(cn=*)(cn=nobody))", 0),
+    ],
+)
+def test_an_index_looks_at_few(text: str, most: int) -> None:
+    """What phones ask for is looked up; hardly any entry is looked at that does not match."""
+    place = prepare(read_filter(text), naming_context()).place
+    assert len(BOOK.find(place)) <= most
+
+
+def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
+    """They begin alike; the digits behind that are looked up too."""
+    block = shelf([contact(at, f"Desk {at}", [f"030 1234{at:04}"], "", mail=False) for at in range(1000)], lenient=True)
+    for typed in ("03012340617", "+49301234061", "00493012340617"):
+        asked = read_filter(f"(telephoneNumber={typed}*)")
+        assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
+        assert len(block.find(prepare(asked, naming_context()).place)) <= 60
+
+
+@pytest.mark.parametrize("text", ["+999123001*", "+999*", "*99912300*", "+9991230011"])
+def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> None:
+    """Its country is not known, but it was written with a plus, and is asked for so."""
+    on = shelf([contact(at, "Ada", [f"+999 12300{at:02}"], "", mail=False) for at in range(50)], lenient=True)
+    by_index, by_walk = found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert by_index == by_walk != []
+
+
+def test_signs_alone_are_in_every_number() -> None:
+    """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
+    people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
+    by_index, by_walk = found(shelf(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
+    assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
+    assert by_index == by_walk
+
+
+def test_a_key_may_be_that_of_another() -> None:
+    """Keys are checksums; these two have the same one."""
+    on = shelf([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
+    assert on.of_uid("buckeroo") is None
+    found = on.of_uid("plumless")
+    assert found is not None
+    assert found.attribute("cn") == (b"Ada",)
+
+
+CROWD = shelf(
+    [contact(at, f"{NAMES[at % len(NAMES)]} {chr(97 + at % 26)}x", [NUMBERS[0]], "", mail=False) for at in range(1500)],
+    lenient=True,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"(|{''.join(f'(cn={letter}*)' for letter in four)})" for four in combinations("abjmorxy", 4)),
+        "(telephoneNumber=0301234567)" * 50,
+        "".join(f"(cn>={letter})(cn<=z)(|(sn>={letter})(o=*))" for letter in "abcdefgh"),
+    ],
+    ids=["70 ORs of beginnings", "a number that all have", "ranges"],
+)
+def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
+    """Of many large parts one is enough; the others are counted and stay in the index."""
+    place = prepare(read_filter(f"(&{text}(cn=anna x*))"), naming_context()).place
+    assert len(CROWD.find(place)) < 200
+    assert work.peak(lambda: CROWD.find(place)) < 10_000
+
+
+@pytest.mark.parametrize("text", ["abcdefghijkl", "abc def ghi jkl mno pqr stu vwx yz "], ids=["a word", "words"])
+def test_a_long_text_is_looked_up_as_a_short_one_is(text: str) -> None:
+    """A few words or pieces of it are enough to leave few entries."""
+    short, long = (prepare(read_filter(f"(cn=*{times * text}*)"), naming_context()).place for times in (1, 30))
+    assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))

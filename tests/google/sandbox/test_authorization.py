@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The authorization endpoint and its consent page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
+from ldapgw.google.sandbox.world import World
+from tests.support.sandbox_client import CONTACTS, DIRECTORY, OTHER, Google, authorization_path
+
+THREE = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"
+
+
+def boxes(page: str) -> dict[str, bool]:
+    """The tick boxes of a page and whether they are ticked."""
+    return {c.value: c.checked for form in forms(page) for c in form.controls if c.kind == "checkbox"}
+
+
+def chosen(page: str) -> list[str]:
+    return [c.value for form in forms(page) for c in form.controls if c.kind == "radio" and c.checked]
+
+
+def test_boxes_start_empty(google: Google) -> None:
+    """With several scopes beside sign-in each has a box, and none is ticked."""
+    page = google.authorize(scope=THREE).text
+    assert boxes(page) == {CONTACTS: False, OTHER: False, DIRECTORY: False}
+    assert "See and download your contacts." in page
+
+
+@pytest.mark.parametrize("scope", [f"openid email {CONTACTS}", "openid email"], ids=["one scope", "sign-in alone"])
+def test_one_scope_needs_no_box(google: Google, scope: str) -> None:
+    """A single scope is named without a box; signing in asks for nothing but an account."""
+    page = google.authorize(scope=scope).text
+    assert boxes(page) == {}
+    assert ("See and download your contacts" in page) is (CONTACTS in scope)
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"), [(None, []), (BOB, [BOB]), ("nobody@acme.example", [])], ids=["none", "known", "unknown"]
+)
+def test_login_hint_chooses_an_account(google: Google, hint: str | None, expected: list[str]) -> None:
+    """A hint marks its account; the person may choose another one."""
+    page = google.authorize(login_hint=hint).text
+    assert chosen(page) == expected
+    assert all(address in page for address in (ALICE, BOB, CAROL))
+
+
+def test_sub_is_a_hint_too(google: Google, world: World) -> None:
+    """login_hint may be a sub."""
+    assert chosen(google.authorize(login_hint=world.account(CAROL).sub).text) == [CAROL]
+
+
+def test_consent_goes_back_with_a_code(google: Google) -> None:
+    """The callback gets code, state, issuer, granted scopes, hd, authuser and prompt; the code holds a slash."""
+    answer = google.agree(BOB)
+    assert answer.status == 302
+    assert answer.header("location").startswith(REDIRECT_URIS[0] + "?")
+    code = answer.query.pop("code")
+    assert code.startswith("4/")
+    assert f"code={code.replace('/', '%2F')}&" in answer.header("location")
+    assert {name: value for name, value in answer.query.items() if name != "code"} == {
+        "state": "a state",
+        "iss": "https://accounts.google.com",
+        "scope": f"openid email {CONTACTS}",
+        "authuser": "1",
+        "hd": "acme.example",
+        "prompt": "consent",
+    }
+    assert "hd" not in google.agree(CAROL).query
+
+
+def test_cancel(google: Google) -> None:
+    """Cancel goes back with access_denied and the state, and grants nothing."""
+    answer = google.form(authorization_path(), decision="cancel")
+    assert (answer.status, answer.query) == (302, {"error": "access_denied", "state": "a state"})
+
+
+@pytest.mark.parametrize(
+    ("ticked", "granted"),
+    [((), set()), ((OTHER,), {OTHER}), ((CONTACTS, DIRECTORY), {CONTACTS, DIRECTORY}), (("made up",), set())],
+    ids=["none", "one", "two", "one that was not asked for"],
+)
+def test_unticked_scopes_are_missing(google: Google, ticked: tuple[str, ...], granted: set[str]) -> None:
+    """The flow succeeds whatever was ticked; what was not is missing from the scope."""
+    tokens = google.exchange(google.agree(ALICE, ticked, scope=THREE).query["code"]).json
+    assert set(tokens["scope"].split()) - {"openid", "https://www.googleapis.com/auth/userinfo.email"} == granted
+
+
+def test_account_has_to_be_chosen(google: Google) -> None:
+    """Continue without an account shows the page again and says so."""
+    page = google.form(authorization_path(), decision="continue")
+    assert page.status == 200
+    assert "Choose an account." in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"client_id": "nobody"}, 401, "invalid_client"),
+        ({"client_id": None}, 400, "invalid_request"),
+        ({"redirect_uri": "http://localhost:8080/oauth/callback/"}, 400, "redirect_uri_mismatch"),
+        ({"redirect_uri": None}, 400, "invalid_request"),
+        ({"response_type": "token"}, 400, "unsupported_response_type"),
+        ({"response_type": None}, 400, "invalid_request"),
+        ({"scope": "openid contacts"}, 400, "invalid_scope"),
+        ({"scope": None}, 400, "invalid_request"),
+        ({"prompt": "none consent"}, 400, "invalid_request"),
+        ({"prompt": "please"}, 400, "invalid_request"),
+        ({"access_type": "always"}, 400, "invalid_request"),
+        ({"code_challenge_method": "s256"}, 400, "invalid_request"),
+        ({"code_challenge": "short"}, 400, "invalid_request"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_google_shows_its_own_error_page(
+    google: Google, method: str, changes: dict[str, str | None], status: int, code: str
+) -> None:
+    """A wrong client, redirect URI or parameter ends on a page of Google's, and the browser is never sent back."""
+    path = authorization_path(**changes)
+    answer = google.authorize(**changes) if method == "GET" else google.form(path, account=ALICE, decision="continue")
+    assert answer.status == status
+    assert answer.header("location") == ""
+    assert f"Error {status}: {code}" in answer.text
+
+
+def test_parameter_given_twice(google: Google) -> None:
+    """A repeated parameter is an error."""
+    answer = google.request("GET", authorization_path() + "&state=another")
+    assert (answer.status, "single value: state" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("state", ["unknown", "deleted"])
+def test_client_that_is_gone(google: Google, world: World, state: str) -> None:
+    """A client that Google no longer knows ends on an error page."""
+    world.set_client(state=state)
+    assert google.authorize().status == 401
+
+
+def test_known_account_passes_without_a_page(google: Google) -> None:
+    """Hinted, granted before and no prompt: the browser goes straight back, without a new refresh token."""
+    google.connect(BOB)
+    answer = google.authorize(login_hint=BOB, prompt=None)
+    assert (answer.status, answer.query["prompt"]) == (302, "none")
+    assert "refresh_token" not in google.exchange(answer.query["code"]).json
+
+
+@pytest.mark.parametrize("prompt", ["consent", "select_account", "select_account consent"])
+def test_prompt_shows_the_page_again(google: Google, prompt: str) -> None:
+    """A prompt makes the page come although all was granted before."""
+    google.connect(BOB)
+    assert google.authorize(login_hint=BOB, prompt=prompt).status == 200
+
+
+def test_more_scopes_than_granted_show_the_page(google: Google) -> None:
+    """A scope that was not granted before needs consent."""
+    google.connect(BOB)
+    assert google.authorize(login_hint=BOB, prompt=None, scope=THREE).status == 200
+
+
+@pytest.mark.parametrize(
+    ("hint", "error"), [(BOB, "consent_required"), (None, "interaction_required")], ids=["not granted", "not chosen"]
+)
+def test_prompt_none_never_shows_a_page(google: Google, hint: str | None, error: str) -> None:
+    """prompt=none goes back at once: with a code where nothing is to be asked, else with an error."""
+    assert google.authorize(prompt="none", login_hint=hint).query == {"error": error, "state": "a state"}
+    google.connect(ALICE)
+    assert "code" in google.authorize(prompt="none", login_hint=ALICE).query
+
+
+def test_internal_client_is_for_its_own_workspace(google: Google, world: World) -> None:
+    """An Internal project's client refuses other accounts on an error page."""
+    world.set_client(audience="internal", domain="acme.example")
+    refused = google.agree(CAROL)
+    assert (refused.status, "org_internal" in refused.text) == (403, True)
+    assert google.agree(ALICE).status == 302
+
+
+def test_redirect_uri_keeps_its_query(google: Google, world: World) -> None:
+    """A registered redirect URI may have a query of its own, which comes back in front."""
+    world.add_redirect_uri("http://localhost:1/cb?tenant=a")
+    location = google.agree(redirect_uri="http://localhost:1/cb?tenant=a").header("location")
+    assert location.startswith("http://localhost:1/cb?tenant=a&state=a+state&")
+
+
+def test_page_is_strict_and_plain(google: Google) -> None:
+    """No script, no inline style, nothing from elsewhere; what a request says is escaped."""
+    answer = google.authorize(state='"><script>alert(1)</script>')
+    assert answer.header("content-security-policy").startswith("default-src 'none'; style-src 'self'")
+    assert "form-action" not in answer.header("content-security-policy")
+    assert not re.search(r"<script|style=|https?://(?!localhost)[^%]*\.js", answer.text)
+    assert google.request("GET", "/sandbox/style.css").header("content-type") == "text/css; charset=utf-8"
+
+
+def test_form_keeps_the_request(google: Google) -> None:
+    """The page's form goes to the request's own address, so that nothing of it is lost."""
+    (form,) = forms(google.authorize(scope=THREE).text)
+    assert (form.method, form.action) == ("post", authorization_path(scope=THREE))

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Faults: Google's errors body for body, where and how often they were wished for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.web.client import ResponseFailed
+
+from ldapgw.errors import UserError
+from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.google.sandbox.reply import Reply
+from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.world import World
+from tests.support.sandbox_client import BASE, CONTACTS, OTHER, Google
+
+SAMPLES = json.loads((Path(__file__).parents[2] / "data" / "people_samples.json").read_text())["samples"]
+# All but delegation, which is no endpoint of ours.
+ERRORS = [name for name in SAMPLES if "error" in name and not name.startswith("delegation")]
+BOTH = f"openid email {CONTACTS} {OTHER}"
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_googles(name: str) -> None:
+    """Status, headers and body of each error are those of the sample of the same name."""
+    happens, sample = FAULTS[name].happens, SAMPLES[name]
+    assert isinstance(happens, Reply)
+    body = happens.body.decode() if isinstance(sample["body"], str) else json.loads(happens.body)
+    assert {"status": happens.status, "headers": dict(happens.headers), "body": body} == {
+        key: sample[key] for key in ("status", "headers", "body")
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if isinstance(fault.happens, Reply)])
+def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
+    """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
+    tokens = google.connect()
+    calls = {
+        "/token": lambda: google.refresh(tokens["refresh_token"]),
+        "/revoke": lambda: google.form("/revoke", token=tokens["access_token"]),
+        "/v1/": lambda: google.connections(tokens["access_token"]),
+    }
+    world.faults.inject(name, times=1)
+    fault, call = FAULTS[name], calls[FAULTS[name].prefix]
+    answer = call()
+    assert isinstance(fault.happens, Reply)
+    assert (answer.status, answer.body) == (fault.happens.status, fault.happens.body)
+    assert {header: answer.header(header) for header, _ in fault.happens.headers} == dict(fault.happens.headers)
+    assert call().status == 200
+
+
+def test_how_often(google: Google, world: World) -> None:
+    """A fault happens so many times, or until it is cleared; the oldest one first."""
+    token = google.connect()["access_token"]
+    world.faults.inject("error_unavailable_503", times=2)
+    world.faults.inject("error_internal_500")
+    assert [google.connections(token).status for _ in range(4)] == [503, 503, 500, 500]
+    world.faults.clear()
+    assert google.connections(token).status == 200
+
+
+def test_after_how_many(google: Google, world: World) -> None:
+    """Calls that it does not concern are not counted, and one that another fault happens to goes by as well."""
+    token = google.connect()["access_token"]
+    world.faults.inject("error_internal_500", times=1, after=2, path="/v1/people/me/connections")
+    world.faults.inject("error_unavailable_503", times=1)
+    assert google.people("/v1/contactGroups", token).status == 503
+    assert [google.connections(token).status for _ in range(4)] == [200, 200, 500, 200]
+    world.faults.inject("error_internal_500", after=1)
+    world.faults.inject("error_unavailable_503", times=1)
+    assert [google.connections(token).status for _ in range(3)] == [503, 500, 500]
+
+
+def test_whom_and_where(google: Google, world: World) -> None:
+    """A fault may be one account's, and one endpoint's."""
+    alice, bob = (google.connect(who, scope=BOTH) for who in (ALICE, BOB))
+    others = {"readMask": "names"}
+    world.faults.inject("error_internal_500", account=ALICE, path="/v1/otherContacts")
+    assert google.people("/v1/otherContacts", alice["access_token"], **others).status == 500
+    assert google.people("/v1/otherContacts", bob["access_token"], **others).status == 200
+    assert google.connections(alice["access_token"]).status == 200
+    world.faults.inject("token_error_invalid_grant_revoked", account=BOB)
+    assert google.refresh(alice["refresh_token"]).status == 200
+    assert google.refresh(bob["refresh_token"]).status == 400
+    world.faults.inject("revoke_error_already_gone", account=BOB)
+    assert google.form("/revoke", token=bob["refresh_token"]).status == 400
+    assert google.form("/revoke", token=alice["refresh_token"]).status == 200
+
+
+def test_exchange_of_an_accounts_code_can_fail(google: Google, world: World) -> None:
+    """A code counts as its account's."""
+    code = google.agree(ALICE).query["code"]
+    world.faults.inject("token_error_503_html", account=BOB)
+    world.faults.inject("token_error_admin_policy", account=ALICE, times=1)
+    assert google.exchange(code).json["error"] == "admin_policy_enforced"
+    assert google.exchange(code).status == 200
+
+
+def test_expired_token_still_names_its_account(google: Google, world: World) -> None:
+    """A fault for an account reaches its calls with a token that is no longer good."""
+    token = google.connect()["access_token"]
+    world.faults.inject("error_internal_500", account=ALICE)
+    world.advance(4000)
+    assert google.connections(token).status == 500
+
+
+def test_authorization_endpoint_can_fail_too(google: Google, world: World) -> None:
+    """A fault may be wished for at the authorization endpoint by its path."""
+    world.faults.inject("error_internal_500", path="/o/oauth2/v2/auth", times=1)
+    assert google.authorize().status == 500
+    assert google.authorize().status == 200
+
+
+def test_empty_page(google: Google, world: World) -> None:
+    """An empty page with a next token, then everybody."""
+    token = google.connect()["access_token"]
+    world.faults.inject("broken_empty_page", times=1)
+    empty = google.connections(token).json
+    assert empty.keys() == {"nextPageToken", "totalPeople", "totalItems"}
+    rest = google.connections(token, pageToken=empty["nextPageToken"]).json
+    assert (len(rest["connections"]), "nextSyncToken" in rest) == (300, True)
+
+
+@pytest.mark.parametrize("name", ["broken_cut_off", "broken_connection_lost"])
+def test_answer_that_does_not_come_whole(google: Google, world: World, name: str) -> None:
+    """The connection closes in the middle of an answer, or before it; what was asked for has happened."""
+    token = google.connect()["access_token"]
+    world.faults.inject(name, times=1)
+    with pytest.raises(ResponseFailed):
+        google.form("/revoke", token=token)
+    assert google.form("/revoke", token=token).status == 400
+
+
+def test_answer_that_never_comes(google: Google, world: World) -> None:
+    """Silence lasts until the client gives up."""
+    world.faults.inject("broken_silence", times=1)
+    outcomes: list[Any] = []
+    waiting = google.http.request("POST", f"{BASE}/revoke", data=b"")
+    waiting.addBoth(outcomes.append)
+    google.http.flush()
+    assert outcomes == []
+    waiting.cancel()
+    assert len(outcomes) == 1
+    assert google.form("/revoke").status == 400
+
+
+def test_calls_are_counted(google: Google, world: World) -> None:
+    """Every call to an endpoint counts, those that fail too; the pages do not."""
+    google.connections(google.connect()["access_token"])
+    world.faults.inject("error_internal_500", times=1)
+    google.connections("made up")
+    google.request("GET", "/")
+    assert dict(world.calls) == {"/o/oauth2/v2/auth": 1, "/token": 1, "/v1/people/me/connections": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "message"),
+    [("error_418", None, "error_418: is no fault"), ("error_internal_500", 0, "times = 0: expected 1 or more")],
+)
+def test_wrong_wishes(world: World, name: str, times: int | None, message: str) -> None:
+    """A name that is none, and a number that makes no sense, are refused."""
+    with pytest.raises(UserError, match=message):
+        world.faults.inject(name, times=times)

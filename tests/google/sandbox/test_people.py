@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""The People API's lists: scopes, parameters, pages and what their tokens are bound to."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+import treq
+from twisted.web.http_headers import Headers
+
+from ldapgw.google.sandbox.tenant import ALICE, CAROL
+from ldapgw.google.sandbox.world import World
+from tests.google.sandbox.lists import (
+    ALL,
+    COLLEAGUES,
+    CONNECTIONS,
+    DOMAIN,
+    GROUPS,
+    KEYS,
+    OTHERS,
+    QUERIES,
+    SIZES,
+    pages,
+    problem,
+)
+from tests.support.results import result_of
+from tests.support.sandbox_client import BASE, CONTACTS, DIRECTORY, MASK, OTHER, Clock, Google
+
+# --- Who may ask ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_no_token_no_list(google: Google, path: str) -> None:
+    """Without a token, or with one that is not good, the answer is 401 with Google's reasons."""
+    answer = google.people(path, "", **QUERIES[path])
+    assert problem(answer) == (401, "UNAUTHENTICATED", ["CREDENTIALS_MISSING"])
+    assert answer.header("www-authenticate") == 'Bearer realm="https://accounts.google.com/", error="invalid_token"'
+    assert problem(google.people(path, "made-up", **QUERIES[path]))[2] == ["ACCESS_TOKEN_EXPIRED"]
+
+
+@pytest.mark.parametrize(
+    ("path", "granted", "missing"),
+    [
+        (CONNECTIONS, OTHER, CONTACTS),
+        (OTHERS, CONTACTS, OTHER),
+        (COLLEAGUES, CONTACTS, DIRECTORY),
+        (GROUPS, OTHER, CONTACTS),
+    ],
+    ids=KEYS.values(),
+)
+def test_scope_is_needed(google: Google, path: str, granted: str, missing: str) -> None:
+    """A token without the list's scope gets 403, which names the scope."""
+    token = google.connect(scope=f"openid {granted}")["access_token"]
+    answer = google.people(path, token, **QUERIES[path])
+    assert problem(answer) == (403, "PERMISSION_DENIED", ["ACCESS_TOKEN_SCOPE_INSUFFICIENT"])
+    assert f'scope="{missing}"' in answer.header("www-authenticate")
+
+
+def test_consumer_has_no_directory(google: Google) -> None:
+    """A gmail.com account's directory is refused with Google's own words."""
+    token = google.connect(CAROL, scope=ALL)["access_token"]
+    answer = google.people(COLLEAGUES, token, **QUERIES[COLLEAGUES])
+    assert answer.status == 400
+    assert answer.json["error"]["message"] == "Must be a G Suite domain user."
+    assert google.people(OTHERS, token, **QUERIES[OTHERS]).json.keys() == {"nextSyncToken"}
+
+
+# --- Parameters -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "message"),
+    [
+        (CONNECTIONS, {"personFields": ""}, "personFields mask is required"),
+        (CONNECTIONS, {"personFields": "names,nope"}, 'Invalid personFields mask path: "nope".'),
+        (CONNECTIONS, {"personFields": "fileAses"}, 'Invalid personFields mask path: "fileAses".'),
+        (CONNECTIONS, {"pageSize": "1001"}, "Page size must be between 1 and 1000."),
+        (CONNECTIONS, {"pageSize": "-1"}, "Invalid value at 'page_size'"),
+        (CONNECTIONS, {"requestSyncToken": "yes"}, "Invalid value at 'requestSyncToken'"),
+        (CONNECTIONS, {"sources": "CONTACT"}, "Invalid value at 'sources'"),
+        (CONNECTIONS, {"sortOrder": "LAST_MODIFIED_DESCENDING"}, "LAST_MODIFIED_ASCENDING"),
+        (CONNECTIONS, {"readMask": "names"}, 'Unknown name "readMask"'),
+        (CONNECTIONS, {"pageToken": "made up"}, "Request contains an invalid argument."),
+        (CONNECTIONS, {"syncToken": "made up"}, "Request contains an invalid argument."),
+        (CONNECTIONS, {"syncToken": "ä"}, "Request contains an invalid argument."),
+        (OTHERS, {"readMask": "names,organizations"}, 'Invalid readMask mask path: "organizations".'),
+        (OTHERS, {"sources": "READ_SOURCE_TYPE_PROFILE"}, "READ_SOURCE_TYPE_CONTACT is required"),
+        (COLLEAGUES, {"sources": []}, "sources is required"),
+        (COLLEAGUES, {"sources": "READ_SOURCE_TYPE_CONTACT"}, "Invalid value at 'sources'"),
+        (GROUPS, {"groupFields": "names"}, 'Invalid groupFields mask path: "names".'),
+        (GROUPS, {"requestSyncToken": "true"}, 'Unknown name "requestSyncToken"'),
+    ],
+)
+def test_wrong_parameters(google: Google, token: str, path: str, changes: dict[str, Any], message: str) -> None:
+    """What Google does not take is 400 INVALID_ARGUMENT."""
+    answer = google.people(path, token, **(QUERIES[path] | changes))
+    assert problem(answer) == (400, "INVALID_ARGUMENT", [])
+    assert message in answer.json["error"]["message"]
+
+
+def test_mask_is_respected(google: Google, token: str) -> None:
+    """Fields outside the mask do not come, not even metadata; the names always do."""
+    persons = google.connections(token, personFields="names").json["connections"]
+    assert {field for person in persons for field in person} == {"resourceName", "etag", "names"}
+    persons = google.connections(token, personFields="organizations.name,metadata").json["connections"]
+    assert {field for person in persons for field in person} == {"resourceName", "etag", "metadata", "organizations"}
+
+
+def test_other_contacts_may_have_more_fields_with_profiles(google: Google, token: str) -> None:
+    """With the source PROFILE the whole vocabulary is allowed."""
+    sources = ["READ_SOURCE_TYPE_CONTACT", "READ_SOURCE_TYPE_PROFILE"]
+    answer = google.people(OTHERS, token, readMask="names,organizations", sources=sources)
+    assert (answer.status, len(answer.json["otherContacts"])) == (200, 6)
+
+
+def test_sources_choose_items(google: Google, token: str, world: World) -> None:
+    """A merged person shows only what comes from the sources that were asked for."""
+    merged = {
+        "resourceName": "people/c1",
+        "metadata": {"sources": [{"type": "CONTACT", "id": "1"}, {"type": "PROFILE", "id": "2"}]},
+        "names": [
+            {"metadata": {"primary": True, "source": {"type": "CONTACT", "id": "1"}}, "displayName": "Typed"},
+            {"metadata": {"source": {"type": "PROFILE", "id": "2"}}, "displayName": "Profile"},
+        ],
+    }
+    world.add_person(ALICE, merged)
+
+    def names(**query: Any) -> list[str]:
+        persons = google.connections(token, **query).json["connections"]
+        return [name["displayName"] for p in persons if p["resourceName"] == "people/c1" for name in p["names"]]
+
+    assert names() == ["Typed", "Profile"]
+    assert names(sources=["READ_SOURCE_TYPE_CONTACT"]) == ["Typed"]
+    only = google.connections(token, sources=["READ_SOURCE_TYPE_PROFILE"]).json["connections"]
+    assert [person["resourceName"] for person in only] == ["people/c1"]
+
+
+def test_directory_sources(google: Google, token: str) -> None:
+    """Profiles and shared contacts come as they are asked for."""
+    profiles = google.people(COLLEAGUES, token, readMask="metadata", sources=DOMAIN[1]).json["people"]
+    contacts = google.people(COLLEAGUES, token, readMask="metadata,names", sources=DOMAIN[0]).json["people"]
+    assert len(profiles) == 24
+    assert [person["names"][0]["displayName"] for person in contacts] == ["Sicherheitsdienst Nachtwache"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "agent", "encoding"),
+    [("gzip", "ldapgw/1.0 (gzip)", "gzip"), ("gzip", "ldapgw/1.0", ""), ("identity", "gzip", "")],
+    ids=["both", "no gzip in User-Agent", "not accepted"],
+)
+def test_gzip_needs_both_headers(google: Google, token: str, accept: str, agent: str, encoding: str) -> None:
+    """Google compresses if Accept-Encoding and User-Agent both say gzip."""
+    headers = {"Authorization": [f"Bearer {token}"], "Accept-Encoding": [accept], "User-Agent": [agent]}
+    url = f"{BASE}{CONNECTIONS}?personFields=names".encode()
+    # The bare agent: treq would ask for gzip itself and decode it.
+    response = result_of(google.http._agent.request(b"GET", url, Headers(headers)))
+    assert response.headers.getRawHeaders("content-encoding", [""]) == [encoding]
+    pieces: list[bytes] = []
+    result_of(treq.collect(response, pieces.append))
+    body = b"".join(pieces)
+    assert json.loads(gzip.decompress(body) if encoding else body)["connections"]
+
+
+# --- Pages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_all_in_one_page(google: Google, token: str, path: str) -> None:
+    """A page that holds all has no next page token and the sync token."""
+    answer = google.people(path, token, **QUERIES[path], pageSize="1000")
+    assert answer.header("content-type") == "application/json; charset=UTF-8"
+    assert len(answer.json[KEYS[path]]) == SIZES[path]
+    totals = {
+        CONNECTIONS: {"totalItems", "totalPeople"},
+        OTHERS: {"totalSize"},
+        COLLEAGUES: set(),
+        GROUPS: {"totalItems"},
+    }
+    assert answer.json.keys() == {KEYS[path], "nextSyncToken", *totals[path]}
+    assert all(answer.json[key] == SIZES[path] for key in totals[path])
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 7, 1000])
+def test_pages_hold_everybody_once(google: Google, token: str, size: int) -> None:
+    """Whatever the page size, each person comes once, and the sync token on the last page only."""
+    found = pages(google, token, OTHERS, **QUERIES[OTHERS], pageSize=str(size))
+    assert [len(page["otherContacts"]) for page in found] == [min(size, 6 - at) for at in range(0, 6, size)]
+    names = [person["resourceName"] for page in found for person in page["otherContacts"]]
+    assert len(set(names)) == len(names) == 6
+    assert ["nextSyncToken" in page for page in found] == [False] * (len(found) - 1) + [True]
+
+
+@pytest.mark.parametrize(("path", "size"), [(CONNECTIONS, 100), (GROUPS, 11)], ids=["connections", "groups"])
+@pytest.mark.parametrize("given", [{}, {"pageSize": "0"}], ids=["absent", "zero"])
+def test_default_page_size(
+    google: Google, token: str, world: World, path: str, size: int, given: dict[str, str]
+) -> None:
+    """100 persons or 30 groups are a page where no size is given."""
+    assert len(google.people(path, token, **QUERIES[path], **given).json[KEYS[path]]) == size
+    for number in range(30):
+        world.add_label(ALICE, f"Label {number}")
+    assert len(google.people(GROUPS, token, **given).json["contactGroups"]) == 30
+
+
+def test_no_sync_token_unless_requested(google: Google, token: str) -> None:
+    """Without requestSyncToken there is none."""
+    assert "nextSyncToken" not in google.people(CONNECTIONS, token, personFields=MASK, pageSize="1000").json
+
+
+def test_changes_between_pages_lose_nobody(google: Google, token: str, world: World) -> None:
+    """A person changed while pages are read comes again; a deletion is told by the next delta."""
+    query = QUERIES[OTHERS] | {"pageSize": "2"}
+    first = google.people(OTHERS, token, **query).json
+    one, two = (person["resourceName"] for person in first["otherContacts"])
+    world.change_person(ALICE, one, {"names": [{"givenName": "Changed"}]})
+    world.delete_person(ALICE, two)
+    rest, page = [], first
+    while "nextPageToken" in page:
+        page = google.people(OTHERS, token, **query, pageToken=page["nextPageToken"]).json
+        rest.append(page)
+    later = [person for page in rest for person in page["otherContacts"]]
+    assert len(later) == 5
+    assert [p["names"][0]["displayName"] for p in later if p["resourceName"] == one] == ["Changed"]
+    delta = pages(google, token, OTHERS, **query, syncToken=rest[-1]["nextSyncToken"])
+    told = {p["resourceName"]: p["metadata"].get("deleted", False) for d in delta for p in d["otherContacts"]}
+    assert told == {one: False, two: True}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"personFields": "metadata"},
+        {"pageSize": "11"},
+        {"requestSyncToken": "false"},
+        {"sources": "READ_SOURCE_TYPE_CONTACT"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+@pytest.mark.parametrize("kind", ["page", "sync"])
+def test_tokens_are_bound_to_their_parameters(google: Google, token: str, kind: str, changes: dict[str, str]) -> None:
+    """Changed parameters make either token invalid; the mask's order is no change, nor is how the answer is written."""
+    query = {
+        "personFields": "metadata,names",
+        "pageSize": "10" if kind == "page" else "1000",
+        "requestSyncToken": "true",
+    }
+    page = google.people(CONNECTIONS, token, **query).json
+    given = {"pageToken": page["nextPageToken"]} if kind == "page" else {"syncToken": page["nextSyncToken"]}
+    assert problem(google.people(CONNECTIONS, token, **(query | given | changes))) == (400, "INVALID_ARGUMENT", [])
+    same = query | {"personFields": "names,metadata", "prettyPrint": "false"}
+    assert google.people(CONNECTIONS, token, **same, **given).status == 200
+
+
+def test_tokens_are_bound_to_account_and_list(google: Google, token: str) -> None:
+    """A token of one account or list is none for another, nor is a page token a sync token."""
+    page = google.connections(token, pageSize="10").json["nextPageToken"]
+    carol = google.connect(CAROL, scope=ALL)["access_token"]
+    assert google.connections(carol, pageSize="10", pageToken=page).status == 400
+    assert google.connections(token, pageSize="10", syncToken=page).status == 400
+    sync = google.connections(token).json["nextSyncToken"]
+    assert google.connections(token, pageToken=sync).status == 400
+    assert google.people(OTHERS, token, readMask=MASK, requestSyncToken="true", syncToken=sync).status == 400
+
+
+def test_token_is_opaque_and_cannot_be_made(google: Google, token: str) -> None:
+    """A token that was changed in one place is none."""
+    sync = google.connections(token).json["nextSyncToken"]
+    forged = sync[:-6] + ("A" if sync[-6] != "A" else "B") + sync[-5:]
+    assert problem(google.connections(token, syncToken=forged)) == (400, "INVALID_ARGUMENT", [])
+
+
+def test_page_tokens_expire(google: Google, token: str, clock: Clock) -> None:
+    """A page token is not good hours later."""
+    page = google.connections(token, pageSize="10").json["nextPageToken"]
+    clock.now += 3601
+    fresh = google.connect(scope=ALL)["access_token"]
+    assert google.connections(fresh, pageSize="10", pageToken=page).status == 400

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""What comes in one turn is answered together: found, sent, taken note of; who takes the long way comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from ldapgw.ber import octets, tlv
+from ldapgw.ldap.connection_core import Turn
+from ldapgw.ldap.fast_path import Answered
+from ldapgw.ldap.messages import WHO_AM_I
+from tests.support import pdu
+from tests.support.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
+
+ROOT = pdu.message(2, pdu.search("", 0))
+EVERYBODY = pdu.message(2, pdu.search(BASE, 2))
+NOBODY = pdu.message(2, pdu.search(BASE, 2, tlv(0xA3, octets(b"sn") + octets(b"nobody"))))
+DONE = 0x65
+
+
+class Caller:
+    """Somebody on the other side of a turn, who writes down what it asks."""
+
+    def __init__(self, name: str, said: list[str], *, quick: bool = True) -> None:
+        self._name = name
+        self._said = said
+        self._quick = quick
+
+    def find(self) -> Answered | None:
+        self._said.append(f"find {self._name}")
+        return Answered(b"answer", b"asked", 1) if self._quick else None
+
+    def send(self, octets: bytes) -> None:
+        self._said.append(f"send {self._name} {octets.decode()}")
+
+    def note(self, answered: Answered, now: float, seconds: float) -> None:
+        self._said.append(f"note {self._name} {answered.search.decode()} {answered.entries} {now} {seconds}")
+
+    def work(self) -> None:
+        self._said.append(f"work {self._name}")
+
+
+@pytest.fixture(name="said")
+def _said() -> list[str]:
+    return []
+
+
+def test_a_turn_does_one_thing_after_the_other(said: list[str]) -> None:
+    """The time of an answer is that until all are sent."""
+    times, ends = iter([5.0, 5.5, 7.0, 7.25]), list[Callable[[], None]]()
+    turn = Turn(times.__next__, ends.append)
+    for name, quick in (("a", True), ("b", False), ("c", True)):
+        turn.add(Caller(name, said, quick=quick))
+    assert (said, len(ends)) == ([], 1)
+    ends.pop()()
+    assert said == [
+        *("find a", "find b", "find c", "send a answer", "send c answer"),
+        *("note a asked 1 5.5 0.5", "note c asked 1 5.5 0.5", "work b"),
+    ]
+    turn.end()  # nothing came
+    said.clear()
+    turn.add(Caller("d", said))
+    ends.pop()()
+    assert said == ["find d", "send d answer", "note d asked 1 7.25 0.25"]
+
+
+def test_nobody_waits_for_more_than_fifteen_others(said: list[str]) -> None:
+    """Neither for what is found, nor for the end of what took longer."""
+    turn = Turn(lambda: 0.0, lambda _: None)
+    for at in range(17):
+        turn.add(Caller(str(at), said))
+    turn.end()
+    assert [one.split()[0] for one in said] == [
+        word for n in (16, 1) for word in ("find", "send", "note") for _ in range(n)
+    ]
+    said.clear()
+    for at in range(17):
+        turn.post(Caller(str(at), said), b"late")
+    assert said == [f"send {at} late" for at in range(16)]
+    turn.leave()
+    assert said[16:] == ["send 16 late"]
+    turn.leave()
+    assert len(said) == 17
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
+
+
+def test_a_turn_ends_with_the_clock_as_well(clock: Clock) -> None:
+    """Where the reactor is not ours."""
+    client = Client(make_factory(clock=clock))
+    client.protocol.dataReceived(ROOT)
+    assert client.received() == []
+    clock.advance(0)
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+
+
+def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
+    """As two records of TLS may."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    for piece in (ROOT[:9], ROOT[9:]):
+        client.protocol.dataReceived(piece)
+    factory.turn.end()
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("require_tls", [False, True])
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [(DESK1, b"secret"), ("desk1", b"secret"), ("desk1", b"wrong"), ("desk2", b"secret"), ("", b""), ("broken", b"x")],
+)
+def test_a_bind_says_the_same_at_once_and_on_the_long_way(
+    name: str, password: bytes, *, require_tls: bool, secure: bool
+) -> None:
+    """What comes in two pieces takes that; who was bound before is so no longer, unless the bind succeeds."""
+    before, bind = (pdu.message(at, pdu.bind(*login)) for at, login in ((1, (DESK1, SECRET)), (2, (name, password))))
+    who = pdu.message(3, pdu.extended(WHO_AM_I))
+
+    def said(*pieces: bytes) -> bytes:
+        clock = Clock()
+        client = Client(make_factory(clock=clock, require_tls=require_tls), secure=secure)
+        for piece in (before, *pieces, who):
+            client.deliver(piece)
+            clock.pump([1.0] * 10)  # a wrong password is held back
+        return client.transport.value()
+
+    assert said(bind) == said(bind[:10], bind[10:])
+
+
+def test_a_bind_is_answered_before_what_takes_long(clock: Clock) -> None:
+    """With the searches that are answered at once; the next search has its rights."""
+    factory = make_factory(clock=clock)
+    slow, client = Client(factory), Client(factory)
+    slow.transport.write = lambda octets: said.append(("slow", octets))
+    client.transport.write = lambda octets: said.append(("client", octets))
+    said: list[tuple[str, bytes]] = []
+    slow.protocol.dataReceived(ROOT)
+    client.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
+    factory.turn.end()
+    assert [name for name, _ in said] == ["client", "slow"]
+    assert said[0][1] == bytes.fromhex("300c02010161070a010004000400")
+    client.deliver(pdu.message(2, pdu.extended(WHO_AM_I)))
+    assert DESK1.encode() in said[-1][1]
+
+
+def test_who_says_no_more_in_the_same_turn_is_answered(clock: Clock) -> None:
+    """And then closed."""
+    client = Client(make_factory(clock=clock))
+    client.protocol.dataReceived(ROOT)
+    client.protocol.readConnectionLost()
+    clock.pump([0.0] * 3)
+    assert [one.kind for one in client.received()] == [0x64, DONE]
+    assert client.closed
+
+
+@pytest.mark.parametrize("asked", [EVERYBODY, NOBODY], ids=["at length", "at once"])
+def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock, asked: bytes) -> None:
+    """A login that has just changed finds nothing more, not even what is found at once."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    client.bind()
+    client.protocol.dataReceived(asked)
+    factory.disconnect(client.protocol.login)
+    factory.turn.end()
+    assert [one.kind for one in client.received()] == [0x78]
+
+
+def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
+    """What came counts, although it has not been answered yet."""
+    factory = make_factory(clock=clock)
+    client = Client(factory)
+    client.bind()
+    client.protocol.dataReceived(EVERYBODY)
+    client.protocol.expire(clock.seconds() + 1e6)
+    factory.turn.end()
+    assert client.received()[-1].kind == DONE
+
+
+def test_who_asks_when_the_answer_to_a_wrong_password_is_due_is_answered() -> None:
+    """In that same turn: later turns work on the connection already, and do this too."""
+    clock = Clock()
+    client = Client(make_factory(clock=clock))
+    assert client.ask(pdu.bind(DESK1, b"guess")) == []
+    turn(clock)
+    [release] = [call for call in clock.calls if call.func.__name__ == "_release"]
+    clock.rightNow = release.getTime()
+    client.protocol.dataReceived(EVERYBODY)
+    for _ in range(3):
+        turn(clock)
+    assert [(one.message_id, one.code) for one in client.received()] == [(1, 49), (2, 50)]
+
+
+def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
+    """One asks who it is and another for more than can be answered at once, in one turn: the first is not held up."""
+    factory = make_factory(make_gate(make_dit(3000)), size_limit=100_000)
+    one, other = Client(factory), Client(factory)
+    other.bind()
+    seen: list[int] = []
+    other.transport.write = lambda octets: seen.append(len(one.transport.value()))
+    one.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
+    other.protocol.dataReceived(EVERYBODY)
+    factory.turn.end()
+    assert seen
+    assert all(seen)
+    assert [reply.code for reply in one.received()] == [0]
+
+
+def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) -> None:
+    """Neither while it is sent to nor while it is worked on: it is cut off, and the others are answered."""
+    factory = make_factory(make_gate(make_dit(3000)), clock, size_limit=100_000)
+    bound, curious, greedy, hasty, other = (Client(factory, f"192.0.2.{at}") for at in range(5))
+    greedy.bind()
+    for broken in (bound, curious, greedy, hasty):
+        broken.transport.write = lambda _: 1 // 0
+    bound.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
+    curious.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
+    greedy.protocol.dataReceived(EVERYBODY)
+    hasty.protocol.dataReceived(ROOT * 1000)
+    other.protocol.dataReceived(ROOT)
+    with capturedLogs() as logged:
+        factory.turn.end()
+    clients = (bound, curious, greedy, hasty, other)
+    assert [client.transport.aborted for client in clients] == [True, True, True, True, False]
+    assert [one.kind for one in other.received()] == [0x64, DONE]
+    assert {event["kind"] for event in logged} == {"ZeroDivisionError"}
+
+
+def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None:
+    """What fails to be found at once is found the long way; what cannot be taken note of was answered all the same."""
+    gate, dits, notes = make_gate(), [KeyError("broken")], list[str]()
+
+    def dit():
+        if dits:
+            raise dits.pop()
+        return gate.dit()
+
+    def observe(_login: str, address: str, *_: object) -> None:
+        notes.append(address)
+        if len(notes) == 1:
+            raise KeyError(address)
+
+    factory = make_factory(replace(gate, dit=dit, observers=(observe,)), clock)
+    clients = [Client(factory, f"192.0.2.{at}") for at in range(3)]
+    for client in clients:
+        client.bind()
+    for client in clients:
+        client.protocol.dataReceived(NOBODY)
+    with capturedLogs() as logged:
+        factory.turn.end()
+    assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3
+    assert sorted(notes) == [f"192.0.2.{at}" for at in range(3)]
+    assert [event["kind"] for event in logged] == ["KeyError"] * 2

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Requests from BER: read, rejected, or the end of the session."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
+from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.decoder import cancel_id, decode, is_unbind, simple_bind
+from ldapgw.ldap.messages import (
+    AbandonRequest,
+    BindRequest,
+    CompareRequest,
+    Control,
+    Empty,
+    ExtendedRequest,
+    Message,
+    Operation,
+    Rejected,
+    Sasl,
+    Simple,
+)
+from tests.support import pdu
+
+FILTER = Present("objectClass")
+
+
+@pytest.mark.parametrize("message_id", [1, 127])
+def test_an_unbind_is_told_by_its_octets(message_id):
+    """With a short messageID; none that has one octet of another kind in it."""
+    whole = pdu.message(message_id, pdu.UNBIND)
+    assert is_unbind(whole)
+    others = [whole[:at] + bytes([octet]) + whole[at + 1 :] for at in range(len(whole)) for octet in range(256)]
+    told = {one for one in others if is_unbind(one)}
+    assert told == {pdu.message(at, pdu.UNBIND) for at in range(1, 128)}
+    assert not any(is_unbind(one) for one in (b"", whole[:-1], whole * 2, pdu.message(128, pdu.UNBIND)))
+
+
+@pytest.mark.parametrize("message_id", [1, 127])
+def test_a_simple_bind_is_told_by_its_octets(message_id: int) -> None:
+    """With a short messageID, and nothing unusual; whatever is told so, reads so."""
+    whole = pdu.message(message_id, pdu.bind("desk1", b"secret"))
+    assert simple_bind(whole) == (message_id, "desk1", b"secret")
+    others = [whole[:at] + bytes([octet]) + whole[at + 1 :] for at in range(len(whole)) for octet in range(256)]
+    told = {one: found for one in others if (found := simple_bind(one))}
+    read = {one: decode(one) for one in told}
+    assert read == {
+        one: Message(at, Operation.BIND, BindRequest(3, name, Simple(password)))
+        for one, (at, name, password) in told.items()
+    }
+    # Another messageID, and for each letter of name and password another one: of a name, ASCII alone.
+    assert len(told) == 1 + (127 - 1) + 5 * 127 + 6 * 255
+
+
+@pytest.mark.parametrize(
+    "octets_",
+    [
+        b"",
+        pdu.message(1, pdu.bind("desk1", b"secret"))[:-1],
+        pdu.message(1, pdu.bind("desk1", b"secret")) * 2,
+        pdu.message(128, pdu.bind("desk1", b"secret")),
+        pdu.message(1, pdu.bind("desk1", b"secret"), pdu.controls(pdu.control("1.2.3"))),
+        pdu.message(1, pdu.bind("desk1", b"secret", 2)),
+        pdu.message(1, pdu.bind("desk1", b"")),
+        pdu.message(1, pdu.bind("", b"secret")),
+        pdu.message(1, pdu.bind("Jörg".encode("latin-1"), b"secret")),
+        pdu.message(1, pdu.bind("desk1", b"x" * 120)),
+        pdu.message(1, pdu.sasl("PLAIN", b"\0a\0b")),
+        pdu.message(1, pdu.UNBIND),
+        pdu.message(1, pdu.search("dc=example", 2)),
+        pdu.message(0x60, pdu.search("dc=example,dc=com" * 8, 2)),
+    ],
+)
+def test_what_else_comes_is_no_simple_bind(octets_: bytes) -> None:
+    """It takes the long way."""
+    assert simple_bind(octets_) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "operation", "expected"),
+    [
+        (pdu.bind("desk1", b"secret"), Operation.BIND, BindRequest(3, "desk1", Simple(b"secret"))),
+        (pdu.bind("Jörg".encode("latin-1"), b"x", 2), Operation.BIND, BindRequest(2, "Jörg", Simple(b"x"))),
+        (pdu.bind(version=128), Operation.BIND, BindRequest(128, "", Simple(b""))),
+        (pdu.sasl("PLAIN", b"\0a\0b"), Operation.BIND, BindRequest(3, "", Sasl("PLAIN", b"\0a\0b"))),
+        (pdu.sasl("EXTERNAL"), Operation.BIND, BindRequest(3, "", Sasl("EXTERNAL", None))),
+        (tlv(0x60, b"\x02\x01\x03\x04\x00\x89\x01x"), Operation.BIND, BindRequest(3, "", None)),
+        (pdu.UNBIND, Operation.UNBIND, Empty()),
+        (
+            pdu.search("dc=acme", 2, attributes=("cn", "sn"), size=50, time=5, deref=3, types_only=True),
+            Operation.SEARCH,
+            SearchRequest("dc=acme", Scope.WHOLE_SUBTREE, FILTER, 50, 5, types_only=True, attributes=("cn", "sn")),
+        ),
+        (pdu.search(), Operation.SEARCH, SearchRequest("", Scope.BASE_OBJECT, FILTER)),
+        (pdu.compare("dc=acme", "cn", b"\xff"), Operation.COMPARE, CompareRequest("dc=acme", "cn", b"\xff")),
+        (pdu.abandon(7), Operation.ABANDON, AbandonRequest(7)),
+        (pdu.extended("1.2.3"), Operation.EXTENDED, ExtendedRequest("1.2.3")),
+        (pdu.extended("1.2.3", b""), Operation.EXTENDED, ExtendedRequest("1.2.3", b"")),
+        (tlv(0x66, b"anything"), Operation.MODIFY, Empty()),
+        (tlv(0x68, b""), Operation.ADD, Empty()),
+        (tlv(0x4A, b"cn=x"), Operation.DELETE, Empty()),
+        (tlv(0x6C, b"\xff"), Operation.MODIFY_DN, Empty()),
+    ],
+)
+def test_requests_are_read(request_, operation, expected):
+    """Each operation, with and without what is optional in it."""
+    assert decode(pdu.message(9, request_)) == Message(9, operation, expected)
+    with_control = pdu.message(2147483647, request_, pdu.controls(pdu.control("1.2", critical=True)))
+    assert decode(with_control) == Message(2147483647, operation, expected, (Control("1.2", critical=True),))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "diagnostic"),
+    [
+        (pdu.search(scope=3), ResultCode.PROTOCOL_ERROR, "scope: unknown value"),
+        (pdu.search(deref=9), ResultCode.PROTOCOL_ERROR, "derefAliases: unknown value"),
+        (pdu.search(deref=-1), ResultCode.PROTOCOL_ERROR, "derefAliases: unknown value"),
+        (pdu.search(size=-1), ResultCode.PROTOCOL_ERROR, "sizeLimit or timeLimit: negative"),
+        (pdu.search(time=-5), ResultCode.PROTOCOL_ERROR, "sizeLimit or timeLimit: negative"),
+        (pdu.search(filter_=b"\xaa\x00"), ResultCode.PROTOCOL_ERROR, "filter: unknown kind"),
+        (pdu.search(attributes=("cn",) * 257), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
+        (pdu.search(attributes=("cn " * 128, "sn " * 129)), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
+        (pdu.compare("", "cn", b"x" * 4097), ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long"),
+    ],
+)
+def test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer(request_, code, diagnostic):
+    """RFC 4511 4.1.1: otherwise … an appropriate response."""
+    message = decode(pdu.message(1, request_))
+    assert isinstance(message.request, Rejected)
+    assert (message.request.result.code, message.request.result.diagnostic) == (code, diagnostic)
+
+
+def test_256_attributes_may_be_asked_for():
+    """One tool is known to ask for 35."""
+    assert len(decode(pdu.message(1, pdu.search(attributes=("cn",) * 256))).request.attributes) == 256
+
+
+def test_what_is_compared_may_be_as_long_as_a_filter():
+    """4 KiB."""
+    assert decode(pdu.message(1, pdu.compare("", "cn", b"x" * 4096))).request.value == b"x" * 4096
+
+
+@pytest.mark.parametrize(
+    "octets_",
+    [
+        b"\x30\x00",
+        tlv(SEQUENCE, pdu.UNBIND),
+        pdu.message(0, pdu.search()),
+        pdu.message(-1, pdu.search()),
+        tlv(SEQUENCE, b"\x02\x05\x00\x80\x00\x00\x00" + pdu.search()),
+        tlv(SEQUENCE, b"\x02\x00" + pdu.search()),
+        tlv(SEQUENCE, b"\x01\x01\x01" + pdu.search()),
+        tlv(SEQUENCE, integer(1)),
+        pdu.message(1, b"\x7f\x23\x00"),
+        pdu.message(1, tlv(0x65, b"")),
+        pdu.message(1, tlv(0x63, b"")),
+        pdu.message(1, tlv(0x60, b"")),
+        pdu.message(1, tlv(0x60, integer(3) + octets(b"") + b"\xa3\x00")),
+        pdu.message(1, tlv(0x60, integer(3) + octets(b"") + octets(b"", 0x80) + b"\x04\x00")),
+        pdu.message(1, tlv(0x60, integer(3) + octets(b"") + tlv(0xA3, octets(b"X") + octets(b"") + octets(b"")))),
+        pdu.message(1, b"\x42\x01x"),
+        pdu.message(1, b"\x50\x00"),
+        pdu.message(1, b"\x50\x05\x00\x00\x00\x00\x01"),
+        pdu.message(1, tlv(0x6E, b"")),
+        pdu.message(1, tlv(0x6E, octets(b"") + tlv(SEQUENCE, octets(b"a") + octets(b"b") + octets(b"c")))),
+        pdu.message(1, tlv(0x6E, octets(b"") + tlv(SEQUENCE, octets(b"a") + octets(b"b")) + octets(b"c"))),
+        pdu.message(1, tlv(0x77, b"")),
+        pdu.message(1, tlv(0x77, octets(b"1", 0x80) + octets(b"", 0x81) + octets(b"", 0x82))),
+        pdu.message(1, pdu.search()[:2] + b"\x24" + pdu.search()[3:]),
+        pdu.message(1, tlv(0x63, pdu.search()[2:] + octets(b"x"))),
+        pdu.message(1, pdu.search(), b"\x30\x00"),
+        pdu.message(1, pdu.search(), pdu.controls() + b"\x04\x00"),
+    ],
+    ids=[
+        "empty", "no messageID", "messageID 0", "messageID -1", "messageID 2^31", "empty messageID",
+        "BOOLEAN messageID", "no operation", "tag of two octets", "a response", "empty search", "empty bind",
+        "SASL of nothing", "bind with more", "SASL with more", "unbind with more", "abandon of nothing",
+        "abandon of five octets",
+        "empty compare", "assertion with more", "compare with more", "empty extended", "extended with more",
+        "constructed string", "search with more", "controls of another tag", "message with more",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_ends_the_session(octets_):
+    """RFC 4511 4.1.1: tag, messageID, structure or lengths are wrong."""
+    with pytest.raises(ProtocolViolation) as raised:
+        decode(octets_)
+    assert ": " in raised.value.diagnostic
+
+
+def test_a_cancel_names_a_message():
+    """RFC 3909 2.1."""
+    assert cancel_id(tlv(SEQUENCE, integer(5))) == 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\x30\x00",
+        tlv(SEQUENCE, integer(5) * 2),
+        tlv(SEQUENCE, integer(5)) + b"\x04\x00",
+        tlv(OCTET_STRING, b"5"),
+    ],
+)
+def test_a_cancel_that_names_none_is_a_protocol_error(value):
+    """Its value lies within an OCTET STRING, so the session goes on."""
+    with pytest.raises(DirectoryError) as raised:
+        cancel_id(value)
+    assert raised.value.code is ResultCode.PROTOCOL_ERROR

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""The shortcut answers what the long way answers, octet for octet, or nothing."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.contact import Contact, Sharing
+from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Substrings
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.fast_path import Shortcut
+from tests.support import awkward, pdu, work
+from tests.support.filter_text import encode
+from tests.support.world import BASE, CONTEXT, Client, contacts, make_factory
+
+GATE = awkward.gate()
+DIT = awkward.make_dit(lenient=True)
+
+ATTRIBUTES = ("cn", "sn", "givenName", "displayName", "o", "telephoneNumber", "mobile", "homePhone", "uid",
+              "objectClass", "x")  # fmt: skip
+VALUES = ["mu", "an", "a", "muller", "Pat", "030", "+4930", "+49301234567", "0301234567", "110", "685", "person", "*",
+          "ü", "", "cn"]  # fmt: skip
+
+attributes = st.sampled_from(ATTRIBUTES)
+values = st.sampled_from(VALUES).map(str.encode)
+
+
+def term(kind: str, attribute: str, value: bytes) -> Filter:
+    match kind:
+        case "equal":
+            return Equality(attribute, value)
+        case "initial":
+            return Substrings(attribute, value, (), None)
+        case "any":
+            return Substrings(attribute, None, (value,), None)
+        case "final":
+            return Substrings(attribute, None, (), value)
+        case _:
+            return Present(attribute)
+
+
+kinds = st.sampled_from(["equal", "initial", "any", "final", "present"])
+# As phones have it in their settings, the same value in each term; and anything else.
+alike = st.builds(
+    lambda kind, names, value: Or(tuple(term(kind, name, value) for name in names)),
+    kinds, st.lists(attributes, min_size=1, max_size=4), values,
+)  # fmt: skip
+single = st.builds(term, kinds, attributes, values)
+mixed = st.lists(single, min_size=1, max_size=3).flatmap(
+    lambda terms: st.sampled_from([And(tuple(terms)), Or(tuple(terms))])
+)
+filters = st.one_of(alike, alike, single, mixed)
+bases = st.sampled_from([awkward.BASE, awkward.OWN_BOOK, "", "dc=nowhere", "ou=phones," + awkward.BASE])
+requests = st.builds(
+    pdu.search,
+    bases,
+    st.sampled_from([0, 1, 2]),
+    filters.map(encode),
+    st.sampled_from([(), ("cn",), ("cn", "telephoneNumber"), ("*", "+"), ("1.1",), ("cn sn",)]),
+    size=st.sampled_from([0, 1, 3, 50]),
+    time=st.sampled_from([0, 5]),
+    types_only=st.booleans(),
+)
+
+
+def client() -> Client:
+    one = Client(make_factory(GATE))
+    [bound] = one.ask(pdu.bind(awkward.DESK1, awkward.SECRET), 99)
+    assert bound.code == 0
+    return one
+
+
+def answered(one: Client, *parts: bytes) -> bytes:
+    """All octets that come for what is sent in these parts."""
+    for part in parts:
+        one.deliver(part)
+    octets: bytes = one.transport.value()
+    one.transport.clear()
+    return octets
+
+
+@pytest.mark.no_cover
+@settings(max_examples=400, deadline=None)
+@given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
+def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
+    """What comes in two parts takes the long way; each request is asked twice, so that it is known the second time."""
+    first, second = client(), client()
+    for request in [*asked, *asked]:
+        message = pdu.message(message_id, request)
+        assert answered(first, message) == answered(second, message[:1], message[1:])
+
+
+@settings(max_examples=300, deadline=None)
+@given(requests, st.data())
+def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> None:
+    """Octets that were changed or cut are answered as the long way does, or not at all."""
+    message = bytearray(pdu.message(5, request))
+    shortcut = Shortcut(1000)
+    shortcut.answer(DIT, awkward.VIEWER, bytes(message))
+    at = data.draw(st.integers(0, len(message) - 1))
+    message[at] = data.draw(st.integers(0, 255))
+    cut = bytes(message[: data.draw(st.integers(0, len(message)))])
+    for octets in (bytes(message), cut):
+        one = client()
+        long_way = answered(one, octets[:1], octets[1:])
+        found = shortcut.answer(DIT, awkward.VIEWER, octets)
+        assert found is None or found.octets == long_way
+
+
+def message_of(sought: Filter, message_id: int = 2, base: str = awkward.BASE) -> bytes:
+    return pdu.message(message_id, pdu.search(base, 2, encode(sought), ("cn",), size=50))
+
+
+@pytest.mark.parametrize(
+    "sought",
+    [
+        Or(tuple(Equality(name, b"+49301234567") for name in ("telephoneNumber", "mobile", "homePhone"))),
+        Or(tuple(Substrings(name, b"mu", (), None) for name in ("cn", "sn", "givenName"))),
+        Substrings("cn", None, (b"ull",), None),
+        And((Equality("objectClass", b"person"), Substrings("cn", b"mu", (), None))),
+    ],
+    ids=["reverse", "prefix", "substring", "of a class"],
+)
+def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
+    """That is what it is for."""
+    answer = Shortcut(1000).answer(DIT, awkward.VIEWER, message_of(sought))
+    assert answer is not None
+    found = pdu.responses(answer.octets)
+    assert (len(found) - 1, found[-1].code) == (answer.entries, answer.code)
+
+
+@pytest.fixture(name="uncollected")
+def _uncollected() -> Iterator[None]:
+    """Nobody takes away what only the garbage collector can."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_an_answer_leaves_nothing_to_the_collector() -> None:
+    """For that stops everything, and memory that nobody has freed is cold (compiled, two functions within one did)."""
+    shortcut = Shortcut(1000)
+    for at in range(20):
+        value = f"+4930123456{at}".encode()
+        number = Or(tuple(Equality(name, value) for name in ("telephoneNumber", "mobile", "homePhone")))
+        name = Or(tuple(Substrings(name, b"mull"[: 1 + at % 4], (), None) for name in ("cn", "sn", "givenName")))
+        for sought in (number, name, Substrings("cn", None, (b"ull",), None)):
+            assert shortcut.answer(DIT, awkward.VIEWER, message_of(sought)) is not None
+    assert gc.collect() == 0
+
+
+def _longer(element: bytes) -> bytes:
+    """The same, its length written in two octets more than it needs."""
+    return element[:1] + b"\x82\x00" + element[1:]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pdu.message(2, pdu.WHO_AM_I),
+        pdu.message(2, pdu.search(awkward.BASE, 0)),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), types_only=True)),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))), pdu.controls(pdu.control("1.2.3"))),
+        message_of(Present("cn")) * 2,
+        message_of(Present("cn"))[:-1],
+        message_of(Present("cn"), 1000),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 300,))),
+        pdu.message(2, pdu.search(" " * 130 + awkward.BASE, 2, encode(Present("cn")))),
+        pdu.message(2, _longer(pdu.search(awkward.BASE, 2, encode(Present("cn"))))),
+        pdu.message(2, pdu.search(awkward.BASE, 2, _longer(encode(Present("cn"))))),
+        pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))))[:-1] + b"\x01",
+        b"",
+        b"0",
+    ],
+    ids=[
+        "no search",
+        "base object",
+        "types only",
+        "controls",
+        "two",
+        "half",
+        "a long id",
+        "many octets",
+        "a long base",
+        "a long length",
+        "a filter with one",
+        "not whole",
+        "nothing",
+        "an octet",
+    ],
+)
+def test_what_takes_the_long_way(octets: bytes) -> None:
+    """Whatever is not plain, though what is asked for could be answered at once."""
+    assert Shortcut(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None
+    assert Shortcut(1000).answer(DIT, awkward.VIEWER, octets) is None
+
+
+def test_what_is_kept_has_bounds() -> None:
+    """Whoever asks for something else each time gets answers, and we forget the oldest."""
+    shortcut = Shortcut(1000)
+    names = ("cn", "sn", "givenName", "displayName", "o", "mail", "l", "title", "ou", "st", "street", "mobile", "uid",
+             "pager", "homePhone")  # fmt: skip
+    for size in range(600):
+        sought = Equality(names[size // 40], b"mu" + b"x" * (size % 40))
+        request = pdu.search(awkward.BASE, 2, encode(sought), ("cn", "sn" * (size % 9)), size=size)
+        for _ in range(2):
+            assert shortcut.answer(DIT, awkward.VIEWER, pdu.message(2, request)) is not None
+    long = pdu.message(2, pdu.search(awkward.BASE, 2, encode(Equality("cn", b"mu")), ("x" * 100,), size=5))
+    first, second = (shortcut.answer(DIT, awkward.VIEWER, long) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.octets == second.octets
+
+
+LABELS = {"contactGroups/1": "Customers", "contactGroups/2": "Suppliers"}
+
+
+def published(count: int, before: Directory | None) -> Directory:
+    """The same 800 people in so many shared books; in the first of them somebody has changed since before."""
+    people = [Contact(f"c{at}", name=f"{'Bo' if at % 80 else 'Ada'} {at}") for at in range(800)]
+    people[1] = replace(people[1], name=f"{id(before)}", labels=tuple(LABELS))
+    size = 800 // count
+    kept = before.books[1:] if before else ()
+    new = [
+        build_book(CONTEXT, f"b{at}", f"b{at}", Sharing.SHARED, people[at : at + size], LABELS, per_number=False)
+        for at in range(0, 800 - size * len(kept), size)
+    ]
+    found = Directory(CONTEXT, (*new, *kept))
+    found.unite(before)
+    return found
+
+
+def calls_of_searches(count: int) -> dict[str, int]:
+    """How many functions are called for a search: once more, by somebody new who sees the same, after a change."""
+    first = published(count, None)
+    second = published(count, first)
+    shortcut, octets = Shortcut(1000), message_of(Substrings("cn", b"ad", (), None), base=BASE)
+    found = []
+
+    def search(directory: Directory) -> Callable[[], None]:
+        dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access("acme", "b0"),))
+        return lambda: found.append(shortcut.answer(dit, viewer, octets))
+
+    for _ in range(3):
+        search(first)()
+    counted = {name: work.calls(search(on)) for name, on in (("again", first), ("new", first), ("changed", second))}
+    assert [answer and answer.entries for answer in found] == [10] * 6
+    return counted
+
+
+def test_neither_a_change_nor_somebody_new_costs_more_among_many_books() -> None:
+    """As many accounts have, one of which changes each second."""
+    alone, among = (calls_of_searches(count) for count in (1, 400))
+    assert among["changed"] <= 2 * alone["changed"]
+    assert among["new"] <= 2 * alone["again"]
+    assert among["again"] <= 2 * alone["again"]
+
+
+def shared_books(count: int, note: str) -> Dit:
+    """So many shared books, of a hundred contacts each."""
+    books = []
+    for at in range(count):
+        people = [replace(one, name=f"{one.name} {at}", organization=note) for one in contacts(100)]
+        books.append(build_book(CONTEXT, f"b{at}", f"b{at}@acme.example", Sharing.SHARED, people, {}, per_number=False))
+    return Dit((Directory(CONTEXT, tuple(books)),), features(tls=False))
+
+
+@pytest.mark.parametrize(
+    ("dit", "found"), [(shared_books(1, "x"), 100), (shared_books(3, "x"), None), (shared_books(1, "x" * 1000), None)],
+    ids=["a list", "more than is looked at", "more than is written at once"],
+)  # fmt: skip
+def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
+    """Where answers are made in parts, and others have their turn in between."""
+    request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
+    viewer = Viewer("cn=desk1", (Access("acme", "b0"),))
+    answer = Shortcut(1000).answer(dit, viewer, request)
+    assert (None if answer is None else answer.entries) == found

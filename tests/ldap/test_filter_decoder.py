@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""Filters from BER."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.ber import Reader, tlv
+from ldapgw.directory.filter import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap import filter_decoder as filters
+from ldapgw.ldap.filter_decoder import read_quickly
+from ldapgw.ldap.limits import FILTER_OCTETS
+from tests.support.filter_text import encode
+
+
+def read(data: bytes) -> Filter:
+    reader = Reader.over(data)
+    found = filters.read(reader)
+    reader.finish("test")
+    return found
+
+
+NAMES = st.sampled_from(["cn", "sn", "telephoneNumber", "2.5.4.3", "cn;lang-de", ""])
+VALUES = st.binary(max_size=5)
+LEAVES = st.one_of(
+    st.builds(Equality, NAMES, VALUES),
+    st.builds(GreaterOrEqual, NAMES, VALUES),
+    st.builds(LessOrEqual, NAMES, VALUES),
+    st.builds(Approximate, NAMES, VALUES),
+    st.builds(Present, NAMES),
+    st.builds(Substrings, NAMES, VALUES, st.lists(VALUES, max_size=3).map(tuple), st.none() | VALUES),
+    st.builds(Substrings, NAMES, st.none(), st.lists(VALUES, min_size=1, max_size=3).map(tuple), st.none() | VALUES),
+    st.builds(Substrings, NAMES, st.none(), st.just(()), VALUES),
+    st.builds(Extensible, st.none() | NAMES, NAMES, VALUES, st.booleans()),
+    st.builds(Extensible, NAMES, st.none(), VALUES, st.booleans()),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Not, inner),
+    ),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+@settings(max_examples=300, deadline=None)
+def test_all_ten_kinds_round_trip(tree):
+    """Any tree is read as it was written."""
+    assert read(encode(tree)) == tree
+
+
+def nested(tag: int, depth: int) -> bytes:
+    data = encode(Present("cn"))
+    for _ in range(depth):
+        data = tlv(tag, data)
+    return data
+
+
+@pytest.mark.parametrize("tag", [0xA0, 0xA1, 0xA2], ids=["and", "or", "not"])
+def test_fifty_levels_are_read_and_more_are_refused_by_name(tag):
+    """Whoever walks the tree may recurse; 10,000 levels do not bring us down either."""
+    read(nested(tag, 50))
+    for depth in (51, 990, 10_000):
+        with pytest.raises(DirectoryError) as raised:
+            read(nested(tag, depth))
+        assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "filter: nested too deep")
+
+
+def test_a_thousand_terms_are_read_and_more_are_refused_by_name():
+    """The operator counts as one, and so does each part of a substring."""
+    assert len(read(tlv(0xA1, encode(Present("cn")) * 999)).terms) == 999
+    for data in (
+        tlv(0xA1, encode(Present("cn")) * 1000),
+        encode(Substrings("cn", None, (b"a",) * 1000, None)),
+    ):
+        with pytest.raises(DirectoryError) as raised:
+            read(data)
+        assert (raised.value.code, raised.value.diagnostic) == (
+            ResultCode.ADMIN_LIMIT_EXCEEDED,
+            "filter: too many terms",
+        )
+
+
+@pytest.mark.parametrize(
+    ("data", "diagnostic"),
+    [
+        ("aa00", "filter: unknown kind"),
+        ("a4060402636e3000", "substrings: none"),
+        ("a40c0402636e3006800161800162", "substrings: out of order"),
+        ("a40c0402636e3006810161800162", "substrings: out of order"),
+        ("a40c0402636e3006820161810162", "substrings: out of order"),
+        ("a4090402636e3003830161", "substrings: unknown part"),
+        ("a903830178", "extensibleMatch: neither rule nor type"),
+    ],
+    ids=["kind", "no part", "two initial", "initial late", "any after final", "part", "no rule and no type"],
+)
+def test_what_can_be_read_but_is_wrong_is_the_searchs_own_error(data, diagnostic):
+    """protocolError, and the session goes on."""
+    with pytest.raises(DirectoryError) as raised:
+        read(bytes.fromhex(data))
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, diagnostic)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "a200",
+        "a2088702636e8702636e",
+        "a30a0402636e040161040162",
+        "a3040402636e",
+        "a3050402636e04",
+        "",
+        "a4080402636e30048003",
+    ],
+    ids=["empty not", "not of two", "three parts", "no value", "cut off", "no filter", "part cut off"],
+)
+def test_what_cannot_be_read_ends_the_session(data):
+    """An assertion could hide in what is left over."""
+    with pytest.raises(ProtocolViolation):
+        read(bytes.fromhex(data))
+
+
+def test_a_filter_of_four_kibibytes_is_read_and_a_longer_one_is_refused_by_name():
+    """What is asked for is folded before anything is searched, and that is the dear part."""
+    fits = FILTER_OCTETS - len(b"\x04\x02cn\x04\x82\x00\x00")
+    assert read(encode(Equality("cn", b"a" * fits))).value == b"a" * fits
+    with pytest.raises(DirectoryError) as raised:
+        read(encode(Equality("cn", b"a" * (fits + 1))))
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
+
+
+def test_what_is_dear_to_make_ready_is_refused_by_name():
+    """Telephone numbers and digits are; `tests/directory/test_filter.py` has the rest."""
+
+    def asked(count: int) -> bytes:
+        return encode(Or(tuple(Equality("mobile", b"0301234%03d" % at) for at in range(count))))
+
+    assert len(read(asked(47)).terms) == 47
+    with pytest.raises(DirectoryError) as raised:
+        read(asked(48))
+    assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        encode(Or(tuple(Equality("cn", b"x" * 20) for _ in range(30)))),
+        b"\xa3\x82\x00\x07\x04\x02cn\x04\x01x",
+        b"\xa4\x09\x04\x02cn0\x03\x83\x01x",
+        b"\xa4\x0c\x04\x02cn0\x06\x80\x01x\x82\x01y",
+        b"\xa2\x09\xa3\x07\x04\x02cn\x04\x01x",
+        b"\xa3\x07\x04\x02cn\x05\x01x",
+        b"\xa3\x07\x04\x02c\xff\x04\x01x",
+        b"\xa3\x07\x04\x02cn",
+        b"\xa3\x08\x04\x02cn\x04\x01xy",
+    ],
+    ids=["many octets", "a long length", "an unknown part", "two parts", "not", "a tag", "no ASCII", "cut off", "more"],
+)
+def test_what_is_not_read_quickly(octets: bytes) -> None:
+    """It is read in the other way."""
+    assert read_quickly(octets, 0, len(octets)) is None

@@ -1,0 +1,556 @@
+# SPDX-License-Identifier: MIT
+"""Searches with controls, on the wire: pages, sorting, windows, and what goes together."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
+from ldapgw.contact import Contact, Sharing
+from ldapgw.directory import sort as sort_module
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.encoder import features
+from ldapgw.ldap.fast_path import Shortcut
+from ldapgw.ldap.messages import Result
+from ldapgw.ldap.session import Gate, Run, Send, Session
+from tests.support import asks, pdu, phonebook
+from tests.support.filter_text import encode, read_filter
+from tests.support.world import BASE, BOOK, CONTEXT, DESK1, LIMITS, SECRET, VIEWER, Client, contacts, make_factory, turn
+
+ENTRY, DONE = 0x64, 0x65
+OTHERS = VIEWER._replace(login=f"cn=desk2,ou=phones,{BASE}")
+
+
+class World:
+    """A directory that can change between two requests, and two phones that see the same of it.
+
+    :ivar dit: what is served now.
+    """
+
+    def __init__(self, dit: Dit, viewer: Any = VIEWER, key: bytes = b"key", **limits: Any) -> None:
+        self.dit = dit
+        logins = {DESK1: viewer, "desk2": OTHERS}
+        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key)
+        self.clock = Clock()
+        self.factory = make_factory(gate, self.clock, **limits)
+        self.client = self.login(DESK1)
+
+    def login(self, name: str) -> Client:
+        client = Client(self.factory)
+        [bound] = client.ask(pdu.bind(name, SECRET), 99)
+        assert bound.code == 0
+        return client
+
+    def ask(
+        self, *controls: bytes, text: str = "(uid=*)", client: Client | None = None, base: str = BASE, **search: Any
+    ) -> tuple[list[pdu.Response], pdu.Response]:
+        """The entries of a search, and its end."""
+        request = pdu.search(base, 2, encode(read_filter(text)), **search)
+        client = client or self.client
+        found = client.ask(request, 7, pdu.controls(*controls) if controls else b"")
+        while not found or found[-1].kind == ENTRY:
+            turn(self.clock)
+            found += client.received()
+        *entries, done = found
+        assert {one.kind for one in entries} <= {ENTRY}
+        assert done.kind == DONE
+        return entries, done
+
+    def pages(self, *controls: bytes, size: int, **search: Any) -> list[list[str]]:
+        """The uids of all pages."""
+        pages, cookie = [], b""
+        while True:
+            found, done = self.ask(asks.page(size, cookie), *controls, **search)
+            assert done.code == 0
+            pages.append(uids(found))
+            cookie = asks.cookie(done)
+            if not cookie:
+                return pages
+
+
+def uids(entries: list[pdu.Response]) -> list[str]:
+    return [one.dn.split(",")[0].removeprefix("uid=") for one in entries]
+
+
+def tree(people: list[Contact]) -> Dit:
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    return Dit((Directory(CONTEXT, (book,)),), features(tls=False))
+
+
+@pytest.fixture(scope="module")
+def fifty() -> Dit:
+    return tree(contacts(50))
+
+
+@pytest.fixture
+def world(fifty: Dit) -> World:
+    return World(fifty)
+
+
+ALL = [f"c{at}" for at in range(50)]
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 49, 50, 51, 2147483647])
+@pytest.mark.parametrize("keys", [(), ("-sn",), ("title", "sn")], ids=["", "reverse", "two keys"])
+def test_pages_are_the_whole(world, size, keys):
+    """Each entry once, in order, full pages, and an empty cookie with the last one."""
+    expected = ALL[::-1] if keys == ("-sn",) else ALL
+    pages = world.pages(*([asks.sort(*keys)] if keys else []), size=size)
+    assert pages == [expected[at : at + size] for at in range(0, 50, min(size, 50))]
+
+
+def test_nothing_found_is_one_empty_page(world):
+    """With an empty cookie; the first page of a search that finds nothing is its last."""
+    assert world.pages(size=10, text="(uid=nobody)") == [[]]
+    assert world.pages(asks.sort("sn"), size=10, text="(uid=nobody)") == [[]]
+
+
+def test_a_page_is_an_answer_of_its_own(fifty):
+    """Ours is the most that one holds, however many the client wants; others follow."""
+    world = World(fifty, size_limit=20)
+    assert [len(page) for page in world.pages(size=30)] == [20, 20, 10]
+    found, done = world.ask(asks.page(0))
+    assert (len(found), done.code, len(asks.cookie(done)) > 20) == (20, 0, True)
+    assert world.ask()[1].code == 4
+
+
+@pytest.mark.parametrize(("own", "count", "code"), [(10, 10, 4), (5, 5, 4), (50, 10, 0), (11, 10, 0)])
+def test_where_one_page_is_all_that_is_wanted_there_are_no_pages(world, own, count, code):
+    """RFC 2696 3: a page as large as the client's own size limit is the plain search."""
+    found, done = world.ask(asks.page(10, critical=True), size=own)
+    assert (len(found), done.code) == (count, code)
+    assert (asks.PAGED in dict(done.controls)) == (code == 0)
+
+
+def test_a_later_page_keeps_the_clients_own_size_limit(world):
+    """As the first one does."""
+    _, done = world.ask(asks.page(10), size=20)
+    found, done = world.ask(asks.page(30, asks.cookie(done)), size=20)
+    assert (uids(found), done.code) == (ALL[10:30], 0)
+
+
+def test_the_page_size_may_change(world):
+    """RFC 2696 3 lets the client."""
+    _, done = world.ask(asks.page(10))
+    found, done = world.ask(asks.page(3, asks.cookie(done)))
+    assert uids(found) == ALL[10:13]
+
+
+@pytest.mark.parametrize("cookie", [None, b"garbage"])
+def test_no_more_pages_are_wanted(world, cookie):
+    """Size 0 with a cookie: there is nothing to let go of, and no entry comes."""
+    _, done = world.ask(asks.page(10))
+    found, done = world.ask(asks.page(0, asks.cookie(done) if cookie is None else cookie))
+    assert (found, done.code, asks.cookie(done)) == ([], 0, b"")
+
+
+def test_a_cookie_is_small_and_no_secret_is_in_it(world):
+    """Whatever the names are; two of the same place are the same, for nothing is remembered."""
+    world.dit = tree([Contact(f"c{at}", name="😀" * 999 + str(at), family_name="Ж" * 999) for at in range(5)])
+    for controls in ([], [asks.sort("-sn", "-cn", "mail")]):
+        cookies = {asks.cookie(world.ask(asks.page(2), *controls)[1]) for _ in range(2)}
+        assert len(cookies) == 1
+        assert 20 < len(cookies.pop()) < 300
+
+
+FOREIGN = {
+    "filter": {"text": "(uid=c*)"},
+    "base": {"base": BOOK},
+    "scope": {"text": "(uid=*)", "base": BASE.upper()},
+    "attributes": {"attributes": ("cn",)},
+    "types only": {"types_only": True},
+}
+
+
+@pytest.mark.parametrize("search", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("critical", [True, False])
+def test_a_cookie_belongs_to_its_search(world, search, critical):
+    """RFC 2696 3: nothing of the search may change but the page's size."""
+    _, done = world.ask(asks.page(10))
+    found, done = world.ask(asks.page(10, asks.cookie(done), critical=critical), **search)
+    assert (found, done.code, done.diagnostic) == ([], 53, "the cookie does not belong to this search")
+    assert done.controls == ()
+
+
+def test_a_cookie_belongs_to_its_sort_keys_and_its_login(world):
+    """Another phone that sees the same gets nothing for it, and neither does another order."""
+    plain, sort = (asks.cookie(world.ask(asks.page(10), *more)[1]) for more in ([], [asks.sort("sn")]))
+    other = world.login("desk2")
+    answers = [
+        world.ask(asks.page(10, plain), client=other),
+        world.ask(asks.page(10, plain), asks.sort("sn")),
+        world.ask(asks.page(10, sort)),
+        world.ask(asks.page(10, sort), asks.sort("-sn")),
+    ]
+    assert [(found, done.code) for found, done in answers] == [([], 53)] * 4
+    again = world.login(DESK1)
+    assert uids(world.ask(asks.page(2, plain), client=again)[0]) == ALL[10:12]
+
+
+@pytest.mark.parametrize("made", [b"", b"\0" * 16, b"\0" * 200, b"w00001"], ids=["cut", "zeros", "long", "place"])
+def test_a_cookie_cannot_be_made(world, made):
+    """Nor changed, nor cut."""
+    _, done = world.ask(asks.page(10))
+    given = asks.cookie(done)
+    for cookie in (made or given[:-1], given + b"x", given[:20] + b"\xff" + given[21:]):
+        found, done = world.ask(asks.page(10, cookie))
+        assert (found, done.code) == ([], 53)
+
+
+def test_a_restart_makes_cookies_invalid(fifty):
+    """The key is the process's own."""
+    before, after = World(fifty, key=b"before"), World(fifty, key=b"after")
+    cookie = asks.cookie(before.ask(asks.page(10))[1])
+    assert after.ask(asks.page(10, cookie))[1].code == 53
+
+
+def test_a_page_of_the_root_dse(world):
+    """Directory clients ask for everything in pages."""
+    [entry], done = world.ask(asks.page(10, critical=True), text="(objectClass=top)", base="cn=subschema")
+    assert (entry.dn, done.code, asks.cookie(done)) == ("cn=subschema", 0, b"")
+
+
+@pytest.mark.parametrize("sort", [[], [asks.sort("sn")]], ids=["", "sorted"])
+def test_pages_take_breath(sort):
+    """Also behind the last entry, on the way to see whether there is one more."""
+    _, run = state_of(tree(contacts(1000)), asks.page(1), *sort)
+    steps = list(run.portions)
+    assert sum(step is not None for step in steps) == 1
+    assert steps.count(None) == (6 if sort else 0)
+    _, run = state_of(tree(contacts(1000)), asks.page(1), *sort, text="(!(!(uid=c700)))")
+    steps = list(run.portions)
+    assert (steps.count(None), len(steps)) == (6, 7)
+
+
+def test_a_failed_search_has_no_page(world):
+    """It is over then, and cannot be resumed."""
+    found, done = world.ask(asks.page(10), asks.sort("sn"), base="dc=nowhere")
+    assert (found, done.code, done.controls) == ([], 32, ())
+
+
+PEOPLE = st.lists(
+    st.builds(
+        lambda uid, name, title: Contact(f"u{uid}", name=name, title=title),
+        st.integers(0, 30), st.text("aäB ", max_size=3), st.sampled_from(["", "x", "y"]),
+    ),
+    max_size=25, unique_by=lambda contact: contact.uid,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    versions=st.lists(PEOPLE, min_size=1, max_size=4),
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    keys=st.sampled_from([(), ("cn",), ("-title",), ("title", "-cn")]),
+)
+def test_a_sync_between_two_pages_costs_nothing(versions, sizes, keys):
+    """What did not change comes once, and in order, however pages are cut and whatever comes and goes meanwhile."""
+    trees = [tree(people) for people in versions]
+    world = World(trees[0])
+    sort = [asks.sort(*keys)] if keys else []
+    seen: list[str] = []
+    cookie, turns = b"", 0
+    while turns == 0 or cookie:
+        world.dit = trees[min(turns, len(trees) - 1)]
+        found, done = world.ask(asks.page(sizes[turns % len(sizes)], cookie), *sort)
+        seen += uids(found)
+        cookie = asks.cookie(done)
+        turns += 1
+    served = versions[: min(turns, len(versions))]
+    unchanged = {one.uid for one in served[0] if all(one in people for people in served)}
+    whole = uids(world.ask(*sort)[0])
+    assert [uid for uid in seen if uid in unchanged] == [uid for uid in whole if uid in unchanged]
+
+
+# --- sorting --------------------------------------------------------------------------------------------------------
+
+
+def test_sorting_comes_before_cutting(world):
+    """The first by the order that was asked for, then code 4."""
+    found, done = world.ask(asks.sort("-cn", critical=True), size=3)
+    assert (uids(found), done.code, asks.sort_result(done)) == (["c49", "c48", "c47"], 4, (0, ""))
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (("shoeSize",), (16, "shoeSize")),
+        (("sn", "mobile"), (18, "mobile")),
+        (("sn:1.2.3",), (18, "sn")),
+        (("sn:caseIgnoreMatch",), (18, "sn")),
+        (("sn", "cn", "sn"), (53, "sn")),
+        (("sn",) * 9, (11, "")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("critical", [True, False])
+def test_what_cannot_be_sorted(world, keys, expected, critical):
+    """RFC 2891 2: unsorted, or nothing at all if the control is critical; the response says why in either case."""
+    found, done = world.ask(asks.sort(*keys, critical=critical))
+    assert (uids(found), done.code) == (([], 12) if critical else (ALL, 0))
+    assert asks.sort_result(done) == expected
+    assert world.pages(asks.sort(*keys), size=20) == [ALL[:20], ALL[20:40], ALL[40:]]
+
+
+@pytest.mark.parametrize(("most", "first"), [(49, "c0"), (50, "c49")])
+def test_too_many_to_sort(world, monkeypatch, most, first):
+    """A fixed number, beyond which they come as they are."""
+    monkeypatch.setattr(sort_module, "MOST_ENTRIES", most)
+    found, done = world.ask(asks.sort("-cn"))
+    assert (uids(found)[0], len(found)) == (first, 50)
+    assert asks.sort_result(done) == ((0, "") if most == 50 else (11, ""))
+
+
+def test_pages_do_not_change_their_order_on_the_way(world, monkeypatch):
+    """When too many entries to sort come between two pages, or go."""
+    sort = asks.sort("-cn")
+    _, one = world.ask(asks.page(10), sort)
+    monkeypatch.setattr(sort_module, "MOST_ENTRIES", 20)
+    found, done = world.ask(asks.page(10, asks.cookie(one)), sort)
+    assert (found, done.code) == ([], 53)
+    _, one = world.ask(asks.page(10), sort)
+    monkeypatch.undo()
+    found, done = world.ask(asks.page(10, asks.cookie(one)), sort)
+    assert (found, done.code) == ([], 53)
+
+
+def test_nothing_is_said_about_sorting_where_nothing_was_sorted(world):
+    """RFC 2891 2, the sixth case."""
+    assert world.ask(asks.sort("sn"), text="(uid=nobody)")[1].controls == ()
+    assert world.ask(asks.sort("sn"), base="dc=nowhere")[1].controls == ()
+
+
+def test_each_page_says_that_it_is_sorted(world):
+    """RFC 2891 3."""
+    _, done = world.ask(asks.page(10), asks.sort("sn"))
+    _, done = world.ask(asks.page(10, asks.cookie(done)), asks.sort("sn"))
+    assert [kind for kind, _ in done.controls] == [asks.SORTED, asks.PAGED]
+    assert asks.sort_result(done) == (0, "")
+
+
+def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, Run]:
+    """A session that has begun to answer a search, and what is to be pulled."""
+    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
+    state = Session(gate, LIMITS, Shortcut(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
+    request = pdu.search(BASE, 2, encode(read_filter(text)))
+    assert state.receive(decode(pdu.message(3, request, pdu.controls(*controls)))) == ()
+    run = state.advance()
+    assert isinstance(run, Run)
+    return state, run
+
+
+@pytest.mark.parametrize(("pulled", "code"), [(0, 3), (1, 0), (50, 0)])
+def test_the_time_limit_before_and_after_sorting(fifty, pulled, code):
+    """RFC 2891 has a code for the one; a page that is not whole has no cookie."""
+    state, run = state_of(fifty, asks.sort("cn"), asks.page(10))
+    assert len(list(islice(filter(None, run.portions), pulled))) == min(pulled, 10)
+    [said] = state.finish(Result(ResultCode.TIME_LIMIT_EXCEEDED)).controls
+    assert (said.type, said.value) == (asks.SORTED, tlv(SEQUENCE, integer(code, ENUMERATED)))
+
+
+def test_a_failure_of_ours_says_nothing_about_controls(fifty):
+    """Nobody knows how far they were followed."""
+    state, run = state_of(fifty, asks.sort("cn"))
+    assert next(filter(None, run.portions))
+    assert state.finish(Result(ResultCode.OTHER)).controls == ()
+
+
+def test_controls_are_answered_once(fifty):
+    """The next answer knows nothing of them."""
+    state, run = state_of(fifty, asks.sort("cn"))
+    assert next(filter(None, run.portions))
+    assert len(state.finish(Result(ResultCode.SUCCESS)).controls) == 1
+    state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
+    assert state.advance().reply.controls == ()
+
+
+@pytest.mark.parametrize("request_", [pdu.abandon(3), pdu.cancel(3)], ids=["abandon", "cancel"])
+def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
+    """And neither does what comes behind it."""
+    state, run = state_of(fifty, asks.sort("cn"))
+    assert next(filter(None, run.portions))
+    steps = state.receive(decode(pdu.message(4, request_)))
+    assert [step.reply.controls for step in steps if isinstance(step, Send)] == [()] * (len(steps) - 1)
+    state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
+    assert state.advance().reply.controls == ()
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+SORT = asks.sort("-cn")
+BACK = ALL[::-1]
+
+
+@pytest.mark.parametrize(
+    ("view", "expected", "result"),
+    [
+        ((0, 31, (1, 0)), BACK[:32], (1, 50, 0)),
+        ((19, 0, (50, 50)), BACK[30:], (50, 50, 0)),
+        ((2, 2, (25, 50)), BACK[22:27], (25, 50, 0)),
+        ((2, 2, (500, 1000)), BACK[22:27], (25, 50, 0)),
+        ((5, 5, (1, 0)), BACK[:6], (1, 50, 0)),
+        ((5, 5, (50, 0)), BACK[44:], (50, 50, 0)),
+        ((1, 5, (999, 0)), BACK[49:], (51, 50, 0)),
+        ((0, 0, b"user 00010"), ["c10"], (40, 50, 0)),
+        ((1, 1, b"user 000105"), ["c11", "c10", "c9"], (40, 50, 0)),
+        ((1, 1, b"a"), ["c0"], (51, 50, 0)),
+        ((0, 1, b"z"), ["c49", "c48"], (1, 50, 0)),
+        ((2147483647, 2147483647, (1, 1)), BACK, (50, 50, 0)),
+    ],
+)
+def test_windows(world, view, expected, result):
+    """So many before and behind the target; position and count count from 1."""
+    found, done = world.ask(SORT, asks.view(*view, critical=True))
+    assert (uids(found), done.code) == (expected, 0)
+    assert (asks.view_result(done), asks.sort_result(done)) == (result, (0, ""))
+
+
+@pytest.mark.parametrize(
+    ("controls", "code"),
+    [
+        ([asks.view(0, 9, (1, 0))], 60),
+        ([SORT, asks.view(0, 9, (0, 0))], 61),
+        ([SORT, asks.view(0, 9, (0, 50))], 61),
+        ([SORT, asks.view(0, 9, (51, 50))], 61),
+        ([SORT, asks.view(0, 9, (1, -1))], 61),
+        ([asks.sort("modifyTimestamp"), asks.view(0, 9, b"yesterday")], 53),
+        ([SORT, asks.view(0, 9, (1, 0), b"never sent")], 2),
+    ],
+    ids=["no sort", "offset 0", "offset 0 of 50", "beyond its own end", "negative count", "value", "contextID"],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_windows_that_cannot_be(world, controls, code, order):
+    """virtualListViewError, and the reason in the control (sections 6.1 and 6.2 of the draft)."""
+    found, done = world.ask(*controls[::order])
+    assert (found, done.code, asks.view_result(done)) == ([], 76, (0, 0, code))
+    assert asks.sort_result(done) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "sorted_", "view"), [(("shoeSize",), (16, "shoeSize"), 53), (("mobile",), (18, "mobile"), 18)]
+)
+def test_a_window_on_what_cannot_be_sorted(world, keys, sorted_, view):
+    """The whole list unsorted, unless one of the controls is critical."""
+    window = asks.view(0, 2, (1, 0))
+    found, done = world.ask(asks.sort(*keys), window)
+    assert (uids(found), done.code, asks.sort_result(done), asks.view_result(done)) == (ALL, 0, sorted_, None)
+
+    found, done = world.ask(asks.sort(*keys, critical=True), window)
+    assert (found, done.code, asks.sort_result(done), asks.view_result(done)) == ([], 12, sorted_, None)
+
+    found, done = world.ask(asks.sort(*keys), asks.view(0, 2, (1, 0), critical=True))
+    assert (found, done.code, asks.sort_result(done), asks.view_result(done)) == ([], 76, sorted_, (0, 0, view))
+
+
+def test_an_empty_context_is_none(world):
+    """Some clients send what they have, and have nothing."""
+    assert world.ask(SORT, asks.view(0, 0, (1, 0), b""))[1].code == 0
+
+
+def test_an_empty_list(world):
+    """Has no target."""
+    found, done = world.ask(SORT, asks.view(3, 3, (1, 0)), text="(uid=nobody)")
+    assert (found, done.code, asks.view_result(done)) == ([], 0, (1, 0, 0))
+    found, done = world.ask(SORT, asks.view(3, 3, b"x"), text="(uid=nobody)")
+    assert (found, done.code, asks.view_result(done)) == ([], 0, (1, 0, 0))
+
+
+def test_a_window_is_cut_by_the_size_limit(world):
+    """Entries first, then code 4, with the control."""
+    found, done = world.ask(SORT, asks.view(0, 9, (11, 0)), size=5)
+    assert (uids(found), done.code, asks.view_result(done)) == (BACK[10:15], 4, (11, 50, 0))
+
+
+def test_a_window_does_not_exist_where_the_base_does_not(world):
+    """The search's own error comes first."""
+    found, done = world.ask(SORT, asks.view(0, 9, (1, 0)), base="dc=nowhere")
+    assert (found, done.code, done.controls) == ([], 32, ())
+
+
+@pytest.mark.parametrize("page", [asks.page(10), asks.page(10, b"x"), asks.page(0, b"x")])
+def test_pages_and_windows_do_not_go_together(world, page):
+    """Section 9 of the draft; a combination without a meaning is protocolError (RFC 4511 4.1.11)."""
+    found, done = world.ask(SORT, page, asks.view(0, 9, (1, 0)))
+    assert (found, done.code, done.controls) == ([], 2, ())
+
+
+# --- the phones' own requests ---------------------------------------------------------------------------------------
+
+
+CASES = [
+    pytest.param(case, lenient, id=f"{case['id']}-{'lenient' if lenient else 'strict'}")
+    for case in phonebook.CASES
+    for lenient in (True, False)
+    if case["controls"] and (lenient or case["expectation"].startswith("strict"))
+]
+
+
+def controls_of(case: dict[str, Any]) -> list[bytes]:
+    """The controls of a case, as its text has them; pages are asked for one after the other."""
+    found = []
+    for text in case["controls"]:
+        kind, _, rest = text.partition(":")
+        if kind == "sort":
+            found.append(asks.sort(*rest.split()))
+        elif kind == "vlv":
+            told = dict(part.split("=") for part in rest.split(","))
+            target = told["ge"].encode() if "ge" in told else (int(told["offset"]), int(told["count"]))
+            found.append(asks.view(int(told["before"]), int(told["after"]), target))
+    return found
+
+
+@pytest.mark.parametrize(("case", "lenient"), CASES)
+def test_a_phone_gets_what_a_person_expects(case, lenient):
+    """Poly's windows, sorting phones, and a softphone's pages."""
+    world = World(phonebook.phonebook(lenient=lenient), phonebook.PHONE)
+    search = {"base": phonebook.BOOK, "text": case["filter"], "attributes": tuple(case["attributes"])}
+    expected = case.get("expect", {})
+    if "pages" in expected:
+        size = int(case["controls"][0].removeprefix("paged:"))
+        pages = world.pages(size=size, **search)
+        assert len(pages) == expected["pages"]
+        found, names = [], [uid for page in pages for uid in page]
+        assert len(names) == len(set(names)) == 47
+    else:
+        found, done = world.ask(*controls_of(case), size=case["sizelimit"], **search)
+        names = uids(found)
+        assert done.code == expected.get("result_code", 0)
+        assert asks.sort_result(done)[0] == expected.get("sort_result", 0)
+        assert {kind for kind, _ in done.controls} >= set(expected.get("response_controls", ()))
+    assert set(case["must_find"]) <= set(names)
+    assert set(names).isdisjoint(case["must_not_find"])
+    assert len(found) <= expected.get("entries_at_most", 99)
+    assert names == expected.get("order", names)
+    assert names[:1] == [expected.get("first", names[0])]
+    if "sorted_by" in expected and lenient:
+        assert names == uids(world.ask(asks.sort(*expected["sorted_by"]), **search)[0])[: len(names)]
+
+
+def test_scrolling_with_windows_shows_the_whole_list():
+    """As a Poly does: 32 at a time, with the count of the answer before; then backwards by the value."""
+    world = World(phonebook.phonebook(), phonebook.PHONE)
+    sort = asks.sort("sn", "givenName")
+    whole = uids(world.ask(sort, base=phonebook.BOOK, text="(&(objectClass=person)(sn=*))")[0])
+    seen: list[str] = []
+    count = 0
+    for start in (1, 33):
+        found, done = world.ask(
+            sort, asks.view(0, 31, (start, count)), base=phonebook.BOOK, text="(&(objectClass=person)(sn=*))"
+        )
+        seen += uids(found)
+        position, count, _ = asks.view_result(done)
+        assert (position, count) == (start, 47)
+    assert seen == whole

@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: MIT
+"""Telephone numbers: read as typed, compared as meant, written as dialled."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.numbers import dial_string, numbering_plan, phone_number
+from ldapgw.numbers.phone_number import Number, NumberFormat
+from tests.support import work
+
+SEPARATORS = st.sampled_from(["", " ", "-", "/", ".", "\u00a0", "\u202f", "\u2011", " - "])
+# What people and telephone systems really type, and a little of everything else.
+TYPED = st.one_of(
+    st.text(alphabet="0123456789+*#()-/ .x;,ext=tel:sip@A\u0663\u202a", max_size=80),
+    st.text(max_size=40),
+    st.from_regex(r"\+?[0-9]{1,16}", fullmatch=True),
+)
+SUBSCRIBERS = st.tuples(
+    st.sampled_from(["30", "40", "89", "221", "711", "171", "160"]), st.from_regex(r"[2-9][0-9]{6}", fullmatch=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "e164", "national", "digits", "extension"),
+    [
+        ("+49 (0)30 1234567", "+49301234567", "0301234567", "490301234567", ""),
+        ("+49 (030) 7654321", "+49307654321", "0307654321", "490307654321", ""),
+        ("0049 30 1234567", "+49301234567", "0301234567", "0049301234567", ""),
+        ("(030) 123 45-67", "+49301234567", "0301234567", "0301234567", ""),
+        ("30 1234567", "+49301234567", "0301234567", "301234567", ""),
+        ("\u202a+49 30 6677889\u202c", "+49306677889", "0306677889", "49306677889", ""),
+        ("٠٣٠١٢٣٤٥٦٧", "+49301234567", "0301234567", "0301234567", ""),
+        ("０３０ １２３４５６７", "+49301234567", "0301234567", "0301234567", ""),
+        ("Tel. 030 1234567", "+49301234567", "0301234567", "0301234567", ""),
+        ("030 1234567 (privat)", "+49301234567", "0301234567", "0301234567", ""),
+        ("+49301234567 or 0171 2345678", "+49301234567", "0301234567", "49301234567", ""),
+        ("*31#0301234567", "+49301234567", "0301234567", "0301234567", ""),
+        ("tel:+49-30-1234567;ext=12", "+49301234567", "0301234567", "49301234567", "12"),
+        ("sip:+49301234567@pbx.example;user=phone", "+49301234567", "0301234567", "49301234567", ""),
+        ("+1 415-555-0123 x204", "+14155550123", "", "14155550123", "204"),
+        ("030 1234567 DW 12", "+49301234567", "0301234567", "0301234567", "12"),
+        ("030 1234567 Durchwahl 3", "+49301234567", "0301234567", "0301234567", "3"),
+        ("030/1234567,,12#", "+49301234567", "0301234567", "0301234567", "12"),
+        ("+1-800-FLOWERS", "+18003569377", "", "18003569377", ""),
+        ("0800 FLOWERS", "+498003569377", "08003569377", "08003569377", ""),
+        ("+39 06 6982 1234", "+390669821234", "", "390669821234", ""),
+        ("112", "", "", "112", ""),
+        ("204", "", "", "204", ""),
+        ("1234567", "", "", "1234567", ""),
+        ("7654321", "", "", "7654321", ""),
+        ("1-800-FLOWERS", "+18003569377", "", "18003569377", ""),
+        ("001-800-FLOWERS", "+18003569377", "", "0018003569377", ""),
+        ("0800flowers", "+498003569377", "08003569377", "08003569377", ""),
+        ("204 (Empfang)", "", "", "204", ""),
+        ("204 Empfang", "", "", "204", ""),
+        ("+49 30 1234567, Zentrale", "+49301234567", "0301234567", "49301234567", ""),
+        ("030 1234567 Nebenstelle 4", "+49301234567", "0301234567", "0301234567", "4"),
+        ("030 1234567 DW12", "+49301234567", "0301234567", "0301234567", "12"),
+        ("0+49 30 1234567", "", "", "049301234567", ""),
+        ("tel:1234567;phone-context=+4930", "+49301234567", "0301234567", "49301234567", ""),
+        ("sip:0301234567;phone-context=+49@pbx.example", "+49301234567", "0301234567", "490301234567", ""),
+        ("tel:204;phone-context=pbx.example", "", "", "204", ""),
+        ("<sip:%2B49301234567@pbx.example:5060>", "+49301234567", "0301234567", "49301234567", ""),
+        ('"Müller" <sip:0301234567@x>', "+49301234567", "0301234567", "0301234567", ""),
+        ('"2. Stock" <sips:+49301234567@x;user=phone>;tag=1', "+49301234567", "0301234567", "49301234567", ""),
+        ('"a<b" <tel:204>', "", "", "204", ""),
+        ("Müller <030 1234567>", "+49301234567", "0301234567", "0301234567", ""),
+        ("030 1234567 <privat>", "+49301234567", "0301234567", "0301234567", ""),
+        ("sips:+49301234567;ext=12@pbx.example", "+49301234567", "0301234567", "49301234567", "12"),
+        ("+49301234567@pbx.example", "+49301234567", "0301234567", "49301234567", ""),
+        ("*100#", "", "", "*100#", ""),
+        ("sip:205@pbx.example", "", "", "205", ""),
+        ("+999 123456789", "", "", "999123456789", ""),
+        ("12345678901234567890", "", "", "12345678901234567890", ""),
+    ],
+)
+def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits: str, extension: str) -> None:
+    """Awkward numbers in a German tenant, in every form that they are compared by."""
+    read = phone_number.parse(typed, "DE")
+
+    assert read == Number(dial_string.clean(typed), e164, national, digits, extension)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("ext", "ext.", "Ext:", "extn", "extension", "Extension", "EXTENSION", "extensión", "extensio\u0301n", "x"),
+        *("anexo", "int", "int.", "Int. ", "interno", "tel. int.", "poste", "Durchwahl", "Durchw.", "DW", "-DW", "DW:"),
+        *("Nebenstelle", "Nst.", "Apparat", "App.", "Klappe", "Kl.", "toestel", "wew.", "linka", "доб", "доб."),
+        *("xtn", "#", "~", ",,"),
+    ],
+)
+def test_words_for_an_extension_are_not_dialled(word: str) -> None:
+    """What is dialled ends before the word: behind internal, local and public numbers, with blanks and without."""
+    typed = [f"{one} {word} 7" for one in ("204", "5550123", "030 1234567", "+49 30 1234567")]
+    read = [phone_number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
+
+    assert [(one.e164, one.digits, one.extension) for one in read if one] == [
+        ("", "204", "7"),
+        ("", "5550123", "7"),
+        ("+49301234567", "0301234567", "7"),
+        ("+49301234567", "49301234567", "7"),
+        ("+49301234567", "0301234567", "12"),
+    ]
+
+
+@pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
+def test_texts_without_a_number_are_none(typed: str) -> None:
+    """What holds no digit to dial, or is far too long, is no number."""
+    assert phone_number.parse(typed, "DE") is None
+    assert phone_number.readings(typed, "DE") == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical", "e164"),
+    [
+        ("(415) 555-0100", "+14155550100", "+14155550100"),
+        ("555", "+999555", "+999555"),
+        ("030 1234567", "junk", "+49301234567"),
+    ],
+)
+def test_googles_canonical_form_is_believed(typed: str, canonical: str, e164: str) -> None:
+    """The country that Google worked out counts more than the tenant's, where it is written as E.164."""
+    read = phone_number.parse(typed, "DE", canonical)
+
+    assert read is not None
+    assert read.e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("asked", "outside_line", "e164s"),
+    [
+        ("00301234567", "0", ["", "+49301234567"]),
+        ("00033142685300", "0", ["", "+33142685300"]),
+        ("33142685300", "", ["+4933142685300", "+33142685300"]),
+        ("90301234567", "9", ["", "+49301234567"]),
+        ("0112", "0", [""]),
+        ("+49301234567", "4", ["+49301234567"]),
+        ("(+49) 30 1234567", "4", ["+49301234567"]),
+        ("0+49301234567", "0", ["", "+49301234567"]),
+        ("9+49301234567", "9", ["", "+49301234567"]),
+        ("00049301234567", "0", ["", "+49301234567"]),
+        ("(030) 123 45-67", "0", ["+49301234567", "+49301234567"]),
+        ("1-800-FLOWERS", "", ["+18003569377"]),
+        ("01-800-FLOWERS", "0", ["+4918003569377", "+18003569377"]),
+        ("204", "2", [""]),
+        ("+999555", "", ["", "+999555"]),
+        ("2 Müller", "", []),
+        ("2b", "", []),
+        ("foo 0301234567", "", []),
+        ('"Müller" <sip:0301234567@x>', "", ["+49301234567"]),
+        ('"Müller" <sip:anonymous@x>', "", []),
+        ("sip:alice@example.org", "", []),
+    ],
+)
+def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: list[str]) -> None:
+    """The outside line in front, or a "+" that was lost; a word in front of the digits is no number at all."""
+    assert [reading.e164 for reading in phone_number.readings(asked, "DE", outside_line)] == e164s
+
+
+@settings(max_examples=150, deadline=None)
+@given(SUBSCRIBERS, SEPARATORS, st.integers(0, 7))
+def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator: str, seed: int) -> None:
+    """However a number is written, stored or signalled, it is found by every other writing."""
+    area, line = subscriber
+    line = separator.join((line[:3], line[3:5], line[5:]))
+    writings = [
+        f"+49{separator}{area}{separator}{line}",
+        f"+49 (0){area} {line}",
+        f"+49 (0{area}) {line}",
+        f"0049{separator}{area}{separator}{line}",
+        f"0{area}{separator}{line}",
+        f"(0{area}) {line}",
+        f"tel:+49-{area}-{line}",
+        f"0{area} {line} ext. 12",
+    ]
+    stored = phone_number.parse(writings[seed], "DE")
+    assert stored is not None
+    asked = [*writings, f"00{area}{line}", f"00049{area}{line}", f"49{area}{line}"]
+
+    missed = [
+        text
+        for text in asked
+        if not any(phone_number.same(stored, one) for one in phone_number.readings(text, "DE", "0"))
+    ]
+
+    assert missed == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(TYPED, TYPED, st.sampled_from(["DE", "US", "GB", "IT"]), st.sampled_from(["", "0", "9"]))
+def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: str, outside_line: str) -> None:
+    """And tails never rule out a number that is the same."""
+    a, b = phone_number.parse(first, region), phone_number.parse(second, region)
+    if a is not None:
+        assert phone_number.same(a, a)
+    for one in phone_number.readings(first, region, outside_line):
+        for other in (b, *phone_number.readings(second, region, outside_line)):
+            if other is not None:
+                assert phone_number.same(one, other) == phone_number.same(other, one)
+                asked = phone_number.asked_tails(first, region, outside_line)
+                assert not phone_number.same(one, other) or set(asked) & set(phone_number.stored_tails(other))
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("+49301234567", "+43301234567", False),
+        ("+49301234567", "1234567", True),
+        ("1234567", "+49301234567", True),
+        ("204", "+4930204", False),
+        ("112", "112", True),
+        ("112", "+49301234112", False),
+        ("000", "00", False),
+        ("+14155550123 x204", "+14155550123", True),
+    ],
+)
+def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expected: bool) -> None:
+    """Seven digits of a public number are enough if one side's country is unknown; short numbers match exactly."""
+    one, other = phone_number.parse(stored, "DE"), phone_number.parse(asked, "DE")
+
+    assert one is not None
+    assert other is not None
+    assert phone_number.same(one, other) is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("059133", "+4359133", True),
+        ("+4359133", "059133", True),
+        ("+43 59 133", "0059133", True),
+        ("059133", "0004359133", True),
+        ("059133", "+4959133", False),
+        ("059133", "59133", False),
+        ("021234", "+4321234", False),
+        ("05913", "+435913", False),
+    ],
+)
+def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
+    """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
+    one = phone_number.parse(stored, "AT")
+    assert one is not None
+    tails = set(phone_number.asked_tails(asked, "AT", "0")) & set(phone_number.stored_tails(one))
+
+    assert phone_number.is_meant(one, phone_number.readings(asked, "AT", "0")) is expected
+    assert tails or not expected
+
+
+@pytest.mark.parametrize(
+    ("text", "outside_line", "forms"),
+    [
+        ("030", "0", ("030", "30")),
+        ("0049 30", "", ("004930", "+4930")),
+        ("+49 30", "0", ("+4930",)),
+        ("00049 30", "0", ("0004930", "004930", "+4930")),
+        ("tel:+49 30", "", ("+4930",)),
+        ("(+49) 30", "", ("+4930",)),
+        ("+49 (0)30", "", ("+49030", "+4930")),
+        ("0049 (0)30", "", ("0049030", "004930", "+49030", "+4930")),
+        ("0+49 30", "0", ("04930", "+4930")),
+        ("00", "", ("00", "+")),
+        ("4930", "", ("4930",)),
+        ("4930123456", "", ("4930123456", "+4930123456")),
+        ("sip:030@pbx.example", "", ("030",)),
+        ("mull", "", ()),
+        ("-", "", ()),
+    ],
+)
+def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
+    """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
+    assert phone_number.beginnings(text, "DE", outside_line) == forms
+    assert phone_number.beginnings("0049 30", "ZZ") == ("004930",)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "outside_line", "expected"),
+    [
+        ("+43301234567", "0301234567", "0", False),
+        ("+43301234567", "00301234567", "0", False),
+        ("+33142685300", "0142685300", "0", False),
+        ("+49301234567", "01234567", "0", True),
+        ("+43301234567", "01234567", "0", False),
+        ("00301234567", "00301234567", "0", True),
+        ("00301234567", "+49301234567", "0", True),
+        ("90301234567", "+49301234567", "9", True),
+        ("90301234567", "0301234567", "9", True),
+        ("+912015550123", "9+12015550123", "9", False),
+        ("+49301234567", "0+49301234567", "0", True),
+        ("+49301234567", "000049301234567", "0", True),
+        ("+999555", "+999555", "", True),
+        ("+49301234567", "mull", "", False),
+    ],
+)
+def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line: str, expected: bool) -> None:
+    """An outside line may stand before any writing; what is left of it is no end of a number abroad."""
+    one = phone_number.parse(stored, "DE")
+    assert one is not None
+
+    assert phone_number.is_meant(one, phone_number.readings(asked, "DE", outside_line)) is expected
+    tails = phone_number.asked_tails(asked, "DE", outside_line)
+    assert not expected or set(tails) & set(phone_number.stored_tails(one))
+
+
+@pytest.mark.parametrize(
+    ("asked", "tails", "writings"),
+    [
+        ("+49301234567", ("1234567",), {"+49301234567"}),
+        ("030 1234567", ("1234567",), {"0301234567", "301234567"}),
+        ("00301234567", ("1234567",), {"+301234567", "0301234567"}),
+        ("0049301234567", ("1234567",), {"+49301234567", "049301234567"}),
+        ("204", ("204",), set()),
+        ("030 1234", ("9301234", "0301234"), {"0301234"}),
+        ("x", (), set()),
+        ("-", (), set()),
+    ],
+)
+def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], writings: set[str]) -> None:
+    """The end that leads to candidates, and the writings that settle it."""
+    known = phone_number.asked(asked, "DE", "0")
+
+    assert (known.tails, {*known.writings}) == (tails, writings)
+    assert repr(known) == "<Asked>"
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "written"),
+    [
+        ("0301234567", "DE", ("+49301234567", "+49 30 1234567", "030 1234567", "0301234567", "00301234567")),
+        ("+41446681800", "DE", ("+41446681800", *["+41 44 668 18 00"] * 2, "+41446681800", "00041446681800")),
+        ("204", "DE", ("204", "204", "204", "204", "204")),
+        ("1234567", "DE", (*["1234567"] * 4, "01234567")),
+        ("0012", "DE", ("0012",) * 5),
+        ("+999 123456789", "DE", (*["+999123456789"] * 3, "+999 123456789", "+999123456789")),
+        ("+4930123", "DE", ("+4930123", "+49 30 123", "030 123", "+4930123", "0030123")),
+        ("+4921234", "DE", ("+4921234", *["+49 21234"] * 2, "+4921234", "0004921234")),
+        ("+49301234567", "ZZ", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "0+49301234567")),
+        ("+49301234567", "US", ("+49301234567", "+49 30 1234567", "+49 30 1234567", "+49301234567", "001149301234567")),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, written: tuple[str, ...]) -> None:
+    """The five forms of `number_format`; "dial" is what a phone here has to dial, the outside line in front."""
+    read = phone_number.parse(typed, "DE")
+
+    assert read is not None
+    assert tuple(phone_number.write(read, form, region, "0") for form in NumberFormat) == written
+
+
+def test_a_number_does_not_show_in_its_repr() -> None:
+    """A log must not hold it."""
+    assert [repr(phone_number.parse(text, "DE")) for text in ("0301234567", "204")] == [
+        "<Number public, 10 digits>",
+        "<Number internal, 3 digits>",
+    ]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["1", "a", "1a", "+", "0+", "\u0663", "\u200b", "(", " ", "\ufdfa", "x1;ext=", ";phone-context=+1"],
+    ids=ascii,
+)
+def test_a_megabyte_costs_nothing(sign: str) -> None:
+    """Reading is linear and capped: of a hostile value of a megabyte, a beginning alone is looked at or kept."""
+    text = sign * (1_000_000 // len(sign))
+
+    def read_all() -> None:
+        phone_number.parse(text, "DE")
+        phone_number.parse("1", "DE", text)
+        phone_number.readings(text, "DE", "0")
+        phone_number.asked_tails(text, "DE", "0")
+        phone_number.beginnings(text, "DE", "0")
+        dial_string.dial_text(text)
+
+    assert work.calls(read_all) < 10_000
+    assert work.peak(read_all) < 100_000
+
+
+def test_known_regions() -> None:
+    """Countries that numbers can be read in."""
+    assert [numbering_plan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""An explanation as lines and as an object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.phones.explain.model import BookState, Reader, SearchedBook, Seen
+from ldapgw.phones.explain.report import explanation_object, lines
+from ldapgw.phones.explain.view import Sight
+from tests.support.explain_world import ALICE, BOB, CAROL, DAVE, explained, sight
+from tests.support.phonebook import BASE
+
+BOOKS = (
+    f"{ALICE} (the phone's own), {BOB} (shared), directory (the Workspace directory), {CAROL} (callers' names alone)"
+)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Sight:
+    return sight()
+
+
+def test_a_name_for_people(desk: Sight) -> None:
+    """All of it, in the order in which one asks on the telephone."""
+    assert (
+        "\n".join(lines(explained("mueller", desk)))
+        == f"""\
+Asked for  the name mueller
+Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
+Tried as   “mueller”, “muller”
+Below      {BASE}
+Looked in  {BOOKS}
+Found by   the rarest of: names that begin with "mueller" or "muller", \
+other words that begin with "mueller" or "muller" (7); entries of the object class (8)
+
+Found: 1.
+  Hans Müller, in {ALICE}
+    cn “Hans Müller” has a word that begins so.
+    sn “Müller” has a word that begins so.
+    o “Müller Maschinenbau” has a word that begins so.
+
+Similar contacts that were not found:
+  Iwan Muller, in {CAROL}
+    It is in the book of {CAROL}, which tells other phones the name behind a whole number, and nothing else.
+    → Let all phones find the book: ldapgw share {CAROL} shared.
+  Hans Müller, in {BOB}
+    It matches, but is the same person with the same numbers as in {ALICE}, and is returned once.
+    → Nothing is wrong."""
+    )
+
+
+def test_a_number_for_people(desk: Sight) -> None:
+    """With what is known of the books besides."""
+    states = (
+        BookState(BOB, Seen.SHARED, "attention", "Google rejects it.", {"empty": 1, "label": 2, "unknown": 9}),
+        BookState(CAROL, Seen.CALLERS, "waiting", "", {"unreadable_number": 1}),
+        BookState("erin@acme.example", Seen.SHARED, "disconnected"),
+    )
+    told = explained("0301234599", desk, states=states)
+    assert (
+        "\n".join(lines(told))
+        == f"""\
+Asked for  the number 0301234599
+Sent as    (|(telephoneNumber=0301234599)(mobile=0301234599)(homePhone=0301234599))
+Tried as   +49301234599
+Below      {BASE}
+Looked in  {BOOKS}
+Found by   numbers that end in "1234599" (0)
+
+Found: nothing.
+
+Similar contacts that were not found:
+  Hans Müller, in {ALICE}
+    It has telephoneNumber +49301234567, which differs in the last 2 digits.
+    → If that is the caller's company, add this number at Google.
+  Hans Müller, in {BOB}
+    It has telephoneNumber +49301234567, which differs in the last 2 digits.
+    → If that is the caller's company, add this number at Google.
+  Hans Müller, in {DAVE}
+    It has telephoneNumber +49301234567, which differs in the last 2 digits. \
+It is in the private book of {DAVE} besides, which this phone does not see.
+    → If that is the caller's company, add this number at Google.
+
+Good to know:
+  The last sync of {BOB} failed. Google rejects it.
+  Left out of {BOB}, as they have no name, company, number, e-mail or postal address: 1.
+  Left out of {BOB}, as they have none of the labels that are chosen here: 2.
+  The first sync of {CAROL} has not ended yet; its contacts come with it.
+  Numbers in {CAROL} that cannot be dialled, so that their contacts are there without: 1.
+  erin@acme.example is not connected to Google, so none of its contacts are here."""
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("(cn=685*)", "Tried as   “685”, the letters on these keys"),
+        ("(cn=*)", "Tried as   it stands"),
+        ("(cn=*)", "Asked for  the filter (cn=*)"),
+        ("(&)", "Found by   no index helps: each entry is looked at (8)"),
+        ("(|)", "Found by   nothing can have that (0)"),
+        ("(cn=2*)", 'Found by   names that begin with "2" or "a" or "b" or "c" (2)'),
+        ("(cn=28*)", 'Found by   names that begin with "28" or "2t" or "2u" or "2v" or 12 more (0)'),
+        ("(&(telephoneNumber=*)(sn=stumm*))",
+         'Found by   the rarest of: names that begin with "stumm" (1); entries that have the attribute (7)'),
+        ("(|(mail=x*)(&(sn=stumm*)(cn=karin*)))",
+         'Found by   mail addresses that begin with "x", the rarest of: names that begin with "stumm", '
+         'names that begin with "karin" (1)'),
+        ("(cn=685*)", "    cn “Ann Mulligan” has “mul”, which these keys spell."),
+        ("tanaka", "    cn, sn has another name or a reading that matches: “tanaka tarou”."),
+        ("00301234567", "Tried as   00301234567, +49301234567 (without the outside line)"),
+        ("0171 7654321", "  Iwan Muller, as a caller"),
+        ("(o=acme*)", "  acme, the tenant's own entry"),
+        ("0171 7654321", "    telephoneNumber, mobile +491717654321 is the same telephone number."),
+        ("(telephoneNumber=1234567)",
+         "    telephoneNumber +49301234567 ends in the same digits; of one of the two the country is not known."),
+        ("(mobile=*460*)", "    mobile +442079460123 has these digits."),
+        ("(cn>=zo)", "    cn “Zoë Adler” fulfils (cn>=zo)."),
+        ("(facsimileTelephoneNumber=*)", "    facsimileTelephoneNumber is there."),
+        ("(|(cn=x)(shoe=1))", "  (shoe=1) is never true: no entry here has that attribute."),
+    ],
+)  # fmt: skip
+def test_lines(desk: Sight, asked: str, line: str) -> None:
+    """Each kind of form, of reason and of note."""
+    assert line in list(lines(explained(asked, desk)))
+
+
+def test_what_is_cut_is_said(desk: Sight) -> None:
+    """By a limit, by the length of a page, or by the width of a line."""
+    told = explained("(objectClass=*)", desk, size_limit=3)
+    cut = replace(told, found=9, books=(SearchedBook(BOB, Seen.SHARED),) * 12, plan="an index", lenient=False)
+    shown = list(lines(cut))
+    assert "Found: 9, and there are more: a limit has cut the answer." in shown
+    assert "  … and 6 more." in shown
+    assert "  … and 1 more." in shown
+    assert "Found by   an index" in shown
+    assert "Tried as   it stands, by the letter of RFC 4517" in shown
+    assert next(line for line in shown if line.startswith("Looked in")).endswith(f"{BOB} (shared), and 2 more")
+    assert "Looked in  no book: there is none that this phone sees" in list(lines(replace(told, books=())))
+
+
+def test_who_must_be_discreet_is_told_a_sentence(desk: Sight) -> None:
+    """Where there is no name to tell."""
+    shown = list(lines(explained("0171 7654399", desk, reader=Reader(discreet=True))))
+    assert shown[-2:] == [
+        "  A contact in somebody else's private book has this number.",
+        "    → Ask your colleagues whether somebody shares the book that has it.",
+    ]
+
+
+def test_the_object(desk: Sight) -> None:
+    """What programs get: stable, and all of it."""
+    state = BookState(CAROL, Seen.CALLERS, "waiting")
+    assert explanation_object(explained("01717654399", desk, states=[state])) == {
+        "query": {"asked": "01717654399", "kind": "number"},
+        "filter": "(|(telephoneNumber=01717654399)(mobile=01717654399)(homePhone=01717654399))",
+        "base": BASE,
+        "matching": "lenient",
+        "forms": [],
+        "keypad": False,
+        "numbers": [{"number": "+491717654399", "reading": "typed"}],
+        "books": [
+            {"name": ALICE, "seen": "own"},
+            {"name": BOB, "seen": "shared"},
+            {"name": "directory", "seen": "directory"},
+            {"name": CAROL, "seen": "callers"},
+        ],
+        "plan": 'numbers that end in "7654399" (0)',
+        "found": 0,
+        "complete": True,
+        "matches": [],
+        "misses": [
+            {
+                "reason": "private_book",
+                "name": "Karla Kolumna",
+                "dn": f"uid=karla,ou={DAVE},{BASE}",
+                "book": DAVE,
+                "message": f"It is in the private book of {DAVE}, which this phone does not see.",
+                "advice": f"Let all phones find it: ldapgw share {DAVE} callers.",
+            },
+            {
+                "reason": "last_digits",
+                "name": "Iwan Muller",
+                "dn": f"uid=iwan,ou={CAROL},{BASE}",
+                "book": CAROL,
+                "message": "It has mobile +491717654321, which differs in the last 2 digits. "
+                f"It is in the book of {CAROL} besides, which tells other phones callers' names alone.",
+                "advice": "If that is the caller's company, add this number at Google.",
+            },
+        ],
+        "more_misses": 0,
+        "notes": [
+            {
+                "code": "waiting",
+                "message": f"The first sync of {CAROL} has not ended yet; its contacts come with it.",
+            }
+        ],
+    }
+
+
+def test_the_object_of_a_match(desk: Sight) -> None:
+    """Why it was found."""
+    [match] = explanation_object(explained("adler", desk))["matches"]
+    assert match == {
+        "name": "Zoë Adler",
+        "dn": f"uid=zoe,ou=directory,{BASE}",
+        "book": "directory",
+        "because": [
+            {"attribute": name, "value": value, "term": f"({name}=adler*)", "how": "words", "form": "adler"}
+            for name, value in (("cn", "Zoë Adler"), ("sn", "Adler"))
+        ],
+    }

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""Each vendor's printed settings find: sent as that phone sends them, by real ldapsearch over real sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from ldapgw.directory.access import NOBODY, Viewer
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.errors import ResultCode
+from ldapgw.ldap.messages import Message, Operation
+from ldapgw.ldap.session import Gate
+from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.provisioning import settings
+from ldapgw.phones.provisioning.settings import Security
+from ldapgw.phones.provisioning.sheet import Sheet, sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+from tests.support.filter_text import read_filter
+from tests.support.golden import SETTINGS
+from tests.support.keypad import KEYPADS, OLDER, Keypad, Sent, cisco
+from tests.support.listening import Server, contexts_in, listening
+from tests.support.phonebook import BASE, PHONE, phonebook
+from tests.support.readers import BASE_KEYS, read
+from tests.support.rebuilt import rebuild
+from tests.support.world import Client, make_factory
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ldapsearch") is None and "CI" not in os.environ,
+    reason="needs ldap-utils: sudo apt-get install ldap-utils",
+)
+
+BEGIN_WITH_0301234 = {"mueller-hans", "mueller-anna", "moeller-schoenfeld", "klein-petra", "buerohaus-klein"}
+NUMBERS = {"telephoneNumber", "mobile", "homePhone"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The wire before the 47 awkward contacts; one phone may log in."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    dit = phonebook()
+
+    def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
+        known = name in (SETTINGS.login, SETTINGS.bind_dn) and password == SETTINGS.password.encode()
+        return PHONE if known else None
+
+    context, certificate = contexts_in(tmp_path_factory.mktemp("tls"))
+    gate = Gate(lambda: dit, authenticate, lambda _address: NOBODY, b"key")
+    with listening(reactor, make_factory(gate, reactor, tls=context), certificate) as found:
+        yield found
+
+
+def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
+    """The vendor's settings, for a gateway that offers that alone; if the phone cannot do it, everything."""
+    everything = settings.Server("127.0.0.1", server.plain, server.tls, start_tls=True)
+    one = {
+        Security.LDAPS: replace(everything, port=0),
+        Security.STARTTLS: replace(everything, tls_port=0, require_tls=True),
+        Security.PLAIN: replace(everything, tls_port=0, start_tls=False),
+    }[offered]
+    vendor = VENDORS[key]
+    return sheet(vendor, replace(SETTINGS, server=one if offered in vendor.able else everything))
+
+
+async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[str, list[str]]]:
+    """What comes back over the wire: attributes and values by uid."""
+    assert printed.link is not None
+    values = read(printed)
+    login = SETTINGS.bind_dn if SETTINGS.bind_dn in values.values() else SETTINGS.login
+    command = [
+        *("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-o", "nettimeout=30", "-H", printed.link.url),
+        *(["-ZZ"] if printed.link.security is Security.STARTTLS else []),
+        *("-D", login, "-w", SETTINGS.password, "-b", values[BASE_KEYS[printed.vendor.key]]),
+        *("-z", str(sent.size_limit), sent.filter, *(("uid", *sent.attributes) if sent.attributes else ())),
+    ]
+    trust = {"LDAPTLS_CACERT": server.certificate, "LDAPTLS_REQCERT": "demand"}
+    done = await deferToThread(
+        subprocess.run, command, env={**os.environ, **trust}, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (command, done.stderr.decode())
+    return dict(map(_entry, done.stdout.decode().strip().split("\n\n")))
+
+
+def _entry(text: str) -> tuple[str, dict[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        found.setdefault(name.rstrip(":"), []).append(value)
+    return found["uid"][0], found
+
+
+def showing(entry: dict[str, Any], sent: Sent) -> None:
+    """The phone has something to show: of what it asked for, a name and a number came."""
+    came = entry.keys() & set(sent.attributes or entry.keys())
+    assert came & {"cn", "sn"}
+    assert came & NUMBERS
+
+
+@pytest.mark.parametrize("offered", Security)
+@pytest.mark.parametrize("key", VENDORS)
+@pytest_twisted.ensureDeferred
+async def test_a_name_is_found(server: Server, key: str, offered: Security) -> None:
+    """Typed without the umlaut, of somebody with a mobile alone, in each way that the phone can connect."""
+    printed = sheet_for(server, key, offered)
+    sent = KEYPADS[key].name(read(printed), "oezt")
+    found = await search(server, printed, sent)
+    assert found.keys() == {"oeztuerk-caglar"}
+    showing(found["oeztuerk-caglar"], sent)
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_who_has_no_name_is_not_found(key: str) -> None:
+    """The tenant itself has the company's name, which somebody types; nor does it stand in an opened list."""
+    dit = phonebook()
+    [directory] = dit.directories
+    printed = read(sheet(VENDORS[key], SETTINGS))
+    for typed in ("acme", ""):
+        sought = read_filter(KEYPADS[key].name(printed, typed).filter.replace("**", "*"))
+        found = Sight(dit, PHONE, directory.context.name).answer(sought, str(directory.context.base), 1000).entries
+        assert [entry.dn for entry in found if not entry.attribute("cn")] == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("0301234567", {"mueller-hans"}),
+        ("+49301234567", {"mueller-hans"}),
+        ("00491712345678", {"mueller-hans"}),
+        ("00301234560", {"mueller-anna"}),
+    ],
+    ids=["national", "E.164", "mobile", "outside line, home"],
+)
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+@pytest_twisted.ensureDeferred
+async def test_a_caller_is_found(server: Server, key: str, caller: str, who: set[str]) -> None:
+    """By each of the numbers of a contact, as they are signalled."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    calls = KEYPADS[key].caller
+    assert calls is not None
+    sent = calls(read(printed), caller)
+    assert (await search(server, printed, sent)).keys() == who
+
+
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.digits])
+@pytest_twisted.ensureDeferred
+async def test_the_beginning_of_a_number_is_found(server: Server, key: str) -> None:
+    """Typed as people dial it: everybody whose number begins so, and nobody else."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    digits = KEYPADS[key].digits
+    assert digits is not None
+    sent = digits(read(printed), "0301234")
+    found = await search(server, printed, sent)
+    assert found.keys() == BEGIN_WITH_0301234
+    showing(found["mueller-hans"], sent)
+
+
+@pytest_twisted.ensureDeferred
+async def test_snom_during_a_call(server: Server) -> None:
+    """It has a name filter of its own for that."""
+    printed = sheet_for(server, "snom", Security.PLAIN)
+    values = read(printed)
+    sent = KEYPADS["snom"].name({**values, "ldap_search_filter": values["ldap_search_filter_during_call"]}, "oezt")
+    assert (await search(server, printed, sent)).keys() == {"oeztuerk-caglar"}
+
+
+@pytest.mark.parametrize("key", [key for key, keypad in KEYPADS.items() if keypad.caller])
+def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
+    """A star would find somebody else whose number goes on."""
+    calls = KEYPADS[key].caller
+    assert calls is not None
+    assert "*" not in calls(read(sheet(VENDORS[key], SETTINGS)), "0301234567").filter
+
+
+@pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
+def test_older_firmware(key: str, keypad: Keypad) -> None:
+    """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
+    values = read(sheet(VENDORS[key], SETTINGS))
+    sent = keypad.name(values, "oezt")
+    assert "**" in sent.filter
+    request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
+    dit = phonebook()
+    client = Client(make_factory(Gate(lambda: dit, lambda *_: None, lambda _address: PHONE, b"key")))
+    message = rebuild(Message(1, Operation.SEARCH, request))
+    assert message is not None
+    entry, done = client.send(message)
+    assert (entry.dn.partition(",")[0], done.code) == ("uid=oeztuerk-caglar", ResultCode.SUCCESS)
+
+
+@pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
+@pytest.mark.parametrize(
+    ("field", "typed", "who"),
+    [
+        ("LDAP_First_Name_Filter", "zo", "bronte-zoe"),
+        ("LDAP_Item_3_Filter", "weiss", "weiss-strassenbau"),
+        ("LDAP_Item_4_Filter", "443322", "taxi-3000"),
+    ],
+    ids=["first name", "company", "number"],
+)
+@pytest_twisted.ensureDeferred
+async def test_the_other_fields_of_cisco(server: Server, key: str, field: str, typed: str, who: str) -> None:
+    """Each has a filter of its own; the columns of the list are filled."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    sent = cisco(read(printed), field, typed)
+    found = await search(server, printed, sent)
+    assert who in found
+    showing(found[who], sent)
+
+
+@pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
+@pytest_twisted.ensureDeferred
+async def test_the_list_of_cisco(server: Server, key: str) -> None:
+    """With no field filled in, everybody who has a number comes, with something in the columns to dial."""
+    printed = sheet_for(server, key, Security.PLAIN)
+    sent = cisco(read(printed), "LDAP_Last_Name_Filter", "")
+    found = await search(server, printed, sent)
+    assert found.keys() >= BEGIN_WITH_0301234 | {"oeztuerk-caglar", "taxi-3000", "weiss-strassenbau"}
+    assert [uid for uid, entry in found.items() if "cn" not in entry] == []
+    showing(found["oeztuerk-caglar"], sent)
+
+
+def test_every_vendor_is_tried() -> None:
+    """A new one needs a keypad."""
+    assert KEYPADS.keys() == VENDORS.keys()
+    assert BASE in SETTINGS.base_dn

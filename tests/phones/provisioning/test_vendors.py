@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""The files of all vendors: as they are known to be right, read by parsers of their formats, safe with any value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldapgw.phones.provisioning.settings import MAX_HITS, PASSWORD, Link, Security, Server, link
+from ldapgw.phones.provisioning.sheet import Advice, Field, sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
+from tests.support.readers import BASE_KEYS, read
+
+PLAIN = replace(SETTINGS, server=Server("192.0.2.5", 389))
+TITLE_KEYS = {
+    "yealink": "ldap.customize_label",
+    "cisco-mpp": "LDAP_Corp_Dir_Name",
+    "cisco-spa": "LDAP_Corp_Dir_Name",
+    "fanvil": "Title",
+    "fanvil-text": "Title",
+    "gigaset": "Directory name",
+    "gigaset-maxwell": "NetDir.LDAP.0.DirectoryName",
+}
+# How the connection is said to be protected, by the values that were read.
+SECURITY = {
+    "yealink": ("ldap.tls_mode", {"ldaps": "2", "starttls": "1", "plain": "0"}),
+    "snom": ("ldap_over_tls", {"ldaps": "on", "plain": "off"}),
+    "grandstream": ("P8037", {"ldaps": "1", "plain": "0"}),
+    "poly": ("dir.corp.transport", {"ldaps": "TLS", "plain": "TCP"}),
+    "cisco-mpp": ("LDAP_Server", {"ldaps": "ldaps://phonebook.example.com:636", "plain": "phonebook.example.com:389"}),
+    "cisco-spa": ("LDAP_Server", {"plain": "phonebook.example.com:389"}),
+    "fanvil": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
+    "fanvil-text": ("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
+    "gigaset": ("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
+    "gigaset-maxwell": ("NetDir.LDAP.0.Security", {"ldaps": "2", "starttls": "1", "plain": "0"}),
+    "mitel": ("ldap server", {"plain": "desk1:0123456789abcdefghjk@phonebook.example.com:389"}),
+    "panasonic": ("LDAP_SERVER", {"ldaps": "ldaps://phonebook.example.com", "plain": "ldap://phonebook.example.com"}),
+    "htek": ("P5433", {"plain": "389"}),
+    "avaya-j100": ("DIRSECURE", {"ldaps": "2", "starttls": "1"}),
+    "avaya-b179": ("Server URL", {"ldaps": "ldaps://phonebook.example.com:636",
+                                  "plain": "ldap://phonebook.example.com:389"}),
+    "linphone": ("use_tls", {"ldaps": "0", "starttls": "1", "plain": "0"}),
+    "other": ("security", {"ldaps": "ldaps", "starttls": "starttls", "plain": "plain"}),
+}  # fmt: skip
+OFFERING = {
+    "ldaps": Server("phonebook.example.com", 0, 636),
+    "starttls": Server("phonebook.example.com", 389, start_tls=True, require_tls=True),
+    "plain": Server("phonebook.example.com", 389),
+}
+
+every_vendor = pytest.mark.parametrize("key", VENDORS)
+
+
+def test_files_are_as_they_are_known_to_be_right() -> None:
+    """All of them, and no others lie there."""
+    assert {file.name: file.read_text() for file in FOLDER.iterdir()} == dict(texts())
+
+
+@every_vendor
+def test_what_a_phone_reads(key: str) -> None:
+    """The login, the password and the base come out of the file as they went in; no filter is too long for a field."""
+    values = read(sheet(VENDORS[key], SETTINGS))
+    assert values[BASE_KEYS[key]] == SETTINGS.base_dn
+    printed = "\n".join(values.values())
+    assert SETTINGS.password in printed
+    assert re.search(r"\bdesk1\b", printed)
+    assert "phonebook.example.com" in printed
+    assert all(len(value) < 99 for value in values.values() if value.startswith("("))
+
+
+@every_vendor
+def test_a_password_that_is_no_longer_known(key: str) -> None:
+    """A word stands in its place."""
+    values = read(sheet(VENDORS[key], replace(SETTINGS, password=PASSWORD)))
+    assert any(PASSWORD in value for value in values.values())
+
+
+@pytest.mark.parametrize("offered", OFFERING)
+@every_vendor
+def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
+    """Said as the phone says it; where there is none, nothing is printed and that is told."""
+    made = sheet(VENDORS[key], replace(SETTINGS, server=OFFERING[offered]))
+    named, ways = SECURITY[key]
+    if offered not in ways:
+        assert (made.link, made.text, made.fields, made.advice) == (None, "", (), (Advice.NO_WAY,))
+        return
+    assert made.link is not None
+    assert made.link.security == offered
+    assert read(made)[named] == ways[offered]
+
+
+def test_ways_in_their_order() -> None:
+    """TLS from the start before StartTLS before clear; a password that would be refused in clear is not sent there."""
+    everything = (Security.PLAIN, Security.STARTTLS, Security.LDAPS)
+    assert link(SERVER, everything) == Link(Security.LDAPS, "phonebook.example.com", 636)
+    assert link(replace(SERVER, tls_port=0), everything) == Link(Security.STARTTLS, "phonebook.example.com", 389)
+    assert link(replace(SERVER, require_tls=True), (Security.PLAIN,)) is None
+    assert link(Server("h", 0), everything) is None
+
+
+def test_an_address_of_version_6() -> None:
+    """In brackets where a port follows."""
+    server = Server("2001:db8::1", 389)
+    mitel = read(sheet(VENDORS["mitel"], replace(SETTINGS, server=server)))
+    assert mitel["ldap server"].endswith("@[2001:db8::1]:389")
+    assert read(sheet(VENDORS["poly"], replace(SETTINGS, server=server)))["dir.corp.address"] == "ldap://[2001:db8::1]"
+
+
+@pytest.mark.parametrize(
+    ("key", "named", "values", "entries"),
+    [
+        ("yealink", "ldap.numb_attr", "telephoneNumber mobile homePhone", "telephoneNumber"),
+        ("snom", "ldap_number_attributes", "telephoneNumber mobile homePhone", "telephoneNumber"),
+        ("grandstream", "P8029", "telephoneNumber mobile homePhone", "telephoneNumber"),
+        ("panasonic", "LDAP_NUMB_ATTRIBUTE", "telephoneNumber,mobile,homePhone", "telephoneNumber"),
+        ("htek", "P23137", "telephoneNumber mobile homePhone", "telephoneNumber"),
+        ("cisco-spa", "LDAP_Display_Attrs", "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile",
+         "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"),
+        ("other", "number_attributes", "telephoneNumber mobile homePhone", "telephoneNumber"),
+    ],
+    ids=lambda value: value if value in VENDORS else "",
+)  # fmt: skip
+def test_an_entry_for_each_number(key: str, named: str, values: str, entries: str) -> None:
+    """Has its number in one place, and that alone is asked for."""
+    server = replace(SETTINGS, server=Server("h", 389))
+    assert read(sheet(VENDORS[key], server))[named] == values
+    assert read(sheet(VENDORS[key], replace(server, per_number=True)))[named] == entries
+
+
+def advice(key: str, **changed: object) -> set[Advice]:
+    return set(sheet(VENDORS[key], replace(SETTINGS, **changed)).advice)  # type: ignore[arg-type]
+
+
+def test_advice() -> None:
+    """What somebody has to know follows from the phone and from the gateway."""
+    assert advice("yealink") == {Advice.CERTIFICATE}
+    assert advice("yealink", server=Server("192.0.2.5", 0, 636)) == {Advice.CERTIFICATE, Advice.HOST_NAME}
+    assert advice("yealink", server=Server("192.0.2.5", 389)) == {Advice.PLAIN_HERE}
+    assert advice("yealink", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.PLAIN_HERE}
+    assert advice("yealink", server=Server("h", guessed=True)) == {Advice.GUESSED_PORT, Advice.PLAIN_HERE}
+    assert advice("avaya-j100", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.NO_WAY}
+    assert advice("mitel") == {Advice.PLAIN_ONLY, Advice.NUMBER_FIELDS}
+    assert advice("cisco-spa") == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP, Advice.ONE_NUMBER}
+    assert advice("cisco-spa", per_number=True) == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP}
+    assert advice("avaya-j100") == {Advice.CERTIFICATE, Advice.TRUST_LIST}
+    assert advice("avaya-j100", login="desk-1") == {Advice.CERTIFICATE, Advice.TRUST_LIST, Advice.NAME_CHARACTERS}
+
+
+@every_vendor
+def test_keys_that_are_not_verified_are_marked_in_the_file(key: str) -> None:
+    """As a comment in front; where a key is not even printed for sure, the page says it alone."""
+    vendor = VENDORS[key]
+    text = sheet(vendor, SETTINGS).text
+    for named in vendor.unverified:
+        told = f"not verified by ldapgw with such a phone:.*{re.escape(named)}"
+        assert re.search(told, text, re.DOTALL) or key == "cisco-mpp"
+    assert ("not verified" in text) == (bool(vendor.unverified) and key != "cisco-mpp")
+
+
+HOSTILE = (
+    "</x>&\"'<!--",
+    "a\nldap.host = evil\n",
+    'a"\nSET DIRSRVR evil',
+    "a\x00b\x1b[2J",
+    "#a;b:c=d%e$VALUE",
+    "\u202eevil",
+    "",
+)
+
+
+@pytest.mark.parametrize("title", HOSTILE, ids=repr)
+@every_vendor
+def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
+    """No other value changes, nothing is added, and the file is read as before."""
+    named = TITLE_KEYS.get(key)
+    before = dict(read(sheet(VENDORS[key], SETTINGS)))
+    after = dict(read(sheet(VENDORS[key], replace(SETTINGS, title=title))))
+    shown = after.pop(named) if named else "Contacts"
+    if named:
+        before.pop(named)
+    assert after == before
+    assert re.fullmatch(r"[^\n\x00\x1b\u202e]{1,31}", shown)
+
+
+@given(st.text(max_size=60))
+def test_any_title_can_be_read(title: str) -> None:
+    """By every format's parser."""
+    for vendor in VENDORS.values():
+        assert read(sheet(vendor, replace(SETTINGS, title=title)))
+
+
+@pytest.mark.parametrize("base", ['o=A\\"cme & <Co>,c=de', "o=A\\#1,c=de"], ids=["quotes", "sharp"])
+@every_vendor
+def test_a_base_with_awkward_signs(key: str, base: str) -> None:
+    """It is the base that the phone reads; formats without escaping have an apostrophe for a quotation mark."""
+    found = read(sheet(VENDORS[key], replace(SETTINGS, base_dn=base)))[BASE_KEYS[key]]
+    assert found.replace("\\'", '\\"') == base
+
+
+def test_what_is_entered_by_hand() -> None:
+    """Where a phone has no file that we know, its fields are given."""
+    by_hand = {key for key, vendor in VENDORS.items() if not vendor.file}
+    assert by_hand == {"gigaset", "avaya-b179"}
+    assert Field("Max hits", str(MAX_HITS)) in sheet(VENDORS["avaya-b179"], SETTINGS).fields
+
+
+def test_passwords_are_not_shown_by_accident() -> None:
+    """A repr is for logs."""
+    assert SETTINGS.password not in repr(SETTINGS)
+    assert PLAIN.password not in repr(PLAIN)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Explanations for the pages: before what is served at that moment, and on another thread than phones are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from ldapgw.directory.catalog import Served
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.errors import DirectoryError, UserError
+from ldapgw.phones.explain.model import USER
+from ldapgw.phones.explainer import PhoneExplainer, Question
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.sync.publisher import login_of
+from tests.support.explain_world import sight
+from tests.support.phonebook import naming_context
+from tests.support.results import result_of
+
+DESK = PhoneLogin("Desk1", "acme", 1, Numbers.VALUES, "sha256$00$00", 0.0)
+
+
+class Thread:
+    """Work that is done when somebody lets it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.waiting.append(lambda: done.callback(function(*args)))
+        return done
+
+
+def question(asked: str, base: str = "") -> Question:
+    return Question(asked, base, USER, (), "here")
+
+
+def served() -> Served:
+    return Served(sight().dit, {"desk1": login_of(DESK, naming_context(), "alice")}, loaded=True)
+
+
+def test_it_is_worked_out_elsewhere() -> None:
+    """By the directory that was served when it was asked, whatever is served meanwhile."""
+    thread = Thread()
+    now = [served()]
+    explainer = PhoneExplainer(lambda: now[0], 1000, thread, lambda: 0.0)
+    asked = Deferred.fromCoroutine(explainer.explain(DESK, question("meier")))
+    now[0] = Served(Dit((), Features("1")))
+    assert not asked.called
+    [work] = thread.waiting
+    work()
+    found = result_of(asked)
+    assert [match.name for match in found.matches] == ["Karin Meier"]
+
+
+def test_a_phone_that_is_not_served() -> None:
+    """There is nothing to tell of it yet."""
+    explainer = PhoneExplainer(lambda: Served(Dit((), Features("1"))), 1000, Thread(), lambda: 0.0)
+    assert result_of(explainer.explain(DESK, question("meier"))) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "base", "error"),
+    [("(cn=", "", UserError), ("meier", "dc=nowhere", DirectoryError)],
+    ids=["no filter", "no base"],
+)
+def test_what_cannot_be_explained(asked: str, base: str, error: type[Exception]) -> None:
+    """The errors of the engine reach who has asked."""
+
+    async def at_once(function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+    explainer = PhoneExplainer(served, 1000, at_once, lambda: 0.0)
+    with pytest.raises(error):
+        result_of(explainer.explain(DESK, question(asked, base)))

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""What is off with a search: a table of searches as phones send them, and what is said of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from string import Formatter
+
+import pytest
+
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.errors import ResultCode
+from ldapgw.phones.hints import _WORDS, HARMLESS, Habits, Hint, Seen, hints, words
+from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.phones.search_log import Search
+from tests.directory.test_phone_requests import CASES
+from tests.support.filter_text import read_filter
+from tests.support.golden import SETTINGS
+from tests.support.keypad import KEYPADS, OLDER, Sent
+from tests.support.readers import read
+
+BASE = "dc=acme,dc=example"
+HABITS = Habits(BASE)
+SORT, VIEW, PAGES = "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9", "1.2.840.113556.1.4.319"
+ALL = ("cn", "sn", "telephoneNumber", "mobile", "homePhone")
+LIMIT, NO_OBJECT = ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.NO_SUCH_OBJECT
+
+
+@dataclass(frozen=True)
+class Case:
+    """A search, as far as it is not like most."""
+
+    filter: str = "(|(cn=mue*)(sn=mue*))"
+    entries: int = 3
+    code: ResultCode = ResultCode.SUCCESS
+    attributes: tuple[str, ...] = ALL
+    size: int = 50
+    scope: Scope = Scope.WHOLE_SUBTREE
+    base: str = BASE
+    login: str = "cn=desk1"
+    controls: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> Seen:
+        search = Search(self.login, "192.0.2.1", b"message", self.entries, self.code, 0.001, 0.0)
+        request = SearchRequest(self.base, self.scope, read_filter(self.filter), self.size, 0, False, self.attributes)
+        return Seen(search, request, self.controls)
+
+
+NUMBERS = "(|(telephoneNumber={0})(mobile={0})(homePhone={0}))"
+CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
+    "all is well": (Case(), ()),
+    "a caller": (Case(NUMBERS.format("0301234567"), 1, attributes=("cn",)), ()),
+    "nobody": (Case(entries=0), (Hint.NOTHING,)),
+    "detail read": (Case("(objectClass=*)", 1, attributes=(), size=0, scope=Scope.BASE_OBJECT), ()),
+    "anonymous": (Case(entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS, login=""), (Hint.ANONYMOUS,)),
+    "base": (Case(entries=0, code=NO_OBJECT, base="dc=example"), (Hint.NO_SUCH_BASE,)),
+    "base no DN": (Case(entries=0, code=ResultCode.INVALID_DN_SYNTAX, base="0"), (Hint.NO_SUCH_BASE,)),
+    "one level": (Case(entries=0, scope=Scope.SINGLE_LEVEL), (Hint.SCOPE,)),
+    "one level that finds": (Case(scope=Scope.SINGLE_LEVEL), ()),
+    "percent": (Case("(|(cn=%)(sn=%))", 0), (Hint.PLACEHOLDER,)),
+    "percent, star": (Case("(|(cn=%*)(sn=%*))", 0), (Hint.PLACEHOLDER,)),
+    "percent s": (Case("(cn=*%s*)", 0), (Hint.PLACEHOLDER,)),
+    "dollar": (Case("(cn=*$VALUE*)", 0), (Hint.PLACEHOLDER,)),
+    "search": (Case("(cn=$SEARCH)", 0), (Hint.PLACEHOLDER,)),
+    "braces": (Case("(cn={q}*)", 0), (Hint.PLACEHOLDER,)),
+    "sharp": (Case("(telephoneNumber=####)", 0), (Hint.PLACEHOLDER,)),
+    "Mozilla": (Case("(cn=%v1*%v2-*)", 0), (Hint.PLACEHOLDER,)),
+    "a percentage": (Case("(cn=100%*)", 0), (Hint.NOTHING,)),
+    "UCM": (Case("(|(CallerIDName=web*)(AccountNumber=web*))", 0, attributes=()), (Hint.UNKNOWN_ATTRIBUTES,)),
+    "one unknown": (Case("(|(cn=web*)(other=web*))"), ()),
+    "user": (Case("(&(objectClass=user)(cn=mue*))", 0), (Hint.OBJECT_CLASS,)),
+    "person": (Case("(&(objectclass=PERSON)(cn=xyz*))", 0), (Hint.NOTHING,)),
+    "any class": (Case("(|(objectClass=user)(cn=mue*))"), ()),
+    "everything": (Case("(objectClass=*)"), (Hint.NO_CLASS,)),
+    "everything twice": (Case("(&(objectclass=*)(objectClass=top))"), (Hint.NO_CLASS,)),
+    "everything in vain": (Case("(objectClass=*)", 0), (Hint.NOTHING,)),
+    "any class of a name": (Case("(&(objectClass=*)(sn=mue*))"), ()),
+    "telephoneNumber": (Case("(telephoneNumber=0301234567)", 0), (Hint.NUMBER_ALONE,)),
+    "Snom": (Case("(&(telephoneNumber=0301234*)(sn=*))", 4), (Hint.NUMBER_ALONE,)),
+    "nickname": (Case("(|(phone=0301234567)(telephoneNumber=0301234567))", 0), (Hint.NUMBER_ALONE,)),
+    "presence": (Case("(&(telephoneNumber=*)(sn=mue*))"), ()),
+    "whole with star": (Case(NUMBERS.format("*0301234567*"), 0), (Hint.WILDCARD,)),
+    "beginning": (Case(NUMBERS.format("030*"), 0), (Hint.NOTHING,)),
+    "whole with star that finds": (Case(NUMBERS.format("*0301234567"), 1), ()),
+    "letters": (Case(NUMBERS.format("anna*"), 0), (Hint.LETTERS,)),
+    "letters besides": (Case("(|(cn=xyz*)(telephoneNumber=xyz*))", 0), (Hint.NOTHING,)),
+    "no name": (Case(attributes=("telephoneNumber", "mobile")), (Hint.NO_NAME,)),
+    "no number": (Case(attributes=("cn", "sn")), (Hint.NO_NUMBER,)),
+    "one number": (Case(attributes=("cn", "telephoneNumber")), (Hint.ONE_NUMBER,)),
+    "glued": (Case(attributes=("cn sn", "telephoneNumber mobile homePhone")), ()),
+    "all attributes": (Case(attributes=("*",)), ()),
+    "few": (Case(entries=6, size=6, code=LIMIT), (Hint.SMALL_LIMIT,)),
+    "enough": (Case(entries=50, size=50, code=LIMIT), ()),
+    "no limit": (Case(entries=800, size=0), (Hint.NO_LIMIT,)),
+    "no limit needed": (Case(entries=8, size=0), ()),
+    "in pages": (Case(entries=800, size=0, controls=(PAGES,)), ()),
+    "in a window": (Case(entries=80, size=0, controls=(SORT, VIEW)), ()),
+    "slow": (Case(entries=5, code=ResultCode.TIME_LIMIT_EXCEEDED), (Hint.TIME_LIMIT,)),
+    "withheld": (Case("(|(telephoneNumber=)(mobile=))", 0), (Hint.WITHHELD,)),
+    "no attributes": (Case(attributes=("1.1",)), (Hint.NO_NAME, Hint.NO_NUMBER)),
+    "several": (Case("(telephoneNumber=%)", 0, attributes=("telephoneNumber",)),
+                (Hint.PLACEHOLDER, Hint.NO_NAME)),
+    "negated": (Case("(!(sn=%))", 0), (Hint.PLACEHOLDER,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "expected"), CASES_OF_HINTS.values(), ids=CASES_OF_HINTS)
+def test_hints(case: Case, expected: tuple[Hint, ...]) -> None:
+    """The gravest first; nothing where all is well."""
+    assert hints(case.seen, HABITS) == expected
+
+
+def test_every_hint_is_in_the_table() -> None:
+    """But for the one of what cannot be read, which has a test of its own."""
+    given = {hint for _, expected in CASES_OF_HINTS.values() for hint in expected}
+    assert given == set(Hint) - {Hint.UNREADABLE}
+
+
+def test_what_cannot_be_read() -> None:
+    """Is said; what was too long to be kept is not taken for that."""
+    search = Search("cn=desk1", "192.0.2.1", b"?", 0, ResultCode.PROTOCOL_ERROR, 0.0, 0.0)
+    assert hints(Seen(search), HABITS) == (Hint.UNREADABLE,)
+    assert hints(Seen(replace(search, message=b"")), HABITS) == ()
+
+
+@pytest.mark.parametrize("name", ["telephoneNumber", "one number"])
+def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
+    """Needs no other attribute."""
+    case, _ = CASES_OF_HINTS[name]
+    assert set(hints(case.seen, replace(HABITS, wants_all=False))) <= {Hint.NOTHING}
+
+
+def sent_by(key: str) -> list[Sent]:
+    """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
+    values = read(sheet(VENDORS[key], SETTINGS))
+    sent: list[Sent] = []
+    for keypad in (KEYPADS[key], *([OLDER[key]] if key in OLDER else [])):
+        sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
+        if keypad.caller:
+            # The field for numbers is typed in, too: then some phones add a star.
+            caller = keypad.caller(values, "0301234567")
+            sent += [caller, replace(caller, filter=caller.filter.replace("0301234567)", "0301234567*)"))]
+    if "LDAP_Display_Attrs" in values:
+        filters = [value.partition(":")[2] for name, value in values.items() if name.endswith("_Filter")]
+        sent += [Sent(one.replace("$VALUE", "0301234567"), ("cn", "telephoneNumber"), 0) for one in filters]
+    if "ldap_number_filter" in values:
+        sent.append(Sent(values["ldap_number_filter"].replace("%", "0301234567"), ("cn",)))
+    return sent
+
+
+@pytest.mark.parametrize("entries", [0, 1, 60])
+@pytest.mark.parametrize("key", VENDORS)
+def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> None:
+    """What we print for a vendor, sent as its phones do, gets no hint that something is to be changed."""
+    for make in VENDORS[key].makes or ("",):
+        habits = Habits.of(BASE, make, per_number=False)
+        for one in sent_by(key):
+            code = LIMIT if entries > one.size_limit > 0 else ResultCode.SUCCESS
+            seen = Case(one.filter, entries, code, attributes=one.attributes, size=one.size_limit).seen
+            assert set(hints(seen, habits)) <= HARMLESS, one
+
+
+@pytest.mark.parametrize(
+    ("model", "filter_", "expected"),
+    [
+        ("avaya", "(telephoneNumber=0301234567)", Hint.NUMBER_ALONE),
+        ("snom", "(telephoneNumber=0301234567*)", Hint.NUMBER_ALONE),
+        ("snom", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
+        ("cisco", NUMBERS.format("*0301234567*"), Hint.WILDCARD),
+    ],
+)
+def test_another_filter_than_the_models_own(model: str, filter_: str, expected: Hint) -> None:
+    """Is found fault with as it is elsewhere."""
+    assert hints(Case(filter_, 0).seen, Habits.of(BASE, model, per_number=False))[0] is expected
+
+
+def test_the_phones_of_the_world() -> None:
+    """No request of the phones that we know breaks a rule, and those that cannot work are told so."""
+    told = {}
+    for case in CASES:
+        scope = {"base": Scope.BASE_OBJECT, "one": Scope.SINGLE_LEVEL, "sub": Scope.WHOLE_SUBTREE}[case["scope"]]
+        found = len(case["must_find"])
+        seen = Case(
+            case["filter"], found, size=case["sizelimit"], scope=scope, attributes=tuple(case["attributes"])
+        ).seen
+        told[case["id"]] = hints(seen, HABITS)
+    assert told["grandstream-ucm-attrs"] == (Hint.UNKNOWN_ATTRIBUTES, Hint.NO_NAME, Hint.NO_NUMBER)
+    assert told["yealink-name-mueller"] == ()
+    assert told["gigaset-detail-base"] == ()
+
+
+def test_words_say_what_to_enter() -> None:
+    """The model's own filter, the base; never a part of what was searched for."""
+    habits = Habits(BASE, "(cn=#)", "(mobile=#)")
+    assert str(words(Hint.NUMBER_ALONE, habits)) == (
+        "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use (mobile=#)"
+    )
+    assert str(words(Hint.NO_SUCH_BASE, habits)) == "The search base does not exist. Use dc=acme,dc=example"
+    assert _WORDS.keys() == set(Hint)
+
+
+@pytest.mark.parametrize("hint", Hint)
+def test_words_are_whole(hint: Hint) -> None:
+    """Every value that stands in a sentence is there."""
+    said = str(words(hint, HABITS))
+    assert "%(" not in said
+    assert not [name for _, name, _, _ in Formatter().parse(said) if name]
+
+
+def test_what_works() -> None:
+    """Somebody was found; the root DSE is nobody."""
+    assert Case().seen.works
+    assert not Case(entries=0).seen.works
+    assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.works
+
+
+def test_the_filter_is_shown_as_text() -> None:
+    """Empty where it could not be read."""
+    assert Case().seen.filter == "(|(cn=mue*)(sn=mue*))"
+    assert Seen(Case().seen.search).filter == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "per_number", "expected"),
+    [
+        ("snom", False, Habits(BASE, "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))")),
+        ("yealink", True, replace(HABITS, wants_all=False)),
+        (
+            "cisco",
+            False,
+            Habits(
+                BASE,
+                "sn:(sn=$VALUE*)",
+                "telephoneNumber:(telephoneNumber=*$VALUE*)",
+                wants_all=False,
+                has_limit=False,
+                shapes=frozenset((frozenset((("telephoneNumber", True),)),)),
+            ),
+        ),
+        ("sangoma", False, HABITS),
+        ("bria", False, HABITS),
+        ("", False, HABITS),
+    ],
+)
+def test_the_habits_of_models(model: str, per_number: bool, expected: Habits) -> None:
+    """Those that we do not know are as most are."""
+    assert Habits.of(BASE, model, per_number=per_number) == expected

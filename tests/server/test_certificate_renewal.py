@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: MIT
+"""Whether phones know who signed our certificate.
+
+A renewed certificate is used without a restart, a broken one is not, and one that ends is spoken of.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import execute
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from ldapgw.server.certificate_renewal import LOOK_SECONDS, Renewal, Trust, private_certificate
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import ServerContext, read_pair
+from tests.support.certificates import Issued, issue
+from tests.support.results import result_of
+
+AUTHORITY = issue("our own authority", which=1, authority=True)
+LEAF = issue(by=AUTHORITY)
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a chain lies; what the system trusts is another authority."""
+    trusted = tmp_path / "system.pem"
+    trusted.write_bytes(issue("another", which=2, authority=True).pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    return tmp_path / "chain.pem"
+
+
+@pytest.mark.parametrize(
+    ("chain", "given"),
+    [
+        ((issue(),), 0),
+        ((LEAF, AUTHORITY), 1),
+        ((LEAF,), 0),
+        ((issue(days=-1),), 0),
+    ],
+    ids=["self-signed", "with its authority", "without it", "expired"],
+)
+def test_a_private_certificate(file: Path, chain: tuple[Issued, ...], given: int) -> None:
+    """The end of its chain is what phones have to be given."""
+    file.write_bytes(b"".join(one.pem for one in chain))
+    assert private_certificate(str(file)) == chain[given].pem.decode()
+
+
+@pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
+def test_a_public_certificate(file: Path, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Nothing has to be given; when it ends is another question."""
+    system = file.with_name("trusts-us.pem")
+    system.write_bytes(AUTHORITY.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    file.write_bytes(issue(by=AUTHORITY, days=days).pem)
+    assert private_certificate(str(file)) == ""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
+    """Has nothing to give."""
+    if content is not None:
+        file.write_bytes(content)
+    assert private_certificate(str(file)) == ""
+
+
+def test_the_answer_is_remembered_until_the_files_change(file: Path) -> None:
+    """Reading what the system trusts takes a while, so it is done off the reactor's thread, once."""
+    certificate, key = issue().write(file.parent)
+    contexts = ServerContext(Tls(certificate=File(certificate), private_key=File(key)))
+    asked: list[str] = []
+
+    async def off_thread(function: Any, *arguments: Any) -> Any:
+        asked.append(arguments[0])
+        return function(*arguments)
+
+    trust = Trust(contexts, off_thread)
+    before = certificate.read_text()
+    assert [result_of(trust.certificate()) for _ in range(2)] == [before, before]
+    issue(which=3).write(file.parent)
+    contexts.pair = read_pair(contexts.tls)
+    assert result_of(trust.certificate()) == certificate.read_text() != before
+    assert len(asked) == 2
+
+
+def test_without_tls() -> None:
+    """There is nothing to trust."""
+
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    assert result_of(Trust(None, never).certificate()) == ""
+
+
+NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+DAY = 86400.0
+
+
+class Stage:
+    """A gateway's certificate in files, a clock, and what the log says."""
+
+    def __init__(self, folder: Path, **first: Any) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self.clock = Clock()
+        self.clock.rightNow = NOW.timestamp()
+        self.put(**first)
+        self.contexts = ServerContext(Tls(certificate=File(folder / "cert.pem"), private_key=File(folder / "key.pem")))
+        self.calls = 0
+        self.renewal = Renewal(clock=self.clock, contexts=self.contexts, run_off_thread=self._run)
+
+    def _run(self, function: Any, *args: Any) -> Any:
+        self.calls += 1
+        return execute(function, *args)
+
+    def observe(self, event: Any) -> None:
+        if event["log_namespace"] == "ldapgw.server.certificate_renewal":
+            self.lines.append(formatEvent(event).replace(f"{self.folder}/", ""))
+
+    def put(self, *, which: int = 0, days: float = 90) -> None:
+        issue(now=NOW, which=which, days=days).write(self.folder)
+
+    def later(self, seconds: float = LOOK_SECONDS) -> list[str]:
+        """What the log says in that time."""
+        step = max(LOOK_SECONDS, seconds / 20)
+        self.clock.pump([step] * round(seconds / step))
+        said, self.lines = self.lines, []
+        return said
+
+
+@pytest.fixture(name="stage")
+def _stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    globalLogPublisher.addObserver(stage.observe)
+    stage.renewal.startService()
+    yield stage
+    stage.renewal.stopService()
+    globalLogPublisher.removeObserver(stage.observe)
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
+    """One look at them every five seconds, in which nothing is said."""
+    before = stage.contexts.getContext()
+    assert stage.later(60) == []
+    assert stage.contexts.getContext() is before
+    assert stage.calls == 1 + 60 / LOOK_SECONDS
+
+
+def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:
+    """Whoever has the old context keeps it."""
+    before = stage.contexts.getContext()
+    stage.put(which=1, days=60)
+    assert stage.later() == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-04-01"]
+    assert stage.contexts.getContext() is not before
+    assert stage.later(60) == []
+
+
+def test_a_pair_that_is_replaced_file_by_file_is_not_complained_about(stage: Stage) -> None:
+    """A look may come in between."""
+    new = issue(now=NOW, which=1, days=60)
+    (stage.folder / "cert.pem").write_bytes(new.pem)
+    before = stage.contexts.getContext()
+    assert stage.later() == []
+    assert stage.contexts.getContext() is before
+    (stage.folder / "key.pem").write_bytes(new.key_pem())
+    assert stage.later() == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-04-01"]
+
+
+def test_a_broken_pair_changes_nothing_and_is_told_once(stage: Stage) -> None:
+    """And so is that it is mended."""
+    before = stage.contexts.getContext()
+    (stage.folder / "cert.pem").write_bytes(b"nothing")
+    assert stage.later() == []
+    told = "tls.certificate = cert.pem: is no certificate that can be used; the one that was read before stays in use"
+    assert stage.later(600) == [told]
+    assert stage.contexts.getContext() is before
+    stage.put(which=1, days=60)
+    assert stage.later(60) == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-04-01"]
+
+
+def test_another_way_of_being_broken_is_told_too(stage: Stage) -> None:
+    """Somebody is at it."""
+    (stage.folder / "cert.pem").write_bytes(b"nothing")
+    stage.later(60)
+    (stage.folder / "cert.pem").unlink()
+    [told] = stage.later(60)
+    assert told.startswith("tls.certificate = cert.pem: is no certificate that can be used (No such file or directory)")
+
+
+def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
+    """They are those that are in use."""
+    before = stage.contexts.getContext()
+    (stage.folder / "cert.pem").rename(stage.folder / "kept.pem")
+    shutil.copy(stage.folder / "key.pem", stage.folder / "cert.pem")
+    assert len(stage.later(60)) == 1
+    (stage.folder / "kept.pem").replace(stage.folder / "cert.pem")
+    assert stage.later(60) == ["tls.certificate = cert.pem: is as it was before"]
+    assert stage.contexts.getContext() is before
+
+
+def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
+    """At 30, 7 and 1 days and then daily; no more once it is renewed."""
+    said = {day: stage.later(DAY) for day in range(1, 94)}
+    expires = "tls.certificate = cert.pem: expires on 2026-05-01 09:30 UTC; renew it"
+    expired = "tls.certificate = cert.pem: has expired on 2026-05-01 09:30 UTC; renew it"
+    assert {day: lines for day, lines in said.items() if lines} == {
+        60: [expires],
+        83: [expires],
+        89: [expires],
+        90: [expired],
+        91: [expired],
+        92: [expired],
+        93: [expired],
+    }
+    stage.put(which=1, days=200)
+    assert stage.later(2 * DAY) == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-08-19"]
+
+
+def test_a_start_with_little_time_left_says_so(tmp_path: Path) -> None:
+    """Once."""
+    stage = Stage(tmp_path, days=3)
+    globalLogPublisher.addObserver(stage.observe)
+    stage.renewal.startService()
+    assert stage.later(DAY / 2) == ["tls.certificate = cert.pem: expires on 2026-02-03 09:30 UTC; renew it"]
+    stage.renewal.stopService()
+    globalLogPublisher.removeObserver(stage.observe)
+
+
+def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:
+    """The next look comes."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError
+
+    works, stage.renewal._run_off_thread = stage.renewal._run_off_thread, broken
+    assert stage.later() == ["looking at the certificate failed"]
+    stage.renewal._run_off_thread = works
+    stage.put(which=1)
+    assert len(stage.later()) == 1

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What the configuration says reaches the parts that do it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+from ldapgw.ldap.limits import Limits
+from ldapgw.ldap.server import LdapFactory, LdapsFactory
+from ldapgw.server.certificate_renewal import Renewal
+from ldapgw.server.config import decode
+from ldapgw.server.config.tables import Ldap
+from ldapgw.server.gateway import Gateway, makeService
+from ldapgw.server.listener import Door
+from tests.support import pdu
+from tests.support.certificates import issue
+
+LDAP: dict[str, Any] = {
+    "listen": ["tcp:3389", "tcp:3390"],
+    "listen_tls": ["tcp:6636"],
+    "require_tls": True,
+    "size_limit": 11,
+    "time_limit": "12s",
+    "idle_timeout": "13m",
+    "max_message": "14KiB",
+    "max_connections": 15,
+    "max_connections_per_address": 6,
+}
+
+
+@pytest.fixture(name="reactor")
+def _reactor() -> MemoryReactorClock:
+    return MemoryReactorClock()
+
+
+@pytest.fixture(name="gateway")
+def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
+    issue().write(tmp_path)
+    document = {
+        "state_dir": str(tmp_path / "state"),
+        "ldap": LDAP,
+        "tls": {"certificate": "cert.pem", "private_key": "key.pem"},
+        "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
+        "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example"}],
+    }
+    gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor, reactor)
+    gateway.privilegedStartService()
+    yield gateway
+    gateway.stopService()
+
+
+def behind(door: Any) -> Any:
+    """The factory that a port's door leads to."""
+    assert isinstance(door, Door)
+    return door._factory
+
+
+@pytest.mark.usefixtures("gateway")
+def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
+    """Ports, what they speak, and limits; all LDAP ports share what they count."""
+    assert LDAP.keys() == set(Ldap.__struct_fields__)
+    ports = {port: behind(door) for port, door, *_ in reactor.tcpServers}
+    assert list(ports) == [3389, 3390, 6636, 8081]
+    plain = ports[3389]
+    assert isinstance(plain, LdapFactory)
+    assert ports[3390] is plain
+    assert isinstance(ports[6636], LdapsFactory)
+    assert ports[6636].wrappedFactory is plain
+    assert dataclasses.asdict(plain.limits) == {
+        "size_limit": 11,
+        "time_limit": 12.0,
+        "idle_timeout": 780.0,
+        "max_message": 14 << 10,
+        "max_connections": 15,
+        "max_connections_per_address": 6,
+    }
+    assert {field.name for field in dataclasses.fields(Limits)} <= LDAP.keys()
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(reactor: MemoryReactorClock) -> None:
+    """It is refused with confidentialityRequired."""
+    _, door, *_ = reactor.tcpServers[0]
+    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(pdu.message(1, pdu.bind("desk1", b"secret")))
+    reactor.advance(0)
+    assert [answer.code for answer in pdu.responses(transport.value())] == [13]
+    protocol.connectionLost()
+
+
+def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
+    """For as long as the gateway runs."""
+    assert len([part for part in gateway.services if isinstance(part, Renewal)]) == 1

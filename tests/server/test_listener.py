@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: MIT
+"""Listening, and what happens when the process runs out of file descriptors.
+
+Endpoint strings and the address that phones are given.
+"""
+
+from __future__ import annotations
+
+import resource
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from ldapgw.errors import UserError
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.server.config import decode
+from ldapgw.server.listener import OTHERS, UNSENT, Door, Listener, Listening, ldap_url, make_room, phone_server, prepare
+from tests.support import pdu
+
+PEER = IPv4Address("TCP", "192.0.2.1", 5)
+
+
+@pytest.fixture(name="lines")
+def _lines():
+    lines = []
+
+    def observe(event):
+        if event["log_namespace"].startswith("ldapgw."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_a_door_lets_in_while_there_is_room(lines):
+    """Then it closes at once, with a line a minute; and lets in again."""
+    rooms = iter([True, False, False, False, False, True])
+    clock = Clock()
+    door = Door('ldap.listen "tcp:389"', Factory.forProtocol(Protocol), clock, lambda: next(rooms))
+    let_in = []
+    for at in range(6):
+        let_in.append(door.buildProtocol(PEER) is not None)
+        clock.advance(30 if at > 2 else 1)
+    assert let_in == [True, False, False, False, False, True]
+    assert lines == [
+        'ldap.listen "tcp:389": few file descriptors are left, connections closed at once: 1; raise LimitNOFILE'
+    ]
+    assert door.logPrefix() == 'ldap.listen "tcp:389"'
+
+
+def test_a_door_starts_and_stops_what_is_behind_it():
+    """As Twisted's ports expect."""
+    factory = Factory()
+    factory.noisy = False
+    door = Door("web.listen", factory, Clock(), lambda: True)
+    door.doStart()
+    assert factory.numPorts == 1
+    door.doStop()
+    assert factory.numPorts == 0
+
+
+def test_a_listener_listens_from_the_privileged_start_on():
+    """On the endpoint that it was given; and stops."""
+    reactor = MemoryReactorClock()
+    listener = Listener(reactor, "ldap.listen", "tcp:389", Factory.forProtocol(Protocol))
+    listener.privilegedStartService()
+    [(port, door, *_)] = reactor.tcpServers
+    assert port == 389
+    assert isinstance(door.buildProtocol(PEER), Protocol)
+    listener.stopService()
+    assert listener.stopService() is None
+
+
+def test_a_port_in_use_is_told_in_a_line(lines):
+    """By whoever has started it; the log has it not once more."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        endpoint = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
+        listener = Listener(reactor, "ldap.listen", endpoint, Factory())
+        with pytest.raises(UserError) as caught:
+            listener.privilegedStartService()
+    assert caught.value.problems == (f'ldap.listen "{endpoint}": cannot be listened on: Address already in use',)
+    assert lines == []
+
+
+def test_an_endpoint_that_fails_later_is_told_in_the_log(lines):
+    """Nobody waits for it any more."""
+    listener = Listener(MemoryReactorClock(), "ldap.listen", "tcp:389", Factory())
+    later = Deferred()
+    listener._endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})()
+    listener.privilegedStartService()
+    later.errback(CannotListenError("", 389, OSError(13, "Permission denied")))
+    assert lines == ['ldap.listen "tcp:389": cannot be listened on: Permission denied']
+
+
+def test_connections_inherit_what_answers_need():
+    """Nothing waits for an acknowledgement, and the kernel keeps little of what a slow reader has not taken."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    factory = Factory()
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    prepare(port)
+    with socket.create_connection(("127.0.0.1", port.getHost().port)):
+        accepted, _ = port.socket.accept()
+        with accepted:
+            options = [
+                accepted.getsockopt(socket.IPPROTO_TCP, one) for one in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT)
+            ]
+    port.stopListening()
+    assert options == [1, UNSENT]
+
+
+def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
+    """A UNIX socket is listened on as it is."""
+    from twisted.internet import reactor  # noqa: TID251  tests are an entry point
+
+    factory = Factory()
+    factory.noisy = False
+    port = reactor.listenUNIX(str(tmp_path / "socket"), factory)
+    prepare(port)
+    assert (tmp_path / "socket").is_socket()
+    port.stopListening()
+
+
+# --- a process with few descriptors ---------------------------------------------------------------------------------
+
+# 120 descriptors at most, of which a quarter is kept for files.
+PROGRAM = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, 120))
+from twisted.internet import reactor
+from twisted.logger import globalLogBeginner, formatEvent
+globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event), flush=True)], redirectStandardIO=False)
+from ldapgw.server.listener import make_room
+from ldapgw.server.listener import Listener
+from tests.support.world import make_factory
+make_room(1000)
+factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
+listener = Listener(reactor, "ldap.listen", "tcp:0:interface=127.0.0.1", factory)
+listener.privilegedStartService()
+print("port", listener._port.getHost().port, flush=True)
+files = []
+def obey():
+    what = os.read(0, 1)
+    if what == b"u":
+        try:
+            while True:
+                files.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+    elif what == b"o":
+        os.close(files.pop())
+    elif what == b"f":
+        while files:
+            os.close(files.pop())
+    print("used", len(os.listdir("/proc/self/fd")) if not files else -1, flush=True)
+class Orders:
+    fileno = staticmethod(lambda: 0)
+    doRead = staticmethod(obey)
+    logPrefix = staticmethod(lambda: "orders")
+    connectionLost = staticmethod(lambda reason: reactor.stop())
+reactor.addReader(Orders())
+reactor.run()
+"""
+ROOT_DSE = pdu.message(1, pdu.search("", 0))
+
+
+class Gateway:
+    """A process that listens, and what it says."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parents[2],
+            text=True,
+        )
+        self.logged: list[str] = []
+        self.port = int(self._next("port"))
+
+    def _next(self, kind: str) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            found, _, rest = line.strip().partition(" ")
+            if found == kind:
+                return rest
+            self.logged.append(rest if found == "log" else line)
+        raise AssertionError(self.logged)
+
+    def order(self, letter: str) -> int:
+        """Use up all descriptors, free one or all of them, or just say how many are open."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(letter)
+        self._process.stdin.flush()
+        return int(self._next("used"))
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0
+        assert self._process.stdout is not None
+        self.logged += [line.removeprefix("log ").strip() for line in self._process.stdout]
+        self._process.stdout.close()
+
+
+@pytest.fixture(name="gateway")
+def _gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.end()
+
+
+@contextmanager
+def connections(port: int, count: int) -> Iterator[list[socket.socket]]:
+    opened = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
+def answers(client: socket.socket) -> bool:
+    """Whether a search is answered; false when the connection was closed instead."""
+    try:
+        client.sendall(ROOT_DSE)
+        readable, _, _ = select.select([client], [], [], 5)
+        return bool(readable and client.recv(4096))
+    except OSError:
+        return False
+
+
+def test_a_process_without_descriptors_lives_on(gateway):
+    """The rest is kept for files; whoever is connected is answered, and when some leave others are let in."""
+    with connections(gateway.port, 110) as clients:
+        served = [client for client in clients if answers(client)]
+        assert 60 < len(served) < 90
+        assert gateway.order("?") <= 92
+        with connections(gateway.port, 30) as late:
+            assert not any(answers(client) for client in late)
+        for client in served[:20]:
+            client.close()
+        while gateway.order("?") > 80:
+            pass
+        with connections(gateway.port, 5) as late:
+            assert all(answers(client) for client in late)
+        assert all(answers(client) for client in served[20:])
+    assert [line for line in gateway.logged if "starting on" not in line] == [
+        "ldap.max_connections = 1000: the system lets this process open 120 files; raise LimitNOFILE",
+        'ldap.listen "tcp:0:interface=127.0.0.1": few file descriptors are left, connections closed at '
+        "once: 1; raise LimitNOFILE",
+    ]
+
+
+def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
+    """By whatever else it does."""
+    with connections(gateway.port, 3) as clients:
+        assert all(answers(client) for client in clients)
+        gateway.order("u")
+        with connections(gateway.port, 50) as late:
+            assert not any(answers(client) for client in late)
+            assert all(answers(client) for client in clients)
+        gateway.order("o")
+        with connections(gateway.port, 10) as late:
+            assert not any(answers(client) for client in late)
+        gateway.order("f")
+        with connections(gateway.port, 5) as late:
+            assert all(answers(client) for client in late)
+    gateway.order("?")
+    assert len(gateway.logged) < 500
+
+
+@pytest.mark.parametrize("before", ["", "os.close(0); "], ids=["as usual", "without a standard input"])
+def test_a_process_with_descriptors_has_room(before):
+    """Whatever it was started with."""
+    program = (
+        f"import os; {before}from ldapgw.server.listener import has_room; os.close(os.open('/', 0)); print(has_room())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+
+
+def test_our_own_limit_is_raised_as_far_as_is_needed():
+    """And never lowered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = OTHERS + 200
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+        raised = []
+        for connections in (10, 250, 220):
+            make_room(connections)
+            raised.append(resource.getrlimit(resource.RLIMIT_NOFILE))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert raised == [(low, hard), (OTHERS + 250, hard), (OTHERS + 250, hard)]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "backlog"),
+    [("tcp:389", 1024), ("tcp:389:interface=127.0.0.1", 1024), ("tcp:389:backlog=7", 7), ("tcp6:389", 1024)],
+)
+def test_phones_that_all_come_back_at_once_are_held(endpoint, backlog):
+    """Unless the configuration says how many."""
+    reactor = MemoryReactorClock()
+    Listener(reactor, "ldap.listen", endpoint, Factory.forProtocol(Protocol)).privilegedStartService()
+    [(_, _, held, _)] = reactor.tcpServers
+    assert held == backlog
+
+
+TENANT = {"name": "acme", "base_dn": "dc=acme"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("tcp:389", Listening("", 389, ipv6=False)),
+        ("tcp:port=389:interface=192.0.2.1", Listening("192.0.2.1", 389, ipv6=False)),
+        ("tcp:389:192.0.2.1:backlog=5", Listening("192.0.2.1", 389, ipv6=False)),
+        (r"tcp6:389:interface=\:\:1", Listening("::1", 389, ipv6=True)),
+        (r"tcp:389:interface=2001\:db8\:\:1", Listening("2001:db8::1", 389, ipv6=True)),
+        ("ssl:636:privateKey=key.pem", Listening("", 636, ipv6=False)),
+        ("unix:/run/ldapgw.sock", None),
+        ("systemd:domain=INET:index=0", None),
+        (r"haproxy:tcp6:389:interface=\:\:1", Listening("::1", 389, ipv6=True)),
+        ("haproxy:systemd:domain=INET:index=0", None),
+    ],
+)
+def test_read(endpoint: str, expected: Listening | None) -> None:
+    """What Twisted takes for a TCP port is one; anything else is None."""
+    assert Listening.read(endpoint) == expected
+
+
+@pytest.mark.parametrize(
+    ("ldap", "public_url", "expected"),
+    [
+        ({}, "https://book.example.com", "ldap://book.example.com:389"),
+        ({"listen": ["tcp:10389"]}, "https://book.example.com:8443", "ldap://book.example.com:10389"),
+        ({"listen_tls": ["tcp:636"]}, "https://book.example.com", "ldaps://book.example.com:636"),
+        ({"listen": ["unix:/run/ldap", "tcp:389"]}, "http://[::1]:8080", "ldap://[::1]:389"),
+        ({"listen": ["tcp:0"]}, "http://localhost:8080", "ldap://localhost"),
+        ({"listen": ["unix:/run/ldap"]}, "https://book.example.com", "ldap://book.example.com:389"),
+        ({"listen_tls": ["haproxy:tcp:10636"]}, "https://book.example.com", "ldaps://book.example.com:10636"),
+    ],
+    ids=["default", "port", "tls", "ipv6", "any port", "no TCP", "haproxy"],
+)
+def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> None:
+    """The page's host with LDAP's port, on TLS where it is configured."""
+    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
+    document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
+    assert ldap_url(decode(document, "/etc/ldapgw.toml")) == expected
+
+
+@pytest.mark.parametrize(
+    ("ldap", "public_url", "expected"),
+    [
+        ({}, "https://book.example.com", Server("book.example.com", 389)),
+        ({}, "http://localhost:8080", Server("localhost", 389, loopback=True)),
+        ({}, "http://127.0.0.5", Server("127.0.0.5", 389, loopback=True)),
+        ({"listen": []}, "https://b.example", Server("b.example", 0)),
+        (
+            {"listen": ["unix:/run/ldap"], "listen_tls": ["unix:/run/ldaps"]},
+            "https://b.example",
+            Server("b.example", 389, 636, start_tls=True, guessed=True),
+        ),
+        (
+            {"listen": ["unix:/run/ldap", "tcp:10389"], "listen_tls": []},
+            "https://b.example",
+            Server("b.example", 10389),
+        ),
+    ],
+    ids=["usual", "localhost", "loopback", "nothing", "no TCP", "one known"],
+)
+def test_phone_server(ldap: dict[str, object], public_url: str, expected: Server) -> None:
+    """What the settings of phones are made of, and whether it is any good to them."""
+    document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
+    if expected.start_tls:
+        document["tls"] = {"certificate": "c.pem", "private_key": "k.pem"}
+    assert phone_server(decode(document, "/etc/ldapgw.toml")) == expected

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Which client a tenant has now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
+
+from ldapgw.google.endpoints import Client
+from ldapgw.server.config import decode
+from ldapgw.server.oauth_clients import Clients, Tenants, configured_clients
+from ldapgw.store import tenants as stored
+from ldapgw.store.secrets import Vault
+from ldapgw.store.tenants import EnteredClient
+from tests.support.results import result_of
+from tests.support.web_stage import Stage
+
+CONFIGURED = Client("1-a", "hush")
+ENTERED = Client("2-b", "quiet")
+
+
+def enter(stage: Stage, tenant: str, client: Client, vault: Vault | None = None) -> None:
+    one = EnteredClient(tenant, client.client_id, client.client_secret, 1790000000.0)
+    stage.do(stored.enter_client, vault or stage.vault, one)
+
+
+def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
+    """For tenants without a configured one; those are as the file says, whatever was entered."""
+    clients = Clients(stage.store, stage.vault, {"acme": CONFIGURED})
+    enter(stage, "acme", ENTERED)
+    enter(stage, "globex", ENTERED)
+    assert dict(clients) == {"acme": CONFIGURED}
+    result_of(clients.refresh())
+    assert dict(clients) == {"acme": CONFIGURED, "globex": ENTERED}
+    assert len(clients) == 2
+
+
+def test_a_secret_under_another_key_is_entered_again(stage: Stage, logged: list[str]) -> None:
+    """Until then it is as if there were none, which is told once; others are not concerned."""
+    clients = Clients(stage.store, stage.vault, {})
+    enter(stage, "acme", CONFIGURED, Vault([Fernet.generate_key()]))
+    enter(stage, "globex", ENTERED)
+    for _ in range(2):
+        result_of(clients.refresh())
+    assert dict(clients) == {"globex": ENTERED}
+    assert [line for line in logged if "tenant acme: its OAuth client does not fit the key file" in line] == logged
+    assert len(logged) == 1
+    enter(stage, "acme", CONFIGURED)
+    result_of(clients.refresh())
+    assert dict(clients) == {"acme": CONFIGURED, "globex": ENTERED}
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What is logged."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(keep)
+    yield lines
+    globalLogPublisher.removeObserver(keep)
+
+
+def test_tenants_are_made_when_they_are_asked_for() -> None:
+    """Whoever keeps the mapping sees what has changed; others than those named there are not."""
+    words = {"acme": "first"}
+    tenants = Tenants(["acme"], lambda name: words[name])
+    assert (tenants["acme"], list(tenants), len(tenants)) == ("first", ["acme"], 1)
+    words |= {"acme": "second", "globex": "third"}
+    assert dict(tenants) == {"acme": "second"}
+    with pytest.raises(KeyError):
+        tenants["globex"]
+
+
+def test_the_clients_of_the_configuration(tmp_path: Path) -> None:
+    """Those of the tenants that name one."""
+    tenants = [
+        {"name": "acme", "base_dn": "dc=acme", "client_id": "1-a", "client_secret": "hush"},
+        {"name": "globex", "base_dn": "dc=globex"},
+    ]
+    document = {"state_dir": "state", "web": {"public_url": "https://phonebook.example.com"}, "tenant": tenants}
+    assert configured_clients(decode(document, str(tmp_path / "ldapgw.toml"))) == {"acme": CONFIGURED}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()

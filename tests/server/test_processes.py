@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""Work in a process of its own: real processes, and what becomes of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from ldapgw.errors import BadResponse, ProcessLost, StoreError
+from ldapgw.server import processes
+from ldapgw.server.processes import SMALL, Apart, Aside, OffProcess, serve
+from tests.support.results import result_of
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[OffProcess]:
+    process = OffProcess(reactor)
+    process.startService()
+    try:
+        yield process
+    finally:
+        pid = await process(os.getpid)
+        process.stopService()
+        await gone(pid)
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process of ours has ended and its end was taken note of."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            await deferLater(reactor, 0.01)
+
+
+def test_until_it_is_started_it_calls_at_once() -> None:
+    """Nothing is being served then."""
+    process = OffProcess(None)
+    assert result_of(process(divmod, 7, 2)) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        result_of(process(divmod, 7, 0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_process_does_the_work_in_order() -> None:
+    """One process for many calls, large ones too, and each caller gets its own answer."""
+    async with started() as process:
+        large = os.urandom(3 << 20)
+        found = await gatherResults([process(bytes.__add__, large, b"."), process(os.getpid), process(os.getpid)])
+    assert found[0] == large + b"."
+    assert found[1] == found[2] != os.getpid()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_raised_there_is_raised_here() -> None:
+    """With its type: it is one of ours."""
+    async with started() as process:
+        with pytest.raises(BadResponse, match="no page"):
+            await process(fails)
+        assert await process(len, "abc") == 3
+
+
+def fails() -> None:
+    sys.stdout.write("this goes to the log, not between the answers\n")
+    raise BadResponse("no page")
+
+
+@pytest_twisted.ensureDeferred
+async def test_signals_for_all_leave_it_to_us() -> None:
+    """Ctrl-C and systemd tell every process; the work under way is done."""
+    async with started() as process:
+        pid = await process(os.getpid)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+        assert await process(os.getpid) == pid
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_process_that_dies_is_replaced() -> None:
+    """Whoever waits is told; the next call has a new one."""
+    async with started() as process:
+        with pytest.raises(ProcessLost):
+            await process(os.kill, await process(os.getpid), signal.SIGKILL)
+        assert await process(len, "abc") == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while that is shortened here."""
+    async with started() as process:
+        await process(len, "")
+        monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.05)
+        with pytest.raises(ProcessLost):
+            await process(os.read, 0, 1)
+        monkeypatch.undo()
+        assert await process(len, "abc") == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_abandons_what_is_under_way() -> None:
+    """At once, and the process ends."""
+    process = OffProcess(reactor)
+    process.startService()
+    pid = await process(os.getpid)
+    waiting = process(os.read, 0, 1)
+    process.stopService()
+    with pytest.raises(ProcessLost):
+        await waiting
+    await gone(pid)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
+    """The answer of a call that was given up is dropped."""
+    async with started() as process:
+        await process(len, "")
+        given_up: Deferred[Any] = process(len, "abc")
+        following = process(len, "abcd")
+        given_up.cancel()
+        with pytest.raises(CancelledError):
+            await given_up
+        assert await following == 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds memory that most gateways need once a week."""
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.05)
+    async with started() as process:
+        pid = await process(os.getpid)
+        await gone(pid)
+        assert await process(os.getpid) != pid
+
+
+def test_it_ends_with_its_pipe() -> None:
+    """After the calls that came whole."""
+    frames = [pickle.dumps((len, ("abc",), {})), pickle.dumps((fails, (), {}))]
+    calls = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
+    answers = io.BytesIO()
+    serve(io.BytesIO(calls + b"\x00\x00"), answers)
+    answers.seek(0)
+    found = [pickle.loads(answers.read(*struct.unpack(">I", answers.read(4)))) for _ in frames]
+    assert found[0] == (True, 3)
+    assert (found[1][0], type(found[1][1])) == (False, BadResponse)
+    assert answers.read() == b""
+
+
+def test_small_bodies_need_no_process() -> None:
+    """A delta of some persons is read on a thread."""
+    asked: list[str] = []
+    aside = Aside(lambda *_: asked.append("thread"), lambda *_: asked.append("process"))  # type: ignore[arg-type, func-returns-value]
+    for size in (0, SMALL, SMALL + 1):
+        aside(len, b"x" * size)
+    assert asked == ["thread", "thread", "process"]
+
+
+def test_a_process_for_one_call() -> None:
+    """Whoever calls waits for its result, or its error."""
+    apart = Apart()
+    assert apart(os.getppid) == os.getpid()
+    with pytest.raises(ZeroDivisionError):
+        apart(divmod, 1, 0)
+
+
+def test_a_process_for_one_call_dies() -> None:
+    """Whoever calls is told."""
+    with pytest.raises(ProcessLost):
+        Apart()(os._exit, 3)
+    with pytest.raises(ProcessLost):
+        Apart()(os._exit, 0)
+
+
+def test_a_process_for_one_call_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended, after a time that is shortened here."""
+    monkeypatch.setattr(processes, "LONG_PATIENCE_SECONDS", 0.05)
+    with pytest.raises(ProcessLost):
+        Apart()(signal.pause)
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_ends_the_process_for_one_call() -> None:
+    """What it was to do is not done by anybody else; nor is another one begun."""
+    apart = Apart()
+    waiting = deferToThread(apart, signal.pause)
+    while apart._process is None:
+        await deferLater(reactor, 0.01)
+    apart.stopService()
+    with pytest.raises(StoreError):
+        await waiting
+    with pytest.raises(StoreError):
+        apart(signal.pause)
+
+
+@pytest.mark.parametrize("kind", ["Apart()", "OffProcess(reactor)"])
+def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
+    """Whatever it does: a book of a million would be built for minutes, in memory that the next gateway needs."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with Popen([sys.executable, "-c", CALLER.format(kind=kind), fifo]) as caller:
+        try:
+            assert select.select([held], [], [], 60)[0] == [held]
+            assert os.read(held, 9) == b"x"
+        finally:
+            caller.kill()
+    # The process is the only one that has the other end.
+    assert select.select([held], [], [], 60)[0] == [held]
+    assert os.read(held, 9) == b""
+    os.close(held)
+
+
+CALLER = """
+import sys
+from twisted.internet import reactor
+from ldapgw.server.processes import Apart, OffProcess
+from tests.server.test_processes import hold
+process = {kind}
+process.startService()
+process(hold, sys.argv[1])
+reactor.run()
+"""
+
+
+def hold(fifo: str) -> None:
+    """Say that it has begun, and not end."""
+    with Path(fifo).open("wb", buffering=0) as file:
+        signal.alarm(120)  # but with its test
+        file.write(b"x")
+        signal.pause()
+
+
+def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during a start."""
+    seen: list[Popen[bytes]] = []
+
+    def interrupted(process: Popen[bytes], *_: Any) -> None:
+        seen.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Apart()(signal.pause)
+    assert seen[0].wait() == -signal.SIGKILL

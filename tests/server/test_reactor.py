@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""A process that was told to end does so, whatever it waits for.
+
+The time of day may be set; what was to be called later is called when that much time has passed.
+
+The reactor of ``ldapgw run`` serves what is ready as Twisted's does.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.reactors import getReactorTypes
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from ldapgw.server.reactor import PhoneReactor, WallClock, end_in_time, steady
+
+
+def test_what_waits_longer_is_left_behind() -> None:
+    """The time runs from when the reactor is told to stop; before, there is none."""
+    reactor, left = MemoryReactorClock(), threading.Event()
+    statuses: list[int] = []
+
+    def leave(status: int) -> None:
+        statuses.append(status)
+        left.set()
+
+    before = threading.active_count()
+    end_in_time(reactor, seconds=0.01, leave=leave)
+    assert threading.active_count() == before
+    [begin] = reactor.triggers["before"]["shutdown"]
+    begin[0]()
+    assert left.wait(30)
+    assert statuses == [0]
+
+
+NOW = 1_800_000_000.0
+DAY = 86400.0
+
+
+class Machine:
+    """A machine whose clock can be set."""
+
+    def __init__(self) -> None:
+        self.timers = Clock()
+        self.ahead = NOW
+        self.wall = WallClock(self.timers, lambda: self.timers.seconds() + self.ahead)
+
+
+def test_it_is_a_reactors_clock() -> None:
+    """With the time of day for its seconds."""
+    machine = Machine()
+    assert verifyObject(IReactorTime, machine.wall)
+    machine.timers.advance(5)
+    assert machine.wall.seconds() == NOW + 5
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY, -NOW], ids=["a day on", "a day back", "to 1970"])
+def test_a_timer_goes_on_when_the_clock_is_set(jump: float) -> None:
+    """Once each interval, neither at once for all that seems to have passed, nor a day late."""
+    machine = Machine()
+    called: list[float] = []
+    loop = LoopingCall(lambda: called.append(machine.timers.seconds()))
+    loop.clock = machine.wall
+    loop.start(10.0)
+    machine.timers.advance(4)
+    machine.ahead += jump
+    for _ in range(30):
+        machine.timers.advance(1)
+    gaps = [later - sooner for sooner, later in pairwise(called)]
+    assert len(called) in (4, 5)
+    assert all(0 < gap <= 10 for gap in gaps)
+    loop.stop()
+    assert machine.wall.getDelayedCalls() == []
+
+
+def test_a_real_reactor_runs_by_the_time_since_boot() -> None:
+    """From the moment on when an entry point says so."""
+    reactor = Clock()
+    wall = steady(reactor)
+    assert abs(reactor.seconds() - time.monotonic()) < 60
+    assert abs(wall.seconds() - time.time()) < 60  # noqa: TID251  it is the one to compare with
+
+
+CONFIG = """
+state_dir = "state"
+[ldap]
+listen = ["tcp:1389:interface=192.0.2.1"]
+[web]
+public_url = "http://127.0.0.1:8080"
+[[tenant]]
+name = "acme"
+base_dn = "dc=acme,dc=example"
+client_id = "nobody"
+client_secret = "nothing"
+allowed_users = ["@acme.example"]
+"""
+RUN = """
+import atexit, runpy, sys
+atexit.register(lambda: print(type(sys.modules["twisted.internet.reactor"]).__name__))
+sys.argv = ["ldapgw", "--config", "ldapgw.toml", "run"]
+runpy.run_module("ldapgw", run_name="__main__")
+"""
+
+
+class End(FileDescriptor):
+    """One end of a socket pair that does something when it is readable."""
+
+    def __init__(
+        self, reactor: PhoneReactor, end: socket.socket, act: Callable[[], Any], *, stubborn: bool = False
+    ) -> None:
+        super().__init__(reactor)
+        self._stubborn = stubborn
+        self._end = end
+        self._act = act
+        self.lost: list[object] = []
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def doRead(self) -> Any:  # noqa: N802 - Twisted's name
+        return self._act()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.lost.append(type(reason.value))
+        if self._stubborn:
+            raise BrokenPipeError
+
+
+@pytest.fixture(name="reactor")
+def _reactor(ends: list[socket.socket]) -> Iterator[PhoneReactor]:
+    """One that is not the process's; it has a pipe of its own to be woken by."""
+    reactor = PhoneReactor()
+    yield reactor
+    reactor.removeAll()
+    for waker in (*reactor._internalReaders,):
+        waker.connectionLost(Failure(ConnectionDone()))
+    reactor._poller.close()
+
+
+@pytest.fixture(name="ends")
+def _ends() -> Iterator[list[socket.socket]]:
+    """Two sockets that have something to be read."""
+    with ExitStack() as stack:
+        ready = []
+        for _ in range(2):
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            theirs.send(b"x")
+            ready.append(ours)
+        yield ready
+
+
+def _read(end: socket.socket, read: list[bytes]) -> None:
+    read.append(end.recv(9))
+
+
+def test_what_is_ready_is_read(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
+    """Each in the same turn; the next turn waits no longer than it was told."""
+    read: list[bytes] = []
+    for end in ends:
+        End(reactor, end, partial(_read, end, read))
+    reactor.doIteration(None)
+    reactor.doIteration(0)
+    assert read == [b"x", b"x"]
+
+
+def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor) -> None:
+    """Whoever is always ready is not served twice while another waits."""
+    served: list[str] = []
+    with ExitStack() as stack:
+        (eager, to_eager), (late, to_late) = (tuple(map(stack.enter_context, socket.socketpair())) for _ in range(2))
+
+        def serve() -> None:
+            served.append("eager")
+            to_late.send(b"x")
+
+        End(reactor, eager, serve)
+        End(reactor, late, partial(served.append, "late"))
+        to_eager.send(b"x")
+        reactor.doIteration(0)
+        reactor.doIteration(0)
+        reactor.removeAll()
+    assert served == ["eager", "late", "eager"]
+
+
+def test_who_was_served_longest_ago_is_first(reactor: PhoneReactor) -> None:
+    """Four ask again at once, but the last of a turn comes too late for the next one; so each waits for one turn."""
+    served: list[int] = []
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(4)]
+        for at, (ours, _) in enumerate(pairs):
+            End(reactor, ours, partial(_serve, at, ours, served))
+        for _, theirs in pairs:
+            theirs.send(b"x")
+        late: int | None = None
+        for _ in range(8):
+            before = len(served)
+            reactor.doIteration(0)
+            turn = served[before:]
+            for at in turn[:-1] if late is None else [*turn[:-1], late]:
+                pairs[at][1].send(b"x")
+            late = turn[-1]
+        reactor.removeAll()
+    assert served[:24] == [0, 1, 2, 3] * 6
+
+
+def _serve(at: int, end: socket.socket, served: list[int]) -> None:
+    served.append(at)
+    end.recv(9)
+
+
+def test_who_is_new_is_served_in_the_order_of_coming(reactor: PhoneReactor) -> None:
+    """When many come at once, nobody is overtaken."""
+    served: list[int] = []
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(5)]
+        for at, (ours, _) in enumerate(pairs):
+            End(reactor, ours, partial(served.append, at))
+        order = [3, 1, 4, 0, 2]
+        for at in order:
+            pairs[at][1].send(b"x")
+        reactor.doIteration(0)
+        reactor.removeAll()
+    assert served == order
+
+
+def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
+    """Two are ready, and the first that is served ends the other."""
+    served: list[int] = []
+    both: list[End] = []
+
+    def serve(at: int) -> None:
+        served.append(at)
+        both[1 - at].stopReading()
+
+    both += [End(reactor, end, partial(serve, at)) for at, end in enumerate(ends)]
+    reactor.doIteration(0)
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize("stubborn", [False, True], ids=["at work", "and at its end"])
+def test_a_fault_ends_its_own_connection_alone(
+    reactor: PhoneReactor, ends: list[socket.socket], *, stubborn: bool
+) -> None:
+    """What is raised while one is served, or at its end, is logged; others are served in the same turn."""
+    read: list[bytes] = []
+    broken = End(reactor, ends[0], lambda: 1 // 0, stubborn=stubborn)
+    whole = End(reactor, ends[1], partial(_read, ends[1], read))
+    with capturedLogs() as logged:
+        reactor.doIteration(0)
+    failures = [event["failure"] if "failure" in event else event["log_failure"] for event in logged]
+    assert [type(one.value) for one in failures] == [ZeroDivisionError] + [BrokenPipeError] * stubborn
+    assert (broken.lost, whole.lost, read) == ([ZeroDivisionError], [], [b"x"])
+
+
+def test_what_waits_for_the_end_of_a_turn_is_called_when_all_are_served(
+    reactor: PhoneReactor, ends: list[socket.socket]
+) -> None:
+    """In its order, once, and although one of it fails; what that asks for comes when it is the next turn's time."""
+    read: list[bytes] = []
+
+    def serve(end: socket.socket) -> None:
+        _read(end, read)
+        reactor.at_end(partial(read.append, b"end"))
+        reactor.at_end(lambda: 1 // 0)
+
+    for end in ends:
+        End(reactor, end, partial(serve, end))
+    with capturedLogs() as logged:
+        reactor.doIteration(0)
+        reactor.doIteration(0)
+    assert read == [b"x", b"x", b"end", b"end"]
+    assert [event["log_failure"].type for event in logged] == [ZeroDivisionError] * 2
+    reactor.at_end(partial(read.append, b"no turn"))
+    assert len(read) == len(ends) * 2
+    reactor.runUntilCurrent()
+    assert read[-1] == b"no turn"
+
+
+def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
+    """Nothing has imported another one before; the address is nobody's, so the run ends soon."""
+    (tmp_path / "ldapgw.toml").write_text(CONFIG)
+    ended = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout == "PhoneReactor\n", ended.stderr
+
+
+def test_twistd_finds_it() -> None:
+    """By ``twistd --reactor ldapgw``."""
+    assert "ldapgw" in {one.shortName for one in getReactorTypes()}

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+"""Certificates and keys in files, and how urgent a renewal is.
+
+The certificate that phones are shown, whom else it lets in, and what is said of files that cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from OpenSSL import SSL
+
+from ldapgw.errors import UserError
+from ldapgw.server.config import Tls
+from ldapgw.server.config.forms import File
+from ldapgw.server.tls import Lifetime, ServerContext, read_certificates, read_private_key, stamp
+from tests.support.certificates import Issued, issue
+
+NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("days", "left", "urgency"),
+    [
+        (90, 90, 0),
+        (30.01, 30, 0),
+        (30, 30, 1),
+        (7.01, 7, 1),
+        (7, 7, 2),
+        (1, 1, 3),
+        (0.1, 0, 3),
+        (0, 0, 4),
+        (-0.5, -1, 4),
+        (-1, -1, 5),
+        (-10.5, -11, 14),
+    ],
+)
+def test_urgency(days, left, urgency):
+    """It rises at 30, 7 and 1 days, and each day after the end."""
+    lifetime = Lifetime.of([issue(now=NOW, days=0).certificate])
+    now = NOW.timestamp() - days * DAY
+    assert (lifetime.days_left(now), lifetime.urgency(now)) == (left, urgency)
+
+
+def test_an_end_is_spoken_of_when_it_is_near():
+    """From thirty days before it on."""
+    lifetime = Lifetime.of([issue(now=NOW, days=0).certificate])
+    ends = lifetime.ends.timestamp()
+    assert [lifetime.near_end(ends - days * DAY) for days in (31, 29, -1)] == [None, ends, ends]
+
+
+def test_a_chain_lasts_as_long_as_all_of_it():
+    """The latest begin and the earliest end."""
+    first, second = issue(now=NOW, days=50), issue(now=NOW, days=5, which=1)
+    chain = read_certificates(first.pem + second.pem)
+    assert chain == (first.certificate, second.certificate)
+    assert Lifetime.of(chain).ends == second.certificate.not_valid_after_utc
+
+
+@pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
+def test_private_keys(kind):
+    """Of the kinds that authorities sign."""
+    issued = issue(kind=kind)
+    key = read_private_key(issued.key_pem())
+    assert key.public_key() == issued.key.public_key()
+
+
+X25519 = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+# On the curve prime239v3, which nobody uses.
+ODD_CURVE = b"""-----BEGIN PRIVATE KEY-----
+MIGBAgEAMBMGByqGSM49AgEGCCqGSM49AwEGBGcwZQIBAQQeaTSluCjKC6tYyzus
+7M+OcWxfUign4/m3I9DUd1uPoUADPgAEWzY5PCu30kWlSOeU1pc44TRj0ga5Y2Jy
+doGg3id/GDSQn1uJkSNBwPzQL9zb1oMWqd5SGpGckEA4hQGw
+-----END PRIVATE KEY-----
+"""
+
+
+@pytest.mark.parametrize("octets", [X25519, ODD_CURVE], ids=["X25519", "odd curve"])
+def test_a_key_of_another_kind(octets):
+    """It is a key, but none to sign a handshake with."""
+    with pytest.raises(ValueError, match="another kind"):
+        read_private_key(octets)
+
+
+def files_of(folder: Path, issued: Issued, **more: Any) -> Tls:
+    certificate, key = issued.write(folder)
+    return Tls(certificate=File(certificate), private_key=File(key), **more)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Tls:
+    """A key and its certificate."""
+    return files_of(tmp_path, issue())
+
+
+def client_context(*, highest: int = SSL.TLS1_3_VERSION, shows: Issued | None = None) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_VERSION)
+    context.set_max_proto_version(highest)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    if shows is not None:
+        context.use_certificate(shows.certificate)
+        context.use_privatekey(shows.key)
+    return context
+
+
+def pump(*ends: SSL.Connection) -> None:
+    """Carry what one says to the other."""
+    for near, far in (ends, reversed(ends)):
+        with suppress(SSL.WantReadError):
+            far.bio_write(near.bio_read(1 << 20))
+
+
+def shake(server: SSL.Context, client: SSL.Connection) -> tuple[SSL.Connection, str]:
+    """A handshake in memory: the server's end, and why it failed."""
+    other = SSL.Connection(server)
+    client.set_connect_state()
+    other.set_accept_state()
+    for _ in range(4):
+        for end in (client, other):
+            try:
+                end.do_handshake()
+            except SSL.WantReadError:
+                pass
+            except SSL.Error as error:
+                if end is other:
+                    return other, str(error.args[0][-1][-1])
+            pump(client, other)
+    return other, ""
+
+
+def agreed(server: SSL.Context, highest: int) -> str:
+    """The version that a client of that version at most agrees on with the server; "" where there is none."""
+    client = SSL.Connection(client_context(highest=highest))
+    _, problem = shake(server, client)
+    return "" if problem else client.get_protocol_version_name()
+
+
+VERSIONS = {
+    "1.2 is the least": ("1.2", {SSL.TLS1_1_VERSION: "", SSL.TLS1_2_VERSION: "TLSv1.2", SSL.TLS1_3_VERSION: "TLSv1.3"}),
+    "1.3 alone": ("1.3", {SSL.TLS1_2_VERSION: "", SSL.TLS1_3_VERSION: "TLSv1.3"}),
+}
+
+
+@pytest.mark.parametrize(("minimum", "expected"), VERSIONS.values(), ids=VERSIONS)
+def test_versions(tmp_path: Path, minimum: Any, expected: dict[int, str]) -> None:
+    """Older ones are refused in the handshake."""
+    context = ServerContext(files_of(tmp_path, issue(), minimum=minimum)).getContext()
+    assert {highest: agreed(context, highest) for highest in expected} == expected
+
+
+@pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
+def test_both_kinds_of_certificate_work_without_a_server_name(tmp_path: Path, kind: str, highest: int) -> None:
+    """Phones from before 2020 send none, and know RSA alone."""
+    issued = issue(kind=kind)
+    client = SSL.Connection(client_context(highest=highest))
+    _, problem = shake(ServerContext(files_of(tmp_path, issued)).getContext(), client)
+    shown = client.get_peer_certificate(as_cryptography=True)
+    assert (problem, shown) == ("", issued.certificate)
+
+
+def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
+    """Neither plain RSA nor anything broken is among them; one in CBC mode is, for old phones."""
+    names = SSL.Connection(ServerContext(files).getContext()).get_cipher_list()
+    old = [name for name in names if not name.startswith("TLS_")]
+    assert [name for name in old if not name.startswith("ECDHE-")] == []
+    assert [name for name in names if any(bad in name for bad in ("RC4", "DES", "MD5", "NULL", "EXP"))] == []
+    assert old[0].endswith("GCM-SHA384")
+    assert "ECDHE-RSA-AES128-SHA" in old
+
+
+def test_nobody_renegotiates(files: Tls) -> None:
+    """A client that tries is refused, and the session goes on without it."""
+    client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
+    server, _ = shake(ServerContext(files).getContext(), client)
+    client.renegotiate()
+    with suppress(SSL.Error):
+        client.do_handshake()
+    pump(client, server)
+    with suppress(SSL.Error):
+        server.recv(10)
+    assert server.total_renegotiations() == 0
+
+
+def test_a_session_is_resumed_with_its_ticket(tmp_path: Path) -> None:
+    """In TLS 1.2, where the ticket comes in the handshake; also where clients show certificates."""
+    authority = issue("authority", authority=True, which=1)
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=authority, which=2))
+    first, second = SSL.Connection(context), SSL.Connection(context)
+    assert shake(server, first)[1] == ""
+    session = first.get_session()
+    assert session is not None
+    second.set_session(session)
+    assert shake(server, second)[1] == ""
+    assert second.master_key() == first.master_key()
+
+
+AUTHORITY = issue("authority", authority=True, which=1)
+SHOWN: dict[str, tuple[Callable[[], Issued | None], str]] = {
+    "of the authority": (lambda: issue("desk1", by=AUTHORITY, which=2), ""),
+    "none": (lambda: None, "peer did not return a certificate"),
+    "of nobody": (lambda: issue("desk1", which=2), "certificate verify failed"),
+    "expired": (lambda: issue("desk1", by=AUTHORITY, which=2, days=-1), "certificate verify failed"),
+    "of an authority by the same name": (
+        lambda: issue("desk1", by=issue("authority", authority=True, which=3), which=2),
+        "certificate verify failed",
+    ),
+}
+
+
+@pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+@pytest.mark.parametrize(("shows", "problem"), SHOWN.values(), ids=SHOWN)
+def test_clients_show_a_certificate_of_the_authority(
+    tmp_path: Path, shows: Callable[[], Issued | None], problem: str, highest: int
+) -> None:
+    """Where ``client_ca`` is set; who has none of it does not get through the handshake."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    client = SSL.Connection(client_context(highest=highest, shows=shows()))
+    assert shake(server, client)[1] == problem
+
+
+def test_clients_are_told_whose_certificate_is_wanted(tmp_path: Path) -> None:
+    """One that has several picks by that."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
+    shake(server, client)
+    assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
+
+
+def test_files_that_cannot_be_used(files: Tls, tmp_path: Path) -> None:
+    """One line that names the key of the configuration and the file, and says why."""
+    (tmp_path / "other.pem").write_bytes(issue(which=7).key_pem())
+    (tmp_path / "secret.pem").write_bytes(issue().key_pem(BestAvailableEncryption(b"x")))
+    for certificate, private_key, client_ca, message in (
+        ("none.pem", "key.pem", None, "tls.certificate = .*none.pem: is no certificate that can be used .No such file"),
+        ("key.pem", "key.pem", None, "tls.certificate = .*key.pem: is no certificate that can be used"),
+        ("cert.pem", "none.pem", None, "tls.private_key = .*none.pem: is no private key that can be used"),
+        ("cert.pem", "other.pem", None, "tls.private_key = .*other.pem: .* not the certificate's .key values mismatch"),
+        ("cert.pem", "secret.pem", None, "tls.private_key = .*secret.pem: is protected by a passphrase"),
+        ("cert.pem", "key.pem", "none.pem", "tls.client_ca = .*none.pem: holds no certificate that can be used"),
+        ("cert.pem", "key.pem", "key.pem", "tls.client_ca = .*key.pem: holds no certificate that can be used"),
+    ):
+        authority = File(tmp_path / client_ca) if client_ca else None
+        tls = Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key))
+        with pytest.raises(UserError, match=message):
+            ServerContext(Tls(certificate=tls.certificate, private_key=tls.private_key, client_ca=authority))
+
+
+def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:
+    """It changes when one is written, replaced by another, or gone."""
+    seen = [stamp(files)]
+    os.utime(files.certificate, (1, 1))
+    seen.append(stamp(files))
+    issue(which=9).write(tmp_path, "new-")
+    (tmp_path / "new-key.pem").replace(files.private_key)
+    seen.append(stamp(files))
+    Path(files.private_key).unlink()
+    seen.append(stamp(files))
+    assert len(set(seen)) == 4
+    assert seen[3][1] is None
+
+
+def test_the_lifetime_is_that_of_the_whole_chain(tmp_path: Path) -> None:
+    """An intermediate certificate may end before the server's own."""
+    authority = issue("authority", authority=True, which=1, days=10)
+    own = issue(by=authority)
+    tls = files_of(tmp_path, own)
+    Path(tls.certificate).write_bytes(own.pem + authority.pem)
+    pair = ServerContext(tls).pair
+    assert pair.lifetime.ends == authority.certificate.not_valid_after_utc

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""A new key for every secret: all of them or none, whoever else is at work, wherever it is killed."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import LargeBinary, event, select
+
+from ldapgw.contact import Sharing
+from ldapgw.errors import StoreError, UnfitKey
+from ldapgw.store import accounts, sign_ins, tables
+from ldapgw.store.accounts import NewGrant, Tokens
+from ldapgw.store.database import Database
+from ldapgw.store.key_rotation import SEALED, rotate
+from ldapgw.store.secrets import Vault, new_key, read_keys
+from ldapgw.store.sign_ins import Flow
+from tests.support.kill import Kill, Killed
+
+NOW = 1_800_000_000.0
+FLOW = Flow("acme", "connect", "nonce", "verifier")
+SECRETS = 6
+
+
+class Site:
+    """A database with two accounts, one of them disconnected, a consent under way, and the key file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.key_file = folder / "ldapgw.db", folder / "ldapgw.key"
+        self.vault = Vault.open(self.key_file, create=True)
+        self.database = self.opened()
+        with self.database.begin() as connection:
+            self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
+            accounts.disconnect(connection, self.ids.pop())
+            sign_ins.begin_flow(connection, self.vault, "state", "browser", FLOW, NOW)
+
+    def opened(self) -> Database:
+        database = Database(f"sqlite:///{self.path}")
+        database.open()
+        return database
+
+    def copied(self, folder: Path) -> Site:
+        """The same elsewhere; this one has to be closed."""
+        shutil.copytree(self.path.parent, folder)
+        copied = copy.copy(self)
+        copied.path, copied.key_file = folder / self.path.name, folder / self.key_file.name
+        copied.vault, copied.database = Vault.open(copied.key_file, create=False), copied.opened()
+        return copied
+
+    def _connect(self, connection, sub):
+        grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
+        return accounts.connect(connection, self.vault, "acme", grant, Sharing.PRIVATE, NOW)
+
+    def held(self, vault: Vault) -> list[Tokens | None]:
+        with self.database.begin() as connection:
+            assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
+            connection.rollback()
+        with self.database.begin() as connection:
+            return [accounts.tokens(connection, vault, account_id) for account_id in self.ids]
+
+    def is_whole(self) -> None:
+        """Every secret is there, for whoever opens the key file now."""
+        assert self.held(Vault.open(self.key_file, create=False)) == [
+            Tokens(f"rt-{sub}", f"at-{sub}", NOW) for sub in ("a", "b")
+        ]
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    yield site
+    site.database.close()
+
+
+def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
+    """Nothing fits the old one any more; a vault that was open before goes on."""
+    [old] = read_keys(site.key_file)
+    new = new_key()
+    assert rotate(site.database, site.key_file, new) == SECRETS
+    assert read_keys(site.key_file) == [new]
+    assert site.key_file.stat().st_mode & 0o777 == 0o600
+    site.is_whole()
+    with site.database.begin() as connection:
+        for column in SEALED:
+            for (sealed,) in connection.execute(select(column).where(column.is_not(None))):
+                with pytest.raises(UnfitKey):
+                    Vault([old]).unseal(sealed)
+        accounts.refreshed(connection, site.vault, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a")
+    site.is_whole()
+
+
+def test_no_sealed_column_is_left_out() -> None:
+    """Contacts are the only octets that are no secret."""
+    octets = {str(c) for t in tables.metadata.sorted_tables for c in t.columns if isinstance(c.type, LargeBinary)}
+    assert {str(column) for column in SEALED} == {column for column in octets if not column.startswith("contact.")}
+
+
+def test_a_secret_that_does_not_fit_stops_it(site: Site) -> None:
+    """Nothing has changed, the key file neither."""
+    with site.database.begin() as connection:
+        stray = Vault([Fernet.generate_key()]).seal("x")
+        connection.execute(tables.account.update().where(tables.account.c.id == site.ids[1]).values(access_token=stray))
+    before = site.key_file.read_bytes()
+    with pytest.raises(UnfitKey):
+        rotate(site.database, site.key_file, new_key())
+    assert site.key_file.read_bytes() == before
+
+
+def test_a_killed_rotation_loses_nothing(tmp_path: Path) -> None:
+    """At whichever step; a gateway goes on with what it finds, and the next rotation leaves one key."""
+    (tmp_path / "first").mkdir()
+    first = Site(tmp_path / "first")
+    first.database.close()
+    step, dead = 0, True
+    while dead:
+        step += 1
+        site = first.copied(tmp_path / str(step))
+        kill = Kill(step)
+        kill.watch_database(site.database.engine)
+        with pytest.MonkeyPatch.context() as patch:
+            kill.watch_files(patch)
+            try:
+                rotate(site.database, site.key_file, new_key())
+            except Killed:
+                site.database.close()
+        dead = kill.dead
+        site.database = site.opened()
+        assert site.held(site.vault), "the gateway that runs"
+        site.is_whole()
+        rotate(site.database, site.key_file, new_key())
+        assert len(read_keys(site.key_file)) == 1
+        site.is_whole()
+        site.database.close()
+    assert step > 40
+
+
+def test_rotations_at_the_same_time_lose_nothing(site: Site) -> None:
+    """One comes between the two transactions of another: that one leaves it the last word."""
+    other = site.opened()
+    second = new_key()
+    begun: list[object] = []
+
+    def cut_in(connection: object, *_: object) -> None:
+        begun.append(connection)
+        if len(begun) == 2:
+            rotate(other, site.key_file, second)
+
+    event.listen(site.database.engine, "checkout", cut_in)
+    rotate(site.database, site.key_file, new_key())
+    assert len(begun) == 2
+    assert read_keys(site.key_file) == [second]
+    site.is_whole()
+    other.close()
+
+
+def test_a_key_file_that_cannot_be_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line; the old file is as it was."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = site.key_file.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"ldapgw\.key: the key file cannot be written: No space left on device"):
+        rotate(site.database, site.key_file, new_key())
+    assert site.key_file.read_bytes() == before
+    assert not list(site.key_file.parent.glob("*.new"))
+    site.is_whole()

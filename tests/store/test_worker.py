@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Trouble with the database is told once for everybody, and so is its end."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection
+from twisted.internet.defer import execute
+from twisted.internet.task import Clock
+
+from ldapgw.errors import DamagedStore, StoreError, UnfitKey
+from ldapgw.store.database import Database
+from ldapgw.store.worker import LASTS, PAUSE, StoreWorker, WatchedStore
+from tests.support.results import result_of
+
+NOW = 1_800_000_000.0
+FULL, LOCKED = "db: disk is full", "db: is locked"
+FROM_MEMORY = "; phones are served from memory"
+BACK = "the database can be used again"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> WatchedStore:
+    return WatchedStore(StoreWorker(database, execute), clock.seconds, lambda: NOW + clock.seconds())
+
+
+def fail(store: WatchedStore, error: Exception) -> None:
+    def failing(_: Connection) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        result_of(store.run(failing))
+
+
+def test_what_is_returned_and_what_is_raised_comes_back(store: WatchedStore) -> None:
+    """Other faults than the database's are no trouble of it."""
+    assert result_of(store.run(lambda _, number, *, more: number + more, 1, more=2)) == 3
+    fail(store, ZeroDivisionError())
+    assert not store.in_trouble
+
+
+def test_one_line_for_all_who_asked_and_one_for_its_end(
+    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+) -> None:
+    """Of two problems in one outage, a line each."""
+    for problem in (FULL, FULL, LOCKED, FULL):
+        fail(store, StoreError(problem))
+        clock.advance(1)
+    assert (store.fails_since, store.in_trouble, store.is_damaged) == (NOW, True, False)
+    store.is_well()
+    store.is_well()
+    assert (store.fails_since, store.in_trouble) == (None, False)
+    assert caplog_twisted == [FULL + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
+
+
+def test_what_is_written_beside_the_database_is_told_likewise(store: WatchedStore, caplog_twisted: list[str]) -> None:
+    """A listing may need room on its disk too."""
+    call = store.watch(execute)
+    assert result_of(call(int, "7", base=8)) == 7
+
+    def full() -> None:
+        raise StoreError(FULL)
+
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            result_of(call(full))
+    assert store.in_trouble
+    assert caplog_twisted == [FULL + FROM_MEMORY]
+
+
+def test_what_comes_and_goes_does_not_fill_the_log(
+    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+) -> None:
+    """A disk that is nearly full has room one moment and none the next."""
+    for _ in range(int(PAUSE)):
+        fail(store, StoreError(FULL))
+        store.is_well()
+        clock.advance(1)
+    assert caplog_twisted == [FULL + FROM_MEMORY, BACK]
+    fail(store, StoreError(FULL))
+    assert caplog_twisted[2:] == [FULL + FROM_MEMORY]
+
+
+def test_trouble_that_begins_soon_after_the_last_is_told_when_it_lasts(
+    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+) -> None:
+    """Late, but told; once."""
+    fail(store, StoreError(FULL))
+    store.is_well()
+    said = []
+    for _ in range(int(2 * PAUSE)):
+        fail(store, StoreError(FULL))
+        said.append(len(caplog_twisted))
+        clock.advance(1)
+    assert caplog_twisted == [FULL + FROM_MEMORY, BACK, FULL + FROM_MEMORY]
+    assert said.index(3) == LASTS
+
+
+def test_damage_is_remembered_until_all_is_well(store: WatchedStore, caplog_twisted: list[str]) -> None:
+    """Whatever else fails meanwhile; in how many ways it is found does not matter."""
+    for error in (DamagedStore("db: is damaged"), StoreError(LOCKED), DamagedStore("db: is malformed")):
+        fail(store, error)
+    assert store.is_damaged
+    store.is_well()
+    assert not store.is_damaged
+    assert caplog_twisted == ["db: is damaged" + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
+
+
+def test_a_key_that_does_not_fit_is_no_trouble_of_the_database(store: WatchedStore, caplog_twisted: list[str]) -> None:
+    """It is told, and there is nothing to wait for."""
+    fail(store, UnfitKey("does not fit"))
+    assert not store.in_trouble
+    assert caplog_twisted == ["does not fit" + FROM_MEMORY]

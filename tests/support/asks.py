@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Search controls as a client writes them, and their responses as it reads them."""
+
+from __future__ import annotations
+
+from ldapgw.ber import ENUMERATED, SEQUENCE, Reader, boolean, integer, octets, tlv
+from tests.support import pdu
+
+PAGED, SORT, VIEW = "1.2.840.113556.1.4.319", "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
+SORTED, VIEWED = "1.2.840.113556.1.4.474", "2.16.840.1.113730.3.4.10"
+
+
+def page(size: int, cookie: bytes = b"", *, critical: bool | None = None) -> bytes:
+    return pdu.control(PAGED, critical=critical, value=tlv(SEQUENCE, integer(size) + octets(cookie)))
+
+
+def sort(*keys: str, critical: bool | None = None) -> bytes:
+    """Keys as ``attribute``, ``-attribute`` and ``attribute:rule``."""
+    listed = []
+    for key in keys:
+        attribute, _, rule = key.removeprefix("-").partition(":")
+        asked = octets(attribute.encode()) + (octets(rule.encode(), 0x80) if rule else b"")
+        listed.append(tlv(SEQUENCE, asked + (boolean(True, 0x81) if key.startswith("-") else b"")))
+    return pdu.control(SORT, critical=critical, value=tlv(SEQUENCE, b"".join(listed)))
+
+
+def view(
+    before: int, after: int, target: tuple[int, int] | bytes, context: bytes | None = None, *, critical: bool = False
+) -> bytes:
+    """A target is an offset with a content count, or a value."""
+    chosen = octets(target, 0x81) if isinstance(target, bytes) else tlv(0xA0, integer(target[0]) + integer(target[1]))
+    value = integer(before) + integer(after) + chosen + (octets(context) if context is not None else b"")
+    return pdu.control(VIEW, critical=critical, value=tlv(SEQUENCE, value))
+
+
+def cookie(done: pdu.Response) -> bytes:
+    """The cookie of a page; raises when there is no paged results control."""
+    content = Reader.over(dict(done.controls)[PAGED]).enter(SEQUENCE, "value")
+    assert content.integer("size") == 0
+    found = content.octets("cookie")
+    content.finish("value")
+    return found
+
+
+def sort_result(done: pdu.Response) -> tuple[int, str] | None:
+    """Code and attribute of the sort response; None where there is none."""
+    value = dict(done.controls).get(SORTED)
+    if value is None:
+        return None
+    content = Reader.over(value).enter(SEQUENCE, "value")
+    code = content.integer("sortResult", ENUMERATED)
+    attribute = content.octets("attributeType", 0x80).decode() if content else ""
+    content.finish("value")
+    return code, attribute
+
+
+def view_result(done: pdu.Response) -> tuple[int, int, int] | None:
+    """Target position, content count and code of the list view response; None where there is none."""
+    value = dict(done.controls).get(VIEWED)
+    if value is None:
+        return None
+    content = Reader.over(value).enter(SEQUENCE, "value")
+    found = content.integer("targetPosition"), content.integer("contentCount"), content.integer("result", ENUMERATED)
+    content.finish("value")
+    return found

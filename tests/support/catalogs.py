@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""The catalogs of the pages' languages: ``scripts/catalogs`` brings them up to date with the code.
+
+Kept in the order of their messages and without line numbers, so that branches which add messages rarely collide.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parents[2]
+LOCALE = ROOT / "ldapgw" / "web" / "locale"
+
+_METHODS = [("web/templates/**.html", "jinja2"), ("**.py", "python")]
+# Headers that change by themselves, or say nothing.
+_CHANGING = tuple(
+    f'"{name}:'.encode()
+    for name in (
+        *("Project-Id-Version", "Report-Msgid-Bugs-To", "POT-Creation-Date", "PO-Revision-Date", "Last-Translator"),
+        *("Language-Team", "Generated-By"),
+    )
+)
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "marked": None}
+
+
+def extracted() -> Catalog:
+    """All messages of the code and the templates."""
+    catalog = Catalog()
+    found = extract_from_dir(
+        ROOT / "ldapgw",
+        method_map=_METHODS,
+        options_map={"web/templates/**.html": {"trimmed": "true", "newstyle_gettext": "true"}},
+        keywords=_KEYWORDS,
+        directory_filter=lambda path: Path(path).name != "sandbox",
+    )
+    for _file, _line, message, _comments, _context in found:
+        catalog.add(message)
+    return catalog
+
+
+def catalog_files() -> list[Path]:
+    return sorted(LOCALE.glob("*.po"))
+
+
+def stored(path: Path) -> Catalog:
+    """A catalog as it is."""
+    with path.open("rb") as file:
+        return read_po(file, locale=path.stem)
+
+
+def written(path: Path, wanted: Catalog) -> bytes:
+    """A catalog as it should be: all messages that are wanted, translated as far as they are, and no others."""
+    known = stored(path)
+    fresh = Catalog(locale=path.stem, header_comment="# SPDX-License-Identifier: MIT", fuzzy=False)
+    for message in wanted:
+        if message.id:
+            translated = known.get(message.id)
+            fresh.add(message.id, translated.string if translated else None)
+    octets = BytesIO()
+    write_po(octets, fresh, width=120, no_location=True, sort_output=True)
+    return b"".join(line for line in octets.getvalue().splitlines(keepends=True) if not line.startswith(_CHANGING))
+
+
+def main() -> int:
+    """Write the catalogs; tells what still wants a translation."""
+    wanted = extracted()
+    missing = 0
+    for path in catalog_files():
+        path.write_bytes(written(path, wanted))
+        for message in stored(path):
+            if message.id and not all([message.string] if isinstance(message.string, str) else message.string):
+                missing += 1
+                sys.stdout.write(f"{path.relative_to(ROOT)}: no translation of {message.id!r}\n")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The files that vendors' phones are given, as they are known to be right.
+
+``python -m tests.support.golden`` writes them anew, to be looked at before they are committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ldapgw.phones.provisioning.settings import Server, Settings
+from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.provisioning.vendors import VENDORS
+
+FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
+
+SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
+SETTINGS = Settings(
+    server=SERVER,
+    base_dn="dc=acme,dc=example",
+    login="desk1",
+    bind_dn="cn=desk1,ou=phones,dc=acme,dc=example",
+    password="0123456789abcdefghjk",
+    title="Acme GmbH & Söhne",
+)
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """The name and the text of each file."""
+    for vendor in VENDORS.values():
+        if vendor.file:
+            yield vendor.file, sheet(vendor, SETTINGS).text
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in texts():
+        (FOLDER / name).write_text(text)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: MIT
+"""The writing half before the sandbox Google, all in memory: real parts, a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from weakref import finalize
+
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.catalog import Catalog, Served
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dn import Dn
+from ldapgw.errors import GoogleError
+from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.oauth import OAuth
+from ldapgw.google.people import People
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.google.sandbox.world import Client as RegisteredClient
+from ldapgw.google.sandbox.world import World
+from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.server.threads import OffThread
+from ldapgw.store import accounts, contacts
+from ldapgw.store.account_status import Progress
+from ldapgw.store.accounts import Account, NewGrant
+from ldapgw.store.contacts import SyncState
+from ldapgw.store.database import Database
+from ldapgw.store.secrets import Vault
+from ldapgw.store.tables import contact
+from ldapgw.store.worker import Store, StoreWorker
+from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.publisher import Publisher
+from ldapgw.sync.scheduler import SyncScheduler
+from tests.support.results import result_of
+
+NOW = 1_800_000_000.0
+ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
+CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
+GOOGLE = "https://accounts.google.com"
+SCOPE = "https://www.googleapis.com/auth/"
+ALL_SCOPES = (
+    "openid",
+    "email",
+    SCOPE + "contacts.readonly",
+    SCOPE + "contacts.other.readonly",
+    SCOPE + "directory.readonly",
+)
+ALL_SOURCES = (Source.CONTACTS, Source.OTHER_CONTACTS, Source.DIRECTORY)
+ENDPOINTS = Endpoints(GOOGLE + "/o/oauth2/v2/auth", GOOGLE + "/token", GOOGLE + "/revoke", GOOGLE, GOOGLE)
+INTERVAL = 600.0
+
+CONTEXT = NamingContext(
+    name="acme",
+    title="Acme",
+    base=Dn.parse("dc=acme,dc=example"),
+    region="DE",
+    outside_line="0",
+    number_format=NumberFormat.E164,
+    lenient=True,
+)
+
+
+def person(name: str, *numbers: str) -> dict[str, Any]:
+    """What Google would hold of somebody."""
+    given, _, family = name.rpartition(" ")
+    return {
+        "names": [{"displayName": name, "givenName": given, "familyName": family, "unstructuredName": name}],
+        "phoneNumbers": [{"value": number, "type": "work"} for number in numbers],
+    }
+
+
+class Line:
+    """The line to Google, which can be told to find trouble there at a certain call.
+
+    :ivar meanwhile: by path: what happens once, between a call there and its answer.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._http = StubTreq(sandbox(world))
+        self.fail_in = 0
+        self.meanwhile: dict[str, Callable[[], object]] = {}
+
+    def request(self, *args: Any, **kw: Any) -> Any:
+        self.fail_in -= 1
+        path = "/" + args[1].split("/", 3)[3].split("?")[0]
+        if self.fail_in == 0:
+            self._world.faults.inject("error_internal_500", times=1, path=path)
+        answer = self._http.request(*args, **kw)
+        self.meanwhile.pop(path, lambda: None)()
+        return answer
+
+
+@dataclass
+class Stage:
+    """Everything that a test of the writing half needs."""
+
+    sources: tuple[Source, ...] = (Source.CONTACTS,)
+    labels: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        self.clock.advance(NOW)
+        self.world = World(now=self.clock.seconds, random=self.random, issuer=GOOGLE)
+        self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, ("https://x.example/cb",)))
+        self.world.add_account(ALICE, "Alice", "A", hd="acme.example")
+        self.world.add_account(BOB, "Bob", "B", hd="acme.example")
+        self.world.add_account(CAROL, "Carol", "C")
+        self.database = self.new_database()
+        self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
+        self.vault = Vault([Fernet.generate_key()])
+        at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
+        self.store = self.new_store(at_once)
+        features = Features("0", (), (), (), ())
+        self.catalog = Catalog(Served(Dit((), features)), {})
+        self.publisher = Publisher(
+            store=self.store,
+            catalog=self.catalog,
+            contexts={"acme": CONTEXT},
+            features=features,
+            run_off_thread=at_once,
+        )
+        self.line = Line(self.world)
+        self.progress: list[tuple[int, Progress | None]] = []
+        http: Any = self.line
+        self.oauth = OAuth(http, ENDPOINTS, self.clock)
+        self.job = SyncJob(
+            store=self.store,
+            vault=self.vault,
+            oauth=self.oauth,
+            people=People(http, ENDPOINTS, self.clock, at_once),
+            tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
+            run_off_thread=at_once,
+            folder=Path(gettempdir()),
+            now=self.clock.seconds,
+            note_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
+        )
+        self.scheduler = self.new_scheduler()
+
+    def new_database(self) -> Database:
+        return Database("sqlite://")
+
+    def new_store(self, at_once: OffThread) -> Store:
+        return StoreWorker(self.database, at_once)
+
+    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
+        return SyncScheduler(
+            clock=self.clock,
+            store=self.store,
+            job=self.job,
+            publish=self.publisher.refresh,
+            interval=INTERVAL,
+            concurrency=concurrency,
+            random=lambda: 0.5,
+        )
+
+    def random(self, count: int) -> bytes:
+        self.drawn += 1
+        return hashlib.shake_256(b"%d" % self.drawn).digest(count)
+
+    def connect(
+        self, address: str = ALICE, scopes: tuple[str, ...] = ALL_SCOPES, sharing: Sharing = Sharing.PRIVATE
+    ) -> Account:
+        """A consent as the page would store it."""
+        grantee = Grantee(self.world.account(address).sub, CLIENT.client_id)
+        grant = NewGrant(
+            sub=grantee.sub,
+            address=address,
+            scopes=frozenset(scopes),
+            access_token=self.world.grants.issue_access(grantee, scopes),
+            access_expires_at=self.clock.seconds() + 3599,
+            refresh_token=self.world.grants.issue_refresh(grantee, scopes, None),
+            refresh_expires_at=None,
+        )
+        with self.database.begin() as connection:
+            account_id = accounts.connect(connection, self.vault, "acme", grant, sharing, self.clock.seconds())
+        assert account_id is not None
+        return self.account(address)
+
+    def account(self, address: str = ALICE) -> Account:
+        with self.database.begin() as connection:
+            (found,) = accounts.find(connection, address)
+        return found
+
+    def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
+        """The sync tokens and what they are bound to."""
+        account = self.account(address)
+        with self.database.begin() as connection:
+            return contacts.sync_states(connection, account.id)
+
+    def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
+        """All persons of a source of the account, as stored, by uid."""
+        account = self.account(address)
+        held = contact.c.account_id == account.id, contact.c.source == source
+        columns = contact.c.uid, contact.c.source_id, contact.c.content, contact.c.skipped, contact.c.generation
+        with self.database.begin() as connection:
+            return {row.uid: tuple(row) for row in connection.execute(select(*columns).where(*held))}
+
+    def labels_of(self, address: str = ALICE) -> dict[str, str]:
+        """The account's labels."""
+        account = self.account(address)
+        with self.database.begin() as connection:
+            return contacts.read_labels(connection, account.id)
+
+    def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
+        """One sync, without the scheduler."""
+        may_lose = math.inf if accept_shrink else 0
+        changed: bool = result_of(self.job.sync(self.account(address), full=full, may_lose=may_lose))
+        return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or changed
+
+    def sync_directory(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
+        """The second half of a sync: the directory, if it is the account's turn."""
+        account = self.account(address)
+        try:
+            may_lose = math.inf if accept_shrink else 0
+            changed: bool = result_of(self.job.sync_directory(account, full=full, may_lose=may_lose))
+        except GoogleError as error:
+            result_of(self.job.note_directory(account, error, self.clock.seconds() + 30))
+            return False
+        return changed
+
+    def names(self, book: str = ALICE) -> list[str]:
+        """What phones are served of a book, by name."""
+        result_of(self.publisher.refresh())
+        return self.served(book)
+
+    def served(self, book: str = ALICE) -> list[str]:
+        """The same, without looking at the database again."""
+        entries = [
+            entry
+            for directory in self.catalog.dit().directories
+            for found in directory.books
+            if found.name == book
+            for shelf in found.shelves.contacts
+            for entry in shelf
+        ]
+        return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("order"))]
+
+    def calls(self) -> dict[str, int]:
+        """The calls to Google since the last time."""
+        calls = dict(self.world.calls)
+        self.world.calls.clear()
+        return calls

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: MIT
+"""A gateway's pages before the sandbox, all in memory; and browsers that see every header."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+from weakref import finalize
+
+from cryptography.fernet import Fernet
+from treq.client import HTTPClient, IndexableCookieJar
+from treq.testing import RequestTraversalAgent, StubTreq
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock, Cooperator
+from twisted.web.client import FileBodyProducer
+from twisted.web.resource import Resource
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.catalog import Served
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.google.endpoints import Client, Endpoints
+from ldapgw.google.oauth import OAuth
+from ldapgw.google.sandbox import browser as person
+from ldapgw.google.sandbox.app import sandbox
+from ldapgw.google.sandbox.browser import Visit
+from ldapgw.google.sandbox.world import Client as RegisteredClient
+from ldapgw.google.sandbox.world import World
+from ldapgw.phones.activity import PhoneWatch
+from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.lookup import Finder, Found, Hit
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.server.oauth_clients import Clients, Tenants
+from ldapgw.server.threads import OffThread
+from ldapgw.store import accounts
+from ldapgw.store.account_status import ProgressBoard
+from ldapgw.store.accounts import Account
+from ldapgw.store.database import Database
+from ldapgw.store.secrets import Vault
+from ldapgw.web.app import web_resource
+from ldapgw.web.dependencies import AdminGate, PhoneGate, WebGate, WebTenant
+from ldapgw.web.http import Place
+from ldapgw.web.live import Live, account_topic
+from tests.support.results import result_of
+
+NOW = 1790000000.0
+URL = "https://phonebook.example.com"
+GOOGLE = "https://accounts.google.com"
+CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
+SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
+ALICE, BOB, EVE = "alice@acme.example", "bob@acme.example", "eve@elsewhere.example"
+
+ACME = WebTenant(
+    name="acme",
+    title="Acme GmbH",
+    client=CLIENT,
+    allowed_users=("@acme.example",),
+    admins=("root@acme.example",),
+    sources=(Source.CONTACTS,),
+    sharing=Sharing.PRIVATE,
+)
+HOSTILE = "<script>alert('\"&')</script>"
+GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_users=("*",), admins=())
+
+
+class DirectStore:
+    """A store without a thread: what is to be run is run."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def run(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        def in_transaction() -> Any:
+            with self._database.begin() as connection:
+                return function(connection, *args, **kw)
+
+        return maybeDeferred(in_transaction)
+
+
+class Shelf:
+    """A phone book of two, in the directory's place."""
+
+    def __init__(self, *hits: Hit) -> None:
+        self.hits = hits or (
+            Hit(
+                "Anna Berg",
+                "Berg & Söhne",
+                (("+49 30 1234567", "telephoneNumber"),),
+                ("anna@example.net",),
+                "team@acme.example",
+            ),
+            Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
+        )
+        self.asked: list[tuple[str, tuple[str, ...], str]] = []
+
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> Found:
+        self.asked.append((tenant, tuple(books), text))
+        return Found(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
+
+    async def example(self, tenant: str, book: str) -> Hit | None:
+        return self.hits[0]
+
+
+class Bytes:
+    """Random bytes that are the same at each run, and never twice the same."""
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._drawn = 0
+
+    def __call__(self, length: int) -> bytes:
+        self._drawn += 1
+        return hashlib.shake_256(f"{self._seed} {self._drawn}".encode()).digest(length)
+
+
+def body_of(octets: bytes) -> FileBodyProducer:
+    """A request's body, written at once."""
+    at_once: Any = Cooperator(scheduler=lambda work: work())
+    return FileBodyProducer(BytesIO(octets), cooperator=at_once)
+
+
+class Internet(Resource):
+    """Sends requests to who is asked for: the gateway, or Google."""
+
+    def __init__(self, gateway: Any, google: Any) -> None:
+        super().__init__()
+        self.isLeaf = True
+        self._gateway = gateway
+        self._google = google
+
+    def render(self, request: Any) -> Any:
+        of_google = request.getRequestHostname().endswith(b"google.com")
+        return (self._google if of_google else self._gateway).render(request)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An answer, all of it."""
+
+    status: int
+    headers: Mapping[str, list[str]]
+    body: str
+
+    @property
+    def location(self) -> str:
+        return self.headers["location"][0]
+
+    @property
+    def token(self) -> str:
+        """The token of the page's forms."""
+        return self.body.partition('name="token" value="')[2].partition('"')[0]
+
+    def cookie(self, name: str) -> str:
+        """The header that sets a cookie; empty if none does."""
+        return next((value for value in self.headers.get("set-cookie", []) if value.startswith(f"{name}=")), "")
+
+
+@dataclass
+class Stage:
+    """Everything that a test of the pages needs."""
+
+    url: str = URL
+    tenants: tuple[WebTenant, ...] = (ACME,)
+    trusts: Callable[[str], bool] = lambda _: False
+    clock: Clock = field(default_factory=Clock)
+    changes: int = 0
+    is_ready: bool = True
+    certificate_ends: float | None = None
+    database_fails_since: float | None = None
+    metrics_from: tuple[str, ...] = ()
+    server: Server = SERVER
+    certificate: str = ""
+
+    def __post_init__(self) -> None:
+        self.clock.advance(NOW)
+        self.database = Database("sqlite://")
+        self.database.open()
+        finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
+        self.store: Any = DirectStore(self.database)
+        self.vault = Vault([Fernet.generate_key()])
+        self.world = World(now=self.clock.seconds, random=Bytes("google"))
+        for address, hd in ((ALICE, "acme.example"), (BOB, "acme.example"), ("root@acme.example", ""), (EVE, "")):
+            self.world.add_account(address, address.partition("@")[0].title(), "Example", hd=hd)
+        redirect_uri = f"{self.url}/oauth/callback"
+        self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, (redirect_uri,)))
+        self.google = sandbox(self.world)
+        self.random = Bytes("gateway")
+        bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
+        self.watch = PhoneWatch(bases, self.clock.seconds)
+        self.live = Live()
+        self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
+        self.finder: Finder = Shelf()
+        self.served = Served(Dit((), Features("1")))
+        self.clients = Clients(self.store, self.vault, {})
+
+    @property
+    def gate(self) -> WebGate:
+        endpoints = Endpoints(
+            authorization_endpoint=f"{GOOGLE}/o/oauth2/v2/auth",
+            token_endpoint=f"{GOOGLE}/token",
+            revocation_endpoint=f"{GOOGLE}/revoke",
+            people_api=GOOGLE,
+            issuer=GOOGLE,
+        )
+        http: Any = StubTreq(self.google)
+        # One that is not started calls at once.
+        no_reactor: Any = None
+        at_once = OffThread(no_reactor, "explain", 1)
+        named = {tenant.name: tenant for tenant in self.tenants}
+        known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
+        if known != self.clients.configured:
+            self.clients = Clients(self.store, self.vault, known)
+        return WebGate(
+            public_url=self.url,
+            tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
+            store=self.store,
+            vault=self.vault,
+            oauth=OAuth(http, endpoints, self.clock),
+            endpoints=endpoints,
+            clock=self.clock,
+            random=self.random,
+            trusts=self.trusts,
+            ready=lambda: self.is_ready,
+            database_fails_since=lambda: self.database_fails_since,
+            certificate_ends=lambda: self.certificate_ends,
+            changed=self._changed,
+            admin=AdminGate(
+                configured=self.clients.configured,
+                certificate_ends=lambda: self.certificate_ends,
+                metrics=self._metrics,
+                may_read_metrics=lambda address: address in self.metrics_from,
+            ),
+            phones=PhoneGate(
+                server=self.server,
+                base_dn=self.watch.base_dn,
+                bind_dn=self.watch.bind_dn,
+                searches=self.watch.seen,
+                stranger=self.watch.searches.stranger,
+                certificate=self._certificate,
+            ),
+            live=self.live,
+            progress=self.progress.of,
+            finder=self.finder,
+            explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
+        )
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        return b"ldapgw_ready 1.0\n", "text/plain; version=1.0.0; charset=utf-8"
+
+    async def _certificate(self) -> str:
+        return self.certificate
+
+    async def _changed(self) -> None:
+        self.changes += 1
+        await self.clients.refresh()
+
+    def browser(self) -> Browser:
+        """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
+        return Browser(self)
+
+    def accounts(self) -> tuple[Account, ...]:
+        with self.database.begin() as connection:
+            return accounts.read_all(connection)
+
+    def do(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function of the store."""
+        with self.database.begin() as connection:
+            return function(connection, *args)
+
+
+class Browser:
+    """One person's browser: it keeps cookies as RFC 6265 says, and follows no redirect unless it is told to."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._origin = Place.of(stage.url).origin
+        self._jar = IndexableCookieJar()
+        agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
+        self._http: Any = HTTPClient(agent, self._jar, data_to_body_producer=body_of)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Seen:
+        return self._request(method, path, headers or {}, None)
+
+    def post(
+        self, path: str, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Seen:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._request("POST", path, {**form, **(headers or {})}, urlencode(fields or {}).encode())
+
+    def send(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Seen:
+        """POST any octets."""
+        return self._request("POST", path, headers or {}, body)
+
+    def submit(self, path: str, **fields: str) -> Seen:
+        """Send a form of the page, with the token that is on it."""
+        tenant = path.split("/")[1]
+        return self.post(path, {"token": self.get(f"/{tenant}/").token, **fields})
+
+    def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> Visit:
+        """Go through Google's consent, and follow to where it ends."""
+        visit: Visit = result_of(person.consent(self._http, self._origin + path, account=account, **choices))
+        return visit
+
+    def depart(self, path: str = "/acme/connect") -> dict[str, str]:
+        """Begin a consent; what Google is asked for."""
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.get(path).location).query).items()}
+
+    def code(self, path: str = "/acme/connect", account: str = ALICE) -> str:
+        """Consent at Google, and stop before the callback: its address, with the code."""
+        seen = result_of(self._http.request("GET", self.get(path).location))
+        form = person.forms(result_of(seen.text()))[0]
+        fields = [(c.name, c.value) for c in form.controls if c.kind == "hidden"]
+        fields += [(c.name, c.value) for c in form.controls if c.kind == "radio" and account in c.value]
+        fields += [(c.name, c.value) for c in form.controls if c.kind == "checkbox"]
+        fields += [(c.name, c.value) for c in form.controls if c.kind == "submit" and c.text in ("Continue", "Allow")]
+        answer = result_of(
+            self._http.request(
+                "POST",
+                f"{GOOGLE}{form.action}",
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                data=urlencode(fields).encode(),
+                allow_redirects=False,
+            )
+        )
+        return str(answer.headers.getRawHeaders("location")[0]).removeprefix(self.stage.url)
+
+    def cookies(self) -> dict[str, str]:
+        return {cookie.name: cookie.value or "" for cookie in self._jar}
+
+    def take_cookies(self, other: Browser) -> None:
+        """Steal the cookies of another browser."""
+        for cookie in other._jar:
+            self._jar.set_cookie(cookie)
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Seen:
+        sent = {name: [value] for name, value in headers.items()}
+        answer = result_of(
+            self._http.request(method, self._origin + path, headers=sent, data=body, allow_redirects=False)
+        )
+        text = result_of(answer.text("utf-8"))
+        raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
+        seen = {name.decode().lower(): [value.decode() for value in values] for name, values in raw}
+        return Seen(answer.code, seen, text)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""When to sync next, after each way that a sync can end.
+
+When a tenant's accounts leave Google alone, and who finds out that it is well again.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ldapgw.errors import (
+    ApiDisabled,
+    BadResponse,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkTrouble,
+    QuotaExceeded,
+    ScopeMissing,
+    SuspiciousShrink,
+)
+from ldapgw.sync.backoff import TRIAL_SECONDS, Circuit, after_failure, after_success, of_source
+
+TEN_MINUTES = 600.0
+
+
+@pytest.mark.parametrize(("jitter", "wait"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
+def test_after_a_good_sync(jitter: float, wait: float) -> None:
+    """The interval, a tenth more or less."""
+    assert after_success(TEN_MINUTES, jitter) == pytest.approx(wait)
+
+
+# error, failures in a row, interval, seconds with the least and with the most jitter
+CASES = {
+    "consent gone: not before a person acts": (ConsentRevoked(), 1, TEN_MINUTES, None, None),
+    "box not ticked: not before a person acts": (ScopeMissing(), 1, TEN_MINUTES, None, None),
+    "the client is wrong: hourly": (ClientRejected(), 9, TEN_MINUTES, 3240.0, 3960.0),
+    "the API is off: hourly": (ApiDisabled(), 1, TEN_MINUTES, 3240.0, 3960.0),
+    "a shrunk book: hourly, each try is a full listing": (SuspiciousShrink(20, 11), 1, TEN_MINUTES, 3240.0, 3960.0),
+    "a shrunk book still: daily": (SuspiciousShrink(20, 11), 9, TEN_MINUTES, 77760.0, 95040.0),
+    "first network trouble: soon": (NetworkTrouble(), 1, TEN_MINUTES, 1.0, 30.0),
+    "second": (NetworkTrouble(), 2, TEN_MINUTES, 1.0, 60.0),
+    "fourth": (GoogleUnavailable(), 4, TEN_MINUTES, 1.0, 240.0),
+    "at most the interval": (BadResponse(), 60, TEN_MINUTES, 1.0, 600.0),
+    "at most an hour": (BadResponse(), 60, 86400.0, 1.0, 3600.0),
+    "an interval of a second does not hammer": (GoogleUnavailable(), 5, 1.0, 1.0, 30.0),
+    "quota: the next minute": (QuotaExceeded(), 1, TEN_MINUTES, 60.0, 120.0),
+    "quota again": (QuotaExceeded(), 2, TEN_MINUTES, 60.0, 180.0),
+    "quota still": (QuotaExceeded(), 60, TEN_MINUTES, 60.0, 3660.0),
+    "quota of full syncs: five minutes": (QuotaExceeded(full_sync=True), 1, TEN_MINUTES, 300.0, 600.0),
+    "of full syncs again: a quarter": (QuotaExceeded(full_sync=True), 2, TEN_MINUTES, 900.0, 1800.0),
+    "of full syncs still: an hour": (QuotaExceeded(full_sync=True), 7, TEN_MINUTES, 3600.0, 7200.0),
+    "Google's own wish counts": (QuotaExceeded(retry_after=1000.0), 1, TEN_MINUTES, 1000.0, 1060.0),
+    "and those who were told together part": (GoogleUnavailable(retry_after=100.0), 1, TEN_MINUTES, 100.0, 160.0),
+    "a shorter wish does not": (QuotaExceeded(retry_after=1.0), 1, TEN_MINUTES, 60.0, 120.0),
+    "at once": (GoogleUnavailable(retry_after=0.0), 1, TEN_MINUTES, 0.0, 30.0),
+    "a day": (GoogleUnavailable(retry_after=86400.0), 1, TEN_MINUTES, 86400.0, 86460.0),
+    "a fault of ours": (ZeroDivisionError(), 1, TEN_MINUTES, 1.0, 30.0),
+}
+
+
+@pytest.mark.parametrize(("error", "failures", "interval", "least", "most"), CASES.values(), ids=CASES)
+def test_after_a_sync_that_failed(
+    error: Exception, failures: int, interval: float, least: float | None, most: float | None
+) -> None:
+    """Seconds until the next try."""
+    assert after_failure(error, failures, interval, 0.0) == (None if least is None else pytest.approx(least))
+    assert after_failure(error, failures, interval, 1.0) == (None if most is None else pytest.approx(most))
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (BadResponse(), [30.0, 600.0, 3600.0]),
+        (QuotaExceeded(full_sync=True), [600.0, 600.0, 3600.0]),
+        (QuotaExceeded(retry_after=7200.0), [7260.0, 7260.0, 7260.0]),
+    ],
+    ids=["an answer that makes no sense", "too many full syncs", "as long as Google says"],
+)
+def test_a_source_that_cannot_be_had(error: GoogleError, waits: list[float]) -> None:
+    """At first, after ten minutes, after a day: twice as long, up to an hour, and not before Google wants it."""
+    assert [of_source(error, lasted) for lasted in (0.0, 600.0, 86400.0)] == waits
+
+
+NOW = 1_800_000_000.0
+DOWN = GoogleUnavailable()
+CLOSED = Circuit()
+
+
+def failing(*account_ids: int, error: Exception = DOWN, circuit: Circuit = CLOSED) -> Circuit:
+    for account_id in account_ids:
+        circuit = circuit.after(error, account_id, NOW, 1.0)
+    return circuit
+
+
+DOWN_NOW = failing(1, 2, 3)
+REJECTED = failing(1, error=ClientRejected())
+DISABLED = failing(1, error=ApiDisabled())
+
+
+def test_it_is_closed_at_first() -> None:
+    """Nobody waits."""
+    assert not Circuit().is_open
+    assert Circuit().wait(NOW) == 0.0
+    assert Circuit().tried(NOW) == Circuit()
+
+
+def test_three_accounts_in_a_row_open_it() -> None:
+    """The same one three times is its own trouble."""
+    assert not failing(1, 1, 1).is_open
+    assert not failing(1, 2).is_open
+    opened = failing(1, 2, 3)
+    assert (opened.is_open, opened.wait(NOW), opened.code) == (True, 60.0, "google_unavailable")
+
+
+def test_an_outcome_in_between_begins_anew() -> None:
+    """Whatever Google answers, it answers."""
+    for error in (None, QuotaExceeded(), BadResponse(), SuspiciousShrink(20, 11), ConsentRevoked()):
+        assert not failing(3, circuit=failing(1, 2).after(error, 9, NOW, 1.0)).is_open
+
+
+def test_a_fault_of_ours_shows_nothing() -> None:
+    """It closes nothing and opens nothing."""
+    assert failing(3, circuit=failing(1, 2).after(ZeroDivisionError(), 9, NOW, 1.0)).is_open
+
+
+@pytest.mark.parametrize(
+    ("trips", "least", "most"), [(1, 30, 60), (2, 60, 120), (4, 240, 480), (5, 450, 900), (50, 450, 900)]
+)
+def test_it_stays_open_longer_and_longer(trips: int, least: float, most: float) -> None:
+    """Up to a quarter of an hour, half of it in any case."""
+    for jitter, wait in ((0.0, least), (1.0, most)):
+        circuit = Circuit(failed=frozenset({1, 2}))
+        for _ in range(trips):
+            circuit = circuit.after(NetworkTrouble(), 3, NOW, jitter)
+        assert circuit.wait(NOW) == wait
+
+
+@pytest.mark.parametrize("error", [ClientRejected(), ApiDisabled()], ids=lambda error: error.code)
+def test_one_account_is_enough_for_what_is_the_tenants(error: Exception) -> None:
+    """It is tried again after an hour, a tenth more or less."""
+    assert [Circuit().after(error, 1, NOW, jitter).wait(NOW) for jitter in (0.0, 1.0)] == pytest.approx(
+        [3240.0, 3960.0]
+    )
+
+
+def test_one_tries_for_all() -> None:
+    """Once the wait is over the first one asks; the others wait for what comes of it."""
+    assert DOWN_NOW.wait(NOW + 61) == 0.0
+    trying = DOWN_NOW.tried(NOW + 61)
+    assert (trying.is_open, trying.wait(NOW + 61)) == (True, TRIAL_SECONDS)
+    assert trying.after(None, 1, NOW + 62, 1.0) == Circuit()
+    again = trying.after(DOWN, 1, NOW + 62, 1.0)
+    assert (again.wait(NOW + 62), again.code) == (120.0, "google_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("circuit", "error", "closes"),
+    [
+        (DOWN_NOW, QuotaExceeded(), False),
+        (DOWN_NOW, BadResponse(), True),
+        (DOWN_NOW, ConsentRevoked(), True),
+        (DOWN_NOW, ZeroDivisionError(), False),
+        (REJECTED, None, True),
+        (REJECTED, ConsentRevoked(), True),
+        (REJECTED, QuotaExceeded(), False),
+        (REJECTED, DOWN, False),
+        (DISABLED, None, True),
+        (DISABLED, ConsentRevoked(), False),
+        (DISABLED, QuotaExceeded(), False),
+    ],
+)
+def test_what_closes_it(circuit: Circuit, error: Exception | None, closes: bool) -> None:
+    """Only what shows that its reason is gone: a grant that is refused shows that the client was taken."""
+    assert circuit.after(error, 1, NOW + 4000, 1.0).is_open == (not closes)
+
+
+@pytest.mark.parametrize("error", [GoogleUnavailable, QuotaExceeded], ids=lambda error: error.code)
+def test_as_long_as_google_says(error: type[GoogleError]) -> None:
+    """But not shorter than it would be otherwise."""
+    waits = [DOWN_NOW.after(error(retry_after=asked), 4, NOW, 1.0).wait(NOW) for asked in (None, 5.0, 700.0)]
+    assert waits == [120.0, 120.0, 700.0]
+
+
+def test_a_wrong_client_stays_what_it_is_while_google_is_down() -> None:
+    """The reason that it opened for is the one that counts."""
+    assert failing(5, circuit=REJECTED).code == "client_rejected"
+
+
+def test_a_clock_that_was_wrong_does_not_lock_it() -> None:
+    """Two hours are more than any wait of its own."""
+    assert REJECTED.wait(NOW - 86400 * 365) == 7200.0

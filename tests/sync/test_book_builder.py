@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Books of what a database file holds, as another process builds them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import update
+
+from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.store import accounts, contacts, sync_state, tables
+from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import Record
+from ldapgw.store.database import Database
+from ldapgw.store.secrets import Vault
+from ldapgw.sync.book_builder import build_images, let_go
+from ldapgw.sync.book_cache import Images, name_of
+from tests.store.test_accounts import GRANT, NOW
+from tests.support.sync_stage import CONTEXT
+
+MADE_OF = ("of this",)
+
+
+class Site:
+    """A database file with one account, which has contacts and colleagues."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url, self.folder = f"sqlite:///{folder / 'x.db'}", folder / "images"
+        self.database = Database(self.url)
+        self.database.open()
+        with self.database.begin() as connection:
+            vault = Vault([Fernet.generate_key()])
+            account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+            assert account_id is not None
+            for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
+                people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]
+                contacts.apply(connection, account_id, source, [Record.of(one.uid, "", one) for one in people], ())
+            contacts.set_labels(connection, account_id, {"contactGroups/1": "Kunden"})
+            sync_state.bump_generation(connection, account_id)
+            found = accounts.read(connection, account_id)
+            assert found is not None
+            self.account: Account = found
+
+    def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
+        """Generation, contacts and labels of each image."""
+        build_images(self.url, self.folder, CONTEXT, self.account, MADE_OF, per_number, feeds)
+        images = Images(self.folder)
+        found = {}
+        for directory in (False, True):
+            name = name_of(self.account.id, directory=directory)
+            image = images.load(name, MADE_OF, CONTEXT, Sharing.SHARED)
+            if image is not None:
+                names = [entry.attribute("cn")[0].decode() for entry in image.book.shelves.contacts[0]]
+                found[image.book.name] = image.generation, names, [label.name for label in image.book.labels]
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.database.close()
+
+
+@pytest.mark.parametrize("feeds", [False, True], ids=["personal", "with the directory"])
+def test_images_of_what_is_stored(site: Site, feeds: bool) -> None:
+    """Nobody waits for that, and it waits for nobody: a sync may be writing."""
+    own = {GRANT.address: (1, ["Ada", "Bo"], ["Kunden"])}
+    with site.database.begin() as connection:
+        connection.execute(update(tables.contact).values(content=b"{"))
+        assert site.build(feeds=feeds) == own | ({DIRECTORY: (1, ["Dora"], [])} if feeds else {})
+        connection.rollback()
+
+
+def test_a_contact_that_cannot_be_read(site: Site) -> None:
+    """Then there is no image: the gateway has to note that it is to be fetched anew."""
+    with site.database.begin() as connection:
+        connection.execute(update(tables.contact).where(tables.contact.c.uid == "Bo").values(content=b"{"))
+    assert site.build() == {}
+
+
+def test_a_database_that_is_gone(site: Site, tmp_path: Path) -> None:
+    """The gateway, which has it open, says what is wrong."""
+    site.database.close()
+    (tmp_path / "x.db").unlink()
+    (tmp_path / "x.db").mkdir()
+    assert site.build() == {}
+
+
+def test_nothing_is_written_for_a_gateway_that_has_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not delete it when the account is disconnected."""
+    pids = iter((1, 2, 2))
+    monkeypatch.setattr(os, "getppid", lambda: next(pids))
+    assert site.build() == {}
+    assert not site.folder.exists()
+
+
+def test_books_are_let_go() -> None:
+    """All of their entries; whoever looks at one keeps that."""
+    people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]
+    book = build_book(CONTEXT, "0", "a", Sharing.PRIVATE, people, {"g": "Label"}, per_number=True)
+    [shelf] = book.shelves.contacts
+    books = [book]
+    entry = shelf.entries[7]
+    del book, shelf
+    let_go(books)
+    assert books == []
+    assert sys.getrefcount(entry) == 2

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: MIT
+"""Images: a start reads books that were written down, if they are whole and of the same make; else it builds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import execute
+
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.directory import book_file
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.catalog import Catalog, Served
+from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.index import Writer
+from ldapgw.errors import ProcessLost
+from ldapgw.numbers.phone_number import parse
+from ldapgw.store import accounts, contacts, revocations, sync_state
+from ldapgw.store.accounts import Account
+from ldapgw.sync import book_cache, publisher
+from ldapgw.sync.book_builder import books_of, read_contacts, revised_books
+from ldapgw.sync.book_cache import Image, Images, name_of
+from ldapgw.sync.publisher import Publisher
+from tests.support.results import result_of
+from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
+
+MADE_OF = ("acme", 1)
+
+
+def book(*names: str) -> Image:
+    people = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
+    return Image(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Images:
+    return Images(tmp_path / "images")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def load(folder: Images, made_of: object = MADE_OF) -> tuple[int, list[str]] | None:
+    found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
+    if found is None:
+        return None
+    [shelf] = found.book.shelves.contacts
+    return found.generation, [entry.attribute("cn")[0].decode() for entry in shelf]
+
+
+def test_an_image_is_a_private_file(folder: Images, tmp_path: Path) -> None:
+    """It replaces the one before; nothing else is left there."""
+    folder.save("1", MADE_OF, book("Ada"))
+    folder.save("1", MADE_OF, book("Ada", "Bo"))
+    assert load(folder) == (7, ["Ada", "Bo"])
+    [file] = (tmp_path / "images").iterdir()
+    assert (file.name, file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == ("1.image", 0o600, 0o700)
+
+
+def test_an_image_of_other_things_does_not_count(
+    folder: Images, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str]
+) -> None:
+    """Of another account, by other settings, or by other code; there is nothing to say about that."""
+    assert load(folder) is None
+    folder.save("1", MADE_OF, book("Ada"))
+    assert load(folder, ("acme", 2)) is None
+    monkeypatch.setattr(book_file, "FORMAT", book_file.FORMAT + 1)
+    book_cache._code.cache_clear()
+    assert load(folder) is None
+    book_cache._code.cache_clear()
+    assert caplog_twisted == []
+
+
+def test_the_format_counts_what_makes_a_book() -> None:
+    """Whoever changes entries, index or file without raising ``book_file.FORMAT`` makes this digest another one."""
+    number = parse("0176 04069007", "DE")
+    assert number is not None
+    phones = (Phone(Kind.MOBILE, number),)
+    people = [
+        Contact("c1", name="Zoë Müller-O'Brien", phones=phones, labels=("contactGroups/friends",), updated=1e9),
+        Contact("c2", organization="Größe & Söhne GmbH", phones=phones, emails=("info@soehne.example",)),
+    ]
+    labels = {"contactGroups/friends": "Friends"}
+    built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
+    file = BytesIO()
+    book_file.write(built, Writer(file))
+    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (1, "0b6cae8f716c07ac")
+
+
+def test_an_image_is_on_the_disk_before_it_counts(folder: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the power fails, the one before is there, or this one: never a part."""
+    real, order = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), real(file)))
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("replace"), replace(self, to)))
+    folder.save("1", MADE_OF, book("Ada"))
+    assert order == ["fsync", "replace"]
+    assert load(folder) == (7, ["Ada"])
+
+
+def cut(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def changed(data: bytes) -> bytes:
+    return data[:60] + bytes((data[60] ^ 1,)) + data[61:]
+
+
+@pytest.mark.parametrize(
+    "spoil", [cut, changed, lambda data: data + b"x", lambda data: b"", lambda data: b"abc"],
+    ids=["cut", "changed", "longer", "empty", "short"],
+)  # fmt: skip
+def test_a_damaged_image_does_not_count(
+    folder: Images, tmp_path: Path, caplog_twisted: list[str], spoil: Callable[[bytes], bytes]
+) -> None:
+    """One line says so."""
+    folder.save("1", MADE_OF, book("Ada"))
+    file = tmp_path / "images" / "1.image"
+    file.write_bytes(spoil(file.read_bytes()))
+    assert load(folder) is None
+    assert caplog_twisted == ["the image 1 cannot be read, its book is built anew: it is not as it was written"]
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str]) -> None:
+    """Books are served without it."""
+    (tmp_path / "images").write_text("a file")
+    folder = Images(tmp_path / "images")
+    folder.save("1", MADE_OF, book("Ada"))
+    assert load(folder) is None
+    folder.forget(1)
+    folder.keep(())
+    assert [line.partition(": ")[0] for line in caplog_twisted] == [
+        "the image 1 cannot be written",
+        "the image 1 cannot be read, its book is built anew",
+        *[f"{tmp_path}/images/1{ending}.image cannot be deleted; do that" for ending in ("", "-directory")],
+        f"{tmp_path}/images cannot be read",
+    ]
+
+
+def test_images_of_nobody_are_deleted(folder: Images, tmp_path: Path) -> None:
+    """With what an interrupted writer has left."""
+    folder.keep(())
+    for name in ("1", "2", name_of(2, directory=True), "12"):
+        folder.save(name, MADE_OF, book("Ada"))
+    (tmp_path / "images" / "3.new").touch()
+    folder.forget(2)
+    assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
+    (tmp_path / "images" / "12.new").touch()
+    folder.keep({"12"}, unfinished=True)
+    assert names(tmp_path / "images") == ["12.image", "12.new"]
+    folder.keep({"12"})
+    assert names(tmp_path / "images") == ["12.image"]
+
+
+# --- the publisher ----------------------------------------------------------------------------------------------------
+
+
+class Site:
+    """A gateway with a state_dir, which is started again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stage = Stage(sources=ALL_SOURCES)
+        self.called: list[Any] = []
+
+    def start(self) -> list[str]:
+        """What is called to build the books, and to write them down."""
+        stage = self.stage
+
+        def run(function: Any, *args: Any, **kw: Any) -> Any:
+            self.called.append(function)
+            return stage.store.run(lambda _: function(*args, **kw))
+
+        def apart(*args: Any) -> Any:
+            self.called.append(self.build_apart)
+            return execute(self.build_apart, *args)
+
+        features = Features("0", (), (), (), ())
+        stage.catalog = Catalog(Served(Dit((), features)), {})
+        stage.publisher = Publisher(
+            store=stage.store,
+            catalog=stage.catalog,
+            contexts={"acme": CONTEXT},
+            features=features,
+            run_off_thread=run,
+            images=Images(self.folder),
+            build_apart=apart,
+        )
+        return self.refresh()
+
+    def build_apart(self, *args: Any) -> None:
+        """What another process would do, and now and then does not."""
+        raise AssertionError
+
+    def refresh(self) -> list[str]:
+        self.called.clear()
+        result_of(self.stage.publisher.refresh())
+        kinds = {books_of: "build", revised_books: "revise"}
+        return [kinds.get(one, getattr(one, "__name__", "")) for one in self.called]
+
+    def files(self) -> list[str]:
+        return names(self.folder)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path / "images")
+    for name in ("Ada Riese", "Bo Weg"):
+        site.stage.world.add_person(ALICE, person(name))
+    site.stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    site.stage.connect()
+    site.stage.sync()
+    assert site.start() == ["keep", "load", "load", "build", "unite"]
+    # Phones do not wait for the disk.
+    assert site.refresh() == ["save", "save"]
+    return site
+
+
+def test_a_start_reads_books(site: Site) -> None:
+    """Nothing is built; the next refresh does not read them again."""
+    assert site.start() == ["keep", "load", "load", "unite"]
+    assert site.stage.served() == ["Ada Riese", "Bo Weg"]
+    assert site.stage.served("directory") == ["Dora Dienst"]
+    assert site.refresh() == []
+
+
+def test_what_changed_since_is_built_into_them(site: Site) -> None:
+    """Whether the gateway ran meanwhile or not; it is not written down each time."""
+    site.stage.world.add_person(ALICE, person("Cem Ak"))
+    site.stage.sync()
+    assert site.refresh() == ["revise", "unite", "let_go"]
+    assert site.start() == ["keep", "load", "load", "revise", "unite"]
+    assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
+
+
+def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
+    """Before nobody knows any more what has changed since."""
+    account = site.stage.account(ALICE)
+    saved = 0
+    for at in range(2 * contacts.KEPT_GENERATIONS):
+        with site.stage.database.begin() as connection:
+            contacts.apply(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
+            sync_state.bump_generation(connection, account.id)
+        saved += site.refresh().count("save")
+    assert saved == 2 * 3
+    assert "build" not in site.start()
+
+
+def test_an_image_is_written_anew_before_too_much_has_changed(site: Site) -> None:
+    """So much that the next start would rather build the book."""
+    saved = []
+    for at in range(3):
+        for one in range(33):
+            site.stage.world.add_person(ALICE, person(f"Neu {at} {one}"))
+        site.stage.sync()
+        saved.append(site.refresh().count("save"))
+    assert saved == [0, 2, 0]
+    assert "build" not in site.start()
+
+
+def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
+    """The book is built of the stored contacts, and written down."""
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        contacts.forget_source(connection, account.id, Source.CONTACTS)
+        sync_state.bump_generation(connection, account.id)
+    assert site.start() == ["keep", "load", "load", "build", "unite"]
+    assert site.refresh() == ["save", "save"]
+    assert site.stage.served() == []
+
+
+def test_a_database_of_an_earlier_time(site: Site) -> None:
+    """An image that is ahead of it does not count."""
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET generation = generation - 1, known_since = 0")
+    assert account.generation > 1
+    assert "build" in site.start()
+
+
+def test_images_go_with_their_accounts(site: Site) -> None:
+    """As soon as it is known, and at the start; so does that of a directory which another one brings now."""
+    assert site.files() == ["1-directory.image", "1.image"]
+    site.stage.connect(BOB)
+    site.stage.sync(BOB)
+    site.refresh()
+    assert site.files() == ["1-directory.image", "1.image", "2.image"]
+    for address, left in ((ALICE, ["2-directory.image", "2.image"]), (BOB, [])):
+        account = site.stage.account(address)
+        with site.stage.database.begin() as connection:
+            revocations.leave(connection, account.id, NOW)
+        site.start()
+        site.refresh()
+        assert site.files() == left
+
+
+@pytest.fixture
+def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """One whose books are large, and are to be built anew."""
+    monkeypatch.setattr(publisher, "LARGE", 1)
+    account = site.stage.account(ALICE)
+    with site.stage.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")
+    assert account.generation > 1
+    return site
+
+
+def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And read as at a start."""
+    with large.stage.database.begin() as connection:
+        [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
+        (everything, _), labels = read_contacts(connection, account.id)
+
+    def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
+        for book in books_of(context, account, everything, labels, per_number, feeds):
+            name = name_of(account.id, directory=book.key == DIRECTORY)
+            Images(large.folder).save(name, made_of, Image(account.generation, book))
+
+    monkeypatch.setattr(large, "build_apart", built)
+    assert large.start() == ["keep", "load", "load", "built", "load", "load", "unite"]
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+
+
+def test_an_account_that_goes_while_its_book_is_built(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images were written behind its end, and do not stay."""
+    account = large.stage.account(ALICE)
+
+    def built(*_: Any) -> None:
+        with large.stage.database.begin() as connection:
+            revocations.leave(connection, account.id, NOW)
+        result_of(large.stage.publisher.look())
+        Images(large.folder).save("1", MADE_OF, book("Ada"))
+
+    monkeypatch.setattr(large, "build_apart", built)
+    large.start()
+    assert large.files() == []
+    assert large.stage.catalog.dit().directories[0].books == ()
+
+
+def dies(*_: Any) -> None:
+    raise ProcessLost("the process has ended")
+
+
+def idles(*_: Any) -> None:
+    """There are no images, or older ones."""
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [(dies, ["the process that builds the book of account 1 has ended"]), (idles, [])],
+    ids=["dies", "nothing"],
+)
+def test_what_no_process_can_do_is_done_here(
+    large: Site, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], work: Any, said: list[str]
+) -> None:
+    """Phones are served all the same."""
+    monkeypatch.setattr(large, "build_apart", work)
+    found = large.start()
+    assert (found[:4], found[-2:]) == (["keep", "load", "load", work.__name__], ["build", "unite"])
+    assert large.refresh() == ["save", "save"]
+    assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+    assert caplog_twisted == said
+
+
+def test_a_book_from_an_image_is_the_same(site: Site) -> None:
+    """As one that is built of what is stored."""
+    site.start()
+    with site.stage.database.begin() as connection:
+        (everything, _), labels = read_contacts(connection, 1)
+    [built] = books_of(CONTEXT, site.stage.account(ALICE), everything, labels, False, False)
+    [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
+    assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
+    assert [entry.flat() for entry in read.shelves.contacts[0]] == [entry.flat() for entry in built.shelves.contacts[0]]

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""Carrying changes of the database into what is served, and saying what is wrong with it once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.server.threads import OffThread
+from ldapgw.store import phones, sync_state
+from ldapgw.store.accounts import Wish
+from ldapgw.store.database import Database
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.worker import Watch, WatchedStore
+from ldapgw.sync.book_builder import revised_books
+from ldapgw.sync.change_watcher import LOOK_SECONDS, SEEN_SECONDS, Refresher
+from tests.support.sync_stage import ALICE, BOB, NOW, Stage, person
+
+
+class Scene(Stage):
+    """The stage with a refresher on a database in a file, as others see it too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seen: dict[str, tuple[str, str]] = {}
+        self.told = 0
+        self.clients_read = 0
+        self.logged: list[str] = []
+        super().__init__()
+        self.refresher = Refresher(
+            clock=self.clock,
+            store=self.store,
+            watch=Watch(self.database),
+            publisher=self.publisher,
+            scheduler=self.scheduler,
+            take_seen=self.take_seen,
+            read_clients=self.read_clients,
+            tell_pages=self.tell_pages,
+        )
+
+    def new_database(self) -> Database:
+        return Database(f"sqlite:///{self.path}")
+
+    def new_store(self, at_once: OffThread) -> WatchedStore:
+        return WatchedStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
+
+    def take_seen(self) -> dict[str, tuple[str, str]]:
+        seen, self.seen = self.seen, {}
+        return seen
+
+    async def read_clients(self) -> None:
+        self.clients_read += 1
+
+    async def tell_pages(self) -> None:
+        self.told += 1
+
+    def observe(self, event: dict[str, Any]) -> None:
+        if event["log_namespace"].startswith("ldapgw"):
+            self.logged.append(event["log_format"].format(**event))
+
+
+class HeldStore:
+    """A store whose thread is busy until it is let go on."""
+
+    in_trouble = False
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._waiting: list[Callable[[], object]] = []
+
+    def run(self, *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self._waiting.append(lambda: self._store.run(*args).chainDeferred(done))
+        return done
+
+    def go_on(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path / "ldapgw.db")
+    globalLogPublisher.addObserver(scene.observe)
+    scene.scheduler.startService()
+    scene.refresher.startService()
+    yield scene
+    if scene.refresher.running:
+        scene.refresher.stopService()
+    scene.scheduler.stopService()
+    globalLogPublisher.removeObserver(scene.observe)
+    assert not scene.clock.getDelayedCalls()
+
+
+def add_phone(scene: Scene, numbers: Numbers = Numbers.VALUES) -> None:
+    """As a command does: in a process, and so on a connection, of its own."""
+    other = scene.new_database()
+    other.open()
+    with other.begin() as connection:
+        phones.add(connection, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
+    other.close()
+
+
+def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
+    with scene.database.begin() as connection:
+        return [(phone.last_seen, phone.last_address) for phone in phones.read_all(connection)]
+
+
+def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> None:
+    """At the next look."""
+    assert "desk1" not in scene.catalog.served.logins
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+
+
+def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
+    """The picture stays the same one."""
+    before, told = scene.catalog.served, scene.told
+    scene.clock.advance(LOOK_SECONDS)
+    assert (scene.catalog.served, scene.told) == (before, told)
+
+
+def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
+    """Once, within a second."""
+    told = scene.told
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.told == told + 1
+
+
+def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -> None:
+    """By whomever they were entered; when nothing has changed, they are left alone."""
+    before = scene.clients_read
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.clients_read == before + 1
+
+
+def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) -> None:
+    """And at the end."""
+    add_phone(scene)
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
+    scene.clock.advance(SEEN_SECONDS)
+    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.1")]
+    scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH)}
+    scene.refresher.stopService()
+    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.2")]
+
+
+def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene) -> None:
+    """However long it lasts; what was seen meanwhile is not lost, and what was served stays."""
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    away = scene.path.with_name("away.db")
+    scene.database.close()
+    scene.path.rename(away)
+    scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
+    for _ in range(100):
+        scene.clock.advance(LOOK_SECONDS)
+    trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
+    assert scene.logged == [trouble]
+    assert "desk1" in scene.catalog.served.logins
+    away.rename(scene.path)
+    for _ in range(60):
+        scene.clock.advance(LOOK_SECONDS)
+    assert scene.logged == [trouble, "the database can be used again"]
+    assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
+
+
+def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
+    """Another account's first sync, a new phone and a page that asks: all go on while it is being built."""
+    scene.connect(ALICE)
+    scene.world.add_person(ALICE, person("Ada Riese"))
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.served(ALICE) == ["Ada Riese"]
+    real, held, built = scene.publisher._run_off_thread, [ALICE], Deferred[None]()
+
+    def run(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books and args[1][0].name in held:
+            return built.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    scene.publisher._run_off_thread = run
+    scene.world.add_person(ALICE, person("Bo Weg"))
+    account_id = scene.account(ALICE).id
+    with scene.database.begin() as connection:
+        sync_state.ask(connection, account_id, Wish.INCREMENTAL)
+    scene.clock.pump([LOOK_SECONDS] * 2)
+    assert scene.account(ALICE).syncing
+    scene.connect(BOB)
+    scene.world.add_person(BOB, person("Cem Ak"))
+    asked = scene.refresher.look_now()
+    scene.clock.advance(LOOK_SECONDS)
+    assert asked.called
+    assert (scene.served(ALICE), scene.served(BOB)) == (["Ada Riese"], ["Cem Ak"])
+    assert scene.account(BOB).last_sync is not None
+    add_phone(scene, Numbers.ENTRIES)
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+    [directory] = scene.catalog.dit().directories
+    assert {book.name: bool(book.shelves.numbers) for book in directory.books} == {ALICE: False, BOB: True}
+    built.callback(None)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.served(ALICE) == ["Ada Riese", "Bo Weg"]
+    assert not scene.account(ALICE).syncing
+
+
+@pytest.mark.parametrize("step", ["look", "build"])
+def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) -> None:
+    """With its traceback, in the log alone; what it kept from being done is tried again."""
+    real = getattr(scene.publisher, step)
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    setattr(scene.publisher, step, broken)
+    add_phone(scene)
+    scene.clock.advance(LOOK_SECONDS)
+    assert scene.logged == ["looking at the database failed"]
+    setattr(scene.publisher, step, real)
+    if step == "build":
+        tries: list[int] = []
+
+        async def tried() -> None:
+            tries.append(1)
+            await real()
+
+        setattr(scene.publisher, step, tried)
+        scene.clock.advance(LOOK_SECONDS)
+        assert tries == [1]
+    scene.database.close()
+    other = scene.new_database()
+    other.open()
+    with other.begin() as connection:
+        phones.set_password(connection, "desk1", "sha256$00$11")
+    other.close()
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+
+
+def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
+    """After they have changed something themselves."""
+    add_phone(scene)
+    scene.refresher.look_now()
+    assert "desk1" in scene.catalog.served.logins
+
+
+def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
+    """Although the look of every second came first, found the same change, and is not done with it."""
+    store = HeldStore(scene.store)
+    told: Deferred[None] = Deferred()
+    refresher = Refresher(
+        clock=scene.clock,
+        store=store,  # type: ignore[arg-type]
+        watch=Watch(scene.database),
+        publisher=scene.publisher,
+        scheduler=scene.scheduler,
+        take_seen=scene.take_seen,
+        read_clients=scene.read_clients,
+        tell_pages=lambda: told,
+    )
+    add_phone(scene)
+    refresher.startService()
+    asked = refresher.look_now()
+    store.go_on()
+    assert not asked.called
+    told.callback(None)
+    assert asked.called
+    assert "desk1" in scene.catalog.served.logins
+    refresher.stopService()
+    store.go_on()
+
+
+def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
+    """A change is not forgotten because the database was in trouble just then."""
+    failed: list[int] = []
+
+    def broken(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM phone" in statement:
+            failed.append(1)
+            raise OperationalError(statement, {}, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(scene.database.engine, "before_cursor_execute", broken)
+    add_phone(scene)
+    scene.refresher.look_now()
+    scene.clock.advance(LOOK_SECONDS)
+    assert len(failed) == 2
+    event.remove(scene.database.engine, "before_cursor_execute", broken)
+    scene.clock.advance(LOOK_SECONDS)
+    assert "desk1" in scene.catalog.served.logins
+    assert scene.logged == [
+        f"{scene.path}: cannot be used: disk I/O error; phones are served from memory",
+        "the database can be used again",
+    ]

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: MIT
+"""Whose turn it is to fetch the Workspace directory.
+
+The Workspace directory: one book of the tenant, fetched through one account at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import SuspiciousShrink
+from ldapgw.store import accounts, contacts, revocations, sync_state
+from ldapgw.store.accounts import SourceState, Wish
+from ldapgw.store.directory_accounts import Candidate
+from ldapgw.sync.directory_account import ENOUGH, REST_SECONDS, feeder, rests
+from tests.support.results import result_of
+from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
+
+NOW = 1_800_000_000.0
+SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
+
+
+def candidate(account_id: int, **more: object) -> Candidate:
+    known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "trouble": ""}
+    return Candidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
+
+
+NEW = {"state": None, "asked_at": None}
+GONE = {"trouble": "consent_revoked"}
+UNGRANTED = {"scopes": frozenset({"openid"})}
+CLOSED = {"state": SourceState.UNAVAILABLE}
+FAILED = {"fails": "bad_response", "next_try": NOW + 20}
+CASES = {
+    "nobody": ([], None),
+    "the first who may": ([candidate(1, **UNGRANTED), candidate(2, **NEW), candidate(3, **NEW)], 2),
+    "who holds it goes on": ([candidate(1), candidate(2, holds=True)], 2),
+    "who holds it has no consent any more": ([candidate(1, holds=True, **GONE), candidate(2)], 2),
+    "who holds it may not any more": ([candidate(1, holds=True, **UNGRANTED), candidate(2)], 2),
+    "closed to who holds it": ([candidate(1, holds=True, **CLOSED), candidate(2)], 2),
+    "closed to everybody": ([candidate(1, holds=True, **CLOSED), candidate(2, **CLOSED)], None),
+    "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - REST_SECONDS}))], 1),
+    "who holds it has trouble of its own": ([candidate(1, holds=True, trouble="suspicious_shrink"), candidate(2)], 2),
+    "it just failed through who holds it": ([candidate(1, holds=True, **FAILED), candidate(2)], 2),
+    "it failed, and there is no other": ([candidate(1, holds=True, **FAILED)], None),
+    "it failed some time ago, and there is no other": (
+        [candidate(1, holds=True, **(FAILED | {"next_try": NOW - 1}))],
+        1,
+    ),
+    "it failed through all, the longest ago": (
+        [
+            candidate(1, holds=True, fails="quota", next_try=NOW - 1),
+            candidate(2, fails="quota", next_try=NOW - 1, asked_at=NOW - 900),
+        ],
+        2,
+    ),
+    "it fails through many": ([*(candidate(n, **FAILED) for n in range(ENOUGH)), candidate(9)], None),
+    "it fails through some": ([*(candidate(n, **FAILED) for n in range(ENOUGH - 1)), candidate(9)], 9),
+    "it would shrink": (
+        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
+        None,
+    ),
+    "it would shrink, an hour later": (
+        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW), candidate(2)],
+        1,
+    ),
+    "a clock that was wrong": ([candidate(1, **(FAILED | {"asked_at": NOW + 86400}))], 1),
+}
+
+
+@pytest.mark.parametrize(("candidates", "expected"), CASES.values(), ids=CASES)
+def test_whose_turn_it_is(candidates: list[Candidate], expected: int | None) -> None:
+    """One at a time, and the next one when that one fails."""
+    assert feeder(candidates, NOW) == expected
+
+
+def test_a_person_need_not_wait() -> None:
+    """Who is asked to sync now tries at once, whatever was the matter."""
+    shrinking = candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000)
+    assert feeder([shrinking, candidate(2)], NOW, asked=1) == 1
+    assert feeder([shrinking, candidate(2)], NOW, asked=2) is None
+    assert feeder([candidate(1, holds=True, **FAILED)], NOW, asked=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "ago", "expected"),
+    [
+        (SourceState.ON, 5, False),
+        (None, 5, False),
+        (SourceState.UNAVAILABLE, 5, True),
+        (SourceState.NOT_GRANTED, 5, True),
+        (SourceState.UNAVAILABLE, REST_SECONDS, False),
+        (SourceState.UNAVAILABLE, -5, False),
+        (SourceState.UNAVAILABLE, None, False),
+    ],
+)
+def test_what_google_does_not_offer_rests(state: SourceState | None, ago: float | None, expected: bool) -> None:
+    """For a day."""
+    assert rests(state, None if ago is None else NOW - ago, NOW) == expected
+
+
+COLLEAGUES = "/v1/people:listDirectoryPeople"
+CONNECTIONS = "/v1/people/me/connections"
+HOUR = 3600
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Alice and Bob are connected; Alice came first, so the directory comes through her."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    for name in ("Dora Dienst", "Emil Erst"):
+        stage.world.add_person(ALICE, person(name), "directory")
+    round_of(stage)
+    stage.calls()
+    return stage
+
+
+def round_of(stage: Stage, *addresses: str) -> None:
+    for address in addresses or (ALICE, BOB):
+        stage.sync(address)
+
+
+def asked(stage: Stage) -> int:
+    return stage.calls().get(COLLEAGUES, 0)
+
+
+def holder(stage: Stage) -> str:
+    """Whose the stored directory is."""
+    with stage.database.begin() as connection:
+        (account_id,) = contacts.who_holds(connection, Source.DIRECTORY)
+        account = accounts.read(connection, account_id)
+    assert account is not None
+    return account.address
+
+
+def wish(stage: Stage, address: str, wish: Wish = Wish.INCREMENTAL) -> None:
+    account = stage.account(address)
+    with stage.database.begin() as connection:
+        sync_state.ask(connection, account.id, wish)
+        sync_state.begin(connection, account.id)
+
+
+def test_it_is_fetched_once_for_all(stage: Stage) -> None:
+    """An idle round is one call for the tenant; every account that could bring it says "on"."""
+    round_of(stage)
+    assert asked(stage) == 1
+    assert holder(stage) == ALICE
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
+    for address in (ALICE, BOB):
+        assert stage.account(address).sources[Source.DIRECTORY] is SourceState.ON
+
+
+def test_changes_come_by_its_own_token(stage: Stage) -> None:
+    """Added, changed, deleted."""
+    first = next(iter(stage.world.shelf(ALICE, "directory")))["resourceName"]
+    stage.world.delete_person(ALICE, first)
+    stage.world.add_person(BOB, person("Fred Fort"), "directory")
+    round_of(stage)
+    assert stage.names("directory") == ["Emil Erst", "Fred Fort"]
+
+
+def test_the_next_account_takes_over(stage: Stage) -> None:
+    """Through it everything is read once; meanwhile the phones keep what there was, and no book shrinks."""
+    stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
+    stage.world.add_person(ALICE, person("Fred Fort"), "directory")
+    round_of(stage, ALICE)
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
+    trouble = stage.account(ALICE).trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("google_unavailable", {"source": "directory"})
+    round_of(stage, BOB)
+    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst", "Fred Fort"])
+    stage.calls()
+    round_of(stage)
+    assert asked(stage) == 1
+
+
+def test_its_trouble_does_not_hurt_the_accounts_own_contacts(stage: Stage) -> None:
+    """Nor the other way round."""
+    stage.world.faults.inject("error_internal_500", path=COLLEAGUES)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    round_of(stage)
+    assert stage.names(ALICE) == ["Ada Riese"]
+    stage.world.faults.clear()
+    stage.world.faults.inject("error_internal_500", path=CONNECTIONS)
+    stage.world.add_person(ALICE, person("Fred Fort"), "directory")
+    stage.clock.advance(HOUR)
+    stage.sync_directory(ALICE)
+    assert "Fred Fort" in stage.names("directory")
+
+
+def test_trouble_is_forgotten_when_it_comes_again(stage: Stage) -> None:
+    """Through whomever: nobody has to do anything any more."""
+    stage.world.faults.inject("error_internal_500", path=COLLEAGUES, times=2)
+    round_of(stage)
+    assert [stage.account(one).trouble is None for one in (ALICE, BOB)] == [False, False]
+    wish(stage, ALICE)
+    round_of(stage, ALICE)
+    assert [stage.account(one).trouble for one in (ALICE, BOB)] == [None, None]
+    assert holder(stage) == ALICE
+
+
+def test_an_account_that_google_does_not_give_it_to_rests(stage: Stage) -> None:
+    """Its state says so; the directory goes over to the next account at once, and is not asked for daily twice."""
+    stage.world.faults.inject("error_permission_denied_directory_403", account=ALICE, path=COLLEAGUES)
+    round_of(stage, ALICE)
+    assert stage.account(ALICE).sources[Source.DIRECTORY] is SourceState.UNAVAILABLE
+    assert stage.account(ALICE).trouble is None
+    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
+    stage.calls()
+    round_of(stage)
+    round_of(stage)
+    assert asked(stage) == 2
+
+
+def test_a_consumers_account_hurts_nobody() -> None:
+    """It came first, is asked once a day, and the next one brings the directory."""
+    stage = Stage(sources=ALL_SOURCES)
+    stage.connect(CAROL)
+    stage.connect(ALICE)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for _ in range(3):
+        round_of(stage, CAROL, ALICE)
+    assert stage.names("directory") == ["Dora Dienst"]
+    assert [stage.account(one).sources[Source.DIRECTORY] for one in (CAROL, ALICE)] == [
+        SourceState.UNAVAILABLE,
+        SourceState.ON,
+    ]
+    assert asked(stage) == 4
+
+
+def test_who_leaves_hands_it_over(stage: Stage) -> None:
+    """The phones do not notice; the new one reads everything once."""
+    account = stage.account(ALICE)
+    with stage.database.begin() as connection:
+        revocations.leave(connection, account.id, stage.clock.seconds())
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
+    stage.world.add_person(BOB, person("Fred Fort"), "directory")
+    round_of(stage, BOB)
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst", "Fred Fort"]
+
+
+def test_the_last_who_leaves_takes_it_along(stage: Stage) -> None:
+    """There is nobody whose it could be."""
+    for address in (ALICE, BOB):
+        account = stage.account(address)
+        with stage.database.begin() as connection:
+            revocations.leave(connection, account.id, stage.clock.seconds())
+    assert stage.names("directory") == []
+    with stage.database.begin() as connection:
+        assert contacts.who_holds(connection, Source.DIRECTORY) == set()
+
+
+def test_who_grants_it_no_more_hands_it_over(stage: Stage) -> None:
+    """A box that was not ticked at the next consent."""
+    stage.connect(ALICE, scopes=("openid", "email", SCOPE + "contacts.readonly"))
+    round_of(stage, ALICE)
+    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
+    assert stage.account(ALICE).sources[Source.DIRECTORY] is SourceState.NOT_GRANTED
+
+
+def test_a_revoked_consent_keeps_it_until_another_account_brings_it(stage: Stage) -> None:
+    """As it keeps the contacts."""
+    stage.world.revoke(ALICE)
+    account = stage.account(ALICE)
+    with stage.database.begin() as connection:
+        sync_state.fail(connection, account, "consent_revoked", stage.clock.seconds(), None)
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
+    round_of(stage, BOB)
+    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
+
+
+def test_a_directory_that_shrinks_waits_for_a_person() -> None:
+    """No other account takes over then: through it just as much would vanish."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    names = [stage.world.add_person(ALICE, person(f"Person {number}"), "directory") for number in range(30)]
+    round_of(stage)
+    for name in names[:20]:
+        stage.world.delete_person(ALICE, name)
+    stage.world.expire_sync_tokens()
+    round_of(stage)
+    trouble = stage.account(ALICE).trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
+    assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
+    wish(stage, BOB, Wish.ACCEPT)
+    stage.sync(BOB, full=True, accept_shrink=True)
+    assert len(stage.names("directory")) == 30
+    wish(stage, ALICE, Wish.ACCEPT)
+    stage.sync(ALICE, full=True, accept_shrink=True)
+    assert (stage.account(ALICE).trouble, len(stage.names("directory"))) == (None, 10)
+
+
+def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> None:
+    """Who may see less than the one before: nothing of the change of hands is left."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    for number in range(30):
+        stage.world.add_person(ALICE, person(f"Person {number}"), "directory")
+    round_of(stage)
+    stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
+    round_of(stage, ALICE)
+    stage.world.faults.inject("broken_short_list", account=BOB, path=COLLEAGUES)
+    shelf = stage.world.shelf(ALICE, "directory")
+    for one in list(shelf)[1::2]:
+        stage.world.delete_person(ALICE, one["resourceName"])
+    account = stage.account(BOB)
+    with pytest.raises(SuspiciousShrink):
+        result_of(stage.job.sync_directory(account, full=False))
+    assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
+
+
+def test_a_directory_that_is_no_source_any_more_is_forgotten(stage: Stage) -> None:
+    """Nobody hands it over then."""
+    tenant = stage.job._tenants["acme"]
+    stage.job._tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
+    round_of(stage)
+    with stage.database.begin() as connection:
+        assert contacts.who_holds(connection, Source.DIRECTORY) == set()

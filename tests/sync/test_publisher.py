@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: MIT
+"""From the store to what is served: books, logins, the directory; built anew when something changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from twisted.internet.defer import Deferred, fail
+
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH, Access, Viewer, phone_dn
+from ldapgw.directory.book import Book
+from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.search import search
+from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tables
+from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.sync.book_builder import books_of, revised_books
+from tests.support.results import result_of
+from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
+
+
+def books(stage: Stage) -> dict[str, Book]:
+    result_of(stage.publisher.refresh())
+    (directory,) = stage.catalog.dit().directories
+    return {book.name: book for book in directory.books}
+
+
+def add_phone(
+    stage: Stage, name: str, tenant: str = "acme", owner: str = "", numbers: Numbers = Numbers.VALUES
+) -> None:
+    account_id = stage.account(owner).id if owner else None
+    with stage.database.begin() as connection:
+        assert phones.add(connection, PhoneLogin(name, tenant, account_id, numbers, UNKNOWN_LOGIN_HASH, NOW))
+
+
+def test_nothing_is_there_before_anybody_connects() -> None:
+    """The tenant is, and it is complete."""
+    stage = Stage()
+    assert not stage.catalog.served.loaded
+    assert books(stage) == {}
+    assert stage.catalog.served.loaded
+
+
+def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
+    """Empty, with its address for a name; one that is disconnected has none."""
+    stage = Stage()
+    account = stage.connect(sharing=Sharing.SHARED)
+    found = books(stage)
+    assert found.keys() == {ALICE}
+    assert (found[ALICE].key, found[ALICE].sharing) == (account.sub, Sharing.SHARED)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    assert books(stage) == {}
+
+
+def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
+    """The others are taken over as they are."""
+    stage = Stage()
+    stage.connect(ALICE)
+    stage.connect(BOB)
+    before = books(stage)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync(ALICE)
+    stage.sync(BOB)
+    after = books(stage)
+    assert after[ALICE] is not before[ALICE]
+    assert after[BOB] is before[BOB]
+    account = stage.account(BOB)
+    with stage.database.begin() as connection:
+        accounts.share(connection, account.id, Sharing.CALLERS)
+    shared = books(stage)
+    assert shared[ALICE] is after[ALICE]
+    assert shared[BOB].sharing is Sharing.CALLERS
+
+
+def test_one_directory_a_tenant() -> None:
+    """Of two accounts that bring one, the first feeds it; when it goes, the next one does."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for address in (ALICE, BOB):
+        stage.sync(address)
+    found = books(stage)
+    assert found.keys() == {ALICE, BOB, "directory"}
+    assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
+    account = stage.account(ALICE)
+    with stage.database.begin() as connection:
+        revocations.leave(connection, account.id, NOW)
+    assert books(stage).keys() == {BOB, "directory"}
+    account = stage.account(BOB)
+    with stage.database.begin() as connection:
+        sync_state.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+    assert books(stage).keys() == {BOB}
+
+
+def test_phones_are_logins() -> None:
+    """Each sees its account's book; one without an account, or whose account is gone, the shared ones."""
+    stage = Stage()
+    account = stage.connect()
+    add_phone(stage, "Desk1", owner=ALICE)
+    add_phone(stage, "hall")
+    add_phone(stage, "elsewhere", tenant="gone from the configuration")
+    result_of(stage.publisher.refresh())
+    logins = stage.catalog.served.logins
+    assert {name: login.viewer for name, login in logins.items()} == {
+        "desk1": Viewer("cn=Desk1,ou=phones,dc=acme,dc=example", (Access("acme", account.sub),)),
+        "hall": Viewer("cn=hall,ou=phones,dc=acme,dc=example", (Access("acme"),)),
+    }
+    assert logins["hall"].dn == phone_dn("hall", CONTEXT.base)
+    with stage.database.begin() as connection:
+        accounts.disconnect(connection, account.id)
+    result_of(stage.publisher.refresh())
+    assert stage.catalog.served.logins["desk1"].viewer.access == (Access("acme"),)
+
+
+def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
+    """They cost memory, so nobody has them who does not ask."""
+    stage = Stage()
+    stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "030 23125 101"))
+    stage.connect()
+    stage.sync()
+    assert books(stage)[ALICE].shelves.numbers == ()
+    add_phone(stage, "Desk1", owner=ALICE, numbers=Numbers.ENTRIES)
+    [shelf] = books(stage)[ALICE].shelves.numbers
+    assert shelf is not None
+    assert len(shelf.entries) == 2
+    assert stage.catalog.served.logins["desk1"].viewer.per_number
+
+
+def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason to build a book."""
+    stage = Stage()
+    account = stage.connect()
+    before = books(stage)[ALICE]
+    with stage.database.begin() as connection:
+        accounts.share(connection, account.id, Sharing.SHARED)
+    after = books(stage)[ALICE]
+    assert (after.sharing, after.shelves) == (Sharing.SHARED, before.shelves)
+    assert after.shelves is before.shelves
+
+
+def test_where_nothing_differs_nothing_is_published() -> None:
+    """What was worked out of the directories stays true; logins are looked at all the same."""
+    stage = Stage()
+    stage.connect(sharing=Sharing.SHARED)
+    stage.sync()
+    books(stage)
+    before = stage.catalog.dit()
+    add_phone(stage, "hall")
+    books(stage)
+    assert stage.catalog.dit() is before
+    assert stage.catalog.served.logins.keys() == {"hall"}
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync()
+    books(stage)
+    assert stage.catalog.dit() is not before
+
+
+def test_an_address_that_has_changed_hands() -> None:
+    """Google gives it to somebody else while the former owner is still connected: two books, two names."""
+    stage = Stage()
+    found = {}
+    for at, address in enumerate((ALICE, BOB, CAROL)):
+        stage.world.add_person(address, person(f"Friend {at}"))
+        found[address] = stage.connect(address, sharing=Sharing.SHARED)
+        stage.sync(address)
+    with stage.database.begin() as connection:
+        for address in (BOB, CAROL):
+            renamed = update(tables.account).where(tables.account.c.id == found[address].id)
+            connection.execute(renamed.values(address=ALICE.upper()))
+    names = {ALICE: "Friend 0", f"{ALICE.upper()} (2)": "Friend 1", f"{ALICE.upper()} (3)": "Friend 2"}
+    assert books(stage).keys() == names.keys()
+    viewer = Viewer(access=(Access("acme", found[BOB].sub),))
+    for book, name in names.items():
+        asked = SearchRequest(f"ou={book},dc=acme,dc=example", Scope.WHOLE_SUBTREE, Present("uid"))
+        entries = [entry for entry in search(stage.catalog.dit(), viewer, asked) if entry is not None]
+        assert [entry.attribute("cn") for entry in entries] == [(name.encode(),)]
+    with stage.database.begin() as connection:
+        revocations.leave(connection, found[ALICE].id, NOW)
+    assert books(stage).keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
+
+
+def test_who_is_gone_is_gone_before_books_are_built() -> None:
+    """A long build does not keep a removed phone or a disconnected account."""
+    stage = Stage()
+    account = stage.connect(ALICE)
+    stage.connect(BOB)
+    add_phone(stage, "Desk1", owner=ALICE)
+    result_of(stage.publisher.refresh())
+    stage.world.add_person(BOB, person("Ada Riese"))
+    stage.sync(BOB)
+    with stage.database.begin() as connection:
+        phones.remove(connection, "Desk1")
+        accounts.disconnect(connection, account.id)
+    building: Deferred[tuple[Book, ...]] = Deferred()
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        return building if function is revised_books else real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
+    refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
+    (directory,) = stage.catalog.dit().directories
+    assert ([book.name for book in directory.books], stage.catalog.served.logins) == ([BOB], {})
+    building.errback(ZeroDivisionError())
+    assert refreshed.called
+
+
+def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
+    """The one that is built of the former account's contacts comes too late."""
+    stage = Stage(sources=ALL_SOURCES)
+    for address in (ALICE, BOB):
+        stage.connect(address)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for address in (ALICE, BOB):
+        stage.sync(address)
+    before = books(stage)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.sync(ALICE)
+    building: Deferred[Any] = Deferred()
+    real = stage.publisher._run_off_thread
+
+    def slow(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books:
+            return building.addCallback(lambda _: function(*args, **kw))
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = slow
+    alice, bob = stage.account(ALICE).id, stage.account(BOB).id
+    Deferred.fromCoroutine(stage.publisher.refresh(alice))
+    with stage.database.begin() as connection:
+        revocations.leave(connection, alice, NOW)
+    result_of(stage.publisher.refresh(bob))
+    [directory] = stage.catalog.dit().directories
+    others = next(book for book in directory.books if book.name == "directory")
+    assert others is not before["directory"]
+    building.callback(None)
+    [directory] = stage.catalog.dit().directories
+    assert [book for book in directory.books if book.name == "directory"] == [others]
+
+
+def calls(stage: Stage) -> list[Any]:
+    """What is called off the reactor's thread from now on."""
+    called: list[Any] = []
+    real = stage.publisher._run_off_thread
+
+    def noted(function: Any, *args: Any, **kw: Any) -> Any:
+        called.append(function)
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = noted
+    return called
+
+
+def test_changes_are_built_into_a_book() -> None:
+    """The contacts of the account and of the directory that it feeds, in both forms, and the labels."""
+    stage = Stage(sources=ALL_SOURCES)
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    ada = stage.world.add_person(ALICE, person("Ada Riese", "+49 30 1234567") | member)
+    other = stage.world.add_person(ALICE, person("Ole Ander"), "other_contacts")
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    stage.connect(sharing=Sharing.SHARED)
+    add_phone(stage, "Desk1", numbers=Numbers.ENTRIES)
+    stage.sync()
+    before = books(stage)
+    stage.world.delete_person(ALICE, ada)
+    stage.world.delete_person(ALICE, other)
+    stage.world.add_person(ALICE, person("Bo Weg", "+49 30 7654321") | member)
+    stage.world.add_person(ALICE, person("Dirk Dienst"), "directory")
+    called = calls(stage)
+    stage.sync()
+    found = books(stage)
+    assert (called.count(revised_books), called.count(books_of)) == (1, 0)
+    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.shelves.contacts for one in shelf)
+             for name, book in found.items()}  # fmt: skip
+    assert names == {ALICE: ["Bo Weg"], "directory": ["Dirk Dienst", "Dora Dienst"]}
+    [label] = found[ALICE].labels
+    [single] = (entry for shelf in label.shelves.numbers for entry in shelf)
+    assert single.attribute("cn") == (b"Bo Weg (work)",)
+    assert before[ALICE].containers is found[ALICE].containers
+    [directory] = stage.catalog.dit().directories
+    assert sum(map(len, directory.union.form(per_number=False))) == 3
+
+
+def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
+    """Or are too many."""
+    stage = Stage()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    account = stage.connect()
+    stage.sync()
+    books(stage)
+    called = calls(stage)
+    with stage.database.begin() as connection:
+        contacts.forget_source(connection, account.id, Source.CONTACTS)
+        sync_state.bump_generation(connection, account.id)
+    assert stage.names() == []
+    assert books_of in called
+    for at in range(101):
+        stage.world.add_person(ALICE, person(f"Person {at}"))
+    del called[:]
+    stage.sync()
+    assert len(stage.names()) == 101
+    assert books_of in called
+
+
+def test_many_shared_books_are_joined_after_the_start() -> None:
+    """At first each is looked at, so that phones do not have to wait."""
+    stage = Stage()
+    for at in range(12):
+        address = f"user{at}@acme.example"
+        stage.world.add_account(address, "User", str(at), hd="acme.example")
+        stage.world.add_person(address, person(f"Ada {at}"))
+        stage.connect(address, sharing=Sharing.SHARED)
+        stage.sync(address)
+    for tidy in (False, True, True):
+        result_of(stage.publisher.refresh())
+        [directory] = stage.catalog.dit().directories
+        assert directory.union.is_tidy is tidy
+        assert sum(map(len, directory.union.form(per_number=False))) == 12
+
+
+def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
+    """Its book stays what it was; the others are built, and the log says which one it is."""
+    stage = Stage()
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Ada Riese"))
+        stage.connect(address)
+        stage.sync(address)
+    assert books(stage).keys() == {ALICE, BOB}
+    for address in (ALICE, BOB):
+        stage.world.add_person(address, person("Bo Weg"))
+        stage.sync(address)
+    real = stage.publisher._run_off_thread
+
+    def broken(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is revised_books and args[1][0].name == ALICE:
+            return fail(ZeroDivisionError())
+        return real(function, *args, **kw)
+
+    stage.publisher._run_off_thread = broken
+    assert [stage.names(address) for address in (ALICE, BOB)] == [["Ada Riese"], ["Ada Riese", "Bo Weg"]]
+    assert caplog_twisted == ["the book of account 1 cannot be built"] * 2
+
+
+def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]) -> None:
+    """The rest is served meanwhile; the next sync is a full one."""
+    stage = Stage()
+    for name in ("Ada Riese", "Bo Weg"):
+        stage.world.add_person(ALICE, person(name))
+    stage_id = stage.connect().id
+    stage.sync()
+    uid = next(iter(stage.records()))
+    with stage.database.begin() as connection:
+        damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
+        sync_state.bump_generation(connection, stage_id)
+        connection.execute(damaged)
+    assert len(stage.names()) == 1
+    assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]
+    stage.sync()
+    assert stage.names() == ["Ada Riese", "Bo Weg"]
+
+
+def test_a_label_has_a_branch() -> None:
+    """The groups that Google keeps for everybody make none."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    both = [
+        {"contactGroupMembership": {"contactGroupResourceName": name}} for name in (group, "contactGroups/myContacts")
+    ]
+    stage.world.add_person(ALICE, person("Ada Riese") | {"memberships": both})
+    stage.connect()
+    stage.sync()
+    assert [label.name for label in books(stage)[ALICE].labels] == ["Kunden"]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Google is told of those who have left, as soon as it listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
+
+from ldapgw.google.endpoints import Client
+from ldapgw.google.oauth import OAuth
+from ldapgw.google.sandbox.grants import Grantee
+from ldapgw.store import revocations, tables
+from ldapgw.sync.tokens import LOOK_SECONDS, Revoker
+from tests.support.sync_stage import ALICE, CLIENT, ENDPOINTS, Stage
+
+REVOKE = "/revoke"
+OTHER = Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Alice has left, and Google does not listen."""
+    stage = Stage()
+    account = stage.connect()
+    with stage.database.begin() as connection:
+        revocations.leave(connection, account.id, stage.clock.seconds())
+    stage.world.faults.inject("error_internal_500", path=REVOKE)
+    yield stage
+    assert not stage.clock.getDelayedCalls()
+
+
+def revoker(stage: Stage, **clients: Client) -> Revoker:
+    http: Any = stage.line
+    oauth = OAuth(http, ENDPOINTS, stage.clock)
+    found = Revoker(
+        clock=stage.clock, store=stage.store, vault=stage.vault, oauth=oauth, clients=clients or {"acme": CLIENT}
+    )
+    found.startService()
+    return found
+
+
+def is_granted(stage: Stage) -> bool:
+    return bool(stage.world.grants.granted(Grantee(stage.world.account(ALICE).sub, CLIENT.client_id)))
+
+
+def left(stage: Stage) -> int:
+    """How many grants are still to be given back."""
+    with stage.database.begin() as connection:
+        return len(connection.execute(select(tables.revocation)).all())
+
+
+def test_it_is_tried_until_google_listens(stage: Stage) -> None:
+    """A minute later, then after ever longer waits; once it is done nothing is left."""
+    service = revoker(stage)
+    assert stage.calls() == {}
+    minutes = []
+    for minute in range(1, 61):
+        stage.clock.advance(LOOK_SECONDS)
+        if stage.calls().get(REVOKE):
+            minutes.append(minute)
+    assert minutes == [1, 2, 4, 8, 16, 32]
+    assert is_granted(stage)
+    stage.world.faults.clear()
+    stage.clock.advance(LOOK_SECONDS * 10)
+    assert (is_granted(stage), left(stage)) == (False, 0)
+    service.stopService()
+
+
+def test_after_a_day_it_is_given_up(stage: Stage) -> None:
+    """Whoever has left was told how to do it alone; the log says so."""
+    service = revoker(stage)
+    stage.clock.pump([LOOK_SECONDS] * 1439)
+    assert left(stage) == 1
+    with capturedLogs() as events:
+        stage.clock.pump([LOOK_SECONDS] * 120)
+    assert (left(stage), is_granted(stage)) == (0, True)
+    assert stage.calls()[REVOKE] < 40
+    assert [event["tenant"] for event in events if "given up" in event["log_format"]] == ["acme"]
+    service.stopService()
+
+
+def test_a_clock_that_is_ahead_ends_nothing_untried(stage: Stage) -> None:
+    """It is tried once, at least."""
+    stage.world.faults.clear()
+    stage.clock.advance(2 * 86400)
+    service = revoker(stage)
+    assert (left(stage), is_granted(stage)) == (0, False)
+    service.stopService()
+
+
+def test_a_grant_that_is_gone_already_is_given_back(stage: Stage) -> None:
+    """As the user wanted it."""
+    stage.world.faults.clear()
+    stage.world.revoke(ALICE)
+    service = revoker(stage)
+    stage.clock.advance(LOOK_SECONDS)
+    assert left(stage) == 0
+    service.stopService()
+
+
+def test_who_is_back_is_left_alone(stage: Stage) -> None:
+    """The old grant cannot be ended without the new one."""
+    stage.world.faults.clear()
+    stage.connect()
+    service = revoker(stage)
+    stage.clock.advance(LOOK_SECONDS)
+    assert (left(stage), is_granted(stage), stage.calls().get(REVOKE)) == (0, True, None)
+    service.stopService()
+
+
+@pytest.mark.parametrize(("client", "revoked"), [(CLIENT, False), (OTHER, True)], ids=["same project", "another"])
+def test_a_grant_that_another_tenant_lives_on(stage: Stage, client: Client, revoked: bool) -> None:
+    """Of the same project it stays, or that one's account would end with it."""
+    stage.world.faults.clear()
+    account = stage.connect()
+    with stage.database.begin() as connection:
+        revocations.leave(connection, account.id, stage.clock.seconds())
+        update = tables.account.update().where(tables.account.c.id == account.id)
+        connection.execute(update.values(connected_at=1.0, tenant="beta"))
+    service = revoker(stage, acme=CLIENT, beta=client)
+    stage.clock.advance(LOOK_SECONDS)
+    assert (left(stage), stage.calls().get(REVOKE, 0) > 0) == (0, revoked)
+    service.stopService()
+
+
+def test_stopping_abandons_a_call(stage: Stage) -> None:
+    """It is made again after the next start."""
+    stage.world.faults.clear()
+    stage.world.faults.inject("broken_silence", path=REVOKE)
+    service = revoker(stage)
+    stage.clock.advance(LOOK_SECONDS)
+    ended: Deferred[None] = service.stopService()
+    assert ended.called
+    assert left(stage) == 1

@@ -1,0 +1,507 @@
+# SPDX-License-Identifier: MIT
+"""The administration: who gets in, what it shows, and the OAuth client that is entered there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
+
+from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
+from ldapgw.google.endpoints import Client
+from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
+from ldapgw.store.accounts import NewGrant, Wish
+from ldapgw.store.phones import Numbers, PhoneLogin, Sighting
+from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
+from ldapgw.store.tenants import EnteredClient
+from ldapgw.web.admin_pages import Admin
+from ldapgw.web.admin_texts import ROWS
+from ldapgw.web.consent import CONNECT
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
+from ldapgw.web.live import person_topic
+from ldapgw.web.phone_pages import Phones
+from ldapgw.web.sessions import Visitor
+from tests.support.results import result_of
+from tests.support.web_stage import ACME, ALICE, BOB, CLIENT, GLOBEX, NOW, URL, Browser, Seen, Stage
+from tests.web.test_phone_pages import DESK1, words_on
+
+ROOT = "root@acme.example"
+KEY = "A" * 43
+OTHER = Client("999-another.apps.googleusercontent.com", "GOCSPX-ANOTHER")
+REDIRECT_URI = f"{URL}/oauth/callback"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Acme without a client in the configuration; Globex beside it, with one."""
+    return Stage(tenants=(replace(ACME, client=None), GLOBEX))
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The lines of ours in the log."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def keep(event: LogEvent) -> None:
+        if event["log_namespace"].startswith("ldapgw"):
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(keep)
+    yield lines
+    globalLogPublisher.removeObserver(keep)
+
+
+def enter(stage: Stage, client: Client = CLIENT) -> None:
+    """What an administrator has done before."""
+    stage.do(tenants.enter_client, stage.vault, EnteredClient("acme", client.client_id, client.client_secret, NOW))
+
+
+def by_link(stage: Stage) -> Browser:
+    """An administrator whom Google does not know."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", stage.clock.seconds())
+    browser = stage.browser()
+    assert browser.get(f"/acme/link?key={KEY}").location == "/acme/admin"
+    return browser
+
+
+def signed_in(stage: Stage, account: str = ROOT) -> Browser:
+    """Somebody who has signed in with Google."""
+    enter(stage)
+    browser = stage.browser()
+    result_of(stage.clients.refresh())
+    browser.consent("/acme/signin", account=account)
+    return browser
+
+
+def submit(browser: Browser, path: str = "/acme/admin/client", **fields: str) -> Seen:
+    token = browser.get("/acme/admin").token
+    return browser.post(path, {"token": token, **fields})
+
+
+def upload(browser: Browser, octets: bytes, **fields: str) -> Seen:
+    """Send the form with a file, as browsers do."""
+    fields = {"token": browser.get("/acme/admin").token, "client_id": "", "client_secret": "", **fields}
+    parts = [
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+    ]
+    head = '--x\r\nContent-Disposition: form-data; name="file"; filename="client.json"\r\n\r\n'
+    body = "".join(parts).encode() + head.encode() + octets + b"\r\n--x--\r\n"
+    return browser.send("/acme/admin/client", body, {"Content-Type": "multipart/form-data; boundary=x"})
+
+
+def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
+    found = {"client_id": client.client_id, "client_secret": client.client_secret, "redirect_uris": list(uris)}
+    return json.dumps({kind: found}).encode()
+
+
+def stored(stage: Stage) -> list[tuple[str, str, str]]:
+    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(tenants.read_clients, stage.vault)[0]]
+
+
+ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
+
+
+# --- the way in -----------------------------------------------------------------------------------------------------
+
+
+def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
+    """For this host alone, and for no script; the link leads nowhere else."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    seen = stage.browser().get(f"/acme/link?key={KEY}", {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    assert (seen.status, seen.location, seen.headers["cache-control"]) == (303, "/acme/admin", ["no-store"])
+    (cookie,) = seen.headers["set-cookie"]
+    assert cookie.startswith("__Host-ldapgw.acme=")
+    assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
+
+
+def test_a_link_opens_the_administration_once(stage: Stage) -> None:
+    """It signs in whoever has it; another browser, and the same one later, are told that it is used up."""
+    browser = by_link(stage)
+    page = browser.get("/acme/admin")
+    assert page.status == 200
+    assert "Administrator, by link" in page.body
+    for other in (stage.browser(), browser):
+        seen = other.get(f"/acme/link?key={KEY}")
+        assert (seen.status, "set-cookie" in seen.headers) == (403, False)
+        assert "This link is no longer valid" in seen.body
+    assert browser.get("/acme/admin").status == 200
+
+
+@pytest.mark.parametrize("key", ["", "B" * 43, "A" * 42, "%00", "' or 1 --"])
+def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
+    """And uses nothing up."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    assert stage.browser().get(f"/acme/link?key={key}").status == 403
+    assert stage.browser().get(f"/globex/link?key={KEY}").status == 403
+    assert stage.browser().get(f"/acme/link?key={KEY}").status == 303
+
+
+def test_a_link_that_is_too_old(stage: Stage) -> None:
+    """An hour is enough to get from the terminal to the browser."""
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    stage.clock.advance(LINK_SECONDS + 1)
+    assert stage.browser().get(f"/acme/link?key={KEY}").status == 403
+
+
+def test_a_link_is_for_one_tenant_and_one_day(stage: Stage) -> None:
+    """Whoever came by it has no page with another tenant, and none after a day, however busy."""
+    browser = by_link(stage)
+    assert browser.get("/globex/admin").status == 403
+    for _ in range(int(BY_LINK_SECONDS // (IDLE_SECONDS - 60))):
+        stage.clock.advance(IDLE_SECONDS - 60)
+        assert browser.get("/acme/admin").status == 200
+    stage.clock.advance(IDLE_SECONDS - 60)
+    assert browser.get("/acme/admin").status == 403
+
+
+def test_a_link_ends_the_session_before(stage: Stage) -> None:
+    """The cookie is a new one, and the one before is worth nothing (session fixation)."""
+    alice = signed_in(stage, ALICE)
+    before = stage.browser()
+    before.take_cookies(alice)
+    stage.do(sign_ins.make_admin_link, KEY, "acme", NOW)
+    alice.get(f"/acme/link?key={KEY}")
+    assert alice.get("/acme/admin").status == 200
+    assert "Sign out" not in before.get("/acme/").body
+
+
+def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> None:
+    """Their own page offers it; what they connect is theirs, and no administration comes with it."""
+    browser = by_link(stage)
+    assert "Not connected" in browser.get("/acme/").body
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    assert browser.consent(f"/acme/{CONNECT}", account=BOB).status == 200
+    (bob,) = stage.accounts()
+    assert (bob.address, bob.owner, bob.connected) == (BOB, None, True)
+    assert browser.get("/acme/admin").status == 403
+
+
+@pytest.mark.parametrize(("account", "status"), [(ROOT, 200), (ALICE, 403)])
+def test_admins_sign_in_with_google(stage: Stage, account: str, status: int) -> None:
+    """Those whom the configuration names; others see neither the page nor the way to it."""
+    browser = signed_in(stage, account)
+    assert browser.get("/acme/admin").status == status
+    assert ('href="/acme/admin"' in browser.get("/acme/").body) is (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/acme/admin", "/acme/phones/nobodys"])
+def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
+    """It says to, and has the other pages; a stranger's has neither."""
+    body = signed_in(stage, ALICE).get(path).body
+    assert 'action="/acme/signout"' in body
+    assert 'href="/acme/explain"' in body
+    assert "signout" not in stage.browser().get(path).body
+
+
+@pytest.mark.parametrize("path", ["/acme/admin/client", "/acme/admin/client/try"])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}],
+    ids=["token", "origin", "site"],
+)
+def test_forms_are_sent_from_the_page_alone(stage: Stage, path: str, headers: dict[str, str]) -> None:
+    """An administrator's too: without the token, or from elsewhere, nothing is done."""
+    browser = by_link(stage)
+    token = {"token": browser.get("/acme/admin").token} if headers else {}
+    fields = {"client_id": CLIENT.client_id, "client_secret": CLIENT.client_secret, **token}
+    assert browser.post(path, fields, headers).status == 403
+    assert stored(stage) == []
+
+
+# --- the client -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_visit(stage: Stage) -> None:
+    """There is no client: the page says so, has what is to be registered, and the guide; then it is entered."""
+    browser = by_link(stage)
+    page = browser.get("/acme/admin")
+    words = words_on(page)
+    assert "There is none yet, so nobody can connect." in words
+    assert REDIRECT_URI in words
+    assert "https://www.googleapis.com/auth/contacts.readonly" in words
+    assert "contacts.other.readonly" not in words
+    assert page.body.index('id="client"') < page.body.index('id="guide"') < page.body.index('id="accounts"')
+    assert "so nobody can connect" in stage.browser().get("/acme/").body
+    seen = submit(browser, client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
+    assert (seen.status, seen.location) == (303, "/acme/admin")
+    assert stored(stage) == ENTERED
+    assert stage.changes == 1
+    page = browser.get("/acme/admin")
+    assert "Google knows this client: it is stored" in page.body
+    assert CLIENT.client_id in page.body
+    assert CLIENT.client_secret not in page.body
+    assert page.body.index('id="accounts"') < page.body.index('id="client"')
+    assert stage.browser().consent().status == 200
+
+
+@pytest.mark.parametrize(
+    ("uris", "said"),
+    [
+        ((), "it is stored, and people can connect now"),
+        ((REDIRECT_URI, "https://other.example/"), "it is stored, and people can connect now"),
+        (("https://other.example/",), "the redirect URI below is not registered with it"),
+    ],
+    ids=["none told", "ours among them", "others"],
+)
+def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
+    """It goes before what stands in the fields; that our redirect URI was not registered with it is told."""
+    browser = by_link(stage)
+    seen = upload(browser, file_of(CLIENT, *uris), client_id="other", client_secret="other")
+    assert seen.status == 303
+    assert stored(stage) == ENTERED
+    assert said in browser.get("/acme/admin").body
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (file_of(kind="installed"), "file of a Desktop client"),
+        (b"{}", "not the file of a client"),
+        (b"\xff\xfe", "not the file of a client"),
+        (file_of(Client("with blanks", "x")), "not the file of a client"),
+        (b"", "Choose the JSON file, or enter client id and secret, both."),
+        (file_of(OTHER), "Google does not know this client"),
+        (file_of(replace(CLIENT, client_secret="another")), "Google does not know this client"),
+    ],
+    ids=["desktop", "not a client", "binary", "blanks", "nothing", "unknown", "wrong secret"],
+)
+def test_a_file_that_is_not_taken(stage: Stage, octets: bytes, said: str) -> None:
+    """The page says why; nothing is stored, and no secret is on it."""
+    seen = upload(by_link(stage), octets)
+    assert seen.status == 400
+    assert said in words_on(seen)
+    assert "GOCSPX" not in seen.body
+    assert (stored(stage), stage.changes) == ([], 0)
+
+
+@pytest.mark.parametrize("fields", [{"client_id": CLIENT.client_id}, {"client_secret": "x"}, {"client_id": "ä b"}])
+def test_half_a_client(stage: Stage, fields: dict[str, str]) -> None:
+    """What was typed stays in its field, but for the secret."""
+    seen = submit(by_link(stage), **fields)
+    assert seen.status == 400
+    assert "both" in words_on(seen)
+    assert f'value="{fields.get("client_id", "")}"' in seen.body
+    assert stored(stage) == []
+
+
+@pytest.mark.parametrize("fault", ["broken_connection_lost", "token_error_503_html"])
+def test_a_client_that_could_not_be_tried(stage: Stage, fault: str) -> None:
+    """It is not stored: nobody knows what it is worth."""
+    browser = by_link(stage)
+    stage.world.faults.inject(fault, path="/token", times=10)
+    seen = submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    assert (seen.status, stored(stage)) == (400, [])
+    assert "could not be asked about this client" in words_on(seen)
+
+
+def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
+    """It is the right one: it is stored, and the page says what is left to do."""
+    browser = by_link(stage)
+    stage.world.faults.inject("token_error_redirect_uri_mismatch", path="/token")
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    assert stored(stage) == ENTERED
+    assert "the redirect URI below is not registered with it" in browser.get("/acme/admin").body
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("", "Google knows this client."),
+        ("token_error_invalid_client_unknown", "Google does not know this client, or its secret is another one."),
+        ("token_error_redirect_uri_mismatch", "the redirect URI below is not registered with it"),
+        ("token_error_503_html", "Google could not be asked."),
+    ],
+)
+def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) -> None:
+    """It says what Google says, and changes nothing."""
+    browser = signed_in(stage)
+    if fault:
+        stage.world.faults.inject(fault, path="/token", times=5)
+    seen = submit(browser, "/acme/admin/client/try")
+    assert (seen.status, seen.location) == (303, "/acme/admin")
+    assert said in words_on(browser.get("/acme/admin"))
+    assert stored(stage) == ENTERED
+
+
+def test_trying_no_client(stage: Stage) -> None:
+    """There is no button for it; who asks all the same is told so."""
+    browser = by_link(stage)
+    assert "admin/client/try" not in browser.get("/acme/admin").body
+    assert submit(browser, "/acme/admin/client/try").status == 400
+
+
+def test_a_client_of_the_configuration_is_changed_there() -> None:
+    """The page says where it is from, has no form for another, and takes none."""
+    stage = Stage()
+    browser = by_link(stage)
+    page = browser.get("/acme/admin")
+    assert "the configuration file" in page.body
+    assert 'action="/acme/admin/client"' not in page.body
+    assert submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret).status == 400
+    assert stored(stage) == []
+
+
+def connect(stage: Stage, address: str, **more: Any) -> int:
+    """An account that has given consent."""
+    grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
+    account_id: int = stage.do(accounts.connect, stage.vault, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
+    stage.do(sync_state.begin, account_id)
+    account = stage.do(accounts.read, account_id)
+    if "code" in more:
+        stage.do(sync_state.fail, account, more["code"], NOW, None)
+    else:
+        stage.do(sync_state.end, account, NOW, NOW + 600)
+    return account_id
+
+
+def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -> None:
+    """What comes of it ends the alarm, and the others go on."""
+    browser = signed_in(stage)
+    first, second = connect(stage, ALICE), connect(stage, BOB)
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    found = {one.id: one.wish for one in stage.accounts()}
+    assert found == {first: Wish.INCREMENTAL, second: None}
+
+
+def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
+    """What was granted to the one before is of no use; the alarm was about that one."""
+    browser = signed_in(stage)
+    connect(stage, ALICE)
+    other = connect(stage, BOB, tenant="globex")
+    stage.do(tenants.raise_alarm, "acme", "client_rejected", NOW)
+    enter(stage, OTHER)
+    result_of(stage.clients.refresh())
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    troubles = {one.tenant: one.trouble.code if one.trouble else "" for one in stage.accounts()}
+    assert troubles == {"acme": "consent_revoked", "globex": ""}
+    assert stage.do(tenants.read_alarm, "acme") is None
+    assert other
+    assert "has to connect again" in words_on(browser.get("/acme/admin"))
+
+
+def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, logged: list[str]) -> None:
+    """By link, or by the key of a user; what Google refused is there too."""
+    browser = by_link(stage)
+    submit(browser, client_id=OTHER.client_id, client_secret=OTHER.client_secret)
+    submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
+    said = "\n".join(logged)
+    assert "web: a link to the administration of tenant acme, good, from " in said
+    assert "web: trying the client of tenant acme: client_rejected invalid_client" in said
+    assert "web: OAuth client of tenant acme entered by link, from " in said
+    assert not any(secret in said for secret in (KEY, CLIENT.client_secret, OTHER.client_secret))
+
+
+# --- what it shows --------------------------------------------------------------------------------------------------
+
+
+def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
+    """All of the tenant, and nothing of another; those who have to act first."""
+    browser = signed_in(stage)
+    connect(stage, "zoe@acme.example", code="consent_revoked")
+    alice = connect(stage, ALICE)
+    connect(stage, "tim@acme.example", ends=NOW + 86400)
+    connect(stage, "eve@elsewhere.example", tenant="globex", code="consent_revoked")
+    for name, tenant, owner in (("desk1", "acme", alice), ("hall", "acme", None), ("theirs", "globex", None)):
+        stage.do(phones.add, PhoneLogin(name, tenant, owner, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", UNKNOWN_LOGIN_HASH)})
+    page = browser.get("/acme/admin")
+    words = words_on(page)
+    assert "eve@" not in words
+    assert "theirs" not in words
+    accounts_part = words.partition(" Accounts ")[2]
+    assert accounts_part.index("zoe@acme.example") < accounts_part.index(ALICE)
+    assert "Google no longer accepts the consent of zoe@acme.example" in words
+    assert "tim@acme.example, zoe@acme.example" in words or "zoe@acme.example, tim@acme.example" in words
+    assert "has to connect again before" in words
+    assert f"please open {URL}/acme/, sign in" in words
+    assert "192.0.2.7" in words
+    assert 'href="/acme/phones/desk1"' in page.body
+
+
+def test_all_is_well(stage: Stage) -> None:
+    """It is said where it is so."""
+    browser = signed_in(stage)
+    connect(stage, ALICE)
+    assert "All is well." in words_on(browser.get("/acme/admin"))
+    connect(stage, "zoe@acme.example", code="consent_revoked")
+    assert "All is well." not in words_on(browser.get("/acme/admin"))
+
+
+def test_what_the_open_page_listens_to(stage: Stage) -> None:
+    """The accounts and the phones that it shows, of this tenant alone; nobody else listens to them."""
+    page = signed_in(stage).get("/acme/admin")
+    assert 'data-events="/acme/events?admin=1&amp;phones=1"' in page.body
+    connect(stage, ALICE)
+    for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
+        stage.do(phones.add, PhoneLogin(name, tenant, None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    frame = Frame.of(stage.gate)
+    admin = Admin(frame, Phones(frame))
+
+    def topics(address: str, query: dict[str, str]) -> list[str]:
+        visitor = Visitor(SignIn("acme", address, address), "session", None)
+        return list(result_of(admin.topics(Call(query=query), ACME, visitor)))
+
+    shown = {"admin": "1", "phones": "1"}
+    assert topics(ROOT, shown) == [person_topic("acme", ALICE), DESK1]
+    assert topics(ROOT, {}) == []
+    assert topics(BOB, shown) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "link", "said"),
+    [
+        ("client_rejected", "", "Google rejects the OAuth client"),
+        ("api_disabled", "https://console.example/enable", "The People API is not enabled"),
+    ],
+)
+def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
+    """One for the tenant, with the link where Google has named it; nobody has to be reminded for it."""
+    browser = signed_in(stage)
+    connect(stage, ALICE)
+    assert said not in browser.get("/acme/admin").body
+    stage.do(tenants.raise_alarm, "acme", code, NOW, link)
+    page = browser.get("/acme/admin")
+    assert said in words_on(page)
+    assert (f'href="{link}"' in page.body) is bool(link)
+    assert 'id="remind"' not in page.body
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        (None, "There is none: phones speak LDAP without TLS."),
+        (NOW - 1, "It has expired on"),
+        (NOW + 86400, "It expires on"),
+    ],
+)
+def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
+    """Whether there is one, and how long it lasts."""
+    stage.certificate_ends = ends
+    assert said in words_on(by_link(stage).get("/acme/admin"))
+
+
+def test_a_company_of_many(stage: Stage) -> None:
+    """Page by page; a page that is not there is the first."""
+    browser = signed_in(stage)
+    for number in range(ROWS + 1):
+        connect(stage, f"user{number:03}@acme.example")
+        name = f"desk{number:03}"
+        stage.do(phones.add, PhoneLogin(name, "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    last = f"user{ROWS:03}@acme.example"
+    assert last not in browser.get("/acme/admin").body
+    assert last in browser.get("/acme/admin?accounts=2").body
+    assert last not in browser.get("/acme/admin?accounts=3").body
+    assert f"desk{ROWS:03}" in browser.get("/acme/admin?phones=2").body
+
+
+def test_in_german(stage: Stage) -> None:
+    """All of it."""
+    page = by_link(stage).get("/acme/admin?language=de")
+    assert "Die Google-Konsole, Schritt für Schritt" in words_on(page)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""Who may connect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.google.identity import Identity
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web.sessions import Visitor
+from tests.support.web_stage import ACME
+
+ALICE = Identity("1", "alice@acme.example", email_verified=True, hd="acme.example")
+
+
+@pytest.mark.parametrize(
+    ("rules", "identity", "admitted"),
+    [
+        (("*",), ALICE, True),
+        (("*",), replace(ALICE, hd=""), True),
+        (("*",), replace(ALICE, email_verified=False), False),
+        (("*",), replace(ALICE, email=""), False),
+        (("alice@acme.example",), ALICE, True),
+        (("Alice@ACME.example",), ALICE, True),
+        (("alice@acme.example",), replace(ALICE, email="ALICE@acme.EXAMPLE"), True),
+        (("alice@acme.example",), replace(ALICE, email_verified=False), False),
+        (("bob@acme.example",), ALICE, False),
+        (("bob@acme.example", "alice@acme.example"), ALICE, True),
+        (("@acme.example",), ALICE, True),
+        (("@Acme.Example",), replace(ALICE, hd="ACME.example"), True),
+        (("@acme.example",), replace(ALICE, hd=""), False),
+        (("@acme.example",), replace(ALICE, hd="elsewhere.example"), False),
+        (("@acme.example",), replace(ALICE, email="alice@elsewhere.example"), True),
+        (("@acme.example",), replace(ALICE, hd="sub.acme.example"), False),
+        (("@acme.example",), replace(ALICE, email_verified=False), False),
+        ((), ALICE, False),
+        ((), replace(ALICE, email="Root@acme.example"), True),
+        ((), replace(ALICE, email="root@acme.example", email_verified=False), False),
+    ],
+)
+def test_who_is_admitted(rules: tuple[str, ...], identity: Identity, admitted: bool) -> None:
+    """Addresses in any case; a domain by its claim, never by an address's end; nobody unverified."""
+    assert replace(ACME, allowed_users=rules).admits(identity) is admitted
+
+
+def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
+    """It always is called something."""
+    assert replace(ACME, title="").heading == "acme"
+
+
+@pytest.mark.parametrize(
+    ("person", "is_admin"),
+    [
+        (SignIn("acme", "1", "Root@acme.example"), True),
+        (SignIn("acme", "1", "alice@acme.example"), False),
+        (SignIn("acme", "", ""), True),
+        (SignIn("globex", "", ""), False),
+        (SignIn("globex", "1", "root@acme.example"), False),
+    ],
+    ids=["by address", "somebody", "by link", "by link to another", "signed in to another"],
+)
+def test_who_administers(person: SignIn, is_admin: bool) -> None:
+    """Its admins, and who came by a link of its own."""
+    assert Visitor(person, "A" * 43, None).administers(ACME) is is_admin

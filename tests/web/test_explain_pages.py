@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: MIT
+"""Why was this caller not found?  Asked on the page, told to whom it may be told, with what mends it."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from ldapgw.contact import Sharing
+from ldapgw.directory.book import build_book
+from ldapgw.directory.catalog import Served
+from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.phones.explainer import LONGEST
+from ldapgw.store import accounts, phones, sync_state
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.sync.publisher import login_of
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.explain_pages import AT_ONCE, MOST_RUNNING, Explain
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
+from ldapgw.web.sessions import Visitor
+from tests.support import explain_world
+from tests.support.phonebook import naming_context
+from tests.support.results import result_of
+from tests.support.web_stage import ACME, ALICE, BOB, HOSTILE, NOW, Browser, Seen, Stage
+from tests.web.test_phone_pages import DESK1, add, owner, search, words_on
+
+ROOT = "root@acme.example"
+
+
+def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
+    """Publish the explaining world: Alice's and Bob's books to their accounts, the others' to nobody here."""
+    context = naming_context()
+    known = {account.address: account for account in stage.accounts()}
+    books = tuple(
+        build_book(
+            context,
+            known[name].sub if name in known else key,
+            name,
+            (sharing or {}).get(name, how),
+            contacts,
+            {},
+            per_number=False,
+        )
+        for key, name, how, contacts in explain_world.BOOKS
+    )
+    owners = {account.id: account.sub for account in known.values()}
+    logins = {
+        login.name.lower(): login_of(login, context, owners.get(login.account_id or 0, ""))
+        for login in stage.do(phones.read_all)
+    }
+    stage.served = Served(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
+
+
+def ask(browser: Browser, asked: str, phone: str = "desk1", **more: str) -> Seen:
+    return browser.submit("/acme/explain", asked=asked, phone=phone, **more)
+
+
+def links(page: Seen) -> list[str]:
+    return [html.unescape(link) for link in re.findall(r'<a class="button plain small" href="([^"]*)"', page.body)]
+
+
+@pytest.fixture
+def alice(stage: Stage) -> Browser:
+    """Alice, whose phone is desk1."""
+    browser = owner(stage)
+    serve(stage)
+    return browser
+
+
+def test_a_caller_is_found(alice: Browser) -> None:
+    """By whom, and why; and all that was tried."""
+    said = words_on(ask(alice, "030 123-45 67"))
+    assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
+    assert "the number +49301234567 is the same telephone number." in said
+    assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
+    assert "Compared as +49301234567 Search base dc=acme,dc=example" in said
+    assert "Looked in alice@acme.example (the phone’s own)" in said
+    assert "bob@acme.example (shared)" in said
+    assert "Company directory carol@" in said
+    assert "carol@acme.example (only callers’ names)" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "fixes"),
+    [
+        (
+            "030 1234599",
+            "It has the number +49301234567, which differs in the last 2 digits.",
+            [],
+        ),
+        (
+            "(&(telephoneNumber=*)(sn=stumm*))",
+            "does not fulfil (telephoneNumber=*) of the filter. Change the filter in the phone's settings",
+            ["/acme/phones/desk1#settings"],
+        ),
+        (
+            "klinik",
+            "It has this as the e-mail address “theresa@klinik.example”, which the phone does not ask for. Add",
+            ["/acme/phones/desk1#settings"],
+        ),
+        ("Maier", "It has the name “Karin Meier”, which is spelt otherwise.", []),
+        ("xyzzy", "! desk1 finds nobody No contact that the phone may see comes near.", []),
+    ],
+    ids=["direct-dial number", "filter", "attribute", "spelling", "nobody"],
+)
+def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes: list[str]) -> None:
+    """The reason, the advice, and where to click."""
+    page = ask(alice, asked)
+    assert said in words_on(page)
+    assert links(page) == fixes
+
+
+def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
+    """For contacts with the same advice; one without a name is not called by its number."""
+    contacts = (
+        explain_world.contact("c1", "Karin Meier", "w 030 1234500"),
+        explain_world.contact("c2", "", "w 030 1234501"),
+    )
+    context = naming_context()
+    [account] = stage.accounts()
+    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
+    stage.served = Served(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    said = words_on(ask(alice, "030 1234599"))
+    assert said.count("If that is the caller's company, add this number at Google.") == 1
+    assert f"Karin Meier {ALICE} It has the number +49301234500" in said
+    assert f"Without a name {ALICE} It has the number +49301234501" in said
+
+
+def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
+    """By its id and as its account; not one that Google made by itself."""
+    contacts = (explain_world.contact("c77", "Karin Meier"), explain_world.contact("other-c78", "Karla Meier"))
+    context = naming_context()
+    [account] = stage.accounts()
+    book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
+    stage.served = Served(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    page = ask(alice, "Maier")
+    assert links(page) == [f"https://contacts.google.com/person/c77?authuser={ALICE.replace('@', '%40')}"]
+    assert page.body.count('rel="noreferrer"') == 1
+
+
+@pytest.mark.parametrize("who", [ALICE, ROOT], ids=["a user", "an administrator"])
+def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: str) -> None:
+    """They may be there, everybody reads; an administrator reads of a whole number that it is in one of them."""
+    browser = alice
+    if who == ROOT:
+        browser = stage.browser()
+        browser.consent("/acme/signin", account=ROOT)
+    for asked in ("kolumna", "karla", "(mobile=*7654399)", "(mobile=0171765439*)", "iwan"):
+        said = words_on(ask(browser, asked))
+        assert "finds nobody" in said
+        assert "Somebody else may have it in a book that is not shared with this phone: ask your colleagues." in said
+        assert not re.search("Karla|Iwan|dave@", said.replace(asked, ""))
+    page = ask(browser, "0171 7654399")
+    said = words_on(page)
+    assert ("A contact in somebody else's private book has this number." in said) is (who == ROOT)
+    assert not re.search("Karla|dave@|\\+491717654399 ", said.partition("What was tried")[0])
+    assert links(page) == []
+
+
+def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
+    """With the link to who sees it."""
+    alice.consent("/acme/connect?add", account=BOB)
+    serve(stage, {BOB: Sharing.PRIVATE})
+    page = ask(alice, "mulligan")
+    assert "Ann Mulligan bob@acme.example It is in the private book of bob@acme.example" in words_on(page)
+    assert "That book is yours: choose who sees it" in words_on(page)
+    assert links(page) == ["/acme/?account=2#sharing"]
+
+
+def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
+    """What was left out, and what is in the way; of other people's accounts an administrator is told alone."""
+    stage.browser().consent(account=BOB)
+    mine, bobs = stage.accounts()
+    stage.do(sync_state.fail, mine, "quota", NOW, None)
+    stage.do(accounts.share, bobs.id, Sharing.SHARED)
+    serve(stage)
+    seen = ask(alice, "xyzzy")
+    said = words_on(seen)
+    assert 'href="/acme/?account=1#google"' in seen.body
+    assert "The last sync of alice@acme.example failed. Google asks us to slow down." in said
+    assert "The first sync of bob@acme.example" not in said
+    admin = stage.browser()
+    admin.consent("/acme/signin", account=ROOT)
+    seen = ask(admin, "xyzzy")
+    assert "The first sync of bob@acme.example has not ended yet" in words_on(seen)
+    assert "#google" not in seen.body
+
+
+def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
+    """They can change the settings; users are not told of them."""
+    admin = stage.browser()
+    admin.consent("/acme/signin", account=ROOT)
+    told = "Correct the number at Google; where it was typed without a country, region in the tenant's settings"
+    assert told in words_on(ask(admin, "+43 30 1234567"))
+    assert "Correct the number at Google, with its country." in words_on(ask(alice, "+43 30 1234567"))
+
+
+def test_whose_phones(stage: Stage, alice: Browser) -> None:
+    """One's own; an administrator's are all of the tenant."""
+    bob = owner(stage, BOB, "desk2")
+    stage.do(phones.add, phones.PhoneLogin("hall", "globex", None, phones.Numbers.VALUES, "x", 0.0))
+    serve(stage)
+    assert ask(bob, "x", "desk1").status == 404
+    assert bob.get("/acme/explain?phone=desk1").status == 404
+    offered = re.compile(r'<option value="(\w+)"')
+    assert offered.findall(bob.get("/acme/explain").body) == ["desk2"]
+    admin = stage.browser()
+    admin.consent(account=ROOT)
+    add(admin, "desk9")
+    assert offered.findall(admin.get("/acme/explain").body) == ["desk9", "desk1", "desk2"]
+    page = admin.get("/acme/explain?phone=desk2")
+    assert '<option value="desk2" selected>' in page.body
+
+
+def test_without_a_phone(browser: Browser) -> None:
+    """There is nothing to ask about."""
+    browser.consent()
+    assert "There is no phone of yours here yet." in words_on(browser.get("/acme/explain"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "base", "wrong"),
+    [
+        ("(cn=", "", "This is no filter that can be read"),
+        ("x", "dc=nowhere", "The phone searches below a base that does not exist for it"),
+        ("x", "no dn", "The phone searches below a base that does not exist for it"),
+        (
+            "x",
+            f"ou={explain_world.DAVE},dc=acme,dc=example",
+            "The phone searches below a base that does not exist for it",
+        ),
+    ],
+    ids=["filter", "base", "no DN", "somebody else's book"],
+)
+def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: str) -> None:
+    """A line says so, and the form keeps what was typed."""
+    page = ask(alice, asked, base=base)
+    assert page.status == 400
+    assert wrong in words_on(page)
+    assert f'value="{asked}"' in page.body
+
+
+def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
+    """It is a matter of a moment."""
+    add(alice, "desk8")
+    assert "not known to the directory yet" in words_on(ask(alice, "x", "desk8"))
+    assert "not found?" in words_on(ask(alice, " "))
+
+
+def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> None:
+    """From the phone's page, with its filter and base; one that found somebody cannot, nor one that is too long."""
+    search(stage, "(cn=mue*)", 1)
+    search(stage, f"(cn={'x' * LONGEST}*)", 0)
+    page = alice.get("/acme/phones/desk1")
+    assert 'action="/acme/explain"' not in page.body
+    assert 'href="/acme/explain?phone=desk1"' in page.body
+    search(stage, "(&(telephoneNumber=*)(sn=stumm*))", 0, login=DESK1)
+    page = alice.get("/acme/phones/desk1")
+    [form] = re.findall(r'<form method="post" action="/acme/explain".*?</form>', page.body, re.DOTALL)
+    fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+    page = alice.post("/acme/explain", fields)
+    assert "does not fulfil (telephoneNumber=*)" in words_on(page)
+
+
+def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
+    """A line for each would hide the rest."""
+    context = naming_context()
+    books = [
+        build_book(context, f"k{at}", f"k{at}@acme.example", Sharing.SHARED, (), {}, per_number=False)
+        for at in range(14)
+    ]
+    stage.served = Served(Dit((Directory(context, tuple(books)),), Features("1")), stage.served.logins, loaded=True)
+    said = words_on(ask(alice, "x"))
+    assert "k9@acme.example (shared) and 4 more" in said
+    assert "k10@acme.example" not in said
+
+
+def test_hostile_texts_stay_text(alice: Browser) -> None:
+    """What was typed, too."""
+    body = ask(alice, HOSTILE).body
+    assert "<script>alert" not in body
+    assert "&lt;script&gt;alert" in body
+
+
+def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
+    """What a page was asked by its address it does not look up."""
+    assert "finds" not in words_on(alice.get("/acme/explain?phone=desk1&asked=mueller"))
+
+
+def test_in_german(alice: Browser) -> None:
+    """All of it."""
+    page = alice.post(
+        "/acme/explain",
+        {"token": alice.get("/acme/").token, "asked": "030 1234599", "phone": "desk1"},
+        {"Accept-Language": "de"},
+    )
+    said = words_on(page)
+    assert "desk1 findet niemanden" in said
+    assert "Gespeichert: Nummer +49301234567; der Unterschied: die letzten 2 Ziffern." in said
+    assert "Gesucht in alice@acme.example (das eigene des Telefons)" in said
+
+
+def test_too_many(stage: Stage, alice: Browser) -> None:
+    """Nobody types as fast; it goes on when they slow down."""
+    form = {"token": alice.get("/acme/").token, "asked": "a", "phone": "desk1"}
+    seen = [alice.post("/acme/explain", form).status for _ in range(AT_ONCE + 1)]
+    assert seen == [200] * AT_ONCE + [429]
+    stage.clock.advance(2)
+    assert alice.post("/acme/explain", form).status == 200
+
+
+def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
+    """An answer may take a while; who does not wait for it is told to."""
+    waiting: Deferred[None] = Deferred()
+
+    class Slow:
+        async def explain(self, _phone: object, _question: object) -> None:
+            await waiting
+
+    page = Explain(Frame.of(replace(stage.gate, explainer=Slow())))
+    [account] = stage.accounts()
+    visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))
+    call = Call(form={"phone": "desk1", "asked": "x"})
+    begun = [Deferred.fromCoroutine(page.explain(call, ACME, visitor)) for _ in range(MOST_RUNNING + 1)]
+    with pytest.raises(Ended) as ended:
+        result_of(begun.pop())
+    assert ended.value.ending.status == 429
+    waiting.callback(None)
+    assert [result_of(one).status for one in begun] == [400] * MOST_RUNNING
+    assert result_of(page.explain(call, ACME, visitor)).status == 400

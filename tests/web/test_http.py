@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""Whose request it is.
+
+Cookies as they are written and read.
+
+Forms as browsers send them, and as nobody should.
+
+Where browsers find us.
+
+How often somebody may do something.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldapgw.web.http import (
+    LARGEST_BODY,
+    MOST_BUCKETS,
+    MOST_FIELDS,
+    Cookie,
+    Cookies,
+    Place,
+    Rates,
+    _form,
+    client_address,
+    is_secret,
+    network_of,
+    new_secret,
+)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "found"),
+    [
+        ("192.0.2.1", (), "192.0.2.1"),
+        ("192.0.2.1", ("203.0.113.7",), "192.0.2.1"),
+        ("10.0.0.1", ("203.0.113.7",), "203.0.113.7"),
+        ("10.0.0.1", (), "10.0.0.1"),
+        ("10.0.0.1", ("198.51.100.1, 203.0.113.7",), "203.0.113.7"),
+        ("10.0.0.1", ("198.51.100.1", "203.0.113.7"), "203.0.113.7"),
+        ("10.0.0.1", ("203.0.113.7, 10.0.0.2",), "203.0.113.7"),
+        ("10.0.0.1", ("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
+        ("10.0.0.1", ("2001:DB8::1",), "2001:db8::1"),
+        ("10.0.0.1", ("[2001:db8::1]",), "2001:db8::1"),
+        ("10.0.0.1", ("203.0.113.7, nonsense",), "10.0.0.1"),
+        ("10.0.0.1", ("203.0.113.7\r\nfake: line, 10.0.0.2",), "10.0.0.2"),
+        ("10.0.0.1", ("",), "10.0.0.1"),
+        ("", ("203.0.113.7",), ""),
+    ],
+)
+def test_the_nearest_address_that_is_no_proxy(peer: str, forwarded_for: tuple[str, ...], found: str) -> None:
+    """Trusted proxies are believed, and only they; nothing but an address gets through."""
+    assert client_address(peer, forwarded_for, lambda address: address.startswith("10.0.0.")) == found
+
+
+@pytest.mark.parametrize(
+    ("secure", "value"),
+    [
+        (True, "__Host-ldapgw.acme=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure"),
+        (False, "ldapgw.acme=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"),
+    ],
+)
+def test_how_a_cookie_is_set(secure: bool, value: str) -> None:
+    """With ``__Host-`` and Secure on https, without both on http."""
+    assert Cookies(secure=secure).set(Cookie.SESSION, "x", tenant="acme", seconds=60) == ("Set-Cookie", value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], {}),
+        (["__Host-ldapgw-language=x"], {Cookie.LANGUAGE: "x"}),
+        (["a=b; __Host-ldapgw-note=x;__Host-ldapgw-consent=y=z"], {Cookie.NOTE: "x", Cookie.BROWSER: "y=z"}),
+        (["a=b", "__Host-ldapgw-note=x"], {Cookie.NOTE: "x"}),
+        (["ldapgw-note=x"], {}),
+        (["__Host-ldapgw-note=x; __Host-ldapgw-note=y"], {}),
+        (["__Host-ldapgw-note=x", "__Host-ldapgw-note=x"], {}),
+        (["__Host-ldapgw-note"], {Cookie.NOTE: ""}),
+        ([";;=; =x;"], {}),
+    ],
+)
+def test_which_cookies_are_read(headers: list[str], found: dict[Cookie, str]) -> None:
+    """Ours, by their whole name; one that comes twice may be planted, and counts as none."""
+    assert Cookies(secure=True).read(headers) == found
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("__Host-ldapgw.acme=x; a=b; __Host-ldapgw.globex=y", {"acme": "x", "globex": "y"}),
+        ("__Host-ldapgw.acme=x; __Host-ldapgw.acme=y", {}),
+        ("__Host-ldapgw.nobody=x; __Host-ldapgw=y; ldapgw.acme=z; __Host-ldapgw.=z", {}),
+    ],
+    ids=["both", "twice", "none of ours"],
+)
+def test_which_sessions_are_read(header: str, found: dict[str, str]) -> None:
+    """One for each tenant of ours."""
+    assert Cookies(secure=True).sessions([header], ["acme", "globex"]) == found
+
+
+def test_a_secret_has_256_bits() -> None:
+    """It is as long as RFC 7636 asks a verifier to be, and has its signs alone."""
+    asked: list[int] = []
+
+    def random(length: int) -> bytes:
+        asked.append(length)
+        return os.urandom(length)
+
+    assert is_secret(new_secret(random))
+    assert asked == [32]
+
+
+@pytest.mark.parametrize("value", ["", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "\n", "ä" * 43])
+def test_what_is_no_secret(value: str) -> None:
+    """It is not even looked up."""
+    assert not is_secret(value)
+
+
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+def part(name: str, value: bytes, more: str = "") -> bytes:
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'
+    return head.encode() + value + b"\r\n"
+
+
+END = b"--x--\r\n"
+FILE = '; filename="client.json"\r\nContent-Type: application/json'
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (part("token", b"abc") + part("file", b'{"a": "\xc3\xa4"}', FILE), {"token": "abc", "file": '{"a": "ä"}'}),
+        (part("file", b"\xff\x00", FILE), {"file": "\ufffd\0"}),
+        (part("file", b"", '; filename=""'), {"file": ""}),
+        (part("a", b"1") + part("a", b"2") + part("b", b"3"), {"b": "3"}),
+        (part("a", b"1") + part("a", b"2", FILE), {}),
+        (b"", {}),
+        (part("a", b"1") * (MOST_FIELDS + 1), {}),
+        (part("a", b"1" * LARGEST_BODY * 2), {}),
+    ],
+    ids=["a file", "not UTF-8", "no file", "twice", "a field and a file", "nothing", "too many", "too large"],
+)
+def test_a_multipart_form(body: bytes, fields: dict[str, str]) -> None:
+    """A file is a field with its text; a field that comes twice is none."""
+    assert _form(MULTIPART, body + END) == fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("application/x-www-form-urlencoded", {"a": "1"}),
+        ("application/x-www-form-urlencoded; charset=utf-8", {"a": "1"}),
+        ("text/plain", {}),
+        ("multipart/form-data", {}),
+        ("multipart/mixed; boundary=x", {}),
+        ("", {}),
+    ],
+)
+def test_what_is_a_form(kind: str, fields: dict[str, str]) -> None:
+    """Nothing else is, whatever it looks like."""
+    assert _form(kind, b"a=1") == fields
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", part("a", b"1"), part("file", b"{}", FILE)]))
+def test_any_octets(octets: bytes, before: bytes) -> None:
+    """They are fields or nothing, and never a fault."""
+    assert isinstance(_form(MULTIPART, before + octets), dict)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host", "path", "secure"),
+    [
+        ("https://x.example", "https://x.example", "x.example", "", True),
+        ("https://X.Example:443", "https://x.example", "x.example", "", True),
+        ("https://x.example:8443/", "https://x.example:8443", "x.example:8443", "", True),
+        ("https://x.example/book/", "https://x.example", "x.example", "/book", True),
+        ("http://localhost:8080", "http://localhost:8080", "localhost:8080", "", False),
+        ("http://127.0.0.1:80", "http://127.0.0.1", "127.0.0.1", "", False),
+        ("http://[::1]:8080", "http://[::1]:8080", "[::1]:8080", "", False),
+    ],
+)
+def test_the_parts_of_public_url(url: str, origin: str, host: str, path: str, secure: bool) -> None:
+    """The origin is written as browsers write it."""
+    place = Place.of(url)
+    assert (place.origin, place.host, place.path, place.secure) == (origin, host, path, secure)
+
+
+def test_addresses() -> None:
+    """The redirect URI is the configured text, letter for letter."""
+    place = Place.of("https://X.example:443/book")
+    assert place.redirect_uri == "https://X.example:443/book/oauth/callback"
+    assert place.page("acme") == "https://X.example:443/book/acme/"
+    assert place.path_of("acme") == "/book/acme/"
+
+
+def test_a_burst_and_then_a_steady_rate() -> None:
+    """What was waited for is what is had; more than the burst is never saved up."""
+    rates = Rates(3, 2.0)
+    assert [rates.take("a", 0.0) for _ in range(5)] == [0, 0, 0, 2.0, 2.0]
+    assert [rates.take("a", now) for now in (1.0, 2.0, 3.0, 4.0)] == [1.0, 0, 1.0, 0]
+    assert [rates.take("a", 1000.0) for _ in range(4)] == [0, 0, 0, 2.0]
+
+
+def test_each_has_its_own() -> None:
+    """One who asks too often holds up nobody else."""
+    rates = Rates(1, 60.0)
+    assert [rates.take(key, 0.0) for key in ("a", "a", "b")] == [0, 60.0, 0]
+
+
+def test_only_so_many_are_kept() -> None:
+    """The one that asked longest ago is forgotten."""
+    rates = Rates(1, 60.0)
+    for number in range(MOST_BUCKETS):
+        rates.take(str(number), 0.0)
+    rates.take("0", 1.0)
+    rates.take("new", 1.0)
+    assert len(rates._buckets) == MOST_BUCKETS
+    assert rates.take("0", 1.0) > 0
+    assert rates.take("1", 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_whom_an_address_stands_for(address: str, network: str) -> None:
+    """IPv4: itself; IPv6: the network that a customer gets."""
+    assert network_of(address) == network

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""The languages of the pages: which one a browser gets, and that each of them is whole."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from ldapgw.phrase import Moment, Phrase
+from ldapgw.web.i18n import LANGUAGES, best_language, languages
+from tests.support.catalogs import catalog_files, extracted, stored, written
+from tests.support.checkout import ROOT
+from tests.support.web_stage import BOB, NOW, Browser
+
+TEMPLATES = ROOT / "ldapgw" / "web" / "templates"
+VALUES = re.compile(r"%\(\w+\)[sd]")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "tag"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr-FR,fr;q=0.9,de;q=0.5,en;q=0.4", "de"),
+        ("en-US,en;q=0.9,de;q=0.8", "en"),
+        ("en;q=0.2, DE ; q=0.9", "de"),
+        ("de;q=0", "en"),
+        ("*", "en"),
+        ("fr,*;q=0.5", "en"),
+        ("de;q=nonsense,en", "en"),
+        (",;,=,de;;q", "en"),
+        ("x" * 100_000, "en"),
+        ("a" * 499 + ",de", "en"),
+    ],
+)
+def test_what_a_browser_asks_for(accepted: str, tag: str) -> None:
+    """The best of what we have; English where nothing fits, or makes sense."""
+    assert best_language(accepted) == tag
+
+
+@pytest.mark.parametrize("path", catalog_files(), ids=lambda path: path.stem)
+def test_a_catalog_is_whole(path: Path) -> None:
+    """Every message is translated, with the same values in it, and no other is there; scripts/catalogs keeps it so."""
+    assert path.read_bytes() == written(path, extracted())
+    for message in stored(path):
+        if not message.id:
+            continue
+        originals = [message.id] if isinstance(message.id, str) else list(message.id)
+        translations = [message.string] if isinstance(message.string, str) else list(message.string)
+        assert all(translations), message.id
+        assert not message.fuzzy
+        for translation in translations:
+            assert set(VALUES.findall(translation)) == set(VALUES.findall(originals[-1]))
+            assert translation.count("<") == originals[-1].count("<")
+
+
+def test_every_language_has_its_catalog() -> None:
+    """All but the one that the code is written in."""
+    assert [path.stem for path in catalog_files()] == sorted(LANGUAGES.keys() - {"en"})
+
+
+@pytest.mark.parametrize(
+    ("tag", "count", "moment", "day"),
+    [
+        ("en", "1,812", "21 Sept 2026, 14:13 UTC", "21 September 2026"),
+        ("de", "1.812", "21.09.2026, 14:13 UTC", "21. September 2026"),
+    ],
+)
+def test_figures_and_times(tag: str, count: str, moment: str, day: str) -> None:
+    """As they are written there."""
+    language = languages()[tag]
+    assert (language.count(1812), language.moment(NOW), language.day(NOW)) == (count, moment, day)
+
+
+def test_phrases() -> None:
+    """Their values are translated where they are phrases, and written as the language has it where they are times."""
+    german = languages()["de"]
+    phrase = Phrase(
+        "This consent was given until %(when)s. Connect again on %(page)s to go on.",
+        {
+            "when": Moment(NOW),
+            "page": Phrase("this page"),
+        },
+    )
+    assert str(phrase) == "This consent was given until 2026-09-21 14:13 UTC. Connect again on this page to go on."
+    assert german.say(phrase).startswith(
+        "Diese Zustimmung gilt bis 21.09.2026, 14:13 UTC. Verbinden Sie das Konto auf dieser Seite"
+    )
+    assert german.say("") == ""
+
+
+def test_the_switch(browser: Browser) -> None:
+    """What was chosen is remembered, before what the browser asks for; another page of ours has it too."""
+    german = {"Accept-Language": "de"}
+    assert '<html lang="de">' in browser.get("/acme/", german).body
+    seen = browser.get("/acme/?language=en", german)
+    assert '<html lang="en">' in seen.body
+    assert seen.cookie("__Host-ldapgw-language") == (
+        "__Host-ldapgw-language=en; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000; Secure"
+    )
+    assert '<html lang="en">' in browser.get("/acme/nothing", german).body
+
+
+@pytest.mark.parametrize(
+    ("path", "switched"),
+    [
+        ("/acme/?account=2", "?account=2&amp;language=de"),
+        ("/acme/?account=%22%3E&state=x", "?account=1&amp;language=de"),
+        ("/acme/phones/desk1?vendor=snom", "/acme/phones/desk1?vendor=snom&amp;language=de"),
+        ("/acme/explain?phone=desk1", "/acme/explain?phone=desk1&amp;language=de"),
+    ],
+)
+def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched: str) -> None:
+    """And nothing else of the address."""
+    browser.consent()
+    browser.consent("/acme/connect?add", account=BOB)
+    browser.submit("/acme/phones", name="desk1")
+    assert f'<a href="{switched}" lang="de"' in browser.get(path).body
+
+
+def test_the_switch_after_a_form_that_was_refused(browser: Browser) -> None:
+    """It leads home, in the language that was chosen."""
+    browser.consent()
+    body = browser.submit("/acme/phones", name="no name").body
+    assert '<a href="/acme/?language=de" lang="de"' in body
+
+
+@pytest.mark.parametrize("chosen", ["fr", "", "../../etc", "de%0d%0aSet-Cookie:x=y", "<script>"])
+def test_a_language_that_we_do_not_have(browser: Browser, chosen: str) -> None:
+    """It is not remembered, and not repeated."""
+    seen = browser.get(f"/acme/?language={chosen}", {"Accept-Language": "de"})
+    assert '<html lang="de">' in seen.body
+    assert "set-cookie" not in seen.headers
+
+
+class Words(HTMLParser):
+    """What of a template's own text would be shown, or read aloud."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("alt", "aria-label", "placeholder", "title")]
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)
+def test_no_word_of_a_template_is_forgotten(path: Path) -> None:
+    """All that stands in it outside of what is translated is tags and signs."""
+    text, translated, block = [], False, ""
+    for _, kind, value in Environment(extensions=["jinja2.ext.i18n"], autoescape=True).lex(path.read_text()):
+        if kind == "name" and not block:
+            block = value
+        elif kind == "block_end":
+            translated = {"trans": True, "endtrans": False}.get(block, translated)
+        block = "" if kind in ("block_begin", "block_end") else block
+        if kind == "data" and not translated:
+            text.append(value)
+    found = [word for line in Words("".join(text)).found for word in re.findall(r"[^\W\d_]{2,}", line)]
+    assert found == []

@@ -1,0 +1,632 @@
+# SPDX-License-Identifier: MIT
+"""QR codes.
+
+Passwords that were just made.
+
+The pages about phones: added, set up, watched, removed, by those who may.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+import segno
+from markupsafe import Markup
+
+from ldapgw.directory.access import verify_password
+from ldapgw.errors import ResultCode
+from ldapgw.phones.provisioning.settings import Server
+from ldapgw.phones.provisioning.vendors import VENDORS
+from ldapgw.store import phones
+from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web import phone_pages
+from ldapgw.web.error_pages import Ended
+from ldapgw.web.http import Call
+from ldapgw.web.layout import Frame
+from ldapgw.web.phone_pages import SECONDS, FreshPasswords, Phones, qr_code
+from ldapgw.web.sessions import Visitor
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
+from tests.support.readers import _yealink
+from tests.support.results import result_of
+from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage
+
+TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
+
+
+def test_a_code_is_drawn_without_script_and_style() -> None:
+    """One image with a title, as large as the code with its margin; the title is text."""
+    drawn = ElementTree.fromstring(str(qr_code(TEXT, "<b>settings</b>")))
+    side = str((segno.make(TEXT, micro=False, boost_error=False).symbol_size()[0]) * 4)
+    assert (drawn.get("role"), drawn.get("width"), drawn.get("height")) == ("img", side, side)
+    assert [one.text for one in drawn.iter("title")] == ["<b>settings</b>"]
+    assert drawn.get("viewBox") == "0 0 {0} {0}".format(int(side) // 4)
+    assert {one.tag for one in drawn.iter()} == {"svg", "title", "path"}
+    assert not any({"style", "onload", "href"} & one.attrib.keys() for one in drawn.iter())
+
+
+def test_other_texts_are_other_codes() -> None:
+    """What is drawn is the text."""
+    assert qr_code(TEXT, "t") != qr_code(TEXT + "x", "t")
+
+
+def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
+    """By the phone's name in whichever case."""
+    kept = FreshPasswords()
+    kept.put("session", "Desk1", "secret", 100.0)
+    assert kept.of("session", "desk1", 100.0 + SECONDS - 1) == "secret"
+    assert kept.of("other", "desk1", 100.0) == ""
+    assert kept.of("session", "desk1", 100.0 + SECONDS) == ""
+    assert not kept._kept
+
+
+def test_the_newer_counts() -> None:
+    """And lasts as long as if it were the first."""
+    kept = FreshPasswords()
+    kept.put("session", "desk1", "old", 0.0)
+    kept.put("session", "desk2", "other", 1.0)
+    kept.put("session", "desk1", "new", 2.0)
+    assert kept.of("session", "desk1", SECONDS + 1.5) == "new"
+    assert kept.of("session", "desk2", SECONDS + 1.5) == ""
+
+
+def test_it_can_be_forgotten() -> None:
+    """In all sessions."""
+    kept = FreshPasswords()
+    for session in ("a", "b"):
+        kept.put(session, "desk1", "secret", 0.0)
+        kept.put(session, "desk2", "other", 0.0)
+    kept.forget("DESK1")
+    assert [kept.of(session, name, 0.0) for session in "ab" for name in ("desk1", "desk2")] == ["", "other"] * 2
+
+
+def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes."""
+    monkeypatch.setattr(phone_pages, "MOST", 2)
+    kept = FreshPasswords()
+    for number in range(3):
+        kept.put("session", f"desk{number}", "secret", 0.0)
+    assert [kept.of("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]
+
+
+def test_its_code_is_drawn_once_for_each_language() -> None:
+    """And goes with it; without a password there is none."""
+    kept = FreshPasswords()
+    drawn: list[str] = []
+
+    def draw() -> Markup:
+        drawn.append("code")
+        return Markup(str(len(drawn)))
+
+    assert kept.drawn("session", "desk1", "en", draw) == ""
+    kept.put("session", "desk1", "secret", 0.0)
+    assert [kept.drawn("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == ["1", "1", "2", "1"]
+    kept.put("session", "desk1", "other", 1.0)
+    assert kept.drawn("session", "desk1", "en", draw) == "3"
+    assert kept.of("session", "desk1", SECONDS + 1.0) == ""
+    assert kept.drawn("session", "desk1", "en", draw) == ""
+
+
+ROOT = "root@acme.example"
+PHONE = "/acme/phones/desk1"
+BASE = "dc=acme,dc=example"
+DESK1 = f"cn=desk1,ou=phones,{BASE}"
+
+
+def add(browser: Browser, name: str = "desk1", **fields: str) -> Seen:
+    return browser.submit("/acme/phones", name=name, **fields)
+
+
+def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str) -> Browser:
+    """Somebody who has connected and added a phone."""
+    browser = stage.browser()
+    browser.consent(account=account)
+    assert add(browser, name, **fields).location == f"/acme/phones/{name}"
+    return browser
+
+
+def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
+    return {login.name: login for login in stage.do(phones.read_all)}[name]
+
+
+def password_on(page: Seen) -> str:
+    return page.body.partition('<code id="the-password">')[2].partition("<")[0]
+
+
+def file_on(page: Seen) -> str:
+    return html.unescape(re.findall(r'<pre id="file"[^>]*>(.*?)</pre>', page.body, re.DOTALL)[0])
+
+
+def words_on(page: Seen) -> str:
+    """What a reader sees."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.body.partition("<main")[2])).split())
+
+
+def search(
+    stage: Stage,
+    filter_text: str = "(|(cn=mue*)(sn=mue*))",
+    entries: int = 2,
+    *,
+    login: str = DESK1,
+    code: ResultCode = ResultCode.SUCCESS,
+    controls: bytes = b"",
+) -> None:
+    """The phone searches, as the wire tells it."""
+    request = pdu.search(BASE, 2, encode(read_filter(filter_text)), ("cn", "telephoneNumber", "mobile"), size=50)
+    stage.watch.searches.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)
+
+
+# --- adding ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_phone_is_added(stage: Stage) -> None:
+    """It is its owner's, and its password is on the page that follows, and in its settings."""
+    browser = owner(stage, model="yealink")
+    page = browser.get(PHONE)
+    password = password_on(page)
+    login = stored(stage)
+    assert verify_password(password.encode(), login.password)
+    assert login == PhoneLogin("desk1", "acme", 1, Numbers.VALUES, login.password, NOW, "yealink")
+    assert _yealink(file_on(page))["ldap.password"] == password
+    assert "Its password is shown here for ten minutes" in words_on(page)
+    assert stage.changes == 2  # the consent was the first
+    assert '<svg role="img"' in page.body
+    assert "style=" not in page.body
+
+
+def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
+    """To this browser, in the page and in files; then a word stands in its place."""
+    browser = owner(stage, model="yealink")
+    password = password_on(browser.get(PHONE))
+    stage.clock.advance(SECONDS - 1)
+    assert password_on(browser.get(PHONE)) == password
+    assert password in browser.get(f"{PHONE}/settings/snom").body
+    stage.clock.advance(1)
+    later = browser.get(PHONE)
+    assert password not in later.body
+    assert _yealink(file_on(later))["ldap.password"] == "PASSWORD"
+    assert "the word PASSWORD stands in its place" in words_on(later)
+
+
+def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
+    """Not in another browser of the same person's, and not to an administrator."""
+    browser = owner(stage)
+    password = password_on(browser.get(PHONE))
+    for account in (ALICE, ROOT):
+        other = stage.browser()
+        other.consent("/acme/signin", account=account)
+        page = other.get(PHONE)
+        assert (page.status, password in page.body) == (200, False)
+        assert password not in other.get(f"{PHONE}/settings/yealink").body
+
+
+@pytest.mark.parametrize(
+    ("fields", "numbers"),
+    [
+        ({}, "values"),
+        ({"model": "cisco"}, "entries"),
+        ({"model": "cisco", "numbers": "values"}, "values"),
+        ({"model": "yealink", "numbers": "entries"}, "entries"),
+    ],
+    ids=["none", "as it suits", "as one wants", "entries"],
+)
+def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: str) -> None:
+    """As it suits the model, where nothing is said."""
+    owner(stage, **fields)
+    assert stored(stage).numbers == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("", "Use 1 to 64 letters"),
+        ("desk 1", "Use 1 to 64 letters"),
+        ("jörg", "Use 1 to 64 letters"),
+        ("..", "Use 1 to 64 letters"),
+        ("a" * 65, "Use 1 to 64 letters"),
+        ("<script>", "Use 1 to 64 letters"),
+        ("DESK1", "There is a phone of that name already"),
+    ],
+)
+def test_a_name_that_cannot_be(stage: Stage, name: str, wrong: str) -> None:
+    """The form comes back as it was filled in, and says why; nothing is stored."""
+    browser = owner(stage)
+    page = add(browser, name, model="snom", numbers="entries")
+    assert page.status == 400
+    assert wrong in words_on(page)
+    assert f'value="{html.escape(name)}"' in page.body
+    assert '<option value="snom" selected>' in page.body
+    assert '<option value="entries" selected>' in page.body
+    assert [login.name for login in stage.do(phones.read_all)] == ["desk1"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"model": "acme"}, {"numbers": "all"}, {"owner": "shared"}, {"owner": "2"}],
+    ids=lambda given: str(given),
+)
+def test_a_form_that_is_not_ours(stage: Stage, fields: dict[str, str]) -> None:
+    """Is refused: what a list does not offer, or only offers to others."""
+    browser = stage.browser()
+    browser.consent()
+    assert add(browser, **fields).status == 400
+    assert stage.do(phones.read_all) == ()
+
+
+def test_a_person_who_has_not_connected(stage: Stage) -> None:
+    """Has nothing that a phone could find, and is offered none."""
+    browser = stage.browser()
+    browser.consent("/acme/signin")
+    assert 'action="/acme/phones"' not in browser.get("/acme/").body
+    assert add(browser).status == 400
+
+
+def test_an_administrator_adds_a_phone_of_nobody(stage: Stage) -> None:
+    """Without having connected: it finds the shared contacts."""
+    browser = stage.browser()
+    browser.consent("/acme/signin", account=ROOT)
+    assert add(browser, "hall", owner="shared").status == 303
+    assert stored(stage, "hall").account_id is None
+    assert add(browser, "mine", owner="1").status == 400
+
+
+def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
+    """A person with several Google accounts chooses whose book the phone finds first."""
+    browser = stage.browser()
+    browser.consent()
+    browser.consent("/acme/connect?add", account=BOB)
+    page = browser.get("/acme/").body
+    assert re.findall(r'<option value="(\d)"[^>]*>([^<]*)<', page.partition('id="owner"')[2]) == [
+        ("1", ALICE),
+        ("2", BOB),
+    ]
+    assert add(browser, owner="2").status == 303
+    assert stored(stage).account_id == 2
+    assert browser.get(PHONE).status == 200
+    assert add(browser, "desk2", owner="3").status == 400
+
+
+def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person may have many, not all that there can be."""
+    monkeypatch.setattr("ldapgw.web.phone_pages.MOST_PHONES", 2)
+    browser = owner(stage)
+    assert add(browser, "desk2").status == 303
+    assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
+
+
+def test_my_page_lists_my_phones(stage: Stage) -> None:
+    """With how each does, and nobody else's; a free name is proposed for the next."""
+    owner(stage, BOB, "bobs")
+    browser = owner(stage)
+    add(browser, "alice-1")
+    search(stage)
+    page = browser.get("/acme/")
+    assert re.findall(r'href="/acme/phones/([^"]+)">', page.body) == ["alice-1", "desk1"]
+    assert "alice-1 Waiting for its first search desk1 Works" in words_on(page)
+    assert 'name="name" value="alice-2"' in page.body
+    assert "bobs" not in page.body
+
+
+# --- whose it is ----------------------------------------------------------------------------------------------------
+
+GETS = (PHONE, f"{PHONE}/settings/yealink", f"{PHONE}/certificate.pem")
+POSTS = (f"{PHONE}/reset", f"{PHONE}/remove")
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_others_do_not_see_a_phone(stage: Stage, path: str) -> None:
+    """For a colleague it is as if there were none; in any case of letters."""
+    stage.certificate = "PEM"
+    browser = owner(stage)
+    assert browser.get(path).status == 200
+    assert browser.get(path.replace("desk1", "DESK1")).status == 200
+    other = stage.browser()
+    other.consent(account=BOB)
+    seen, missing = other.get(path), other.get(path.replace("desk1", "desk9"))
+    assert (seen.status, seen.body) == (404, missing.body)
+    stranger = stage.browser()
+    assert stranger.get(path).status == stranger.get(path.replace("desk1", "desk9")).status == 403
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_others_do_nothing_to_a_phone(stage: Stage, path: str) -> None:
+    """Nor does a form without our token."""
+    browser = owner(stage)
+    before = stored(stage)
+    other = stage.browser()
+    other.consent(account=BOB)
+    assert other.submit(path).status == 404
+    assert browser.post(path, {"token": "guess"}).status == 403
+    assert stage.browser().post(path).status == 403
+    assert stored(stage) == before
+
+
+def test_a_phone_of_another_tenant_is_none() -> None:
+    """Also for somebody who is an administrator there."""
+    stage = Stage(tenants=(ACME, replace(GLOBEX, admins=(ALICE,))))
+    owner(stage, BOB)
+    browser = stage.browser()
+    browser.consent("/globex/connect")
+    assert browser.get("/globex/phones/desk1").status == 404
+    assert browser.get(PHONE).status == 403
+
+
+def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
+    """And can give it a new password, and remove it."""
+    owner(stage)
+    admin = stage.browser()
+    admin.consent("/acme/signin", account=ROOT)
+    search(stage)
+    assert "(|(cn=mue*)(sn=mue*))" in words_on(admin.get(PHONE))
+    before = stored(stage).password
+    assert admin.submit(f"{PHONE}/reset").location == PHONE
+    assert verify_password(password_on(admin.get(PHONE)).encode(), stored(stage).password)
+    assert stored(stage).password != before
+    assert admin.submit(f"{PHONE}/remove").location == "/acme/"
+    assert stage.do(phones.read_all) == ()
+
+
+def test_a_new_password(stage: Stage) -> None:
+    """The old one is nowhere any more, and the phone has to show again that it works."""
+    browser = owner(stage)
+    old = password_on(browser.get(PHONE))
+    stage.do(phones.searched, {"desk1": SearchNote(NOW, "", NOW)})
+    assert browser.submit(f"{PHONE}/reset").location == PHONE
+    page = browser.get(PHONE)
+    assert old not in page.body
+    assert "The phone has a new password" in words_on(page)
+    assert stored(stage).worked_at is None
+    assert stage.changes == 3
+
+
+def test_a_phone_is_removed(stage: Stage) -> None:
+    """Its password, too, is forgotten: another of that name begins anew."""
+    browser = owner(stage)
+    assert browser.submit(f"{PHONE}/remove").location == "/acme/"
+    assert "The phone is removed" in words_on(browser.get("/acme/"))
+    assert browser.get(PHONE).status == 404
+    assert stage.do(phones.read_all) == ()
+
+
+def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
+    """It stands in its sentence, each with an id of its own."""
+    browser = owner(stage)
+    for _ in range(2):
+        search(stage, "(telephoneNumber=+49301234567)", 0)
+    page = browser.get(PHONE)
+    for at in (1, 2):
+        assert f'<code id="hint-{at}-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>' in page.body
+    assert "will not be found. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy" in words_on(page)
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
+    """To copy on the page, as the lines of a file or as a table; a file where there is one."""
+    browser = owner(stage)
+    page = browser.get(f"{PHONE}?vendor={key}")
+    vendor = VENDORS[key]
+    assert f'<option value="{key}" selected>' in page.body
+    assert password_on(page) in page.body.partition('id="settings"')[2]
+    answer = browser.get(f"{PHONE}/settings/{key}")
+    if not vendor.file:
+        assert answer.status == 404
+        return
+    assert vendor.fields or answer.body == file_on(page)
+    assert ('<pre id="file"' in page.body) is not bool(vendor.fields)
+    assert answer.headers["content-disposition"] == [f'attachment; filename="{vendor.file}"']
+    assert answer.headers["content-type"] == [vendor.media_type]
+    assert answer.headers["cache-control"] == ["no-store"]
+    assert all(f"<code>{html.escape(key)}</code>" in page.body for key in vendor.unverified)
+
+
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [
+        ("snom", "snom"),
+        ("sangoma", "htek"),
+        ("gigaset", "gigaset"),
+        ("cisco", "cisco-mpp"),
+        ("bria", "other"),
+        ("", "other"),
+    ],
+)
+def test_the_model_chooses_the_settings(stage: Stage, model: str, first: str) -> None:
+    """Those of its vendor; what somebody writes into the address instead chooses nothing."""
+    browser = owner(stage, model=model)
+    for query in ("", "?vendor=acme", "?vendor=<script>"):
+        page = browser.get(PHONE + query)
+        assert re.findall(r'<option value="([^"]+)" selected>', page.body)[0] == first
+        assert "acme&" not in page.body
+        assert "<script>" not in page.body
+
+
+def test_settings_that_are_not_there(stage: Stage) -> None:
+    """Another vendor's, or of a phone that cannot connect here."""
+    browser = owner(stage)
+    assert browser.get(f"{PHONE}/settings/acme").status == 404
+    stage.server = Server("phonebook.example.com", 389, require_tls=True, start_tls=True)
+    browser = owner(stage, name="desk2")
+    page = browser.get("/acme/phones/desk2?vendor=mitel")
+    assert "This phone cannot log in here" in words_on(page)
+    assert browser.get("/acme/phones/desk2/settings/mitel").status == 404
+
+
+@pytest.mark.parametrize("pem", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n"], ids=["public", "private"])
+def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
+    """Where phones do not know who signed it; and it is offered where a phone needs it."""
+    stage.certificate = pem
+    browser = owner(stage)
+    page, answer = browser.get(f"{PHONE}?vendor=yealink"), browser.get(f"{PHONE}/certificate.pem")
+    assert ("Download the certificate" in words_on(page)) == bool(pem)
+    assert ("most phones trust it as they are" in words_on(page)) == (not pem)
+    assert answer.status == (200 if pem else 404)
+    if pem:
+        assert answer.body == pem
+        assert answer.headers["content-type"] == ["application/x-pem-file"]
+    assert "certificate.pem" not in browser.get(f"{PHONE}?vendor=mitel").body
+
+
+def test_advice_of_a_vendor(stage: Stage) -> None:
+    """Grave or not, in words."""
+    browser = owner(stage, model="cisco", numbers="values")
+    page = words_on(browser.get(f"{PHONE}?vendor=cisco-spa"))
+    assert "This phone has no TLS: the password and searches are not encrypted." in page
+    assert "add it again with an entry for each number" in page
+    assert "does not look up callers" in page
+
+
+def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
+    """They are those of the phone's own page; ours are in the reader's."""
+    browser = owner(stage)
+    theirs = re.findall('<th scope="row">(.*?)</th>', browser.get(f"{PHONE}?vendor=avaya-b179&language=de").body)
+    assert {"Username", "Password", "Search base"} <= {*theirs}
+    ours = re.findall('<th scope="row">(.*?)</th>', browser.get(f"{PHONE}?vendor=other&language=de").body)
+    assert {"Suchbasis", "Kennwort"} <= {*ours}
+
+
+def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
+    """Whoever would paste localhost into a phone is warned."""
+    stage.server = Server("localhost", 389, loopback=True)
+    page = owner(stage).get(PHONE).body
+    assert '<p class="note warn">No phone can reach the gateway by this name' in page
+
+
+# --- the log --------------------------------------------------------------------------------------------------------
+
+
+def test_the_state_of_a_phone(stage: Stage) -> None:
+    """From added, over logged in, to a green tick that stays."""
+    browser = owner(stage)
+
+    def state() -> tuple[str, str]:
+        page = browser.get(PHONE).body
+        kind = re.findall(r'<div class="state (\w+)">', page)[0]
+        return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
+
+    assert state() == ("warn", "Waiting for its first search")
+    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", stored(stage).password)})
+    assert state() == ("warn", "Logged in")
+    search(stage, "(cn=xyz*)", 0)
+    assert state() == ("warn", "Connected")
+    search(stage, "(cn=%)", 0)
+    assert state() == ("warn", "Searches, but something is off")
+    search(stage)
+    assert state() == ("good", "Works")
+    search(stage, "(cn=xyz*)", 0)
+    assert state() == ("good", "Works")
+
+
+def test_the_state_after_a_restart(stage: Stage) -> None:
+    """By what is stored: no searches are there any more."""
+    browser = owner(stage)
+    stage.do(phones.searched, {"desk1": SearchNote(NOW, "no_such_base")})
+    page = words_on(browser.get(PHONE))
+    assert "something is off The search base does not exist. Use dc=acme,dc=example" in page
+    assert "None since the gateway was started." in page
+    stage.do(phones.searched, {"desk1": SearchNote(NOW, "of a newer version", NOW)})
+    assert "It found somebody for the first time on" in words_on(browser.get(PHONE))
+
+
+def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
+    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked."""
+    browser = owner(stage)
+    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
+    search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
+    assert "Searches without logging in" in words_on(browser.get(PHONE))
+    assert "mue" not in browser.get(PHONE).body
+    stage.clock.advance(901)
+    assert "Searches without" not in words_on(browser.get(PHONE))
+    search(stage)
+    assert "Works" in words_on(browser.get(PHONE))
+    stage.clock.advance(1)
+    search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
+    assert "Works" in words_on(browser.get(PHONE))
+
+
+def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
+    """A proxy's health check is no phone without a login."""
+    browser = owner(stage)
+    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
+    search(stage, "(objectClass=*)", login="", entries=1)
+    assert "Searches without" not in words_on(browser.get(PHONE))
+
+
+def test_the_last_searches(stage: Stage) -> None:
+    """When, from where, what was asked for, and what is off; the newest first."""
+    browser = owner(stage, model="snom")
+    search(stage, "(telephoneNumber=0301234567)", 0)
+    stage.clock.advance(61)
+    search(stage, controls=pdu.controls(pdu.control("1.2.840.113556.1.4.473"), pdu.control("1.2.3")))
+    log = words_on(browser.get(PHONE)).partition("Its last searches")[2].partition("Change")[0]
+    newest, _, oldest = log.partition("(telephoneNumber=0301234567)")
+    assert "(|(cn=mue*)(sn=mue*))" in newest
+    assert (
+        "192.0.2.7 · 2 entries · 4.2 ms · limit 50 · base dc=acme,dc=example , subtree · cn telephoneNumber mobile"
+        " · sorted · 1.2.3"
+    ) in newest
+    assert "192.0.2.7 · 0 entries · 4.2 ms · limit 50" in oldest
+    assert "Asks for telephoneNumber alone: mobiles and numbers at home will not be found." in oldest
+    assert "Asks for telephoneNumber alone" not in newest
+
+
+def test_hostile_searches_are_text(stage: Stage) -> None:
+    """A phone may be anybody's who has its password."""
+    browser = owner(stage)
+    search(stage, "(cn=<script>alert\\28'\"&\\29</script>*)", 0)
+    stage.watch.searches.observe(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
+    stage.watch.searches.observe(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
+    page = browser.get(PHONE)
+    assert "<script>alert" not in page.body
+    assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
+    assert words_on(page).count("too long to be kept, or not to be read") == 2
+    assert "(administrative limit exceeded)" in words_on(page)
+    assert "(Verwaltungsgrenze überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
+
+
+def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
+    """What an open page of somebody's listens to."""
+    visitor = Visitor(
+        SignIn("acme", account, account),
+        "session",
+        None,
+        tuple(one for one in stage.accounts() if one.address == account),
+    )
+    phone_pages = Phones(Frame.of(stage.gate))
+    return list(result_of(phone_pages.topics(Call(query=query), ACME, visitor)))
+
+
+def test_what_open_pages_listen_to(stage: Stage) -> None:
+    """One's own phones; an administrator, the one that is looked at; nobody else's for anybody else."""
+    owner(stage)
+    assert listened_to(stage, ALICE, {}) == [DESK1]
+    assert listened_to(stage, BOB, {}) == []
+    assert listened_to(stage, ROOT, {"phone": "desk1"}) == [DESK1]
+    with pytest.raises(Ended):
+        listened_to(stage, BOB, {"phone": "desk1"})
+    assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
+
+
+def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str]) -> None:
+    """The log names the phone and who did it, no password and no search."""
+    browser = owner(stage)
+    password = password_on(browser.get(PHONE))
+    search(stage)
+    browser.get(PHONE)
+    browser.submit(f"{PHONE}/reset")
+    browser.submit(f"{PHONE}/remove")
+    said = "\n".join(caplog_twisted)
+    assert [line.split(" by ")[0] for line in caplog_twisted if "phone desk1" in line] == [
+        "web: phone desk1 of tenant acme added",
+        "web: phone desk1 of tenant acme got a new password",
+        "web: phone desk1 of tenant acme removed",
+    ]
+    assert password not in said
+    assert "mue" not in said

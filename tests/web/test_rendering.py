@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""What the pages say, state by state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from ldapgw import __version__
+from ldapgw.contact import Sharing, Source
+from ldapgw.phones.lookup import Found, Hit
+from ldapgw.store.account_status import account_object
+from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.store.sign_ins import SignIn
+from ldapgw.web import error_pages
+from ldapgw.web.account_texts import STATES, standing
+from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.error_pages import Ending
+from ldapgw.web.layout import NOTES
+from ldapgw.web.rendering import Pages
+from ldapgw.web.sessions import Visitor
+from tests.support.web_stage import ACME, GLOBEX, HOSTILE, NOW
+
+VOID = {"meta", "link", "input", "img", "br"}
+
+ACCOUNT = Account(
+    id=1,
+    tenant="acme",
+    sub="1",
+    address="alice@acme.example",
+    sharing=Sharing.CALLERS,
+    connected_at=NOW - 7200,
+    scopes=frozenset({"openid"}),
+    refresh_expires_at=None,
+    syncing=False,
+    last_sync=NOW - 300,
+    next_sync=NOW + 300,
+    trouble=None,
+    failures=0,
+    attempts=1,
+    wish=None,
+    due=None,
+    generation=1,
+    sources={Source.CONTACTS: SourceState.ON},
+    contacts=1812,
+    numbers=2304,
+    skipped={},
+)
+
+
+class Reader(HTMLParser):
+    """The text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """With single blanks, the thin ones too."""
+        return " ".join(" ".join(self.words).split())
+
+    def links(self) -> set[str]:
+        """Where one can go from here, but for other languages of the same page."""
+        found = {str(attrs.get("href") or attrs.get("action")) for tag, attrs in self.tags if tag in ("a", "form")}
+        return {link for link in found if "language=" not in link and not link.startswith("#")}
+
+
+def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
+    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, (account,) if account else ())
+    return Reader(account_page(tenant, visitor, **more))
+
+
+def render(template: str, language: str = "en", **values: Any) -> str:
+    return Pages("").render(language, template, **{"tenant": None, "visitor": None, "note": None, **values})
+
+
+def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **more: Any) -> str:
+    account = visitor.account
+    status = account_object(account, tuple(Source), "this page", NOW) if account else None
+    how = standing(tenant, account, status, **more)
+    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, standing=how)
+
+
+def welcome(tenant: WebTenant) -> str:
+    boxes = [error_pages.BOXES[source] for source in tenant.sources]
+    return render("welcome.html", tenant=tenant, boxes=boxes)
+
+
+def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
+    return render("ending.html", tenant=tenant, ending=ending, popup=False)
+
+
+@pytest.mark.parametrize(
+    ("account", "sign", "title", "offers"),
+    [
+        (ACCOUNT, "✓", "Connected", {"connect?add", "search", "sync", "share", "disconnect"}),
+        (replace(ACCOUNT, syncing=True), "✓", "Syncing now", {"connect?add", "search", "sync", "share", "disconnect"}),
+        (
+            replace(ACCOUNT, last_sync=None),
+            "✓",
+            "Connected, first sync under way",
+            {"connect?add", "search", "sync", "share", "disconnect"},
+        ),
+        (
+            replace(ACCOUNT, trouble=Trouble("consent_revoked", NOW)),
+            "!",
+            "Needs attention",
+            {"connect", "connect?add", "search", "share", "disconnect"},
+        ),
+        (
+            replace(ACCOUNT, trouble=Trouble("client_rejected", NOW)),
+            "!",
+            "Needs attention",
+            {"connect?add", "search", "sync", "share", "disconnect"},
+        ),
+        (
+            replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799),
+            "✓",
+            "Connected",
+            {"connect", "connect?add", "search", "sync", "share", "disconnect"},
+        ),
+        (replace(ACCOUNT, connected_at=None), "✗", "Not connected", {"connect", "connect?add", "search"}),
+        (None, "✗", "Not connected", {"connect"}),
+    ],
+    ids=["ok", "syncing", "waiting", "consent gone", "client rejected", "testing", "disconnected", "never connected"],
+)
+def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title: str, offers: set[str]) -> None:
+    """A sign and words for each state, and what can be done in it."""
+    page = shown(account)
+    assert f"{sign} {title}" in page.text
+    assert page.text.startswith(f"{sign} {title} · Acme GmbH")
+    asked = {error_pages.PERMISSIONS} if account is None else set()
+    assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers} | asked
+
+
+def test_who_never_connected_reads_what_is_asked_for() -> None:
+    """In the words of Google's boxes, with what is stored and how to stop it; who did has read it."""
+    assert "See and download your contacts" in shown(None).text
+    assert "For how long, and how to stop it" in shown(None).text
+    assert "See and download your contacts" not in shown(ACCOUNT).text
+
+
+def test_trouble_before_the_first_sync() -> None:
+    """Nothing is on the phones then, and the page does not say that it is."""
+    text = shown(replace(ACCOUNT, last_sync=None, trouble=Trouble("api_disabled", NOW))).text
+    assert "None of your contacts are on the phones yet." in text
+
+
+def test_the_figures() -> None:
+    """Contacts, numbers, and both times in UTC."""
+    text = shown(ACCOUNT).text
+    assert "Contacts 1,812 Numbers 2,304" in text
+    assert "Last sync 21 Sept 2026, 14:08 UTC Next sync 21 Sept 2026, 14:18 UTC" in text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("consent_revoked", "scope_missing", "client_rejected", "api_disabled", "quota", "google_unavailable"),
+        *("network", "bad_response", "suspicious_shrink", "internal"),
+    ],
+)
+def test_each_error_is_shown_in_plain_words(code: str) -> None:
+    """Its words are there, its code is not."""
+    trouble = Trouble(code, NOW - 60, "https://console.developers.google.com/apis" if code == "api_disabled" else "")
+    page = shown(replace(ACCOUNT, trouble=trouble))
+    status = account_object(replace(ACCOUNT, trouble=trouble), tuple(Source), "this page", NOW)
+    assert status["error"]["message"] in page.text
+    assert code == "network" or code not in page.text
+    # To enable it is the administrators' matter.
+    assert "https://console.developers.google.com/apis" not in page.links()
+    administrator = shown(replace(ACCOUNT, trouble=trouble), replace(ACME, admins=("alice@acme.example",)))
+    assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
+
+
+def test_warnings_are_shown() -> None:
+    """Such as the day on which a consent ends."""
+    text = shown(replace(ACCOUNT, refresh_expires_at=NOW - 7200 + 604799)).text
+    assert "this consent ends on 2026-09-28 12:13 UTC" in text
+
+
+def test_what_was_left_out() -> None:
+    """Each reason with its count, in words; one we have no words for is counted too."""
+    skipped = {"empty": 3, "label": 1, "unreadable_number": 1200, "new_reason": 2}
+    text = shown(replace(ACCOUNT, skipped=skipped)).text
+    assert "3 contacts without a name, number or address" in text
+    assert "1 contact without one of the chosen labels" in text
+    assert "1,200 numbers that cannot be dialled" in text
+    assert "2 contacts left out" in text
+
+
+def test_the_sources() -> None:
+    """On, not granted (with a way to mend it), not offered; those that are off are not spoken of."""
+    sources = {
+        Source.CONTACTS: SourceState.ON,
+        Source.OTHER_CONTACTS: SourceState.NOT_GRANTED,
+        Source.DIRECTORY: SourceState.UNAVAILABLE,
+    }
+    page = shown(replace(ACCOUNT, sources=sources))
+    assert "Your contacts on Other contacts not granted" in page.text
+    assert "Company directory Google does not offer it to this account" in page.text
+    assert "/acme/connect" in page.links()
+    assert "Other contacts" not in shown(ACCOUNT).text
+
+
+def test_sharing_is_explained() -> None:
+    """Each of the three in a line, the present one chosen."""
+    page = shown(ACCOUNT)
+    radios = [attrs for tag, attrs in page.tags if tag == "input" and attrs.get("type") == "radio"]
+    assert [(attrs["value"], "checked" in attrs) for attrs in radios] == [
+        ("private", False),
+        ("callers", True),
+        ("shared", False),
+    ]
+    assert "Only your own phones find your contacts." in page.text
+    assert "Somebody calls Anna Berg +49 30 1234567" in page.text
+
+
+def test_every_form_has_the_token() -> None:
+    """Each one of them."""
+    page = shown(ACCOUNT)
+    forms = [attrs for tag, attrs in page.tags if tag == "form"]
+    tokens = [attrs["value"] for tag, attrs in page.tags if tag == "input" and attrs.get("name") == "token"]
+    assert len(forms) == len(tokens) == 5
+    assert set(tokens) == {Visitor(SignIn("acme", "1", ""), "A" * 43, None).token}
+    assert {form["method"] for form in forms} == {"post"}
+
+
+def test_hostile_texts_stay_text() -> None:
+    """A title or an address cannot become a tag."""
+    tenant = replace(ACME, title=HOSTILE)
+    account = replace(ACCOUNT, address=HOSTILE)
+    visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, account, (account, replace(account, id=2)))
+    hit = Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
+    found = Found((hit, replace(hit, numbers=())))
+    for html in (
+        account_page(tenant, visitor, labels=[HOSTILE], example=hit),
+        render("search.html", tenant=tenant, visitor=visitor, sought=HOSTILE, found=found),
+        welcome(tenant),
+        render("front.html", tenants=(tenant, GLOBEX)),
+        ending_page(error_pages.NOT_ALLOWED, tenant),
+    ):
+        page = Reader(html)
+        assert [attrs["src"] for tag, attrs in page.tags if tag == "script"] == [f"/static/page.js?v={__version__}"]
+        assert HOSTILE in page.text
+
+
+@pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, Ending)])
+@pytest.mark.parametrize("tenant", [ACME, None], ids=["of a tenant", "of nobody"])
+def test_every_ending_says_what_happened_and_where_to_go(ending: Ending, tenant: Any) -> None:
+    """A title, sentences, a way on, an error's status."""
+    page = Reader(ending_page(ending, tenant))
+    assert ending.title in page.text
+    assert str(ending.happened) in page.text
+    assert str(ending.happened).endswith(".")
+    assert all(str(line).endswith(".") for line in ending.advice)
+    assert "button" in [str(attrs.get("class")) for tag, attrs in page.tags if tag == "a"]
+    assert 400 <= ending.status < 600
+
+
+def test_the_welcome_names_the_boxes_in_googles_words() -> None:
+    """One for each source; more than one have to be ticked."""
+    text = Reader(welcome(replace(ACME, sources=tuple(Source)))).text
+    assert "See and download your contacts" in text
+    assert "See and download your organization’s Google Workspace directory" in text
+    assert "please tick them" in text
+    assert "please tick them" not in Reader(welcome(ACME)).text
+
+
+def test_every_note_and_state_is_a_sentence() -> None:
+    """They are for people."""
+    assert all(str(note.sentence).endswith(".") for note in NOTES.values())
+    assert all(state.sentence.endswith(".") for state in STATES.values())
+
+
+def test_no_tenants() -> None:
+    """Even then there is a page."""
+    assert "No company is set up yet." in Reader(render("front.html", tenants=())).text
