@@ -19,7 +19,7 @@ from ldapgw.contact import Contact
 from ldapgw.directory import name_folding
 from ldapgw.directory.dit import tenant_entry
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.inet_org_person import numbers_of, shown_name, write
+from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
 from ldapgw.errors import UserError
 
 
@@ -64,7 +64,7 @@ def _csv(library: Library, owner: int | None) -> Iterator[bytes]:
     context = library.context
     yield table.header()
     for held in _contacts(library, owner):
-        yield table.row(held.contact, held.name, held.book, held.labels, lambda number: write(number, context))
+        yield table.row(held.contact, held.name, held.book, held.labels, lambda number: write_number(number, context))
 
 
 _FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards, "csv": _csv}
@@ -81,7 +81,7 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[Held]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        for name, contact in sorted(named, key=lambda one: (name_folding.collation(one[0]), one[1].uid)):
+        for name, contact in sorted(named, key=lambda one: (name_folding.collation_key(one[0]), one[1].uid)):
             yield Held(contact, name, book, labels)
 
 

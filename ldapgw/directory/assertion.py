@@ -37,36 +37,36 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import Number, typed_digits
 
 
-def of_texts(values: Iterable[str]) -> str:
+def text_search_text(values: Iterable[str]) -> str:
     """Of texts, leniently."""
-    read = [name_folding.forms(value) for value in values]
+    read = [name_folding.variants(value) for value in values]
     lines = "".join([f"\n {main} " for main, *_ in read]) + "\n"
-    return lines + _others(dict.fromkeys([form for _, *forms in read for form in forms]))
+    return lines + _alias_lines(dict.fromkeys([form for _, *forms in read for form in forms]))
 
 
-def of_others(values: Iterable[str]) -> str:
+def alias_search_text(values: Iterable[str]) -> str:
     """Of texts, leniently, that are not among an attribute's values and find the entry all the same."""
-    return _others(dict.fromkeys([form for value in values for form in name_folding.forms(value)]))
+    return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
 
 
-def _others(forms: Iterable[str]) -> str:
+def _alias_lines(forms: Iterable[str]) -> str:
     lines = "".join([f"\n {form} " for form in forms])
     return f"\f{lines}\n" if lines else ""
 
 
-def of_numbers(numbers: Iterable[Number]) -> str:
+def number_search_text(numbers: Iterable[Number]) -> str:
     """Of telephone numbers, leniently."""
     return "".join([f"\n\t{one.e164}\t{one.national}\t{typed_digits(one)}\t" for one in numbers]) + "\n"
 
 
-def of_values(family: Family, values: Iterable[str]) -> str:
+def value_search_text(family: Family, values: Iterable[str]) -> str:
     """Of any values, by the rules of RFC 4517."""
-    return "".join(f"\n{matching_rules.line(family, value) or ''}" for value in values) + "\n"
+    return "".join(f"\n{matching_rules.normalized(family, value) or ''}" for value in values) + "\n"
 
 
-def lines_of(haystack: str) -> list[str]:
+def lines_of(search_text: str) -> list[str]:
     """The values' lines, without those that only help to find them."""
-    return haystack.partition("\f")[0].split("\n")[1:-1]
+    return search_text.partition("\f")[0].split("\n")[1:-1]
 
 
 def number_of(line: str) -> Number:
@@ -75,47 +75,53 @@ def number_of(line: str) -> Number:
     return Number("", e164, national, digits.removeprefix("+"))
 
 
-Test = Callable[[str], bool]
+TextPredicate = Callable[[str], bool]
 
 # Strings as they stand in a haystack, of which one has to be there.  One behind `ENDING` is the end of a number, as
 # `ldapgw.numbers.phone_number` gives it.
-Clue = tuple[str, ...]
-ENDING: Final = "#"
+Alternatives = tuple[str, ...]
+NUMBER_END: Final = "#"
 
 
-class Needle:
+class Assertion:
     """What is looked for in a haystack; never changed once it is made (a frozen dataclass takes longer to make).
 
     :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
     :ivar sure: strings of which one in the haystack is enough for the test.
     """
 
-    __slots__ = ("between", "clues", "sure", "test")
+    __slots__ = ("required", "sufficient", "test", "value_range")
 
     def __init__(
-        self, test: Test, clues: tuple[Clue, ...] = (), between: tuple[str, str] | None = None, sure: Clue = ()
+        self,
+        test: TextPredicate,
+        required: tuple[Alternatives, ...] = (),
+        value_range: tuple[str, str] | None = None,
+        sufficient: Alternatives = (),
     ) -> None:
         self.test = test
-        self.clues = clues
-        self.between = between
-        self.sure = sure
+        self.required = required
+        self.value_range = value_range
+        self.sufficient = sufficient
 
 
 # One part of a substring assertion: the strings of which one has to be there, or a pattern of keypad letters.
 Part = tuple[str, ...] | re.Pattern[str]
 
 # Behind every line.
-_LAST: Final = "\U0010ffff"
+_HIGHEST_LINE: Final = "\U0010ffff"
 
 # Keys that are spelt out for an index: there are up to five signs on each.
-_SPELT: Final = 3
+_SPELT_KEYS: Final = 3
 _KEY: Final = re.compile(r"\[[^]]*\]|\d")
 
 # Attributes that a person dials with the keypad's letters.
-_DIALLED = frozenset(("cn", "sn", "givenName", "displayName", "o"))
+_KEYPAD_ATTRIBUTES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
-_KINDS = [(kind.kind, kind.name in _DIALLED) for kind in ATTRIBUTE_TYPES]
-_LIKENESS = {kind.name: _KINDS.index((kind.kind, kind.name in _DIALLED)) for kind in ATTRIBUTE_TYPES}
+_COMPARISONS = [(kind.comparison, kind.name in _KEYPAD_ATTRIBUTES) for kind in ATTRIBUTE_TYPES]
+_COMPARISON_KEYS = {
+    kind.name: _COMPARISONS.index((kind.comparison, kind.name in _KEYPAD_ATTRIBUTES)) for kind in ATTRIBUTE_TYPES
+}
 
 # To look up a member in its enumeration takes time, and every search asks for these.
 _TEXT: Final = Family.TEXT
@@ -132,52 +138,52 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
         return value.decode("iso-8859-1") if lenient else None
 
 
-def likeness(kind: AttributeType) -> int:
+def comparison_key(kind: AttributeType) -> int:
     """A number that two attributes share whose values are compared in the same way: one needle serves both."""
-    return _LIKENESS[kind.name]
+    return _COMPARISON_KEYS[kind.name]
 
 
-def is_listed(kind: AttributeType) -> bool:
+def has_list_rule(kind: AttributeType) -> bool:
     """Whether the attribute's own rule compares line by line."""
-    return kind.kind.equality == "caseIgnoreListMatch"
+    return kind.comparison.equality == "caseIgnoreListMatch"
 
 
-def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
+def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
     """Whether one of the values is the one asked for."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
-    if context.lenient and kind.kind.family is _NUMBER:
+    if context.lenient and kind.comparison.family is _NUMBER:
         return same_number(text, context)
-    if context.lenient and kind.kind.family is _TEXT:
+    if context.lenient and kind.comparison.family is _TEXT:
         return _same_text(kind, text)
     if not (context.lenient or _can_equal(kind, text)):
         return None
-    return _of_kind(kind, strict_equality(_family(kind), text))
+    return _of_attribute(kind, strict_equality(_family(kind), text))
 
 
-def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Needle | None:
+def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
     """Whether one of the values is about the one asked for: leniently, whether it has these words in a row."""
     text = text_of(value, lenient=context.lenient)
-    if text is None or not context.lenient or kind.kind.family is not _TEXT:
+    if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
     return _text_parts(kind, ("", f" {text} ", ""))
 
 
-def strict_equality(family: Family, text: str) -> Needle | None:
+def strict_equality(family: Family, text: str) -> Assertion | None:
     """Whether one of the values is the one asked for, by the family's equality rule of RFC 4517."""
-    line = matching_rules.line(family, text)
+    line = matching_rules.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
-def same_number(text: str, context: NamingContext) -> Needle:
+def same_number(text: str, context: NamingContext) -> Assertion:
     """Whether one of the values is this telephone number; nothing that cannot be dialled is one.
 
     The number is read, which is the dear part, only when a haystack comes that might hold it.
     """
     known = phone_number.asked(text, context.region, context.outside_line)
     if not known.tails:
-        return NEVER
+        return NO_VALUE
     tails = known.tails
     # The first of a line's forms: nearly always it is the one that was asked for.
     written = tuple([f"\n\t{writing}\t" for writing in known.writings if writing[0] == "+"])
@@ -193,30 +199,30 @@ def same_number(text: str, context: NamingContext) -> Needle:
             asked.extend(phone_number.readings(text, context.region, context.outside_line))
         return any(phone_number.is_meant(one, asked) for one in stored)
 
-    return Needle(test, (tuple([ENDING + tail for tail in tails]),), sure=written)
+    return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=written)
 
 
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
-) -> Needle | None:
+) -> Assertion | None:
     """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
     asked = [initial, *middle, final]
     parts = [text_of(part or b"", lenient=context.lenient) for part in asked]
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
         return None
-    if not context.lenient and (b"" in asked or not _can_hold(kind, texts)):
+    if not context.lenient and (b"" in asked or not _can_contain(kind, texts)):
         return None
     if not any(texts):
-        return ALWAYS
-    if context.lenient and kind.kind.family is _NUMBER:
+        return ANY_VALUE
+    if context.lenient and kind.comparison.family is _NUMBER:
         return _number_parts(texts, context)
-    if context.lenient and kind.kind.family is _TEXT:
+    if context.lenient and kind.comparison.family is _TEXT:
         return _text_parts(kind, texts)
-    return _of_kind(kind, strict_substrings(_family(kind), texts))
+    return _of_attribute(kind, strict_substrings(_family(kind), texts))
 
 
-def strict_substrings(family: Family, texts: Sequence[str]) -> Needle | None:
+def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     """Whether one of the values holds the parts in their order, by the rules of RFC 4517.
 
     :param texts: initial, any number of "any", and final; empty where there is none.
@@ -232,60 +238,60 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Needle | None:
     return _in_order(parts, "\n")
 
 
-def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Needle | None:
+def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
     """Whether one of the values is at or behind (`greater`) the asked one, or at or before it, as people sort."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
-    if context.lenient and kind.kind.family is _TEXT:
-        return _bounded(f" {name_folding.collation(text)} ", greater=greater)
-    if not kind.kind.ordering or not (context.lenient or _can_equal(kind, text)):
+    if context.lenient and kind.comparison.family is _TEXT:
+        return _ordering_assertion(f" {name_folding.collation_key(text)} ", greater=greater)
+    if not kind.comparison.ordering or not (context.lenient or _can_equal(kind, text)):
         return None
-    line = matching_rules.line(kind.kind.family, text)
-    return None if line is None else _bounded(line, greater=greater)
+    line = matching_rules.normalized(kind.comparison.family, text)
+    return None if line is None else _ordering_assertion(line, greater=greater)
 
 
-def strict_before(family: Family, text: str) -> Needle | None:
+def strict_less(family: Family, text: str) -> Assertion | None:
     """Whether one of the values sorts before the asked one: an ordering rule by its name (RFC 4517 4.2)."""
-    line = matching_rules.line(family, text)
+    line = matching_rules.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
 
 
 def _family(kind: AttributeType) -> Family:
     """How values compare by the attribute's own equality rule."""
-    return Family.LIST if is_listed(kind) else kind.kind.family
+    return Family.LIST if has_list_rule(kind) else kind.comparison.family
 
 
-def _of_kind(kind: AttributeType, asked: Needle | None) -> Needle | None:
+def _of_attribute(kind: AttributeType, asked: Assertion | None) -> Assertion | None:
     """What is looked for in values as they are kept: lines of text are kept in one."""
-    if asked is None or not is_listed(kind):
+    if asked is None or not has_list_rule(kind):
         return asked
     test = asked.test
-    return Needle(
+    return Assertion(
         lambda haystack: test("".join(f"\n{matching_rules.listing(line)}" for line in lines_of(haystack)) + "\n")
     )
 
 
 def _can_equal(kind: AttributeType, text: str) -> bool:
     """Whether the attribute's equality rule can be asked with a text at all."""
-    rule = matching_rule(kind.kind.equality)
+    rule = matching_rule(kind.comparison.equality)
     return rule is None or conforms(rule.syntax, text)
 
 
-def _can_hold(kind: AttributeType, parts: Iterable[str]) -> bool:
+def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
     """Whether the attribute's substrings rule can be asked with these parts; "" stands where there is none."""
     return all(_can_equal(kind, part) for part in parts if part)
 
 
-def _same_text(kind: AttributeType, text: str) -> Needle:
-    pattern = name_folding.keypad(text) if kind.name in _DIALLED else None
+def _same_text(kind: AttributeType, text: str) -> Assertion:
+    pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
     if pattern:
         return _in_order([re.compile(f"\n {pattern.pattern} \n")], "\n")
-    forms = name_folding.asked(text)
-    return _any_of(tuple(f"\n {form} \n" for form in forms)) if forms else ALWAYS
+    forms = name_folding.query_variants(text)
+    return _any_of(tuple(f"\n {form} \n" for form in forms)) if forms else ANY_VALUE
 
 
-def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Needle:
+def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
     """The parts' forms; the initial one may stand at the start of any word."""
     last = len(texts) - 1
     parts: list[Part] = []
@@ -294,19 +300,19 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Needle:
         # One blank cannot end a part and begin the next one.
         before = " " if at == 0 or (text[:1].isspace() and behind != " ") else ""
         behind = " \n" if at == last else " " if text[-1:].isspace() else ""
-        pattern = name_folding.keypad(text) if kind.name in _DIALLED else None
+        pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
         if pattern:
             parts.append(re.compile(before + pattern.pattern + behind))
-        elif forms := name_folding.asked(text, goes_on=at < last and not behind):
+        elif forms := name_folding.query_variants(text, goes_on=at < last and not behind):
             parts.append(tuple(before + form + behind for form in forms))
-    return _in_order(parts, "\n") if parts else ALWAYS
+    return _in_order(parts, "\n") if parts else ANY_VALUE
 
 
-def _number_parts(texts: Sequence[str], context: NamingContext) -> Needle:
+def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """The parts of one of a number's forms; a long end alone is looked for as a number is."""
     initial, *middle, final = texts
     if any(sign.isalpha() for text in texts for sign in dial_string.unwrapped(dial_string.clean(text))):
-        return NEVER
+        return NO_VALUE
     parts: list[Part] = []
     if initial:
         beginnings = phone_number.beginnings(initial, context.region, context.outside_line)
@@ -315,13 +321,13 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Needle:
     if final:
         parts.append((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ())
     if not all(parts) or ("",) in parts:
-        return NEVER
+        return NO_VALUE
     held = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
         same = same_number(final, context)
-        tails = (*itertools.chain(*same.clues), ENDING + dialled[-SHORTEST_PUBLIC:])
-        return Needle(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
+        tails = (*itertools.chain(*same.required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
+        return Assertion(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
     return held
 
 
@@ -335,16 +341,16 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     return before + inner + behind
 
 
-def _any_of(strings: Clue) -> Needle:
+def _any_of(strings: Alternatives) -> Assertion:
     if len(strings) == 1:
         one = strings[0]
-        return Needle(lambda haystack: one in haystack, (strings,), sure=strings)
-    return Needle(lambda haystack: any(one in haystack for one in strings), (strings,), sure=strings)
+        return Assertion(lambda haystack: one in haystack, (strings,), sufficient=strings)
+    return Assertion(lambda haystack: any(one in haystack for one in strings), (strings,), sufficient=strings)
 
 
-def _in_order(parts: Sequence[Part], separator: str) -> Needle:
+def _in_order(parts: Sequence[Part], separator: str) -> Assertion:
     """Whether all parts stand one behind the other within one line."""
-    each = [_anywhere(part) for part in parts]
+    each = [_part_assertion(part) for part in parts]
     if len(each) == 1:
         return each[0]
     anywhere = [part.test for part in each]
@@ -352,39 +358,39 @@ def _in_order(parts: Sequence[Part], separator: str) -> Needle:
     def test(haystack: str) -> bool:
         if not all(found(haystack) for found in anywhere):
             return False
-        return any(_holds(separator + line + separator, parts) for line in haystack.split(separator))
+        return any(_contains_in_order(separator + line + separator, parts) for line in haystack.split(separator))
 
-    return Needle(test, tuple(clue for part in each for clue in part.clues))
+    return Assertion(test, tuple(clue for part in each for clue in part.required))
 
 
-def _anywhere(part: Part) -> Needle:
+def _part_assertion(part: Part) -> Assertion:
     if isinstance(part, tuple):
         return _any_of(part)
     search = part.search
-    return Needle(lambda haystack: search(haystack) is not None, _spelt(part.pattern))
+    return Assertion(lambda haystack: search(haystack) is not None, _keypad_spellings(part.pattern))
 
 
-def _spelt(pattern: str) -> tuple[Clue, ...]:
+def _keypad_spellings(pattern: str) -> tuple[Alternatives, ...]:
     """What a pattern of keypad letters can begin with: all that its first keys can mean, a blank among them."""
     before = pattern[: len(pattern) - len(pattern.lstrip("\n "))]
-    keys = [key.strip("[]") for key in _KEY.findall(pattern)[:_SPELT]]
+    keys = [key.strip("[]") for key in _KEY.findall(pattern)[:_SPELT_KEYS]]
     strings = [before + "".join(letters) for letters in itertools.product(*keys)]
     # Two blanks in a row are a text without letters, and then nothing follows them.
     possible = [one for one in strings if "  " not in one or not one.strip(" \n")]
     return (tuple(possible),) if all(map(str.strip, possible)) else ()
 
 
-def _holds(line: str, parts: Iterable[Part]) -> bool:
+def _contains_in_order(line: str, parts: Iterable[Part]) -> bool:
     """Each part at its first possible end, which leaves the most to those behind it."""
     position = 0
     for part in parts:
-        position = _end(part, line, position)
+        position = _find_end(part, line, position)
         if position < 0:
             return False
     return True
 
 
-def _end(part: Part, line: str, position: int) -> int:
+def _find_end(part: Part, line: str, position: int) -> int:
     """Where a part ends that begins at a position or behind it, as early as can be; -1: nowhere."""
     if isinstance(part, tuple):
         found = ((line.find(needle, position), len(needle)) for needle in part)
@@ -393,14 +399,16 @@ def _end(part: Part, line: str, position: int) -> int:
     return match.end() if match else -1
 
 
-def _bounded(asked: str, *, greater: bool) -> Needle:
-    return _compared(operator.ge, asked, (asked, _LAST)) if greater else _compared(operator.le, asked, ("", asked))
+def _ordering_assertion(asked: str, *, greater: bool) -> Assertion:
+    return (
+        _compared(operator.ge, asked, (asked, _HIGHEST_LINE)) if greater else _compared(operator.le, asked, ("", asked))
+    )
 
 
-def _compared(compare: Callable[[str, str], bool], asked: str, between: tuple[str, str]) -> Needle:
-    return Needle(lambda haystack: any(compare(line, asked) for line in lines_of(haystack)), between=between)
+def _compared(compare: Callable[[str, str], bool], asked: str, between: tuple[str, str]) -> Assertion:
+    return Assertion(lambda haystack: any(compare(line, asked) for line in lines_of(haystack)), value_range=between)
 
 
-ALWAYS: Final = Needle(lambda _haystack: True)
+ANY_VALUE: Final = Assertion(lambda _haystack: True)
 # A clue without a string: no haystack passes.
-NEVER: Final = Needle(lambda _haystack: False, ((),))
+NO_VALUE: Final = Assertion(lambda _haystack: False, ((),))

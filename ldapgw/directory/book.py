@@ -15,27 +15,27 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import (
-    NOTHING,
+    NO_ATTRIBUTES,
     Entry,
     FixedAttributes,
     ParentEntry,
     container_sort_key,
-    special,
+    special_entry,
     structural_attributes,
 )
-from ldapgw.directory.inet_org_person import Binder, Bound
-from ldapgw.directory.segment import Shelf, Shelves, no_shelves
+from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory
+from ldapgw.directory.segment import Segment, Segments, empty_segments
 
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
 # As many changes as are built into a book that is there, however small it is; which part of a larger one; and no more.
-_FEW = 100
-_PART = 8
-_MOST = 2000
+_MIN_CHANGES = 100
+_CHANGED_PART = 8
+_MAX_CHANGES = 2000
 
 # In place of the entry of a book that is not built yet.
-_BLANK = Entry(b"", NOTHING, FixedAttributes({}))
+_BLANK = Entry(b"", NO_ATTRIBUTES, FixedAttributes({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Label:
 
     name: str
     container: Entry
-    shelves: Shelves
-    resources: frozenset[str] = frozenset()
+    segments: Segments
+    group_names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Book:
     name: str
     sharing: Sharing
     container: Entry
-    containers: Shelf
-    shelves: Shelves
+    containers: Segment
+    segments: Segments
     labels: tuple[Label, ...] = ()
-    unnamed: frozenset[str] = frozenset()
+    unlabelled_groups: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """How many contacts it has."""
-        return len(self.shelves)
+        return len(self.segments)
 
 
 def build_book(
@@ -94,18 +94,18 @@ def build_book(
     :param labels: the labels' names by their group resource names.
     :param per_number: also build one entry for each number, for phones that show one number alone.
     """
-    place = place_of(context, key, name)
-    blank = Book(key, name, sharing, _BLANK, Shelf(()), no_shelves(per_number=per_number))
-    return _with(blank, context, place, contacts, (), labels)
+    place = book_parent(context, key, name)
+    blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
+    return _with_changes(blank, context, place, contacts, (), labels)
 
 
-def book_of(
+def assemble_book(
     context: NamingContext,
     place: ParentEntry,
     key: str,
     name: str,
     sharing: Sharing,
-    shelves: Shelves,
+    shelves: Segments,
     labels: Iterable[Label] = (),
     unnamed: frozenset[str] = frozenset(),
 ) -> Book:
@@ -115,39 +115,45 @@ def book_of(
     :param labels: in the order of their entries.
     """
     ordered = tuple(labels)
-    stands = container_sort_key(name, place.path)
-    container = _unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
-    containers = Shelf.of((container, *(label.container for label in ordered)))
+    stands = container_sort_key(name, place.uuid_namespace)
+    container = _organizational_unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
+    containers = Segment.build((container, *(label.container for label in ordered)))
     return Book(key, name, sharing, container, containers, shelves, ordered, unnamed)
 
 
-def label_of(
-    context: NamingContext, place: ParentEntry, above: str, name: str, resources: frozenset[str], shelves: Shelves
+def assemble_label(
+    context: NamingContext, place: ParentEntry, above: str, name: str, resources: frozenset[str], shelves: Segments
 ) -> Label:
     """Put a label together.
 
     :param place: where its contacts stand.
     :param above: the order of its book's entry.
     """
-    stands = container_sort_key(name, place.path, above)
-    return Label(name, _unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources)
+    stands = container_sort_key(name, place.uuid_namespace, above)
+    return Label(
+        name, _organizational_unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources
+    )
 
 
-def place_of(context: NamingContext, key: str, name: str) -> ParentEntry:
+def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     """Where the contacts of a book stand."""
-    return ParentEntry(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", rank=int(key == DIRECTORY))
+    return ParentEntry(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", precedence=int(key == DIRECTORY))
 
 
-def place_below(above: ParentEntry, label: str) -> ParentEntry:
+def label_parent(above: ParentEntry, label: str) -> ParentEntry:
     """Where the contacts of a label stand.
 
     :param above: its book's.
     """
-    return ParentEntry(f"ou={escape(label)},{above.dn}", f"{above.path}/{folded(label)}")
+    return ParentEntry(f"ou={escape(label)},{above.dn}", f"{above.uuid_namespace}/{folded(label)}")
 
 
-def revise(
-    book: Book, context: NamingContext, stored: Collection[Contact], gone: Collection[str], labels: Mapping[str, str]
+def update_book(
+    book: Book,
+    context: NamingContext,
+    stored: Collection[Contact],
+    deleted_uids: Collection[str],
+    labels: Mapping[str, str],
 ) -> Book | None:
     """A book that differs from another one in a few contacts.
 
@@ -156,21 +162,21 @@ def revise(
     :param labels: all labels, as in `build_book`.
     :returns: None: so much is different that the book is to be built anew.
     """
-    if len(stored) + len(gone) > most_changes(book):
+    if len(stored) + len(deleted_uids) > max_changes(book):
         return None
-    held = {label.resources for label in book.labels}
-    known = book.unnamed.union(*held)
+    held = {label.group_names for label in book.labels}
+    known = book.unlabelled_groups.union(*held)
     if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels)):
         return None
-    return _with(book, context, place_of(context, book.key, book.name), stored, gone, labels)
+    return _with_changes(book, context, book_parent(context, book.key, book.name), stored, deleted_uids, labels)
 
 
-def most_changes(book: Book) -> int:
+def max_changes(book: Book) -> int:
     """How many changes are built into a book."""
-    return max(_FEW, min(_MOST, len(book) // _PART))
+    return max(_MIN_CHANGES, min(_MAX_CHANGES, len(book) // _CHANGED_PART))
 
 
-def _with(
+def _with_changes(
     book: Book,
     context: NamingContext,
     place: ParentEntry,
@@ -179,67 +185,67 @@ def _with(
     labels: Mapping[str, str],
 ) -> Book:
     """The book with other contacts in it."""
-    binder = Binder(context, place, per_number=book.shelves.per_number)
+    binder = EntryFactory(context, place, per_number=book.segments.per_number)
     is_new, named = book.container is _BLANK, frozenset(labels)
-    old, groups = set(gone), set(book.unnamed).union(*(label.resources for label in book.labels))
+    old, groups = set(gone), set(book.unlabelled_groups).union(*(label.group_names for label in book.labels))
     whole: list[Entry] = []
     singles: list[Entry] = []
     labelled = []
     # Of each of a million contacts nothing is kept but its entries, if that can be.
     for contact in stored:
-        bound = binder.bind(contact)
-        whole += bound.whole
-        singles += bound.singles
+        bound = binder.entries_of(contact)
+        whole += bound.contact
+        singles += bound.numbers
         groups.update(contact.labels)
         if not named.isdisjoint(contact.labels):
             labelled.append((contact.labels, bound))
         if not is_new:
             old.add(contact.uid)
     del binder  # what contacts share is let go before the index is made
-    shelves = book.shelves.revised(old, whole, singles)
-    ordered = sorted(_labels(context, place, book, labelled, old, labels), key=lambda label: label.container.order)
+    shelves = book.segments.updated(old, whole, singles)
+    ordered = sorted(_labels(context, place, book, labelled, old, labels), key=lambda label: label.container.sort_key)
     branches = tuple(ordered)
-    unnamed = frozenset(groups.difference(*(label.resources for label in branches)))
+    unnamed = frozenset(groups.difference(*(label.group_names for label in branches)))
     containers = [label.container for label in branches]
     if (
         not is_new
         and containers == [label.container for label in book.labels]
         and bool(len(book) or book.labels) == bool(len(shelves) or branches)
     ):
-        return replace(book, shelves=shelves, labels=branches, unnamed=unnamed)
-    return book_of(context, place, book.key, book.name, book.sharing, shelves, branches, unnamed)
+        return replace(book, segments=shelves, labels=branches, unlabelled_groups=unnamed)
+    return assemble_book(context, place, book.key, book.name, book.sharing, shelves, branches, unnamed)
 
 
 def _labels(
     context: NamingContext,
     above: ParentEntry,
     book: Book,
-    bound: Sequence[tuple[Sequence[str], Bound]],
+    bound: Sequence[tuple[Sequence[str], ContactEntries]],
     old: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
     """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
-    stands = container_sort_key(book.name, above.path)
-    before = {label.resources: label for label in book.labels}
-    empty = no_shelves(per_number=book.shelves.per_number)
+    stands = container_sort_key(book.name, above.uuid_namespace)
+    before = {label.group_names: label for label in book.labels}
+    empty = empty_segments(per_number=book.segments.per_number)
     for name, resources in _groups(labels):
-        place = place_below(above, name)
+        place = label_parent(above, name)
         known = before.get(resources)
         stays = known is not None and known.name == name
-        shelves = empty if known is None else known.shelves if stays else known.shelves.moved(place)
-        members = [entries.moved(place) for groups, entries in bound if not resources.isdisjoint(groups)]
-        whole = [entry for one in members for entry in one.whole]
-        shelves = shelves.revised(old, whole, [entry for one in members for entry in one.singles])
-        if known is not None and stays and bool(len(known.shelves)) == bool(len(shelves)):
-            yield replace(known, shelves=shelves)
+        shelves = empty if known is None else known.segments if stays else known.segments.with_parent(place)
+        members = [entries.with_parent(place) for groups, entries in bound if not resources.isdisjoint(groups)]
+        whole = [entry for one in members for entry in one.contact]
+        shelves = shelves.updated(old, whole, [entry for one in members for entry in one.numbers])
+        if known is not None and stays and bool(len(known.segments)) == bool(len(shelves)):
+            yield replace(known, segments=shelves)
         else:
-            yield label_of(context, place, stands, name, resources, shelves)
+            yield assemble_label(context, place, stands, name, resources, shelves)
 
 
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
     """The labels, with their groups; those whose names differ in case or blanks alone are one."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
-    for resource, name in sorted(labels.items(), key=lambda item: (name_folding.collation(item[1]), item)):
+    for resource, name in sorted(labels.items(), key=lambda item: (name_folding.collation_key(item[1]), item)):
         key = folded(name)
         if key:
             first, resources = found.get(key, (name, frozenset()))
@@ -247,7 +253,9 @@ def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]
     return found.values()
 
 
-def _unit(context: NamingContext, place: ParentEntry, name: str, stands: str, *, subordinates: bool) -> Entry:
+def _organizational_unit(
+    context: NamingContext, place: ParentEntry, name: str, stands: str, *, subordinates: bool
+) -> Entry:
     attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
-    operational = structural_attributes(place.dn, "organizationalUnit", place.path, subordinates=subordinates)
-    return special(place.dn, attributes, operational, lenient=context.lenient, order=stands)
+    operational = structural_attributes(place.dn, "organizationalUnit", place.uuid_namespace, subordinates=subordinates)
+    return special_entry(place.dn, attributes, operational, lenient=context.lenient, sort_key=stands)

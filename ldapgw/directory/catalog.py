@@ -16,7 +16,7 @@ from ldapgw.directory.dn import Dn, InvalidDn, Key
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class PhoneAccess:
     """A phone that may bind.
 
     :ivar key: of its DN.
@@ -24,7 +24,7 @@ class Login:
 
     name: str
     dn: Dn
-    password: str
+    password_hash: str
     viewer: Viewer
     key: Key = field(init=False, compare=False)
 
@@ -38,7 +38,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Snapshot:
     """One consistent picture.
 
     :ivar logins: by the phone's name in lower case.
@@ -46,7 +46,7 @@ class Served:
     """
 
     dit: Dit
-    logins: Mapping[str, Login] = field(default_factory=dict)
+    logins: Mapping[str, PhoneAccess] = field(default_factory=dict)
     loaded: bool = False
 
 
@@ -57,21 +57,21 @@ class Catalog:
     :param open_to: by tenant: whether an address may search without a login.
     """
 
-    def __init__(self, served: Served, open_to: Mapping[str, Callable[[str], bool]]) -> None:
-        self.served = served
+    def __init__(self, served: Snapshot, open_to: Mapping[str, Callable[[str], bool]]) -> None:
+        self.snapshot = served
         self._open_to = open_to
         self._seen: dict[str, tuple[str, str]] = {}
         self._end_sessions: Callable[[str], None] = lambda _: None
         self._published: Callable[[], None] = lambda: None
 
-    def tell_sessions(self, end_sessions: Callable[[str], None], published: Callable[[], None]) -> None:
+    def set_listeners(self, end_sessions: Callable[[str], None], published: Callable[[], None]) -> None:
         """Who is to be told of a login that no longer holds, by its bind DN, and of another picture."""
         self._end_sessions = end_sessions
         self._published = published
 
-    def publish(self, served: Served) -> None:
+    def publish(self, served: Snapshot) -> None:
         """Serve another picture from now on; sessions of logins that are gone or changed end."""
-        before, self.served = self.served, served
+        before, self.snapshot = self.snapshot, served
         self._published()
         for name, login in before.logins.items():
             if served.logins.get(name) != login:
@@ -79,7 +79,7 @@ class Catalog:
 
     def dit(self) -> Dit:
         """The directories as they are now."""
-        return self.served.dit
+        return self.snapshot.dit
 
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
         """Who binds with a name and a password; None when either is wrong.
@@ -89,10 +89,10 @@ class Catalog:
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
         """
         login = self._login(name)
-        right = verify_password(password, login.password if login else UNKNOWN_LOGIN_HASH)
+        right = verify_password(password, login.password_hash if login else UNKNOWN_LOGIN_HASH)
         if not right or login is None:
             return None
-        self._seen[login.name] = (address, login.password)
+        self._seen[login.name] = (address, login.password_hash)
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
@@ -100,16 +100,16 @@ class Catalog:
         access = tuple(Access(tenant) for tenant, holds in self._open_to.items() if holds(address))
         return Viewer(access=access) if access else NOBODY
 
-    def take_seen(self) -> Mapping[str, tuple[str, str]]:
+    def take_seen_phones(self) -> Mapping[str, tuple[str, str]]:
         """The phones that have bound since the last call: name to address, and the hash of the password that held."""
         seen, self._seen = self._seen, {}
         return seen
 
-    def _login(self, name: str) -> Login | None:
-        bare = self.served.logins.get(name.strip().lower())
+    def _login(self, name: str) -> PhoneAccess | None:
+        bare = self.snapshot.logins.get(name.strip().lower())
         if bare is not None or "=" not in name:
             return bare
-        near = self.served.logins.get(name.partition("=")[2].partition(",")[0].lower())
+        near = self.snapshot.logins.get(name.partition("=")[2].partition(",")[0].lower())
         if near is not None and near.viewer.login == name:  # letter for letter as our settings have it
             return near
         try:
@@ -117,5 +117,5 @@ class Catalog:
         except InvalidDn:
             return None
         leaf = dn.rdns[0][0][1] if dn.rdns else ""
-        found = self.served.logins.get(leaf.strip().lower())
+        found = self.snapshot.logins.get(leaf.strip().lower())
         return found if found is not None and found.key == dn.key else None

@@ -25,7 +25,7 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.entry import MAX_SORT_NAME, NAME_END, Entry, Selection, sort_name
 from ldapgw.directory.inet_org_person import NUMBER_ATTRIBUTES
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, attribute_type
-from ldapgw.directory.segment import SIZE, Shelf
+from ldapgw.directory.segment import PAGE_SIZE, Segment
 
 _NUMBERS = tuple(kind for kind in map(attribute_type, dict.fromkeys(NUMBER_ATTRIBUTES.values())) if kind)
 
@@ -43,7 +43,7 @@ def twins(entries: Sequence[Entry]) -> bytes:
     :param entries: contacts in their order.
     """
     found = bytearray(len(entries))
-    for _, group in groupby(range(len(entries)), key=lambda at: sort_name(entries[at].order)):
+    for _, group in groupby(range(len(entries)), key=lambda at: sort_name(entries[at].sort_key)):
         namesakes = [*group]
         if _are_of_several_books(namesakes, entries):
             persons: defaultdict[_Person, list[int]] = defaultdict(list)
@@ -57,7 +57,7 @@ def twins(entries: Sequence[Entry]) -> bytes:
 
 
 def _are_of_several_books(places: Sequence[int], entries: Sequence[Entry]) -> bool:
-    return len(places) > 1 and len({entries[at].origin.path for at in places}) > 1
+    return len(places) > 1 and len({entries[at].parent.uuid_namespace for at in places}) > 1
 
 
 def is_same_person(kept: Entry, other: Entry) -> bool:
@@ -109,23 +109,23 @@ def _holds(whole: _Person, part: _Person) -> bool:
 
 
 def _is_caller(entry: Entry) -> bool:
-    return entry.haystack(_UID) is None
+    return entry.search_text(_UID) is None
 
 
 def _precedence(entry: Entry, own: str) -> _Precedence:
     """One's own book, then the shared ones, then the Workspace directory, then callers."""
-    origin = entry.origin
-    return origin.path != own, origin.rank, origin.path
+    origin = entry.parent
+    return origin.uuid_namespace != own, origin.precedence, origin.uuid_namespace
 
 
 def _person(entry: Entry) -> _Person:
-    is_whole = len(sort_name(entry.order)) < MAX_SORT_NAME
-    return _reached(entry), "" if is_whole else name_folding.collation(entry.attribute("cn")[0].decode())
+    is_whole = len(sort_name(entry.sort_key)) < MAX_SORT_NAME
+    return _reached(entry), "" if is_whole else name_folding.collation_key(entry.attribute("cn")[0].decode())
 
 
 def _reached(entry: Entry) -> frozenset[str]:
     """The entry's telephone numbers, however they are written; its mail addresses where it has none."""
-    lines = (line for kind in _NUMBERS for line in assertion.lines_of(entry.haystack(kind) or ""))
+    lines = (line for kind in _NUMBERS for line in assertion.lines_of(entry.search_text(kind) or ""))
     numbers = frozenset(map(_number, lines))
     return numbers or frozenset(mail.decode().lower() for mail in entry.attribute("mail"))
 
@@ -155,7 +155,7 @@ class Batch:
 
     __slots__ = ("area", "positions", "shelf")
 
-    def __init__(self, area: Area, shelf: Shelf, positions: Sequence[int]) -> None:
+    def __init__(self, area: Area, shelf: Segment, positions: Sequence[int]) -> None:
         self.area = area
         self.shelf = shelf
         self.positions = positions
@@ -166,7 +166,7 @@ class Batch:
     @property
     def last_name(self) -> str:
         """The folded name of the last one."""
-        return sort_name(self.shelf.entries[self.positions[-1]].order)
+        return sort_name(self.shelf.entries[self.positions[-1]].sort_key)
 
     def part(self, start: int, end: int) -> Batch:
         """Some of them."""
@@ -175,15 +175,15 @@ class Batch:
     def before(self, stands: str) -> int:
         """How many of them come before an order."""
         entries = self.shelf.entries
-        return bisect_left(self.positions, stands, key=lambda position: entries[position].order)
+        return bisect_left(self.positions, stands, key=lambda position: entries[position].sort_key)
 
     def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
         """Some of them as whole SearchResultEntries, ready to stand behind a message id."""
         positions = self.positions
-        ahead = SIZE - positions[start] % SIZE
+        ahead = PAGE_SIZE - positions[start] % PAGE_SIZE
         if ahead < count and positions[start : start + ahead][-1] - positions[start] == ahead - 1:
             count = ahead  # up to where a block begins
-        return self.shelf.encoded(positions[start : start + count], selection, types_only=types_only)
+        return self.shelf.encode(positions[start : start + count], selection, types_only=types_only)
 
     def block(self, start: int, selection: Selection, message_id: bytes) -> tuple[bytes, int] | None:
         """The messages of those that stand in one block of the shelf, and how many they are.
@@ -193,11 +193,11 @@ class Batch:
         :param message_id: an INTEGER, as it stands in each.
         """
         positions = self.positions
-        first, end = positions[start], min(start + SIZE, len(positions))
+        first, end = positions[start], min(start + PAGE_SIZE, len(positions))
         count = end - start
         if positions[end - 1] - first != count - 1:
             return None
-        messages = self.shelf.blocks.at(first, count, selection, message_id)
+        messages = self.shelf.pages.at(first, count, selection, message_id)
         return None if messages is None else (messages, count)
 
 
@@ -265,7 +265,7 @@ class _Sieve:
             yield batch
             return
         entries = batch.shelf.entries
-        for _, same in groupby(batch.positions, key=lambda position: sort_name(entries[position].order)):
+        for _, same in groupby(batch.positions, key=lambda position: sort_name(entries[position].sort_key)):
             yield from self.namesakes([Batch(batch.area, batch.shelf, [*same])])
 
     def _without_doubles(self, group: Sequence[Batch]) -> Generator[None, None, list[Batch]]:

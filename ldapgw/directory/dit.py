@@ -17,9 +17,9 @@ from ldapgw.directory import schema
 from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special, structural_attributes
+from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special_entry, structural_attributes
 from ldapgw.directory.filter_matcher import applies
-from ldapgw.directory.shared_books import Union, unite
+from ldapgw.directory.shared_books import SharedBooks, merge_shared_books
 
 VENDOR = "ldapgw"
 
@@ -66,7 +66,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
         "vendorVersion": (features.vendor_version.encode(),),
     }
     operational = {name: values for name, values in found.items() if values}
-    return special("", {"objectClass": ("top",)}, operational, lenient=False)
+    return special_entry("", {"objectClass": ("top",)}, operational, lenient=False)
 
 
 @lru_cache(maxsize=1024)
@@ -81,7 +81,7 @@ def tenant_entry(context: NamingContext) -> Entry:
         if known:
             attributes[known.name] = tuple(dict.fromkeys((*attributes.get(known.name, ()), value)))
     operational = structural_attributes(dn, "organization", context.name, subordinates=True)
-    return special(dn, attributes, operational, lenient=context.lenient)
+    return special_entry(dn, attributes, operational, lenient=context.lenient)
 
 
 @cache
@@ -101,7 +101,7 @@ def subschema() -> Entry:
         "objectClasses": _encoded(map(_object_class, schema.OBJECT_CLASSES)),
     }
     attributes = {"objectClass": ("top", "subentry", "subschema"), "cn": ("subschema",)}
-    return special(SUBSCHEMA_DN, attributes, operational, lenient=False)
+    return special_entry(SUBSCHEMA_DN, attributes, operational, lenient=False)
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
@@ -112,13 +112,13 @@ def _matching_rule_use(rule: schema.MatchingRule) -> str:
 
 def _attribute_type(kind: schema.AttributeType) -> str:
     """RFC 4512 4.1.2."""
-    parts = [kind.oid, "NAME", _names((kind.name, *kind.others))]
+    parts = [kind.oid, "NAME", _names((kind.name, *kind.other_names))]
     parts += ["SUP", kind.supertype] if kind.supertype else []
-    parts += ["EQUALITY", kind.kind.equality]
-    parts += ["ORDERING", kind.kind.ordering] if kind.kind.ordering else []
-    parts += ["SUBSTR", kind.kind.substrings] if kind.kind.substrings else []
-    parts += ["SYNTAX", kind.kind.syntax]
-    parts += ["SINGLE-VALUE"] if kind.single else []
+    parts += ["EQUALITY", kind.comparison.equality]
+    parts += ["ORDERING", kind.comparison.ordering] if kind.comparison.ordering else []
+    parts += ["SUBSTR", kind.comparison.substrings] if kind.comparison.substrings else []
+    parts += ["SYNTAX", kind.comparison.syntax]
+    parts += ["SINGLE-VALUE"] if kind.single_valued else []
     parts += ["NO-USER-MODIFICATION", "USAGE", kind.usage] if kind.usage else []
     return f"( {' '.join(parts)} )"
 
@@ -161,7 +161,7 @@ class Directory:
     context: NamingContext
     books: tuple[Book, ...] = ()
     shared: int = field(init=False, repr=False, compare=False)
-    _union: list[Union] = field(default_factory=list, init=False, repr=False, compare=False)
+    _union: list[SharedBooks] = field(default_factory=list, init=False, repr=False, compare=False)
     _by_key: dict[str, Book] = field(default_factory=dict, init=False, repr=False, compare=False)
     _by_name: dict[str, list[Book]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -171,36 +171,38 @@ class Directory:
         self._by_key.update({book.key: book for book in reversed(self.books)})
 
     @property
-    def union(self) -> Union:
+    def shared_books(self) -> SharedBooks:
         """What phones see of other people's books."""
-        self.unite(None)
+        self.merge_shared_books(None)
         return self._union[0]
 
-    def unite(self, before: Directory | None, *, at_once: bool = False) -> None:
+    def merge_shared_books(self, before: Directory | None, *, at_once: bool = False) -> None:
         """Make the union if it is not there yet.
 
         :param before: the one that was served until now, of whose union as much is taken over as can be.
         :param at_once: take no time for it; what is missing is to be made up for later, by another directory.
         """
         if not self._union:
-            self._union.append(unite(self.books, before.union if before else Union(), at_once=at_once))
+            self._union.append(
+                merge_shared_books(self.books, before.shared_books if before else SharedBooks(), defer_merge=at_once)
+            )
 
-    def own(self, access: Access) -> Book | None:
+    def own_book(self, access: Access) -> Book | None:
         """The viewer's own book."""
         return self._by_key.get(access.book)
 
-    def visible(self, access: Access) -> tuple[Book, ...]:
+    def visible_books(self, access: Access) -> tuple[Book, ...]:
         """The books that exist for somebody: one's own, then the shared ones, then the Workspace directory."""
         return _visible(self.books, access)
 
-    def named(self, name: str, access: Access) -> Book | None:
+    def book_named(self, name: str, access: Access) -> Book | None:
         """The first one of these with that name; folded (`ldapgw.directory.dn.folded`)."""
         if not self._by_name:
             for book in self.books:
                 self._by_name.setdefault(folded(book.name), []).append(book)
         return next(iter(_visible(self._by_name.get(name, ()), access)), None)
 
-    def callers(self, access: Access) -> tuple[Book, ...]:
+    def caller_id_books(self, access: Access) -> tuple[Book, ...]:
         """Other people's books that tell a caller's name."""
         return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
 

@@ -24,14 +24,14 @@ _SPECIAL = frozenset('"+,;<>\\')
 _ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
-Assertion = tuple[str, str]
-Rdns = tuple[tuple[Assertion, ...], ...]
+AttributeValue = tuple[str, str]
+Rdns = tuple[tuple[AttributeValue, ...], ...]
 # What two writings of one name share.
-Key = tuple[frozenset[Assertion], ...]
+Key = tuple[frozenset[AttributeValue], ...]
 
 
 # In a DN without these each part is a type and a value as they stand, as nearly all that are sent.
-_SIGN = re.compile(r'[+;\\"<>#\x00]')
+_CHARACTER = re.compile(r'[+;\\"<>#\x00]')
 # What stands for itself in a value.
 _PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
 
@@ -88,7 +88,7 @@ class Dn:
 
 def _plainly_read(text: str) -> Rdns | None:
     """The parts of a DN as nearly all are that are sent: types of ours, and values as they stand."""
-    if not text.isascii() or _SIGN.search(text):
+    if not text.isascii() or _CHARACTER.search(text):
         return None
     rdns = []
     for part in text.split(","):
@@ -102,11 +102,11 @@ def _plainly_read(text: str) -> Rdns | None:
 
 def _read(text: str) -> Rdns:
     """The parts of any DN."""
-    rdns: list[tuple[Assertion, ...]] = []
-    rdn: list[Assertion] = []
+    rdns: list[tuple[AttributeValue, ...]] = []
+    rdn: list[AttributeValue] = []
     position = 0
     while True:
-        assertion, position = _assertion(text, position)
+        assertion, position = _attribute_value(text, position)
         rdn.append(assertion)
         separator = text[position] if position < len(text) else ","
         if separator != "+":
@@ -125,7 +125,7 @@ def folded(value: str) -> str:
 
 def escape(value: str) -> str:
     """A value as it stands in a DN's string form (RFC 4514 2.4)."""
-    inner = "".join(map(_escaped_sign, value))
+    inner = "".join(map(_escaped_character, value))
     if value.startswith(" "):
         inner = "\\" + inner
     if len(value) > 1 and value.endswith(" "):
@@ -133,13 +133,13 @@ def escape(value: str) -> str:
     return inner
 
 
-def _escaped_sign(sign: str) -> str:
+def _escaped_character(sign: str) -> str:
     if sign < " " or sign == "\x7f":
         return f"\\{ord(sign):02x}"
     return "\\" + sign if sign in _ESCAPED else sign
 
 
-def _assertion(text: str, position: int) -> tuple[Assertion, int]:
+def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
     """One ``type=value``, and where the text goes on."""
     equals = text.find("=", position)
     if equals < 0:

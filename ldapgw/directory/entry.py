@@ -38,10 +38,10 @@ NAME_END: Final = "\0"
 
 MAX_SORT_NAME: Final = 96
 # A sign may take four octets, and nobody sorts by the case of the 25th.
-_LONGEST_WRITING: Final = 24
+_MAX_WRITTEN_NAME: Final = 24
 # Of a container's name; a label's order is its book's and its own.
-_LONGEST_BRANCH: Final = 40
-_LONGEST_BRANCH_WRITING: Final = 10
+_MAX_CONTAINER_NAME: Final = 40
+_MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
 # Hexadecimal digits: two entries of one name in one tenant share a tag once in 2.8 * 10**14.
 TIEBREAKER_LENGTH: Final = 12
@@ -53,25 +53,25 @@ def contact_sort_key(name: str, identity: str) -> str:
     :param name: as it is shown.
     :param identity: what makes it different from all others for as long as it exists.
     """
-    return _sort_key(name, identity, MAX_SORT_NAME, _LONGEST_WRITING)
+    return _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME)
 
 
-def container_sort_key(name: str, identity: str, above: str = "") -> str:
+def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
     """The order of a book or a label.
 
     :param above: the order of the branch that it stands in: it comes behind that one.
     """
-    return above + _sort_key(name, identity, _LONGEST_BRANCH, _LONGEST_BRANCH_WRITING)
+    return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME)
 
 
-def sort_name(order: str) -> str:
+def sort_name(sort_key: str) -> str:
     """The folded name of a contact's order, as far as it goes."""
-    return order.partition(NAME_END)[0]
+    return sort_key.partition(NAME_END)[0]
 
 
 def _sort_key(name: str, identity: str, longest: int, longest_writing: int) -> str:
     tag = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
-    return f"{name_folding.collation(name)[:longest]}\0{name[:longest_writing]}\0{tag}"
+    return f"{name_folding.collation_key(name)[:longest]}\0{name[:longest_writing]}\0{tag}"
 
 
 SUBSCHEMA_DN = "cn=subschema"
@@ -79,19 +79,19 @@ SUBSCHEMA_DN = "cn=subschema"
 Attributes = Mapping[str, tuple[bytes, ...]]
 
 
-class Origin(Protocol):
+class Parent(Protocol):
     """Anything that knows an entry's operational attributes."""
 
     @property
-    def suffix(self) -> bytes:
+    def dn_suffix(self) -> bytes:
         """What its entries' names end with, from the comma on; empty: they are whole."""
 
     @property
-    def path(self) -> str:
+    def uuid_namespace(self) -> str:
         """What makes an entry's UUID its own besides its RDN; the same for ever; empty: there is one entry."""
 
     @property
-    def rank(self) -> int:
+    def precedence(self) -> int:
         """Of two entries for the same person, the one with the lower rank counts."""
 
     def operational(self, dn: str, updated: float) -> Attributes:
@@ -109,9 +109,9 @@ class ParentEntry:
     """
 
     dn: str
-    path: str
-    rank: int = 0
-    suffix: bytes = field(init=False, repr=False, compare=False)
+    uuid_namespace: str
+    precedence: int = 0
+    dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Encode the name once."""
@@ -123,7 +123,7 @@ class ParentEntry:
 
     def operational(self, dn: str, updated: float) -> Attributes:
         """Google tells the last change alone: it stands for the creation too."""
-        found = structural_attributes(dn, "inetOrgPerson", f"{self.path}/{self.rdn(dn)}", subordinates=False)
+        found = structural_attributes(dn, "inetOrgPerson", f"{self.uuid_namespace}/{self.rdn(dn)}", subordinates=False)
         if updated > 0:
             moment = (f"{datetime.fromtimestamp(updated, UTC):%Y%m%d%H%M%SZ}".encode(),)
             found |= {"createTimestamp": moment, "modifyTimestamp": moment}
@@ -135,9 +135,9 @@ class FixedAttributes:
     """The origin of an entry that there is one of."""
 
     attributes: Attributes
-    suffix: bytes = b""
-    path: str = ""
-    rank: int = 2
+    dn_suffix: bytes = b""
+    uuid_namespace: str = ""
+    precedence: int = 2
 
     def operational(self, dn: str, updated: float) -> Attributes:  # noqa: ARG002 - an Origin is asked with both
         """As given."""
@@ -156,7 +156,7 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
 
 
 # An attribute as it is returned: the encoding of its name in the request's spelling, and the name of its values.
-Named = tuple[bytes, str]
+RequestedAttribute = tuple[bytes, str]
 
 
 # Different selections of phones that are kept read, and the most octets of one.
@@ -174,8 +174,8 @@ class Selection:
     :ivar all_operational: all operational attributes (``+``, RFC 3673).
     """
 
-    named: tuple[Named, ...]
-    operational: tuple[Named, ...]
+    named: tuple[RequestedAttribute, ...]
+    operational: tuple[RequestedAttribute, ...]
     names: frozenset[str]
     all_user: bool
     all_operational: bool
@@ -219,61 +219,63 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY = 0x64
 
-_NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
+_ENCODED_NAMES = {kind.name: ber.octets(kind.name.encode()) for kind in ATTRIBUTE_TYPES}
 _NO_VALUES = ber.tlv(ber.SET, b"")
 
-_NUMBERED = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
-_NUMBERS = {name: at for at, name in enumerate(_NUMBERED)}
+_ATTRIBUTE_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
+_ATTRIBUTE_NUMBERS = {name: at for at, name in enumerate(_ATTRIBUTE_NAMES)}
 # Begins each attribute's part of a text, and ends the last one; no haystack holds it.
-BREAK: Final = "\x1e"
-MARKS = {name: BREAK + chr(ord("A") + at) for name, at in _NUMBERS.items()}
+TAG_START: Final = "\x1e"
+ATTRIBUTE_TAGS = {name: TAG_START + chr(ord("A") + at) for name, at in _ATTRIBUTE_NUMBERS.items()}
 
 # The sign of the names that find an entry without being shown.
-OTHERS: Final = "@"
+ALIAS_LETTER: Final = "@"
 # In place of a display name's haystack: it is that of cn.
-LIKE_CN: Final = "\x1d"
+SAME_AS_CN: Final = "\x1d"
 
-_NAMED = frozenset(("cn", "displayName", "givenName", "sn"))
-NAME_MARKS = frozenset(map(MARKS.__getitem__, _NAMED))
-CN_MARK, CLASS_MARK, OTHERS_MARK = MARKS["cn"], MARKS["objectClass"], BREAK + OTHERS
+_PERSON_NAMES = frozenset(("cn", "displayName", "givenName", "sn"))
+NAME_TAGS = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
+CN_TAG, OBJECT_CLASS_TAG, ALIAS_TAG = ATTRIBUTE_TAGS["cn"], ATTRIBUTE_TAGS["objectClass"], TAG_START + ALIAS_LETTER
 
 # An attribute's values as the octets of their SET (empty: found by, but not returned), and their haystack.
-Piece = tuple[bytes, str]
+PackedAttribute = tuple[bytes, str]
 
 
-def mark(kind: AttributeType) -> str:
+def attribute_tag(kind: AttributeType) -> str:
     """What stands before a user attribute's haystack in an entry's text; it is of two signs."""
-    return MARKS[kind.name]
+    return ATTRIBUTE_TAGS[kind.name]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Packed:
+class PackedAttributes:
     """User attributes packed."""
 
     values: bytes = b""
-    text: str = BREAK
+    text: str = TAG_START
 
     @classmethod
-    def of(cls, pieces: Mapping[str, Piece], others: str = "") -> Self:
+    def pack(cls, attributes: Mapping[str, PackedAttribute], aliases: str = "") -> Self:
         """Pack attributes, by their names.
 
         :param others: the haystack of names that find the entry without being shown.
         """
-        values = b"".join([bytes((_NUMBERS[name],)) + octets for name, (octets, _) in pieces.items() if octets])
-        cn = pieces.get("cn")
+        values = b"".join(
+            [bytes((_ATTRIBUTE_NUMBERS[name],)) + octets for name, (octets, _) in attributes.items() if octets]
+        )
+        cn = attributes.get("cn")
         texts = [
-            MARKS[name] + (LIKE_CN if name == "displayName" and piece == cn else piece[1])
-            for name, piece in pieces.items()
+            ATTRIBUTE_TAGS[name] + (SAME_AS_CN if name == "displayName" and piece == cn else piece[1])
+            for name, piece in attributes.items()
         ]
-        if others:
-            texts.append(OTHERS_MARK + others)
-        return cls(values, "".join(texts) + BREAK)
+        if aliases:
+            texts.append(ALIAS_TAG + aliases)
+        return cls(values, "".join(texts) + TAG_START)
 
-    def unpacked(self) -> dict[str, bytes]:
+    def unpack(self) -> dict[str, bytes]:
         """The encoding of each attribute's values, by its name."""
         values, at, found = self.values, 0, {}
         while at < len(values):
-            name, start = _NUMBERED[values[at]], at + 1
+            name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
             length, at = values[at + 2], at + 3
             if length >= 0x80:
                 octets = length & 0x7F
@@ -282,24 +284,24 @@ class Packed:
             found[name] = values[start:at]
         return found
 
-    def haystack(self, kind: AttributeType) -> str | None:
+    def search_text(self, kind: AttributeType) -> str | None:
         """The searchable form of a user attribute's values; None if it is absent."""
-        found = self._part(MARKS[kind.name])
-        if found == LIKE_CN:
-            found = self._part(MARKS["cn"])
-        if found is None or kind.name not in _NAMED:
+        found = self._tagged_text(ATTRIBUTE_TAGS[kind.name])
+        if found == SAME_AS_CN:
+            found = self._tagged_text(ATTRIBUTE_TAGS["cn"])
+        if found is None or kind.name not in _PERSON_NAMES:
             return found
-        return found + (self._part(OTHERS_MARK) or "")
+        return found + (self._tagged_text(ALIAS_TAG) or "")
 
-    def _part(self, beginning: str) -> str | None:
+    def _tagged_text(self, beginning: str) -> str | None:
         at = self.text.find(beginning)
-        return None if at < 0 else self.text[at + 2 : self.text.index(BREAK, at + 2)]
+        return None if at < 0 else self.text[at + 2 : self.text.index(TAG_START, at + 2)]
 
 
-NOTHING: Final = Packed()
+NO_ATTRIBUTES: Final = PackedAttributes()
 
 # An entry without its place, and without what it shares with others: rdn, values, text, order and last change.
-Flat = tuple[bytes, bytes, str, str, float]
+EntryRecord = tuple[bytes, bytes, str, str, float]
 
 
 class Entry:
@@ -312,26 +314,26 @@ class Entry:
     :ivar origin: where it stands and comes from.
     """
 
-    __slots__ = ("_updated", "_values", "common", "order", "origin", "rdn", "text")
+    __slots__ = ("_updated", "_values", "parent", "rdn", "shared", "sort_key", "text")
 
     def __init__(
         self,
         rdn: bytes,
-        own: Packed,
-        origin: Origin,
+        own: PackedAttributes,
+        parent: Parent,
         *,
-        common: Packed = NOTHING,
+        shared: PackedAttributes = NO_ATTRIBUTES,
         updated: float = 0.0,
-        order: str = "",
+        sort_key: str = "",
     ) -> None:
         """Put together what was packed before."""
         self.rdn = rdn
         self._values = own.values
-        self.common = common
+        self.shared = shared
         self._updated = updated
         self.text = own.text
-        self.origin = origin
-        self.order = order
+        self.parent = parent
+        self.sort_key = sort_key
 
     def __repr__(self) -> str:
         """Without names or numbers: a log must not hold them."""
@@ -340,7 +342,7 @@ class Entry:
     @property
     def dn(self) -> str:
         """The distinguished name, as it is returned."""
-        return (self.rdn + self.origin.suffix).decode()
+        return (self.rdn + self.parent.dn_suffix).decode()
 
     def attribute(self, name: str) -> tuple[bytes, ...]:
         """The values of an attribute by any of its names; none if it is absent or unknown."""
@@ -353,15 +355,19 @@ class Entry:
 
     def operational(self) -> Attributes:
         """The operational attributes by name."""
-        return self.origin.operational(self.dn, self._updated)
+        return self.parent.operational(self.dn, self._updated)
 
-    def haystack(self, kind: AttributeType) -> str | None:
+    def search_text(self, kind: AttributeType) -> str | None:
         """The searchable form of an attribute's values; None if it is absent."""
         if kind.operational:
             values = self.operational().get(kind.name)
-            return assertion.of_values(kind.kind.family, [value.decode() for value in values]) if values else None
-        own = Packed(self._values, self.text).haystack(kind)
-        return self.common.haystack(kind) if own is None else own
+            return (
+                assertion.value_search_text(kind.comparison.family, [value.decode() for value in values])
+                if values
+                else None
+            )
+        own = PackedAttributes(self._values, self.text).search_text(kind)
+        return self.shared.search_text(kind) if own is None else own
 
     def encode(self, selection: Selection, *, types_only: bool = False) -> bytes:
         """The whole SearchResultEntry, ready to stand behind a message id.
@@ -371,55 +377,55 @@ class Entry:
         sets = self._sets()
         chosen = [(encoded, sets[name]) for encoded, name in selection.named if name in sets]
         if selection.all_user:
-            chosen += [(_NAMES[name], values) for name, values in sets.items() if name not in selection.names]
+            chosen += [(_ENCODED_NAMES[name], values) for name, values in sets.items() if name not in selection.names]
         if selection.operational or selection.all_operational:
             chosen += self._operational(selection)
         if types_only:
             chosen = [(name, values and _NO_VALUES) for name, values in chosen]
         attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in chosen])
-        dn = ber.octets(self.rdn + self.origin.suffix)
+        dn = ber.octets(self.rdn + self.parent.dn_suffix)
         return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
 
-    def flat(self) -> Flat:
+    def to_record(self) -> EntryRecord:
         """What is its own, to be written down."""
-        return self.rdn, self._values, self.text, self.order, self._updated
+        return self.rdn, self._values, self.text, self.sort_key, self._updated
 
-    def parts(self) -> list[str]:
+    def tagged_texts(self) -> list[str]:
         """What it is searched in: a sign and a haystack, each.
 
         The sign is the second one of an attribute's `mark`, or "@" of other names.
         """
-        return self.common.text.split(BREAK)[1:-1] + self.text.split(BREAK)[1:-1]
+        return self.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
 
-    def moved(self, place: ParentEntry) -> Entry:
+    def with_parent(self, parent: ParentEntry) -> Entry:
         """The same contact at another place of the tree."""
-        own = Packed(self._values, self.text)
-        return Entry(self.rdn, own, place, common=self.common, updated=self._updated, order=self.order)
+        own = PackedAttributes(self._values, self.text)
+        return Entry(self.rdn, own, parent, shared=self.shared, updated=self._updated, sort_key=self.sort_key)
 
     def _sets(self) -> dict[str, bytes]:
-        return self.common.unpacked() | Packed(self._values).unpacked()
+        return self.shared.unpack() | PackedAttributes(self._values).unpack()
 
     def _operational(self, selection: Selection) -> Iterable[tuple[bytes, bytes]]:
         own = self.operational()
         asked = [(encoded, own[name]) for encoded, name in selection.operational if name in own]
         if selection.all_operational:
-            asked += [(_NAMES[name], values) for name, values in own.items() if name not in selection.names]
+            asked += [(_ENCODED_NAMES[name], values) for name, values in own.items() if name not in selection.names]
         return [(encoded, encoded_set(values)) for encoded, values in asked]
 
 
-def special(
-    dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, order: str = ""
+def special_entry(
+    dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, sort_key: str = ""
 ) -> Entry:
     """An entry that is no contact: the root DSE, the subschema, a tenant, a book, a label."""
-    pieces: dict[str, Piece] = {}
+    pieces: dict[str, PackedAttribute] = {}
     for name, texts in attributes.items():
         kind = attribute_type(name)
         if kind is not None:
-            family = kind.kind.family
+            family = kind.comparison.family
             leniently = lenient and family is Family.TEXT
-            sought = assertion.of_texts(texts) if leniently else assertion.of_values(family, texts)
+            sought = assertion.text_search_text(texts) if leniently else assertion.value_search_text(family, texts)
             pieces[kind.name] = encoded_texts(texts), sought
-    return Entry(octets_of(dn), Packed.of(pieces), FixedAttributes(operational), order=order)
+    return Entry(octets_of(dn), PackedAttributes.pack(pieces), FixedAttributes(operational), sort_key=sort_key)
 
 
 def octets_of(text: str) -> bytes:

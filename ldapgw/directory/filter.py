@@ -138,15 +138,15 @@ _SIGNS = {Equality: "=", GreaterOrEqual: ">=", LessOrEqual: "<=", Approximate: "
 _SPECIAL = frozenset("*()\\\0")
 
 
-def written(sought: Filter) -> str:
+def to_string(sought: Filter) -> str:
     """The filter as RFC 4515 writes it."""
     match sought:
         case And(terms):
-            return f"(&{''.join(map(written, terms))})"
+            return f"(&{''.join(map(to_string, terms))})"
         case Or(terms):
-            return f"(|{''.join(map(written, terms))})"
+            return f"(|{''.join(map(to_string, terms))})"
         case Not(term):
-            return f"(!{written(term)})"
+            return f"(!{to_string(term)})"
         case Present(attribute):
             return f"({attribute}=*)"
         case Substrings(attribute, initial, between, final):
@@ -184,10 +184,10 @@ _SCRIPT = 4
 # How many attributes or parts a unit is enough for.
 _ATTRIBUTES = 3
 
-_ALL = {kind.kind.family for kind in ATTRIBUTE_TYPES}
+_ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
 
-def effort(sought: Filter) -> int:
+def estimated_cost(sought: Filter) -> int:
     """About how many units of work it takes to make a filter ready; linear in its length."""
     seen: set[tuple[Family, bytes]] = set()
     return sum(_of_term(attribute, values, seen) for attribute, values in _assertions(sought))
@@ -211,7 +211,7 @@ def _assertions(sought: Filter) -> Iterator[tuple[str | None, tuple[bytes, ...]]
 
 def _of_term(attribute: str | None, values: tuple[bytes, ...], seen: set[tuple[Family, bytes]]) -> int:
     kinds = ATTRIBUTE_TYPES if attribute is None else _kinds(attribute)
-    families = _ALL if attribute is None else {kind.kind.family for kind in kinds}
+    families = _ALL if attribute is None else {kind.comparison.family for kind in kinds}
     wanted = {(family, value) for family in families for value in values} - seen
     seen |= wanted
     return 1 + (len(kinds) + len(values)) // _ATTRIBUTES + sum(_of_value(*one) for one in wanted)
@@ -228,7 +228,7 @@ def _of_value(family: Family, value: bytes) -> int:
     if family is Family.DN:
         return len(value) // _NAME
     if value.isascii():
-        digits = family is Family.TEXT and len(value) <= name_folding.LONGEST_KEYS and value.strip().isdigit()
+        digits = family is Family.TEXT and len(value) <= name_folding.MAX_KEYS and value.strip().isdigit()
         return _KEYS + len(value) if digits else len(value) // _PLAIN
     signs = unicodedata.normalize("NFKC", value.decode("utf-8", "replace"))
-    return _SCRIPT + min(len(signs), name_folding.LONGEST) // _FOREIGN
+    return _SCRIPT + min(len(signs), name_folding.MAX_TEXT) // _FOREIGN

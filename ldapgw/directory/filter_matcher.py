@@ -17,20 +17,20 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory import assertion, index_terms, query_plan
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Needle, Test
+from ldapgw.directory.assertion import Assertion, TextPredicate
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
-    BREAK,
-    CLASS_MARK,
-    CN_MARK,
-    LIKE_CN,
-    MARKS,
-    NAME_MARKS,
-    OTHERS,
-    OTHERS_MARK,
+    ALIAS_LETTER,
+    ALIAS_TAG,
+    ATTRIBUTE_TAGS,
+    CN_TAG,
+    NAME_TAGS,
+    OBJECT_CLASS_TAG,
+    SAME_AS_CN,
+    TAG_START,
     Entry,
-    Packed,
-    mark,
+    PackedAttributes,
+    attribute_tag,
 )
 from ldapgw.directory.filter import (
     And,
@@ -45,7 +45,7 @@ from ldapgw.directory.filter import (
     Present,
     Substrings,
 )
-from ldapgw.directory.query_plan import Place
+from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
     AttributeType,
@@ -87,7 +87,7 @@ class Matcher:
     def __init__(
         self,
         term: Term,
-        place: Place = None,
+        place: Query = None,
         calls: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
         letters: frozenset[str] | None = None,
     ) -> None:
@@ -102,7 +102,7 @@ def every(matchers: Sequence[Matcher]) -> Matcher:
     said = [matcher for matcher in matchers if matcher is not TRUE]
     if len(said) < 2:
         return said[0] if said else TRUE
-    place = query_plan.each([one.place for one in matchers])
+    place = query_plan.all_of([one.place for one in matchers])
     return Matcher(_Every([one.term for one in said]), place, any(one.calls for one in matchers))
 
 
@@ -112,7 +112,7 @@ def either(matchers: Sequence[Matcher]) -> Matcher:
         return TRUE
     if len(matchers) == 1:
         return matchers[0]
-    place = query_plan.either([one.place for one in matchers])
+    place = query_plan.any_of([one.place for one in matchers])
     return Matcher(_Either([one.term for one in matchers]), place, any(one.calls for one in matchers))
 
 
@@ -180,8 +180,8 @@ class _Known(Term):
 
 ALWAYS: Final[Term] = _Known(said=True)
 TRUE: Final = Matcher(ALWAYS)
-FALSE: Final = Matcher(_Known(said=False), query_plan.NOWHERE)
-UNDEFINED: Final = Matcher(_Known(said=None), query_plan.NOWHERE)
+FALSE: Final = Matcher(_Known(said=False), query_plan.NO_DOCUMENTS)
+UNDEFINED: Final = Matcher(_Known(said=None), query_plan.NO_DOCUMENTS)
 
 
 class Searching:
@@ -194,10 +194,10 @@ class Searching:
 
     def __init__(self, kinds: Sequence[AttributeType]) -> None:
         self._kinds = kinds
-        self._marks = [MARKS[kind.name] for kind in kinds if kind.name in MARKS]
+        self._marks = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
         self._letters = "".join([mark[1] for mark in self._marks])
-        is_plain = len(self._marks) == len(kinds) and CLASS_MARK not in self._marks
-        self.letters = frozenset(self._letters + OTHERS) if is_plain else None
+        is_plain = len(self._marks) == len(kinds) and OBJECT_CLASS_TAG not in self._marks
+        self.letters = frozenset(self._letters + ALIAS_LETTER) if is_plain else None
 
     def of(self, test: Callable[[str], bool], sure: Sequence[str] = ()) -> Term:
         """Says whether an entry has any of the attributes that pass a test.
@@ -205,7 +205,7 @@ class Searching:
         :param test: passes a haystack if it passes one of its lines.
         :param sure: a haystack with one of these in it passes.
         """
-        if len(self._kinds) == 1 and CLASS_MARK in self._marks:
+        if len(self._kinds) == 1 and OBJECT_CLASS_TAG in self._marks:
             return _OfClass(self._kinds[0], test)
         if self.letters is None:
             return _InHaystacks(self._kinds, test)
@@ -223,7 +223,7 @@ class _InHaystacks(Term):
 
     def holds(self, entry: Entry) -> bool | None:
         for kind in self._kinds:
-            sought = entry.haystack(kind)
+            sought = entry.search_text(kind)
             if sought is not None and self._test(sought):
                 return True
         return False
@@ -243,15 +243,15 @@ class _InParts(Term):
         for beginning in self._marks:
             at = text.find(beginning) + 2
             if at > 1:
-                sought = text[at : text.index(BREAK, at)]
-                if sought == LIKE_CN:
-                    at = text.index(CN_MARK) + 2
-                    sought = text[at : text.index(BREAK, at)]
+                sought = text[at : text.index(TAG_START, at)]
+                if sought == SAME_AS_CN:
+                    at = text.index(CN_TAG) + 2
+                    sought = text[at : text.index(TAG_START, at)]
                 if test(sought):
                     return True
-                named = named or beginning in NAME_MARKS
-        at = text.find(OTHERS_MARK) + 2 if named else 0
-        return at > 1 and test(text[at : text.index(BREAK, at)])
+                named = named or beginning in NAME_TAGS
+        at = text.find(ALIAS_TAG) + 2 if named else 0
+        return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 
 class _AtOnce(_InParts):
@@ -268,7 +268,7 @@ class _AtOnce(_InParts):
         text, letters = entry.text, self._letters
         for one in self._sure:
             at = text.find(one)
-            if at > 0 and text[text.rfind(BREAK, 0, at) + 1] in letters:
+            if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
                 return True
         return super().holds(entry)
 
@@ -281,13 +281,13 @@ class _OfClass(Term):
     def __init__(self, kind: AttributeType, test: Callable[[str], bool]) -> None:
         self._kind = kind
         self._test = test
-        self._last: Packed | None = None
+        self._last: PackedAttributes | None = None
         self._held = False
 
     def holds(self, entry: Entry) -> bool | None:
-        shared = None if CLASS_MARK in entry.text else entry.common
+        shared = None if OBJECT_CLASS_TAG in entry.text else entry.shared
         if shared is None or shared is not self._last:
-            sought = entry.haystack(self._kind)
+            sought = entry.search_text(self._kind)
             self._last, self._held = shared, sought is not None and self._test(sought)
         return self._held
 
@@ -315,8 +315,8 @@ class _Preparation:
 
     def __init__(self, context: NamingContext) -> None:
         self._context = context
-        self._needles: dict[object, Needle | None] = {}
-        self._places: dict[tuple[int, str], Place] = {}
+        self._needles: dict[object, Assertion | None] = {}
+        self._places: dict[tuple[int, str], Query] = {}
 
     def of(self, sought: Filter) -> Matcher:
         match sought:
@@ -340,20 +340,20 @@ class _Preparation:
         return None if alike is None else alike.as_asked()
 
     def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
-        key = type(sought), _asked(sought), assertion.likeness(kind)
+        key = type(sought), _asked(sought), assertion.comparison_key(kind)
         if key not in self._needles:
             self._needles[key] = _needle(sought, kind, self._context)
         asked = self._needles[key]
         if asked is None:
             return UNDEFINED
-        calls = kind.kind.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
-        return Matcher(Searching((kind,)).of(asked.test, asked.sure), self._place(kind, asked), calls)
+        calls = kind.comparison.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
+        return Matcher(Searching((kind,)).of(asked.test, asked.sufficient), self._place(kind, asked), calls)
 
-    def _place(self, kind: AttributeType, asked: Needle) -> Place:
+    def _place(self, kind: AttributeType, asked: Assertion) -> Query:
         # Attributes whose values have the same terms have the same place.
-        key = id(asked), (asked.between is None and index_terms.group(kind)) or kind.name
+        key = id(asked), (asked.value_range is None and index_terms.term_group(kind)) or kind.name
         if key not in self._places:
-            self._places[key] = index_terms.place(kind, asked, lenient=self._context.lenient)
+            self._places[key] = index_terms.assertion_query(kind, asked, lenient=self._context.lenient)
         return self._places[key]
 
 
@@ -370,9 +370,9 @@ class Alike:
         self._lenient = context.lenient
         self._searching = Searching(kinds)
         # One of those whose values have the same terms.
-        self._groups = tuple({index_terms.group(kind) or kind.name: kind for kind in kinds}.values())
+        self._groups = tuple({index_terms.term_group(kind) or kind.name: kind for kind in kinds}.values())
         self._whole = isinstance(sample, Equality)
-        self._calls = self._whole and kinds[0].kind.family is Family.NUMBER
+        self._calls = self._whole and kinds[0].comparison.family is Family.NUMBER
         self.sample = sample
 
     @classmethod
@@ -389,8 +389,12 @@ class Alike:
             if kind is None or len(subtypes(kind)) > 1:
                 return None
             kinds.append(kind)
-        alike = assertion.likeness(kinds[0])
-        return cls(tuple(kinds), first, context) if all(assertion.likeness(kind) == alike for kind in kinds) else None
+        alike = assertion.comparison_key(kinds[0])
+        return (
+            cls(tuple(kinds), first, context)
+            if all(assertion.comparison_key(kind) == alike for kind in kinds)
+            else None
+        )
 
     def asking(self, value: bytes) -> Matcher:
         """The matcher of the same terms with another value, where each has one."""
@@ -402,15 +406,17 @@ class Alike:
         """The matcher of the terms."""
         return self._matcher(_needle(self.sample, self._groups[0], self._context))
 
-    def _matcher(self, asked: Needle | None) -> Matcher:
+    def _matcher(self, asked: Assertion | None) -> Matcher:
         if asked is None:
             return UNDEFINED
         kinds, searching = self._groups, self._searching
         if len(kinds) == 1:
-            place = index_terms.place(kinds[0], asked, lenient=self._lenient)
+            place = index_terms.assertion_query(kinds[0], asked, lenient=self._lenient)
         else:
-            place = query_plan.either([index_terms.place(kind, asked, lenient=self._lenient) for kind in kinds])
-        return Matcher(searching.of(asked.test, asked.sure), place, self._calls, searching.letters)
+            place = query_plan.any_of(
+                [index_terms.assertion_query(kind, asked, lenient=self._lenient) for kind in kinds]
+            )
+        return Matcher(searching.of(asked.test, asked.sufficient), place, self._calls, searching.letters)
 
 
 def with_value(term: Equality | Substrings, value: bytes) -> Equality | Substrings:
@@ -448,7 +454,7 @@ def weight(sought: Filter) -> int:
 
 def _weight_of(attribute: str) -> int:
     kind = attribute_type(attribute)
-    return _SLOW if kind and (kind.operational or assertion.is_listed(kind)) else 1
+    return _SLOW if kind and (kind.operational or assertion.has_list_rule(kind)) else 1
 
 
 class NumbersNamed(NamedTuple):
@@ -458,30 +464,32 @@ class NumbersNamed(NamedTuple):
     :ivar place: where the entries are that may have one.
     """
 
-    named: tuple[tuple[AttributeType, Test], ...]
-    place: Place
+    named: tuple[tuple[AttributeType, TextPredicate], ...]
+    place: Query
 
 
 def numbers_named(sought: Filter, context: NamingContext) -> NumbersNamed:
     """The telephone numbers of a filter."""
     asked = tuple(_numbers_named(sought, context))
-    place = query_plan.either([index_terms.place(kind, one, lenient=context.lenient) for kind, one in asked])
+    place = query_plan.any_of([index_terms.assertion_query(kind, one, lenient=context.lenient) for kind, one in asked])
     return NumbersNamed(tuple((kind, one.test) for kind, one in asked), place)
 
 
-def _numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Needle]]:
+def _numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Assertion]]:
     match sought:
         case And(terms) | Or(terms):
             for term in terms:
                 yield from _numbers_named(term, context)
         case Equality(attribute, value) | Approximate(attribute, value):
             kind = attribute_type(attribute)
-            asked = assertion.equality(kind, value, context) if kind and kind.kind.family is Family.NUMBER else None
+            asked = (
+                assertion.equality(kind, value, context) if kind and kind.comparison.family is Family.NUMBER else None
+            )
             if kind and asked:
                 yield kind, asked
 
 
-def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Needle | None:
+def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
     """What a term looks for in one attribute; None: Undefined."""
     if isinstance(sought, Substrings):
         return assertion.substrings(kind, sought.initial, sought.any, sought.final, context)
@@ -492,9 +500,9 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
     return assertion.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 
-def _on(kind: AttributeType, asked: Needle, context: NamingContext) -> Matcher:
-    place = index_terms.place(kind, asked, lenient=context.lenient)
-    return Matcher(Searching((kind,)).of(asked.test, asked.sure), place)
+def _on(kind: AttributeType, asked: Assertion, context: NamingContext) -> Matcher:
+    place = index_terms.assertion_query(kind, asked, lenient=context.lenient)
+    return Matcher(Searching((kind,)).of(asked.test, asked.sufficient), place)
 
 
 def _present(attribute: str, context: NamingContext) -> Matcher:
@@ -503,7 +511,7 @@ def _present(attribute: str, context: NamingContext) -> Matcher:
         return FALSE if context.lenient else UNDEFINED
     if kind.name == "objectClass":
         return TRUE
-    return either([Matcher(_Present(one), index_terms.presence(one)) for one in subtypes(kind)])
+    return either([Matcher(_Present(one), index_terms.presence_query(one)) for one in subtypes(kind)])
 
 
 class _Present(Term):
@@ -511,10 +519,10 @@ class _Present(Term):
 
     def __init__(self, kind: AttributeType) -> None:
         self._kind = kind
-        self._mark = "" if kind.operational else mark(kind)
+        self._mark = "" if kind.operational else attribute_tag(kind)
 
     def holds(self, entry: Entry) -> bool | None:
-        return self._mark in entry.text if self._mark else entry.haystack(self._kind) is not None
+        return self._mark in entry.text if self._mark else entry.search_text(self._kind) is not None
 
 
 def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
@@ -525,18 +533,20 @@ def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
         return UNDEFINED
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
     ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
-    own: dict[int, Needle | None] = {}
+    own: dict[int, Assertion | None] = {}
     each = [one for kind in kinds for one in subtypes(kind)]
     for one in [] if rule else each:
-        if assertion.likeness(one) not in own:
-            own[assertion.likeness(one)] = assertion.equality(one, sought.value, context)
-    matchers = [_extended(one, rule, ruled if rule else own[assertion.likeness(one)], sought, context) for one in each]
+        if assertion.comparison_key(one) not in own:
+            own[assertion.comparison_key(one)] = assertion.equality(one, sought.value, context)
+    matchers = [
+        _extended(one, rule, ruled if rule else own[assertion.comparison_key(one)], sought, context) for one in each
+    ]
     known = [one for one in matchers if one is not None]
     return either(known) if known else UNDEFINED
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, asked: Needle | None, sought: Extensible, context: NamingContext
+    kind: AttributeType, rule: MatchingRule | None, asked: Assertion | None, sought: Extensible, context: NamingContext
 ) -> Matcher | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
@@ -555,7 +565,7 @@ class _Extended(Term):
     __slots__ = ("_kind", "_search", "_test", "_with_dn")
 
     def __init__(
-        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: Test, *, with_dn: bool
+        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: TextPredicate, *, with_dn: bool
     ) -> None:
         self._kind = kind
         self._search = search
@@ -571,35 +581,35 @@ class _Extended(Term):
 
 def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:
     """Whether a rule compares an attribute's values (RFC 4512 4.1.4 would call it the rule's use)."""
-    if rule.name in (kind.kind.equality, kind.kind.ordering, kind.kind.substrings):
+    if rule.name in (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings):
         return True
-    return rule.oid in _DIRECTORY_STRING_RULES and kind.kind.syntax in (
+    return rule.oid in _DIRECTORY_STRING_RULES and kind.comparison.syntax in (
         _TEXTS if context.lenient else _DIRECTORY_STRINGS
     )
 
 
 def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
     """How an attribute's values are searched that do not come from the entry itself."""
-    if kind.kind.family is Family.TEXT and context.lenient:
-        return assertion.of_texts
-    if kind.kind.family is Family.NUMBER and context.lenient:
-        return lambda values: assertion.of_numbers(
+    if kind.comparison.family is Family.TEXT and context.lenient:
+        return assertion.text_search_text
+    if kind.comparison.family is Family.NUMBER and context.lenient:
+        return lambda values: assertion.number_search_text(
             filter(None, (phone_number.parse(text, context.region) for text in values))
         )
-    return _ruled_haystack(kind.kind.family)
+    return _ruled_haystack(kind.comparison.family)
 
 
 def _ruled_haystack(family: Family) -> Callable[[Iterable[str]], str]:
-    return lambda values: assertion.of_values(family, values)
+    return lambda values: assertion.value_search_text(family, values)
 
 
-def _ruled(rule: MatchingRule, value: bytes) -> Needle | None:
+def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
     """What a rule looks for that was asked for by name: RFC 4517 to the letter."""
     text = assertion.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None
     if rule.use is Use.ORDERING:
-        return assertion.strict_before(rule.family, text)
+        return assertion.strict_less(rule.family, text)
     if rule.use is Use.SUBSTRINGS:
         parts = _substring_assertion(text)
         return assertion.strict_substrings(rule.family, parts) if len(parts) > 1 else None

@@ -34,11 +34,11 @@ _BLOCK = 1 << 20
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class DamagedFrames(ValueError):
+class DamagedFile(ValueError):
     """Raised when a file is not as it was written."""
 
 
-class Writer:
+class RecordWriter:
     """Writes frames.
 
     Mutable: the checksum of what was written.
@@ -66,7 +66,7 @@ class Writer:
             self._file.write(part)
 
 
-class Reader:
+class RecordReader:
     """Reads the frames of a file that was found to be whole (`whole`)."""
 
     def __init__(self, file: BufferedIOBase) -> None:
@@ -94,7 +94,7 @@ class Reader:
         return int.from_bytes(self._file.read(_LENGTH), "big")
 
 
-def whole(file: BufferedIOBase) -> Reader:
+def verified_records(file: BufferedIOBase) -> RecordReader:
     """A file's frames.
 
     :raises DamagedFrames: when the checksum does not fit.
@@ -105,21 +105,21 @@ def whole(file: BufferedIOBase) -> Reader:
         block = file.read(min(_BLOCK, left))
         seen, left = crc32(block, seen), left - len(block)
     if left < 0 or file.read(_SUM) != seen.to_bytes(_SUM, "big"):
-        raise DamagedFrames
+        raise DamagedFile
     file.seek(0)
-    return Reader(file)
+    return RecordReader(file)
 
 
 # Positions that stand side by side in an index: in what; where runs of them begin, each of which goes up to the next
 # one, and last where the last one ends; and whether within a run they ascend, each there once.  To cut them out costs
 # what they are; this costs nothing.
-Row = tuple[Sequence[int], Sequence[int], bool]
+PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
 # Runs of a row that are told apart; more of them are one that does not ascend.
-_RUNS: Final = 128
+_MAX_RANGES: Final = 128
 
 # Sorts behind everything that begins with the same signs.
-LAST = "\U0010ffff"
+HIGHEST = "\U0010ffff"
 
 # Of a checksum, and as many of a position behind it where keys are sorted.
 _BITS: Final = 32
@@ -147,16 +147,16 @@ class Index:
     everywhere: frozenset[str]
     _terms: list[str]
     _offsets: array[int]
-    _positions: array[int]
+    _postings: array[int]
     # The checksums of keys, and the position that each one belongs to.
     _checksums: array[int]
-    _holders: array[int]
+    _key_documents: array[int]
     # Keys are apart by the highest bits of their checksums: where each part begins, and how many bits are below those.
     _starts: array[int]
     _below: int
 
     @classmethod
-    def of(cls, described: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Index:
+    def build(cls, described: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Index:
         """Index entries.
 
         :param described: the terms and the keys of each entry, in the order of the entries; none of them twice.
@@ -187,16 +187,16 @@ class Index:
             holders.extend([key & _POSITION for key in keys])
         return cls(count, everywhere, terms, offsets, positions, checksums, holders, *_parted(checksums))
 
-    def write(self, to: Writer) -> None:
+    def write(self, to: RecordWriter) -> None:
         """Write it down."""
         to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))
         for start in range(0, len(self._terms), _CHUNK):
             to.value(self._terms[start : start + _CHUNK])
-        for numbers in (self._offsets, self._positions, self._checksums, self._holders, self._starts):
+        for numbers in (self._offsets, self._postings, self._checksums, self._key_documents, self._starts):
             to.numbers(numbers)
 
     @classmethod
-    def read(cls, source: Reader) -> Index:
+    def read(cls, source: RecordReader) -> Index:
         """What was written down."""
         count, everywhere, length, below = source.value(tuple[int, frozenset[str], int, int])
         terms: list[str] = []
@@ -205,37 +205,37 @@ class Index:
         offsets, positions, checksums, holders, starts = (source.numbers("I") for _ in range(5))
         return cls(count, everywhere, terms, offsets, positions, checksums, holders, starts, below)
 
-    def exactly(self, term: str) -> Row:
+    def postings(self, term: str) -> PostingsRanges:
         """Where the positions of a term stand."""
         terms = self._terms
         at = bisect_left(terms, term)
         if at == len(terms) or terms[at] != term:
             return range(self.count), (0, self.count if term in self.everywhere else 0), True
-        return self._positions, self._offsets[at : at + 2], True
+        return self._postings, self._offsets[at : at + 2], True
 
-    def between(self, low: str, high: str) -> Row:
+    def range_postings(self, low: str, high: str) -> PostingsRanges:
         """Where the positions of all terms stand from one on and before another."""
         if any(low <= term < high for term in self.everywhere):
             return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
         end = bisect_left(self._terms, high, start)
-        if end - start > _RUNS:
-            return self._positions, (self._offsets[start], self._offsets[end]), False
-        return self._positions, self._offsets[start : end + 1], True
+        if end - start > _MAX_RANGES:
+            return self._postings, (self._offsets[start], self._offsets[end]), False
+        return self._postings, self._offsets[start : end + 1], True
 
-    def keyed(self, key: str) -> Row:
+    def key_postings(self, key: str) -> PostingsRanges:
         """Where the positions of a key stand; once in four thousand million times one that does not have it."""
         checksum = crc32(key.encode())
         part = checksum >> self._below
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]
         if end - start > _FEW:
             start = bisect_left(checksums, checksum, start, end)
-            return self._holders, (start, bisect_right(checksums, checksum, start, end)), True
+            return self._key_documents, (start, bisect_right(checksums, checksum, start, end)), True
         while start < end and checksums[start] < checksum:
             start += 1
         while start < end and checksums[end - 1] > checksum:
             end -= 1
-        return self._holders, (start, end), True
+        return self._key_documents, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
         """All terms from one on and before another, in no order."""

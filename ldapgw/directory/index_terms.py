@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ldapgw.directory import query_plan
-from ldapgw.directory.assertion import ENDING, Clue, Needle, lines_of, number_of
+from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion, lines_of, number_of
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import MAX_SORT_NAME, OTHERS, Entry, mark
-from ldapgw.directory.index import LAST, Index
-from ldapgw.directory.query_plan import Between, Key, Named, Place, Span
+from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, Entry, attribute_tag
+from ldapgw.directory.index import HIGHEST, Index
+from ldapgw.directory.query_plan import ExactKey, NameRange, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
@@ -35,39 +35,39 @@ _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # Letters of a beginning that have a term of their own.
 _SHORT = 3
-_PIECE = 3
+_TRIGRAM = 3
 # Words of a text, and pieces of a word, that are looked up: with more of them hardly fewer entries are left.
 _ENOUGH = 8
 # Digits of the beginning of a number that tell it from others.
 _BEGINNING = 6
 
-_LETTERS = {kind.name: mark(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
+_LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
 _OBJECT_CLASS, _UID = _LETTERS["objectClass"], _LETTERS["uid"]
 # Each has one value.
 _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
-def group(kind: AttributeType) -> str:
+def term_group(kind: AttributeType) -> str:
     """The letter of the terms that an attribute's values have; "" where they have none."""
-    if kind.kind.family is Family.NUMBER:
+    if kind.comparison.family is Family.NUMBER:
         return "D"
-    if kind.kind.family is not Family.TEXT:
+    if kind.comparison.family is not Family.TEXT:
         return ""
     return "N" if kind.name in _NAMES else "M" if kind.name == "mail" else "O"
 
 
-_GROUPS = {mark(kind)[1]: group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
-_GROUPS_OF = {kind.name: group(kind) for kind in ATTRIBUTE_TYPES}
+_GROUPS = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
+_GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES}
 
 
-def of_entry(entry: Entry) -> tuple[set[str], set[str]]:
+def entry_terms(entry: Entry) -> tuple[set[str], set[str]]:
     """An entry's terms and keys."""
     terms: set[str] = set()
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
-    for part in entry.parts():
+    for part in entry.tagged_texts():
         letter, sought = part[0], part[1:]
-        if letter == OTHERS:
+        if letter == ALIAS_LETTER:
             words["N"].update(sought.split())
             continue
         terms.add("P" + letter)
@@ -82,7 +82,7 @@ def of_entry(entry: Entry) -> tuple[set[str], set[str]]:
         elif letter == _OBJECT_CLASS:
             terms.update(["C" + line for line in lines_of(sought)])
         elif letter == _UID:
-            keys.update([of_uid(uid).key for uid in (*lines_of(sought), *_odd_uids(entry))])
+            keys.update([uid_key(uid).key for uid in (*lines_of(sought), *_unusual_uids(entry))])
     _add_words(words, terms)
     return terms, keys
 
@@ -92,12 +92,12 @@ def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
         for word in found:
             terms.add(f"{of}w{word[:_WORD]}")
             if of != "M":
-                terms.update([f"{of}t{word[at : at + _PIECE]}" for at in range(len(word))])
+                terms.update([f"{of}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
     for word in words["N"]:
         terms.update((f"N1{word[:1]}", f"N2{word[:2]}", f"N3{word[:3]}"))
 
 
-def _odd_uids(entry: Entry) -> list[str]:
+def _unusual_uids(entry: Entry) -> list[str]:
     """Uids as they stand in a name, where that may compare them in another form than an attribute does."""
     plain = entry.rdn.removeprefix(b"uid=").replace(b"-", b"").replace(b"_", b"").isalnum()
     return [] if plain else [folded(uid.decode()) for uid in entry.attribute("uid")]
@@ -108,110 +108,120 @@ def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
         stored, forms = number_of(line), line.split("\t")
     else:
         stored, forms = phone_number.Number("", "", "", line), [line]
-    keys.update([ENDING + tail for tail in phone_number.stored_tails(stored)])
+    keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
     for form in forms:
         if form:
             terms.add("Db" + form[:_BEGINNING])
-            terms.update([f"Dt{form[at : at + _PIECE]}" for at in range(len(form))])
+            terms.update([f"Dt{form[at : at + _TRIGRAM]}" for at in range(len(form))])
 
 
-def presence(kind: AttributeType) -> Place:
+def presence_query(kind: AttributeType) -> Query:
     """Where an attribute is there."""
-    return None if kind.operational else "P" + mark(kind)[1]
+    return None if kind.operational else "P" + attribute_tag(kind)[1]
 
 
-def letters(index: Index) -> Iterable[str]:
+def present_attributes(index: Index) -> Iterable[str]:
     """The signs of the parts that entries have (`Entry.parts`), but for that of other names."""
-    return [term[1:] for term in index.terms("P", "P" + LAST)]
+    return [term[1:] for term in index.terms("P", "P" + HIGHEST)]
 
 
-def place(kind: AttributeType, needle: Needle, *, lenient: bool) -> Place:
+def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
     """Where an attribute may hold what is looked for."""
     if kind.operational:
         return None
-    if needle.between is not None:
-        return _between(kind, *needle.between, lenient=lenient)
-    of, clues = _GROUPS_OF[kind.name], needle.clues
-    return _clue(of, kind, clues[0]) if len(clues) == 1 else query_plan.each([_clue(of, kind, clue) for clue in clues])
+    if assertion.value_range is not None:
+        return _range_query(kind, *assertion.value_range, lenient=lenient)
+    of, clues = _GROUPS_OF[kind.name], assertion.required
+    return (
+        _alternatives_query(of, kind, clues[0])
+        if len(clues) == 1
+        else query_plan.all_of([_alternatives_query(of, kind, clue) for clue in clues])
+    )
 
 
-def _between(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Place:
-    if mark(kind)[1] in _ORDERED:
-        return Between("S" + mark(kind)[1], low[:_VALUE], high[:_VALUE])
+def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Query:
+    if attribute_tag(kind)[1] in _ORDERED:
+        return ValueRange("S" + attribute_tag(kind)[1], low[:_VALUE], high[:_VALUE])
     if kind.name == "cn" and lenient:
-        return Named(low.strip()[:MAX_SORT_NAME], high.strip()[:MAX_SORT_NAME])
+        return NameRange(low.strip()[:MAX_SORT_NAME], high.strip()[:MAX_SORT_NAME])
     return None
 
 
-def _clue(of: str, kind: AttributeType, clue: Clue) -> Place:
+def _alternatives_query(of: str, kind: AttributeType, alternatives: Alternatives) -> Query:
     if of:
-        places = [_digits(string) for string in clue] if of == "D" else [_words(of, string) for string in clue]
-        return places[0] if len(places) == 1 else query_plan.either(places)
+        places = (
+            [_digits_query(string) for string in alternatives]
+            if of == "D"
+            else [_words_query(of, string) for string in alternatives]
+        )
+        return places[0] if len(places) == 1 else query_plan.any_of(places)
     if kind.name == "objectClass":
-        return query_plan.either(["C" + string.strip("\n") for string in clue])
+        return query_plan.any_of(["C" + string.strip("\n") for string in alternatives])
     if kind.name == "uid":
-        return query_plan.either([_uid(string) for string in clue])
-    return query_plan.NOWHERE if not clue else None
+        return query_plan.any_of([_uid_query(string) for string in alternatives])
+    return query_plan.NO_DOCUMENTS if not alternatives else None
 
 
-def _words(of: str, string: str) -> Place:
+def _words_query(of: str, string: str) -> Query:
     """Where a string may stand between the words of a text."""
     words = string.split()
     if not words:
         return None
     first, last = 0, len(words) - 1
     begins, ends = string[0].isspace(), string[-1].isspace()
-    return query_plan.each(
+    return query_plan.all_of(
         [
-            _word(of, word, begins=begins or at > first, ends=ends or at < last)
+            _word_query(of, word, begins=begins or at > first, ends=ends or at < last)
             for at, word in enumerate(words[:_ENOUGH])
         ]
     )
 
 
-def _word(of: str, word: str, *, begins: bool, ends: bool) -> Place:
+def _word_query(of: str, word: str, *, begins: bool, ends: bool) -> Query:
     """Where a word, or a part of one, may stand."""
     if begins and (ends or len(word) >= _WORD):
         return f"{of}w{word[:_WORD]}"
     if begins:
         short = of == "N" and len(word) <= _SHORT
-        return f"N{len(word)}{word}" if short else Span(f"{of}w{word}", f"{of}w{word}{LAST}")
+        return f"N{len(word)}{word}" if short else TermRange(f"{of}w{word}", f"{of}w{word}{HIGHEST}")
     if of == "M":
         return None
-    if ends and len(word) < _PIECE:
+    if ends and len(word) < _TRIGRAM:
         return f"{of}t{word}"
-    return _pieces(f"{of}t", word)
+    return _trigrams_query(f"{of}t", word)
 
 
-def _pieces(group: str, letters: str) -> Place:
+def _trigrams_query(group: str, letters: str) -> Query:
     """Where letters stand in a row; fewer than a piece has stand where a piece begins with them."""
     if not letters:
         return None
-    if len(letters) < _PIECE:
-        return Span(group + letters, group + letters + LAST)
-    return query_plan.each([group + letters[at : at + _PIECE] for at in range(min(_ENOUGH, len(letters) - _PIECE + 1))])
+    if len(letters) < _TRIGRAM:
+        return TermRange(group + letters, group + letters + HIGHEST)
+    return query_plan.all_of(
+        [group + letters[at : at + _TRIGRAM] for at in range(min(_ENOUGH, len(letters) - _TRIGRAM + 1))]
+    )
 
 
-def _digits(string: str) -> Place:
+def _digits_query(string: str) -> Query:
     """Where a string may stand in the writings of a number."""
-    if string.startswith(ENDING):
-        return Key(string)
+    if string.startswith(NUMBER_END):
+        return ExactKey(string)
     form = string.strip("\t\n")
     if string[:1] in ("\t", "\n"):
         beginning = "Db" + form[:_BEGINNING]
         if len(form) < _BEGINNING:
-            return Span(beginning, beginning + LAST)
+            return TermRange(beginning, beginning + HIGHEST)
         # All of a company's numbers begin alike; what follows tells them apart.
-        behind = form[_BEGINNING - _PIECE + 1 :]
-        return query_plan.each([beginning, _pieces("Dt", behind)]) if len(form) > _BEGINNING else beginning
-    return _pieces("Dt", form)
+        behind = form[_BEGINNING - _TRIGRAM + 1 :]
+        return query_plan.all_of([beginning, _trigrams_query("Dt", behind)]) if len(form) > _BEGINNING else beginning
+    return _trigrams_query("Dt", form)
 
 
-def of_uid(uid: str) -> Key:
+def uid_key(uid: str) -> ExactKey:
     """Where the entry of a uid is, in whichever form its words are folded."""
-    return Key("u" + " ".join(uid.split()))
+    return ExactKey("u" + " ".join(uid.split()))
 
 
-def _uid(string: str) -> Place:
+def _uid_query(string: str) -> Query:
     """Only a whole one has a key."""
-    return of_uid(string) if string.startswith("\n") and string.endswith("\n") else None
+    return uid_key(string) if string.startswith("\n") and string.endswith("\n") else None

@@ -13,7 +13,15 @@ from ldapgw.contact import Address, Contact, Kind
 from ldapgw.directory import assertion
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
-from ldapgw.directory.entry import Entry, Packed, ParentEntry, Piece, contact_sort_key, encoded_texts, octets_of
+from ldapgw.directory.entry import (
+    Entry,
+    PackedAttribute,
+    PackedAttributes,
+    ParentEntry,
+    contact_sort_key,
+    encoded_texts,
+    octets_of,
+)
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import Number
@@ -31,7 +39,7 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
 }
 
 # Nobody answers these: they stand in for a telephone only where there is nothing else, a fax last of all.
-_DEAF = {Kind.PAGER: 1, Kind.FAX: 2}
+_LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
 # Numbers by how they are written into the entry: each writing once.
@@ -46,10 +54,10 @@ def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     found: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
         held = found.setdefault(NUMBER_ATTRIBUTES[phone.kind], {})
-        held.setdefault(write(phone.number, context), phone.number)
+        held.setdefault(write_number(phone.number, context), phone.number)
     if contact.phones and not found["telephoneNumber"]:
-        best = min(contact.phones, key=lambda phone: _DEAF.get(phone.kind, 0)).number
-        found["telephoneNumber"][write(best, context)] = best
+        best = min(contact.phones, key=lambda phone: _LEAST_ANSWERED.get(phone.kind, 0)).number
+        found["telephoneNumber"][write_number(best, context)] = best
     return {name: numbers for name, numbers in found.items() if numbers}
 
 
@@ -79,7 +87,7 @@ def texts_of(contact: Contact, name: str) -> Texts:
         # RFC 2079: a blank parts the address from a label.
         "labeledURI": (url.replace(" ", "%20") for url in contact.urls),
     }
-    return {name: values for name, given in found.items() if (values := _once(given))}
+    return {name: values for name, given in found.items() if (values := _unique(given))}
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
@@ -94,12 +102,12 @@ def other_names(contact: Contact) -> tuple[str, ...]:
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
-def write(one: Number, context: NamingContext) -> str:
+def write_number(one: Number, context: NamingContext) -> str:
     """A number as this tenant's entries hold it."""
     return phone_number.write(one, context.number_format, context.region, context.outside_line)
 
 
-def _once(values: Iterable[str]) -> tuple[str, ...]:
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, values)))
 
 
@@ -127,48 +135,50 @@ def _postal_address(address: Address) -> str:
 _SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
 
 # What all contacts have in common.
-CLASSES = Packed.of({"objectClass": (encoded_texts(OBJECT_CLASSES), assertion.of_values(Family.OID, OBJECT_CLASSES))})
+CLASSES = PackedAttributes.pack(
+    {"objectClass": (encoded_texts(OBJECT_CLASSES), assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
+)
 
 
-class Bound(NamedTuple):
+class ContactEntries(NamedTuple):
     """What became of a contact: its entry, if there is anything to show, and the entries of its numbers."""
 
-    whole: tuple[Entry, ...] = ()
-    singles: tuple[Entry, ...] = ()
+    contact: tuple[Entry, ...] = ()
+    numbers: tuple[Entry, ...] = ()
 
-    def moved(self, place: ParentEntry) -> Bound:
+    def with_parent(self, parent: ParentEntry) -> ContactEntries:
         """The same at another place of the tree."""
-        return Bound(*(tuple(entry.moved(place) for entry in form) for form in self))
+        return ContactEntries(*(tuple(entry.with_parent(parent) for entry in form) for form in self))
 
 
-class Binder:
+class EntryFactory:
     """Makes the entries of one book.
 
     :param place: where they stand.
     :param per_number: also make one entry for each number.
     """
 
-    def __init__(self, context: NamingContext, place: ParentEntry, *, per_number: bool) -> None:
+    def __init__(self, context: NamingContext, parent: ParentEntry, *, per_number: bool) -> None:
         self._context = context
-        self._place = place
+        self._parent = parent
         self._per_number = per_number
-        self._pieces: dict[tuple[str, tuple[str, ...]], Piece] = {}
+        self._packed: dict[tuple[str, tuple[str, ...]], PackedAttribute] = {}
 
-    def bind(self, contact: Contact) -> Bound:
+    def entries_of(self, contact: Contact) -> ContactEntries:
         """Make the entries of a contact; none if it has neither name, organization, number nor address."""
         numbers = numbers_of(contact, self._context)
         name = shown_name(contact, numbers)
         if not name:
-            return Bound()
+            return ContactEntries()
         also = other_names(contact)
         whole = self._entry(texts_of(contact, name), numbers, also, contact.updated)
-        return Bound((whole,), tuple(self._singles(contact, name, also)) if self._per_number else ())
+        return ContactEntries((whole,), tuple(self._number_entries(contact, name, also)) if self._per_number else ())
 
-    def _singles(self, contact: Contact, name: str, also: tuple[str, ...]) -> Iterator[Entry]:
+    def _number_entries(self, contact: Contact, name: str, also: tuple[str, ...]) -> Iterator[Entry]:
         """One entry for each number; its kind stands behind the name."""
         written: dict[str, tuple[str, Number]] = {}
         for phone in contact.phones:
-            written.setdefault(write(phone.number, self._context), (phone.kind.value, phone.number))
+            written.setdefault(write_number(phone.number, self._context), (phone.kind.value, phone.number))
         texts = texts_of(contact, name)
         for count, (number, (kind, read)) in enumerate(written.items(), start=1):
             shown = (f"{name} ({kind})",)
@@ -179,27 +189,33 @@ class Binder:
         pieces = {name: self._text(name, values) for name, values in texts.items()}
         pieces |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]
-        stands = contact_sort_key(cn, f"{self._place.path}/{uid}")
+        stands = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
         rdn = octets_of(f"uid={escape(uid)}")
-        others = assertion.of_others(also) if self._context.lenient else ""
-        return Entry(rdn, Packed.of(pieces, others), self._place, common=CLASSES, updated=updated, order=stands)
+        others = assertion.alias_search_text(also) if self._context.lenient else ""
+        return Entry(
+            rdn, PackedAttributes.pack(pieces, others), self._parent, shared=CLASSES, updated=updated, sort_key=stands
+        )
 
-    def _text(self, name: str, values: tuple[str, ...]) -> Piece:
+    def _text(self, name: str, values: tuple[str, ...]) -> PackedAttribute:
         kind = attribute_type(name)
-        family = kind.kind.family if kind else Family.TEXT
+        family = kind.comparison.family if kind else Family.TEXT
         lenient = self._context.lenient and family is Family.TEXT
         key = ("" if lenient else family.name, values)
-        found = self._pieces.get(key)
+        found = self._packed.get(key)
         if found is None:
             found = (
                 encoded_texts(values),
-                assertion.of_texts(values) if lenient else assertion.of_values(family, values),
+                assertion.text_search_text(values) if lenient else assertion.value_search_text(family, values),
             )
             if name in _SHARED:
-                self._pieces[key] = found
+                self._packed[key] = found
         return found
 
-    def _numbers(self, numbers: Mapping[str, Number]) -> Piece:
+    def _numbers(self, numbers: Mapping[str, Number]) -> PackedAttribute:
         lenient = self._context.lenient
-        sought = assertion.of_numbers(numbers.values()) if lenient else assertion.of_values(Family.NUMBER, numbers)
+        sought = (
+            assertion.number_search_text(numbers.values())
+            if lenient
+            else assertion.value_search_text(Family.NUMBER, numbers)
+        )
         return encoded_texts(numbers), sought

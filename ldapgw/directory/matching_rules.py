@@ -15,7 +15,7 @@ from typing import Final
 
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
-from ldapgw.directory.transliteration import Signs
+from ldapgw.directory.transliteration import CharacterMap
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and a zone is part of every value.
 _TIME = re.compile(
@@ -32,7 +32,7 @@ _UNSEEN = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range
 
 
 # Stands between two lines of one value.
-LINE: Final = "\v"
+NORMALIZED_END: Final = "\v"
 
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def listing(text: str) -> str:
     (RFC 4517 4.2.12).  What `string` has prepared may be given too.
     """
     lines = (line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$"))
-    return f" {LINE.join(string(line).strip() for line in lines)} "
+    return f" {NORMALIZED_END.join(string(line).strip() for line in lines)} "
 
 
 def telephone(text: str) -> str:
@@ -137,7 +137,7 @@ _LINES: dict[Family, Callable[[str], str | None]] = {
 }
 
 
-def line(family: Family, text: str) -> str | None:
+def normalized(family: Family, text: str) -> str | None:
     """A value in the form that the family's rules compare; None where it is not of the rule's syntax."""
     return _LINES[family](text)
 
@@ -149,5 +149,5 @@ def _mapped(sign: str) -> str:
     return "" if category in ("Cc", "Cf") or sign in _UNSEEN else sign
 
 
-_MAPPED = Signs(_mapped)
-_WITHOUT_HYPHENS = Signs(lambda sign: "" if unicodedata.category(sign) == "Pd" else sign)
+_MAPPED = CharacterMap(_mapped)
+_WITHOUT_HYPHENS = CharacterMap(lambda sign: "" if unicodedata.category(sign) == "Pd" else sign)

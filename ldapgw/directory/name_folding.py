@@ -16,13 +16,13 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from ldapgw.directory.transliteration import Signs, readings
+from ldapgw.directory.transliteration import CharacterMap, readings
 
 # Nobody types more of a name; a hostile one of a megabyte costs no more than this.
-LONGEST = 1024
+MAX_TEXT = 1024
 
 # Letters that a person picks by the keys of a telephone.
-LONGEST_KEYS = 32
+MAX_KEYS = 32
 
 # A sign without a place in a word: it parts two words in one form, and vanishes in another.
 _JOINT = "\x01"
@@ -67,48 +67,50 @@ class _Read(NamedTuple):
     raw: tuple[str, ...] = ()
 
 
-def forms(text: str) -> tuple[str, ...]:
+def variants(text: str) -> tuple[str, ...]:
     """Every form of a stored text, the main one first (empty if the text has neither letters nor digits)."""
-    plain = _plain(text)
+    plain = _plain_words(text)
     if plain is not None:
         return _collapsed(plain)
-    read = _read(text[:LONGEST], stored=True)
+    read = _read(text[:MAX_TEXT], stored=True)
     return tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
 
 
 @lru_cache(maxsize=256)
-def asked(text: str, *, goes_on: bool = False) -> tuple[str, ...]:
+def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     """The forms to look for when a text was asked for; a text of signs alone is looked for as it stands.
 
     Chinese signs are looked for by themselves alone: their reading would find every name that sounds the same.
 
     :param goes_on: more letters may stand behind the text, so that "mue" is not "mu": it would find every "Mustermann".
     """
-    plain = _plain(text)
+    plain = _plain_words(text)
     if plain is not None:
-        return tuple(filter(None, _collapsed(plain, goes_on=goes_on)))
-    read = _read(text[:LONGEST], stored=False)
-    words = read.native if any(map(_HAN.search, read.native)) else (*_latin_forms(read, goes_on=goes_on), *read.native)
+        return tuple(filter(None, _collapsed(plain, goes_on=open_ended)))
+    read = _read(text[:MAX_TEXT], stored=False)
+    words = (
+        read.native if any(map(_HAN.search, read.native)) else (*_latin_forms(read, goes_on=open_ended), *read.native)
+    )
     return tuple(dict.fromkeys(filter(None, words))) or read.raw
 
 
-def collation(text: str) -> str:
+def collation_key(text: str) -> str:
     """What names are sorted and compared by: the main form."""
-    plain = _plain(text)
-    return _read(text[:LONGEST], stored=False).latin[0] if plain is None else plain
+    plain = _plain_words(text)
+    return _read(text[:MAX_TEXT], stored=False).latin[0] if plain is None else plain
 
 
-def keypad(text: str) -> re.Pattern[str] | None:
+def keypad_pattern(text: str) -> re.Pattern[str] | None:
     """For digits alone, a pattern of what they spell on a telephone's keys, the digits themselves among it."""
     digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_KEYS):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS):
         return None
     return re.compile("".join(_KEYS.get(digit, digit) for digit in digits))
 
 
-def _plain(text: str) -> str | None:
+def _plain_words(text: str) -> str | None:
     """The only word or words of a text of ASCII letters, digits and blanks, as most are; None for any other."""
-    if not text.isascii() or len(text) > LONGEST:
+    if not text.isascii() or len(text) > MAX_TEXT:
         return None
     lower = text.lower()
     if lower.isalnum():
@@ -132,7 +134,7 @@ def _read(text: str, *, stored: bool) -> _Read:
 def _read_script(text: str, *, stored: bool) -> _Read:
     """The forms of a text that is not read letter by letter."""
     # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
-    folded = unicodedata.normalize("NFKC", text.translate(_SIGNS))[:LONGEST].casefold().translate(_VISIBLE)
+    folded = unicodedata.normalize("NFKC", text.translate(_SIGNS))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)
     latin = [reading.translate(_LATIN) for reading in readings(shaped, bare)]
@@ -208,12 +210,12 @@ def _simple(sign: str) -> str:
     return latin[0] if len(latin) == 1 and sign.isalnum() else _OTHER
 
 
-_SIGNS = Signs(_sign)
-_SHAPED = Signs(_shape)
-_VISIBLE = Signs(lambda sign: "" if unicodedata.category(sign) == "Cf" or sign in _UNSEEN else sign)
+_SIGNS = CharacterMap(_sign)
+_SHAPED = CharacterMap(_shape)
+_VISIBLE = CharacterMap(lambda sign: "" if unicodedata.category(sign) == "Cf" or sign in _UNSEEN else sign)
 # Accents have a combining class of 10 or more; marks below are letters of their own (kana voicing, Indic vowels).
-_BARE = Signs(lambda sign: "" if unicodedata.combining(sign) >= 10 else sign)
+_BARE = CharacterMap(lambda sign: "" if unicodedata.combining(sign) >= 10 else sign)
 # What a transliteration adds by itself ("Igor'" for "Игорь") belongs to no word.
-_LATIN = Signs(lambda sign: sign if sign.isalnum() or sign in (" ", _JOINT) else "")
-_SIMPLE = Signs(_simple)
-_SIMPLE_SPELT = Signs(lambda sign: _SPELT.get(sign.lower()) or _simple(sign))
+_LATIN = CharacterMap(lambda sign: sign if sign.isalnum() or sign in (" ", _JOINT) else "")
+_SIMPLE = CharacterMap(_simple)
+_SIMPLE_SPELT = CharacterMap(lambda sign: _SPELT.get(sign.lower()) or _simple(sign))

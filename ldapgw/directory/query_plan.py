@@ -17,9 +17,9 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.index import LAST, Index, Row
+from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 
-_ORDER = attrgetter("order")
+_SORT_KEY = attrgetter("order")
 
 # What part of all entries is not worth sorting: a walk over all finds the first ones as fast.
 _WORTH: Final = 3
@@ -34,14 +34,14 @@ _CUT: Final = 1000
 _SORTED: Final = 30_000
 
 
-class Span(NamedTuple):
+class TermRange(NamedTuple):
     """All terms from one on and before another."""
 
     low: str
     high: str
 
 
-class Key:
+class ExactKey:
     """What has a key; never changed once it is made (compiled, a named tuple takes longer to make)."""
 
     __slots__ = ("key",)
@@ -51,14 +51,14 @@ class Key:
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same key."""
-        return isinstance(other, Key) and self.key == other.key
+        return isinstance(other, ExactKey) and self.key == other.key
 
     def __hash__(self) -> int:
         """As the key's."""
         return hash(self.key)
 
 
-class Between(NamedTuple):
+class ValueRange(NamedTuple):
     """The terms of an attribute with one value: from the beginning of a value to that of another, both included."""
 
     attribute: str
@@ -66,86 +66,86 @@ class Between(NamedTuple):
     high: str
 
 
-class Named(NamedTuple):
+class NameRange(NamedTuple):
     """Entries by their order: those from one name to another, both included."""
 
     low: str
     high: str
 
 
-class Each(NamedTuple):
+class AndQuery(NamedTuple):
     """What stands in each of these places."""
 
-    places: tuple[Somewhere, ...]
+    queries: tuple[Narrowing, ...]
 
 
-class Either(NamedTuple):
+class OrQuery(NamedTuple):
     """What stands in any of these places; of none: nothing."""
 
-    places: frozenset[Somewhere]
+    queries: frozenset[Narrowing]
 
 
 # A text is a term.
-Somewhere = str | Span | Key | Between | Named | Each | Either
+Narrowing = str | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None: anywhere.
-Place = Somewhere | None
+Query = Narrowing | None
 
-NOWHERE: Final = Either(frozenset())
+NO_DOCUMENTS: Final = OrQuery(frozenset())
 
 
-def each(places: Sequence[Place]) -> Place:
+def all_of(queries: Sequence[Query]) -> Query:
     """The place of an AND."""
-    if len(places) == 1:
-        return places[0]
-    known = _narrowed(place for place in places if place is not None)
-    if NOWHERE in known:
-        return NOWHERE
-    return known[0] if len(known) == 1 else Each(known) if known else None
+    if len(queries) == 1:
+        return queries[0]
+    known = _narrowed(place for place in queries if place is not None)
+    if NO_DOCUMENTS in known:
+        return NO_DOCUMENTS
+    return known[0] if len(known) == 1 else AndQuery(known) if known else None
 
 
-def _narrowed(places: Iterable[Somewhere]) -> tuple[Somewhere, ...]:
+def _narrowed(places: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
     """Places with those between the same two values made one ("from O" and "to Z": Poly turns pages that way)."""
-    found: dict[object, Somewhere] = {}
+    found: dict[object, Narrowing] = {}
     for place in places:
         match place:
-            case Between(attribute, low, high):
+            case ValueRange(attribute, low, high):
                 held = found.get(attribute)
-                if isinstance(held, Between):
-                    place = Between(attribute, max(low, held.low), min(high, held.high))
+                if isinstance(held, ValueRange):
+                    place = ValueRange(attribute, max(low, held.low), min(high, held.high))
                 found[attribute] = place
-            case Named(low, high):
-                held = found.get(Named)
-                if isinstance(held, Named):
-                    place = Named(max(low, held.low), min(high, held.high))
-                found[Named] = place
+            case NameRange(low, high):
+                held = found.get(NameRange)
+                if isinstance(held, NameRange):
+                    place = NameRange(max(low, held.low), min(high, held.high))
+                found[NameRange] = place
             case _:
                 found[place] = place
     return tuple(found.values())
 
 
-def either(places: Sequence[Place]) -> Place:
+def any_of(queries: Sequence[Query]) -> Query:
     """The place of an OR."""
-    if places and all(place is places[0] for place in places):
-        return places[0]
-    found: set[Somewhere] = set()
-    for place in places:
+    if queries and all(place is queries[0] for place in queries):
+        return queries[0]
+    found: set[Narrowing] = set()
+    for place in queries:
         if place is None:
             return None
-        if isinstance(place, Either):
-            found |= place.places
+        if isinstance(place, OrQuery):
+            found |= place.queries
         else:
             found.add(place)
-    return found.pop() if len(found) == 1 else Either(frozenset(found))
+    return found.pop() if len(found) == 1 else OrQuery(frozenset(found))
 
 
-def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] | None:
+def find_documents(query: Query, index: Index, entries: Sequence[Entry]) -> Sequence[int] | None:
     """The positions in a place, ascending, each once; None: anywhere.
 
     :param entries: those that the index is of.
     """
-    if place is None:
+    if query is None:
         return None
-    rows = _rows(place, index, entries)
+    rows = _postings(query, index, entries)
     if len(rows) == 1 and len(rows[0][1]) == 2 and rows[0][2]:
         held, runs, _ = rows[0]
         return held[runs[0] : runs[1]]
@@ -154,27 +154,27 @@ def find(place: Place, index: Index, entries: Sequence[Entry]) -> Sequence[int] 
     return sorted(set(chain.from_iterable([held[runs[0] : runs[-1]] for held, runs, _ in rows])))
 
 
-def first(place: Place, index: Index, entries: Sequence[Entry], most: int) -> tuple[Sequence[int], bool]:
+def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: int) -> tuple[Sequence[int], bool]:
     """The first positions in a place, ascending, each once; whether there may be others behind them.
 
     :param entries: those that the index is of.
     :param most: positions that are enough; there may be fewer of them although there are others.
     """
-    if place is None:
+    if query is None:
         return range(min(most, index.count)), index.count > most
-    if isinstance(place, Key | str):
-        held, (start, end), _ = index.keyed(place.key) if isinstance(place, Key) else index.exactly(place)
+    if isinstance(query, ExactKey | str):
+        held, (start, end), _ = index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
         return held[start : min(end, start + most)], end - start > most
-    sides = [_rows(one, index, entries) for one in (place.places if isinstance(place, Each) else (place,))]
+    sides = [_postings(one, index, entries) for one in (query.queries if isinstance(query, AndQuery) else (query,))]
     positions = _first(sorted(sides, key=_count), index.count, most)
     if positions is None:
-        positions = find(place, index, entries)
+        positions = find_documents(query, index, entries)
     if positions is None:
         positions = range(index.count)
     return positions[:most], len(positions) > most
 
 
-def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> Sequence[int] | None:
+def _first(sides: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
     """The first positions that stand on all sides, as far as it helps to look at them: more than `most`, or all.
 
     Those before a bound are cut out of each run; where too few of them are on all sides, the bound is put off.
@@ -205,7 +205,7 @@ def _first(sides: Sequence[Sequence[Row]], count: int, most: int) -> Sequence[in
     return None
 
 
-def _before(rows: Sequence[Row], bound: int) -> set[int]:
+def _before(rows: Sequence[PostingsRanges], bound: int) -> set[int]:
     """The positions of rows that are before a bound."""
     found: set[int] = set()
     for held, runs, _ in rows:
@@ -215,54 +215,56 @@ def _before(rows: Sequence[Row], bound: int) -> set[int]:
     return found
 
 
-def _rows(place: Somewhere, index: Index, entries: Sequence[Entry]) -> list[Row]:
+def _postings(query: Narrowing, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
     """Where the positions stand.
 
     Nothing is taken out: what an AND has no need of costs a look, however much it is.
     """
-    if isinstance(place, Each):
-        return _fewest(place, index, entries)
-    if isinstance(place, Either):
-        return _together(place, index, entries)
-    return [_row(place, index, entries)]
+    if isinstance(query, AndQuery):
+        return _smallest(query, index, entries)
+    if isinstance(query, OrQuery):
+        return _union(query, index, entries)
+    return [_postings_of(query, index, entries)]
 
 
-def _row(place: str | Span | Key | Between | Named, index: Index, entries: Sequence[Entry]) -> Row:
-    match place:
+def _postings_of(
+    query: str | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[Entry]
+) -> PostingsRanges:
+    match query:
         case str():
-            return index.exactly(place)
-        case Key(key=key):
-            return index.keyed(key)
-        case Span(low, high):
-            return index.between(low, high)
-        case Between(attribute, low, high):
-            return index.between(attribute + low, attribute + high + LAST)
-    start = bisect_left(entries, place.low, key=_ORDER)
-    end = bisect_left(entries, place.high + LAST, key=_ORDER)
+            return index.postings(query)
+        case ExactKey(key=key):
+            return index.key_postings(key)
+        case TermRange(low, high):
+            return index.range_postings(low, high)
+        case ValueRange(attribute, low, high):
+            return index.range_postings(attribute + low, attribute + high + HIGHEST)
+    start = bisect_left(entries, query.low, key=_SORT_KEY)
+    end = bisect_left(entries, query.high + HIGHEST, key=_SORT_KEY)
     return range(index.count), (start, max(start, end)), True
 
 
-def _fewest(places: Each, index: Index, entries: Sequence[Entry]) -> list[Row]:
+def _smallest(query: AndQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
     """Those of the place that has the fewest positions."""
-    first, *others = places.places
-    best = _rows(first, index, entries)
+    first, *others = query.queries
+    best = _postings(first, index, entries)
     least = _count(best)
     for place in others:
-        rows = _rows(place, index, entries)
+        rows = _postings(place, index, entries)
         count = _count(rows)
         if count < least:
             best, least = rows, count
     return best
 
 
-def _together(places: Either, index: Index, entries: Sequence[Entry]) -> list[Row]:
+def _union(query: OrQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
     """Those of all places that have any."""
-    every: list[Row] = []
-    for place in places.places:
-        every += [index.exactly(place)] if isinstance(place, str) else _rows(place, index, entries)
+    every: list[PostingsRanges] = []
+    for place in query.queries:
+        every += [index.postings(place)] if isinstance(place, str) else _postings(place, index, entries)
     return [row for row in every if row[1][0] < row[1][-1]]
 
 
-def _count(rows: Sequence[Row]) -> int:
+def _count(rows: Sequence[PostingsRanges]) -> int:
     """How many positions they have; those that are there twice are counted twice."""
     return sum([runs[-1] - runs[0] for _, runs, _ in rows])

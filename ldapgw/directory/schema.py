@@ -55,7 +55,7 @@ class MatchingRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Comparison:
     """A syntax with the names of its matching rules ("" where there is none)."""
 
     syntax: str
@@ -78,12 +78,12 @@ class AttributeType:
 
     name: str
     oid: str
-    kind: Kind
-    others: tuple[str, ...] = ()
-    nicknames: tuple[str, ...] = ()
+    comparison: Comparison
+    other_names: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     supertype: str = ""
     usage: str = ""
-    single: bool = False
+    single_valued: bool = False
 
     @property
     def operational(self) -> bool:
@@ -157,25 +157,27 @@ MATCHING_RULES = (
 )  # fmt: skip
 
 _CASE_IGNORE = ("caseIgnoreMatch", "caseIgnoreOrderingMatch", "caseIgnoreSubstringsMatch")
-_WORDS = Kind(_SYNTAX + "15", Family.TEXT, *_CASE_IGNORE)
-_NAME = Kind(_SYNTAX + "15", Family.IDENTIFIER, *_CASE_IGNORE)
-_COUNTRY = Kind(_SYNTAX + "11", Family.IDENTIFIER, *_CASE_IGNORE)
-_DOMAIN = Kind(_SYNTAX + "26", Family.IDENTIFIER, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
-_MAIL = Kind(_SYNTAX + "26", Family.TEXT, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
-_POSTAL = Kind(_SYNTAX + "41", Family.TEXT, "caseIgnoreListMatch", "", "caseIgnoreListSubstringsMatch")
-_EXACT = Kind(_SYNTAX + "15", Family.EXACT, "caseExactMatch", "caseExactOrderingMatch", "caseExactSubstringsMatch")
-_TELEPHONE = Kind(_SYNTAX + "50", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
-_FAX = Kind(_SYNTAX + "22", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
-_OID = Kind(_SYNTAX + "38", Family.OID, "objectIdentifierMatch")
-_DN = Kind(_SYNTAX + "12", Family.DN, "distinguishedNameMatch")
-_TIME = Kind(_SYNTAX + "24", Family.TIME, "generalizedTimeMatch", "generalizedTimeOrderingMatch")
-_UUID = Kind("1.3.6.1.1.16.1", Family.UUID, "uuidMatch", "uuidOrderingMatch")
-_BOOLEAN = Kind(_SYNTAX + "7", Family.BOOLEAN, "booleanMatch")
-_INTEGER = Kind(_SYNTAX + "27", Family.INTEGER, "integerMatch")
+_WORDS = Comparison(_SYNTAX + "15", Family.TEXT, *_CASE_IGNORE)
+_NAME = Comparison(_SYNTAX + "15", Family.IDENTIFIER, *_CASE_IGNORE)
+_COUNTRY = Comparison(_SYNTAX + "11", Family.IDENTIFIER, *_CASE_IGNORE)
+_DOMAIN = Comparison(_SYNTAX + "26", Family.IDENTIFIER, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
+_MAIL = Comparison(_SYNTAX + "26", Family.TEXT, "caseIgnoreIA5Match", "", "caseIgnoreIA5SubstringsMatch")
+_POSTAL = Comparison(_SYNTAX + "41", Family.TEXT, "caseIgnoreListMatch", "", "caseIgnoreListSubstringsMatch")
+_EXACT = Comparison(
+    _SYNTAX + "15", Family.EXACT, "caseExactMatch", "caseExactOrderingMatch", "caseExactSubstringsMatch"
+)
+_TELEPHONE = Comparison(_SYNTAX + "50", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
+_FAX = Comparison(_SYNTAX + "22", Family.NUMBER, "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch")
+_OID = Comparison(_SYNTAX + "38", Family.OID, "objectIdentifierMatch")
+_DN = Comparison(_SYNTAX + "12", Family.DN, "distinguishedNameMatch")
+_TIME = Comparison(_SYNTAX + "24", Family.TIME, "generalizedTimeMatch", "generalizedTimeOrderingMatch")
+_UUID = Comparison("1.3.6.1.1.16.1", Family.UUID, "uuidMatch", "uuidOrderingMatch")
+_BOOLEAN = Comparison(_SYNTAX + "7", Family.BOOLEAN, "booleanMatch")
+_INTEGER = Comparison(_SYNTAX + "27", Family.INTEGER, "integerMatch")
 
 
-def _definition(syntax: str) -> Kind:
-    return Kind(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
+def _definition(syntax: str) -> Comparison:
+    return Comparison(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
 
 
 _OPERATION, _DSA = "directoryOperation", "dSAOperation"
@@ -193,29 +195,29 @@ ATTRIBUTE_TYPES = (
     AttributeType("title", "2.5.4.12", _WORDS, supertype="name"),
     AttributeType("l", "2.5.4.7", _WORDS, ("localityName",), supertype="name"),
     AttributeType("st", "2.5.4.8", _WORDS, ("stateOrProvinceName",), supertype="name"),
-    AttributeType("c", "2.5.4.6", _COUNTRY, ("countryName",), supertype="name", single=True),
+    AttributeType("c", "2.5.4.6", _COUNTRY, ("countryName",), supertype="name", single_valued=True),
     AttributeType("street", "2.5.4.9", _WORDS, ("streetAddress",)),
     AttributeType("postalCode", "2.5.4.17", _WORDS),
     AttributeType("postalAddress", "2.5.4.16", _POSTAL),
     AttributeType("telephoneNumber", "2.5.4.20", _TELEPHONE),
     AttributeType("facsimileTelephoneNumber", "2.5.4.23", _FAX, ("fax",)),
-    AttributeType("dc", "0.9.2342.19200300.100.1.25", _DOMAIN, ("domainComponent",), single=True),
+    AttributeType("dc", "0.9.2342.19200300.100.1.25", _DOMAIN, ("domainComponent",), single_valued=True),
     AttributeType("uid", "0.9.2342.19200300.100.1.1", _NAME, ("userid",)),
     # RFC 4524, RFC 2798, RFC 2079
     AttributeType("mail", "0.9.2342.19200300.100.1.3", _MAIL, ("rfc822Mailbox",), ("email",)),
     AttributeType("homePhone", "0.9.2342.19200300.100.1.20", _TELEPHONE, ("homeTelephoneNumber",)),
     AttributeType("mobile", "0.9.2342.19200300.100.1.41", _TELEPHONE, ("mobileTelephoneNumber",)),
     AttributeType("pager", "0.9.2342.19200300.100.1.42", _TELEPHONE, ("pagerTelephoneNumber",)),
-    AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single=True),
+    AttributeType("displayName", "2.16.840.1.113730.3.1.241", _WORDS, single_valued=True),
     AttributeType("labeledURI", "1.3.6.1.4.1.250.1.57", _EXACT),
     # RFC 4512 3.4, RFC 4530, RFC 5020; hasSubordinates is X.501's
-    AttributeType("structuralObjectClass", "2.5.21.9", _OID, usage=_OPERATION, single=True),
-    AttributeType("createTimestamp", "2.5.18.1", _TIME, usage=_OPERATION, single=True),
-    AttributeType("modifyTimestamp", "2.5.18.2", _TIME, usage=_OPERATION, single=True),
-    AttributeType("subschemaSubentry", "2.5.18.10", _DN, usage=_OPERATION, single=True),
-    AttributeType("hasSubordinates", "2.5.18.9", _BOOLEAN, usage=_OPERATION, single=True),
-    AttributeType("entryUUID", "1.3.6.1.1.16.4", _UUID, usage=_OPERATION, single=True),
-    AttributeType("entryDN", "1.3.6.1.1.20", _DN, usage=_OPERATION, single=True),
+    AttributeType("structuralObjectClass", "2.5.21.9", _OID, usage=_OPERATION, single_valued=True),
+    AttributeType("createTimestamp", "2.5.18.1", _TIME, usage=_OPERATION, single_valued=True),
+    AttributeType("modifyTimestamp", "2.5.18.2", _TIME, usage=_OPERATION, single_valued=True),
+    AttributeType("subschemaSubentry", "2.5.18.10", _DN, usage=_OPERATION, single_valued=True),
+    AttributeType("hasSubordinates", "2.5.18.9", _BOOLEAN, usage=_OPERATION, single_valued=True),
+    AttributeType("entryUUID", "1.3.6.1.1.16.4", _UUID, usage=_OPERATION, single_valued=True),
+    AttributeType("entryDN", "1.3.6.1.1.20", _DN, usage=_OPERATION, single_valued=True),
     # RFC 4512 4.2: the subschema
     AttributeType("attributeTypes", "2.5.21.5", _definition("3"), usage=_OPERATION),
     AttributeType("objectClasses", "2.5.21.6", _definition("37"), usage=_OPERATION),
@@ -225,14 +227,16 @@ ATTRIBUTE_TYPES = (
     # RFC 4512 5.1, RFC 3045: the root DSE
     AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
     # Active Directory's, which gave it no OID: this is one of ours, made of a UUID (ITU-T X.667).
-    AttributeType("defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single=True),
+    AttributeType(
+        "defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single_valued=True
+    ),
     AttributeType("supportedLDAPVersion", "1.3.6.1.4.1.1466.101.120.15", _INTEGER, usage=_DSA),
     AttributeType("supportedControl", "1.3.6.1.4.1.1466.101.120.13", _OID, usage=_DSA),
     AttributeType("supportedExtension", "1.3.6.1.4.1.1466.101.120.7", _OID, usage=_DSA),
     AttributeType("supportedFeatures", "1.3.6.1.4.1.4203.1.3.5", _OID, usage=_DSA),
     AttributeType("supportedSASLMechanisms", "1.3.6.1.4.1.1466.101.120.14", _NAME, usage=_DSA),
-    AttributeType("vendorName", "1.3.6.1.1.4", _EXACT, usage=_DSA, single=True),
-    AttributeType("vendorVersion", "1.3.6.1.1.5", _EXACT, usage=_DSA, single=True),
+    AttributeType("vendorName", "1.3.6.1.1.4", _EXACT, usage=_DSA, single_valued=True),
+    AttributeType("vendorVersion", "1.3.6.1.1.5", _EXACT, usage=_DSA, single_valued=True),
 )
 
 _PLACE = ("street", "postalCode", "postalAddress", "st", "l")
@@ -258,7 +262,7 @@ OBJECT_CLASSES = (
 _TYPES = {
     spelling: kind
     for kind in ATTRIBUTE_TYPES
-    for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.others, *kind.nicknames)
+    for name in (kind.name, kind.oid, "oid." + kind.oid, *kind.other_names, *kind.aliases)
     for spelling in (name, name.lower())
 }
 _CLASSES = {name.lower(): kind for kind in OBJECT_CLASSES for name in (kind.name, kind.oid)}

@@ -39,7 +39,7 @@ from typing import NamedTuple, Protocol, Self
 from ldapgw.contact import Sharing
 from ldapgw.directory import assertion
 from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
-from ldapgw.directory.assertion import Test
+from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.book import Book, Label
 from ldapgw.directory.dedup import Area, Batch, Namesakes, each_once
 from ldapgw.directory.dit import Directory, Dit, subschema, tenant_entry
@@ -49,7 +49,7 @@ from ldapgw.directory.entry import (
     SUBSCHEMA_DN,
     Entry,
     FixedAttributes,
-    Packed,
+    PackedAttributes,
     Selection,
     encoded_texts,
     octets_of,
@@ -57,11 +57,11 @@ from ldapgw.directory.entry import (
 )
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import ALWAYS, Matcher, Term, numbers_named, prepare, weight
-from ldapgw.directory.index import LAST
+from ldapgw.directory.index import HIGHEST
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
-from ldapgw.directory.segment import SIZE, Shelf
-from ldapgw.directory.shared_books import shelves
+from ldapgw.directory.segment import PAGE_SIZE, Segment
+from ldapgw.directory.shared_books import segments_of
 from ldapgw.errors import DirectoryError, ResultCode
 
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
@@ -80,16 +80,16 @@ class Region:
     """
 
     context: NamingContext
-    above: tuple[Shelf, ...] = ()
-    shelves: tuple[Shelf, ...] = ()
-    callers: tuple[Shelf, ...] = ()
+    above: tuple[Segment, ...] = ()
+    shelves: tuple[Segment, ...] = ()
+    callers: tuple[Segment, ...] = ()
     own: str = ""
     mixed: bool = False
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:
         """A few entries, and nothing below them."""
-        return cls(context, (Shelf(tuple(sorted(entries, key=_ORDER))),) if entries else ())
+        return cls(context, (Segment(tuple(sorted(entries, key=_ORDER))),) if entries else ())
 
 
 def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, ...]:
@@ -138,7 +138,7 @@ class _View:
         if depth == 0:
             return self._tenant(scope)
         value = _only(dn, depth - 1, "ou")
-        book = None if value is None else self.directory.named(value, self.access)
+        book = None if value is None else self.directory.book_named(value, self.access)
         if book is None:
             raise _missing(str(dn.parent(depth)))
         if depth == 1:
@@ -155,9 +155,9 @@ class _View:
         if scope is Scope.BASE_OBJECT:
             return Region.of(context, tenant)
         if scope is Scope.SINGLE_LEVEL:
-            return Region.of(context, *(book.container for book in directory.visible(self.access)))
-        own, union, seen = directory.own(self.access), directory.union, directory.shared
-        above = [Shelf((tenant,)), *shelves(union.containers)]
+            return Region.of(context, *(book.container for book in directory.visible_books(self.access)))
+        own, union, seen = directory.own_book(self.access), directory.shared_books, directory.shared
+        above = [Segment((tenant,)), *segments_of(union.containers)]
         contacts = [*union.form(per_number=self.per_number)]
         if own is not None and own.sharing is not Sharing.SHARED:
             above.append(own.containers)
@@ -167,7 +167,7 @@ class _View:
             context,
             tuple(above),
             tuple(contacts),
-            shelves(union.callers),
+            segments_of(union.callers),
             f"{context.name}/{self.access.book}",
             mixed=bool(union.contacts) and seen > 1,
         )
@@ -186,15 +186,15 @@ class _View:
         :param depth: how many parts of the name stand before the branch's.
         """
         uid = _only(dn, depth - 1, "uid")
-        entry = None if uid is None else branch.shelves.of_uid(uid)
+        entry = None if uid is None else branch.segments.entry_of_uid(uid)
         if entry is None:
             raise _missing(str(dn.parent(depth)))
         if depth > 1:
             raise _missing(str(dn.parent(depth - 1)))
         return Region.of(self.directory.context, *(() if scope is Scope.SINGLE_LEVEL else (entry,)))
 
-    def _entries(self, branch: Book | Label) -> tuple[Shelf, ...]:
-        return branch.shelves.form(per_number=self.per_number)
+    def _entries(self, branch: Book | Label) -> tuple[Segment, ...]:
+        return branch.segments.form(per_number=self.per_number)
 
 
 def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
@@ -216,7 +216,7 @@ def _missing(matched: str) -> DirectoryError:
 
 _SHOWN = ("cn", "sn", "displayName")
 
-Named = Sequence[tuple[AttributeType, Test]]
+Named = Sequence[tuple[AttributeType, TextPredicate]]
 
 
 def caller(entry: Entry, named: Named, context: NamingContext) -> Entry | None:
@@ -231,19 +231,23 @@ def caller(entry: Entry, named: Named, context: NamingContext) -> Entry | None:
     texts = {name: [value.decode() for value in entry.attribute(name)] for name in _SHOWN}
     number = next(value for held in numbers.values() for value in held)
     dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
-    of_texts = assertion.of_texts if context.lenient else lambda values: assertion.of_values(Family.TEXT, values)
-    pieces = {"objectClass": (b"", assertion.of_values(Family.OID, OBJECT_CLASSES))}
+    of_texts = (
+        assertion.text_search_text
+        if context.lenient
+        else lambda values: assertion.value_search_text(Family.TEXT, values)
+    )
+    pieces = {"objectClass": (b"", assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
     pieces |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
     pieces |= {
         name: (encoded_texts(held), "".join(f"\n{line}" for line in held.values()) + "\n")
         for name, held in numbers.items()
     }
-    return Entry(octets_of(str(dn)), Packed.of(pieces), FixedAttributes({}), order=entry.order)
+    return Entry(octets_of(str(dn)), PackedAttributes.pack(pieces), FixedAttributes({}), sort_key=entry.sort_key)
 
 
-def _held(entry: Entry, kind: AttributeType, test: Test) -> dict[str, str]:
+def _held(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
     """The values of an attribute that are the number asked for, with their searchable lines."""
-    sought = entry.haystack(kind)
+    sought = entry.search_text(kind)
     if sought is None or not test(sought):
         return {}
     values = [value.decode() for value in entry.attribute(kind.name)]
@@ -253,11 +257,11 @@ def _held(entry: Entry, kind: AttributeType, test: Test) -> dict[str, str]:
 
 # Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
 _LOOKS = 800
-_MOST_ENTRIES = SIZE
+_MOST_ENTRIES = PAGE_SIZE
 # Less is left of them where a filter has so many terms that looking into an index may take a millisecond, too.
 _HEAVY = 20
 # Where all match nobody looks.
-_WHOLE = 16 * SIZE
+_WHOLE = 16 * PAGE_SIZE
 # The first ones: what an index has found for a phone, which wants a list of 50 at most.
 _FIRST = 64
 
@@ -271,7 +275,7 @@ class Hit(NamedTuple):
     @property
     def place(self) -> str:
         """Sorts the hits of a walk, and is the same in the next one."""
-        return self.area.start + self.entry.order
+        return self.area.start + self.entry.sort_key
 
 
 def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Hit | None]:
@@ -310,7 +314,7 @@ def _behind(area: Area, after: str) -> str | None:
 
 
 def _matching(
-    area: Area, shelves: Sequence[Shelf], matcher: Matcher, step: int, behind: str | None, own: str | None = None
+    area: Area, shelves: Sequence[Segment], matcher: Matcher, step: int, behind: str | None, own: str | None = None
 ) -> Iterator[Batch | None]:
     """The matching entries of one area.
 
@@ -320,31 +324,31 @@ def _matching(
         first = None if behind is None else sort_name(behind) + NAME_END
         yield from each_once(_runs(area, shelves, matcher, step, first, None), own, behind)
     elif len(shelves) == 1:
-        yield from _steps(area, shelves[0], shelves[0].find(matcher.place, behind=behind), matcher, step)
+        yield from _steps(area, shelves[0], shelves[0].find_documents(matcher.place, behind=behind), matcher, step)
     else:
         yield from _runs(area, shelves, matcher, step, None, behind)
 
 
-def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Shelf, ...]]:
+def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Segment, ...]]:
     """What may be told of callers in books that cannot be browsed: nothing, unless the filter names their number."""
     if not region.callers:
         return ()
     numbers = numbers_named(sought, region.context)
     found: dict[str, Entry] = {}
     for shelf in region.callers if numbers.named else ():
-        for count, position in enumerate(shelf.find(numbers.place), start=1):
+        for count, position in enumerate(shelf.find_documents(numbers.place), start=1):
             entry = shelf.entries[position]
-            known = caller(entry, numbers.named, region.context) if entry.origin.path != region.own else None
+            known = caller(entry, numbers.named, region.context) if entry.parent.uuid_namespace != region.own else None
             if known is not None:
                 found.setdefault(known.dn, known)
             if count % step == 0:
                 yield None
-    return (Shelf(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
+    return (Segment(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
 
 
 def _steps(
     area: Area,
-    shelf: Shelf,
+    shelf: Segment,
     positions: Sequence[int],
     matcher: Matcher,
     step: int,
@@ -367,7 +371,7 @@ def _steps(
 
 
 def _runs(
-    area: Area, shelves: Iterable[Shelf], matcher: Matcher, step: int, first: str | None, behind: str | None
+    area: Area, shelves: Iterable[Segment], matcher: Matcher, step: int, first: str | None, behind: str | None
 ) -> Iterator[Batch | None]:
     """The matching entries of several shelves in one order: of each shelf as many as come before another's next.
 
@@ -375,10 +379,10 @@ def _runs(
     """
     rows = []
     for shelf in shelves:
-        rows.append((shelf, shelf.find(matcher.place, first, behind)))
+        rows.append((shelf, shelf.find_documents(matcher.place, first, behind)))
         if step < _HEAVY:
             yield None
-    heads = [(shelf.entries[row[0]].order, at, 0) for at, (shelf, row) in enumerate(rows) if row]
+    heads = [(shelf.entries[row[0]].sort_key, at, 0) for at, (shelf, row) in enumerate(rows) if row]
     heapq.heapify(heads)
     looked = 0
     while heads:
@@ -387,7 +391,7 @@ def _runs(
         stop = _before(heads[0][0], shelf.entries, row, start + 1) if heads else len(row)
         yield from _steps(area, shelf, row, matcher, step, start, stop)
         if stop < len(row):
-            heapq.heappush(heads, (shelf.entries[row[stop]].order, at, stop))
+            heapq.heappush(heads, (shelf.entries[row[stop]].sort_key, at, stop))
         looked += stop - start
         if looked >= step:
             looked = 0
@@ -396,9 +400,9 @@ def _runs(
 
 def _before(order_: str, entries: Sequence[Entry], positions: Sequence[int], start: int) -> int:
     """Where the first entry stands, from a place on, that does not come before an order."""
-    if start == len(positions) or entries[positions[start]].order >= order_:
+    if start == len(positions) or entries[positions[start]].sort_key >= order_:
         return start
-    return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].order)
+    return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].sort_key)
 
 
 # Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
@@ -418,7 +422,7 @@ class Seen:
 
     __slots__ = ("more", "rows")
 
-    def __init__(self, rows: Sequence[tuple[Shelf, Sequence[int]]], *, more: bool) -> None:
+    def __init__(self, rows: Sequence[tuple[Segment, Sequence[int]]], *, more: bool) -> None:
         self.rows = rows
         self.more = more
 
@@ -436,7 +440,7 @@ class Glance:
         self._region = region
         self._above = region.above
         self._tells_callers = bool(region.callers)
-        self._letters = frozenset[str]().union(*[shelf.letters for shelf in region.above])
+        self._letters = frozenset[str]().union(*[shelf.attribute_letters for shelf in region.above])
         self._only = region.shelves[0] if len(region.shelves) == 1 and not region.mixed else None
 
     def look(self, matcher: Matcher, limit: int) -> Seen | None:
@@ -459,15 +463,15 @@ class Glance:
         return _seen(only, *_look(only, matcher, limit), limit)
 
 
-def _seen(shelf: Shelf, positions: Sequence[int], unseen: bool, limit: int) -> Seen | None:  # noqa: FBT001  of `_look`
+def _seen(shelf: Segment, positions: Sequence[int], unseen: bool, limit: int) -> Seen | None:  # noqa: FBT001  of `_look`
     """What is seen on one shelf."""
     more = len(positions) > limit
     return None if unseen and not more else Seen(((shelf, positions[:limit] if more else positions),), more=more)
 
 
-def _look(shelf: Shelf, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
+def _look(shelf: Segment, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
     """Some of the positions that match, at least one more than the limit if there are; whether there may be others."""
-    positions, others = shelf.first(matcher.place, _FIRST_PAGE_CANDIDATES)
+    positions, others = shelf.first_documents(matcher.place, _FIRST_PAGE_CANDIDATES)
     entries, term = shelf.entries, matcher.term
     enough = limit + 1
     if len(positions) <= enough:
@@ -489,10 +493,10 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     if len(busy) == 1 and not (region.mixed and busy[0][0].has_twins(busy[0][1])):
         return _seen(*busy[0], limit)
     found: list[_Row] = []
-    certain = LAST  # the order up to which nothing is unseen
+    certain = HIGHEST  # the order up to which nothing is unseen
     for at, (shelf, positions, unseen) in enumerate(looked):
         entries = shelf.entries
-        found += [(entries[position].order, at, position) for position in positions]
+        found += [(entries[position].sort_key, at, position) for position in positions]
         if unseen:
             certain = min(certain, found[-1][0] if positions else "")
     found.sort()
@@ -505,7 +509,7 @@ def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
     else:
         found = found[: bisect_right(found, certain, key=itemgetter(0))]
     more = len(found) > limit
-    if (certain != LAST and not more) or min(len(found), limit) > _FIRST_PAGE_CANDIDATES:
+    if (certain != HIGHEST and not more) or min(len(found), limit) > _FIRST_PAGE_CANDIDATES:
         return None
     rows = groupby(found[:limit], key=itemgetter(1))
     return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more=more)
@@ -528,7 +532,7 @@ def _each_once(found: Sequence[_Row], region: Region, limit: int) -> list[_Row]:
     return chosen
 
 
-def _may_be_twins(same: Sequence[_Row], shelves: Sequence[Shelf]) -> bool:
+def _may_be_twins(same: Sequence[_Row], shelves: Sequence[Segment]) -> bool:
     """Whether any of several entries of one name may be the same person."""
     first = same[0][1]
     return any(at != first for _, at, _ in same) or shelves[first].has_twins([position for _, _, position in same])
@@ -625,7 +629,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     kind = attribute_type(attribute)
     if kind is None:
         raise DirectoryError(ResultCode.UNDEFINED_ATTRIBUTE_TYPE, "no such attribute type")
-    haystacks = [(each, entry.haystack(each)) for each in subtypes(kind)]
+    haystacks = [(each, entry.search_text(each)) for each in subtypes(kind)]
     present = [(each, haystack) for each, haystack in haystacks if haystack is not None]
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")

@@ -36,19 +36,19 @@ from ldapgw.directory import entry, index_terms, query_plan
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
 from ldapgw.directory.index import Index
-from ldapgw.directory.query_plan import Place
+from ldapgw.directory.query_plan import Query
 
 # Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
-_MOST: Final = 4
+_MAX_SELECTIONS: Final = 4
 
 # Others that are known to have been asked for.
-_OTHERS: Final = 12
+_MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # Encoded entries by position; None: nobody has asked for that one.
-Encoded = list[bytes | None]
+EncodedList = list[bytes | None]
 
 
-class Encodings:
+class EncodedEntries:
     """Entries of a shelf as they were encoded.
 
     Mutable: what is kept, and what was asked for.
@@ -60,12 +60,12 @@ class Encodings:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._kept: dict[Selection, Encoded] = {}
+        self._kept: dict[Selection, EncodedList] = {}
         # By their last request if they are kept, otherwise by their first.
         self._asked: dict[Selection, None] = {}
         self._last: Selection | None = None
 
-    def of(self, selection: Selection) -> Encoded | None:
+    def for_selection(self, selection: Selection) -> EncodedList | None:
         """What is kept for a selection; None: nothing, it is not asked for often enough."""
         kept = self._kept.get(selection)
         if selection is self._last and kept is not None:
@@ -73,15 +73,15 @@ class Encodings:
         self._last = selection
         if kept is None and selection in self._asked:
             kept = self._keep(selection)
-        elif kept is None and len(self._asked) == _MOST + _OTHERS:
+        elif kept is None and len(self._asked) == _MAX_SELECTIONS + _MAX_CANDIDATE_SELECTIONS:
             del self._asked[next(one for one in self._asked if one not in self._kept)]
         self._asked.pop(selection, None)
         self._asked[selection] = None
         return kept
 
-    def _keep(self, selection: Selection) -> Encoded | None:
+    def _keep(self, selection: Selection) -> EncodedList | None:
         """Begin to keep it, where there is room or one has to go."""
-        if len(self._kept) == _MOST:
+        if len(self._kept) == _MAX_SELECTIONS:
             first = next(one for one in self._asked if one is selection or one in self._kept)
             if first is selection:
                 return None
@@ -91,20 +91,20 @@ class Encodings:
 
 
 # Entries of a block; each begins at a multiple of it.  One is about what is written at once.
-SIZE: Final = 192
+PAGE_SIZE: Final = 192
 # Octets of a block that is kept, and of what is written at once (`ldapgw.ldap.limits.JOINED`).
-LARGEST: Final = 64 << 10
+MAX_PAGE_OCTETS: Final = 64 << 10
 # Attribute selections whose blocks are kept: one is some 25 MiB where there are 100,000 entries.
-_MOST_KEPT: Final = 2
+_MAX_PAGED_SELECTIONS: Final = 2
 
 # Octets of a message id that blocks are for, its tag and length included: from 1 to 127, as nearly all are.
-_ID: Final = 3
+_ID_OCTETS: Final = 3
 
 # Messages, and the sign in place of their ids; no messages: there is no such sign, or too much to be kept.
-Block = tuple[bytes, bytes]
+EncodedPage = tuple[bytes, bytes]
 
 
-class Blocks:
+class EncodedPages:
     """The blocks of a shelf's entries, made when they are first asked for.
 
     Mutable: what is kept.
@@ -114,36 +114,36 @@ class Blocks:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
-        self._kept: dict[Selection, dict[int, Block]] = {}
+        self._kept: dict[Selection, dict[int, EncodedPage]] = {}
 
     def at(self, first: int, count: int, selection: Selection, message_id: bytes) -> bytes | None:
         """The messages of so many entries from a position on; None where there is no block of them.
 
         :param message_id: an INTEGER, as it stands in each.
         """
-        if first % SIZE or count != min(SIZE, len(self._entries) - first) or len(message_id) != _ID:
+        if first % PAGE_SIZE or count != min(PAGE_SIZE, len(self._entries) - first) or len(message_id) != _ID_OCTETS:
             return None
         kept = self._kept.get(selection)
         if kept is None:
-            if len(self._kept) == _MOST_KEPT:
+            if len(self._kept) == _MAX_PAGED_SELECTIONS:
                 del self._kept[next(iter(self._kept))]
             kept = self._kept[selection] = {}
         block = kept.get(first)
         if block is None:
             responses = [entry.encode(selection) for entry in self._entries[first : first + count]]
-            block = kept[first] = _made(responses, message_id[:-1])
+            block = kept[first] = _encode_page(responses, message_id[:-1])
         messages, sign = block
         return messages.replace(sign, message_id[-1:]) if messages else None
 
 
-def _made(responses: Sequence[bytes], before: bytes) -> Block:
+def _encode_page(responses: Sequence[bytes], before: bytes) -> EncodedPage:
     """A block.
 
     :param before: the tag and the length of the message id.
     """
-    heads = [head(SEQUENCE, _ID + len(response)) + before for response in responses]
+    heads = [head(SEQUENCE, _ID_OCTETS + len(response)) + before for response in responses]
     pieces = [*heads, *responses]
-    if sum(map(len, pieces)) + len(heads) > LARGEST:
+    if sum(map(len, pieces)) + len(heads) > MAX_PAGE_OCTETS:
         return b"", b""
     used = b"".join(pieces)
     for octet in range(0xFF, -1, -1):
@@ -156,7 +156,7 @@ def _made(responses: Sequence[bytes], before: bytes) -> Block:
 # Positions that are looked through at once for entries that do not count; of more, each is when its turn comes.
 _FEW: Final = 1000
 
-_ORDER = attrgetter("order")
+_SORT_KEY = attrgetter("order")
 
 
 class Left(Sequence[int]):
@@ -193,7 +193,7 @@ class Left(Sequence[int]):
         return [position for position in self._positions[at] if not withdrawn[position]]
 
 
-class Shelf:
+class Segment:
     """Entries that are searched together.
 
     :ivar entries: in their order.
@@ -203,14 +203,14 @@ class Shelf:
     :ivar twins: for each position, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_encodings", "_letters", "blocks", "entries", "index", "twins", "withdrawn")
+    __slots__ = ("_attribute_letters", "_encodings", "deleted", "entries", "index", "pages", "twins")
 
     def __init__(
         self,
         entries: tuple[Entry, ...],
         index: Index | None = None,
-        withdrawn: bytes = b"",
-        encodings: Encodings | None = None,
+        deleted: bytes = b"",
+        encodings: EncodedEntries | None = None,
         twins: bytes = b"",
     ) -> None:
         """Put together what was built before.
@@ -218,76 +218,76 @@ class Shelf:
         :param encodings: of another shelf with the same entries.
         """
         self.entries = entries
-        self.blocks = Blocks(entries)
+        self.pages = EncodedPages(entries)
         self.index = index
-        self.withdrawn = withdrawn
+        self.deleted = deleted
         self.twins = twins
-        self._encodings = Encodings(len(entries)) if encodings is None else encodings
-        self._letters: frozenset[str] | None = None
+        self._encodings = EncodedEntries(len(entries)) if encodings is None else encodings
+        self._attribute_letters: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Shelf:
+    def build(cls, entries: Iterable[Entry]) -> Segment:
         """Sort and index entries."""
-        ordered = tuple(sorted(entries, key=_ORDER))
-        return cls(ordered, Index.of(map(index_terms.of_entry, ordered)))
+        ordered = tuple(sorted(entries, key=_SORT_KEY))
+        return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)))
 
     def __len__(self) -> int:
         """How many entries count."""
-        return len(self.entries) - self.withdrawn.count(1)
+        return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries that count."""
-        return (entry for at, entry in enumerate(self.entries) if not (self.withdrawn and self.withdrawn[at]))
+        return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
 
-    def without(self, positions: Iterable[int]) -> Shelf:
+    def with_deleted(self, documents: Iterable[int]) -> Segment:
         """The same without some entries."""
-        withdrawn = bytearray(self.withdrawn or bytes(len(self.entries)))
-        for position in positions:
+        withdrawn = bytearray(self.deleted or bytes(len(self.entries)))
+        for position in documents:
             withdrawn[position] = 1
-        left = Shelf(self.entries, self.index, bytes(withdrawn), self._encodings, self.twins)
-        left.blocks = self.blocks
+        left = Segment(self.entries, self.index, bytes(withdrawn), self._encodings, self.twins)
+        left.pages = self.pages
         return left
 
-    def moved(self, place: entry.ParentEntry) -> Shelf:
+    def with_parent(self, parent: entry.ParentEntry) -> Segment:
         """The same contacts at another place of the tree; what they are found by does not depend on that."""
-        return Shelf(tuple([entry.moved(place) for entry in self.entries]), self.index, self.withdrawn)
+        return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
-    def marked(self, twins: bytes) -> Shelf:
+    def marked(self, twins: bytes) -> Segment:
         """The same with its twins known.
 
         :param twins: see `Shelf`.
         """
-        return Shelf(self.entries, self.index, self.withdrawn, self._encodings, twins)
+        return Segment(self.entries, self.index, self.deleted, self._encodings, twins)
 
     def has_twins(self, positions: Iterable[int]) -> bool:
         """Whether an entry at one of these positions may be the same person as another one here."""
         return bool(self.twins) and any(map(self.twins.__getitem__, positions))
 
-    def withdrawn_since(self, before: Shelf) -> Iterator[Entry]:
+    def deleted_since(self, before: Segment) -> Iterator[Entry]:
         """The entries that counted on another shelf with the same entries, and do not count here."""
-        if self.withdrawn:
-            kept = before.withdrawn or bytes(len(self.entries))
-            pairs = zip(self.entries, kept, self.withdrawn, strict=True)
+        if self.deleted:
+            kept = before.deleted or bytes(len(self.entries))
+            pairs = zip(self.entries, kept, self.deleted, strict=True)
             yield from (entry for entry, gone_before, gone in pairs if gone and not gone_before)
 
-    def find(self, place: Place, first: str | None = None, behind: str | None = None) -> Sequence[int]:
+    def find_documents(self, query: Query, first: str | None = None, behind: str | None = None) -> Sequence[int]:
         """The positions of the entries in a place, ascending.
 
         :param first: the least order that counts.
         :param behind: the order behind which entries count.
         """
-        found = query_plan.find(place, self.index, self.entries) if self.index else None
+        found = query_plan.find_documents(query, self.index, self.entries) if self.index else None
         positions: Sequence[int] = range(len(self.entries)) if found is None else found
         if first is not None:
-            positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_ORDER)) :]
+            positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_SORT_KEY)) :]
         if behind is not None:
-            positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_ORDER)) :]
-        if self.withdrawn:
-            left = Left(positions, self.withdrawn)
+            positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_SORT_KEY)) :]
+        if self.deleted:
+            left = Left(positions, self.deleted)
             positions = left if len(left) > _FEW else left[:]
         return positions
 
-    def first(self, place: Place, most: int) -> tuple[Sequence[int], bool]:
+    def first_documents(self, query: Query, most: int) -> tuple[Sequence[int], bool]:
         """The first positions of the entries in a place, ascending; whether there may be others behind them.
 
         :param most: positions that are enough; there may be fewer of them although there are others.
@@ -296,46 +296,52 @@ class Shelf:
             positions: Sequence[int] = range(min(most, len(self.entries)))
             others = len(self.entries) > most
         else:
-            positions, others = query_plan.first(place, self.index, self.entries, most)
-        withdrawn = self.withdrawn
+            positions, others = query_plan.first_documents(query, self.index, self.entries, most)
+        withdrawn = self.deleted
         return [position for position in positions if not withdrawn[position]] if withdrawn else positions, others
 
-    def position(self, uid: str) -> int | None:
+    def document_of_uid(self, uid: str) -> int | None:
         """Where the entry of a uid stands; as it is written."""
         rdn = octets_of(f"uid={escape(uid)}")
         found = (
-            position for position in self.find(index_terms.of_uid(folded(uid))) if self.entries[position].rdn == rdn
+            position
+            for position in self.find_documents(index_terms.uid_key(folded(uid)))
+            if self.entries[position].rdn == rdn
         )
         return next(found, None)
 
-    def of_uid(self, uid: str) -> Entry | None:
+    def entry_of_uid(self, uid: str) -> Entry | None:
         """The entry of a uid.
 
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
-        for position in self.find(index_terms.of_uid(uid)):
+        for position in self.find_documents(index_terms.uid_key(uid)):
             if folded(self.entries[position].attribute("uid")[0].decode()) == uid:
                 return self.entries[position]
         return None
 
     @property
-    def letters(self) -> frozenset[str]:
+    def attribute_letters(self) -> frozenset[str]:
         """The signs of the parts that containers have (`Entry.parts`); of contacts, other names may be missing."""
-        if self._letters is None:
-            found = index_terms.letters(self.index) if self.index else (part[0] for one in self for part in one.parts())
-            self._letters = frozenset(found)
-        return self._letters
+        if self._attribute_letters is None:
+            found = (
+                index_terms.present_attributes(self.index)
+                if self.index
+                else (part[0] for one in self for part in one.tagged_texts())
+            )
+            self._attribute_letters = frozenset(found)
+        return self._attribute_letters
 
-    def encoded(self, positions: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
+    def encode(self, documents: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
         """The whole SearchResultEntry of each position, ready to stand behind a message id."""
         entries = self.entries
         if types_only:
-            return [entries[position].encode(selection, types_only=True) for position in positions]
-        kept = self._encodings.of(selection)
+            return [entries[position].encode(selection, types_only=True) for position in documents]
+        kept = self._encodings.for_selection(selection)
         if kept is None:
-            return [entries[position].encode(selection) for position in positions]
+            return [entries[position].encode(selection) for position in documents]
         found = []
-        for position in positions:
+        for position in documents:
             one = kept[position]
             if one is None:
                 one = kept[position] = entries[position].encode(selection)
@@ -344,18 +350,18 @@ class Shelf:
 
 
 # How many times as large as the next one a shelf has to be to stay; and the part of it that may be withdrawn.
-_TIMES = 8
+_MERGE_FACTOR = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Shelves:
+class Segments:
     """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted).
 
     Each form may be on several shelves, of which no two have an entry for the same contact.
     """
 
-    contacts: tuple[Shelf, ...] = ()
-    numbers: tuple[Shelf, ...] = ()
+    contacts: tuple[Segment, ...] = ()
+    numbers: tuple[Segment, ...] = ()
 
     def __len__(self) -> int:
         """How many contacts there are."""
@@ -366,66 +372,71 @@ class Shelves:
         """Whether the form with an entry for each number is wanted."""
         return bool(self.numbers)
 
-    def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
+    def form(self, *, per_number: bool) -> tuple[Segment, ...]:
         """The form that a viewer wants, as far as it was built."""
         return self.numbers if per_number and self.numbers else self.contacts
 
-    def of_uid(self, uid: str) -> Entry | None:
+    def entry_of_uid(self, uid: str) -> Entry | None:
         """An entry by the folded value of its uid, in either form."""
-        found = (shelf.of_uid(uid) for shelf in (*self.contacts, *self.numbers))
+        found = (shelf.entry_of_uid(uid) for shelf in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
-    def revised(self, gone: Collection[str], whole: Iterable[Entry], singles: Iterable[Entry]) -> Shelves:
+    def updated(
+        self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
+    ) -> Segments:
         """With some contacts in place of others.
 
         :param gone: uids of contacts, who may be on none of the shelves.
         :param whole: the entries of the others, as `contacts` has them.
         :param singles: those of their numbers.
         """
-        contacts = _revised(self.contacts, gone, _of_contacts, [*whole])
-        numbers = _revised(self.numbers, gone, _of_numbers, [*singles])
-        return Shelves(contacts, numbers if self.per_number else ())
+        contacts = _updated(self.contacts, deleted_uids, _contact_documents, [*contact_entries])
+        numbers = _updated(self.numbers, deleted_uids, _number_documents, [*number_entries])
+        return Segments(contacts, numbers if self.per_number else ())
 
-    def moved(self, place: ParentEntry) -> Shelves:
+    def with_parent(self, parent: ParentEntry) -> Segments:
         """The same contacts at another place of the tree."""
-        return Shelves(*(tuple(shelf.moved(place) for shelf in form) for form in (self.contacts, self.numbers)))
+        return Segments(*(tuple(shelf.with_parent(parent) for shelf in form) for form in (self.contacts, self.numbers)))
 
 
-def no_shelves(*, per_number: bool) -> Shelves:
+def empty_segments(*, per_number: bool) -> Segments:
     """Nobody yet.
 
     :param per_number: also one entry for each number.
     """
-    return Shelves((Shelf.of(()),), (Shelf.of(()),) if per_number else ())
+    return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 
 
-def _of_contacts(shelf: Shelf, uids: Iterable[str]) -> Iterator[int]:
+def _contact_documents(shelf: Segment, uids: Iterable[str]) -> Iterator[int]:
     """The positions of contacts."""
-    return (position for uid in uids if (position := shelf.position(uid)) is not None)
+    return (position for uid in uids if (position := shelf.document_of_uid(uid)) is not None)
 
 
-def _of_numbers(shelf: Shelf, uids: Iterable[str]) -> Iterator[int]:
+def _number_documents(shelf: Segment, uids: Iterable[str]) -> Iterator[int]:
     """The positions of contacts' numbers, which are counted from 1 on and stand on one shelf."""
     for uid in uids:
         at = 1
-        while (position := shelf.position(f"{uid}-{at}")) is not None:
+        while (position := shelf.document_of_uid(f"{uid}-{at}")) is not None:
             yield position
             at += 1
 
 
-def _revised(
-    shelves: Sequence[Shelf],
+def _updated(
+    shelves: Sequence[Segment],
     gone: Collection[str],
-    positions: Callable[[Shelf, Collection[str]], Iterable[int]],
+    positions: Callable[[Segment, Collection[str]], Iterable[int]],
     new: list[Entry],
-) -> tuple[Shelf, ...]:
-    left: list[Shelf] = []
+) -> tuple[Segment, ...]:
+    left: list[Segment] = []
     for shelf in shelves:
         withdrawn = tuple(positions(shelf, gone)) if len(shelf) else ()
-        left.append(shelf.without(withdrawn) if withdrawn else shelf)
-    while left and len(left[-1]) < _TIMES * len(new):
+        left.append(shelf.with_deleted(withdrawn) if withdrawn else shelf)
+    while left and len(left[-1]) < _MERGE_FACTOR * len(new):
         new += left.pop()
-    kept = [shelf if shelf.withdrawn.count(1) * _TIMES <= len(shelf.entries) else Shelf.of(shelf) for shelf in left]
+    kept = [
+        shelf if shelf.deleted.count(1) * _MERGE_FACTOR <= len(shelf.entries) else Segment.build(shelf)
+        for shelf in left
+    ]
     if new or not kept:
-        kept.append(Shelf.of(new))
+        kept.append(Segment.build(new))
     return tuple(shelf for shelf in kept if len(shelf)) or (kept[0],)

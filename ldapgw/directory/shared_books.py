@@ -14,28 +14,28 @@ from itertools import chain
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import twins
-from ldapgw.directory.segment import Shelf
+from ldapgw.directory.segment import Segment
 
 # Shelves that a search looks through one by one; it costs some microseconds for each.
-_MOST = 8
+_MAX_SEGMENTS = 8
 # As many as are left when they have become too many, and the part of all entries that one has to have to stay alone.
-_FEW = 4
-_PART = 16
+_SEGMENTS_AFTER_MERGE = 4
+_LARGE_PART = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Joined:
+class MergedSegment:
     """Several shelves on one.
 
     :ivar sources: those of which it has all entries that count.
     """
 
-    shelf: Shelf
-    sources: tuple[Shelf, ...]
+    segment: Segment
+    sources: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Union:
+class SharedBooks:
     """What phones see of other people's books.
 
     :ivar containers: the shared books' own entries, and their labels'.
@@ -44,27 +44,27 @@ class Union:
     :ivar callers: the contacts of books that tell a caller's name and no more.
     """
 
-    containers: tuple[Joined, ...] = ()
-    contacts: tuple[Joined, ...] = ()
-    numbers: tuple[Joined, ...] = ()
-    callers: tuple[Joined, ...] = ()
+    containers: tuple[MergedSegment, ...] = ()
+    contacts: tuple[MergedSegment, ...] = ()
+    numbers: tuple[MergedSegment, ...] = ()
+    callers: tuple[MergedSegment, ...] = ()
 
     @property
     def is_tidy(self) -> bool:
         """Whether there are no more shelves than a search should look through."""
-        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) <= _MOST
+        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) <= _MAX_SEGMENTS
 
-    def form(self, *, per_number: bool) -> tuple[Shelf, ...]:
+    def form(self, *, per_number: bool) -> tuple[Segment, ...]:
         """The shared books' contacts in the form that a viewer wants, as far as it was built."""
-        return shelves(self.numbers if per_number and self.numbers else self.contacts)
+        return segments_of(self.numbers if per_number and self.numbers else self.contacts)
 
 
-def shelves(joined: Iterable[Joined]) -> tuple[Shelf, ...]:
+def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
     """What is searched."""
-    return tuple(one.shelf for one in joined)
+    return tuple(one.segment for one in merged)
 
 
-def unite(books: Iterable[Book], before: Union, *, at_once: bool = False) -> Union:
+def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merge: bool = False) -> SharedBooks:
     """The union of books.
 
     :param before: another one, of which as much is taken over as can be.
@@ -73,20 +73,20 @@ def unite(books: Iterable[Book], before: Union, *, at_once: bool = False) -> Uni
     every = tuple(books)
     shared = [book for book in every if book.sharing is Sharing.SHARED]
     callers = [book for book in every if book.sharing is Sharing.CALLERS]
-    by_number = shared if any(book.shelves.numbers for book in shared) else []
-    return Union(
-        _joined((book.containers for book in shared), before.containers, at_once=at_once),
-        _joined((shelf for book in shared for shelf in book.shelves.contacts), before.contacts, at_once=at_once),
-        _joined(
-            (shelf for book in by_number for shelf in book.shelves.form(per_number=True)),
+    by_number = shared if any(book.segments.numbers for book in shared) else []
+    return SharedBooks(
+        _merged((book.containers for book in shared), before.containers, at_once=defer_merge),
+        _merged((shelf for book in shared for shelf in book.segments.contacts), before.contacts, at_once=defer_merge),
+        _merged(
+            (shelf for book in by_number for shelf in book.segments.form(per_number=True)),
             before.numbers,
-            at_once=at_once,
+            at_once=defer_merge,
         ),
-        _joined((shelf for book in callers for shelf in book.shelves.contacts), before.callers, at_once=at_once),
+        _merged((shelf for book in callers for shelf in book.segments.contacts), before.callers, at_once=defer_merge),
     )
 
 
-def _joined(shelves: Iterable[Shelf], before: Sequence[Joined], *, at_once: bool) -> tuple[Joined, ...]:
+def _merged(shelves: Iterable[Segment], before: Sequence[MergedSegment], *, at_once: bool) -> tuple[MergedSegment, ...]:
     # A shelf from which more was withdrawn has the same entries.
     wanted = {id(shelf.entries): shelf for shelf in shelves if len(shelf)}
     kept = []
@@ -96,30 +96,30 @@ def _joined(shelves: Iterable[Shelf], before: Sequence[Joined], *, at_once: bool
             kept.append(left)
             for shelf in left.sources:
                 del wanted[id(shelf.entries)]
-    found = [*kept, *(Joined(shelf, (shelf,)) for shelf in wanted.values())]
-    return tuple(found) if at_once or len(found) <= _MOST else _fewer(found)
+    found = [*kept, *(MergedSegment(shelf, (shelf,)) for shelf in wanted.values())]
+    return tuple(found) if at_once or len(found) <= _MAX_SEGMENTS else _fewer(found)
 
 
-def _left(joined: Joined, wanted: dict[int, Shelf]) -> Joined | None:
+def _left(joined: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
     """What is left of it: None if that is not worth keeping, or is a shelf by itself."""
     now = [wanted.get(id(shelf.entries)) for shelf in joined.sources]
     alive = tuple(shelf for shelf in now if shelf is not None)
     if alive == joined.sources:
         return joined
-    if sum(map(len, alive)) < len(joined.shelf.entries) // 2 or joined.shelf is joined.sources[0]:
+    if sum(map(len, alive)) < len(joined.segment.entries) // 2 or joined.segment is joined.sources[0]:
         return None
     pairs = zip(joined.sources, now, strict=True)
-    gone = {id(entry) for old, new in pairs for entry in (old if new is None else new.withdrawn_since(old))}
-    positions = [position for position, entry in enumerate(joined.shelf.entries) if id(entry) in gone]
-    return Joined(joined.shelf.without(positions), alive)
+    gone = {id(entry) for old, new in pairs for entry in (old if new is None else new.deleted_since(old))}
+    positions = [position for position, entry in enumerate(joined.segment.entries) if id(entry) in gone]
+    return MergedSegment(joined.segment.with_deleted(positions), alive)
 
 
-def _fewer(joined: Sequence[Joined]) -> tuple[Joined, ...]:
+def _fewer(joined: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
     """The same on few shelves: large ones as they are, all others joined."""
-    ordered = sorted(joined, key=lambda one: -len(one.shelf))
-    least = sum(len(one.shelf) for one in ordered) / _PART
-    large = sum(len(one.shelf) > least for one in ordered[: _FEW - 1])
+    ordered = sorted(joined, key=lambda one: -len(one.segment))
+    least = sum(len(one.segment) for one in ordered) / _LARGE_PART
+    large = sum(len(one.segment) > least for one in ordered[: _SEGMENTS_AFTER_MERGE - 1])
     alone, others = ordered[:large], ordered[large:]
     sources = tuple(chain.from_iterable(one.sources for one in others))
-    shelf = Shelf.of(chain.from_iterable(sources))
-    return (*alone, Joined(shelf.marked(twins(shelf.entries)), sources))
+    shelf = Segment.build(chain.from_iterable(sources))
+    return (*alone, MergedSegment(shelf.marked(twins(shelf.entries)), sources))

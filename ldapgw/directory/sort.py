@@ -140,7 +140,7 @@ class _Key:
         rule = matching_rule(asked.rule)
         if rule is None or rule.use is not Use.ORDERING:
             raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, asked.attribute)
-        return cls(asked, kind, None if rule.name == kind.kind.ordering else rule)
+        return cls(asked, kind, None if rule.name == kind.comparison.ordering else rule)
 
     def lines(self, context: NamingContext) -> Lines:
         """What gives an entry's values in the form that sorts."""
@@ -156,15 +156,17 @@ class _Key:
         text = assertion.text_of(value, lenient=context.lenient)
         if text is None:
             return None
-        if self.rule is None and self.kind.kind.family is Family.TEXT and context.lenient:
-            return f" {name_folding.collation(text)} "
-        return matching_rules.line(self.rule.family if self.rule else self.kind.kind.family, text[:_SIGNS])
+        if self.rule is None and self.kind.comparison.family is Family.TEXT and context.lenient:
+            return f" {name_folding.collation_key(text)} "
+        return matching_rules.normalized(self.rule.family if self.rule else self.kind.comparison.family, text[:_SIGNS])
 
     def _check(self, context: NamingContext) -> None:
         if self.rule is not None:
             known = applies(self.rule, self.kind, context)
         else:
-            known = bool(self.kind.kind.ordering) or (context.lenient and self.kind.kind.family is Family.TEXT)
+            known = bool(self.kind.comparison.ordering) or (
+                context.lenient and self.kind.comparison.family is Family.TEXT
+            )
         if not known:
             raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.asked.attribute)
 
@@ -243,7 +245,7 @@ def _own(kind: AttributeType) -> Lines:
     """Values as the entry is searched by them anyway."""
 
     def lines(entry: Entry) -> list[str]:
-        sought = entry.haystack(kind)
+        sought = entry.search_text(kind)
         return lines_of(sought) if sought else []
 
     return lines
@@ -254,7 +256,7 @@ def _ruled(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
 
     def lines(entry: Entry) -> list[str]:
         values = (value.decode()[:_SIGNS] for kind in kinds for value in entry.attribute(kind.name))
-        return [matching_rules.line(family, value) or "" for value in values]
+        return [matching_rules.normalized(family, value) or "" for value in values]
 
     return lines
 

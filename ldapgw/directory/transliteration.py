@@ -21,7 +21,7 @@ _ALPHABETS_END = 0x3000
 _MOST = 1 << 14
 
 
-class Signs(dict[int, str]):
+class CharacterMap(dict[int, str]):
     """A table that works out its rows when they are first needed, and keeps the usual ones.
 
     :param row: what stands for a sign.

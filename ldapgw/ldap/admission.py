@@ -35,18 +35,18 @@ from typing import Final, Generic, TypeVar
 _C = TypeVar("_C")
 
 
-class Connections(Generic[_C]):
+class ConnectionLimits(Generic[_C]):
     """The connections there are.
 
     :param most: in all.
     :param most_per_network: from one network.
     """
 
-    __slots__ = ("_most", "_most_per_network", "_networks", "_of_network")
+    __slots__ = ("_max", "_max_per_network", "_networks", "_of_network")
 
     def __init__(self, most: int, most_per_network: int) -> None:
-        self._most = most
-        self._most_per_network = most_per_network
+        self._max = most
+        self._max_per_network = most_per_network
         self._networks: dict[_C, str] = {}
         self._of_network: Counter[str] = Counter()
 
@@ -60,7 +60,7 @@ class Connections(Generic[_C]):
 
     def has_room(self, network: str) -> bool:
         """Whether one more may come from there."""
-        return len(self._networks) < self._most and self._of_network[network] < self._most_per_network
+        return len(self._networks) < self._max and self._of_network[network] < self._max_per_network
 
     def add(self, connection: _C, network: str) -> None:
         """One more."""
@@ -69,13 +69,13 @@ class Connections(Generic[_C]):
 
     def remove(self, connection: _C) -> None:
         """One less."""
-        self.leave(self._networks.pop(connection))
+        self.release(self._networks.pop(connection))
 
-    def linger(self, network: str) -> None:
+    def delay_close(self, network: str) -> None:
         """Count a connection that is gone for a while yet, until `leave`."""
         self._of_network[network] += 1
 
-    def leave(self, network: str) -> None:
+    def release(self, network: str) -> None:
         """Count one less from there."""
         self._of_network[network] -= 1
         if not self._of_network[network]:
@@ -83,14 +83,14 @@ class Connections(Generic[_C]):
 
 
 # Seconds: the first wrong password is a slip of the finger, the tenth is not.
-FIRST: Final = 0.25
-LONGEST: Final = 8.0
+FIRST_DELAY: Final = 0.25
+MAX_DELAY: Final = 8.0
 # Seconds without a wrong one, after which the past is forgotten.
-FORGET: Final = 600.0
+FORGET_SECONDS: Final = 600.0
 MAX_TRACKED_LOGINS: Final = 20_000
 
 
-class Penalties:
+class BindBackoff:
     """Counts wrong passwords by network and by login; no clock, the time is passed in."""
 
     __slots__ = ("_counts",)
@@ -99,18 +99,18 @@ class Penalties:
         # Logins by their hash: what somebody types where a name belongs may be a password.
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
 
-    def add(self, network: str, login: str, now: float) -> float:
+    def delay(self, network: str, login: str, now: float) -> float:
         """Count one wrong password.
 
         :param login: the name that was tried, in whichever spelling.
         :returns: for how many seconds to hold the answer back.
         """
         count = max(self._count(network, now), self._count(hash(_bare(login)), now))
-        return min(FIRST * 2.0 ** min(count - 1, 10), LONGEST)
+        return min(FIRST_DELAY * 2.0 ** min(count - 1, 10), MAX_DELAY)
 
     def _count(self, key: str | int, now: float) -> int:
         count, last = self._counts.pop(key, (0, now))
-        count = count + 1 if now - last < FORGET else 1
+        count = count + 1 if now - last < FORGET_SECONDS else 1
         self._counts[key] = (count, now)
         if len(self._counts) > MAX_TRACKED_LOGINS:
             self._counts.popitem(last=False)
@@ -189,14 +189,14 @@ def network(address: str) -> str:
 
 
 # Seconds between two lines about the same.
-PAUSE: Final = 60.0
+LOG_INTERVAL: Final = 60.0
 # Origins that are told apart.  An attacker with an IPv6 network has 65,536 of them.
 MAX_TRACKED_ORIGINS: Final = 200
 OTHERS: Final = "others"
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class LogLine:
     """What is worth a line now.
 
     :ivar kind: what was done.
@@ -211,7 +211,7 @@ class Complaint:
     detail: str
 
 
-class Complaints:
+class LogThrottle:
     """Counts by kind and origin."""
 
     __slots__ = ("_counts",)
@@ -220,18 +220,18 @@ class Complaints:
         # When it was told last, how many came since, and the last one's detail.
         self._counts: dict[tuple[str, str], tuple[float, int, str]] = {}
 
-    def add(self, kind: str, origin: str, now: float, detail: str = "") -> Complaint | None:
+    def add(self, kind: str, origin: str, now: float, detail: str = "") -> LogLine | None:
         """Count one more; what to tell of it now: the first at once, the others later."""
         if (kind, origin) not in self._counts and len(self._counts) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
-        told, count, _ = self._counts.get((kind, origin), (now - PAUSE, 0, ""))
-        if now - told < PAUSE:
+        told, count, _ = self._counts.get((kind, origin), (now - LOG_INTERVAL, 0, ""))
+        if now - told < LOG_INTERVAL:
             self._counts[kind, origin] = (told, count + 1, detail)
             return None
         self._counts[kind, origin] = (now, 0, detail)
-        return Complaint(kind, origin, count + 1, detail)
+        return LogLine(kind, origin, count + 1, detail)
 
-    def due(self, now: float, pause: float = PAUSE) -> Iterator[Complaint]:
+    def due(self, now: float, pause: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """What has come since its last line, where that was long ago; what was quiet since is forgotten.
 
         :param pause: how long ago that is, in seconds; 0: all that is left to tell.
@@ -241,6 +241,6 @@ class Complaints:
                 continue
             if count:
                 self._counts[kind, origin] = (now, 0, detail)
-                yield Complaint(kind, origin, count, detail)
+                yield LogLine(kind, origin, count, detail)
             else:
                 del self._counts[kind, origin]

@@ -37,7 +37,7 @@ SEAL: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PagedResults:
     """A wish for one page.
 
     :ivar size: entries; 0 with a cookie: no more pages are wanted.
@@ -48,7 +48,7 @@ class Page:
     cookie: bytes = field(repr=False)
 
 
-def read_page(control: Control) -> Page:
+def read_page(control: Control) -> PagedResults:
     """The wish that a request control holds.
 
     :raises ProtocolViolation: when its value is not what the RFC says.
@@ -56,7 +56,7 @@ def read_page(control: Control) -> Page:
     value = Reader.over(control.value or b"")
     content = value.enter(SEQUENCE, "pagedResults")
     value.finish("pagedResults")
-    page = Page(content.integer("size"), content.octets("cookie"))
+    page = PagedResults(content.integer("size"), content.octets("cookie"))
     content.finish("pagedResults")
     if page.size < 0:
         raise ProtocolViolation("size: negative")
@@ -106,7 +106,7 @@ _ORDERING_RULE, _REVERSE_ORDER, _ATTRIBUTE_TYPE = 0x80, 0x81, 0x80
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
+class ServerSideSort:
     """A wish to have the entries sorted.
 
     :ivar keys: the most important first; at least one.
@@ -116,7 +116,7 @@ class Sort:
     critical: bool
 
 
-def read_sort(control: Control) -> Sort:
+def read_sort(control: Control) -> ServerSideSort:
     """The wish that a request control holds.
 
     :raises ProtocolViolation: when its value is not what the RFC says.
@@ -134,7 +134,7 @@ def read_sort(control: Control) -> Sort:
         keys.append(SortKey(attribute, rule, reverse))
     if not keys:
         raise ProtocolViolation("sortKeyList: none")
-    return Sort(tuple(keys), control.critical)
+    return ServerSideSort(tuple(keys), control.critical)
 
 
 def sort_response(code: ResultCode, attribute: str = "") -> Control:
@@ -153,7 +153,7 @@ _BY_OFFSET, _GREATER_THAN_OR_EQUAL = 0xA0, 0x81
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class VirtualListView:
     """A wish to see a window of the sorted list.
 
     :ivar context_id: as it was sent; empty: none.
@@ -164,7 +164,7 @@ class View:
     context_id: bytes = b""
 
 
-def read_view(control: Control) -> View:
+def read_view(control: Control) -> VirtualListView:
     """The wish that a request control holds.
 
     :raises ProtocolViolation: when its value is not what the draft says.
@@ -178,7 +178,7 @@ def read_view(control: Control) -> View:
     window = Window(before, after, _target(request))
     context_id = request.octets("contextID") if request.peek() == OCTET_STRING else b""
     request.finish("virtualListViewRequest")
-    return View(window, control.critical, context_id)
+    return VirtualListView(window, control.critical, context_id)
 
 
 def _target(request: Reader) -> Offset | AtLeast:
@@ -208,11 +208,11 @@ class ManageDsaIt:
     """Treat referrals as entries.  There are none here, so nothing is to be done."""
 
 
-ControlValue = ManageDsaIt | Page | Sort | View
+ControlValue = ManageDsaIt | PagedResults | ServerSideSort | VirtualListView
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SupportedControl:
     """A control that works here.
 
     :ivar operations: those that it is appropriate for.
@@ -229,11 +229,11 @@ def _manage_dsa_it(_control: Control) -> ManageDsaIt:
 
 _SEARCH = frozenset((Operation.SEARCH,))
 
-KINDS: Mapping[str, Kind] = {
-    PAGED_RESULTS: Kind(_SEARCH, read_page),
-    SORT_REQUEST: Kind(_SEARCH, read_sort),
-    VIEW_REQUEST: Kind(_SEARCH, read_view),
-    MANAGE_DSA_IT: Kind(
+SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
+    PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
+    SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
+    VIEW_REQUEST: SupportedControl(_SEARCH, read_view),
+    MANAGE_DSA_IT: SupportedControl(
         frozenset(
             {
                 Operation.SEARCH,
@@ -281,7 +281,7 @@ def _encode(control: Control) -> bytes:
     return tlv(SEQUENCE, octets(control.type.encode()) + critical + value)
 
 
-def judge(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlValue, ...]:
+def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlValue, ...]:
     """The values of those controls that are to be honoured.
 
     RFC 4511 4.1.11: an unrecognized or inappropriate control fails the operation if it is critical and is ignored
@@ -295,7 +295,7 @@ def judge(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlV
     values = []
     seen = set()
     for control in controls:
-        kind = KINDS.get(control.type)
+        kind = SUPPORTED_CONTROLS.get(control.type)
         if kind is None or operation not in kind.operations:
             if control.critical:
                 raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")

@@ -15,7 +15,7 @@ from ldapgw import __version__
 from ldapgw.ber import ENUMERATED, SEQUENCE, head, integer, octets, tlv
 from ldapgw.directory.dit import Features
 from ldapgw.ldap import controls
-from ldapgw.ldap.controls import KINDS
+from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from ldapgw.ldap.messages import CANCEL, START_TLS, SUCCESS, WHO_AM_I, Operation, Reply, Result
 
 _RESPONSES: Mapping[Operation, int] = {
@@ -74,7 +74,7 @@ def features(*, tls: bool) -> Features:
     """
     return Features(
         vendor_version=__version__,
-        controls=tuple(sorted(KINDS)),
+        controls=tuple(sorted(SUPPORTED_CONTROLS)),
         extensions=tuple(sorted((CANCEL, WHO_AM_I))),
         before_tls=(START_TLS,) if tls else (),
         features=_FEATURES,

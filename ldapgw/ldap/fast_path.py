@@ -25,7 +25,7 @@ from ldapgw.directory.search import Glance, regions
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import HEADS, encode
-from ldapgw.ldap.filter_decoder import read_quickly
+from ldapgw.ldap.filter_decoder import read_common
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
@@ -80,7 +80,7 @@ class Pattern:
         # else has to be the same.
         value, between = cut
         other = bytes(octet ^ 0x15 for octet in value)
-        again = read_quickly(other.join(between), 0, len(other.join(between)))
+        again = read_common(other.join(between), 0, len(other.join(between)))
         expected = tuple(with_value(term, other) for term in terms if isinstance(term, Equality | Substrings))
         return cls(alike, context) if again == (Or(expected) if isinstance(sought, Or) else expected[0]) else None
 
@@ -114,7 +114,7 @@ class _View:
         self.glance = glance
 
 
-class Answered:
+class FastAnswer:
     """An answer; never changed once it is made (compiled, a named tuple takes longer to make).
 
     :ivar octets: all of it.
@@ -134,7 +134,7 @@ class Answered:
         self.code = code
 
 
-class Shortcut:
+class FastPath:
     """Answers searches at once.
 
     Mutable: what it keeps of former requests.
@@ -151,13 +151,13 @@ class Shortcut:
         self._patterns: dict[tuple[bytes, ...], Pattern] = {}
         self._once: set[int] = set()
 
-    def follow(self, dit: Dit) -> None:
+    def forget_old(self, dit: Dit) -> None:
         """Forget what was kept of directories that are not served any more, so that their memory can be freed."""
         self._directories = dit.directories
         served = {id(directory) for directory in dit.directories}
         self._views = {key: view for key, view in self._views.items() if id(view.directory) in served}
 
-    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
+    def answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> FastAnswer | None:
         """The whole answer to what came in; None: it has to take the long way.
 
         :param octets: all that came; perhaps one LDAPMessage, perhaps something else.
@@ -167,13 +167,13 @@ class Shortcut:
         except (IndexError, ProtocolViolation, DirectoryError):  # an entry may be too long for `HEADS`
             return None
 
-    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> Answered | None:
+    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> FastAnswer | None:
         cut = _cut(octets)
         if cut is None:
             return None
         message_id, start, middle, behind = cut
         if dit.directories is not self._directories:
-            self.follow(dit)
+            self.forget_old(dit)
         key = viewer, octets[start:middle], octets[behind:]
         view = self._views.get(key)
         if view is None:
@@ -189,7 +189,7 @@ class Shortcut:
         pieces: list[bytes] = []
         size = 0
         for shelf, positions in seen.rows:
-            for one in shelf.encoded(positions, selection):
+            for one in shelf.encode(positions, selection):
                 length = len(one)
                 size += length
                 pieces.append(HEADS[length + 3])
@@ -200,7 +200,7 @@ class Shortcut:
         code, first, last = _MORE if seen.more else _DONE
         entries = len(pieces) // 3
         pieces += (first, message_id, last)
-        return Answered(b"".join(pieces), octets, entries, code)
+        return FastAnswer(b"".join(pieces), octets, entries, code)
 
     def _matcher(self, sought: bytes, context: NamingContext) -> Matcher | None:
         """What a filter asks for, made ready; None where it is not as phones write it."""
@@ -214,7 +214,7 @@ class Shortcut:
             if matcher.calls:  # most numbers are asked for once, letters again and again
                 return matcher
         else:
-            filter_ = read_quickly(sought, 0, len(sought))
+            filter_ = read_common(sought, 0, len(sought))
             if filter_ is None:
                 return None
             matcher = prepare(filter_, context)

@@ -23,7 +23,7 @@ from ldapgw.directory.filter import (
     Or,
     Present,
     Substrings,
-    effort,
+    estimated_cost,
 )
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
@@ -56,7 +56,7 @@ def read(parent: Reader) -> Filter:
     found = _filter(parent, 0, _Budget())
     if length > FILTER_OCTETS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
-    if effort(found) > FILTER_EFFORT:
+    if estimated_cost(found) > FILTER_EFFORT:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
     return found
 
@@ -165,7 +165,7 @@ _KINDS: dict[int, Callable[[Reader, int, _Budget], Filter]] = {
 }
 
 
-class _Odd(Exception):
+class _Unusual(Exception):
     """Raised where a filter is not as phones write it."""
 
 
@@ -177,13 +177,13 @@ _ASSERTIONS: dict[int, Callable[[str, bytes], Filter]] = {
 }  # fmt: skip
 
 
-def read_quickly(data: bytes, start: int, end: int) -> Filter | None:
+def read_common(data: bytes, start: int, end: int) -> Filter | None:
     """What `read` makes of the octets from `start` to `end`; None where they are odd in any way, or many."""
     if end - start > _QUICK_OCTETS:
         return None
     try:
         found, position = _quick(data, start, 0)
-    except (_Odd, IndexError, UnicodeDecodeError):
+    except (_Unusual, IndexError, UnicodeDecodeError):
         return None
     return found if position == end else None
 
@@ -193,7 +193,7 @@ def _quick(data: bytes, at: int, depth: int) -> tuple[Filter, int]:
     tag, length, start = data[at], data[at + 1], at + 2
     if length >= 0x80:
         if length != 0x81:
-            raise _Odd
+            raise _Unusual
         length, start = data[start], start + 1
     end = start + length
     kind = _ASSERTIONS.get(tag)
@@ -213,9 +213,9 @@ def _quick(data: bytes, at: int, depth: int) -> tuple[Filter, int]:
             terms.append(term)
         found = (And if tag == 0xA0 else Or)(tuple(terms))
     else:
-        raise _Odd
+        raise _Unusual
     if start != end or end > len(data):
-        raise _Odd
+        raise _Unusual
     return found, end
 
 
@@ -224,7 +224,7 @@ def _quick_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int
     tag, length = data[at + 2], data[at + 3]
     end = at + 4 + length
     if data[at] != 0x30 or data[at + 1] != length + 2 or length >= 0x7E:
-        raise _Odd
+        raise _Unusual
     part = data[at + 4 : end]
     if tag == _INITIAL:
         return Substrings(attribute, part, (), None), end
@@ -232,7 +232,7 @@ def _quick_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int
         return Substrings(attribute, None, (part,), None), end
     if tag == _FINAL:
         return Substrings(attribute, None, (), part), end
-    raise _Odd
+    raise _Unusual
 
 
 def _string(data: bytes, at: int) -> tuple[str, int]:
@@ -242,6 +242,6 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 
 def _octets(data: bytes, at: int) -> tuple[bytes, int]:
     if data[at] != 0x04 or data[at + 1] >= 0x80:
-        raise _Odd
+        raise _Unusual
     end = at + 2 + data[at + 1]
     return data[at + 2 : end], end

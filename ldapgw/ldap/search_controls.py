@@ -18,7 +18,15 @@ from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.search import Hit, Portion, Single, limited, walk
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.ldap.controls import Cookies, Page, Sort, View, page_response, sort_response, view_response
+from ldapgw.ldap.controls import (
+    Cookies,
+    PagedResults,
+    ServerSideSort,
+    VirtualListView,
+    page_response,
+    sort_response,
+    view_response,
+)
 from ldapgw.ldap.messages import Control, Result
 
 # What the place in a cookie is a place in: the walk, or the sorted list.
@@ -33,29 +41,29 @@ _VIEW_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIA
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RequestedControls:
     """The controls of a search that are to be honoured."""
 
-    sort: Sort | None = None
-    page: Page | None = None
-    view: View | None = None
+    sort: ServerSideSort | None = None
+    page: PagedResults | None = None
+    view: VirtualListView | None = None
 
     @classmethod
-    def of(cls, values: Iterable[object]) -> Self:
+    def from_values(cls, values: Iterable[object]) -> Self:
         """Those among the values of a request's controls."""
         found = {type(value): value for value in values}
-        sort, page, view = found.get(Sort), found.get(Page), found.get(View)
+        sort, page, view = found.get(ServerSideSort), found.get(PagedResults), found.get(VirtualListView)
         return cls(
-            sort if isinstance(sort, Sort) else None,
-            page if isinstance(page, Page) else None,
-            view if isinstance(view, View) else None,
+            sort if isinstance(sort, ServerSideSort) else None,
+            page if isinstance(page, PagedResults) else None,
+            view if isinstance(view, VirtualListView) else None,
         )
 
     def __bool__(self) -> bool:
         return bool(self.sort or self.page or self.view)
 
 
-class Inquiry:
+class ControlledSearch:
     """One search with its wishes.
 
     :param request: its size limit is the client's own.
@@ -65,23 +73,30 @@ class Inquiry:
     """
 
     def __init__(
-        self, dit: Dit, viewer: Viewer, request: SearchRequest, wishes: Wishes, *, size_limit: int, key: bytes
+        self,
+        dit: Dit,
+        viewer: Viewer,
+        request: SearchRequest,
+        requested: RequestedControls,
+        *,
+        size_limit: int,
+        key: bytes,
     ) -> None:
-        if wishes.page and wishes.view:
+        if requested.page and requested.view:
             # RFC 4511 4.1.11: a combination without a meaning; the draft says in its section 9 why it has none.
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "pages and list views do not go together")
         self._dit = dit
         self._viewer = viewer
         self._request = request
-        self._wishes = wishes
+        self._requested = requested
         self._size_limit = size_limit
-        keys = wishes.sort.keys if wishes.sort else ()
+        keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = Cookies(key, (viewer, search))
         self._sent = 0
         self._is_sorted = False
-        self._trouble: Unsortable | None = None
-        self._seen: Control | None = None
+        self._sort_error: Unsortable | None = None
+        self._view_response: Control | None = None
         self._next_page: bytes | None = None
 
     def portions(self) -> Iterator[Portion | None]:
@@ -97,7 +112,7 @@ class Inquiry:
                 self._sent += 1
                 yield Single(entry)
 
-    def controls(self, result: Result) -> tuple[Control, ...]:
+    def response_controls(self, result: Result) -> tuple[Control, ...]:
         """What is said about the wishes behind the entries.
 
         :param result: how the search ended.
@@ -105,26 +120,26 @@ class Inquiry:
         if result.code not in _SENT | _FAILED:
             return ()
         found = self._sorting(result)
-        if self._seen is not None:
-            found.append(self._seen)
+        if self._view_response is not None:
+            found.append(self._view_response)
         if self._next_page is not None and result.code is ResultCode.SUCCESS:
             found.append(page_response(self._next_page))
         return tuple(found)
 
     def _sorting(self, result: Result) -> list[Control]:
         """RFC 2891 2: nothing is said where nothing was sorted."""
-        if self._wishes.sort is None:
+        if self._requested.sort is None:
             return []
-        if self._trouble is not None:
-            return [sort_response(self._trouble.code, self._trouble.attribute)]
+        if self._sort_error is not None:
+            return [sort_response(self._sort_error.code, self._sort_error.attribute)]
         if result.code is ResultCode.TIME_LIMIT_EXCEEDED and not self._is_sorted:
             return [sort_response(ResultCode.TIME_LIMIT_EXCEEDED)]
         return [sort_response(ResultCode.SUCCESS)] if self._sent else []
 
     def _entries(self) -> Iterator[Entry | None]:
-        page = self._wishes.page
-        if self._wishes.view is not None:
-            return self._window(self._wishes.view)
+        page = self._requested.page
+        if self._requested.view is not None:
+            return self._window(self._requested.view)
         # RFC 2696 3: where a page may hold as many entries as the client wants in all, there are no pages.
         if page is not None and (page.cookie or not 0 < self._request.size_limit <= page.size):
             return self._one_page(page)
@@ -133,7 +148,7 @@ class Inquiry:
     def _limited(self, placed: Iterable[tuple[bytes, Entry] | None]) -> Iterator[Entry | None]:
         return limited((one and one[1] for one in placed), self._size_limit)
 
-    def _one_page(self, page: Page) -> Iterator[Entry | None]:
+    def _one_page(self, page: PagedResults) -> Iterator[Entry | None]:
         """A page counts as an answer of its own: it holds what the size limit allows, and others may follow."""
         self._next_page = b""
         if page.cookie and page.size == 0:
@@ -168,13 +183,13 @@ class Inquiry:
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
         """The entries sorted; None: that is not wished, or cannot be and does not have to be."""
-        sort = self._wishes.sort
+        sort = self._requested.sort
         if sort is None:
             return None
         try:
             ranking = yield from collect(self._walk(), Sorter(sort.keys), after)
         except Unsortable as trouble:
-            self._trouble = trouble
+            self._sort_error = trouble
             if sort.critical:
                 raise DirectoryError(
                     ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "the entries cannot be sorted that way"
@@ -186,17 +201,17 @@ class Inquiry:
     def _walk(self, after: str = "") -> Iterator[Hit | None]:
         return walk(self._dit, self._viewer, self._request, after)
 
-    def _window(self, view: View) -> Iterator[Entry | None]:
-        sort = self._wishes.sort
+    def _window(self, view: VirtualListView) -> Iterator[Entry | None]:
+        sort = self._requested.sort
         if sort is None:
             raise self._no_view(ResultCode.SORT_CONTROL_MISSING)
         if view.context_id:
             raise self._no_view(ResultCode.PROTOCOL_ERROR)
         ranking = yield from self._ranking()
         if ranking is None:
-            if view.critical and self._trouble is not None:
-                known = self._trouble.code in _VIEW_CODES
-                raise self._no_view(self._trouble.code if known else ResultCode.UNWILLING_TO_PERFORM)
+            if view.critical and self._sort_error is not None:
+                known = self._sort_error.code in _VIEW_CODES
+                raise self._no_view(self._sort_error.code if known else ResultCode.UNWILLING_TO_PERFORM)
             yield from self._limited(self._placed(b""))
             return
         try:
@@ -204,11 +219,11 @@ class Inquiry:
         except (OffsetOutOfRange, Unsortable) as trouble:
             raise self._no_view(trouble.code) from None
         count = len(ranking)
-        self._seen = view_response(ResultCode.SUCCESS, position, count)
+        self._view_response = view_response(ResultCode.SUCCESS, position, count)
         window = ranking.slice(*view.window.edges(position, count))
         yield from limited((one and one.entry for one in window), self._size_limit)
 
     def _no_view(self, code: ResultCode) -> DirectoryError:
         """The search fails because of its list view (section 6.2.1 of the draft)."""
-        self._seen = view_response(code)
+        self._view_response = view_response(code)
         return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be given")

@@ -15,14 +15,14 @@ from typing import Final
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.search import Portion
-from ldapgw.directory.segment import LARGEST
+from ldapgw.directory.segment import MAX_PAGE_OCTETS
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import message_head
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
 
 
-class Outbox:
+class OutputBuffer:
     """Collects octets until they are written.
 
     :ivar most: octets that blocks of entries may make together.
@@ -31,10 +31,10 @@ class Outbox:
     :ivar full: whether to write before more is added.
     """
 
-    __slots__ = ("full", "most", "pieces", "size")
+    __slots__ = ("full", "max_octets", "pieces", "size")
 
-    def __init__(self, most: int = LARGEST) -> None:
-        self.most = most
+    def __init__(self, max_octets: int = MAX_PAGE_OCTETS) -> None:
+        self.max_octets = max_octets
         self.pieces: list[bytes] = []
         self.size = 0
         self.full = False
@@ -45,17 +45,17 @@ class Outbox:
         self.size += len(octets)
         self.full = self.size >= JOINED
 
-    def gather(self, block: bytes) -> bool:
+    def add_page(self, page: bytes) -> bool:
         """Say a block of entries next, unless that is too much; whether it is said.
 
         It is full as soon as one more of that size would be too much, so that none is made in vain most often.
         """
-        size = len(block)
-        fits = not self.size or self.size + size <= self.most
+        size = len(page)
+        fits = not self.size or self.size + size <= self.max_octets
         if fits:
-            self.pieces.append(block)
+            self.pieces.append(page)
             self.size += size
-        self.full = self.size + size > self.most
+        self.full = self.size + size > self.max_octets
         return fits
 
     def take(self) -> bytes:
@@ -71,10 +71,10 @@ class Outbox:
 
 
 # Entries that are encoded at once: a phone's list of 50 is one stride; one of full entries is 32 KiB.
-STRIDE: Final = 64
+CHUNK: Final = 64
 
 
-class Answer:
+class SearchResponse:
     """The entries of one search, in their envelopes.
 
     :param portions: as `ldapgw.directory.search.portions` gives them; None is a breath.
@@ -112,7 +112,7 @@ class Answer:
         self._time_limit = time_limit
         self._deadline: float | None = None
 
-    def pull(self, outbox: Outbox, now: float) -> Result | None:
+    def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
         """Add the next entries to the outbox: until there is a breath, until it is full, or a block.
 
         :param now: seconds, of any clock that goes forward.
@@ -124,20 +124,20 @@ class Answer:
             return Result(ResultCode.TIME_LIMIT_EXCEEDED)
         try:
             more = True
-            while more and not outbox.full:
+            while more and not buffer.full:
                 if self._portion is None:
                     self._portion = next(self._portions)
                     self._at = 0
                     if self._portion is None:
                         return None
-                more = self._add(self._portion, outbox)
+                more = self._add(self._portion, buffer)
         except StopIteration:
             return SUCCESS
         except DirectoryError as error:
             return Result.of(error)
         return None
 
-    def _add(self, portion: Portion, outbox: Outbox) -> bool:
+    def _add(self, portion: Portion, outbox: OutputBuffer) -> bool:
         """Add a block of a portion, or a stride, or as much of that as is enough.
 
         :returns: whether to add more before the clock is looked at: a large block may be made only now.
@@ -146,20 +146,20 @@ class Answer:
         block = None if self._types_only else portion.block(self._at, self._selection, self._message_id)
         if block is not None:
             messages, count = block
-            if not outbox.gather(messages):
+            if not outbox.add_page(messages):
                 return False
             self._at += count
             self.sent += count
         else:
-            self._add_stride(portion, outbox)
+            self._add_chunk(portion, outbox)
         if self._at >= len(portion):
             self._portion = None
-        return self.sent - before <= STRIDE
+        return self.sent - before <= CHUNK
 
-    def _add_stride(self, portion: Portion, outbox: Outbox) -> None:
+    def _add_chunk(self, portion: Portion, outbox: OutputBuffer) -> None:
         message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
         extra = len(message_id)
-        for response in portion.encoded(self._at, STRIDE, self._selection, types_only=self._types_only):
+        for response in portion.encoded(self._at, CHUNK, self._selection, types_only=self._types_only):
             length = extra + len(response)
             head = message_head(length)
             pieces += (head, message_id, response)

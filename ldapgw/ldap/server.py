@@ -21,15 +21,24 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.admission import LOCAL, PAUSE, Complaint, Complaints, Connections, Penalties, network, normalized
+from ldapgw.ldap.admission import (
+    LOCAL,
+    LOG_INTERVAL,
+    BindBackoff,
+    ConnectionLimits,
+    LogLine,
+    LogThrottle,
+    network,
+    normalized,
+)
 from ldapgw.ldap.connection import LdapProtocol
-from ldapgw.ldap.connection_core import AtEnd, Turn
-from ldapgw.ldap.fast_path import Shortcut
+from ldapgw.ldap.connection_core import CallAtTickEnd, TickBatch
+from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.limits import SHORT_SLICE, SLICE, Limits
 from ldapgw.ldap.messages import notice_of_disconnection
-from ldapgw.ldap.session import Gate, Session
+from ldapgw.ldap.session import DirectoryPort, Session
 
-__all__ = ["Gate", "LdapFactory", "LdapsFactory", "Limits"]
+__all__ = ["DirectoryPort", "LdapFactory", "LdapsFactory", "Limits"]
 
 log = Logger()
 
@@ -50,39 +59,39 @@ class LdapFactory(ServerFactory):
 
     def __init__(
         self,
-        gate: Gate,
+        port: DirectoryPort,
         limits: Limits,
         clock: IReactorTime,
         tls: IOpenSSLContextFactory | None,
         *,
         require_tls: bool,
-        at_end: AtEnd | None = None,
+        call_at_tick_end: CallAtTickEnd | None = None,
     ) -> None:
         self.limits = limits
         self.clock = clock
         self.tls = tls
-        self.observers = gate.observers
-        self.turn = Turn(clock.seconds, at_end or partial(clock.callLater, 0))
-        self._gate = gate
+        self.observers = port.observers
+        self.batch = TickBatch(clock.seconds, call_at_tick_end or partial(clock.callLater, 0))
+        self._port = port
         self._require_tls = require_tls
-        self._shortcut = Shortcut(limits.size_limit)
-        self._penalties = Penalties()
-        self._complaints = Complaints()
-        self._failures = Complaints()
-        self._connections: Connections[LdapProtocol] = Connections(
+        self._fast_path = FastPath(limits.size_limit)
+        self._bind_backoff = BindBackoff()
+        self._misuse_log = LogThrottle()
+        self._failure_log = LogThrottle()
+        self._connections: ConnectionLimits[LdapProtocol] = ConnectionLimits(
             limits.max_connections, limits.max_connections_per_address
         )
         self._sweep_call: IDelayedCall | None = None
         self._all_gone: list[Deferred[None]] = []
-        self._going_on = 0
-        self._cooperator = Cooperator(self._turn, lambda run: clock.callLater(0, run))
+        self._scheduled = 0
+        self._cooperator = Cooperator(self._end_tick, lambda run: clock.callLater(0, run))
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
         """A connection's protocol; None closes it at once: there are too many."""
         address = normalized(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network(address)):
             return LdapProtocol(self, address)
-        self.complain("one connection too many", address)
+        self.count_misuse("one connection too many", address)
         return None
 
     def over_tls(self) -> LdapsFactory:
@@ -100,15 +109,15 @@ class LdapFactory(ServerFactory):
             if connection.login == login:
                 connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "this login has changed"))
 
-    def published(self) -> None:
+    def snapshot_changed(self) -> None:
         """Something else is served now."""
-        self._shortcut.follow(self._gate.dit())
+        self._fast_path.forget_old(self._port.dit())
 
     def disconnect_all(self) -> Deferred[None]:
         """End all sessions; fires when the last connection is gone."""
         for connection in self._connections:
             connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "the server is stopping"))
-        self._tell_due(0.0)
+        self._log_due(0.0)
         if not self._connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
@@ -124,52 +133,52 @@ class LdapFactory(ServerFactory):
     def session(self, address: str, *, secure: bool) -> Session:
         """The session of a new connection."""
         return Session(
-            self._gate,
+            self._port,
             self.limits,
-            self._shortcut,
+            self._fast_path,
             address,
             tls=self.tls is not None,
             secure=secure,
             require_tls=self._require_tls,
         )
 
-    def penalty(self, address: str, login: str) -> float:
+    def bind_delay(self, address: str, login: str) -> float:
         """Count a wrong password; for how many seconds its answer is held back."""
-        self.complain("wrong login", address)
-        return self._penalties.add(network(address), login, self.clock.seconds())
+        self.count_misuse("wrong login", address)
+        return self._bind_backoff.delay(network(address), login, self.clock.seconds())
 
-    def linger(self, address: str, seconds: float) -> None:
+    def delay_close(self, address: str, seconds: float) -> None:
         """Keep the place of a client that has not waited for its answer: guessing is no faster that way."""
-        self._connections.linger(network(address))
-        self.clock.callLater(seconds, self._connections.leave, network(address))
+        self._connections.delay_close(network(address))
+        self.clock.callLater(seconds, self._connections.release, network(address))
 
-    def complain(self, kind: str, address: str, detail: str = "") -> None:
+    def count_misuse(self, kind: str, address: str, detail: str = "") -> None:
         """Count what a client did wrong; the log has a line a minute of it.
 
         :param detail: a fixed phrase, never what was sent.
         """
-        complaint = self._complaints.add(kind, network(address), self.clock.seconds(), detail)
+        complaint = self._misuse_log.add(kind, network(address), self.clock.seconds(), detail)
         if complaint is not None:
-            _tell(complaint)
+            _log_misuse(complaint)
 
-    def fail(self, error: Exception) -> None:
+    def count_failure(self, error: Exception) -> None:
         """Count what we did wrong ourselves, likewise."""
-        complaint = self._failures.add(type(error).__name__, _place(error), self.clock.seconds())
+        complaint = self._failure_log.add(type(error).__name__, _place(error), self.clock.seconds())
         if complaint is not None:
-            _tell_failure(complaint)
+            _log_failure(complaint)
 
-    def slice(self) -> float:
+    def slice_seconds(self) -> float:
         """For how many seconds to work on what has just come in."""
-        return SHORT_SLICE if self._going_on else SLICE
+        return SHORT_SLICE if self._scheduled else SLICE
 
-    def go_on(self, slices: Iterator[None]) -> None:
+    def schedule(self, slices: Iterator[None]) -> None:
         """Work on something in later reactor turns, in rotation with the rest."""
-        self._going_on += 1
+        self._scheduled += 1
         self._cooperator.cooperate(slices)
 
-    def done(self) -> None:
+    def unschedule(self) -> None:
         """What went on is done."""
-        self._going_on -= 1
+        self._scheduled -= 1
 
     def add(self, connection: LdapProtocol) -> None:
         """A connection is there."""
@@ -192,25 +201,25 @@ class LdapFactory(ServerFactory):
         now = self.clock.seconds()
         for connection in [one for one in self._connections if one.deadlines.due <= now]:
             connection.expire(now)
-        self._tell_due()
+        self._log_due()
 
-    def _tell_due(self, pause: float = PAUSE) -> None:
+    def _log_due(self, pause: float = LOG_INTERVAL) -> None:
         now = self.clock.seconds()
-        for complaint in self._complaints.due(now, pause):
-            _tell(complaint)
-        for complaint in self._failures.due(now, pause):
-            _tell_failure(complaint)
+        for complaint in self._misuse_log.due(now, pause):
+            _log_misuse(complaint)
+        for complaint in self._failure_log.due(now, pause):
+            _log_failure(complaint)
 
-    def _turn(self) -> Callable[[], bool]:
+    def _end_tick(self) -> Callable[[], bool]:
         """What came is answered; then: says when the searches that go on have had their share of a reactor turn."""
-        self.turn.end()
+        self.batch.end()
         end = self.clock.seconds() + SLICE
         return lambda: self.clock.seconds() >= end
 
 
-def _tell(complaint: Complaint) -> None:
+def _log_misuse(complaint: LogLine) -> None:
     log.info(
-        "{kind} from {address}" + _often(complaint) + (": {detail}" if complaint.detail else ""),
+        "{kind} from {address}" + _count_text(complaint) + (": {detail}" if complaint.detail else ""),
         kind=complaint.kind,
         address=complaint.origin,
         count=complaint.count,
@@ -218,9 +227,9 @@ def _tell(complaint: Complaint) -> None:
     )
 
 
-def _tell_failure(complaint: Complaint) -> None:
+def _log_failure(complaint: LogLine) -> None:
     log.error(
-        "internal error: {kind} at {place}" + _often(complaint),
+        "internal error: {kind} at {place}" + _count_text(complaint),
         kind=complaint.kind,
         place=complaint.origin,
         count=complaint.count,
@@ -233,7 +242,7 @@ def _place(error: BaseException) -> str:
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
 
-def _often(complaint: Complaint) -> str:
+def _count_text(complaint: LogLine) -> str:
     return ", {count} times" if complaint.count > 1 else ""
 
 

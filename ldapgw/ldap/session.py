@@ -35,7 +35,7 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.decoder import cancel_id, simple_bind
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.fast_path import Answered, Shortcut
+from ldapgw.ldap.fast_path import FastAnswer, FastPath
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import (
     CANCEL,
@@ -55,7 +55,7 @@ from ldapgw.ldap.messages import (
     Sasl,
     Simple,
 )
-from ldapgw.ldap.search_controls import Inquiry, Wishes
+from ldapgw.ldap.search_controls import ControlledSearch, RequestedControls
 
 # Told of a search that is done: the login (a DN; empty: nobody), the client's address, the LDAPMessage, how many
 # entries were returned, the result code, and for how many seconds it went on.
@@ -63,7 +63,7 @@ Observer = Callable[[str, str, bytes, int, ResultCode, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class DirectoryPort:
     """The doors to what is served and to who may see it.
 
     :ivar dit: everything served, as it is now.
@@ -84,11 +84,11 @@ class Gate:
 PLAIN = "PLAIN"
 # RFC 4422 3: whoever is to speak first, and did not, is asked with an empty challenge.
 CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
-WRONG = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class Credentials:
     """A name and a password that are worth a look.
 
     :ivar authzid: whom the client wants to act for, by `acts_for`; empty: itself.
@@ -99,10 +99,10 @@ class Login:
     authzid: str = field(default="", repr=False)
 
 
-ANONYMOUS = Login("", b"")
+ANONYMOUS = Credentials("", b"")
 
 
-def judge(request: BindRequest, *, secure: bool, require_tls: bool) -> Login | Result:
+def check_bind(request: BindRequest, *, secure: bool, require_tls: bool) -> Credentials | Result:
     """The login to check, `ANONYMOUS`, or the result that refuses the bind.
 
     :param secure: whether TLS is in use.
@@ -112,7 +112,7 @@ def judge(request: BindRequest, *, secure: bool, require_tls: bool) -> Login | R
         return Result(ResultCode.PROTOCOL_ERROR, "version is not 2 or 3")
     match request.authentication:
         case Simple(password):
-            login: Login | Result = _simple(request.name, password)
+            login: Credentials | Result = _simple(request.name, password)
         case Sasl(mechanism, credentials) if mechanism.upper() == PLAIN and secure and request.version == 3:
             login = _plain(credentials)
         case _:
@@ -123,16 +123,16 @@ def judge(request: BindRequest, *, secure: bool, require_tls: bool) -> Login | R
     return login
 
 
-def _simple(name: str, password: bytes) -> Login | Result:
+def _simple(name: str, password: bytes) -> Credentials | Result:
     if not name:
-        return WRONG if password else ANONYMOUS
+        return WRONG_CREDENTIALS if password else ANONYMOUS
     if not password:
         # RFC 4513 5.1.2: a client that forgot to ask for the password must not believe that it was right.
         return Result(ResultCode.UNWILLING_TO_PERFORM, "a name needs a password")
-    return Login(name, password)
+    return Credentials(name, password)
 
 
-def _plain(credentials: bytes | None) -> Login | Result:
+def _plain(credentials: bytes | None) -> Credentials | Result:
     """RFC 4616: ``[authzid] NUL authcid NUL passwd``; nobody may act for somebody else."""
     if credentials is None:
         return CHALLENGE
@@ -142,8 +142,8 @@ def _plain(credentials: bytes | None) -> Login | Result:
     try:
         authzid, authcid = parts[0].decode(), parts[1].decode()
     except UnicodeDecodeError:
-        return WRONG
-    return Login(authcid, parts[2], "" if authzid in ("", authcid) else authzid)
+        return WRONG_CREDENTIALS
+    return Credentials(authcid, parts[2], "" if authzid in ("", authcid) else authzid)
 
 
 def acts_for(authzid: str, login: str) -> bool:
@@ -162,18 +162,18 @@ def acts_for(authzid: str, login: str) -> bool:
 
 
 # Extended operations that are not waited for by others, nor wait for any.
-_AT_ONCE: Final = (START_TLS, CANCEL)
+_IMMEDIATE: Final = (START_TLS, CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendReply:
     """Send this reply."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
-class HoldBack:
+class DelayResult:
     """A wrong password: `finish` with this result, but only after the penalty that network and login deserve.
 
     :ivar login: the name that was tried, as it was sent.
@@ -184,7 +184,7 @@ class HoldBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StartSearch:
     """Answer a search: pull its portions, then `finish` it."""
 
     message_id: int
@@ -195,7 +195,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopSearch:
     """Pull no more entries; the search is abandoned."""
 
 
@@ -211,7 +211,7 @@ class Close:
     """Close the connection and say nothing."""
 
 
-Step = Send | HoldBack | Run | Stop | StartTls | Close
+Step = SendReply | DelayResult | StartSearch | StopSearch | StartTls | Close
 
 
 class Session:
@@ -227,12 +227,12 @@ class Session:
 
     __slots__ = (
         "_address",
+        "_controlled_search",
         "_current",
-        "_gate",
-        "_inquiry",
+        "_fast_path",
         "_limits",
+        "_port",
         "_require_tls",
-        "_shortcut",
         "_tls",
         "_waiting",
         "secure",
@@ -241,26 +241,26 @@ class Session:
 
     def __init__(
         self,
-        gate: Gate,
+        port: DirectoryPort,
         limits: Limits,
-        shortcut: Shortcut,
+        fast_path: FastPath,
         address: str,
         *,
         tls: bool,
         secure: bool,
         require_tls: bool,
     ) -> None:
-        self._gate = gate
-        self._shortcut = shortcut
+        self._port = port
+        self._fast_path = fast_path
         self._limits = limits
         self._address = address
         self._tls = tls
         self._require_tls = require_tls
         self._current: Message | None = None
-        self._inquiry: Inquiry | None = None
+        self._controlled_search: ControlledSearch | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
         self.secure = secure
-        self.viewer: Viewer = gate.anonymous(address)
+        self.viewer: Viewer = port.anonymous(address)
 
     @property
     def busy(self) -> bool:
@@ -272,7 +272,7 @@ class Session:
         """Whether as many requests wait as may wait: read no more until one is done."""
         return len(self._waiting) >= WAITING
 
-    def answer_at_once(self, octets: bytes) -> Answered | None:
+    def fast_answer(self, octets: bytes) -> FastAnswer | None:
         """The answer to a message that needs no steps; None: it has to be received.
 
         To a search, or to a bind that succeeds: phones do both for each name that they show.
@@ -281,9 +281,9 @@ class Session:
             return None
         login = simple_bind(octets)
         if login is not None:
-            return self._bind_at_once(*login)
+            return self._fast_bind(*login)
         # Never the root DSE, so in clear it is no other.
-        return self._shortcut.answer(self._gate.dit(), self.viewer, octets) if self.viewer.access else None
+        return self._fast_path.answer(self._port.dit(), self.viewer, octets) if self.viewer.access else None
 
     def receive(self, message: Message) -> tuple[Step, ...]:
         """Take a request.
@@ -296,8 +296,8 @@ class Session:
             raise ProtocolViolation("messageID: already in use")
         if isinstance(message.request, AbandonRequest):
             return self._abandon(message, message.request.message_id)
-        if isinstance(message.request, ExtendedRequest) and message.request.name in _AT_ONCE:
-            return self._extend_at_once(message, message.request)
+        if isinstance(message.request, ExtendedRequest) and message.request.name in _IMMEDIATE:
+            return self._immediate_extended(message, message.request)
         self._waiting[message.message_id] = message
         return ()
 
@@ -309,14 +309,14 @@ class Session:
         self._current = message
         if message.operation is Operation.BIND:
             # RFC 4513 4: until the bind has succeeded, whatever becomes of it, the session is anonymous.
-            self.viewer = self._gate.anonymous(self._address)
+            self.viewer = self._port.anonymous(self._address)
         try:
             if isinstance(message.request, Rejected):
-                return Send(self.finish(message.request.result))
-            values = controls.judge(message.controls, message.operation)
+                return SendReply(self.finish(message.request.result))
+            values = controls.check_controls(message.controls, message.operation)
             match message.operation:
                 case Operation.SEARCH:
-                    return self._search(message, Wishes.of(values))
+                    return self._search(message, RequestedControls.from_values(values))
                 case Operation.BIND:
                     return self._bind(message)
                 case Operation.COMPARE:
@@ -326,52 +326,52 @@ class Session:
                 case _:  # Add, Delete, Modify, Modify DN
                     return self._refuse()
         except DirectoryError as error:
-            return Send(self.finish(Result.of(error)))
+            return SendReply(self.finish(Result.of(error)))
 
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
         """End the operation that runs: the reply that says so."""
         message = cast("Message", self._current)
-        inquiry, self._current, self._inquiry = self._inquiry, None, None
-        said = inquiry.controls(result) if inquiry is not None else ()
+        inquiry, self._current, self._controlled_search = self._controlled_search, None, None
+        said = inquiry.response_controls(result) if inquiry is not None else ()
         return Reply(message.message_id, message.operation, result, value=value, controls=said, search=message.octets)
 
     # --- operations that wait their turn ----------------------------------------------------------------------------
 
     def _bind(self, message: Message) -> Step:
-        judged = judge(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
+        judged = check_bind(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
         if isinstance(judged, Result):
-            return Send(self.finish(judged, b"" if judged is CHALLENGE else None))
+            return SendReply(self.finish(judged, b"" if judged is CHALLENGE else None))
         if judged is not ANONYMOUS:
-            viewer = self._gate.authenticate(judged.name, judged.password, self._address)
+            viewer = self._port.authenticate(judged.name, judged.password, self._address)
             if viewer is None or (judged.authzid and not acts_for(judged.authzid, viewer.login)):
-                return HoldBack(WRONG, judged.name)
+                return DelayResult(WRONG_CREDENTIALS, judged.name)
             self.viewer = viewer
-        return Send(self.finish(SUCCESS))
+        return SendReply(self.finish(SUCCESS))
 
-    def _bind_at_once(self, message_id: int, name: str, password: bytes) -> Answered | None:
+    def _fast_bind(self, message_id: int, name: str, password: bytes) -> FastAnswer | None:
         """A simple bind that `ldapgw.ldap.session` would let through, and that succeeds."""
         if self._require_tls and not self.secure:
             return None
         try:
-            viewer = self._gate.authenticate(name, password, self._address)
+            viewer = self._port.authenticate(name, password, self._address)
         except Exception:  # noqa: BLE001 - the long way meets it too, and says so
             return None
         if viewer is None:
             return None
         self.viewer = viewer
-        return Answered(encode(Reply(message_id, Operation.BIND, SUCCESS)))
+        return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
-    def _search(self, message: Message, wishes: Wishes) -> Step:
+    def _search(self, message: Message, wishes: RequestedControls) -> Step:
         request = cast("SearchRequest", message.request)
         dit, viewer = self._dit(), self.viewer
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
         if wishes:
-            key = self._gate.cookie_key
-            self._inquiry = Inquiry(dit, viewer, request, wishes, size_limit=size_limit, key=key)
-            found: Iterator[Portion | None] = self._inquiry.portions()
+            key = self._port.cookie_key
+            self._controlled_search = ControlledSearch(dit, viewer, request, wishes, size_limit=size_limit, key=key)
+            found: Iterator[Portion | None] = self._controlled_search.portions()
         else:
             found = portions(dit, viewer, request, size_limit)
-        return Run(
+        return StartSearch(
             message.message_id,
             found,
             select(request.attributes),
@@ -382,11 +382,11 @@ class Session:
     def _compare(self, message: Message) -> Step:
         request = cast("CompareRequest", message.request)
         equal = compare(self._dit(), self.viewer, request.entry, request.attribute, request.value)
-        return Send(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
+        return SendReply(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
 
     def _dit(self) -> Dit:
         """What is served, with a root DSE honest to this connection: PLAIN works on TLS only, StartTLS before it."""
-        dit = self._gate.dit()
+        dit = self._port.dit()
         return dit if self.secure else dit.in_clear
 
     def _extended(self, message: Message) -> Step:
@@ -398,19 +398,19 @@ class Session:
         if request.value is not None:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "Who am I? has no value")
         login = self.viewer.login
-        return Send(self.finish(SUCCESS, f"dn:{login}".encode() if login else b""))
+        return SendReply(self.finish(SUCCESS, f"dn:{login}".encode() if login else b""))
 
     def _refuse(self) -> Step:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
     # --- operations that are looked at at once ----------------------------------------------------------------------
 
-    def _extend_at_once(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
+    def _immediate_extended(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
         try:
-            controls.judge(message.controls, message.operation)
+            controls.check_controls(message.controls, message.operation)
             return self._start_tls(message, request) if request.name == START_TLS else self._cancel(message, request)
         except DirectoryError as error:
-            return (Send(Reply(message.message_id, message.operation, Result.of(error))),)
+            return (SendReply(Reply(message.message_id, message.operation, Result.of(error))),)
 
     def _start_tls(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
         """RFC 4511 4.14."""
@@ -423,7 +423,7 @@ class Session:
         if self._current is not None or self._waiting:
             raise DirectoryError(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
         self.secure = True
-        self.viewer = self._gate.anonymous(self._address)
+        self.viewer = self._port.anonymous(self._address)
         return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
 
     def _cancel(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
@@ -438,14 +438,14 @@ class Session:
         self._waiting.pop(target, None)
         return (
             *stopped,
-            Send(Reply(target, canceled.operation, Result(ResultCode.CANCELED))),
-            Send(Reply(message.message_id, message.operation, SUCCESS)),
+            SendReply(Reply(target, canceled.operation, Result(ResultCode.CANCELED))),
+            SendReply(Reply(message.message_id, message.operation, SUCCESS)),
         )
 
     def _abandon(self, message: Message, target: int) -> tuple[Step, ...]:
         """RFC 4511 4.11: never answered, whatever it names; a bind goes on."""
         try:
-            controls.judge(message.controls, message.operation)
+            controls.check_controls(message.controls, message.operation)
         except DirectoryError:
             return ()
         if self._runs(target):
@@ -466,8 +466,8 @@ class Session:
         """Abandon what runs, unless it is a bind: all else that lasts is a search."""
         if self._current is None or self._current.operation is Operation.BIND:
             return ()
-        self._current = self._inquiry = None
-        return (Stop(),)
+        self._current = self._controlled_search = None
+        return (StopSearch(),)
 
     def _runs(self, message_id: int) -> bool:
         return self._current is not None and self._current.message_id == message_id

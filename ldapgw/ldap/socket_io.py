@@ -32,11 +32,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import classImplements
 
-from ldapgw.directory.segment import LARGEST
+from ldapgw.directory.segment import MAX_PAGE_OCTETS
 from ldapgw.ldap.limits import GATHERED
 
 
-class Reader:
+class SocketReader:
     """Reads for one transport, until it ends.
 
     :param receive: takes what is read.
@@ -76,7 +76,7 @@ class Reader:
 _FEW: Final = 8
 
 
-class Writer:
+class SocketWriter:
     """Writes to one transport.
 
     :param plain: whether what is written goes over the wire as it is, so that it may be sent past the transport.
@@ -86,7 +86,7 @@ class Writer:
     :ivar most: octets of blocks of entries that may be written together.
     """
 
-    __slots__ = ("_gather", "_send", "_stalled", "_taken", "_tls", "_transport", "blocked", "most")
+    __slots__ = ("_gather", "_send", "_stalled", "_taken", "_tls", "_transport", "blocked", "max_octets")
 
     def __init__(self, transport: Any, *, plain: bool, stalled: Callable[[], None], taken: Callable[[], None]) -> None:
         self.blocked = False
@@ -99,7 +99,7 @@ class Writer:
         handle = getattr(transport, "socket", None) if plain else None
         self._send: Any = None if handle is None else handle.send
         self._gather: Any = None if handle is None else handle.sendmsg
-        self.most = LARGEST if handle is None else GATHERED
+        self.max_octets = MAX_PAGE_OCTETS if handle is None else GATHERED
         # A pull producer is told whenever the transport has written all, a push producer when it has too much.
         transport.registerProducer(self, self._send is None)
 
@@ -116,7 +116,7 @@ class Writer:
         except OSError:
             sent = 0
         if sent < len(octets):
-            self._leave(octets[sent:])
+            self._buffer_in_transport(octets[sent:])
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """Write one behind the other, without joining what is large: a large copy costs as much as the kernel's own."""
@@ -128,9 +128,9 @@ class Writer:
         except OSError:
             sent = 0
         if sent < sum(map(len, pieces)):
-            self._leave(b"".join(pieces)[sent:])
+            self._buffer_in_transport(b"".join(pieces)[sent:])
 
-    def _leave(self, octets: bytes) -> None:
+    def _buffer_in_transport(self, octets: bytes) -> None:
         """Leave to the transport what the socket does not take."""
         self.blocked = True
         self._transport.write(octets)
@@ -173,7 +173,7 @@ class Writer:
 
 
 # A decorator would keep the class from being compiled.
-classImplements(Writer, IPushProducer)
+classImplements(SocketWriter, IPushProducer)
 
 
 def _nobody() -> None:

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.directory.access import phone_dn
-from ldapgw.directory.catalog import Login
+from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.errors import ProtocolViolation, StoreError
@@ -104,7 +104,7 @@ class SearchNotes(Service):
         store: Store,
         take_fresh: Callable[[], Mapping[str, Fresh]],
         login_of: Callable[[PhoneLogin], str],
-        logins: Callable[[], Mapping[str, Login]],
+        logins: Callable[[], Mapping[str, PhoneAccess]],
         judge: Judge,
     ) -> None:
         self._clock = clock
@@ -183,7 +183,7 @@ def _store(
     connection: Connection,
     due: Mapping[str, Fresh],
     login_of: Callable[[PhoneLogin], str],
-    logins: Mapping[str, Login],
+    logins: Mapping[str, PhoneAccess],
     judge: Judge,
 ) -> None:
     """Write what phones have done with the password that they have now; another may be stored and not served yet."""
@@ -193,7 +193,7 @@ def _store(
         {
             login.name: judge(login, fresh)
             for login, fresh, served in known
-            if fresh is not None and served is not None and served.password == login.password
+            if fresh is not None and served is not None and served.password_hash == login.password
         },
     )
 

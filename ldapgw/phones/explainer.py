@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ldapgw.directory.catalog import Login, Served
+from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.explain import explain
@@ -68,7 +68,7 @@ class PhoneExplainer:
 
     def __init__(
         self,
-        served: Callable[[], Served],
+        served: Callable[[], Snapshot],
         size_limit: int,
         run_off_thread: Callable[..., Awaitable[Any]],
         now: Callable[[], float],
@@ -102,7 +102,7 @@ class PhoneExplainer:
 
 
 def _explain(
-    dit: Dit, login: Login, tenant: str, question: Question, states: Iterable[BookState], size_limit: int
+    dit: Dit, login: PhoneAccess, tenant: str, question: Question, states: Iterable[BookState], size_limit: int
 ) -> Explanation:
     sight = Sight(dit, login.viewer, tenant)
     return explain(

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Self
 
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings, written
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Scope, SearchRequest, Substrings, to_string
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
@@ -116,7 +116,7 @@ class Seen:
     @property
     def filter(self) -> str:
         """As RFC 4515 writes it."""
-        return written(self.request.filter) if self.request else ""
+        return to_string(self.request.filter) if self.request else ""
 
     @property
     def works(self) -> bool:
@@ -235,7 +235,7 @@ def _attribute(term: Filter) -> str:
 
 def _family(term: Filter) -> Family | None:
     kind = attribute_type(_attribute(term))
-    return kind.kind.family if kind else None
+    return kind.comparison.family if kind else None
 
 
 # --- the rules ------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import UserError
-from ldapgw.ldap.admission import Complaints
+from ldapgw.ldap.admission import LogThrottle
 from ldapgw.phones.provisioning.settings import Link, Security, Server
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import is_loopback
@@ -103,7 +103,7 @@ class Door:
         self._factory = factory
         self._clock = clock
         self._has_room = has_room
-        self._complaints = Complaints()
+        self._complaints = LogThrottle()
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """The connection's protocol; None closes it at once."""

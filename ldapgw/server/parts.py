@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw import __version__
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.catalog import Catalog, Served
+from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.google.endpoints import Endpoints
@@ -26,7 +26,7 @@ from ldapgw.google.people import People
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.activity import PhoneWatch, SearchNotes
 from ldapgw.phones.explainer import PhoneExplainer
 from ldapgw.phones.lookup import DirectoryFinder
@@ -112,7 +112,7 @@ class Parts:
     def catalog(self) -> Catalog:
         """What is served."""
         return Catalog(
-            Served(Dit((), features(tls=self._tls is not None))),
+            Snapshot(Dit((), features(tls=self._tls is not None))),
             {tenant.name: tenant.anonymous_networks.hold for tenant in self._config.tenant},
         )
 
@@ -193,7 +193,7 @@ class Parts:
             watch=Watch(self._state.database),
             publisher=self.publisher,
             scheduler=self._scheduler,
-            take_seen=self.catalog.take_seen,
+            take_seen=self.catalog.take_seen_phones,
             read_clients=self.clients.refresh,
             tell_pages=AccountWatch(self._store, self._live).look,
         )
@@ -213,7 +213,7 @@ class Parts:
             store=self._store,
             take_fresh=self._watch.searches.take_fresh,
             login_of=self._watch.bind_dn,
-            logins=lambda: self.catalog.served.logins,
+            logins=lambda: self.catalog.snapshot.logins,
             judge=self._watch.judge,
         )
 
@@ -221,14 +221,14 @@ class Parts:
     def _ldap(self) -> LdapFactory:
         catalog, observers = self.catalog, (self._tally.observe, self._watch.searches.observe)
         ldap = LdapFactory(
-            Gate(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
+            DirectoryPort(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
             Limits(**{name: getattr(self._config.ldap, name) for name in _LIMITS}),
             self._reactor,
             self._tls,
             require_tls=self._config.ldap.require_tls,
-            at_end=getattr(self._reactor, "at_end", None),  # ours has it (`ldapgw.server.reactor`)
+            call_at_tick_end=getattr(self._reactor, "at_end", None),  # ours has it (`ldapgw.server.reactor`)
         )
-        catalog.tell_sessions(self._end, ldap.published)
+        catalog.set_listeners(self._end, ldap.snapshot_changed)
         self._tally.connections = ldap.connected
         return ldap
 
@@ -281,7 +281,7 @@ class Parts:
             progress=self._progress.of,
             finder=DirectoryFinder(self.catalog.dit, bases, self._reactor),
             explainer=PhoneExplainer(
-                lambda: self.catalog.served, config.ldap.size_limit, self._explain_thread, wall.seconds
+                lambda: self.catalog.snapshot, config.ldap.size_limit, self._explain_thread, wall.seconds
             ),
         )
 
@@ -317,7 +317,7 @@ class Parts:
         )
 
     def _is_ready(self) -> bool:
-        return self._is_running() and self.catalog.served.loaded
+        return self._is_running() and self.catalog.snapshot.loaded
 
     def _certificate_ends(self) -> float | None:
         return self._tls.pair.lifetime.ends.timestamp() if self._tls else None

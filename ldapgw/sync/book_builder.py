@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.book import DIRECTORY, Book, build_book, revise
+from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book
 from ldapgw.directory.entry import Entry
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones
@@ -96,7 +96,7 @@ def revised_books(context: NamingContext, books: Iterable[Book], news: News) -> 
         directory = book.key == DIRECTORY
         stored = [contact for contact in news.stored if (contact.source is Source.DIRECTORY) is directory]
         gone = [uid for source, uid in news.gone if (source is Source.DIRECTORY) is directory]
-        revised = revise(book, context, stored, gone, {} if directory else news.labels)
+        revised = update_book(book, context, stored, gone, {} if directory else news.labels)
         if revised is None:
             return None
         found.append(revised)
@@ -131,7 +131,7 @@ def let_go(books: list[Book]) -> None:
     entries: list[Entry] = []
     while books:
         book = books.pop()
-        for shelves in (book.shelves, *(label.shelves for label in book.labels)):
+        for shelves in (book.segments, *(label.segments for label in book.labels)):
             for shelf in (*shelves.contacts, *shelves.numbers):
                 entries += shelf.entries
         # The last reference to them must be ours.

@@ -25,7 +25,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory import book_file
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import Book
-from ldapgw.directory.index import DamagedFrames, Writer, whole
+from ldapgw.directory.index import DamagedFile, RecordWriter, verified_records
 
 log = Logger()
 
@@ -62,14 +62,14 @@ class Images:
         """
         try:
             with _no_collection(), self._file(name).open("rb") as file:
-                source = whole(file)
+                source = verified_records(file)
                 made, generation = source.value(tuple[str, int])
                 if made != _fingerprint(made_of):
                     return None
                 return Image(generation, book_file.read(source, context, sharing))
         except FileNotFoundError:
             return None
-        except (OSError, DamagedFrames) as error:
+        except (OSError, DamagedFile) as error:
             log.warn("the image {name} cannot be read, its book is built anew: {kind}", name=name, kind=_kind(error))
             return None
 
@@ -82,7 +82,7 @@ class Images:
             new.unlink(missing_ok=True)
             new.touch(mode=0o600, exist_ok=False)
             with new.open("wb") as opened:
-                to = Writer(opened)
+                to = RecordWriter(opened)
                 to.value((_fingerprint(made_of), found.generation))
                 book_file.write(found.book, to)
                 to.end()

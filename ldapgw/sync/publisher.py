@@ -18,8 +18,8 @@ from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer, phone_dn
-from ldapgw.directory.book import DIRECTORY, Book, most_changes
-from ldapgw.directory.catalog import Catalog, Login, Served
+from ldapgw.directory.book import DIRECTORY, Book, max_changes
+from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.store import contacts
@@ -63,7 +63,7 @@ class _Shelf:
     @property
     def is_saved(self) -> bool:
         """Whether the next start can bring the image up to date, and many more syncs' changes with it."""
-        few = self.changed <= most_changes(self.book) // 2
+        few = self.changed <= max_changes(self.book) // 2
         return self.saved is not None and self.generation - self.saved <= _BEHIND and few
 
 
@@ -164,7 +164,7 @@ class Publisher:
         dit = self._catalog.dit()
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
-        self._catalog.publish(Served(dit, logins, loaded=loaded))
+        self._catalog.publish(Snapshot(dit, logins, loaded=loaded))
 
     def _directories(self) -> list[tuple[Directory, Directory | None]]:
         """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""
@@ -179,9 +179,9 @@ class Publisher:
         """What is gone or closed must not be seen for as long as it takes to build another book."""
         found = []
         for made, known in self._directories():
-            made.unite(known, at_once=True)
+            made.merge_shared_books(known, at_once=True)
             found.append(known if known == made and known is not None else made)
-        self._publish(found, loaded=self._catalog.served.loaded)
+        self._publish(found, loaded=self._catalog.snapshot.loaded)
 
     async def _build_some(self, ids: Iterable[int]) -> None:
         """Build accounts' books, serve them, and do what nobody waits for."""
@@ -190,7 +190,7 @@ class Publisher:
                 await self._build(account_id)
         async with self._lock:
             # Phones wait for the start: what was built for it is written down with the next refresh, a moment later.
-            is_start = not self._catalog.served.loaded
+            is_start = not self._catalog.snapshot.loaded
             await self._publish_built()
             if not is_start:
                 await self._save_images()
@@ -200,10 +200,10 @@ class Publisher:
     async def _publish_built(self) -> None:
         found = []
         # Phones wait for the start: what only makes their searches faster comes with the next refresh, a moment later.
-        at_once = not self._catalog.served.loaded
+        at_once = not self._catalog.snapshot.loaded
         for made, known in self._directories():
-            if known is None or known != made or not known.union.is_tidy:
-                await self._run_off_thread(made.unite, known, at_once=at_once)
+            if known is None or known != made or not known.shared_books.is_tidy:
+                await self._run_off_thread(made.merge_shared_books, known, at_once=at_once)
                 known = made
             found.append(known)
         # Somebody may have gone meanwhile.
@@ -296,7 +296,7 @@ class Publisher:
 
     async def _revised(self, account: Account, held: Sequence[_Shelf]) -> list[_Shelf] | None:
         """The books with what has changed; None where that is not known, or is too much."""
-        most = sum(most_changes(shelf.book) for shelf in held)
+        most = sum(max_changes(shelf.book) for shelf in held)
         news = await self._store.run(read_news, account.id, min(shelf.generation for shelf in held), most)
         if news is None:
             return None
@@ -351,8 +351,8 @@ class Publisher:
 
 def _goes_on(shelf: _Shelf, after: _Shelf | None) -> bool:
     """Whether another one has most of its entries."""
-    kept = {id(one.entries) for one in after.book.shelves.contacts} if after is not None else set()
-    return any(id(one.entries) in kept for one in shelf.book.shelves.contacts)
+    kept = {id(one.entries) for one in after.book.segments.contacts} if after is not None else set()
+    return any(id(one.entries) in kept for one in shelf.book.segments.contacts)
 
 
 def _image_names(rows: Rows) -> dict[str, _BookId]:
@@ -361,11 +361,11 @@ def _image_names(rows: Rows) -> dict[str, _BookId]:
     return found | {name_of(one.id, directory=True): (tenant, DIRECTORY) for tenant, one in rows.feeds.items()}
 
 
-def login_of(login: PhoneLogin, context: NamingContext, own: str) -> Login:
+def login_of(login: PhoneLogin, context: NamingContext, own: str) -> PhoneAccess:
     """A phone that may bind.
 
     :param own: the key of its account's book; empty: it has none.
     """
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own),), per_number=login.numbers is Numbers.ENTRIES)
-    return Login(login.name, dn, login.password, viewer)
+    return PhoneAccess(login.name, dn, login.password, viewer)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import book_file
 from ldapgw.directory.access import Access, NamingContext, Viewer
-from ldapgw.directory.book import Book, build_book, revise
+from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.entry import NOTHING, Entry, select
+from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, select
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.index import Writer, whole
+from ldapgw.directory.index import RecordWriter, verified_records
 from ldapgw.directory.search import Glance, regions, search, walk
-from ldapgw.directory.segment import Left, Shelf, no_shelves
+from ldapgw.directory.segment import Left, Segment, empty_segments
 from ldapgw.errors import DirectoryError
 from tests.directory.test_query_plan import COMPANIES, NAMES, NUMBERS, contact, filters
 from tests.support.filter_text import read_filter
@@ -85,7 +85,7 @@ class Both:
         self.contacts = {uid: one for uid, one in self.contacts.items() if uid not in gone} | new
         self.labels = self.labels if labels is None else labels
         context = naming_context(lenient=self.lenient)
-        book = revise(self.revised, context, tuple(new.values()), gone, self.labels)
+        book = update_book(self.revised, context, tuple(new.values()), gone, self.labels)
         self.anew += book is None
         self.revised = book or self.built()
 
@@ -93,10 +93,10 @@ class Both:
 def reread(book: Book, context: NamingContext) -> Book:
     """The book written down and read."""
     file = BytesIO()
-    to = Writer(file)
+    to = RecordWriter(file)
     book_file.write(book, to)
     to.end()
-    return book_file.read(whole(file), context, book.sharing)
+    return book_file.read(verified_records(file), context, book.sharing)
 
 
 def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:
@@ -158,7 +158,7 @@ def test_a_revised_book_finds_what_a_new_one_finds(
             if is_kept:
                 both.revised = reread(both.revised, context)
             now = Directory(context, (alice.revised, bob.revised))
-            now.unite(directory)
+            now.merge_shared_books(directory)
             directory = now
     anew = Directory(context, (alice.built(), bob.built()))
     viewer = Viewer("cn=desk1", (Access("acme", key),), per_number=per_number)
@@ -204,15 +204,15 @@ VIEWER = Viewer("cn=desk1", (Access("acme", "alice"),))
 def test_a_change_shares_what_has_not_changed(large: Both) -> None:
     """The large shelf keeps its entries and the encodings of them; what is new is on a small one."""
     both = copy(large)
-    [before] = both.revised.shelves.contacts
+    [before] = both.revised.segments.contacts
     whole = select(("cn",))
     for _ in range(2):
-        [kept] = before.encoded([7], whole)
+        [kept] = before.encode([7], whole)
     both.change([replace(both.contacts["c5"], name="Neu Er"), Contact("x1", name="Neu Sie")], {"c9", "unknown"}, None)
-    base, small = both.revised.shelves.contacts
+    base, small = both.revised.segments.contacts
     assert base.entries is before.entries
-    assert (len(base), base.withdrawn.count(1), len(small)) == (998, 2, 2)
-    assert base.encoded([7], whole)[0] is kept
+    assert (len(base), base.deleted.count(1), len(small)) == (998, 2, 2)
+    assert base.encode([7], whole)[0] is kept
     assert both.revised.containers is large.revised.containers
     assert names(both.revised, "(cn=neu*)") == ["Neu Er", "Neu Sie"]
     assert names(both.revised, "(uid=c9)") == []
@@ -225,12 +225,12 @@ def test_shelves_stay_few(large: Both) -> None:
     most = 0
     for turn in range(40):
         both.change([replace(both.contacts[f"c{at}"], title=str(turn)) for at in range(turn, turn + 10)], set(), None)
-        most = max(most, *map(len, (both.revised.shelves.contacts, both.revised.shelves.numbers)))
+        most = max(most, *map(len, (both.revised.segments.contacts, both.revised.segments.numbers)))
     assert most <= 3
     assert (both.anew, len(both.revised)) == (0, 1000)
     for at in range(0, 500, 50):
         both.change([], {f"c{one}" for one in range(at, at + 50)}, None)
-    assert sum(len(shelf.entries) for shelf in both.revised.shelves.contacts) <= 500 * 8 / 7
+    assert sum(len(shelf.entries) for shelf in both.revised.segments.contacts) <= 500 * 8 / 7
     assert names(both.revised, "(objectClass=person)") == names(both.built(), "(objectClass=person)")
 
 
@@ -240,8 +240,8 @@ def test_a_label_is_renamed(large: Both) -> None:
     both.change([], set(), {**both.labels, GROUPS[0]: "Clients"})
     [label] = [label for label in both.revised.labels if label.name == "Clients"]
     assert both.anew == 0
-    assert len(label.shelves) == 500
-    assert {entry.dn.partition(",")[2] for entry in label.shelves.contacts[0]} == {
+    assert len(label.segments) == 500
+    assert {entry.dn.partition(",")[2] for entry in label.segments.contacts[0]} == {
         f"ou=Clients,ou=alice@acme.example,{BASE}"
     }
     assert len(names(both.revised, "(cn=*)", f"ou=clients,ou=alice@acme.example,{BASE}")) == 500
@@ -272,7 +272,7 @@ def test_labels_change(large: Both, labels: Labels, anew: int, held: Mapping[str
     both = copy(large)
     both.change([], set(), labels)
     assert both.anew == anew
-    assert {label.name: len(label.shelves) for label in both.revised.labels} == held
+    assert {label.name: len(label.segments) for label in both.revised.labels} == held
 
 
 @pytest.mark.no_cover
@@ -282,7 +282,7 @@ def test_a_label_comes_back(large: Both) -> None:
     both.change([], set(), {GROUPS[1]: "VIP", GROUPS[2]: "vip"})
     both.change([], set(), large.labels)
     assert both.anew == 1
-    assert [len(label.shelves) for label in both.revised.labels] == [500, 500]
+    assert [len(label.segments) for label in both.revised.labels] == [500, 500]
 
 
 def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> None:
@@ -302,7 +302,7 @@ def test_too_many_changes_are_a_new_book(large: Both) -> None:
     assert both.anew == 0
     both.change([replace(one, title="y") for one in everybody[:126]], set(), None)
     assert both.anew == 1
-    assert len(both.revised.shelves.contacts) == 1
+    assert len(both.revised.segments.contacts) == 1
 
 
 def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
@@ -323,23 +323,23 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
     both = copy(large)
     both.change([], {f"c{at}" for at in range(0, 200, 2)}, None)
     read = reread(both.revised, naming_context())
-    for shelves in (read.shelves, *(label.shelves for label in read.labels)):
+    for shelves in (read.segments, *(label.segments for label in read.labels)):
         for shelf in (*shelves.contacts, *shelves.numbers):
-            orders = [entry.order for entry in shelf.entries]
+            orders = [entry.sort_key for entry in shelf.entries]
             assert orders == sorted(orders)
-            gone = [entry for entry, withdrawn in zip(shelf.entries, shelf.withdrawn, strict=False) if withdrawn]
-            assert {entry.flat()[:3] for entry in gone} <= {
-                Entry(b"", NOTHING, entry.origin).flat()[:3] for entry in gone
+            gone = [entry for entry, withdrawn in zip(shelf.entries, shelf.deleted, strict=False) if withdrawn]
+            assert {entry.to_record()[:3] for entry in gone} <= {
+                Entry(b"", NO_ATTRIBUTES, entry.parent).to_record()[:3] for entry in gone
             }
-            assert {entry.order for entry in gone} <= {"", *(entry.order for entry in shelf)}
-    assert sum(shelf.withdrawn.count(1) for shelf in read.shelves.contacts) == 100
+            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in shelf)}
+    assert sum(shelf.deleted.count(1) for shelf in read.segments.contacts) == 100
 
 
 def test_an_empty_shelf_withdraws_nothing() -> None:
     """Nobody is sought where nobody is."""
-    empty = no_shelves(per_number=True)
-    assert len(empty.revised({"c1"}, (), ())) == 0
-    assert list(Shelf.of(()).withdrawn_since(Shelf.of(()))) == []
+    empty = empty_segments(per_number=True)
+    assert len(empty.updated({"c1"}, (), ())) == 0
+    assert list(Segment.build(()).deleted_since(Segment.build(()))) == []
 
 
 def test_positions_that_are_left() -> None:

@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, hash_password
-from ldapgw.directory.catalog import Catalog, Login, Served
+from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.directory.dn import Dn
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
 VIEWER = Viewer(DN, (Access("acme", "sub-1"),))
-LOGIN = Login("Desk1", Dn.parse(DN), hash_password("hush", os.urandom), VIEWER)
-EMPTY = Served(Dit((), Features("0", (), (), (), ())))
+LOGIN = PhoneAccess("Desk1", Dn.parse(DN), hash_password("hush", os.urandom), VIEWER)
+EMPTY = Snapshot(Dit((), Features("0", (), (), (), ())))
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ NAMES = {
 def test_a_phone_is_known_by_its_name_or_its_dn(catalog: Catalog, name: str) -> None:
     """And it was seen."""
     assert catalog.authenticate(name, b"hush", "10.0.0.7") == VIEWER
-    assert catalog.take_seen() == {"Desk1": ("10.0.0.7", catalog.served.logins["desk1"].password)}
-    assert catalog.take_seen() == {}
+    assert catalog.take_seen_phones() == {"Desk1": ("10.0.0.7", catalog.snapshot.logins["desk1"].password_hash)}
+    assert catalog.take_seen_phones() == {}
 
 
 WRONG = {
@@ -60,7 +60,7 @@ WRONG = {
 def test_anything_else_is_nobody(catalog: Catalog, name: str, password: bytes) -> None:
     """And nobody was seen."""
     assert catalog.authenticate(name, password, "10.0.0.7") is None
-    assert catalog.take_seen() == {}
+    assert catalog.take_seen_phones() == {}
 
 
 def test_an_unknown_name_takes_as_many_hashes_as_a_known_one(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +87,10 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     """Removed, another password, another book; not when nothing of it changed."""
     ended: list[str] = []
     published: list[Dit] = []
-    catalog.tell_sessions(ended.append, lambda: published.append(catalog.dit()))
-    same = replace(EMPTY, logins=dict(catalog.served.logins), loaded=True)
+    catalog.set_listeners(ended.append, lambda: published.append(catalog.dit()))
+    same = replace(EMPTY, logins=dict(catalog.snapshot.logins), loaded=True)
     catalog.publish(same)
-    assert (catalog.served, ended) == (same, [])
+    assert (catalog.snapshot, ended) == (same, [])
     catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password=UNKNOWN_LOGIN_HASH)}))
     assert ended == [DN]
     catalog.publish(EMPTY)

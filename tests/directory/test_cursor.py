@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import build_book, revise
+from ldapgw.directory.book import build_book, update_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
@@ -162,9 +162,9 @@ def test_shelves_are_walked_in_one_order() -> None:
         CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
         per_number=False,
     )  # fmt: skip
-    revised = revise(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
+    revised = update_book(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
     assert revised is not None
-    assert len(revised.shelves.contacts) == 2
+    assert len(revised.segments.contacts) == 2
     dit = Dit((Directory(CONTEXT, (revised,)),), Features("1"))
     found = [hit.entry.attribute("cn") for hit in hits(dit, PHONE, f"ou=alice,{BASE}", "(cn=n*)")]
     assert len(found) == 90
@@ -191,11 +191,11 @@ def _dit() -> Dit:
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     changed = [Contact(f"c{at}", name=f"Cem {at:03}") for at in range(0, 20, 5)]
-    revised = revise(book, CONTEXT, [*changed, Contact("new", name="Anna neu")], ["c7"], {})
+    revised = update_book(book, CONTEXT, [*changed, Contact("new", name="Anna neu")], ["c7"], {})
     assert revised is not None
-    assert len(revised.shelves.contacts) == 2
+    assert len(revised.segments.contacts) == 2
     directory = Directory(CONTEXT, (revised,))
-    directory.unite(None)
+    directory.merge_shared_books(None)
     return Dit((directory,), features(tls=False))
 
 
@@ -229,7 +229,7 @@ def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
         build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),
     ]
     directory = Directory(CONTEXT, tuple(books))
-    directory.unite(None)
+    directory.merge_shared_books(None)
     dit = Dit((directory,), features(tls=False))
     [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
     seen = Glance(region).look(prepare(Substrings("cn", b"a", (), None), CONTEXT), limit)

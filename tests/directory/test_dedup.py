@@ -55,7 +55,7 @@ many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both
 
 def tree(contents: list[tuple[Sharing, list[Contact]]]) -> Dit:
     directory = Directory(CONTEXT, tuple(book(at, sharing, held) for at, (sharing, held) in enumerate(contents)))
-    directory.unite(None)
+    directory.merge_shared_books(None)
     return Dit((directory,), features(tls=False))
 
 
@@ -70,15 +70,15 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
     seen.sort(key=lambda one: (one.key != OWN, one.key))
     holds = prepare(sought, CONTEXT).term.holds
-    every = [(at, entry) for at, one in enumerate(seen) for shelf in one.shelves.contacts for entry in shelf]
+    every = [(at, entry) for at, one in enumerate(seen) for shelf in one.segments.contacts for entry in shelf]
     matching = [(at, entry) for at, entry in every if holds(entry)]
 
     def is_double(at: int, entry: Entry) -> bool:
-        name = entry.order.partition("\0")[0]
-        same = [kept for before, kept in matching if before < at and kept.order.partition("\0")[0] == name]
+        name = entry.sort_key.partition("\0")[0]
+        same = [kept for before, kept in matching if before < at and kept.sort_key.partition("\0")[0] == name]
         return any(is_same_person(kept, entry) for kept in same)
 
-    return sorted((entry for at, entry in matching if not is_double(at, entry)), key=lambda entry: entry.order)
+    return sorted((entry for at, entry in matching if not is_double(at, entry)), key=lambda entry: entry.sort_key)
 
 
 def is_contact(entry: Entry) -> bool:
@@ -113,8 +113,8 @@ def test_a_person_in_many_books_is_found_once() -> None:
         [(Sharing.SHARED, [anna[at % 2], Contact("", name=f"Zoe {at:02}")]) for at in range(40)]
         + [(Sharing.SHARED, anna)]
     )
-    [joined] = dit.directories[0].union.contacts
-    assert [joined.shelf.twins[at] for at in range(len(joined.shelf.entries))].count(1) == 42
+    [joined] = dit.directories[0].shared_books.contacts
+    assert [joined.segment.twins[at] for at in range(len(joined.segment.entries))].count(1) == 42
     sought = read_filter("(objectClass=person)")
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
     found = [hit.entry for hit in walk(dit, VIEWER, request) if hit]

@@ -108,7 +108,7 @@ def test_every_matching_rule_says_what_it_can_be_used_for() -> None:
 
     assert list(uses) == [rule.name for rule in schema.MATCHING_RULES]
     for kind in schema.ATTRIBUTE_TYPES:
-        for rule in filter(None, (kind.kind.equality, kind.kind.ordering, kind.kind.substrings)):
+        for rule in filter(None, (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings)):
             assert kind.name in uses[rule]
 
 
@@ -166,7 +166,7 @@ def test_definitions_are_sound() -> None:
 
 def test_no_name_or_oid_is_taken_twice() -> None:
     """Names of one kind are unique in any case, and so are OIDs over all kinds."""
-    names = [name.lower() for kind in schema.ATTRIBUTE_TYPES for name in (kind.name, *kind.others, *kind.nicknames)]
+    names = [name.lower() for kind in schema.ATTRIBUTE_TYPES for name in (kind.name, *kind.other_names, *kind.aliases)]
     oids = [one.oid for one in (*schema.ATTRIBUTE_TYPES, *schema.OBJECT_CLASSES, *schema.MATCHING_RULES)]
 
     assert len(set(names)) == len(names)

@@ -7,7 +7,7 @@ import pytest
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
-from ldapgw.directory.entry import Entry, ParentEntry, Selection, decoded, encoded_set, octets_of, special
+from ldapgw.directory.entry import Entry, ParentEntry, Selection, decoded, encoded_set, octets_of, special_entry
 from ldapgw.directory.schema import attribute_type
 from tests.directory.test_filter_matcher import CONTACT, ENTRIES, entry
 
@@ -124,20 +124,20 @@ def test_values_by_name() -> None:
 def test_a_display_name_is_found_as_the_name_is() -> None:
     """It is kept once where both are the same; what an entry does not have is not found in it."""
     kinds = [attribute_type(name) for name in ("cn", "displayName", "pager")]
-    name, display_name, absent = [ENTRY.haystack(kind) for kind in kinds if kind]
+    name, display_name, absent = [ENTRY.search_text(kind) for kind in kinds if kind]
     assert name
     assert (display_name, absent) == (name, None)
 
 
 def test_a_moved_entry_is_another_one() -> None:
     """The same contact below a label: another name, another UUID, all else the same."""
-    moved = ENTRY.moved(ParentEntry("ou=a\\,b,dc=x", "acme/alice/a"))
+    moved = ENTRY.with_parent(ParentEntry("ou=a\\,b,dc=x", "acme/alice/a"))
 
     assert moved.dn == "uid=c1,ou=a\\,b,dc=x"
     assert moved.attribute("entryDN") == (moved.dn.encode(),)
     assert moved.attribute("entryUUID") != ENTRY.attribute("entryUUID")
     assert answer(moved) == answer(ENTRY)
-    assert ENTRY.moved(ParentEntry("ou=alice@acme.example,dc=acme,dc=example", "acme/alice")).attribute(
+    assert ENTRY.with_parent(ParentEntry("ou=alice@acme.example,dc=acme,dc=example", "acme/alice")).attribute(
         "entryUUID"
     ) == (ENTRY.attribute("entryUUID"))
 
@@ -163,7 +163,7 @@ def test_sets() -> None:
 
 def test_special_entries_know_only_the_schema() -> None:
     """A name that the schema does not have is left out."""
-    one = special("cn=x", {"cn": ("x",), "shoeSize": ("42",)}, {}, lenient=True)
+    one = special_entry("cn=x", {"cn": ("x",), "shoeSize": ("42",)}, {}, lenient=True)
 
     assert answer(one) == {"cn": [b"x"]}
     assert answer(one, "+") == {}

@@ -28,8 +28,8 @@ from ldapgw.directory.filter import (
     Or,
     Present,
     Substrings,
-    effort,
-    written,
+    estimated_cost,
+    to_string,
 )
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.ldap.limits import FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
@@ -104,7 +104,7 @@ def fullest(term: Callable[[int], Filter]) -> Or:
 
     def is_too_much(length: int) -> bool:
         sought = Or(terms[:length])
-        return effort(sought) > FILTER_EFFORT or len(encode(sought)) > FILTER_OCTETS
+        return estimated_cost(sought) > FILTER_EFFORT or len(encode(sought)) > FILTER_OCTETS
 
     return Or(terms[: bisect_left(range(len(terms)), x=True, lo=1, key=is_too_much) - 1])
 
@@ -136,11 +136,11 @@ def _loaded() -> None:
 @pytest.fixture(name="cold")
 def _cold() -> Iterator[None]:
     """Nothing is left from what was asked before."""
-    name_folding.asked.cache_clear()
+    name_folding.query_variants.cache_clear()
     phone_number._readings.cache_clear()
     re.purge()
     yield
-    name_folding.asked.cache_clear()
+    name_folding.query_variants.cache_clear()
     phone_number._readings.cache_clear()
 
 
@@ -156,7 +156,7 @@ def test_no_filter_takes_long_to_make_ready(name, lenient):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_what_phones_ask_is_far_below_the_limit(case):
     """By a factor of twenty."""
-    assert effort(read_filter(case["filter"])) * 20 < FILTER_EFFORT
+    assert estimated_cost(read_filter(case["filter"])) * 20 < FILTER_EFFORT
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_what_phones_ask_is_far_below_the_limit(case):
 def test_what_programs_may_ask(text):
     """A long list is one filter; what stands in it several times is read once."""
     sought = read_filter(f"(|{text})")
-    assert effort(sought) <= FILTER_EFFORT
+    assert estimated_cost(sought) <= FILTER_EFFORT
 
 
 def test_what_is_not_known_costs_next_to_nothing():
     """It is Undefined, whatever it is asked for."""
-    assert effort(read_filter("(&(nosuch=030*1234567)(nosuch:1.2.3:=x)(nosuch=*))")) == 3
+    assert estimated_cost(read_filter("(&(nosuch=030*1234567)(nosuch:1.2.3:=x)(nosuch=*))")) == 3
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_what_is_not_known_costs_next_to_nothing():
 )
 def test_what_is_read_is_written(text: str) -> None:
     """As RFC 4515 writes it."""
-    assert written(read_filter(text)) == text
+    assert to_string(read_filter(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_what_is_read_is_written(text: str) -> None:
 )
 def test_what_cannot_be_seen_is_escaped(value: bytes, shown: str) -> None:
     """And letters are not, whatever their script; markup is the page's care."""
-    assert written(Equality("cn", value)) == shown
+    assert to_string(Equality("cn", value)) == shown

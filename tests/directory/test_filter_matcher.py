@@ -12,7 +12,7 @@ from ldapgw.directory import dit, filter_matcher
 from ldapgw.directory.dit import Features
 from ldapgw.directory.entry import Entry, ParentEntry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
-from ldapgw.directory.inet_org_person import Binder
+from ldapgw.directory.inet_org_person import EntryFactory
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
 from ldapgw.numbers.phone_number import parse
 from tests.support.filter_text import read_filter
@@ -51,7 +51,7 @@ CONTACT = Contact(
 def entry(contact: Contact = CONTACT, *, lenient: bool) -> Entry:
     """The contact's entry in the book."""
     place = ParentEntry(BOOK, "acme/alice")
-    return Binder(naming_context(lenient=lenient), place, per_number=False).bind(contact).whole[0]
+    return EntryFactory(naming_context(lenient=lenient), place, per_number=False).entries_of(contact).contact[0]
 
 
 ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
@@ -453,7 +453,11 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
 def test_what_is_equal_is_about_equal(name, spell) -> None:
     """Approximate matching finds whatever equality finds."""
     contact = Contact("c", name=name)
-    assume(Binder(naming_context(lenient=True), ParentEntry(BOOK, "acme/alice"), per_number=False).bind(contact).whole)
+    assume(
+        EntryFactory(naming_context(lenient=True), ParentEntry(BOOK, "acme/alice"), per_number=False)
+        .entries_of(contact)
+        .contact
+    )
     one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
     context = naming_context(lenient=True)
     if filter_matcher.prepare(Equality("cn", asked), context).term.holds(one):

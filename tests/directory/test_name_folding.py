@@ -13,7 +13,7 @@ from tests.support import work
 
 def finds(asked: str, stored: str) -> bool:
     """Whether a text finds a stored one as a whole."""
-    return bool(set(name_folding.asked(asked)) & set(name_folding.forms(stored)))
+    return bool(set(name_folding.query_variants(asked)) & set(name_folding.variants(stored)))
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_other_names_are_not_found(stored: str, typed: str) -> None:
 )
 def test_an_umlaut_at_the_end_may_be_none(text: str, closed: tuple[str, ...], goes_on: tuple[str, ...]) -> None:
     """Where more letters may follow, "mue" is the beginning of Mueller and of no Mustermann."""
-    assert name_folding.asked(text) == closed
-    assert name_folding.asked(text, goes_on=True) == goes_on
+    assert name_folding.query_variants(text) == closed
+    assert name_folding.query_variants(text, goes_on=True) == goes_on
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_an_umlaut_at_the_end_may_be_none(text: str, closed: tuple[str, ...], go
 )
 def test_names_are_sorted_by_their_main_form(text: str, key: str) -> None:
     """Ö stands at o, and other scripts among Latin names."""
-    assert name_folding.collation(text) == key
-    assert name_folding.forms(text)[0] == key
+    assert name_folding.collation_key(text) == key
+    assert name_folding.variants(text)[0] == key
 
 
 # Of every script, and more than there should be of what is treated in a special way.
@@ -120,12 +120,12 @@ TEXTS = st.text(
 @given(TEXTS)
 def test_folding_is_idempotent(text: str) -> None:
     """The main form is its own main form, and no form holds anything that would break a line."""
-    key = name_folding.collation(text)
-    forms = name_folding.forms(text)
+    key = name_folding.collation_key(text)
+    forms = name_folding.variants(text)
 
-    assert name_folding.collation(key) == key
+    assert name_folding.collation_key(key) == key
     assert forms[0] == key
-    assert name_folding.forms(key)[0] == key
+    assert name_folding.variants(key)[0] == key
     assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789 ")
     assert not any(sign in form for form in forms for sign in "\n\f\t")
     assert "\x02" in text or not any("\x02" in form for form in forms)
@@ -137,16 +137,21 @@ def test_folding_is_idempotent(text: str) -> None:
 @given(TEXTS)
 def test_every_text_finds_itself(text: str) -> None:
     """As it is, in other case, and by each of its forms; unless nothing of it can be seen."""
-    asked = [text, text.upper(), text.lower(), *(form for form in name_folding.forms(text) if name_folding.asked(form))]
+    asked = [
+        text,
+        text.upper(),
+        text.lower(),
+        *(form for form in name_folding.variants(text) if name_folding.query_variants(form)),
+    ]
 
-    assert [one for one in asked if not finds(one, text) and name_folding.asked(text)] == []
+    assert [one for one in asked if not finds(one, text) and name_folding.query_variants(text)] == []
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.text("aeouàüxyz 1é", max_size=20))
 def test_the_short_ways_are_the_long_way(text: str) -> None:
     """A text that is folded letter by letter has the forms of one that has to be looked at as a whole."""
-    short, long = name_folding.forms(f"{text} é"), name_folding.forms(f"{text} e\u0301")
+    short, long = name_folding.variants(f"{text} é"), name_folding.variants(f"{text} e\u0301")
 
     assert short[0] == long[0]
     assert set(short) == set(long)
@@ -163,7 +168,7 @@ def test_the_short_ways_are_the_long_way(text: str) -> None:
 )
 def test_digits_are_keypad_letters(digits: str, matches: list[str], fails: list[str]) -> None:
     """Each digit stands for its letters and itself; 0 is the blank, 1 has no letters."""
-    pattern = name_folding.keypad(digits)
+    pattern = name_folding.keypad_pattern(digits)
 
     assert pattern
     assert [text for text in matches if not pattern.fullmatch(text)] == []
@@ -173,7 +178,7 @@ def test_digits_are_keypad_letters(digits: str, matches: list[str], fails: list[
 @pytest.mark.parametrize("text", ["", "6a", "+49", "٦٨٥", "6 8"])
 def test_other_texts_are_not_keyed(text: str) -> None:
     """Only digits alone are."""
-    assert name_folding.keypad(text) is None
+    assert name_folding.keypad_pattern(text) is None
 
 
 @pytest.mark.parametrize("sign", ["a", "ü", "и", "王", ".", "🐶", "\u0301", "ﷺ", "ae", "1", "シュ", "μπ"])
@@ -182,11 +187,11 @@ def test_a_megabyte_costs_little(sign: str) -> None:
     text = sign * (1_000_000 // len(sign))
 
     def fold_all() -> None:
-        name_folding.forms(text)
-        name_folding.asked(text)
-        name_folding.collation(text)
-        name_folding.keypad(text)
+        name_folding.variants(text)
+        name_folding.query_variants(text)
+        name_folding.collation_key(text)
+        name_folding.keypad_pattern(text)
 
     assert work.calls(fold_all) < 100_000
     assert work.peak(fold_all) < 1_000_000
-    assert len(name_folding.forms(text)) <= 10
+    assert len(name_folding.variants(text)) <= 10

@@ -28,10 +28,10 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.index import Index, Reader, Writer
-from ldapgw.directory.inet_org_person import Binder
-from ldapgw.directory.query_plan import Key, Somewhere, Span, each, either, find, first
-from ldapgw.directory.segment import Shelf
+from ldapgw.directory.index import Index, RecordReader, RecordWriter
+from ldapgw.directory.inet_org_person import EntryFactory
+from ldapgw.directory.query_plan import ExactKey, Narrowing, TermRange, all_of, any_of, find_documents, first_documents
+from ldapgw.directory.segment import Segment
 from ldapgw.numbers.phone_number import parse
 from tests.support import work
 from tests.support.filter_text import read_filter
@@ -115,15 +115,15 @@ filters: st.SearchStrategy[Filter] = st.recursive(
 )
 
 
-def shelf(people: Sequence[Contact], *, lenient: bool) -> Shelf:
-    binder = Binder(naming_context(lenient=lenient), PLACE, per_number=False)
-    return Shelf.of(entry for person in people for entry in binder.bind(person).whole)
+def shelf(people: Sequence[Contact], *, lenient: bool) -> Segment:
+    binder = EntryFactory(naming_context(lenient=lenient), PLACE, per_number=False)
+    return Segment.build(entry for person in people for entry in binder.entries_of(person).contact)
 
 
-def found(on: Shelf, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
+def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
     """By the index, and by looking at every entry."""
     matcher = prepare(sought, naming_context(lenient=lenient))
-    indexed = [on.entries[position] for position in on.find(matcher.place)]
+    indexed = [on.entries[position] for position in on.find_documents(matcher.place)]
     return [entry for entry in indexed if matcher.term.holds(entry)], [
         entry for entry in on if matcher.term.holds(entry)
     ]
@@ -164,11 +164,11 @@ def somebody(at: int, choice: Random) -> Contact:
     )
 
 
-def large(*, lenient: bool) -> tuple[Shelf, Shelf]:
+def large(*, lenient: bool) -> tuple[Segment, Segment]:
     """Some hundreds, whose rows are long and are merged; and with a third of them withdrawn."""
     choice = Random(1)
     whole = shelf([somebody(at, choice) for at in range(400)], lenient=lenient)
-    return whole, whole.without(choice.sample(range(400), 133))
+    return whole, whole.with_deleted(choice.sample(range(400), 133))
 
 
 LARGE = [(on, lenient) for lenient in (True, False) for on in large(lenient=lenient)]
@@ -187,7 +187,7 @@ combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) 
 @pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(LARGE), combined)
-def test_so_it_does_where_rows_are_long(book: tuple[Shelf, bool], sought: Filter) -> None:
+def test_so_it_does_where_rows_are_long(book: tuple[Segment, bool], sought: Filter) -> None:
     """In a book of hundreds, some of whom have gone or not, with lenient matching and with strict."""
     by_index, by_walk = found(book[0], sought, lenient=book[1])
     assert by_index == by_walk
@@ -202,8 +202,8 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     """Of several rows, which are merged; a row by itself is as long as it is."""
     shares = {"a": range(24), "b": range(20, 44), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90)}
     described = [({term for term, share in shares.items() if at in share}, ()) for at in range(100)]
-    index = Index.of(described * times)
-    positions = find(either(list(terms)), index, ())
+    index = Index.build(described * times)
+    positions = find_documents(any_of(list(terms)), index, ())
     assert (None if positions is None else len(positions)) == count
     assert positions is None or list(positions) == sorted(set(positions))
 
@@ -211,36 +211,36 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
 @pytest.mark.no_cover
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(LARGE), combined, st.integers(1, 500))
-def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], sought: Filter, most: int) -> None:
+def test_the_first_ones_are_found_without_the_others(book: tuple[Segment, bool], sought: Filter, most: int) -> None:
     """All that hold up to the last one that is given, or all there are."""
     on, lenient = book
     matcher = prepare(sought, naming_context(lenient=lenient))
-    positions, others = on.first(matcher.place, most)
+    positions, others = on.first_documents(matcher.place, most)
     assert list(positions) == sorted(set(positions))
     assert len(positions) <= most
     end = positions[-1] if others and positions else -1 if others else len(on.entries)
     held = {at for at, entry in enumerate(on.entries) if at <= end and matcher.term.holds(entry)}
-    counting = {at for at in range(len(on.entries)) if not (on.withdrawn and on.withdrawn[at])}
+    counting = {at for at in range(len(on.entries)) if not (on.deleted and on.deleted[at])}
     assert held & counting <= {*positions} <= counting
 
 
 @pytest.mark.parametrize(
     ("sought", "expected"),
     [
-        (each(["e", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
-        (each(["a", "c"]), ([], False)),
-        (each(["a", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
-        (each([either([*"acdeg", f"S{at}"]) for at in range(8)]), ([*range(20)], True)),
-        (Span("S", "T"), ([*range(0, 4000, 200)], True)),
-        (each([Span("S", "T"), "a"]), ([*range(0, 4000, 200)], True)),
-        (either([Span("S", "T"), *"acde"]), ([*range(20)], True)),
-        (each(["f", "a"]), ([0], False)),
-        (either(["c", "f"]), ([0, *range(50, 54), *range(150, 154), *range(250, 254), *range(350, 354), 450, 451, 452],
+        (all_of(["e", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
+        (all_of(["a", "c"]), ([], False)),
+        (all_of(["a", "d"]), ([*range(60, 68), *range(160, 168), *range(260, 264)], True)),
+        (all_of([any_of([*"acdeg", f"S{at}"]) for at in range(8)]), ([*range(20)], True)),
+        (TermRange("S", "T"), ([*range(0, 4000, 200)], True)),
+        (all_of([TermRange("S", "T"), "a"]), ([*range(0, 4000, 200)], True)),
+        (any_of([TermRange("S", "T"), *"acde"]), ([*range(20)], True)),
+        (all_of(["f", "a"]), ([0], False)),
+        (any_of(["c", "f"]), ([0, *range(50, 54), *range(150, 154), *range(250, 254), *range(350, 354), 450, 451, 452],
                               True)),
-        (Span("a", "e"), ([*range(20)], True)),
-        (Span("c", "e"), ([*range(50, 54), *range(60, 68), *range(150, 154), *range(160, 164)], True)),
-        (Span("f", "g"), ([0], False)),
-        (Key("#1"), ([100], False)),
+        (TermRange("a", "e"), ([*range(20)], True)),
+        (TermRange("c", "e"), ([*range(50, 54), *range(60, 68), *range(150, 154), *range(160, 164)], True)),
+        (TermRange("f", "g"), ([0], False)),
+        (ExactKey("#1"), ([100], False)),
         (None, ([*range(20)], True)),
     ],
     ids=[
@@ -248,7 +248,7 @@ def test_the_first_ones_are_found_without_the_others(book: tuple[Shelf, bool], s
         *("one", "OR", "many", "some", "one term", "key", "anywhere"),
     ],
 )  # fmt: skip
-def test_of_much_the_first_ones_are_taken_out(sought: Somewhere | None, expected: tuple[list[int], bool]) -> None:
+def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected: tuple[list[int], bool]) -> None:
     """Twenty of a hundred thousand; of what would have to be looked through for them, no more than a turn allows."""
     shares = {"a": range(24), "c": range(50, 54), "d": range(60, 68), "e": range(50, 90), "g": range(100)}
     described: list[tuple[set[str], tuple[str, ...]]]
@@ -257,8 +257,8 @@ def test_of_much_the_first_ones_are_taken_out(sought: Somewhere | None, expected
     for at in range(0, len(described), 200):
         described[at] = ({*described[at][0], f"S{at}"}, ())
     described[100] = (described[100][0], ("#1",))
-    index = Index.of(described)
-    positions, others = first(sought, index, (), 20)
+    index = Index.build(described)
+    positions, others = first_documents(sought, index, (), 20)
     assert (list(positions), others) == expected
 
 
@@ -271,19 +271,19 @@ def test_a_key_leads_to_what_has_it(count: int) -> None:
         for position in positions:
             keys[position].append(key)
     written = BytesIO()
-    index = Index.of(((), own) for own in keys)
-    index.write(Writer(written))
+    index = Index.build(((), own) for own in keys)
+    index.write(RecordWriter(written))
     written.seek(0)
-    for one in (index, Index.read(Reader(written))):
-        assert {key: list(find(Key(key), one, ()) or ()) for key in held} == held
-        assert not any(find(Key(f"#{at}"), one, ()) for at in range(count, count + 1000))
+    for one in (index, Index.read(RecordReader(written))):
+        assert {key: list(find_documents(ExactKey(key), one, ()) or ()) for key in held} == held
+        assert not any(find_documents(ExactKey(f"#{at}"), one, ()) for at in range(count, count + 1000))
 
 
 def test_keys_are_the_same_if_their_texts_are() -> None:
     """An OR of the same number in several attributes is one look; a term of the same letters is another."""
-    assert either([Key("#1"), Key("#1")]) == Key("#1")
-    assert Key("#1") != Key("#2")
-    assert len({Key("#1"), Key("#1"), "#1"}) == 2
+    assert any_of([ExactKey("#1"), ExactKey("#1")]) == ExactKey("#1")
+    assert ExactKey("#1") != ExactKey("#2")
+    assert len({ExactKey("#1"), ExactKey("#1"), "#1"}) == 2
 
 
 BOOK = shelf(
@@ -322,7 +322,7 @@ BOOK = shelf(
 def test_an_index_looks_at_few(text: str, most: int) -> None:
     """What phones ask for is looked up; hardly any entry is looked at that does not match."""
     place = prepare(read_filter(text), naming_context()).place
-    assert len(BOOK.find(place)) <= most
+    assert len(BOOK.find_documents(place)) <= most
 
 
 def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
@@ -331,7 +331,7 @@ def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
     for typed in ("03012340617", "+49301234061", "00493012340617"):
         asked = read_filter(f"(telephoneNumber={typed}*)")
         assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
-        assert len(block.find(prepare(asked, naming_context()).place)) <= 60
+        assert len(block.find_documents(prepare(asked, naming_context()).place)) <= 60
 
 
 @pytest.mark.parametrize("text", ["+999123001*", "+999*", "*99912300*", "+9991230011"])
@@ -353,8 +353,8 @@ def test_signs_alone_are_in_every_number() -> None:
 def test_a_key_may_be_that_of_another() -> None:
     """Keys are checksums; these two have the same one."""
     on = shelf([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
-    assert on.of_uid("buckeroo") is None
-    found = on.of_uid("plumless")
+    assert on.entry_of_uid("buckeroo") is None
+    found = on.entry_of_uid("plumless")
     assert found is not None
     assert found.attribute("cn") == (b"Ada",)
 
@@ -377,12 +377,12 @@ CROWD = shelf(
 def test_what_an_and_has_no_need_of_is_not_looked_up(text: str) -> None:
     """Of many large parts one is enough; the others are counted and stay in the index."""
     place = prepare(read_filter(f"(&{text}(cn=anna x*))"), naming_context()).place
-    assert len(CROWD.find(place)) < 200
-    assert work.peak(lambda: CROWD.find(place)) < 10_000
+    assert len(CROWD.find_documents(place)) < 200
+    assert work.peak(lambda: CROWD.find_documents(place)) < 10_000
 
 
 @pytest.mark.parametrize("text", ["abcdefghijkl", "abc def ghi jkl mno pqr stu vwx yz "], ids=["a word", "words"])
 def test_a_long_text_is_looked_up_as_a_short_one_is(text: str) -> None:
     """A few words or pieces of it are enough to leave few entries."""
     short, long = (prepare(read_filter(f"(cn=*{times * text}*)"), naming_context()).place for times in (1, 30))
-    assert work.calls(lambda: CROWD.find(long)) == work.calls(lambda: CROWD.find(short))
+    assert work.calls(lambda: CROWD.find_documents(long)) == work.calls(lambda: CROWD.find_documents(short))

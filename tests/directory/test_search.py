@@ -466,7 +466,7 @@ def test_nobody_sees_what_is_not_theirs(viewer: Viewer, base: str, scope: Scope,
     for entry in entries:
         assert not entry.dn.endswith((DAVE, CAROL, "dc=other,dc=example"))
         if entry.dn.startswith("cn=") and entry.dn != "cn=subschema":
-            assert {kind.name for kind in ATTRIBUTE_TYPES if entry.haystack(kind) is not None} <= {
+            assert {kind.name for kind in ATTRIBUTE_TYPES if entry.search_text(kind) is not None} <= {
                 "objectClass",
                 "cn",
                 "sn",

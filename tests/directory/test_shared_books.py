@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, build_book, revise
+from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Scope, Substrings
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import Glance, regions
-from ldapgw.directory.segment import Shelf
-from ldapgw.directory.shared_books import Joined, Union, shelves, unite
+from ldapgw.directory.segment import Segment
+from ldapgw.directory.shared_books import MergedSegment, SharedBooks, merge_shared_books, segments_of
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
@@ -36,12 +36,12 @@ def phone(at: int) -> Phone:
     return Phone(Kind.WORK, found)
 
 
-def held(joined: tuple[Joined, ...]) -> list[str]:
-    return sorted(entry.dn for shelf in shelves(joined) for entry in shelf)
+def held(joined: tuple[MergedSegment, ...]) -> list[str]:
+    return sorted(entry.dn for shelf in segments_of(joined) for entry in shelf)
 
 
 def having(books: list[Book], sharing: Sharing) -> list[str]:
-    contacts = [one.shelves.contacts for one in books if one.sharing is sharing]
+    contacts = [one.segments.contacts for one in books if one.sharing is sharing]
     return sorted(entry.dn for found in contacts for shelf in found for entry in shelf)
 
 
@@ -55,27 +55,27 @@ changes = st.lists(
 def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, bool]]) -> None:
     """Books come, grow, shrink, open, close and go; the union is made of the one before."""
     books: dict[int, Book] = {}
-    union = Union()
+    union = SharedBooks()
     for key, size, sharing, at_once in done:
         if size:
             books[key] = book(key, size, sharing)
         else:
             books.pop(key, None)
-        union = unite(books.values(), union, at_once=at_once)
+        union = merge_shared_books(books.values(), union, defer_merge=at_once)
         there = list(books.values())
         assert held(union.contacts) == having(there, Sharing.SHARED)
         assert held(union.callers) == having(there, Sharing.CALLERS)
         assert held(union.containers) == sorted(one.container.dn for one in there if one.sharing is Sharing.SHARED)
         assert at_once or union.is_tidy
-    assert unite(books.values(), union) == union or not union.is_tidy
+    assert merge_shared_books(books.values(), union) == union or not union.is_tidy
 
 
 def test_many_books_are_on_few_shelves() -> None:
     """A change of one leaves most of them as they are."""
     books = [book(at, 3, Sharing.SHARED) for at in range(100)]
-    before = unite(books, Union())
+    before = merge_shared_books(books, SharedBooks())
     books[50] = book(50, 4, Sharing.SHARED)
-    after = unite(books, before)
+    after = merge_shared_books(books, before)
     assert before.is_tidy
     assert after.is_tidy
     assert len(after.contacts) == len(before.contacts) + 1
@@ -85,39 +85,43 @@ def test_many_books_are_on_few_shelves() -> None:
 def test_entries_for_numbers() -> None:
     """Where any book has them, those that have none yet are seen in the other form."""
     both = [book(1, 2, Sharing.SHARED), book(2, 2, Sharing.SHARED, per_number=True)]
-    union = unite(both, Union())
+    union = merge_shared_books(both, SharedBooks())
     assert sum(map(len, union.form(per_number=True))) == 2
     assert sum(map(len, union.form(per_number=False))) == 4
-    assert sum(map(len, unite(both[:1], Union()).form(per_number=True))) == 2
+    assert sum(map(len, merge_shared_books(both[:1], SharedBooks()).form(per_number=True))) == 2
 
 
 def test_what_was_withdrawn_is_not_found() -> None:
     """Neither by a walk nor by the index."""
     books = [book(at, 3, Sharing.SHARED) for at in range(20)]
-    before = unite(books, Union())
+    before = merge_shared_books(books, SharedBooks())
     left = [*books[:10], *books[11:]]
-    after = unite(left, before)
+    after = merge_shared_books(left, before)
     sought = prepare(Substrings("cn", b"of", (), None), CONTEXT)
-    found = [shelf.entries[position] for shelf in shelves(after.contacts) for position in shelf.find(sought.place)]
+    found = [
+        shelf.entries[position]
+        for shelf in segments_of(after.contacts)
+        for position in shelf.find_documents(sought.place)
+    ]
     assert sorted(entry.dn for entry in found) == having(left, Sharing.SHARED)
-    assert not any(shelf.of_uid("c10x0") for shelf in shelves(after.contacts))
+    assert not any(shelf.entry_of_uid("c10x0") for shelf in segments_of(after.contacts))
 
 
 def test_a_change_of_a_joined_book() -> None:
     """What it has not changed stays on the joined shelf; no more is withdrawn from there than from the book."""
     books = [book(at, 100, Sharing.SHARED) for at in range(12)]
-    before = unite(books, Union())
+    before = merge_shared_books(books, SharedBooks())
     for turn in range(3):
         news = (Contact(f"c7x{turn}", name="Somebody else"),)
-        revised = revise(books[7], CONTEXT, news, {f"c7x{turn + 50}"}, {})
+        revised = update_book(books[7], CONTEXT, news, {f"c7x{turn + 50}"}, {})
         assert revised is not None
         books[7] = revised
-        after = unite(books, before)
+        after = merge_shared_books(books, before)
         assert held(after.contacts) == having(books, Sharing.SHARED)
         [large] = [one for one in before.contacts if len(one.sources) > 1]
         [kept] = [one for one in after.contacts if len(one.sources) > 1]
-        assert kept.shelf.entries is large.shelf.entries
-        assert len(kept.shelf) == len(large.shelf) - 2
+        assert kept.segment.entries is large.segment.entries
+        assert len(kept.segment) == len(large.segment) - 2
         before = after
     assert len(before.contacts) == 5
 
@@ -125,7 +129,7 @@ def test_a_change_of_a_joined_book() -> None:
 def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
     """Whom a phone's search by two letters finds in shared books, and how many functions it calls."""
     directory = Directory(CONTEXT, tuple(books))
-    directory.unite(None)
+    directory.merge_shared_books(None)
     dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
     [region] = regions(dit, viewer, str(CONTEXT.base), Scope.WHOLE_SUBTREE)
     glance, matcher = Glance(region), prepare(Substrings("cn", b"mu", (), None), CONTEXT)
@@ -140,8 +144,12 @@ def test_containers_are_told_from_contacts() -> None:
     labels = {"contactGroups/1": "Customers"}
     people = [Contact("c1", name="Ada", labels=tuple(labels), also=("Addie",))]
     many = [build_book(CONTEXT, str(at), f"u{at}", Sharing.SHARED, people, labels, per_number=False) for at in (1, 2)]
-    for on in (many[0].containers, *shelves(unite(many, Union()).containers), Shelf(tuple(many[0].containers))):
-        assert on.letters == {part[0] for entry in on for part in entry.parts()}
+    for on in (
+        many[0].containers,
+        *segments_of(merge_shared_books(many, SharedBooks()).containers),
+        Segment(tuple(many[0].containers)),
+    ):
+        assert on.attribute_letters == {part[0] for entry in on for part in entry.tagged_texts()}
 
 
 @pytest.mark.parametrize("names", [1600, 80])

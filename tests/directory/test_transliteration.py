@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from ldapgw.directory.transliteration import Signs
+from ldapgw.directory.transliteration import CharacterMap
 
 
 def test_rows_are_kept_while_there_is_room() -> None:
     """Those of alphabets always, those of the thousands of signs behind them as far as they fit."""
-    table = Signs(lambda sign: sign * 2)
+    table = CharacterMap(lambda sign: sign * 2)
     signs = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     assert signs.translate(table) == "".join(sign * 2 for sign in signs)
     assert len(table) == 1 << 14

@@ -118,9 +118,13 @@ def _approximate(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 
 def _ordering(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if not isinstance(term, GreaterOrEqual | LessOrEqual) or not kind or not kind.kind.ordering.startswith("case"):
+    if (
+        not isinstance(term, GreaterOrEqual | LessOrEqual)
+        or not kind
+        or not kind.comparison.ordering.startswith("case")
+    ):
         return None
-    before = Extensible(kind.kind.ordering, term.attribute, term.value)
+    before = Extensible(kind.comparison.ordering, term.attribute, term.value)
     if isinstance(term, LessOrEqual):
         return Or((before, Equality(term.attribute, term.value)))
     if kind.name in SEVERAL_VALUES:
@@ -137,7 +141,7 @@ def _structural(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 
 def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if not kind or kind.kind.family is not Family.OID or not isinstance(term, Equality | Extensible):
+    if not kind or kind.comparison.family is not Family.OID or not isinstance(term, Equality | Extensible):
         return None
     if isinstance(term, Extensible) and term.rule is not None:
         return None
@@ -147,7 +151,7 @@ def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A class that is not in our schema."""
-    if not kind or kind.kind.family is not Family.OID or (isinstance(term, Extensible) and term.rule is not None):
+    if not kind or kind.comparison.family is not Family.OID or (isinstance(term, Extensible) and term.rule is not None):
         return None
     name = getattr(term, "value", b"1.2").decode("latin-1").strip()
     if name[:1].isdigit() or object_class(name):
@@ -158,7 +162,7 @@ def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
     value = getattr(term, "value", b"")
-    if kind and kind.kind.family is Family.DN and not is_possible(value.decode("latin-1")):
+    if kind and kind.comparison.family is Family.DN and not is_possible(value.decode("latin-1")):
         raise Unasked("impossible names")
     return None
 
@@ -174,7 +178,7 @@ def is_possible(text: str) -> bool:
 
 def _unseen(term: Filter, kind: AttributeType | None) -> Filter | None:
     """Signs that RFC 4518 2.2 maps to a blank or to nothing."""
-    if isinstance(term, Present) or (kind and (kind.kind.family not in STRINGS or kind.name in IA5)):
+    if isinstance(term, Present) or (kind and (kind.comparison.family not in STRINGS or kind.name in IA5)):
         return None
     if isinstance(term, Substrings):
         parts = [None if part is None else _mapped(part) for part in (term.initial, *term.any, term.final)]
@@ -206,7 +210,11 @@ def _computed(term: Filter, kind: AttributeType | None) -> Filter | None:
     if not isinstance(term, Extensible):
         return None
     rule = matching_rule(term.rule) if term.rule is not None else None
-    if kind is not None and kind.name in COMPUTED and (term.rule is None or (rule and rule.name == kind.kind.equality)):
+    if (
+        kind is not None
+        and kind.name in COMPUTED
+        and (term.rule is None or (rule and rule.name == kind.comparison.equality))
+    ):
         return Equality(term.attribute or "", term.value)
     if term.attribute is None and rule is not None and rule.family in (Family.BOOLEAN, Family.DN):
         raise Unasked("computed attributes")
@@ -217,7 +225,7 @@ def _unique_id(term: Filter, kind: AttributeType | None) -> Filter | None:
     rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
     if rule is not None and rule.family is Family.UUID:
         raise Unasked("UUID")
-    if isinstance(term, Extensible) and term.rule is None and kind and kind.kind.family is Family.UUID:
+    if isinstance(term, Extensible) and term.rule is None and kind and kind.comparison.family is Family.UUID:
         return Equality(term.attribute or "", term.value)
     return None
 
@@ -247,7 +255,7 @@ def _lines(term: Filter, kind: AttributeType | None) -> Filter | None:
 def _letters_in_a_number(term: Filter, kind: AttributeType | None) -> Filter | None:
     parts = (term.initial, *term.any, term.final) if isinstance(term, Substrings) else (getattr(term, "value", None),)
     rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    of_numbers = (kind and kind.kind.family is Family.NUMBER) or (rule and rule.family is Family.NUMBER)
+    of_numbers = (kind and kind.comparison.family is Family.NUMBER) or (rule and rule.family is Family.NUMBER)
     if of_numbers and any(part.upper() != part.lower() for part in parts if part):
         raise Unasked("letters in a number")
     return None
@@ -255,7 +263,7 @@ def _letters_in_a_number(term: Filter, kind: AttributeType | None) -> Filter | N
 
 def _only_blanks(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A number's part that is blanks and hyphens alone."""
-    if not isinstance(term, Substrings) or not kind or kind.kind.family is not Family.NUMBER:
+    if not isinstance(term, Substrings) or not kind or kind.comparison.family is not Family.NUMBER:
         return None
     kept = tuple(part for part in term.any if part.strip(b" -"))
     initial = term.initial if term.initial and term.initial.strip(b" -") else None
@@ -267,7 +275,7 @@ def _only_blanks(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 def _blanks_at_an_end(term: Filter, kind: AttributeType | None) -> Filter | None:
     """A part in the middle that begins or ends with a blank may stand at the value's own end."""
-    if not isinstance(term, Substrings) or not kind or kind.kind.family not in STRINGS:
+    if not isinstance(term, Substrings) or not kind or kind.comparison.family not in STRINGS:
         return None
     parts = [part for part in (term.initial, *term.any, term.final) if part]
     if any(left.endswith(b" ") and right.startswith(b" ") for left, right in pairwise(parts)):

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 from twisted.internet.task import Clock
 
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from tests.support import pdu
 from tests.support.world import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
 
@@ -109,7 +109,7 @@ class Talk:
 class Server:
     """A server on a clock that runs with the work, and those who talk to it."""
 
-    def __init__(self, gate: Gate, **limits: int) -> None:
+    def __init__(self, gate: DirectoryPort, **limits: int) -> None:
         self._clock = LiveClock()
         self._factory = make_factory(gate, self._clock, **limits)
 

@@ -32,7 +32,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.schema import attribute_type
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from tests.support import asks, offices, pdu
 from tests.support.filter_text import encode
 from tests.support.offices import Desk, Key, Office, Person
@@ -51,7 +51,7 @@ class Phone:
 
     def __init__(self, dit: Dit, desk: Desk) -> None:
         self._clock = Clock()
-        gate = Gate(lambda: dit, lambda *_: None, lambda _: desk.viewer, b"the key of this process")
+        gate = DirectoryPort(lambda: dit, lambda *_: None, lambda _: desk.viewer, b"the key of this process")
         self._client = Client(make_factory(gate, self._clock))
 
     def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:

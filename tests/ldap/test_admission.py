@@ -3,44 +3,44 @@
 
 from __future__ import annotations
 
-from ldapgw.ldap.admission import MAX_TRACKED_ORIGINS, OTHERS, PAUSE, Complaint, Complaints
+from ldapgw.ldap.admission import LOG_INTERVAL, MAX_TRACKED_ORIGINS, OTHERS, LogLine, LogThrottle
 
 
 def test_the_first_is_told_at_once_and_the_rest_a_minute_later():
     """With how many there were and what the last one was; then it is forgotten."""
-    complaints = Complaints()
-    assert complaints.add("not LDAP", "a", 0.0, "one") == Complaint("not LDAP", "a", 1, "one")
+    complaints = LogThrottle()
+    assert complaints.add("not LDAP", "a", 0.0, "one") == LogLine("not LDAP", "a", 1, "one")
     assert [complaints.add("not LDAP", "a", float(second), "two") for second in range(50)] == [None] * 50
-    assert list(complaints.due(PAUSE - 1)) == []
-    assert list(complaints.due(PAUSE)) == [Complaint("not LDAP", "a", 50, "two")]
-    assert list(complaints.due(PAUSE + 1)) == []
-    assert list(complaints.due(2 * PAUSE)) == []
-    assert complaints.add("not LDAP", "a", 2 * PAUSE) == Complaint("not LDAP", "a", 1, "")
+    assert list(complaints.due(LOG_INTERVAL - 1)) == []
+    assert list(complaints.due(LOG_INTERVAL)) == [LogLine("not LDAP", "a", 50, "two")]
+    assert list(complaints.due(LOG_INTERVAL + 1)) == []
+    assert list(complaints.due(2 * LOG_INTERVAL)) == []
+    assert complaints.add("not LDAP", "a", 2 * LOG_INTERVAL) == LogLine("not LDAP", "a", 1, "")
 
 
 def test_what_was_not_told_is_told_with_the_next():
     """Nobody may have asked for what is due."""
-    complaints = Complaints()
+    complaints = LogThrottle()
     complaints.add("not LDAP", "a", 0.0)
     complaints.add("not LDAP", "a", 1.0)
-    assert complaints.add("not LDAP", "a", PAUSE) == Complaint("not LDAP", "a", 2, "")
+    assert complaints.add("not LDAP", "a", LOG_INTERVAL) == LogLine("not LDAP", "a", 2, "")
 
 
 def test_kinds_and_origins_are_told_apart():
     """One client's noise hides neither another's nor its own of another kind."""
-    complaints = Complaints()
+    complaints = LogThrottle()
     told = [complaints.add(kind, origin, 0.0) for kind in ("x", "y") for origin in ("a", "b")]
     assert [(one.kind, one.origin) for one in told] == [("x", "a"), ("x", "b"), ("y", "a"), ("y", "b")]
 
 
 def test_the_table_is_bounded():
     """Who comes new when it is full is counted with the others; when it empties there is room again."""
-    complaints = Complaints()
+    complaints = LogThrottle()
     for number in range(MAX_TRACKED_ORIGINS):
         complaints.add("x", f"net{number}", 0.0)
-    assert complaints.add("x", "new", 1.0) == Complaint("x", OTHERS, 1, "")
+    assert complaints.add("x", "new", 1.0) == LogLine("x", OTHERS, 1, "")
     assert complaints.add("x", "newer", 1.0) is None
     assert complaints.add("x", "net7", 1.0) is None
     assert sorted((one.origin, one.count) for one in complaints.due(1.0, 0.0)) == [("net7", 1), (OTHERS, 1)]
-    assert list(complaints.due(2.0 + PAUSE)) == []
-    assert complaints.add("x", "new", 2.0 + PAUSE) == Complaint("x", "new", 1, "")
+    assert list(complaints.due(2.0 + LOG_INTERVAL)) == []
+    assert complaints.add("x", "new", 2.0 + LOG_INTERVAL) == LogLine("x", "new", 1, "")

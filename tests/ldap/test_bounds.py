@@ -8,18 +8,18 @@ from math import inf
 import pytest
 
 from ldapgw.ldap.admission import (
-    FORGET,
-    LONGEST,
+    FORGET_SECONDS,
+    MAX_DELAY,
     MAX_TRACKED_LOGINS,
-    Connections,
+    BindBackoff,
+    ConnectionLimits,
     Deadlines,
     Overdue,
-    Penalties,
     Wait,
     network,
     normalized,
 )
-from ldapgw.ldap.search_response import Outbox
+from ldapgw.ldap.search_response import OutputBuffer
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_address_has_one_spelling(host, address, counted):
 
 def test_connections_are_counted_in_all_and_by_network():
     """Who goes makes room."""
-    connections: Connections[str] = Connections(3, 2)
+    connections: ConnectionLimits[str] = ConnectionLimits(3, 2)
     connections.add("a", "net")
     connections.add("b", "net")
     assert (connections.has_room("net"), connections.has_room("other")) == (False, True)
@@ -49,9 +49,9 @@ def test_connections_are_counted_in_all_and_by_network():
     connections.remove("a")
     connections.remove("c")
     assert (len(connections), connections.has_room("net"), connections.has_room("third")) == (1, True, True)
-    connections.linger("net")
+    connections.delay_close("net")
     assert (len(connections), connections.has_room("net"), connections.has_room("third")) == (1, False, True)
-    connections.leave("net")
+    connections.release("net")
     assert connections.has_room("net")
 
 
@@ -89,44 +89,44 @@ def test_what_is_put_off_is_looked_at_once_more():
 
 def test_wrong_passwords_get_slower_and_are_forgotten():
     """Each network for itself."""
-    penalties = Penalties()
-    delays = [penalties.add("a", f"phone{number}", 0.0) for number in range(7)]
-    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, LONGEST, LONGEST]
-    assert penalties.add("b", "other", 0.0) == 0.25
-    assert penalties.add("a", "other", FORGET - 1) == LONGEST
-    assert penalties.add("a", "other", 2 * FORGET) == 0.25
+    penalties = BindBackoff()
+    delays = [penalties.delay("a", f"phone{number}", 0.0) for number in range(7)]
+    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, MAX_DELAY, MAX_DELAY]
+    assert penalties.delay("b", "other", 0.0) == 0.25
+    assert penalties.delay("a", "other", FORGET_SECONDS - 1) == MAX_DELAY
+    assert penalties.delay("a", "other", 2 * FORGET_SECONDS) == 0.25
 
 
 @pytest.mark.parametrize("spelling", ["desk1", " DESK1", "cn=desk1,ou=phones,dc=example", "CN=Desk1, ou=phones"])
 def test_a_login_that_is_tried_from_everywhere_gets_slower_too(spelling):
     """Whatever it is written like."""
-    penalties = Penalties()
-    assert [penalties.add(f"net{at}", "desk1", 0.0) for at in range(3)] == [0.25, 0.5, 1.0]
-    assert penalties.add("net9", spelling, 0.0) == 2.0
-    assert penalties.add("net10", "desk2", 0.0) == 0.25
+    penalties = BindBackoff()
+    assert [penalties.delay(f"net{at}", "desk1", 0.0) for at in range(3)] == [0.25, 0.5, 1.0]
+    assert penalties.delay("net9", spelling, 0.0) == 2.0
+    assert penalties.delay("net10", "desk2", 0.0) == 0.25
 
 
 def test_what_was_tried_as_a_login_is_not_kept():
     """It may be a password in the wrong field."""
-    penalties = Penalties()
-    penalties.add("net", "hunter2", 0.0)
+    penalties = BindBackoff()
+    penalties.delay("net", "hunter2", 0.0)
     assert "hunter2" not in repr(penalties._counts)
 
 
 def test_the_table_of_penalties_is_bounded():
     """What was quiet longest goes first."""
-    penalties = Penalties()
-    penalties.add("first", "phone", 0.0)
+    penalties = BindBackoff()
+    penalties.delay("first", "phone", 0.0)
     for number in range(MAX_TRACKED_LOGINS // 2):
-        penalties.add(f"net{number}", f"phone{number}", 1.0)
+        penalties.delay(f"net{number}", f"phone{number}", 1.0)
     assert len(penalties._counts) == MAX_TRACKED_LOGINS
-    assert penalties.add("net1", "new", 2.0) == 0.5
-    assert penalties.add("first", "new2", 2.0) == 0.25
+    assert penalties.delay("net1", "new", 2.0) == 0.5
+    assert penalties.delay("first", "new2", 2.0) == 0.25
 
 
 def test_the_outbox_joins_what_was_said():
     """And knows how much it is."""
-    outbox = Outbox()
+    outbox = OutputBuffer()
     outbox.add(b"ab")
     outbox.add(b"c")
     assert (outbox.size, outbox.take()) == (3, b"abc")
@@ -135,17 +135,17 @@ def test_the_outbox_joins_what_was_said():
 
 def test_the_outbox_gives_blocks_as_they_are():
     """It is full when one more of their size would be too much."""
-    outbox = Outbox(7)
-    assert (outbox.gather(b"abc"), outbox.full) == (True, False)
-    assert (outbox.gather(b"de"), outbox.full) == (True, False)
-    assert (outbox.gather(b"fgh"), outbox.full) == (False, True)
+    outbox = OutputBuffer(7)
+    assert (outbox.add_page(b"abc"), outbox.full) == (True, False)
+    assert (outbox.add_page(b"de"), outbox.full) == (True, False)
+    assert (outbox.add_page(b"fgh"), outbox.full) == (False, True)
     assert outbox.take_pieces() == [b"abc", b"de"]
     assert (outbox.full, outbox.size, outbox.take_pieces()) == (False, 0, [])
-    assert (outbox.gather(b"fgh"), outbox.full) == (True, False)
-    assert (outbox.gather(b"ijk"), outbox.full) == (True, True)
+    assert (outbox.add_page(b"fgh"), outbox.full) == (True, False)
+    assert (outbox.add_page(b"ijk"), outbox.full) == (True, True)
 
 
 def test_the_outbox_takes_a_block_alone_however_large_it_is():
     """Else it would wait without end."""
-    outbox = Outbox(2)
-    assert (outbox.gather(b"abc"), outbox.full, outbox.take()) == (True, True, b"abc")
+    outbox = OutputBuffer(2)
+    assert (outbox.add_page(b"abc"), outbox.full, outbox.take()) == (True, True, b"abc")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ldapgw.directory import name_folding
-from ldapgw.ldap.controls import KINDS
+from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from tests.support import awkward
 from tests.support.awkward import BASE, DESK1, SECRET
 from tests.support.listening import Server, library
@@ -67,7 +67,7 @@ def test_the_root_dse(awkward_server: Server) -> None:
     """What it shows of the server."""
     dse = client(awkward_server).get_rootDSE()
     assert dse["namingContexts"] == [BASE]
-    assert set(dse["supportedControl"]) == set(KINDS)
+    assert set(dse["supportedControl"]) == set(SUPPORTED_CONTROLS)
 
 
 def test_every_name_comes_back_and_leads_back(awkward_server: Server) -> None:
@@ -112,7 +112,7 @@ def test_sorting_alone_and_with_pages(awkward_server: Server, key: str) -> None:
 
     def conversation(connection: Any) -> None:
         found = connection.search(BASE, SUB, PERSONS, [name], sort_order=[key])
-        shown = [name_folding.collation(entry[name][0].decode()) for entry in found if name in entry]
+        shown = [name_folding.collation_key(entry[name][0].decode()) for entry in found if name in entry]
         assert shown == sorted(shown, reverse=key.startswith("-"))
         assert len(found) == len(CONTACTS)
         with_one = [name in entry for entry in found]

@@ -13,7 +13,7 @@ from ldap3.core.exceptions import LDAPBindError, LDAPInvalidCredentialsResult, L
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import parse_dn
 
-from ldapgw.ldap.controls import KINDS
+from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from tests.support import awkward
 from tests.support.awkward import BASE, DESK1, OWN_BOOK, SECRET
 from tests.support.listening import Server
@@ -180,7 +180,7 @@ def test_the_root_dse_and_the_schema_are_read(awkward_server: Server) -> None:
         assert info.naming_contexts == [BASE]
         assert info.vendor_name == ["ldapgw"]
         assert info.schema_entry == ["cn=subschema"]
-        assert {oid for oid, *_ in info.supported_controls} == set(KINDS)
+        assert {oid for oid, *_ in info.supported_controls} == set(SUPPORTED_CONTROLS)
         assert "1.3.6.1.4.1.1466.20037" in {oid for oid, *_ in info.supported_extensions}
         assert schema.is_valid()
         person = schema.object_classes["inetOrgPerson"]

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from ldapgw.ber import octets, tlv
-from ldapgw.ldap.connection_core import Turn
-from ldapgw.ldap.fast_path import Answered
+from ldapgw.ldap.connection_core import TickBatch
+from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.messages import WHO_AM_I
 from tests.support import pdu
 from tests.support.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
@@ -31,14 +31,14 @@ class Caller:
         self._said = said
         self._quick = quick
 
-    def find(self) -> Answered | None:
+    def find(self) -> FastAnswer | None:
         self._said.append(f"find {self._name}")
-        return Answered(b"answer", b"asked", 1) if self._quick else None
+        return FastAnswer(b"answer", b"asked", 1) if self._quick else None
 
     def send(self, octets: bytes) -> None:
         self._said.append(f"send {self._name} {octets.decode()}")
 
-    def note(self, answered: Answered, now: float, seconds: float) -> None:
+    def note(self, answered: FastAnswer, now: float, seconds: float) -> None:
         self._said.append(f"note {self._name} {answered.search.decode()} {answered.entries} {now} {seconds}")
 
     def work(self) -> None:
@@ -53,7 +53,7 @@ def _said() -> list[str]:
 def test_a_turn_does_one_thing_after_the_other(said: list[str]) -> None:
     """The time of an answer is that until all are sent."""
     times, ends = iter([5.0, 5.5, 7.0, 7.25]), list[Callable[[], None]]()
-    turn = Turn(times.__next__, ends.append)
+    turn = TickBatch(times.__next__, ends.append)
     for name, quick in (("a", True), ("b", False), ("c", True)):
         turn.add(Caller(name, said, quick=quick))
     assert (said, len(ends)) == ([], 1)
@@ -71,7 +71,7 @@ def test_a_turn_does_one_thing_after_the_other(said: list[str]) -> None:
 
 def test_nobody_waits_for_more_than_fifteen_others(said: list[str]) -> None:
     """Neither for what is found, nor for the end of what took longer."""
-    turn = Turn(lambda: 0.0, lambda _: None)
+    turn = TickBatch(lambda: 0.0, lambda _: None)
     for at in range(17):
         turn.add(Caller(str(at), said))
     turn.end()
@@ -80,11 +80,11 @@ def test_nobody_waits_for_more_than_fifteen_others(said: list[str]) -> None:
     ]
     said.clear()
     for at in range(17):
-        turn.post(Caller(str(at), said), b"late")
+        turn.enqueue(Caller(str(at), said), b"late")
     assert said == [f"send {at} late" for at in range(16)]
-    turn.leave()
+    turn.flush()
     assert said[16:] == ["send 16 late"]
-    turn.leave()
+    turn.flush()
     assert len(said) == 17
 
 
@@ -111,7 +111,7 @@ def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
     client = Client(factory)
     for piece in (ROOT[:9], ROOT[9:]):
         client.protocol.dataReceived(piece)
-    factory.turn.end()
+    factory.batch.end()
     assert [one.kind for one in client.received()] == [0x64, DONE]
 
 
@@ -148,7 +148,7 @@ def test_a_bind_is_answered_before_what_takes_long(clock: Clock) -> None:
     said: list[tuple[str, bytes]] = []
     slow.protocol.dataReceived(ROOT)
     client.protocol.dataReceived(pdu.message(1, pdu.bind(DESK1, SECRET)))
-    factory.turn.end()
+    factory.batch.end()
     assert [name for name, _ in said] == ["client", "slow"]
     assert said[0][1] == bytes.fromhex("300c02010161070a010004000400")
     client.deliver(pdu.message(2, pdu.extended(WHO_AM_I)))
@@ -173,7 +173,7 @@ def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock, asked
     client.bind()
     client.protocol.dataReceived(asked)
     factory.disconnect(client.protocol.login)
-    factory.turn.end()
+    factory.batch.end()
     assert [one.kind for one in client.received()] == [0x78]
 
 
@@ -184,7 +184,7 @@ def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
     client.bind()
     client.protocol.dataReceived(EVERYBODY)
     client.protocol.expire(clock.seconds() + 1e6)
-    factory.turn.end()
+    factory.batch.end()
     assert client.received()[-1].kind == DONE
 
 
@@ -211,7 +211,7 @@ def test_the_ends_of_answers_leave_before_a_search_that_may_last() -> None:
     other.transport.write = lambda octets: seen.append(len(one.transport.value()))
     one.protocol.dataReceived(pdu.message(1, pdu.extended(WHO_AM_I)))
     other.protocol.dataReceived(EVERYBODY)
-    factory.turn.end()
+    factory.batch.end()
     assert seen
     assert all(seen)
     assert [reply.code for reply in one.received()] == [0]
@@ -230,7 +230,7 @@ def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) ->
     hasty.protocol.dataReceived(ROOT * 1000)
     other.protocol.dataReceived(ROOT)
     with capturedLogs() as logged:
-        factory.turn.end()
+        factory.batch.end()
     clients = (bound, curious, greedy, hasty, other)
     assert [client.transport.aborted for client in clients] == [True, True, True, True, False]
     assert [one.kind for one in other.received()] == [0x64, DONE]
@@ -258,7 +258,7 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
     for client in clients:
         client.protocol.dataReceived(NOBODY)
     with capturedLogs() as logged:
-        factory.turn.end()
+        factory.batch.end()
     assert [[(one.kind, one.code) for one in client.received()] for client in clients] == [[(DONE, 0)]] * 3
     assert sorted(notes) == [f"192.0.2.{at}" for at in range(3)]
     assert [event["kind"] for event in logged] == ["KeyError"] * 2

@@ -13,7 +13,16 @@ from ldapgw.ber import SEQUENCE, Reader, boolean, integer, octets, tlv
 from ldapgw.directory.sort import AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
-from ldapgw.ldap.controls import MANAGE_DSA_IT, PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST, ManageDsaIt, Page, Sort, View
+from ldapgw.ldap.controls import (
+    MANAGE_DSA_IT,
+    PAGED_RESULTS,
+    SORT_REQUEST,
+    VIEW_REQUEST,
+    ManageDsaIt,
+    PagedResults,
+    ServerSideSort,
+    VirtualListView,
+)
 from ldapgw.ldap.messages import Control, Operation
 from tests.support import pdu
 
@@ -69,28 +78,28 @@ def test_what_cannot_be_read_ends_the_session(data):
 @pytest.mark.parametrize("operation", [Operation.SEARCH, Operation.BIND])
 def test_more_controls_than_anybody_sends_are_refused(operation):
     """By the operation's own answer."""
-    assert controls.judge(controls.read(Reader.over(pdu.controls(pdu.control("1") * 32))), operation) == ()
+    assert controls.check_controls(controls.read(Reader.over(pdu.controls(pdu.control("1") * 32))), operation) == ()
     found = controls.read(Reader.over(pdu.controls(pdu.control("1") * 1000)))
     with pytest.raises(DirectoryError) as raised:
-        controls.judge(found, operation)
+        controls.check_controls(found, operation)
     assert raised.value.code is ResultCode.ADMIN_LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize("operation", [Operation.SEARCH, Operation.COMPARE, Operation.EXTENDED, Operation.BIND])
 def test_an_unknown_control_counts_only_when_critical(operation):
     """RFC 4511 4.1.11."""
-    assert controls.judge((Control(UNKNOWN),), operation) == ()
+    assert controls.check_controls((Control(UNKNOWN),), operation) == ()
     with pytest.raises(DirectoryError) as raised:
-        controls.judge((Control(UNKNOWN), Control(UNKNOWN, critical=True)), operation)
+        controls.check_controls((Control(UNKNOWN), Control(UNKNOWN, critical=True)), operation)
     assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
 
 
 def test_manage_dsa_it_is_accepted_where_it_belongs():
     """There are no referrals to be managed; with a bind it makes no sense."""
     control = Control(MANAGE_DSA_IT, critical=True)
-    assert controls.judge((control,), Operation.SEARCH) == (ManageDsaIt(),)
+    assert controls.check_controls((control,), Operation.SEARCH) == (ManageDsaIt(),)
     with pytest.raises(DirectoryError) as raised:
-        controls.judge((control,), Operation.BIND)
+        controls.check_controls((control,), Operation.BIND)
     assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
 
 
@@ -106,22 +115,26 @@ BY_VALUE = tlv(SEQUENCE, integer(1) + integer(2) + octets(b"schmidt", 0x81) + oc
 @pytest.mark.parametrize(
     ("kind", "value", "expected"),
     [
-        (PAGED_RESULTS, PAGE, Page(10, b"cookie")),
-        (SORT_REQUEST, KEYS, Sort((SortKey("sn", "2.5.13.3", reverse=True), SortKey("cn")), critical=True)),
-        (VIEW_REQUEST, BY_OFFSET, View(Window(0, 31, Offset(1, 0)), critical=True)),
-        (VIEW_REQUEST, BY_VALUE, View(Window(1, 2, AtLeast(b"schmidt")), critical=True, context_id=b"context")),
+        (PAGED_RESULTS, PAGE, PagedResults(10, b"cookie")),
+        (SORT_REQUEST, KEYS, ServerSideSort((SortKey("sn", "2.5.13.3", reverse=True), SortKey("cn")), critical=True)),
+        (VIEW_REQUEST, BY_OFFSET, VirtualListView(Window(0, 31, Offset(1, 0)), critical=True)),
+        (
+            VIEW_REQUEST,
+            BY_VALUE,
+            VirtualListView(Window(1, 2, AtLeast(b"schmidt")), critical=True, context_id=b"context"),
+        ),
     ],
     ids=["paged", "sort", "offset", "value"],
 )
 def test_what_search_controls_ask_for(kind, value, expected):
     """Each in the words of its RFC; out of place they are refused like any other."""
     control = Control(kind, critical=True, value=value)
-    assert controls.judge((control,), Operation.SEARCH) == (expected,)
+    assert controls.check_controls((control,), Operation.SEARCH) == (expected,)
     for operation in (Operation.COMPARE, Operation.BIND, Operation.EXTENDED, Operation.MODIFY, Operation.ABANDON):
         with pytest.raises(DirectoryError) as raised:
-            controls.judge((control,), operation)
+            controls.check_controls((control,), operation)
         assert raised.value.code is ResultCode.UNAVAILABLE_CRITICAL_EXTENSION
-        assert controls.judge((replace(control, critical=False),), operation) == ()
+        assert controls.check_controls((replace(control, critical=False),), operation) == ()
 
 
 @pytest.mark.parametrize(
@@ -159,17 +172,22 @@ def test_what_search_controls_ask_for(kind, value, expected):
 def test_search_controls_that_cannot_be_read(kind, value, critical):
     """Critical or not: the control is known, and what it asks for is not."""
     with pytest.raises(DirectoryError) as raised:
-        controls.judge((Control(kind, critical, value),), Operation.SEARCH)
+        controls.check_controls((Control(kind, critical, value),), Operation.SEARCH)
     assert raised.value.code is ResultCode.PROTOCOL_ERROR
 
 
-@pytest.mark.parametrize("kind", sorted(controls.KINDS))
+@pytest.mark.parametrize("kind", sorted(controls.SUPPORTED_CONTROLS))
 def test_the_same_control_twice_is_a_protocol_error(kind):
     """Nobody can say which is meant; unknown ones are ignored however often they come."""
     value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VIEW_REQUEST: BY_OFFSET}.get(kind)
-    assert len(controls.judge((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH)) == 1
+    assert (
+        len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
+        == 1
+    )
     with pytest.raises(DirectoryError) as raised:
-        controls.judge((Control(kind, value=value), Control(UNKNOWN), Control(kind, value=value)), Operation.SEARCH)
+        controls.check_controls(
+            (Control(kind, value=value), Control(UNKNOWN), Control(kind, value=value)), Operation.SEARCH
+        )
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "the same control twice")
 
 
@@ -181,11 +199,11 @@ def test_the_same_control_twice_is_a_protocol_error(kind):
 def test_any_value_is_read_or_refused(kind, value):
     """Nothing else comes of hostile octets."""
     try:
-        [found] = controls.judge((Control(kind, value=value),), Operation.SEARCH)
+        [found] = controls.check_controls((Control(kind, value=value),), Operation.SEARCH)
     except DirectoryError as error:
         assert error.code is ResultCode.PROTOCOL_ERROR  # noqa: PT017 - either outcome is right
     else:
-        assert isinstance(found, Page | Sort | View)
+        assert isinstance(found, PagedResults | ServerSideSort | VirtualListView)
 
 
 def test_a_value_that_is_wrong_is_the_operations_own_error(monkeypatch):
@@ -194,7 +212,9 @@ def test_a_value_that_is_wrong_is_the_operations_own_error(monkeypatch):
     def refuse(value):
         raise ProtocolViolation("value: wrong")
 
-    monkeypatch.setitem(controls.KINDS, UNKNOWN, controls.Kind(frozenset({Operation.SEARCH}), refuse))
+    monkeypatch.setitem(
+        controls.SUPPORTED_CONTROLS, UNKNOWN, controls.SupportedControl(frozenset({Operation.SEARCH}), refuse)
+    )
     with pytest.raises(DirectoryError) as raised:
-        controls.judge((Control(UNKNOWN),), Operation.SEARCH)
+        controls.check_controls((Control(UNKNOWN),), Operation.SEARCH)
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.PROTOCOL_ERROR, "value: wrong")

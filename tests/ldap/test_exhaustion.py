@@ -17,7 +17,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
 from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from tests.ldap.talk import NOTICE, Server, Talk, TooLong, best_of_three, in_a_moment
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -31,18 +31,18 @@ pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
 
 
 @pytest.fixture(name="gate", scope="module")
-def _gate() -> Gate:
+def _gate() -> DirectoryPort:
     return make_gate()
 
 
 @pytest.fixture(name="many", scope="module")
-def _many() -> Gate:
+def _many() -> DirectoryPort:
     """10,000 contacts."""
     return make_gate(make_dit(10_000))
 
 
 @pytest.fixture(name="either", scope="module")
-def _either() -> dict[bool, Gate]:
+def _either() -> dict[bool, DirectoryPort]:
     """Fifty contacts, with lenient matching and with strict."""
     return {lenient: make_gate(make_dit(lenient=lenient)) for lenient in (True, False)}
 

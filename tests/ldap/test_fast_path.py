@@ -17,7 +17,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Substrings
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.fast_path import Shortcut
+from ldapgw.ldap.fast_path import FastPath
 from tests.support import awkward, pdu, work
 from tests.support.filter_text import encode
 from tests.support.world import BASE, CONTEXT, Client, contacts, make_factory
@@ -104,7 +104,7 @@ def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
 def test_whatever_comes_is_no_trouble(request: bytes, data: st.DataObject) -> None:
     """Octets that were changed or cut are answered as the long way does, or not at all."""
     message = bytearray(pdu.message(5, request))
-    shortcut = Shortcut(1000)
+    shortcut = FastPath(1000)
     shortcut.answer(DIT, awkward.VIEWER, bytes(message))
     at = data.draw(st.integers(0, len(message) - 1))
     message[at] = data.draw(st.integers(0, 255))
@@ -132,7 +132,7 @@ def message_of(sought: Filter, message_id: int = 2, base: str = awkward.BASE) ->
 )
 def test_what_phones_ask_is_answered_at_once(sought: Filter) -> None:
     """That is what it is for."""
-    answer = Shortcut(1000).answer(DIT, awkward.VIEWER, message_of(sought))
+    answer = FastPath(1000).answer(DIT, awkward.VIEWER, message_of(sought))
     assert answer is not None
     found = pdu.responses(answer.octets)
     assert (len(found) - 1, found[-1].code) == (answer.entries, answer.code)
@@ -150,7 +150,7 @@ def _uncollected() -> Iterator[None]:
 @pytest.mark.usefixtures("uncollected")
 def test_an_answer_leaves_nothing_to_the_collector() -> None:
     """For that stops everything, and memory that nobody has freed is cold (compiled, two functions within one did)."""
-    shortcut = Shortcut(1000)
+    shortcut = FastPath(1000)
     for at in range(20):
         value = f"+4930123456{at}".encode()
         number = Or(tuple(Equality(name, value) for name in ("telephoneNumber", "mobile", "homePhone")))
@@ -202,13 +202,13 @@ def _longer(element: bytes) -> bytes:
 )
 def test_what_takes_the_long_way(octets: bytes) -> None:
     """Whatever is not plain, though what is asked for could be answered at once."""
-    assert Shortcut(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None
-    assert Shortcut(1000).answer(DIT, awkward.VIEWER, octets) is None
+    assert FastPath(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None
+    assert FastPath(1000).answer(DIT, awkward.VIEWER, octets) is None
 
 
 def test_what_is_kept_has_bounds() -> None:
     """Whoever asks for something else each time gets answers, and we forget the oldest."""
-    shortcut = Shortcut(1000)
+    shortcut = FastPath(1000)
     names = ("cn", "sn", "givenName", "displayName", "o", "mail", "l", "title", "ou", "st", "street", "mobile", "uid",
              "pager", "homePhone")  # fmt: skip
     for size in range(600):
@@ -237,7 +237,7 @@ def published(count: int, before: Directory | None) -> Directory:
         for at in range(0, 800 - size * len(kept), size)
     ]
     found = Directory(CONTEXT, (*new, *kept))
-    found.unite(before)
+    found.merge_shared_books(before)
     return found
 
 
@@ -245,7 +245,7 @@ def calls_of_searches(count: int) -> dict[str, int]:
     """How many functions are called for a search: once more, by somebody new who sees the same, after a change."""
     first = published(count, None)
     second = published(count, first)
-    shortcut, octets = Shortcut(1000), message_of(Substrings("cn", b"ad", (), None), base=BASE)
+    shortcut, octets = FastPath(1000), message_of(Substrings("cn", b"ad", (), None), base=BASE)
     found = []
 
     def search(directory: Directory) -> Callable[[], None]:
@@ -284,5 +284,5 @@ def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
     """Where answers are made in parts, and others have their turn in between."""
     request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
     viewer = Viewer("cn=desk1", (Access("acme", "b0"),))
-    answer = Shortcut(1000).answer(dit, viewer, request)
+    answer = FastPath(1000).answer(dit, viewer, request)
     assert (None if answer is None else answer.entries) == found

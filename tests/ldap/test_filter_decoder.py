@@ -23,7 +23,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import filter_decoder as filters
-from ldapgw.ldap.filter_decoder import read_quickly
+from ldapgw.ldap.filter_decoder import read_common
 from ldapgw.ldap.limits import FILTER_OCTETS
 from tests.support.filter_text import encode
 
@@ -176,4 +176,4 @@ def test_what_is_dear_to_make_ready_is_refused_by_name():
 )
 def test_what_is_not_read_quickly(octets: bytes) -> None:
     """It is read in the other way."""
-    assert read_quickly(octets, 0, len(octets)) is None
+    assert read_common(octets, 0, len(octets)) is None

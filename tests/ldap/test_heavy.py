@@ -14,11 +14,11 @@ import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.book import build_book, revise
+from ldapgw.directory.book import build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import parse
 from tests.ldap.talk import Server, best_of_three, in_a_moment
 from tests.ldap.test_exhaustion import is_answered
@@ -44,17 +44,17 @@ def people(count: int, seed: int) -> list[Contact]:
     ]
 
 
-def crowd(count: int, context: NamingContext = CONTEXT) -> Gate:
+def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
     """A phone's own book, on two shelves since a change, and eight others, each too large to be joined."""
     book = build_book(context, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
-    own = revise(book, context, people(100, 9), (), {})
+    own = update_book(book, context, people(100, 9), (), {})
     assert own is not None
     shared = [
         build_book(context, f"s{at}", f"s{at}", Sharing.SHARED, people(count // 10, at), {}, per_number=False)
         for at in range(1, 9)
     ]
     directory = Directory(context, (own, *shared))
-    directory.unite(None)
+    directory.merge_shared_books(None)
     return make_gate(Dit((directory,), features(tls=False)))
 
 
@@ -63,7 +63,7 @@ def crowd(count: int, context: NamingContext = CONTEXT) -> Gate:
     scope="module",
     params=[pytest.param(5_000, id="5,000"), pytest.param(100_000, id="100,000", marks=pytest.mark.long)],
 )
-def _gate(request: pytest.FixtureRequest) -> Gate:
+def _gate(request: pytest.FixtureRequest) -> DirectoryPort:
     return crowd(request.param)
 
 
@@ -103,7 +103,7 @@ def pieces(length: int, count: int) -> list[str]:
          "numbers", "pairs", "any attribute"],
 )  # fmt: skip
 @best_of_three
-def test_the_heaviest_filters_let_others_in_between(gate: Gate, text: str) -> None:
+def test_the_heaviest_filters_let_others_in_between(gate: DirectoryPort, text: str) -> None:
     """They are allowed; no turn is long, and what somebody else asks is answered in the turn in which it comes."""
     server = Server(gate)
     talk, other = server.talk(bound=True), server.talk()

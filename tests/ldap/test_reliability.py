@@ -39,7 +39,7 @@ Nobody gets what is not theirs, and every answer is right:
     any other version                                    test_session.test_other_versions_are_a_protocol_error
     a password in clear                                  test_session.test_where_tls_is_required_a_password_in_clear_is_refused
     userPassword, read or felt for                       test_no_entry_has_a_password
-    a request put in front of the TLS handshake          test_oauth_clients.test_what_is_injected_before_the_handshake_is_not_answered_after_it
+    a request put in front of the TLS handshake          test_clients.test_what_is_injected_before_the_handshake_is_not_answered_after_it
     Abandon is not answered                              test_session.test_abandon_is_never_answered
     a request behind an Unbind                           test_server.test_bind_search_unbind
     an unknown tag in front of a request                 test_exhaustion.test_nothing_wedges_a_connection
@@ -82,7 +82,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import parse
 from tests.ldap.talk import Server
 from tests.support import pdu
@@ -105,7 +105,7 @@ def test_every_hazard_has_its_test():
 
 
 @pytest.fixture(name="gate", scope="module")
-def _gate() -> Gate:
+def _gate() -> DirectoryPort:
     return make_gate()
 
 
@@ -149,7 +149,7 @@ def test_the_root_dse_is_found_in_any_case(gate, text):
 
 
 @pytest.fixture(name="users", scope="module", params=["lenient", "strict"])
-def _users(request) -> Gate:
+def _users(request) -> DirectoryPort:
     """User 0 to User 19."""
     context = replace(CONTEXT, lenient=request.param == "lenient")
     people = [

@@ -19,9 +19,9 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.fast_path import Shortcut
+from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.messages import Result
-from ldapgw.ldap.session import Gate, Run, Send, Session
+from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
 from tests.support import asks, pdu, phonebook
 from tests.support.filter_text import encode, read_filter
 from tests.support.world import BASE, BOOK, CONTEXT, DESK1, LIMITS, SECRET, VIEWER, Client, contacts, make_factory, turn
@@ -39,7 +39,7 @@ class World:
     def __init__(self, dit: Dit, viewer: Any = VIEWER, key: bytes = b"key", **limits: Any) -> None:
         self.dit = dit
         logins = {DESK1: viewer, "desk2": OTHERS}
-        gate = Gate(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key)
+        gate = DirectoryPort(lambda: self.dit, lambda name, *_: logins.get(name), lambda _: viewer, key)
         self.clock = Clock()
         self.factory = make_factory(gate, self.clock, **limits)
         self.client = self.login(DESK1)
@@ -340,14 +340,14 @@ def test_each_page_says_that_it_is_sorted(world):
     assert asks.sort_result(done) == (0, "")
 
 
-def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, Run]:
+def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session, StartSearch]:
     """A session that has begun to answer a search, and what is to be pulled."""
-    gate = Gate(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
-    state = Session(gate, LIMITS, Shortcut(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
+    gate = DirectoryPort(lambda: dit, lambda *_: None, lambda _: VIEWER, b"key")
+    state = Session(gate, LIMITS, FastPath(LIMITS.size_limit), "192.0.2.1", tls=False, secure=False, require_tls=False)
     request = pdu.search(BASE, 2, encode(read_filter(text)))
     assert state.receive(decode(pdu.message(3, request, pdu.controls(*controls)))) == ()
     run = state.advance()
-    assert isinstance(run, Run)
+    assert isinstance(run, StartSearch)
     return state, run
 
 
@@ -382,7 +382,7 @@ def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
     state, run = state_of(fifty, asks.sort("cn"))
     assert next(filter(None, run.portions))
     steps = state.receive(decode(pdu.message(4, request_)))
-    assert [step.reply.controls for step in steps if isinstance(step, Send)] == [()] * (len(steps) - 1)
+    assert [step.reply.controls for step in steps if isinstance(step, SendReply)] == [()] * (len(steps) - 1)
     state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
     assert state.advance().reply.controls == ()
 

@@ -13,32 +13,32 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import portions
-from ldapgw.directory.segment import LARGEST, SIZE
+from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
-from ldapgw.ldap.search_response import STRIDE, Answer, Outbox
+from ldapgw.ldap.search_response import CHUNK, OutputBuffer, SearchResponse
 from tests.support import pdu
 from tests.support.world import BOOK, CONTEXT, VIEWER, contacts
 
 
-def answer(count: int, *, organization: str = "", types_only: bool = False, size_limit: int = 1000) -> Answer:
+def answer(count: int, *, organization: str = "", types_only: bool = False, size_limit: int = 1000) -> SearchResponse:
     entries = [replace(contact, organization=organization) for contact in contacts(count)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
     sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"))
     found = portions(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought, size_limit)
-    return Answer(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
+    return SearchResponse(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
 
 
-@pytest.mark.parametrize("most", [LARGEST, GATHERED])
+@pytest.mark.parametrize("most", [MAX_PAGE_OCTETS, GATHERED])
 def test_as_much_as_is_written_at_a_time(most):
     """No more is made than that; the end is known when there is no more."""
-    pulled, outbox = answer(1000), Outbox(most)
+    pulled, outbox = answer(1000), OutputBuffer(most)
     found, sizes = [], []
     ended = None
     while ended is None:
-        ended = pulled.pull(outbox, 0.0)
+        ended = pulled.write_next(outbox, 0.0)
         assert outbox.size == len(b"".join(outbox.pieces)) <= most
         if outbox.full or ended:
             sizes.append(outbox.size)
@@ -51,56 +51,56 @@ def test_as_much_as_is_written_at_a_time(most):
 
 def test_a_block_that_is_too_much_waits():
     """What there is is written first, and then the block alone."""
-    pulled, outbox = answer(SIZE, organization="x" * 20), Outbox()
+    pulled, outbox = answer(PAGE_SIZE, organization="x" * 20), OutputBuffer()
     before = bytes(JOINED - 1)
     outbox.add(before)
-    assert pulled.pull(outbox, 0.0) is None
+    assert pulled.write_next(outbox, 0.0) is None
     assert (outbox.full, outbox.take()) == (True, before)
-    pulled.pull(outbox, 0.0)
-    assert JOINED < outbox.size <= LARGEST < JOINED + outbox.size
-    assert len(pdu.responses(outbox.take())) == SIZE
+    pulled.write_next(outbox, 0.0)
+    assert JOINED < outbox.size <= MAX_PAGE_OCTETS < JOINED + outbox.size
+    assert len(pdu.responses(outbox.take())) == PAGE_SIZE
 
 
 def test_a_block_is_the_last_before_the_clock_is_looked_at():
     """It may be made only now, and a time limit may be over."""
-    pulled, outbox = answer(3 * SIZE), Outbox(1 << 30)
+    pulled, outbox = answer(3 * PAGE_SIZE), OutputBuffer(1 << 30)
     for count in range(1, 4):
-        assert pulled.pull(outbox, 0.0) is None
-        assert (len(outbox.pieces), pulled.sent, outbox.full) == (count, count * SIZE, False)
-    assert pulled.pull(outbox, 0.0) is SUCCESS
+        assert pulled.write_next(outbox, 0.0) is None
+        assert (len(outbox.pieces), pulled.sent, outbox.full) == (count, count * PAGE_SIZE, False)
+    assert pulled.write_next(outbox, 0.0) is SUCCESS
 
 
 def test_large_entries_come_fewer_at_a_time():
     """What is joined stays within what a transport wants."""
-    pulled, outbox = answer(STRIDE, organization="x" * 8000), Outbox()
-    assert pulled.pull(outbox, 0.0) is None
-    assert JOINED <= outbox.size <= JOINED + 20_000 < LARGEST
+    pulled, outbox = answer(CHUNK, organization="x" * 8000), OutputBuffer()
+    assert pulled.write_next(outbox, 0.0) is None
+    assert JOINED <= outbox.size <= JOINED + 20_000 < MAX_PAGE_OCTETS
 
 
 @pytest.mark.parametrize(("now", "expected"), [(19.9, SUCCESS), (20.0, Result(ResultCode.TIME_LIMIT_EXCEEDED))])
 def test_the_time_limit_counts_from_the_first_pull(now, expected):
     """What was found before it is over has been given."""
-    pulled, outbox = answer(500), Outbox()
-    assert pulled.pull(outbox, 10.0) is None
+    pulled, outbox = answer(500), OutputBuffer()
+    assert pulled.write_next(outbox, 10.0) is None
     before = len(pdu.responses(outbox.take()))
-    ended = pulled.pull(outbox, now)
+    ended = pulled.write_next(outbox, now)
     while ended is None:
         outbox.take()
-        ended = pulled.pull(outbox, now)
+        ended = pulled.write_next(outbox, now)
     assert ended == expected
     assert before > 0
 
 
 def test_the_size_limit_ends_it_with_what_was_found():
     """Entries first, then code 4."""
-    pulled, outbox = answer(10, size_limit=3), Outbox()
-    assert pulled.pull(outbox, 0.0).code is ResultCode.SIZE_LIMIT_EXCEEDED
+    pulled, outbox = answer(10, size_limit=3), OutputBuffer()
+    assert pulled.write_next(outbox, 0.0).code is ResultCode.SIZE_LIMIT_EXCEEDED
     assert len(pdu.responses(outbox.take())) == 3
 
 
 def test_types_only():
     """Names of attributes without their values."""
-    pulled, outbox = answer(1, types_only=True), Outbox()
-    assert pulled.pull(outbox, 0.0) is SUCCESS
+    pulled, outbox = answer(1, types_only=True), OutputBuffer()
+    assert pulled.write_next(outbox, 0.0) is SUCCESS
     [entry] = pdu.responses(outbox.take())
     assert {values for _, values in entry.attributes} == {()}

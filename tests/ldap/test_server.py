@@ -533,8 +533,8 @@ def test_what_is_no_longer_served_is_not_held():
     """Once something else is published, not when somebody searches that: an old book is freed."""
     served = [make_dit()]
     [directory] = served[0].directories
-    directory.unite(None)
-    [shelf] = directory.books[0].shelves.contacts
+    directory.merge_shared_books(None)
+    [shelf] = directory.books[0].segments.contacts
     holders = sys.getrefcount(shelf)
     factory = make_factory(replace(make_gate(), dit=lambda: served[-1]))
     client = Client(factory)
@@ -543,7 +543,7 @@ def test_what_is_no_longer_served_is_not_held():
     assert done.code == ResultCode.SIZE_LIMIT_EXCEEDED
     assert sys.getrefcount(shelf) > holders
     served.append(make_dit())
-    factory.published()
+    factory.snapshot_changed()
     assert sys.getrefcount(shelf) == holders
 
 

@@ -15,10 +15,22 @@ from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import MANAGE_DSA_IT
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.fast_path import Shortcut
+from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.limits import WAITING, Limits
 from ldapgw.ldap.messages import SUCCESS, BindRequest, Message, Operation, Reply, Result, Sasl, Simple
-from ldapgw.ldap.session import ANONYMOUS, Close, HoldBack, Login, Run, Send, Session, StartTls, Stop, acts_for, judge
+from ldapgw.ldap.session import (
+    ANONYMOUS,
+    Close,
+    Credentials,
+    DelayResult,
+    SendReply,
+    Session,
+    StartSearch,
+    StartTls,
+    StopSearch,
+    acts_for,
+    check_bind,
+)
 from tests.support import pdu
 from tests.support.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
 
@@ -31,7 +43,7 @@ def session(address: str = "192.0.2.1", limits: Limits = LIMITS, **conditions) -
     return Session(
         make_gate(),
         limits,
-        Shortcut(limits.size_limit),
+        FastPath(limits.size_limit),
         address,
         **{"tls": True, "secure": False, "require_tls": False} | conditions,
     )
@@ -51,7 +63,7 @@ def answer(state: Session, request: bytes, controls: bytes = b"") -> Result:
     step = ask(state, request, controls=controls)
     if isinstance(step, tuple):
         [step] = step
-    assert isinstance(step, Send), step
+    assert isinstance(step, SendReply), step
     assert step.reply.message_id == 1
     return step.reply.result
 
@@ -84,7 +96,7 @@ def test_a_login_binds(name, version):
 def test_a_wrong_password_is_held_back_and_leaves_the_session_anonymous():
     """RFC 4513 4: after a failed bind the session is anonymous."""
     state = bound()
-    assert ask(state, pdu.bind(DESK1, b"guess")) == HoldBack(WRONG)
+    assert ask(state, pdu.bind(DESK1, b"guess")) == DelayResult(WRONG)
     assert state.busy
     assert state.viewer is NOBODY
     assert state.finish(WRONG) == Reply(1, Operation.BIND, WRONG)
@@ -121,7 +133,7 @@ def test_whoever_names_plain_alone_is_asked_for_the_rest():
     """RFC 4422 3: with an empty challenge; meanwhile nobody is logged in."""
     state = bound(secure=True)
     step = ask(state, pdu.sasl("PLAIN"))
-    assert step == Send(Reply(1, Operation.BIND, Result(ResultCode.SASL_BIND_IN_PROGRESS), value=b""))
+    assert step == SendReply(Reply(1, Operation.BIND, Result(ResultCode.SASL_BIND_IN_PROGRESS), value=b""))
     assert encode(step.reply) == pdu.tlv(0x30, pdu.integer(1) + bytes.fromhex("6109 0a010e 0400 0400 8700"))
     assert state.viewer is NOBODY
     assert answer(state, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)) == SUCCESS
@@ -132,21 +144,21 @@ def test_a_bind_waits_for_what_was_asked_for_before():
     """RFC 4511 4.2.1; it is answered with the rights that were there, and a bind that is held back goes on."""
     state = bound()
     run = ask(state, pdu.search(BASE, 2), 2)
-    assert isinstance(run, Run)
+    assert isinstance(run, StartSearch)
     assert state.receive(message(3, pdu.search(BASE, 2))) == ()
     assert state.receive(message(4, pdu.bind("desk1", b"guess"))) == ()
     assert (state.viewer, state.advance()) == (VIEWER, None)
     assert state.finish(SUCCESS).message_id == 2
     assert everything(state.advance())[1] is ResultCode.SUCCESS
     assert state.finish(SUCCESS).message_id == 3
-    assert state.advance() == HoldBack(WRONG)
+    assert state.advance() == DelayResult(WRONG)
     assert state.receive(message(5, pdu.search(BASE, 2))) == ()
     assert state.receive(message(6, pdu.bind("desk1", SECRET))) == ()
     assert state.advance() is None
     assert state.finish(WRONG).message_id == 4
     assert everything(state.advance()) == (0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert state.finish(SUCCESS).message_id == 5
-    assert state.advance() == Send(Reply(6, Operation.BIND, SUCCESS))
+    assert state.advance() == SendReply(Reply(6, Operation.BIND, SUCCESS))
     assert state.advance() is None
     assert state.viewer == VIEWER
 
@@ -154,7 +166,7 @@ def test_a_bind_waits_for_what_was_asked_for_before():
 # --- search ---------------------------------------------------------------------------------------------------------
 
 
-def everything(run: Run) -> tuple[int, ResultCode]:
+def everything(run: StartSearch) -> tuple[int, ResultCode]:
     """How many entries a search gives, and how it ends."""
     found = 0
     try:
@@ -210,7 +222,7 @@ def test_a_rejected_request_is_answered_in_its_turn():
     """It could be read; so the session goes on."""
     state = bound()
     assert answer(state, pdu.search(scope=9)) == Result(ResultCode.PROTOCOL_ERROR, "scope: unknown value")
-    assert isinstance(ask(state, pdu.search()), Run)
+    assert isinstance(ask(state, pdu.search()), StartSearch)
 
 
 # --- compare, writes, extended operations, controls -----------------------------------------------------------------
@@ -307,7 +319,7 @@ def test_an_abandon_with_an_unknown_critical_control_is_not_performed():
 def test_controls_that_do_not_matter_are_ignored():
     """Unknown ones that are not critical, and ManageDsaIT."""
     controls = pdu.controls(pdu.control("1.2.3.4"), pdu.control(MANAGE_DSA_IT, critical=True))
-    assert isinstance(ask(session(), pdu.search(), controls=controls), Run)
+    assert isinstance(ask(session(), pdu.search(), controls=controls), StartSearch)
 
 
 # --- abandon, cancel, unbind ----------------------------------------------------------------------------------------
@@ -322,7 +334,7 @@ def test_abandon_is_never_answered(controls):
     state.receive(message(4, pdu.WHO_AM_I))
     assert state.receive(message(5, pdu.abandon(3), controls)) == ()
     assert state.receive(message(6, pdu.abandon(99), controls)) == ()
-    assert state.receive(message(7, pdu.abandon(2), controls)) == (Stop(),)
+    assert state.receive(message(7, pdu.abandon(2), controls)) == (StopSearch(),)
     assert not state.busy
     assert state.advance().reply.message_id == 4
     assert state.advance() is None
@@ -348,13 +360,13 @@ def test_cancel_ends_what_runs_and_what_waits():
     state.receive(message(3, pdu.compare("", "cn", b"x")))
     canceled = Result(ResultCode.CANCELED)
     assert state.receive(message(4, pdu.cancel(3))) == (
-        Send(Reply(3, Operation.COMPARE, canceled)),
-        Send(Reply(4, Operation.EXTENDED, SUCCESS)),
+        SendReply(Reply(3, Operation.COMPARE, canceled)),
+        SendReply(Reply(4, Operation.EXTENDED, SUCCESS)),
     )
     assert state.receive(message(5, pdu.cancel(2))) == (
-        Stop(),
-        Send(Reply(2, Operation.SEARCH, canceled)),
-        Send(Reply(5, Operation.EXTENDED, SUCCESS)),
+        StopSearch(),
+        SendReply(Reply(2, Operation.SEARCH, canceled)),
+        SendReply(Reply(5, Operation.EXTENDED, SUCCESS)),
     )
     [refused] = state.receive(message(6, pdu.cancel(2)))
     assert refused.reply.result.code is ResultCode.NO_SUCH_OPERATION
@@ -366,7 +378,7 @@ def test_unbind_ends_it_all():
     state = bound()
     ask(state, pdu.search(BASE, 2), 2)
     state.receive(message(3, pdu.WHO_AM_I))
-    assert state.receive(message(2, pdu.UNBIND, CRITICAL)) == (Stop(), Close())
+    assert state.receive(message(2, pdu.UNBIND, CRITICAL)) == (StopSearch(), Close())
     assert state.advance() is None
 
 
@@ -442,7 +454,7 @@ DN = "cn=desk1,ou=phones,dc=acme,dc=example"
 
 
 def outcome(request, **conditions):
-    judged = judge(request, **{"secure": False, "require_tls": False} | conditions)
+    judged = check_bind(request, **{"secure": False, "require_tls": False} | conditions)
     return judged.code if isinstance(judged, Result) else judged
 
 
@@ -459,8 +471,8 @@ def outcome(request, **conditions):
             ResultCode.INVALID_CREDENTIALS,
         ),
         (DN, b"", *[ResultCode.UNWILLING_TO_PERFORM] * 3),
-        (DN, b"x", Login(DN, b"x"), ResultCode.CONFIDENTIALITY_REQUIRED, Login(DN, b"x")),
-        ("desk1", b"x", Login("desk1", b"x"), ResultCode.CONFIDENTIALITY_REQUIRED, Login("desk1", b"x")),
+        (DN, b"x", Credentials(DN, b"x"), ResultCode.CONFIDENTIALITY_REQUIRED, Credentials(DN, b"x")),
+        ("desk1", b"x", Credentials("desk1", b"x"), ResultCode.CONFIDENTIALITY_REQUIRED, Credentials("desk1", b"x")),
     ],
     ids=["anonymous", "password alone", "name alone", "DN and password", "bare name and password"],
 )
@@ -481,11 +493,11 @@ def test_other_versions_are_a_protocol_error(version):
 @pytest.mark.parametrize(
     ("credentials", "expected"),
     [
-        (b"\0desk1\0secret", Login("desk1", b"secret")),
-        (b"desk1\0desk1\0secret", Login("desk1", b"secret")),
-        (b"u:desk1\0desk1\0secret", Login("desk1", b"secret", "u:desk1")),
-        (b"dn:" + DN.encode() + b"\0desk1\0secret", Login("desk1", b"secret", f"dn:{DN}")),
-        (b"root\0desk1\0secret", Login("desk1", b"secret", "root")),
+        (b"\0desk1\0secret", Credentials("desk1", b"secret")),
+        (b"desk1\0desk1\0secret", Credentials("desk1", b"secret")),
+        (b"u:desk1\0desk1\0secret", Credentials("desk1", b"secret", "u:desk1")),
+        (b"dn:" + DN.encode() + b"\0desk1\0secret", Credentials("desk1", b"secret", f"dn:{DN}")),
+        (b"root\0desk1\0secret", Credentials("desk1", b"secret", "root")),
         (b"\0\xff\0secret", ResultCode.INVALID_CREDENTIALS),
         (b"\0desk1\0", ResultCode.PROTOCOL_ERROR),
         (b"\0\0secret", ResultCode.PROTOCOL_ERROR),
@@ -542,7 +554,7 @@ def test_a_password_shows_nowhere():
     for value in (
         BindRequest(3, "desk1", Simple(b"secret")),
         BindRequest(3, "desk1", Sasl("PLAIN", b"\0desk1\0secret")),
-        Login("desk1", b"secret"),
+        Credentials("desk1", b"secret"),
     ):
         assert "secret" not in repr(value)
         assert "desk1" not in repr(value)

@@ -54,8 +54,8 @@ def test_what_clients_do_wrong_is_told_in_plain_words(clock, logged):
     """What, from where, how often, and why where there is a reason."""
     factory = make_factory(clock=clock)
     for detail in ("first", "second", "third"):
-        factory.complain("not LDAP", "192.0.2.1", detail)
-        factory.complain("wrong login", "192.0.2.1")
+        factory.count_misuse("not LDAP", "192.0.2.1", detail)
+        factory.count_misuse("wrong login", "192.0.2.1")
     factory.disconnect_all()
     assert [formatEvent(event) for event in logged if "address" in event] == [
         "not LDAP from 192.0.2.1: first",

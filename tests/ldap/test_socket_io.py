@@ -28,9 +28,9 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from ldapgw.directory.segment import LARGEST
+from ldapgw.directory.segment import MAX_PAGE_OCTETS
 from ldapgw.ldap.limits import WRITE_TIMEOUT
-from ldapgw.ldap.socket_io import Reader, Writer
+from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
 from ldapgw.server.listener import UNSENT, prepare
@@ -67,7 +67,7 @@ def test_octets_are_received(connected):
     ours, theirs = connected
     received: list[bytes] = []
     transport = OpenTransport(ours)
-    Reader(transport, received.append)
+    SocketReader(transport, received.append)
     assert (transport.doRead(), received) == (None, [])
     theirs.sendall(b"a request and")
     assert (transport.doRead(), received) == (None, [b"a reques"])
@@ -83,17 +83,17 @@ def test_the_end_is_told(connected, linger, why):
     theirs.close()
     received: list[bytes] = []
     transport = OpenTransport(ours)
-    Reader(transport, received.append)
+    SocketReader(transport, received.append)
     assert (transport.doRead(), received) == (why, [])
 
 
 def test_then_the_transport_reads_for_itself(connected):
     """TLS that begins on it takes what the transport reads."""
-    transport = OpenTransport(pair[0])
-    reader = Reader(transport, lambda _: None)
+    transport = OpenTransport(connected[0])
+    reader = SocketReader(transport, lambda _: None)
     assert transport.doRead() is None
     reader.end()
-    assert (transport.doRead(), vars(transport)) == ("its own", {"socket": pair[0]})
+    assert (transport.doRead(), vars(transport)) == ("its own", {"socket": connected[0]})
 
 
 # Linux: what was written and has not been sent (linux/sockios.h).
@@ -122,11 +122,11 @@ class Transport(FileDescriptor):
         if handle is not None:
             self.socket = handle
         self.kept: list[bytes] = []
-        self.producer: Writer | None = None
+        self.producer: SocketWriter | None = None
         self.streaming: bool | None = None
         self.told: list[object] = []
 
-    def registerProducer(self, producer: Writer, streaming: bool) -> None:  # noqa: N802 - Twisted's name
+    def registerProducer(self, producer: SocketWriter, streaming: bool) -> None:  # noqa: N802 - Twisted's name
         self.producer, self.streaming = producer, streaming
         if not streaming:
             producer.resumeProducing()
@@ -155,9 +155,9 @@ def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     theirs.close()
 
 
-def make_writer(transport: Transport, *, plain: bool = True) -> tuple[Writer, Calls]:
+def make_writer(transport: Transport, *, plain: bool = True) -> tuple[SocketWriter, Calls]:
     calls = Calls()
-    return Writer(transport, plain=plain, stalled=calls.stall, taken=calls.take), calls
+    return SocketWriter(transport, plain=plain, stalled=calls.stall, taken=calls.take), calls
 
 
 def test_what_the_socket_takes_is_sent_at_once(pair):
@@ -254,7 +254,7 @@ def test_else_the_transport_writes_and_says_when_it_is_full(pair, plain, has_soc
     """Under TLS nothing may go past it."""
     transport = Transport(pair[0] if has_socket else None)
     writer, calls = make_writer(transport, plain=plain)
-    assert writer.most == LARGEST
+    assert writer.max_octets == MAX_PAGE_OCTETS
     writer.write(b"one")
     writer.write_pieces([b"t", b"wo"])
     assert (transport.kept, transport.streaming) == ([b"one", b"two"], True)
@@ -337,7 +337,7 @@ class Peer:
         waiting = [*collected, *getattr(tls, "_appSendBuffer", [])]
         twisted = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen + sum(map(len, waiting))
         kernel = fcntl.ioctl(tcp.socket.fileno(), SIOCOUTQNSD, bytes(4))
-        return self.connection._outbox.size + twisted + struct.unpack("i", kernel)[0]
+        return self.connection._buffer.size + twisted + struct.unpack("i", kernel)[0]
 
     async def end(self) -> None:
         self.socket.close()
@@ -384,7 +384,7 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
         quiet = quiet + 1 if queued == before > 0 else 0
         most = max(most, queued)
     assert UNSENT < most <= QUEUED_MOST
-    assert peer.connection._line.writer.blocked
+    assert peer.connection._core.writer.blocked
     found = bytearray()
     while found.count(b"\x0a\x01\x00\x04\x00\x04\x00") < 5:
         part = _received(peer.socket)
@@ -406,7 +406,7 @@ async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
     await peer.encrypt()
     while peer.connection.deadlines.handshake != inf:
         await peer.turn()
-    peer.connection._line.writer.write(b"small")
+    peer.connection._core.writer.write(b"small")
     assert not peer.connection.transport.protocol._aggregator._buffer
     received = b""
     while not received:
@@ -423,7 +423,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(reactor, big):
     peer = Peer(reactor, big, clock)
     await peer.connected()
     peer.socket.send(full_searches(5))
-    while not peer.connection._line.writer.blocked:
+    while not peer.connection._core.writer.blocked:
         await peer.turn()
         clock.advance(0)
     clock.advance(WRITE_TIMEOUT - 1)

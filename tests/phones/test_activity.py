@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
 from ldapgw.directory.access import NOBODY
-from ldapgw.directory.catalog import Login
+from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.errors import ResultCode, StoreError
@@ -89,7 +89,7 @@ class Stage:
         with self.database.begin() as connection:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)
-        self.logins = {one.name: Login(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
+        self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
         self.store: Any = DirectStore(self.database)
         self.searches = Searches(self.clock.seconds)
         self.judged = 0
@@ -212,7 +212,7 @@ def test_what_was_found_with_an_older_password() -> None:
     stage.notes._take()
     stage.searches.forget("cn=desk1")
     stage.notes.forget("cn=desk1")
-    stage.logins["desk1"] = Login("desk1", Dn(), "sha256$11$11", NOBODY)
+    stage.logins["desk1"] = PhoneAccess("desk1", Dn(), "sha256$11$11", NOBODY)
     stage.wait(NOTE_SECONDS * 2)
     assert stage.stored() == (None, "", None)
     stage.search(entries=1)

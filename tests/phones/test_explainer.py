@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ldapgw.directory.catalog import Served
+from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.model import USER
@@ -39,8 +39,8 @@ def question(asked: str, base: str = "") -> Question:
     return Question(asked, base, USER, (), "here")
 
 
-def served() -> Served:
-    return Served(sight().dit, {"desk1": login_of(DESK, naming_context(), "alice")}, loaded=True)
+def served() -> Snapshot:
+    return Snapshot(sight().dit, {"desk1": login_of(DESK, naming_context(), "alice")}, loaded=True)
 
 
 def test_it_is_worked_out_elsewhere() -> None:
@@ -49,7 +49,7 @@ def test_it_is_worked_out_elsewhere() -> None:
     now = [served()]
     explainer = PhoneExplainer(lambda: now[0], 1000, thread, lambda: 0.0)
     asked = Deferred.fromCoroutine(explainer.explain(DESK, question("meier")))
-    now[0] = Served(Dit((), Features("1")))
+    now[0] = Snapshot(Dit((), Features("1")))
     assert not asked.called
     [work] = thread.waiting
     work()
@@ -59,7 +59,7 @@ def test_it_is_worked_out_elsewhere() -> None:
 
 def test_a_phone_that_is_not_served() -> None:
     """There is nothing to tell of it yet."""
-    explainer = PhoneExplainer(lambda: Served(Dit((), Features("1"))), 1000, Thread(), lambda: 0.0)
+    explainer = PhoneExplainer(lambda: Snapshot(Dit((), Features("1"))), 1000, Thread(), lambda: 0.0)
     assert result_of(explainer.explain(DESK, question("meier"))) is None
 
 

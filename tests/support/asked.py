@@ -42,7 +42,7 @@ SERVED = (
     "subschemaSubentry",
 )
 _NAMES = tuple(
-    name for kind in ATTRIBUTE_TYPES if kind.name in SERVED for name in (kind.name, kind.oid, *kind.others)
+    name for kind in ATTRIBUTE_TYPES if kind.name in SERVED for name in (kind.name, kind.oid, *kind.other_names)
 )  # fmt: skip
 UNKNOWN = ("nosuch", "cn;lang-de", "cn;x-none", "1.2.3.4", "telephoneNumber;lang-en-GB", "CN;x-a;x-b")
 # No attribute descriptions at all (RFC 4512 2.5).
@@ -138,7 +138,7 @@ class Asked:
             name.lower(): st.sampled_from(values) if values else self._anything
             for kind in ATTRIBUTE_TYPES
             if (values := found.values.get(kind.name)) is not None
-            for name in (kind.name, kind.oid, *kind.others)
+            for name in (kind.name, kind.oid, *kind.other_names)
         }
 
     def texts(self, attribute: str) -> st.SearchStrategy[str]:

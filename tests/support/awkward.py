@@ -19,7 +19,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import search
 from ldapgw.google.person import read_person
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import phonebook
@@ -133,7 +133,7 @@ def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
     return VIEWER if name in (DESK1, "desk1") and password == SECRET else None
 
 
-def gate() -> Gate:
+def gate() -> DirectoryPort:
     """The way to the contacts, leniently matched, for one phone and for nobody else."""
     return replace(make_gate(make_dit(lenient=True)), authenticate=authenticate)
 

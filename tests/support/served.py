@@ -27,7 +27,7 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
 from ldapgw.server.tls import ServerContext
@@ -133,7 +133,7 @@ def main(folder: str | None = None, world: str = "small") -> None:
     reactor.run()
 
 
-def _small_gate(*, tls: bool) -> Gate:
+def _small_gate(*, tls: bool) -> DirectoryPort:
     gate = make_gate(make_dit(tls=tls))
     return replace(gate, anonymous=lambda _address: gate.anonymous(LOCAL_NET))
 

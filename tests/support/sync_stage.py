@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.catalog import Catalog, Served
+from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import GoogleError
@@ -127,7 +127,7 @@ class Stage:
         at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
-        self.catalog = Catalog(Served(Dit((), features)), {})
+        self.catalog = Catalog(Snapshot(Dit((), features)), {})
         self.publisher = Publisher(
             store=self.store,
             catalog=self.catalog,
@@ -246,7 +246,7 @@ class Stage:
             for directory in self.catalog.dit().directories
             for found in directory.books
             if found.name == book
-            for shelf in found.shelves.contacts
+            for shelf in found.segments.contacts
             for entry in shelf
         ]
         return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("order"))]

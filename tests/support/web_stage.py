@@ -20,7 +20,7 @@ from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.catalog import Served
+from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
@@ -193,7 +193,7 @@ class Stage:
         self.live = Live()
         self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
         self.finder: Finder = Shelf()
-        self.served = Served(Dit((), Features("1")))
+        self.served = Snapshot(Dit((), Features("1")))
         self.clients = Clients(self.store, self.vault, {})
 
     @property

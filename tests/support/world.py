@@ -20,7 +20,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from tests.support import pdu
 
@@ -72,7 +72,7 @@ def make_dit(count: int = 50, *, tls: bool = False, lenient: bool = True) -> Dit
     return Dit((Directory(context, (book,)),), features(tls=tls))
 
 
-def make_gate(dit: Dit | None = None) -> Gate:
+def make_gate(dit: Dit | None = None) -> DirectoryPort:
     served = dit or make_dit()
 
     def authenticate(name: str, password: bytes, _address: str) -> Viewer | None:
@@ -83,7 +83,7 @@ def make_gate(dit: Dit | None = None) -> Gate:
     def anonymous(address: str) -> Viewer:
         return Viewer(access=(Access("acme", "alice"),)) if address.startswith(LOCAL_NET) else NOBODY
 
-    return Gate(
+    return DirectoryPort(
         dit=lambda: served,
         authenticate=authenticate,
         anonymous=anonymous,
@@ -174,7 +174,7 @@ class Client:
     def deliver(self, octets: bytes) -> None:
         """A segment comes, alone in its turn."""
         self.protocol.dataReceived(octets)
-        self._factory.turn.end()
+        self._factory.batch.end()
 
     def ask(self, request: bytes, message_id: int = 1, controls: bytes = b"") -> list[pdu.Response]:
         return self.send(pdu.message(message_id, request, controls))
@@ -193,5 +193,7 @@ class Client:
         return self.transport.disconnecting or self.transport.aborted
 
 
-def make_factory(gate: Gate | None = None, clock: Clock | None = None, *, tls=None, require_tls=False, **limits):
+def make_factory(
+    gate: DirectoryPort | None = None, clock: Clock | None = None, *, tls=None, require_tls=False, **limits
+):
     return LdapFactory(gate or make_gate(), replace(LIMITS, **limits), clock or Clock(), tls, require_tls=require_tls)

@@ -56,7 +56,7 @@ class Site:
             name = name_of(self.account.id, directory=directory)
             image = images.load(name, MADE_OF, CONTEXT, Sharing.SHARED)
             if image is not None:
-                names = [entry.attribute("cn")[0].decode() for entry in image.book.shelves.contacts[0]]
+                names = [entry.attribute("cn")[0].decode() for entry in image.book.segments.contacts[0]]
                 found[image.book.name] = image.generation, names, [label.name for label in image.book.labels]
         return found
 
@@ -105,7 +105,7 @@ def test_books_are_let_go() -> None:
     """All of their entries; whoever looks at one keeps that."""
     people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]
     book = build_book(CONTEXT, "0", "a", Sharing.PRIVATE, people, {"g": "Label"}, per_number=True)
-    [shelf] = book.shelves.contacts
+    [shelf] = book.segments.contacts
     books = [book]
     entry = shelf.entries[7]
     del book, shelf

@@ -17,9 +17,9 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory import book_file
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.directory.catalog import Catalog, Served
+from ldapgw.directory.catalog import Catalog, Snapshot
 from ldapgw.directory.dit import Dit, Features
-from ldapgw.directory.index import Writer
+from ldapgw.directory.index import RecordWriter
 from ldapgw.errors import ProcessLost
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state
@@ -52,7 +52,7 @@ def load(folder: Images, made_of: object = MADE_OF) -> tuple[int, list[str]] | N
     found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
     if found is None:
         return None
-    [shelf] = found.book.shelves.contacts
+    [shelf] = found.book.segments.contacts
     return found.generation, [entry.attribute("cn")[0].decode() for entry in shelf]
 
 
@@ -91,7 +91,7 @@ def test_the_format_counts_what_makes_a_book() -> None:
     labels = {"contactGroups/friends": "Friends"}
     built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
     file = BytesIO()
-    book_file.write(built, Writer(file))
+    book_file.write(built, RecordWriter(file))
     assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (1, "0b6cae8f716c07ac")
 
 
@@ -184,7 +184,7 @@ class Site:
             return execute(self.build_apart, *args)
 
         features = Features("0", (), (), (), ())
-        stage.catalog = Catalog(Served(Dit((), features)), {})
+        stage.catalog = Catalog(Snapshot(Dit((), features)), {})
         stage.publisher = Publisher(
             store=stage.store,
             catalog=stage.catalog,
@@ -378,4 +378,6 @@ def test_a_book_from_an_image_is_the_same(site: Site) -> None:
     [built] = books_of(CONTEXT, site.stage.account(ALICE), everything, labels, False, False)
     [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
     assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
-    assert [entry.flat() for entry in read.shelves.contacts[0]] == [entry.flat() for entry in built.shelves.contacts[0]]
+    assert [entry.to_record() for entry in read.segments.contacts[0]] == [
+        entry.to_record() for entry in built.segments.contacts[0]
+    ]

@@ -117,17 +117,17 @@ def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
 
 def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> None:
     """At the next look."""
-    assert "desk1" not in scene.catalog.served.logins
+    assert "desk1" not in scene.catalog.snapshot.logins
     add_phone(scene)
     scene.clock.advance(LOOK_SECONDS)
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
 
 
 def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
     """The picture stays the same one."""
-    before, told = scene.catalog.served, scene.told
+    before, told = scene.catalog.snapshot, scene.told
     scene.clock.advance(LOOK_SECONDS)
-    assert (scene.catalog.served, scene.told) == (before, told)
+    assert (scene.catalog.snapshot, scene.told) == (before, told)
 
 
 def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
@@ -171,7 +171,7 @@ def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene)
         scene.clock.advance(LOOK_SECONDS)
     trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
     assert scene.logged == [trouble]
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
     away.rename(scene.path)
     for _ in range(60):
         scene.clock.advance(LOOK_SECONDS)
@@ -208,9 +208,9 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     assert scene.account(BOB).last_sync is not None
     add_phone(scene, Numbers.ENTRIES)
     scene.clock.advance(LOOK_SECONDS)
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
     [directory] = scene.catalog.dit().directories
-    assert {book.name: bool(book.shelves.numbers) for book in directory.books} == {ALICE: False, BOB: True}
+    assert {book.name: bool(book.segments.numbers) for book in directory.books} == {ALICE: False, BOB: True}
     built.callback(None)
     scene.clock.advance(LOOK_SECONDS)
     assert scene.served(ALICE) == ["Ada Riese", "Bo Weg"]
@@ -247,14 +247,14 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
         phones.set_password(connection, "desk1", "sha256$00$11")
     other.close()
     scene.clock.advance(LOOK_SECONDS)
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
 
 
 def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
     """After they have changed something themselves."""
     add_phone(scene)
     scene.refresher.look_now()
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
 
 
 def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
@@ -278,7 +278,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     assert not asked.called
     told.callback(None)
     assert asked.called
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
     refresher.stopService()
     store.go_on()
 
@@ -299,7 +299,7 @@ def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
     assert len(failed) == 2
     event.remove(scene.database.engine, "before_cursor_execute", broken)
     scene.clock.advance(LOOK_SECONDS)
-    assert "desk1" in scene.catalog.served.logins
+    assert "desk1" in scene.catalog.snapshot.logins
     assert scene.logged == [
         f"{scene.path}: cannot be used: disk I/O error; phones are served from memory",
         "the database can be used again",

@@ -38,9 +38,9 @@ def add_phone(
 def test_nothing_is_there_before_anybody_connects() -> None:
     """The tenant is, and it is complete."""
     stage = Stage()
-    assert not stage.catalog.served.loaded
+    assert not stage.catalog.snapshot.loaded
     assert books(stage) == {}
-    assert stage.catalog.served.loaded
+    assert stage.catalog.snapshot.loaded
 
 
 def test_a_connected_account_has_a_book_even_before_its_first_sync() -> None:
@@ -104,7 +104,7 @@ def test_phones_are_logins() -> None:
     add_phone(stage, "hall")
     add_phone(stage, "elsewhere", tenant="gone from the configuration")
     result_of(stage.publisher.refresh())
-    logins = stage.catalog.served.logins
+    logins = stage.catalog.snapshot.logins
     assert {name: login.viewer for name, login in logins.items()} == {
         "desk1": Viewer("cn=Desk1,ou=phones,dc=acme,dc=example", (Access("acme", account.sub),)),
         "hall": Viewer("cn=hall,ou=phones,dc=acme,dc=example", (Access("acme"),)),
@@ -113,7 +113,7 @@ def test_phones_are_logins() -> None:
     with stage.database.begin() as connection:
         accounts.disconnect(connection, account.id)
     result_of(stage.publisher.refresh())
-    assert stage.catalog.served.logins["desk1"].viewer.access == (Access("acme"),)
+    assert stage.catalog.snapshot.logins["desk1"].viewer.access == (Access("acme"),)
 
 
 def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
@@ -122,12 +122,12 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "030 23125 101"))
     stage.connect()
     stage.sync()
-    assert books(stage)[ALICE].shelves.numbers == ()
+    assert books(stage)[ALICE].segments.numbers == ()
     add_phone(stage, "Desk1", owner=ALICE, numbers=Numbers.ENTRIES)
-    [shelf] = books(stage)[ALICE].shelves.numbers
+    [shelf] = books(stage)[ALICE].segments.numbers
     assert shelf is not None
     assert len(shelf.entries) == 2
-    assert stage.catalog.served.logins["desk1"].viewer.per_number
+    assert stage.catalog.snapshot.logins["desk1"].viewer.per_number
 
 
 def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +138,8 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with stage.database.begin() as connection:
         accounts.share(connection, account.id, Sharing.SHARED)
     after = books(stage)[ALICE]
-    assert (after.sharing, after.shelves) == (Sharing.SHARED, before.shelves)
-    assert after.shelves is before.shelves
+    assert (after.sharing, after.segments) == (Sharing.SHARED, before.segments)
+    assert after.segments is before.segments
 
 
 def test_where_nothing_differs_nothing_is_published() -> None:
@@ -152,7 +152,7 @@ def test_where_nothing_differs_nothing_is_published() -> None:
     add_phone(stage, "hall")
     books(stage)
     assert stage.catalog.dit() is before
-    assert stage.catalog.served.logins.keys() == {"hall"}
+    assert stage.catalog.snapshot.logins.keys() == {"hall"}
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync()
     books(stage)
@@ -204,7 +204,7 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     stage.publisher._run_off_thread = slow
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
-    assert ([book.name for book in directory.books], stage.catalog.served.logins) == ([BOB], {})
+    assert ([book.name for book in directory.books], stage.catalog.snapshot.logins) == ([BOB], {})
     building.errback(ZeroDivisionError())
     assert refreshed.called
 
@@ -275,15 +275,15 @@ def test_changes_are_built_into_a_book() -> None:
     stage.sync()
     found = books(stage)
     assert (called.count(revised_books), called.count(books_of)) == (1, 0)
-    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.shelves.contacts for one in shelf)
+    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.segments.contacts for one in shelf)
              for name, book in found.items()}  # fmt: skip
     assert names == {ALICE: ["Bo Weg"], "directory": ["Dirk Dienst", "Dora Dienst"]}
     [label] = found[ALICE].labels
-    [single] = (entry for shelf in label.shelves.numbers for entry in shelf)
+    [single] = (entry for shelf in label.segments.numbers for entry in shelf)
     assert single.attribute("cn") == (b"Bo Weg (work)",)
     assert before[ALICE].containers is found[ALICE].containers
     [directory] = stage.catalog.dit().directories
-    assert sum(map(len, directory.union.form(per_number=False))) == 3
+    assert sum(map(len, directory.shared_books.form(per_number=False))) == 3
 
 
 def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
@@ -319,8 +319,8 @@ def test_many_shared_books_are_joined_after_the_start() -> None:
     for tidy in (False, True, True):
         result_of(stage.publisher.refresh())
         [directory] = stage.catalog.dit().directories
-        assert directory.union.is_tidy is tidy
-        assert sum(map(len, directory.union.form(per_number=False))) == 12
+        assert directory.shared_books.is_tidy is tidy
+        assert sum(map(len, directory.shared_books.form(per_number=False))) == 12
 
 
 def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:

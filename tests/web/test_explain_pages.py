@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.catalog import Served
+from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.phones.explainer import LONGEST
 from ldapgw.store import accounts, phones, sync_state
@@ -54,7 +54,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
         login.name.lower(): login_of(login, context, owners.get(login.account_id or 0, ""))
         for login in stage.do(phones.read_all)
     }
-    stage.served = Served(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
+    stage.served = Snapshot(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
 
 
 def ask(browser: Browser, asked: str, phone: str = "desk1", **more: str) -> Seen:
@@ -125,7 +125,7 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     context = naming_context()
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
-    stage.served = Served(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "030 1234599"))
     assert said.count("If that is the caller's company, add this number at Google.") == 1
     assert f"Karin Meier {ALICE} It has the number +49301234500" in said
@@ -138,7 +138,7 @@ def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser)
     context = naming_context()
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
-    stage.served = Served(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
     page = ask(alice, "Maier")
     assert links(page) == [f"https://contacts.google.com/person/c77?authuser={ALICE.replace('@', '%40')}"]
     assert page.body.count('rel="noreferrer"') == 1
@@ -275,7 +275,7 @@ def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
         build_book(context, f"k{at}", f"k{at}@acme.example", Sharing.SHARED, (), {}, per_number=False)
         for at in range(14)
     ]
-    stage.served = Served(Dit((Directory(context, tuple(books)),), Features("1")), stage.served.logins, loaded=True)
+    stage.served = Snapshot(Dit((Directory(context, tuple(books)),), Features("1")), stage.served.logins, loaded=True)
     said = words_on(ask(alice, "x"))
     assert "k9@acme.example (shared) and 4 more" in said
     assert "k10@acme.example" not in said

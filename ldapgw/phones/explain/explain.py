@@ -16,14 +16,14 @@ from heapq import nsmallest
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import ENDING
+from ldapgw.directory.assertion import NUMBER_END
 from ldapgw.directory.book import Book
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Approximate, Equality, Extensible, written
+from ldapgw.directory.filter import Approximate, Equality, Extensible, to_string
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.query_plan import Between, Each, Either, Key, Named, Place, Span
+from ldapgw.directory.query_plan import AndQuery, ExactKey, NameRange, OrQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import Family
-from ldapgw.directory.segment import Shelf
+from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.matches import holding
 from ldapgw.phones.explain.misses import Searcher
@@ -38,7 +38,7 @@ from ldapgw.phones.explain.model import (
     Reading,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import Query
+from ldapgw.phones.explain.query import Query as PhoneQuery
 from ldapgw.phones.explain.terms import Leaf, forms_of, leaves
 from ldapgw.phones.explain.view import Sight, book_of, name_of
 from ldapgw.phrase import Phrase, marked
@@ -49,28 +49,28 @@ _OF = {"N": "names", "M": "mail addresses", "O": "other words"}
 _MOST_TEXTS = 4
 
 
-def found_by(place: Place, shelves: Sequence[Shelf]) -> str:
+def found_by(place: Query, shelves: Sequence[Segment]) -> str:
     """How the entries are found that are then looked at one by one.
 
     :param shelves: those that are searched.
     """
-    if not isinstance(place, Each):
+    if not isinstance(place, AndQuery):
         return f"{_where(place)} ({_count(place, shelves)})"
-    sides = sorted((_count(side, shelves), _where(side)) for side in place.places)
+    sides = sorted((_count(side, shelves), _where(side)) for side in place.queries)
     return "the rarest of: " + "; ".join(f"{where} ({count})" for count, where in sides)
 
 
-def _count(place: Place, shelves: Iterable[Shelf]) -> int:
-    return sum(len(shelf.find(place)) for shelf in shelves)
+def _count(place: Query, shelves: Iterable[Segment]) -> int:
+    return sum(len(shelf.find_documents(place)) for shelf in shelves)
 
 
-def _where(place: Place) -> str:
+def _where(place: Query) -> str:
     match place:
         case None:
             return "no index helps: each entry is looked at"
-        case Each(places):
+        case AndQuery(places):
             return "the rarest of: " + ", ".join(map(_where, places))
-        case Either(places):
+        case OrQuery(places):
             return _joined(map(_said, places)) if places else "nothing can have that"
         case _:
             return _joined([_said(place)])
@@ -90,16 +90,16 @@ def _listed(texts: Sequence[str]) -> str:
     return " or ".join(texts)
 
 
-def _said(place: Place) -> tuple[str, str]:
+def _said(place: Query) -> tuple[str, str]:
     """What is looked for, and the text of it."""
     match place:
-        case Key(key=key):
-            return ("numbers that end in" if key.startswith(ENDING) else "the uid"), f'"{key[1:]}"'
-        case Span(low, _):
+        case ExactKey(key=key):
+            return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
+        case TermRange(low, _):
             return _of_term(low, begins=True)
         case str():
             return _of_term(place, begins=place[1] != "w")
-        case Between() | Named():
+        case ValueRange() | NameRange():
             return "the order of values", ""
         case _:
             return _where(place), ""
@@ -142,17 +142,17 @@ _LEFT_OUT = {
 
 
 def notes(
-    query: Query, leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookState]
+    query: PhoneQuery, leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookState]
 ) -> tuple[Note, ...]:
     """All that there is to say, each once."""
-    found = [Note("ringing", Phrase(_RINGING, {"filter": written(query.ringing)}))] if query.ringing else []
+    found = [Note("ringing", Phrase(_RINGING, {"filter": to_string(query.ringing)}))] if query.ringing else []
     found += [note for leaf in leaves for note in _of_leaf(leaf, context)]
     found += [note for state in states for note in _of_book(state)]
     return tuple({str(note.message): note for note in found}.values())
 
 
 def _of_leaf(leaf: Leaf, context: NamingContext) -> Iterator[Note]:
-    term = written(leaf.term)
+    term = to_string(leaf.term)
     if leaf.kind is None and not isinstance(leaf.term, Extensible):
         yield Note("unknown_attribute", Phrase(_UNKNOWN, {"term": term}))
     if leaf.family is not Family.NUMBER or not context.lenient or not isinstance(leaf.term, Equality | Approximate):
@@ -179,7 +179,7 @@ MOST_MISSES = 10
 
 
 def explain(
-    query: Query,
+    query: PhoneQuery,
     sight: Sight,
     *,
     private: Iterable[Book] = (),
@@ -207,7 +207,7 @@ def explain(
     nearest = nsmallest(MOST_MISSES, misses)
     return Explanation(
         query=query,
-        filter=written(query.filter),
+        filter=to_string(query.filter),
         base=base,
         lenient=context.lenient,
         forms=tuple(dict.fromkeys(form for leaf in wanted for form in forms_of(leaf, context))),
@@ -230,7 +230,7 @@ def _match(entry: Entry, wanted: Iterable[Leaf], context: NamingContext) -> Matc
 
 
 def _is_dialled(leaf: Leaf) -> bool:
-    return leaf.family is Family.TEXT and name_folding.keypad(leaf.text) is not None
+    return leaf.family is Family.TEXT and name_folding.keypad_pattern(leaf.text) is not None
 
 
 def _numbers(leaf: Leaf, context: NamingContext) -> Iterator[NumberForm]:

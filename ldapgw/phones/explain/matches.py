@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from ldapgw.directory import assertion, name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Test
+from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import Approximate, Equality, GreaterOrEqual, LessOrEqual, Present, Substrings, written
+from ldapgw.directory.filter import Approximate, Equality, GreaterOrEqual, LessOrEqual, Present, Substrings, to_string
 from ldapgw.directory.schema import AttributeType, Family
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.model import Held
@@ -28,9 +28,9 @@ def holding(entry: Entry, leaves: Iterable[Leaf], context: NamingContext) -> tup
 
 
 def _held(entry: Entry, leaf: Leaf, kind: AttributeType, context: NamingContext) -> Held | None:
-    term = written(leaf.term)
+    term = to_string(leaf.term)
     if isinstance(leaf.term, Present):
-        return Held(kind.name, "", term, How.PRESENT) if entry.haystack(kind) is not None else None
+        return Held(kind.name, "", term, How.PRESENT) if entry.search_text(kind) is not None else None
     test = test_of(leaf, kind, context)
     if test is None:
         return None
@@ -38,13 +38,13 @@ def _held(entry: Entry, leaf: Leaf, kind: AttributeType, context: NamingContext)
         if test(sought):
             how, form = _how(leaf, sought, context)
             return Held(kind.name, value, term, how, form)
-    everything = entry.haystack(kind)
+    everything = entry.search_text(kind)
     if everything is None or not test(everything):
         return None
     return Held(kind.name, "", term, How.ALSO, next(_other_lines(everything, test), ""))
 
 
-def _other_lines(everything: str, test: Test) -> Iterator[str]:
+def _other_lines(everything: str, test: TextPredicate) -> Iterator[str]:
     """The forms of other names that pass a test."""
     _, _, others = everything.partition("\f")
     return (line.strip() for line in others.split("\n") if line and test(f"\n{line}\n"))
@@ -57,7 +57,7 @@ def _how(leaf: Leaf, sought: str, context: NamingContext) -> tuple[How, str]:
         return _how_number(leaf, sought, context), ""
     if leaf.family is not Family.TEXT or not leaf.text:
         return How.VALUE, ""
-    pattern = name_folding.keypad(leaf.text) if context.lenient else None
+    pattern = name_folding.keypad_pattern(leaf.text) if context.lenient else None
     form = next((form for form in forms_of(leaf, context) if form in sought), "")
     if pattern and not form:
         spelt = pattern.search(sought)

@@ -12,11 +12,11 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Test
+from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.book import Book
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.filter import And, Equality, Filter, Or, written
+from ldapgw.directory.filter import And, Equality, Filter, Or, to_string
 from ldapgw.directory.schema import AttributeType, Family, attribute_type
 from ldapgw.phones.explain.model import Miss, Reader, Seen
 from ldapgw.phones.explain.near_misses import (
@@ -103,13 +103,13 @@ class Judge:
 
     def judge(self, entry: Entry) -> Finding | None:
         """What is in the way of an entry that does not match; None: it does not come near."""
-        literal = ((kind.name, entry.haystack(kind), test) for kind, test in self._literal)
+        literal = ((kind.name, entry.search_text(kind), test) for kind, test in self._literal)
         if any(sought is not None and test(sought) for _, sought, test in literal):
-            terms = ", ".join(dict.fromkeys(map(written, self._blamed(self._sought, entry))))
+            terms = ", ".join(dict.fromkeys(map(to_string, self._blamed(self._sought, entry))))
             return Finding(Reason.FILTER_TERM, {"terms": terms})
         return self._by_letter(entry) or self._by_number(entry) or self._by_words(entry)
 
-    def _tests(self, context: NamingContext) -> tuple[tuple[AttributeType, Test], ...]:
+    def _tests(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
         """What the terms ask of values; presence asks nothing of them."""
         found = ((kind, test_of(leaf, kind, context)) for leaf in self._leaves if leaf.text for kind in leaf.kinds)
         return tuple((kind, test) for kind, test in found if test)
@@ -240,7 +240,7 @@ class Searcher:
                 closed += [book] * (seen is Seen.PRIVATE)
                 continue
             for entry, finding in self._of_book(book, seen):
-                rank = RANKS[finding.reason], finding.distance, place, entry.order + entry.dn
+                rank = RANKS[finding.reason], finding.distance, place, entry.sort_key + entry.dn
                 yield Ranked(rank, self._miss(entry, finding, book, seen))
         # For a phone, and so for a user, others' private books do not exist.
         yield from self._discreetly(closed if self._reader.administers else (), place)

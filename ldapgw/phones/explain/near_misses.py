@@ -19,7 +19,7 @@ from itertools import islice
 
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Test
+from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.filter import Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import numbering_plan, phone_number
@@ -73,12 +73,12 @@ class Words:
 
     def is_misspelt(self, value: str) -> bool:
         """Whether all words are a value's but for one letter in some."""
-        stored = name_folding.collation(value).split()
+        stored = name_folding.collation_key(value).split()
         wrong = [word for word in self.each if not any(other.startswith(word) for other in stored)]
         return bool(wrong) and all(any(_comes_near(word, other) for other in stored) for word in wrong)
 
 
-def _known(tests: Mapping[str, Test | None]) -> dict[str, Test]:
+def _known(tests: Mapping[str, TextPredicate | None]) -> dict[str, TextPredicate]:
     return {name: test or _never for name, test in tests.items()}
 
 
@@ -205,7 +205,7 @@ _MOST_ASKED = 8
 def texts_asked(leaves: Iterable[Leaf]) -> tuple[str, ...]:
     """The texts that a filter asks names and words for."""
     found = (leaf.text for leaf in leaves if leaf.family is Family.TEXT)
-    return tuple(dict.fromkeys(text for text in found if name_folding.asked(text)))[:_MOST_ASKED]
+    return tuple(dict.fromkeys(text for text in found if name_folding.query_variants(text)))[:_MOST_ASKED]
 
 
 def numbers_asked(leaves: Iterable[Leaf], context: NamingContext) -> tuple[Number, ...]:
@@ -217,7 +217,7 @@ def numbers_asked(leaves: Iterable[Leaf], context: NamingContext) -> tuple[Numbe
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, folded; the first ones of a long one."""
-    return tuple(dict.fromkeys(name_folding.collation(text).split()))[:_MOST_ASKED]
+    return tuple(dict.fromkeys(name_folding.collation_key(text).split()))[:_MOST_ASKED]
 
 
 def wider(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ldapgw.directory import assertion, matching_rules, name_folding
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.assertion import Needle, Test
+from ldapgw.directory.assertion import Assertion, TextPredicate
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
@@ -45,7 +45,7 @@ class Leaf:
     @property
     def family(self) -> Family | None:
         """How its attribute's values compare."""
-        return self.kind.kind.family if self.kind else None
+        return self.kind.comparison.family if self.kind else None
 
     @property
     def kinds(self) -> tuple[AttributeType, ...]:
@@ -78,7 +78,7 @@ def _leaf(term: Term) -> Leaf:
     return Leaf(term, kind, " ".join(text for text in texts if text))
 
 
-def test_of(leaf: Leaf, kind: AttributeType, context: NamingContext) -> Test | None:
+def test_of(leaf: Leaf, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """The test of a term on an attribute's haystack; None: Undefined, or not one of values alone."""
     term = leaf.term
     match term:
@@ -94,16 +94,16 @@ def test_of(leaf: Leaf, kind: AttributeType, context: NamingContext) -> Test | N
             return None
 
 
-def _test(asked: Needle | None) -> Test | None:
+def _test(asked: Assertion | None) -> TextPredicate | None:
     return None if asked is None else asked.test
 
 
-def begins_word(text: str, kind: AttributeType, context: NamingContext) -> Test | None:
+def begins_word(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Whether a value has the text at the beginning of a word."""
     return _test(assertion.substrings(kind, text.encode("utf-8", "surrogateescape"), (), None, context))
 
 
-def holds(text: str, kind: AttributeType, context: NamingContext) -> Test | None:
+def holds(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Whether a value has the text anywhere."""
     return _test(assertion.substrings(kind, None, (text.encode("utf-8", "surrogateescape"),), None, context))
 
@@ -115,33 +115,33 @@ def lenient(context: NamingContext) -> NamingContext:
 
 def searchable(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
     """What an attribute of an entry is searched in leniently, whether its tenant does so or not."""
-    found = entry.haystack(kind)
-    if context.lenient or found is None or kind.kind.family not in (Family.TEXT, Family.NUMBER):
+    found = entry.search_text(kind)
+    if context.lenient or found is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
         return found
     values = [value.decode() for value in entry.attribute(kind.name)]
-    if kind.kind.family is Family.TEXT:
-        return assertion.of_texts(values)
-    return assertion.of_numbers(read for _, read in numbers_of(entry, kind, context))
+    if kind.comparison.family is Family.TEXT:
+        return assertion.text_search_text(values)
+    return assertion.number_search_text(read for _, read in numbers_of(entry, kind, context))
 
 
 def each_value(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, str]]:
     """The values of an attribute, each with what it alone is searched in by its tenant's matching."""
     values = [value.decode() for value in entry.attribute(kind.name)]
-    family = kind.kind.family
+    family = kind.comparison.family
     if context.lenient and family is Family.NUMBER:
-        lines = assertion.lines_of(entry.haystack(kind) or "")
+        lines = assertion.lines_of(entry.search_text(kind) or "")
         yield from ((value, f"\n{line}\n") for value, line in zip(values, lines, strict=True))
     elif context.lenient and family is Family.TEXT:
-        yield from ((value, assertion.of_texts((value,))) for value in values)
+        yield from ((value, assertion.text_search_text((value,))) for value in values)
     else:
-        yield from ((value, assertion.of_values(family, (value,))) for value in values)
+        yield from ((value, assertion.value_search_text(family, (value,))) for value in values)
 
 
 def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, Number]]:
     """The telephone numbers of an attribute, each as it is shown and as it is compared."""
     values = [value.decode() for value in entry.attribute(kind.name)]
     if context.lenient:
-        lines = assertion.lines_of(entry.haystack(kind) or "")
+        lines = assertion.lines_of(entry.search_text(kind) or "")
         yield from ((value, assertion.number_of(line)) for value, line in zip(values, lines, strict=True))
     else:
         yield from ((value, read) for value in values if (read := phone_number.parse(value, context.region)))
@@ -151,7 +151,7 @@ def forms_of(leaf: Leaf, context: NamingContext) -> tuple[str, ...]:
     """The forms in which a text is looked for."""
     if leaf.family is not Family.TEXT or not leaf.text:
         return ()
-    return name_folding.asked(leaf.text) if context.lenient else (matching_rules.string(leaf.text).strip(),)
+    return name_folding.query_variants(leaf.text) if context.lenient else (matching_rules.string(leaf.text).strip(),)
 
 
 def names_number(sought: Filter) -> bool:

@@ -19,7 +19,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
 from ldapgw.directory.search import search
-from ldapgw.directory.segment import Shelf
+from ldapgw.directory.segment import Segment
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.phones.explain.model import Seen
 
@@ -72,16 +72,16 @@ class Sight:
     def books(self) -> Iterator[tuple[Book, Seen]]:
         """The books that the phone sees, and how."""
         access = self._access
-        for book in self._directory.visible(access):
+        for book in self._directory.visible_books(access):
             shared = Seen.DIRECTORY if book.name == DIRECTORY else Seen.SHARED
             yield book, Seen.OWN if book.key == access.book else shared
-        for book in self._directory.callers(access):
+        for book in self._directory.caller_id_books(access):
             yield book, Seen.CALLERS
 
-    def shelves(self) -> Iterator[Shelf]:
+    def shelves(self) -> Iterator[Segment]:
         """The contacts of the books that the phone can browse, as they stand in the books' indexes."""
-        for book in self._directory.visible(self._access):
-            yield from book.shelves.form(per_number=self.viewer.per_number)
+        for book in self._directory.visible_books(self._access):
+            yield from book.segments.form(per_number=self.viewer.per_number)
 
     def hidden(self) -> Iterator[Book]:
         """The tenant's other books, as far as they are in the tree."""
@@ -125,7 +125,7 @@ def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def _folded_name(entry: Entry) -> str:
-    return name_folding.collation(name_of(entry))
+    return name_folding.collation_key(name_of(entry))
 
 
 # Bounds what one filter can cost in one book.

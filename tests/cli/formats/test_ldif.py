@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.cli.formats.ldif import ldif
-from ldapgw.directory.entry import special
+from ldapgw.directory.entry import special_entry
 from tests.support import awkward
 from tests.support.listening import library
 
@@ -42,7 +42,7 @@ def test_every_entry_is_read_as_it_is() -> None:
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=200))
 def test_any_value_comes_through(value: str) -> None:
     """Line breaks, blanks at either end, colons, whatever the length."""
-    entry = special("dc=example", {"o": (value,)}, {}, lenient=False)
+    entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
     assert records(b"".join(ldif([entry]))) == [("dc=example", {"o": [value.encode()]})]
 
 
@@ -61,5 +61,5 @@ def test_any_value_comes_through(value: str) -> None:
 )
 def test_what_a_line_cannot_hold_is_written_in_base64(value: str, line: bytes) -> None:
     """RFC 2849's SAFE-STRING, and no blank at the end that an editor would lose."""
-    entry = special("dc=example", {"o": (value,)}, {}, lenient=False)
+    entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
     assert b"".join(ldif([entry])).split(b"\n")[3] == line

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.directory.filter import Filter, Present, written
+from ldapgw.directory.filter import Filter, Present, to_string
 from ldapgw.errors import UserError
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.query import Kind, is_number, read_query
@@ -40,7 +40,7 @@ def never(_text: str) -> Filter:
 def test_what_is_typed_becomes_what_phones_send(asked: str, kind: Kind, sent: str) -> None:
     """The filters that ``phones add`` prints; octets reach the search as they were typed, and no repr says them."""
     query = read_query(asked, never)
-    assert (query.kind, written(query.filter)) == (kind, sent)
+    assert (query.kind, to_string(query.filter)) == (kind, sent)
     assert repr(query) == object.__repr__(query)
 
 

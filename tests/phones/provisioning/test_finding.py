@@ -18,7 +18,7 @@ from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.messages import Message, Operation
-from ldapgw.ldap.session import Gate
+from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.explain.view import Sight
 from ldapgw.phones.provisioning import settings
 from ldapgw.phones.provisioning.settings import Security
@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         return PHONE if known else None
 
     context, certificate = contexts_in(tmp_path_factory.mktemp("tls"))
-    gate = Gate(lambda: dit, authenticate, lambda _address: NOBODY, b"key")
+    gate = DirectoryPort(lambda: dit, authenticate, lambda _address: NOBODY, b"key")
     with listening(reactor, make_factory(gate, reactor, tls=context), certificate) as found:
         yield found
 
@@ -188,7 +188,7 @@ def test_older_firmware(key: str, keypad: Keypad) -> None:
     assert "**" in sent.filter
     request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)
     dit = phonebook()
-    client = Client(make_factory(Gate(lambda: dit, lambda *_: None, lambda _address: PHONE, b"key")))
+    client = Client(make_factory(DirectoryPort(lambda: dit, lambda *_: None, lambda _address: PHONE, b"key")))
     message = rebuild(Message(1, Operation.SEARCH, request))
     assert message is not None
     entry, done = client.send(message)
