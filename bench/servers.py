@@ -18,11 +18,11 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.numbers.phone_number import parse
-from ldapgw.server.state_dir import State
+from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.contacts import Record
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.running import free_ports
 from tests.support.served import certified
 from tests.support.slapd import PROGRAM
@@ -92,15 +92,15 @@ def _contact(at: int) -> Contact:
 
 def _seed(folder: Path) -> None:
     """Put the people and a phone into the gateway's state, as a sync and a command would."""
-    state = State(folder / "state", "")
+    state = OpenStateDir(folder / "state", "")
     try:
         grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
         with state.database.begin() as connection:
             account = accounts.connect(connection, state.vault, "acme", grant, Sharing.PRIVATE, 0.0)
-            records = [Record.of(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
-            contacts.apply(connection, account or 0, Source.CONTACTS, records, ())
+            records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
+            contacts.apply_changes(connection, account or 0, Source.CONTACTS, records, ())
             password = hash_password(SECRET, os.urandom)
-            phones.add(connection, PhoneLogin("desk1", "acme", account, Numbers.VALUES, password, 0.0))
+            phones.add(connection, PhoneLogin("desk1", "acme", account, NumberMode.VALUES, password, 0.0))
     finally:
         state.close()
 

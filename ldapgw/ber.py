@@ -49,7 +49,7 @@ def boolean(value: bool, tag: int = BOOLEAN) -> bytes:  # noqa: FBT001 - the boo
     return bytes((tag, 1, 0xFF if value else 0))
 
 
-class Reader:
+class BerReader:
     """A cursor over the content of one constructed element.
 
     :param data: the octets that the element lies in; never copied.
@@ -65,7 +65,7 @@ class Reader:
         self._end = end
 
     @classmethod
-    def over(cls, data: bytes) -> Reader:
+    def over(cls, data: bytes) -> BerReader:
         """A reader over a whole octet string."""
         return cls(data, 0, len(data))
 
@@ -107,10 +107,10 @@ class Reader:
         self._position = before
         return end - start
 
-    def inside(self, field: str) -> tuple[int, Reader]:
+    def inside(self, field: str) -> tuple[int, BerReader]:
         """The next element whatever its tag: its tag, and a reader over its content."""
         tag, start, end = self.element(field)
-        return tag, Reader(self._data, start, end)
+        return tag, BerReader(self._data, start, end)
 
     def rest(self) -> bytes:
         """All octets that are left, read or not as elements."""
@@ -124,10 +124,10 @@ class Reader:
             raise ProtocolViolation(f"{field}: unexpected tag")
         return start, end
 
-    def enter(self, tag: int, field: str) -> Reader:
+    def enter(self, tag: int, field: str) -> BerReader:
         """A reader over the content of the next element, which must have this tag."""
         start, end = self.expect(tag, field)
-        return Reader(self._data, start, end)
+        return BerReader(self._data, start, end)
 
     def octets(self, field: str, tag: int = OCTET_STRING) -> bytes:
         """The next OCTET STRING."""

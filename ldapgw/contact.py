@@ -18,7 +18,7 @@ class Source(StrEnum):
 
 
 # The uid of an "other contact" begins so; behind it is the id that it has as a contact, once it is one.
-OTHER = "other-"
+OTHER_CONTACT_PREFIX = "other-"
 
 # The groups of every account that Google shows beside those that the user has made.
 SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})

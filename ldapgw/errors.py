@@ -141,7 +141,7 @@ class GoogleUnavailable(GoogleError):
     code = "google_unavailable"
 
 
-class NetworkTrouble(GoogleError):
+class NetworkFailure(GoogleError):
     """Raised when Google could not be reached, or did not answer in time."""
 
     code = "network"

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 
-def marked(message: str) -> str:
+def gettext_noop(message: str) -> str:
     """The message itself: it tells the tools that a translation is wanted."""
     return message
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Timestamp:
     """A time in a phrase, in seconds since the epoch."""
 
     seconds: float
@@ -45,4 +45,4 @@ class Phrase:
 
 
 # A marked message without values may stand for itself.
-Said = str | Phrase
+Translatable = str | Phrase

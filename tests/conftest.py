@@ -10,10 +10,10 @@ import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.logger import formatEvent, globalLogPublisher
 
-from ldapgw.server.reactor import steady
+from ldapgw.server.reactor import use_monotonic_clock
 
 # A machine's clock that is set must stop no test that waits.
-steady(reactor)
+use_monotonic_clock(reactor)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw import ber
-from ldapgw.ber import Reader
+from ldapgw.ber import BerReader
 from ldapgw.errors import ProtocolViolation
 
 
@@ -29,7 +29,7 @@ from ldapgw.errors import ProtocolViolation
 def test_an_integer_takes_its_shortest_form(value, octets):
     """Both signs, at each border of a further octet."""
     assert ber.integer(value).hex() == octets
-    assert Reader.over(ber.integer(value)).integer("x") == value
+    assert BerReader.over(ber.integer(value)).integer("x") == value
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_an_integer_takes_its_shortest_form(value, octets):
 def test_a_length_takes_its_shortest_form(length, head):
     """Short form up to 127, then as few octets as will do."""
     assert ber.octets(bytes(length)) == bytes.fromhex(head) + bytes(length)
-    assert Reader.over(ber.octets(bytes(length))).octets("x") == bytes(length)
+    assert BerReader.over(ber.octets(bytes(length))).octets("x") == bytes(length)
 
 
 @given(st.integers(-(2**31), 2**31 - 1))
 @settings(max_examples=200, deadline=None)
 def test_integers_round_trip(value):
     """Any INTEGER of LDAP is read as it was written."""
-    reader = Reader.over(ber.integer(value, ber.ENUMERATED))
+    reader = BerReader.over(ber.integer(value, ber.ENUMERATED))
     assert reader.integer("x", ber.ENUMERATED) == value
     assert not reader
 
@@ -56,7 +56,7 @@ def test_integers_round_trip(value):
 def test_sequences_round_trip(values):
     """A sequence is read element by element to its end."""
     encoded = b"".join(ber.boolean(v) if isinstance(v, bool) else ber.octets(v) for v in values)
-    sequence = Reader.over(ber.tlv(ber.SEQUENCE, encoded)).enter(ber.SEQUENCE, "x")
+    sequence = BerReader.over(ber.tlv(ber.SEQUENCE, encoded)).enter(ber.SEQUENCE, "x")
     read = []
     while sequence:
         read.append(sequence.boolean("b") if sequence.peek() == ber.BOOLEAN else sequence.octets("o"))
@@ -70,12 +70,12 @@ def test_sequences_round_trip(values):
 def test_an_element_that_does_not_lie_within_its_parent_is_refused(octets):
     """Cut off, longer than its parent, indefinite, a length of too many octets, a tag of many octets."""
     with pytest.raises(ProtocolViolation, match=r"^name: "):
-        Reader.over(bytes.fromhex(octets)).octets("name")
+        BerReader.over(bytes.fromhex(octets)).octets("name")
 
 
 def test_a_length_in_more_octets_than_needed_is_legal():
     """BER allows what DER does not."""
-    assert Reader.over(bytes.fromhex("04840000000161")).octets("x") == b"a"
+    assert BerReader.over(bytes.fromhex("04840000000161")).octets("x") == b"a"
 
 
 @pytest.mark.parametrize(
@@ -94,24 +94,24 @@ def test_a_length_in_more_octets_than_needed_is_legal():
 def test_what_is_not_as_expected_is_refused(octets, read):
     """Every read names its field."""
     with pytest.raises(ProtocolViolation, match=r"^x: "):
-        read(Reader.over(bytes.fromhex(octets)))
+        read(BerReader.over(bytes.fromhex(octets)))
 
 
 def test_any_octet_but_zero_is_true():
     """As BER has it; old clients send 0x01."""
-    assert [Reader.over(bytes((1, 1, octet))).boolean("x") for octet in (0, 1, 255)] == [False, True, True]
+    assert [BerReader.over(bytes((1, 1, octet))).boolean("x") for octet in (0, 1, 255)] == [False, True, True]
     assert (ber.boolean(True), ber.boolean(False)) == (b"\x01\x01\xff", b"\x01\x01\x00")
 
 
 def test_text_is_utf_8_or_else_latin_1():
     """Old phones send ISO 8859-1."""
-    assert Reader.over(ber.octets("ü".encode())).text("x") == "ü"
-    assert Reader.over(ber.octets("ü".encode("latin-1"))).text("x") == "ü"
+    assert BerReader.over(ber.octets("ü".encode())).text("x") == "ü"
+    assert BerReader.over(ber.octets("ü".encode("latin-1"))).text("x") == "ü"
 
 
 def test_a_reader_goes_into_elements_and_knows_where_it_is():
     """Peek looks without reading, inside and rest take whatever comes."""
-    reader = Reader.over(bytes.fromhex("3003020105") + b"\x80\x02hi")
+    reader = BerReader.over(bytes.fromhex("3003020105") + b"\x80\x02hi")
     assert reader.peek() == ber.SEQUENCE
     tag, inside = reader.inside("x")
     assert (tag, inside.integer("y")) == (ber.SEQUENCE, 5)

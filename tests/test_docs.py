@@ -24,16 +24,16 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.phones.explain.model import Reading, Seen
-from ldapgw.phones.explain.query import Kind
-from ldapgw.phones.explain.texts import How, Reason
+from ldapgw.phones.explain.model import BookAccess, NumberReading
+from ldapgw.phones.explain.query import QueryKind
+from ldapgw.phones.explain.texts import MatchKind, MissReason
 from ldapgw.phones.hints import Hint
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.other import OTHER
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
-from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_object
+from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from tests.support import rst
 from tests.support.checkout import ROOT, project_files
@@ -399,7 +399,7 @@ def an_account() -> Account:
 
 def test_warning_codes_are_documented() -> None:
     """Warnings that an account can have are explained."""
-    told = account_object(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
+    told = account_to_json(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
     known = {warning["code"] for warning in told["warnings"]}
     assert known == {"testing_client", "stale", "certificate_expiry"}
     assert known | {"consent_ends"} == set(first_column(TROUBLE, "Warnings of an account"))
@@ -409,7 +409,7 @@ def test_account_objects_are_documented() -> None:
     """The members of an account object, no more and no less, are explained."""
     table = rst.rows(rst.section(COMMANDS, "Account objects"))
     told = [literal for row in table for literal in row[0].literals]
-    assert sorted(told) == sorted(account_object(an_account(), tuple(Source), "page", 0.0))
+    assert sorted(told) == sorted(account_to_json(an_account(), tuple(Source), "page", 0.0))
 
 
 def test_result_codes_are_right() -> None:
@@ -427,9 +427,9 @@ def test_filters_for_phones_are_documented() -> None:
 
 def test_reasons_are_documented() -> None:
     """Each reason for which a contact is not found, each way of matching and each note."""
-    assert first_column(DOCS / "not-found.rst", "The reasons") == [reason.value for reason in Reason]
+    assert first_column(DOCS / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
     told = set(rst.code(rst.section(COMMANDS, "Explanation objects")))
-    assert {*How, *Reading, *Kind, *Seen} - {Seen.PRIVATE} <= told
+    assert {*MatchKind, *NumberReading, *QueryKind, *BookAccess} - {BookAccess.PRIVATE} <= told
 
 
 def test_models_of_phones_are_documented() -> None:
@@ -439,7 +439,7 @@ def test_models_of_phones_are_documented() -> None:
     assert list(told[: len(MODELS)]) == list(MODELS)
     per_number = told[told.index("entries") + 1 : told.index("values")]
     assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
-    assert all(model.why in " ".join(row[1].text.split()) for model in MODELS.values())
+    assert all(model.reason in " ".join(row[1].text.split()) for model in MODELS.values())
 
 
 def test_vendors_of_phones_are_documented() -> None:

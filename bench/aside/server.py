@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.protocols.basic import LineReceiver
 
 from bench.aside.work import Persons, decode, decode_and_read, page, read
-from ldapgw.server.processes import OffProcess
+from ldapgw.server.processes import WorkerProcess
 
 reactor: Any = installed
 
@@ -62,7 +62,7 @@ async def in_slices(body: bytes, pages: int) -> None:
 
 
 async def in_process(body: bytes, pages: int) -> None:
-    process = OffProcess(reactor)
+    process = WorkerProcess(reactor)
     process.startService()
     for _ in range(pages):
         await process(decode_and_read, body)

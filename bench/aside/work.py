@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from ldapgw.contact import Source
-from ldapgw.google.sandbox.fields import Kind, complete
-from ldapgw.google.sandbox.persons import Crowd
-from ldapgw.sync.records import Batch, read_batch
+from ldapgw.google.sandbox.fields import PersonKind, complete
+from ldapgw.google.sandbox.persons import PersonGenerator
+from ldapgw.sync.records import FetchedPage, encode_page
 
 PERSONS = 1000
 
@@ -20,8 +20,8 @@ Persons = list[dict[str, Any]]
 
 def page() -> bytes:
     """A page as Google sends it."""
-    invented = enumerate(Crowd("aside").invent(PERSONS, []), 1)
-    persons = [complete(person, Kind.CONTACT, at, 1_800_000_000.0) for at, person in invented]
+    invented = enumerate(PersonGenerator("aside").invent(PERSONS, []), 1)
+    persons = [complete(person, PersonKind.CONTACT, at, 1_800_000_000.0) for at, person in invented]
     return json.dumps({"connections": persons, "totalItems": PERSONS, "nextSyncToken": "S"}).encode()
 
 
@@ -30,9 +30,9 @@ def decode(body: bytes) -> Persons:
     return found
 
 
-def read(persons: Persons) -> Batch:
-    return read_batch(persons, Source.CONTACTS, "DE", None)
+def read(persons: Persons) -> FetchedPage:
+    return encode_page(persons, Source.CONTACTS, "DE", None)
 
 
-def decode_and_read(body: bytes) -> Batch:
+def decode_and_read(body: bytes) -> FetchedPage:
     return read(decode(body))

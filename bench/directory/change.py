@@ -22,9 +22,9 @@ from bench.directory.seed import OWNER
 from bench.directory.servers import BASE, Variant, gateway, knows
 from bench.phone import Phone, Target
 from bench.runs import Figure
-from ldapgw.server.state_dir import DATABASE
+from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, sync_state
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
 from tests.support import pdu
 
@@ -112,8 +112,8 @@ def _watch(target: Target, changed: list[Person], enough: Callable[[Probe], bool
 
 def _ask_for_sync(home: Path) -> None:
     """What ``ldapgw sync`` does."""
-    database = Database(f"sqlite:///{home / 'state' / DATABASE}")
+    database = Database(f"sqlite:///{home / 'state' / DATABASE_FILE}")
     with database.begin() as connection:
-        [account] = accounts.find(connection, OWNER)
-        sync_state.ask(connection, account.id, Wish.INCREMENTAL)
+        [account] = accounts.find_by_address(connection, OWNER)
+        sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     database.close()

@@ -21,14 +21,14 @@ from bench.directory.people import person, resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import hash_password
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.server.state_dir import State
+from ldapgw.server.state_dir import OpenStateDir
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
-from ldapgw.store.contacts import Record, SyncState
-from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.store.secrets import Vault
-from ldapgw.sync.fetch import Wanted
-from ldapgw.sync.records import read_batch, read_items
+from ldapgw.store.contacts import ContactRecord, SyncState
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.secrets import SecretBox
+from ldapgw.sync.fetch import SourceQuery
+from ldapgw.sync.records import decode_persons, encode_page
 
 TENANT = "acme"
 REGION = "DE"
@@ -75,18 +75,18 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
 
     :param now: seconds since the epoch.
     """
-    state = State(state_dir, "")
+    state = OpenStateDir(state_dir, "")
     try:
         with state.database.begin() as connection:
             ids = [_account(connection, state.vault, at, one, now) for at, one in enumerate(made)]
             parts = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
             with _workers() as pool:
                 for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
-                    contacts.apply(connection, account_id, Source.CONTACTS, records, ())
+                    contacts.apply_changes(connection, account_id, Source.CONTACTS, records, ())
             for account_id in ids:
-                sync_state.bump_generation(connection, account_id)
+                sync_state.increment_generation(connection, account_id)
             password = hash_password(SECRET, os.urandom)
-            phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], Numbers.VALUES, password, 0.0))
+            phones.add(connection, PhoneLogin(PHONE, TENANT, ids[0], NumberMode.VALUES, password, 0.0))
     finally:
         state.close()
 
@@ -107,13 +107,13 @@ def _parts(one: Account) -> Iterator[range]:
     return (one.numbers[start : start + _CHUNK] for start in range(0, len(one.numbers), _CHUNK))
 
 
-def _records(numbers: range) -> tuple[Record, ...]:
+def _records(numbers: range) -> tuple[ContactRecord, ...]:
     """What a full sync of these people stores."""
-    batch = read_batch((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
-    return tuple(item.record for item in read_items(batch.items) if item.record)
+    batch = encode_page((resource(person(number)) for number in numbers), Source.CONTACTS, REGION, None)
+    return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
 
 
-def _account(connection: Connection, vault: Vault, at: int, made: Account, now: float) -> int:
+def _account(connection: Connection, vault: SecretBox, at: int, made: Account, now: float) -> int:
     """A connected account that was synced just now."""
     later = now + _LATER
     grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
@@ -121,8 +121,8 @@ def _account(connection: Connection, vault: Vault, at: int, made: Account, now: 
     assert account_id is not None
     begun = sync_state.begin(connection, account_id)
     assert begun is not None
-    sync_state.set_sources(connection, account_id, {Source.CONTACTS: SourceState.ON})
-    state = SyncState(SYNC_TOKEN, Wanted(Source.CONTACTS, REGION).fingerprint, later)
+    sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    state = SyncState(SYNC_TOKEN, SourceQuery(Source.CONTACTS, REGION).fingerprint, later)
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, state)
     sync_state.end(connection, begun, now, later)
     return account_id

@@ -16,7 +16,7 @@ from bench.pages.visitor import Visitor, Weight
 from bench.progress import say
 from bench.table import simple_table
 from bench.written import put
-from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.support.running import Site
 
@@ -62,7 +62,7 @@ def measure(folder: Path) -> dict[str, Weight]:
             person = Visitor()
             html = person.consent(site.page + "connect", ALICE)
             site.synced()
-            [token] = {one.value for form in forms(html) for one in form.controls if one.name == "token"}
+            [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
             person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
             found = {name: Visitor().weigh(site.page + path, TIMES, status) for name, (path, status) in OUTSIDE.items()}
             return found | {name: person.weigh(site.page + path, TIMES) for name, path in INSIDE.items()}

@@ -16,7 +16,7 @@ from statistics import median
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from ldapgw.google.sandbox.browser import Form, forms
+from ldapgw.google.sandbox.browser import HtmlForm, read_forms
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Visitor:
     def consent(self, url: str, account: str) -> str:
         """Go through the consent with every box ticked; the page where it ends."""
         at, html = self.open(url)
-        [form] = [one for one in forms(html) if any(control.kind == "radio" for control in one.controls)]
+        [form] = [one for one in read_forms(html) if any(control.kind == "radio" for control in one.controls)]
         return self.open(urljoin(at, form.action), list(_chosen(form, account)))[1]
 
     def weigh(self, url: str, times: int, status: int = 200) -> Weight:
@@ -99,7 +99,7 @@ def _read(answer: HTTPResponse, status: int) -> bytes:
     return body
 
 
-def _chosen(form: Form, account: str) -> Iterator[tuple[str, str]]:
+def _chosen(form: HtmlForm, account: str) -> Iterator[tuple[str, str]]:
     for control in form.controls:
         texts = (control.value, *control.text.split())
         if control.kind == "submit":

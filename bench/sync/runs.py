@@ -27,11 +27,11 @@ from bench.runs import Figure
 from bench.sync.google import CHANGED, changed
 from bench.sync.watching import Sign, Watch, Watcher
 from ldapgw.contact import Sharing
-from ldapgw.server.state_dir import DATABASE
+from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
-from ldapgw.store.sync_state import ask
+from ldapgw.store.sync_state import request_sync
 from tests.support.checkout import ROOT
 
 # How many times its idle figure the slowest hundredth of searches may take.
@@ -120,7 +120,7 @@ class _Runs:
         say(load)
         sign = Sign(person(0), person(self.scale.contacts - 1))
         with Peak(self.ours.pid) as peak:
-            watch = self.watcher.until(sign, lambda: self._ask(Wish.FULL), self.scale.patience)
+            watch = self.watcher.until(sign, lambda: self._ask(SyncRequest.FULL), self.scale.patience)
         rate = self.scale.contacts / watch.seconds
         yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s, {rate:,.0f} a second")
         yield from self._noticed(load, watch)
@@ -133,7 +133,7 @@ class _Runs:
         say(load)
         news = changed(self.scale.contacts, self.scale.changes)
         sign = Sign(news[0], news[-1], CHANGED)
-        watch = self.watcher.until(sign, lambda: self._ask(Wish.INCREMENTAL), self.scale.patience)
+        watch = self.watcher.until(sign, lambda: self._ask(SyncRequest.INCREMENTAL), self.scale.patience)
         yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
         yield from self._noticed(load, watch)
 
@@ -141,7 +141,7 @@ class _Runs:
         self._is_noted()
         load = "no news"
         say(load)
-        self._ask(Wish.INCREMENTAL)
+        self._ask(SyncRequest.INCREMENTAL)
         watch = self.watcher.quiet(min(self.scale.quiet, 3.0))
         yield _turn(load, self.turns, watch)
         yield Figure(load, "calls to Google", self._calls())
@@ -152,11 +152,11 @@ class _Runs:
         yield _turn(load, self.turns, watch)
         yield Figure(load, "calls to Google", self._calls())
 
-    def _ask(self, wish: Wish) -> None:
+    def _ask(self, wish: SyncRequest) -> None:
         """What ``ldapgw sync`` does."""
         with self._database() as database, database.begin() as connection:
-            [account] = accounts.find(connection, OWNER)
-            ask(connection, account.id, wish)
+            [account] = accounts.find_by_address(connection, OWNER)
+            request_sync(connection, account.id, wish)
 
     def _is_noted(self) -> None:
         """Wait until the end of a sync is noted, which is after phones have what it brought."""
@@ -164,16 +164,16 @@ class _Runs:
         with self._database() as database:
             while time.monotonic() < until:
                 with database.begin() as connection:
-                    [account] = accounts.find(connection, OWNER)
-                if not account.syncing and account.wish is None:
-                    assert account.trouble is None, account.trouble
+                    [account] = accounts.find_by_address(connection, OWNER)
+                if not account.syncing and account.requested_sync is None:
+                    assert account.error is None, account.error
                     return
                 time.sleep(0.2)
         raise TimeoutError("the sync does not end")
 
     @contextmanager
     def _database(self) -> Iterator[Database]:
-        database = Database(f"sqlite:///{self.home / 'state' / DATABASE}")
+        database = Database(f"sqlite:///{self.home / 'state' / DATABASE_FILE}")
         yield database
         database.close()
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import click
 
-from ldapgw.cli.certificate import near_end
+from ldapgw.cli.certificate import expiry_if_near
 from ldapgw.cli.options import account_tenant, as_json, pass_site
 from ldapgw.cli.output import hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, find_account, now
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts as stored
-from ldapgw.store.account_status import OF_THE_TENANT, account_object, without_database
+from ldapgw.store.account_status import TENANT_ERROR_CODES, account_to_json, with_database_error
 from ldapgw.store.accounts import Account
-from ldapgw.store.database import Database, prove
+from ldapgw.store.database import Database, check_writable
 
 _SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
@@ -39,11 +39,11 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
     with site.open_store() as database:
         with database.begin() as connection:
             found = stored.read_all(connection, tenant)
-        trouble = _trouble(database)
+        trouble = _write_error(database)
     since = now() if trouble else None
-    found = tuple(without_database(account, since) for account in found)
-    ends = near_end(site.config.tls, now())
-    objects = [_object(site, account, ends) for account in found]
+    found = tuple(with_database_error(account, since) for account in found)
+    ends = expiry_if_near(site.config.tls, now())
+    objects = [_json_object(site, account, ends) for account in found]
     if as_json:
         print_json(objects)
     elif not found:
@@ -52,11 +52,11 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
         _print(found, objects, trouble)
 
 
-def _trouble(database: Database) -> str:
+def _write_error(database: Database) -> str:
     """Why a database that can be read cannot be written; empty: it can."""
     try:
         with database.begin() as connection:
-            prove(connection, thoroughly=False)
+            check_writable(connection, thoroughly=False)
     except StoreError as error:
         return error.problems[0]
     return ""
@@ -76,13 +76,13 @@ def share(site: Site, account: str, sharing: str, tenant: str | None) -> None:
     chosen = Sharing(sharing)
     with site.open_store() as database, database.begin() as connection:
         found = find_account(connection, account, tenant)
-        stored.share(connection, found.id, chosen)
+        stored.set_sharing(connection, found.id, chosen)
     print_line(f"{found.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
 
 
-def _object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
+def _json_object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
     sources, page = _sources(site, account.tenant), site.page(account.tenant)
-    return account_object(account, sources, page, now(), certificate_ends)
+    return account_to_json(account, sources, page, now(), certificate_ends)
 
 
 def _sources(site: Site, tenant: str) -> Collection[Source]:
@@ -90,7 +90,7 @@ def _sources(site: Site, tenant: str) -> Collection[Source]:
     return next((one.sources for one in site.config.tenant if one.name == tenant), ())
 
 
-def _print(found: Collection[Account], objects: Collection[dict[str, Any]], trouble: str) -> None:
+def _print(found: Collection[Account], objects: Collection[dict[str, Any]], write_error: str) -> None:
     """Print the table, and a line for whatever is the matter.
 
     :param trouble: with the database, which is everybody's.
@@ -112,22 +112,22 @@ def _print(found: Collection[Account], objects: Collection[dict[str, Any]], trou
             for account, told in zip(found, objects, strict=True)
         ),
     )
-    if trouble:
-        print_line(f"! the database: {trouble}")
+    if write_error:
+        print_line(f"! the database: {write_error}")
         return
-    for line in _lines(found, objects):
+    for line in _problem_lines(found, objects):
         print_line(line)
 
 
-def _lines(found: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
+def _problem_lines(found: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
     """What is the matter, and what to do; what is the tenant's matter is told once."""
     alarms: set[str] = set()
     for account, told in zip(found, objects, strict=True):
         error = told["error"]
-        is_alarm = error is not None and error["code"] in OF_THE_TENANT
+        is_alarm = error is not None and error["code"] in TENANT_ERROR_CODES
         if error and account.tenant not in (alarms if is_alarm else ()):
             who = f"tenant {account.tenant}" if is_alarm else account.address
-            since = local_time(account.trouble.since if account.trouble else None, now())
+            since = local_time(account.error.since if account.error else None, now())
             yield f"! {who}: {error['message']} (since {since})"
         if is_alarm:
             alarms.add(account.tenant)

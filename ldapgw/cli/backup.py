@@ -11,12 +11,12 @@ from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import UserError
-from ldapgw.server.state_dir import holder
+from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.store.backup import back_up
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.database import prepare_state_dir
 from ldapgw.store.key_rotation import rotate
-from ldapgw.store.secrets import Vault, new_key
+from ldapgw.store.secrets import SecretBox, new_key
 
 
 @click.command()
@@ -46,9 +46,9 @@ def restore(site: Site, file: Path) -> None:
     database = _database_file(site)
     prepare_state_dir(site.state_dir)
     # A gateway that runs makes new ones.
-    site.images.keep(())
-    put_back(file, database, Vault.open(site.key_file, create=False))
-    running = holder(site.state_dir) is not None
+    site.images.prune(())
+    put_back(file, database, SecretBox.open(site.key_file, create=False))
+    running = lock_holder_pid(site.state_dir) is not None
     ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."
     print_line(f"{file} is restored{ending}")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ldapgw.cli.finding import Finding, Mark
+from ldapgw.cli.finding import CheckResult, CheckStatus
 from ldapgw.server.config import Tls
-from ldapgw.server.tls import WARN_DAYS, Lifetime, PrivateKey, read_certificates, read_private_key
+from ldapgw.server.tls import WARN_DAYS, PrivateKey, ValidityPeriod, read_certificates, read_private_key
 
 
-def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:
+def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
     """The certificate, its private key, whether they belong together, how long they last, and who signs phones'.
 
     :param host: the name that phones connect to.
@@ -25,81 +25,95 @@ def look_at(tls: Tls, host: str, now: float) -> Iterator[Finding]:
     try:
         chain = read_certificates(Path(tls.certificate).read_bytes())
     except OSError as error:
-        yield Finding(Mark.FAILED, tls.certificate, f"cannot be read: {error.strerror}")
+        yield CheckResult(CheckStatus.FAILED, tls.certificate, f"cannot be read: {error.strerror}")
     except ValueError:
-        yield Finding(Mark.FAILED, tls.certificate, "expected certificates in PEM, the server's own first")
+        yield CheckResult(CheckStatus.FAILED, tls.certificate, "expected certificates in PEM, the server's own first")
     try:
         key = read_private_key(Path(tls.private_key).read_bytes())
     except OSError as error:
-        yield Finding(Mark.FAILED, tls.private_key, f"cannot be read: {error.strerror}")
+        yield CheckResult(CheckStatus.FAILED, tls.private_key, f"cannot be read: {error.strerror}")
     except TypeError:
-        yield Finding(Mark.FAILED, tls.private_key, "is protected by a passphrase, for which nobody can be asked")
+        yield CheckResult(
+            CheckStatus.FAILED, tls.private_key, "is protected by a passphrase, for which nobody can be asked"
+        )
     except ValueError:
-        yield Finding(Mark.FAILED, tls.private_key, "expected a private key in PEM")
+        yield CheckResult(CheckStatus.FAILED, tls.private_key, "expected a private key in PEM")
     if chain:
         yield _lifetime(tls.certificate, chain, now)
         yield from _names(tls.certificate, chain[0], host)
     if key is not None:
-        yield _secrecy(tls.private_key)
+        yield _check_key_permissions(tls.private_key)
     if chain and key is not None:
         form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         if chain[0].public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
             told = f"does not belong to the first certificate of {tls.certificate}"
-            yield Finding(Mark.FAILED, tls.private_key, told)
+            yield CheckResult(CheckStatus.FAILED, tls.private_key, told)
     if tls.client_ca:
         yield _authorities(tls.client_ca, now)
 
 
-def near_end(tls: Tls | None, now: float) -> float | None:
+def expiry_if_near(tls: Tls | None, now: float) -> float | None:
     """When the certificate ends, where that is near; of one that cannot be read ``ldapgw check`` says more.
 
     :param now: seconds since the epoch.
     """
     try:
-        return Lifetime.of(read_certificates(Path(tls.certificate).read_bytes())).near_end(now) if tls else None
+        return (
+            ValidityPeriod.of(read_certificates(Path(tls.certificate).read_bytes())).expiry_if_near(now)
+            if tls
+            else None
+        )
     except (OSError, ValueError):
         return None
 
 
-def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> Finding:
+def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> CheckResult:
     """The chain lasts as long as the first of its certificates to expire."""
-    lifetime = Lifetime.of(chain)
+    lifetime = ValidityPeriod.of(chain)
     days = lifetime.days_left(now)
     if days < 0:
-        return Finding(Mark.FAILED, file, f"has expired on {lifetime.ends:%Y-%m-%d}; renew it")
-    if now < lifetime.begins.timestamp():
-        return Finding(Mark.FAILED, file, f"is valid from {lifetime.begins:%Y-%m-%d} on; check the machine's clock")
+        return CheckResult(CheckStatus.FAILED, file, f"has expired on {lifetime.not_after:%Y-%m-%d}; renew it")
+    if now < lifetime.not_before.timestamp():
+        return CheckResult(
+            CheckStatus.FAILED, file, f"is valid from {lifetime.not_before:%Y-%m-%d} on; check the machine's clock"
+        )
     if days < WARN_DAYS[0]:
-        return Finding(Mark.WARNING, file, f"expires on {lifetime.ends:%Y-%m-%d}, in {days} days; renew it")
-    return Finding(Mark.OK, file, f"valid until {lifetime.ends:%Y-%m-%d}")
+        return CheckResult(
+            CheckStatus.WARNING, file, f"expires on {lifetime.not_after:%Y-%m-%d}, in {days} days; renew it"
+        )
+    return CheckResult(CheckStatus.OK, file, f"valid until {lifetime.not_after:%Y-%m-%d}")
 
 
-def _authorities(file: str, now: float) -> Finding:
+def _authorities(file: str, now: float) -> CheckResult:
     """Who signs the certificates of phones; one that has expired lets none of its phones in."""
     try:
         found = read_certificates(Path(file).read_bytes())
     except OSError as error:
-        return Finding(Mark.FAILED, file, f"cannot be read: {error.strerror}")
+        return CheckResult(CheckStatus.FAILED, file, f"cannot be read: {error.strerror}")
     except ValueError:
-        return Finding(Mark.FAILED, file, "expected certificates in PEM, of those who sign phones' certificates")
+        return CheckResult(
+            CheckStatus.FAILED, file, "expected certificates in PEM, of those who sign phones' certificates"
+        )
     return _lifetime(file, found, now)
 
 
-def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[Finding]:
+def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[CheckResult]:
     """Whether phones that compare names will be content (RFC 6125 6.4: a star stands for one whole label)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        yield Finding(Mark.WARNING, file, "names no host (subjectAltName); phones that compare names will refuse it")
+        yield CheckResult(
+            CheckStatus.WARNING, file, "names no host (subjectAltName); phones that compare names will refuse it"
+        )
         return
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     if host.lower() not in known and "*." + host.lower().partition(".")[2] not in known:
         told = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
-        yield Finding(Mark.WARNING, file, told)
+        yield CheckResult(CheckStatus.WARNING, file, told)
 
 
-def _secrecy(file: str) -> Finding:
+def _check_key_permissions(file: str) -> CheckResult:
     if Path(file).stat().st_mode & 0o007:
-        return Finding(Mark.WARNING, file, f"everybody may read the private key; run: chmod o= {file}")
-    return Finding(Mark.OK, file, "readable")
+        return CheckResult(CheckStatus.WARNING, file, f"everybody may read the private key; run: chmod o= {file}")
+    return CheckResult(CheckStatus.OK, file, "readable")

@@ -18,36 +18,36 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ldapgw.cli.google import endpoints, oauth, the_reactor, through_reactor
+from ldapgw.cli.google import endpoints, get_reactor, oauth, run_in_reactor
 from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.returning import call_of, wait_for_browser, words
+from ldapgw.cli.returning import callback_request, describe_ending, wait_for_browser
 from ldapgw.cli.site import Site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
-from ldapgw.server.config.forms import is_loopback
+from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.state_dir import open_vault
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, StoreWorker
-from ldapgw.web.consent import CONNECT, Arrival, Consent, Departure
+from ldapgw.web.consent import CONNECT, AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.http import Call, Place
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest, PublicUrl
 
 _PORT = 8085
 
 
 @dataclass(frozen=True, slots=True)
-class _Gate:
+class _ConsentDependencies:
     """What a consent needs (`ldapgw.web.consent.ConsentGate`), without a gateway."""
 
     public_url: str
     tenants: Mapping[str, WebTenant]
     store: Store
-    vault: Vault
+    vault: SecretBox
     oauth: OAuth
     endpoints: Endpoints
     clock: IReactorTime
@@ -77,31 +77,31 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
     """Connect a Google account without the page, by a browser that comes back to localhost."""
     name = site.tenant(tenant).name
     with site.create_store() as database:
-        gate = _gate(site, database, port)
-        place = Place.of(gate.public_url)
+        gate = _consent_dependencies(site, database, port)
+        place = PublicUrl.parse(gate.public_url)
         try:
             departure = _begin(gate, name)
             hint(f"The redirect URI has to be registered with Google: {place.redirect_uri}")
             hint("Open this address in a browser, and choose the account to connect:")
             print_line(departure.url)
             arrival = _paste(gate, departure) if paste else _listen(gate, departure)
-        except Ended as ended:
-            raise UserError(words(ended)) from None
-        address = _leave(database, arrival)
+        except PageError as ended:
+            raise UserError(describe_ending(ended)) from None
+        address = _discard_session(database, arrival)
     print_line(f"{address} is connected; a gateway that runs begins to sync at once.")
 
 
-def _gate(site: Site, database: Database, port: int | None) -> _Gate:
+def _consent_dependencies(site: Site, database: Database, port: int | None) -> _ConsentDependencies:
     from ldapgw.server.parts import web_tenant
 
     public_url = site.config.web.public_url
-    is_ours = port is None and is_loopback(public_url) and urlsplit(public_url).scheme == "http"
+    is_ours = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
     url = str(public_url) if is_ours else f"http://localhost:{port or _PORT}"
     with database.begin() as connection:
         vault = open_vault(connection, site.key_file)
     clients = site.clients(database)
-    reactor = the_reactor()
-    return _Gate(
+    reactor = get_reactor()
+    return _ConsentDependencies(
         public_url=url,
         tenants={one.name: replace(web_tenant(one), client=clients.get(one.name)) for one in site.config.tenant},
         store=StoreWorker(database, maybeDeferred),
@@ -112,18 +112,20 @@ def _gate(site: Site, database: Database, port: int | None) -> _Gate:
     )
 
 
-def _begin(gate: _Gate, tenant: str) -> Departure:
+def _begin(gate: _ConsentDependencies, tenant: str) -> AuthorizationRedirect:
     """Where the browser goes; nothing of that takes time."""
     outcome: list[Any] = []
-    call = Call(query={"choose": ""})
-    Deferred.fromCoroutine(Consent(gate).begin(gate.tenants[tenant], CONNECT, call)).addBoth(outcome.append)
+    call = HttpRequest(query={"choose": ""})
+    Deferred.fromCoroutine(AuthorizationCodeFlow(gate).begin(gate.tenants[tenant], CONNECT, call)).addBoth(
+        outcome.append
+    )
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
-    departure: Departure = outcome[0]
+    departure: AuthorizationRedirect = outcome[0]
     return departure
 
 
-def _paste(gate: _Gate, departure: Departure) -> Arrival:
+def _paste(gate: _ConsentDependencies, departure: AuthorizationRedirect) -> ConsentResult:
     """Take the address from whoever has seen it.
 
     :raises Ended: as on the page.
@@ -133,22 +135,24 @@ def _paste(gate: _Gate, departure: Departure) -> Arrival:
     pasted = click.prompt("Paste that address here", err=True).strip()
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
-        raise UserError(f"that is not the address; it begins with {Place.of(gate.public_url).redirect_uri}?")
-    return through_reactor(lambda _: Consent(gate).finish(call_of(query, departure)))
+        raise UserError(f"that is not the address; it begins with {PublicUrl.parse(gate.public_url).redirect_uri}?")
+    return run_in_reactor(lambda _: AuthorizationCodeFlow(gate).finish(callback_request(query, departure)))
 
 
-def _listen(gate: _Gate, departure: Departure) -> Arrival:
+def _listen(gate: _ConsentDependencies, departure: AuthorizationRedirect) -> ConsentResult:
     """Wait for the browser.
 
     :raises Ended: as on the page.
     :raises UserError: when nobody can listen there, or nobody comes.
     """
-    return through_reactor(lambda reactor: wait_for_browser(reactor, Consent(gate), gate.public_url, departure))
+    return run_in_reactor(
+        lambda reactor: wait_for_browser(reactor, AuthorizationCodeFlow(gate), gate.public_url, departure)
+    )
 
 
-def _leave(database: Database, arrival: Arrival) -> str:
+def _discard_session(database: Database, arrival: ConsentResult) -> str:
     """Whose account it is; the session that the page would have begun ends."""
     with database.begin() as connection:
         sign_ins.sign_out(connection, arrival.session)
-        account = accounts.of_user(connection, arrival.tenant.name, arrival.sub)
+        account = accounts.read_by_sub(connection, arrival.tenant.name, arrival.sub)
     return account.address if account else "the account"

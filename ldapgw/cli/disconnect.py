@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ldapgw.cli.google import oauth, through_reactor
+from ldapgw.cli.google import oauth, run_in_reactor
 from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import print_line
 from ldapgw.cli.site import Site, find_account, now
@@ -14,7 +14,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 
 
 @click.command()
@@ -29,12 +29,12 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
     with site.open_store() as database:
         with database.begin() as connection:
             found = find_account(connection, account, tenant)
-        if not found.connected:
+        if not found.is_connected:
             raise UserError(f"{found.address} is not connected")
         trouble = _revoke(site, database, found)
         with database.begin() as connection:
-            revocations.leave(connection, found.id, now(), revoked=not trouble)
-        site.images.forget(found.id)
+            revocations.disconnect_account(connection, found.id, now(), revoked=not trouble)
+        site.images.delete(found.id)
     if trouble:
         raise UserError(
             f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "
@@ -47,12 +47,12 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
 def _revoke(site: Site, database: Database, account: Account) -> str:
     """Give the grant back; what went wrong, in a few words, empty if nothing did."""
     try:
-        vault, clients = Vault.open(site.key_file, create=False), site.clients(database)
+        vault, clients = SecretBox.open(site.key_file, create=False), site.clients(database)
         with database.begin() as connection:
-            held = accounts.tokens(connection, vault, account.id)
+            held = accounts.read_tokens(connection, vault, account.id)
             is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
         if held is not None and not is_shared:
-            through_reactor(lambda reactor: oauth(site.config, reactor).revoke(held.refresh_token))
+            run_in_reactor(lambda reactor: oauth(site.config, reactor).revoke(held.refresh_token))
     except GoogleError as error:
         return f"{error.code}: {error.detail}"
     except StoreError as error:

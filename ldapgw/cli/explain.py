@@ -15,11 +15,11 @@ from ldapgw.cli.phones import find_phone
 from ldapgw.cli.site import Site, now
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import BookState, Explanation
-from ldapgw.phones.explain.query import read_query
-from ldapgw.phones.explain.report import explanation_object, lines
-from ldapgw.phones.explain.view import Sight
-from ldapgw.phones.explainer import states_of
+from ldapgw.phones.explain.model import BookSyncState, Explanation
+from ldapgw.phones.explain.query import parse_query
+from ldapgw.phones.explain.report import explanation_json, report_lines
+from ldapgw.phones.explain.view import PhoneView
+from ldapgw.phones.explainer import book_sync_states
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
@@ -38,21 +38,21 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
             login = find_phone(connection, phone)
         told = _explain(site, database, login, wanted, base)
     if as_json:
-        print_json(explanation_object(told))
+        print_json(explanation_json(told))
         return
-    for line in lines(told):
+    for line in report_lines(told):
         print_line(line)
 
 
 def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, base: str) -> Explanation:
     tenant = site.tenant(login.tenant)
-    query = read_query(wanted, read_filter)
+    query = parse_query(wanted, read_filter)
     library = Library(database, tenant, login)
     try:
         return explained(
             query,
-            Sight(library.dit(callers=True), library.viewer, tenant.name),
-            private=library.private(),
+            PhoneView(library.dit(callers=True), library.viewer, tenant.name),
+            private=library.private_books(),
             states=_states(site, database, login),
             size_limit=site.config.ldap.size_limit,
             base=base,
@@ -61,8 +61,8 @@ def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, bas
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _states(site: Site, database: Database, login: PhoneLogin) -> Iterable[BookState]:
+def _states(site: Site, database: Database, login: PhoneLogin) -> Iterable[BookSyncState]:
     """How the syncs go of the accounts whose books the phone sees."""
     with database.begin() as connection:
         known = accounts.read_all(connection, login.tenant)
-    return states_of(known, login.account_id, now(), lambda account: site.page(account.tenant))
+    return book_sync_states(known, login.account_id, now(), lambda account: site.page(account.tenant))

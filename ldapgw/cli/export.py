@@ -23,7 +23,7 @@ from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_numbe
 from ldapgw.errors import UserError
 
 
-class Held(NamedTuple):
+class ExportedContact(NamedTuple):
     """A contact of a book."""
 
     contact: Contact
@@ -45,7 +45,7 @@ def export(site: Site, tenant: str | None, account: str | None, form: str) -> No
         if account is not None:
             with database.begin() as connection:
                 found = find_account(connection, account, chosen.name)
-            if not found.connected:
+            if not found.is_connected:
                 raise UserError(f"{found.address} is not connected, so none of its contacts are here")
             owner = found.id
         library = Library(database, chosen, None)
@@ -78,11 +78,11 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
         yield from library.entries(book)
 
 
-def _contacts(library: Library, owner: int | None) -> Iterator[Held]:
+def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
         for name, contact in sorted(named, key=lambda one: (name_folding.collation_key(one[0]), one[1].uid)):
-            yield Held(contact, name, book, labels)
+            yield ExportedContact(contact, name, book, labels)
 
 
 def _write(pieces: Iterable[bytes]) -> None:

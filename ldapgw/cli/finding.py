@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Mark(StrEnum):
+class CheckStatus(StrEnum):
     """How it is with a thing."""
 
     OK = "ok"
@@ -16,13 +16,13 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the report.
 
     :ivar item: what was looked at.
     :ivar told: how it is, and what to do where it is not well.
     """
 
-    mark: Mark
+    status: CheckStatus
     item: str
-    told: str = ""
+    message: str = ""

@@ -28,19 +28,19 @@ def oauth(config: Config, reactor: Any) -> OAuth:
     return OAuth(http_client(reactor), endpoints(config), reactor)
 
 
-def the_reactor() -> Any:
+def get_reactor() -> Any:
     """Twisted's; imported when it is needed, which takes its time."""
     from twisted.internet import reactor  # noqa: TID251  an entry point
 
     return reactor
 
 
-def through_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Run the reactor until some work is done, once in a process.
 
     :param work: is given the reactor; what it raises is raised here, `KeyboardInterrupt` after Ctrl-C.
     """
-    reactor = the_reactor()
+    reactor = get_reactor()
     outcome: list[T | Failure] = []
 
     def end(result: T | Failure) -> None:

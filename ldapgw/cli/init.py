@@ -17,31 +17,31 @@ from ldapgw.cli.site import Site
 from ldapgw.errors import UserError
 from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
-from ldapgw.server.config.sample import filled
+from ldapgw.server.config.sample import fill_sample
 
 # Domains of consumers' addresses: nobody's company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
 
 
-class Form(click.ParamType[str]):
+class SettingParam(click.ParamType[str]):
     """A form of the configuration file, as an answer on the command line.
 
     :param form: its class; it says what it expects.
     """
 
-    def __init__(self, form: Any) -> None:
-        self._form = form
-        self.name = form.__name__.lower()
+    def __init__(self, setting_type: Any) -> None:
+        self._setting_type = setting_type
+        self.name = setting_type.__name__.lower()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See `click.ParamType`."""
         try:
-            return str(self._form.read(value.strip()))
+            return str(self._setting_type.read(value.strip()))
         except ValueError:
-            return self.fail(f"expected {self._form.expected}", param, ctx)
+            return self.fail(f"expected {self._setting_type.expected}", param, ctx)
 
 
-class Whom(click.ParamType[list[str]]):
+class AllowedUsersParam(click.ParamType[list[str]]):
     """Who may connect: several, with commas or blanks between them."""
 
     name = "who"
@@ -54,7 +54,7 @@ class Whom(click.ParamType[list[str]]):
             return self.fail(f"expected each to be {Allowed.expected}", param, ctx)
 
 
-class ClientFile(click.ParamType[str]):
+class ClientFileParam(click.ParamType[str]):
     """The path of a client's file; empty: none yet."""
 
     name = "path"
@@ -68,15 +68,17 @@ class ClientFile(click.ParamType[str]):
 
 
 @click.command()
-@click.option("--admin", type=Form(Mail), help="The administrator's address at Google.")
-@click.option("--tenant", type=Form(Slug), help="A short name of the company.")
+@click.option("--admin", type=SettingParam(Mail), help="The administrator's address at Google.")
+@click.option("--tenant", type=SettingParam(Slug), help="A short name of the company.")
 @click.option("--title", help="Its name as people read it.")
-@click.option("--base-dn", type=Form(BaseDn), help="Where its entries are in the LDAP tree.")
-@click.option("--allow", type=Whom(), help="Who may connect: addresses, @domain or *, with commas between them.")
-@click.option("--region", type=Form(Region), help="The country of numbers without a country code.")
-@click.option("--public-url", type=Form(Url), help="Where browsers find the page.")
+@click.option("--base-dn", type=SettingParam(BaseDn), help="Where its entries are in the LDAP tree.")
 @click.option(
-    "--client-secret-file", type=ClientFile(), help="The OAuth client's JSON file; empty: entered on the page."
+    "--allow", type=AllowedUsersParam(), help="Who may connect: addresses, @domain or *, with commas between them."
+)
+@click.option("--region", type=SettingParam(Region), help="The country of numbers without a country code.")
+@click.option("--public-url", type=SettingParam(Url), help="Where browsers find the page.")
+@click.option(
+    "--client-secret-file", type=ClientFileParam(), help="The OAuth client's JSON file; empty: entered on the page."
 )
 @click.option("--state-dir", help="Where the database and the key lie.")
 @pass_site
@@ -88,11 +90,11 @@ def init(site: Site, /, **given: Any) -> None:
     file = Path(site.file)
     if file.exists():
         raise UserError(f"{file}: is there already; change it, or name another with --config")
-    text = filled(_answers(given))
+    text = fill_sample(_answers(given))
     decode(tomllib.loads(text), str(file))
     _write(file, text)
     print_line(f"{file} is written.")
-    for line in _next(str(file), has_client=bool(given["client_secret_file"])):
+    for line in _next_steps(str(file), has_client=bool(given["client_secret_file"])):
         hint(line)
 
 
@@ -104,24 +106,24 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             given[name] = click.prompt(question, type=kind, default=default, err=True)
         return given[name]
 
-    admin = ask("admin", "Your address at Google, as the administrator", Form(Mail))
+    admin = ask("admin", "Your address at Google, as the administrator", SettingParam(Mail))
     local, _, domain = admin.partition("@")
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
     slug = re.sub(r"[^a-z0-9]+", "-", company.lower()).strip("-") or "home"
-    tenant = ask("tenant", "A short name of the company, a-z, 0-9 and -", Form(Slug), slug)
+    tenant = ask("tenant", "A short name of the company, a-z, 0-9 and -", SettingParam(Slug), slug)
     own = admin if domain.lower() in _CONSUMERS else f"@{domain}"
     base = f"dc={tenant}" if own == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
     values = {
         "name": tenant,
         "admins": [admin],
         "title": ask("title", "Its name as people read it", str, company.title()),
-        "base_dn": ask("base_dn", "Where its entries are in the LDAP tree", Form(BaseDn), base),
-        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", Whom(), own),
-        "region": ask("region", "The country of numbers without a country code", Form(Region), "DE"),
-        "public_url": ask("public_url", "Where browsers find the page", Form(Url), "http://localhost:8080"),
+        "base_dn": ask("base_dn", "Where its entries are in the LDAP tree", SettingParam(BaseDn), base),
+        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", AllowedUsersParam(), own),
+        "region": ask("region", "The country of numbers without a country code", SettingParam(Region), "DE"),
+        "public_url": ask("public_url", "Where browsers find the page", SettingParam(Url), "http://localhost:8080"),
         "state_dir": ask("state_dir", "Where the database and the key lie", str, "/var/lib/ldapgw"),
     }
-    client = ask("client_secret_file", "The OAuth client's JSON file; Enter: on the page, later", ClientFile(), "")
+    client = ask("client_secret_file", "The OAuth client's JSON file; Enter: on the page, later", ClientFileParam(), "")
     return {**values, "client_secret_file": client or None}
 
 
@@ -137,7 +139,7 @@ def _write(file: Path, text: str) -> None:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _next(file: str, *, has_client: bool) -> list[str]:
+def _next_steps(file: str, *, has_client: bool) -> list[str]:
     """What to do now."""
     command = f"ldapgw --config {file}"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]

@@ -17,10 +17,10 @@ from ldapgw.server.parts import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.sync.book_builder import books_of, read_contacts, read_rows
-from ldapgw.sync.publisher import login_of
+from ldapgw.sync.book_builder import build_books, read_account_state, read_contacts
+from ldapgw.sync.publisher import make_login
 
-_NOTHING = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
+_NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
 
 
 class Library:
@@ -36,11 +36,11 @@ class Library:
         self._database = database
         self.context = naming_context(tenant)
         with database.begin() as connection:
-            self._rows = read_rows(connection, {tenant.name})
-        self._feed = self._rows.feeds.get(tenant.name)
-        self._own = next((one for one in self._rows.accounts if phone and one.id == phone.account_id), None)
-        own = self._own.sub if self._own else ""
-        self.viewer = login_of(phone, self.context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
+            self._state = read_account_state(connection, {tenant.name})
+        self._directory_source = self._state.directory_accounts.get(tenant.name)
+        self._phone_account = next((one for one in self._state.accounts if phone and one.id == phone.account_id), None)
+        own = self._phone_account.sub if self._phone_account else ""
+        self.viewer = make_login(phone, self.context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
         """What the phone sees.
@@ -48,48 +48,50 @@ class Library:
         :param callers: with the books that tell callers' names, which a search without a number need not look at.
         """
         wanted = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
-        seen = [account for account in self._rows.accounts if account is self._own or account.sharing in wanted]
+        seen = [
+            account for account in self._state.accounts if account is self._phone_account or account.sharing in wanted
+        ]
         books = [*self._books(seen)]
-        if self._feed is not None:
-            books.append(self._built(self._feed, feeds=True)[-1])
-        return Dit((Directory(self.context, tuple(books)),), _NOTHING)
+        if self._directory_source is not None:
+            books.append(self._build_books(self._directory_source, feeds=True)[-1])
+        return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
-    def private(self) -> Iterator[Book]:
+    def private_books(self) -> Iterator[Book]:
         """The books that the phone does not see, one after the other."""
-        accounts = (account for account in self._rows.accounts if account is not self._own)
+        accounts = (account for account in self._state.accounts if account is not self._phone_account)
         return self._books(account for account in accounts if account.sharing is Sharing.PRIVATE)
 
     def books(self, owner: int | None) -> Iterator[Book]:
         """The book of one account, or all books and the directory, one after the other."""
-        yield from self._books(self._owned(owner))
-        if owner is None and self._feed is not None:
-            yield self._built(self._feed, feeds=True)[-1]
+        yield from self._books(self._accounts_of(owner))
+        if owner is None and self._directory_source is not None:
+            yield self._build_books(self._directory_source, feeds=True)[-1]
 
     def entries(self, book: Book) -> Iterator[Entry]:
         """The contacts of a book, in their order."""
-        dit = Dit((Directory(self.context, (book,)),), _NOTHING)
+        dit = Dit((Directory(self.context, (book,)),), _NO_FEATURES)
         viewer = Viewer(access=(Access(self.context.name, book.key),))
         request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
         return (entry for entry in search(dit, viewer, request) if entry is not None)
 
     def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
         """The same as `books`, unbound: a book's name, its contacts, and the names of its labels."""
-        for account in self._owned(owner):
+        for account in self._accounts_of(owner):
             everything, labels = self._read(account)
             yield account.address, [one for one in everything if one.source is not Source.DIRECTORY], labels
-        if owner is None and self._feed is not None:
-            everything, _ = self._read(self._feed)
+        if owner is None and self._directory_source is not None:
+            everything, _ = self._read(self._directory_source)
             yield DIRECTORY, [one for one in everything if one.source is Source.DIRECTORY], {}
 
-    def _owned(self, owner: int | None) -> Iterator[Account]:
-        return (account for account in self._rows.accounts if owner in (None, account.id))
+    def _accounts_of(self, owner: int | None) -> Iterator[Account]:
+        return (account for account in self._state.accounts if owner in (None, account.id))
 
     def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
-        return (self._built(account, feeds=False)[0] for account in accounts)
+        return (self._build_books(account, feeds=False)[0] for account in accounts)
 
-    def _built(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
+    def _build_books(self, account: Account, *, feeds: bool) -> tuple[Book, ...]:
         contacts, labels = self._read(account)
-        return books_of(self.context, account, contacts, labels, self.viewer.per_number, feeds)
+        return build_books(self.context, account, contacts, labels, self.viewer.per_number, feeds)
 
     def _read(self, account: Account) -> tuple[Sequence[Contact], Mapping[str, str]]:
         with self._database.begin() as connection:

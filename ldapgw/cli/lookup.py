@@ -17,9 +17,9 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.phones.explain.query import Query, read_query
-from ldapgw.phones.explain.terms import names_number
-from ldapgw.phones.explain.view import Answer, Sight, book_of, name_of
+from ldapgw.phones.explain.query import PhoneQuery, parse_query
+from ldapgw.phones.explain.terms import has_number_assertion
+from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 
@@ -50,12 +50,12 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
                 raise UserError(f'{login.name} is a phone of tenant "{login.tenant}"')
             tenant = login.tenant
         chosen = site.tenant(tenant)
-        query = read_query(wanted, read_filter)
+        query = parse_query(wanted, read_filter)
         library = Library(database, chosen, login)
-        sight = Sight(library.dit(callers=names_number(query.filter)), library.viewer, chosen.name)
-        answer = asked(sight, query, chosen.base_dn, site.config.ldap.size_limit)
+        sight = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
+        answer = run_search(sight, query, chosen.base_dn, site.config.ldap.size_limit)
         if as_json:
-            print_json([_object(sight, entry) for entry in answer.entries])
+            print_json([_json_object(sight, entry) for entry in answer.entries])
         elif answer.entries:
             _print(sight, answer)
         else:
@@ -63,7 +63,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         if not answer.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
-            _hint_at_books(database, chosen.name, query)
+            _hint_at_private_books(database, chosen.name, query)
 
 
 def read_filter(text: str) -> Filter:
@@ -76,18 +76,18 @@ def read_filter(text: str) -> Filter:
     return read(text)
 
 
-def asked(sight: Sight, query: Query, base: str, size_limit: int) -> Answer:
+def run_search(sight: PhoneView, query: PhoneQuery, base: str, size_limit: int) -> PhoneSearchResult:
     """What a phone is answered.
 
     :raises UserError: when the search is refused.
     """
     try:
-        return sight.answer(query.filter, base, size_limit)
+        return sight.search(query.filter, base, size_limit)
     except DirectoryError as error:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _object(sight: Sight, entry: Entry) -> dict[str, Any]:
+def _json_object(sight: PhoneView, entry: Entry) -> dict[str, Any]:
     return {
         "dn": entry.dn,
         "book": book_of(entry, sight.context),
@@ -98,7 +98,7 @@ def _object(sight: Sight, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _print(sight: Sight, answer: Answer) -> None:
+def _print(sight: PhoneView, answer: PhoneSearchResult) -> None:
     print_table(
         ("name", "organization", "numbers", "mail", "book"),
         (
@@ -127,12 +127,12 @@ def _numbers(entry: Entry) -> Iterable[str]:
     return (f"{text} ({', '.join(those)})" if those else text for text, those in kinds.items())
 
 
-def _hint_at_books(database: Database, tenant: str, query: Query) -> None:
+def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -> None:
     """Tell of the books that only their own phones can find anything in."""
-    hidden = {Sharing.PRIVATE, *([] if names_number(query.filter) else [Sharing.CALLERS])}
+    hidden = {Sharing.PRIVATE, *([] if has_number_assertion(query.filter) else [Sharing.CALLERS])}
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)
-    count = sum(account.connected and account.sharing in hidden for account in known)
+    count = sum(account.is_connected and account.sharing in hidden for account in known)
     if count:
         books = "1 book that is not shared was" if count == 1 else f"{count} books that are not shared were"
         hint(f"{books} not looked at; search as one of their phones with --phone NAME.")

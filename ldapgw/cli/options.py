@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from ldapgw.cli.site import Site
-from ldapgw.store.phones import is_name
+from ldapgw.store.phones import is_valid_name
 
 pass_site = click.make_pass_decorator(Site)
 
@@ -24,6 +24,6 @@ def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
     :raises click.BadParameter: when it is not fit for that.
     """
-    if not is_name(value):
+    if not is_valid_name(value):
         raise click.BadParameter("expected 1 to 64 letters a-z, digits, dots, underscores and hyphens", ctx, param)
     return value

@@ -21,7 +21,7 @@ from rich.text import Text
 _UNBOUNDED = 10_000
 
 # Signs that turn the direction of what follows; names do not need them, forgeries do.
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_json(value: object) -> None:
@@ -59,11 +59,11 @@ def console(*, stderr: bool = False) -> Console:
 
 def clean(text: str, *, keep: str = "") -> str:
     """Text that a terminal shows and does not obey: control signs become U+FFFD."""
-    return "".join("\ufffd" if _is_steering(sign) and sign not in keep else sign for sign in text)
+    return "".join("\ufffd" if _is_control_character(sign) and sign not in keep else sign for sign in text)
 
 
-def _is_steering(sign: str) -> bool:
-    return sign in _TURNING or unicodedata.category(sign) in ("Cc", "Zl", "Zp")
+def _is_control_character(sign: str) -> bool:
+    return sign in _BIDI_CONTROLS or unicodedata.category(sign) in ("Cc", "Zl", "Zp")
 
 
 def local_time(seconds: float | None, now: float) -> str:

@@ -16,7 +16,7 @@ from ldapgw.cli.site import Site, find_account, now
 from ldapgw.directory.access import generate_password, hash_password, phone_dn
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
-from ldapgw.phones.hints import Habits, Hint, words
+from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
 from ldapgw.server.config import Tenant
@@ -24,7 +24,7 @@ from ldapgw.server.listener import ldap_url, phone_server
 from ldapgw.store import accounts
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin
 
 _NAME_FILTER = name_filter("%*")
 _NUMBER_FILTER = number_filter("%")
@@ -47,7 +47,7 @@ def phones() -> None:
 )
 @click.option(
     "--numbers",
-    type=click.Choice([numbers.value for numbers in Numbers]),
+    type=click.Choice([numbers.value for numbers in NumberMode]),
     help="One entry a contact, or one entry a number for phones that show one number alone.  "
     "Without it, what suits the model; else values.",
 )
@@ -72,7 +72,7 @@ def add(
             name=name,
             tenant=chosen.name,
             account_id=owner.id if owner else None,
-            numbers=Numbers(numbers) if numbers else _numbers_for(model),
+            numbers=NumberMode(numbers) if numbers else _numbers_for(model),
             model=model or "",
             password=hash_password(password, os.urandom),
             created_at=now(),
@@ -94,7 +94,7 @@ def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
         found = [login for login in stored.read_all(connection) if tenant in (None, login.tenant)]
         addresses = _addresses(connection)
     if as_json:
-        print_json([_object(site, login, addresses) for login in found])
+        print_json([_json_object(site, login, addresses) for login in found])
     elif not found:
         hint("There is no phone yet; add one with: ldapgw phones add NAME")
     else:
@@ -132,14 +132,14 @@ def find_phone(connection: Connection, name: str) -> PhoneLogin:
 
     :raises UserError: when there is none.
     """
-    login = stored.of_name(connection, name)
+    login = stored.read_by_name(connection, name)
     if login is None:
         raise UserError(f"there is no phone {name}")
     return login
 
 
-def _numbers_for(model: str | None) -> Numbers:
-    return Numbers.ENTRIES if model and MODELS[model].per_number else Numbers.VALUES
+def _numbers_for(model: str | None) -> NumberMode:
+    return NumberMode.ENTRIES if model and MODELS[model].per_number else NumberMode.VALUES
 
 
 def _addresses(connection: Connection) -> Mapping[int | None, str]:
@@ -162,7 +162,7 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
         "base_dn": tenant.base_dn,
         "ldap_url": ldap_url(site.config),
     }
-    if phone_server(site.config).loopback:
+    if phone_server(site.config).is_loopback:
         hint("No phone can reach this server: set [web] public_url to a name that phones can reach.")
     if as_json:
         print_json(told)
@@ -188,11 +188,11 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
     """How several numbers are shown, where that is not as for most phones."""
     model = MODELS.get(login.model)
-    why = f", because {model.why}" if model and model.per_number else ""
-    return [("numbers", f"an entry for each{why}")] if login.numbers is Numbers.ENTRIES else []
+    why = f", because {model.reason}" if model and model.per_number else ""
+    return [("numbers", f"an entry for each{why}")] if login.numbers is NumberMode.ENTRIES else []
 
 
-def _object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
+def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
     tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
     return {
         "name": login.name,
@@ -216,8 +216,8 @@ def _hint(site: Site, login: PhoneLogin) -> str:
     if login.search_hint not in {*Hint}:
         return ""
     base = tenant.base_dn if tenant else ""
-    habits = Habits.of(base, login.model, per_number=login.numbers is Numbers.ENTRIES)
-    return str(words(Hint(login.search_hint), habits))
+    habits = PhoneProfile.for_model(base, login.model, per_number=login.numbers is NumberMode.ENTRIES)
+    return str(hint_text(Hint(login.search_hint), habits))
 
 
 def _print_phones(site: Site, found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:

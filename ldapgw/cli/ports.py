@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
-from ldapgw.cli.finding import Finding, Mark
-from ldapgw.server.listener import Listening
+from ldapgw.cli.finding import CheckResult, CheckStatus
+from ldapgw.server.listener import ListenAddress
 
 
-def look_at(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterator[Finding]:
+def check_ports(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterator[CheckResult]:
     """All ports, held together until the last is tried, so that two of ours on one port show too.
 
     :param endpoints: each setting's name with an endpoint of it.
@@ -21,19 +21,19 @@ def look_at(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterat
     with ExitStack() as held:
         for setting, endpoint in endpoints:
             item = f'{setting} "{endpoint}"'
-            listening = Listening.read(endpoint)
+            listening = ListenAddress.parse(endpoint)
             if listening is None:
-                yield Finding(Mark.OK, item, "not tried: not a TCP port")
+                yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
                 continue
             try:
                 held.enter_context(_bound(listening))
             except OSError as error:
                 yield _refused(item, listening, error, gateway)
             else:
-                yield Finding(Mark.OK, item, f"{listening} is free")
+                yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
 
 
-def _bound(listening: Listening) -> socket.socket:
+def _bound(listening: ListenAddress) -> socket.socket:
     """A socket that listens as Twisted's will."""
     found = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -47,14 +47,16 @@ def _bound(listening: Listening) -> socket.socket:
     return found
 
 
-def _refused(item: str, listening: Listening, error: OSError, gateway: int | None) -> Finding:
+def _refused(item: str, listening: ListenAddress, error: OSError, gateway: int | None) -> CheckResult:
     if error.errno == errno.EADDRINUSE:
         if gateway is not None:
-            return Finding(Mark.OK, item, f"{listening} is in use, by the running gateway (process {gateway})")
-        return Finding(Mark.FAILED, item, f"{listening} is in use by another program")
+            return CheckResult(
+                CheckStatus.OK, item, f"{listening} is in use, by the running gateway (process {gateway})"
+            )
+        return CheckResult(CheckStatus.FAILED, item, f"{listening} is in use by another program")
     if error.errno in (errno.EACCES, errno.EPERM):
         told = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
-        return Finding(Mark.FAILED, item, told)
+        return CheckResult(CheckStatus.FAILED, item, told)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return Finding(Mark.FAILED, item, f"{listening.interface} is no address of this machine")
-    return Finding(Mark.FAILED, item, f"{listening}: {error.strerror}")
+        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is no address of this machine")
+    return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")

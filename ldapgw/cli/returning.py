@@ -17,34 +17,36 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from ldapgw.errors import UserError
 from ldapgw.store.sign_ins import FLOW_SECONDS
-from ldapgw.web.consent import Arrival, Consent, Departure
-from ldapgw.web.error_pages import EXPIRED, Ended
-from ldapgw.web.http import Call, Cookie, Place, security_headers
+from ldapgw.web.consent import AuthorizationCodeFlow, AuthorizationRedirect, ConsentResult
+from ldapgw.web.error_pages import EXPIRED, PageError
+from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, security_headers
 
 _DONE = "Connected. You may close this window and go back to the terminal."
 # For the last answer to get out before the port is closed.
 _FLUSH_SECONDS = 0.1
 
 
-def call_of(query: Mapping[str, str], departure: Departure) -> Call:
+def callback_request(query: Mapping[str, str], departure: AuthorizationRedirect) -> HttpRequest:
     """What has come back, as the browser would bring it that the consent was begun for."""
-    return Call(query=query, cookies={Cookie.BROWSER: departure.browser}, address="the command line")
+    return HttpRequest(query=query, cookies={Cookie.BROWSER: departure.browser_secret}, address="the command line")
 
 
-def words(ended: Ended) -> str:
+def describe_ending(ended: PageError) -> str:
     """How a consent has ended, in a line."""
-    ending = ended.ending
-    return " ".join((f"{ending.title}: {ending.happened}", *map(str, ending.advice)))
+    ending = ended.error_page
+    return " ".join((f"{ending.title}: {ending.explanation}", *map(str, ending.advice)))
 
 
-async def wait_for_browser(reactor: Any, consent: Consent, url: str, departure: Departure) -> Arrival:
+async def wait_for_browser(
+    reactor: Any, consent: AuthorizationCodeFlow, url: str, departure: AuthorizationRedirect
+) -> ConsentResult:
     """Listen until somebody comes back.
 
     :param url: http on a loopback address; its port is listened on, on this machine alone.
     :raises Ended: as on the page.
     :raises UserError: when the port is not free, or nobody comes in time.
     """
-    page = _Callback(consent, departure, urlsplit(Place.of(url).redirect_uri).path)
+    page = _Callback(consent, departure, urlsplit(PublicUrl.parse(url).redirect_uri).path)
     port = urlsplit(url).port or 80
     ports = []
     try:
@@ -76,13 +78,13 @@ class _Callback(Resource):
     :ivar arrived: fires once, with who came or why not.
     """
 
-    def __init__(self, consent: Consent, departure: Departure, path: str) -> None:
+    def __init__(self, consent: AuthorizationCodeFlow, departure: AuthorizationRedirect, path: str) -> None:
         super().__init__()
         self._path = path.encode()
         self.isLeaf = True
         self._consent = consent
         self._departure = departure
-        self.arrived: Deferred[Arrival] = Deferred()
+        self.arrived: Deferred[ConsentResult] = Deferred()
 
     def render(self, request: Any) -> Any:
         """See `Resource`."""
@@ -93,31 +95,31 @@ class _Callback(Resource):
             request.setResponseCode(404)
             return b"Nothing is here but the way back from Google.\n"
         query = {name.decode("latin-1"): values[0].decode("latin-1") for name, values in request.args.items()}
-        arriving = Deferred.fromCoroutine(self._consent.finish(call_of(query, self._departure)))
-        arriving.addCallbacks(self._come, self._gone, callbackArgs=(request,), errbackArgs=(request,))
+        arriving = Deferred.fromCoroutine(self._consent.finish(callback_request(query, self._departure)))
+        arriving.addCallbacks(self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,))
         return NOT_DONE_YET
 
-    def _come(self, arrival: Arrival, request: Any) -> None:
-        _answer(request, 200, _DONE)
+    def _succeeded(self, arrival: ConsentResult, request: Any) -> None:
+        _respond(request, 200, _DONE)
         if not self.arrived.called:
             self.arrived.callback(arrival)
 
-    def _gone(self, failure: Failure, request: Any) -> None:
+    def _failed(self, failure: Failure, request: Any) -> None:
         error = failure.value
-        if isinstance(error, Ended):
-            _answer(request, error.ending.status, words(error))
-            if error.ending is EXPIRED:
+        if isinstance(error, PageError):
+            _respond(request, error.error_page.status, describe_ending(error))
+            if error.error_page is EXPIRED:
                 return  # somebody else's, or an old one: ours may still come
         else:
-            _answer(request, 500, "Something went wrong; the terminal says more.")
+            _respond(request, 500, "Something went wrong; the terminal says more.")
         if not self.arrived.called:
             self.arrived.errback(failure)
 
 
-def _answer(request: Any, status: int, said: str) -> None:
+def _respond(request: Any, status: int, message: str) -> None:
     """Say how it ended to a browser that may have gone meanwhile."""
     if request.channel is None:
         return
     request.setResponseCode(status)
-    request.write(f"{said}\n".encode())
+    request.write(f"{message}\n".encode())
     request.finish()

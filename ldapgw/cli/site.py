@@ -21,14 +21,14 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.oauth_clients import configured_clients
-from ldapgw.server.state_dir import KEY, database_url, refuse_lost_database
+from ldapgw.server.state_dir import KEY_FILE, check_database_not_lost, database_url
 from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 
 if TYPE_CHECKING:
-    from ldapgw.sync.book_cache import Images
+    from ldapgw.sync.book_cache import BookCache
 
 _IN_MEMORY = "sqlite://"
 
@@ -58,14 +58,14 @@ class Site:
     @property
     def key_file(self) -> Path:
         """The key that secrets are sealed with."""
-        return self.state_dir / KEY
+        return self.state_dir / KEY_FILE
 
     @property
-    def images(self) -> Images:
+    def images(self) -> BookCache:
         """Books as they were built, for the next start."""
-        from ldapgw.sync.book_cache import FOLDER, Images
+        from ldapgw.sync.book_cache import FOLDER, BookCache
 
-        return Images(self.state_dir / FOLDER)
+        return BookCache(self.state_dir / FOLDER)
 
     @property
     def database_url(self) -> str:
@@ -86,7 +86,7 @@ class Site:
         """
         file = self.database_file
         missing = file is not None and is_missing(file)
-        refuse_lost_database(self.state_dir, file)
+        check_database_not_lost(self.state_dir, file)
         with _opened(_IN_MEMORY if missing else self.database_url) as database:
             yield database
 
@@ -97,7 +97,7 @@ class Site:
         :raises StoreError: when that is not possible.
         """
         file = self.database_file
-        refuse_lost_database(self.state_dir, file)
+        check_database_not_lost(self.state_dir, file)
         if file is not None and is_missing(file):
             self._refuse_strangers_files()
         prepare_state_dir(self.state_dir)
@@ -126,7 +126,7 @@ class Site:
         with database.begin() as connection:
             there = tenants.has_any_client(connection)
             entered, _ = (
-                tenants.read_clients(connection, Vault.open(self.key_file, create=False)) if there else ((), ())
+                tenants.read_clients(connection, SecretBox.open(self.key_file, create=False)) if there else ((), ())
             )
         found = {one.tenant: Client(one.client_id, one.client_secret) for one in entered}
         return found | configured_clients(self.config)
@@ -154,13 +154,13 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     :param tenant: to look in; None: in all.
     :raises UserError: when there is none, or one in each of several tenants.
     """
-    found = accounts.find(connection, address, tenant)
+    found = accounts.find_by_address(connection, address, tenant)
     if not found:
         raise UserError(f"there is no account {address}" + (f' in tenant "{tenant}"' if tenant else ""))
     tenants = sorted({account.tenant for account in found})
     if len(tenants) > 1:
         raise UserError(f"{address} is an account of {' and '.join(tenants)}; say which with --tenant")
-    return max(found, key=lambda account: (account.connected, account.id))
+    return max(found, key=lambda account: (account.is_connected, account.id))
 
 
 def is_missing(path: Path) -> bool:

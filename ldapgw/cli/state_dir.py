@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ldapgw.cli.finding import Finding, Mark
+from ldapgw.cli.finding import CheckResult, CheckStatus
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import StoreError
 from ldapgw.store.database import Database, revisions
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 
 
-def look_at(site: Site) -> Iterator[Finding]:
+def check_state_dir(site: Site) -> Iterator[CheckResult]:
     """The folder, the database, the key file, and whether the key fits the database."""
     yield _folder(site.state_dir)
     sealed = None
@@ -45,52 +45,56 @@ def has_entered_client(site: Site, tenant: str) -> bool:
         return False
 
 
-def _folder(path: Path) -> Finding:
+def _folder(path: Path) -> CheckResult:
     if is_missing(path):
         return _missing("state_dir", path)
     if path.exists() and not path.is_dir():
-        return Finding(Mark.FAILED, f"state_dir {path}", "is not a folder")
+        return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "is not a folder")
     if not os.access(path, os.F_OK):
-        return Finding(Mark.FAILED, f"state_dir {path}", "cannot be looked into by this user")
+        return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "cannot be looked into by this user")
     if path.stat().st_mode & 0o007:
-        return Finding(Mark.FAILED, f"state_dir {path}", f"everybody may look into it; run: chmod 700 {path}")
+        return CheckResult(
+            CheckStatus.FAILED, f"state_dir {path}", f"everybody may look into it; run: chmod 700 {path}"
+        )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return Finding(Mark.FAILED, f"state_dir {path}", "cannot be written to by this user")
-    return Finding(Mark.OK, f"state_dir {path}", "can be written to")
+        return CheckResult(CheckStatus.FAILED, f"state_dir {path}", "cannot be written to by this user")
+    return CheckResult(CheckStatus.OK, f"state_dir {path}", "can be written to")
 
 
-def _missing(what: str, path: Path) -> Finding:
+def _missing(what: str, path: Path) -> CheckResult:
     """Something that the gateway creates at its start, if it can."""
     nearest = next(folder for folder in path.absolute().parents if not is_missing(folder))
     if os.access(nearest, os.W_OK | os.X_OK):
-        return Finding(Mark.OK, f"{what} {path}", "will be created")
-    return Finding(Mark.FAILED, f"{what} {path}", f"cannot be created: {nearest} cannot be written to by this user")
+        return CheckResult(CheckStatus.OK, f"{what} {path}", "will be created")
+    return CheckResult(
+        CheckStatus.FAILED, f"{what} {path}", f"cannot be created: {nearest} cannot be written to by this user"
+    )
 
 
-def _other_database(url: str) -> Finding:
+def _other_database(url: str) -> CheckResult:
     try:
         Database(url).close()
     except StoreError as error:
-        return Finding(Mark.FAILED, "database", error.problems[0].removeprefix("database: "))
-    return Finding(Mark.WARNING, "database", "is in memory: everything is forgotten when the gateway stops")
+        return CheckResult(CheckStatus.FAILED, "database", error.problems[0].removeprefix("database: "))
+    return CheckResult(CheckStatus.WARNING, "database", "is in memory: everything is forgotten when the gateway stops")
 
 
-def _database(file: Path) -> tuple[Finding, bytes | None]:
+def _database(file: Path) -> tuple[CheckResult, bytes | None]:
     """Its state and version; and one of the secrets in it, if there are any."""
     item = f"database {file}"
     try:
         with closing(sqlite3.connect(_untouched(file), uri=True)) as connection:
             damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
-                return Finding(Mark.FAILED, item, "is damaged; put it back from a backup"), None
+                return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup"), None
             revision = _first(connection, "alembic_version", "SELECT version_num FROM alembic_version")
             sealed = _first(
                 connection, "account", "SELECT refresh_token FROM account WHERE refresh_token IS NOT NULL"
             ) or _first(connection, "oauth_client", "SELECT client_secret FROM oauth_client")
     except sqlite3.Error as error:
-        return Finding(Mark.FAILED, item, f"cannot be used: {error}"), None
+        return CheckResult(CheckStatus.FAILED, item, f"cannot be used: {error}"), None
     if not os.access(file, os.R_OK | os.W_OK):
-        return Finding(Mark.FAILED, item, "cannot be written to by this user"), sealed
+        return CheckResult(CheckStatus.FAILED, item, "cannot be written to by this user"), sealed
     return _version(item, revision), sealed
 
 
@@ -111,24 +115,26 @@ def _first(connection: sqlite3.Connection, table: str, query: str, *values: str)
     return row[0] if row else None
 
 
-def _version(item: str, revision: object) -> Finding:
+def _version(item: str, revision: object) -> CheckResult:
     newest, *older = revisions()
     if revision == newest:
-        return Finding(Mark.OK, item, f"version {revision}")
+        return CheckResult(CheckStatus.OK, item, f"version {revision}")
     if revision is None:
-        return Finding(Mark.OK, item, "is empty; will be set up")
+        return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
     if revision in older:
-        return Finding(Mark.WARNING, item, "is of an older version; will be brought up to date, and a copy kept")
-    return Finding(Mark.FAILED, item, "was made by a newer ldapgw; install that version")
+        return CheckResult(
+            CheckStatus.WARNING, item, "is of an older version; will be brought up to date, and a copy kept"
+        )
+    return CheckResult(CheckStatus.FAILED, item, "was made by a newer ldapgw; install that version")
 
 
-def _key(file: Path, sealed: bytes | None) -> Finding:
+def _key(file: Path, sealed: bytes | None) -> CheckResult:
     if sealed is None and is_missing(file):
         return _missing("key file", file)
     try:
-        vault = Vault.open(file, create=False)
+        vault = SecretBox.open(file, create=False)
         if sealed is not None:
             vault.unseal(sealed)
     except StoreError as error:
-        return Finding(Mark.FAILED, f"key file {file}", error.problems[0].removeprefix(f"{file}: "))
-    return Finding(Mark.OK, f"key file {file}", "readable" if sealed is None else "fits the database")
+        return CheckResult(CheckStatus.FAILED, f"key file {file}", error.problems[0].removeprefix(f"{file}: "))
+    return CheckResult(CheckStatus.OK, f"key file {file}", "readable" if sealed is None else "fits the database")

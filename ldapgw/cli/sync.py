@@ -13,15 +13,15 @@ from ldapgw.cli.options import account_tenant, pass_site
 from ldapgw.cli.output import console, print_line
 from ldapgw.cli.site import Site, find_account
 from ldapgw.errors import UserError
-from ldapgw.server.state_dir import holder
+from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.store import accounts, sync_state
-from ldapgw.store.account_status import told
-from ldapgw.store.accounts import Account, Wish
+from ldapgw.store.account_status import error_message
+from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.database import Database
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # A first sync of 50,000 contacts takes two minutes; Google's quota may make one wait for some more.
-PATIENCE_SECONDS = 600
+WAIT_TIMEOUT_SECONDS = 600
 
 
 @click.command()
@@ -38,13 +38,13 @@ def sync(
 
     This is tried at once, even while the gateway waits after a failure.
     """
-    wish = Wish.ACCEPT if accept_shrink else Wish.FULL if full else Wish.INCREMENTAL
+    wish = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
     with site.open_store() as database:
         with database.begin() as connection:
-            asked = _asked(site, connection, addresses, tenant)
+            asked = _requested_accounts(site, connection, addresses, tenant)
             for account in asked.values():
-                sync_state.ask(connection, account.id, wish)
-        if holder(site.state_dir) is None:
+                sync_state.request_sync(connection, account.id, wish)
+        if lock_holder_pid(site.state_dir) is None:
             raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
         if not wait:
             print_line(f"Syncing {_names(asked)}.")
@@ -54,7 +54,9 @@ def sync(
         raise UserError(problems)
 
 
-def _asked(site: Site, connection: Connection, addresses: tuple[str, ...], tenant: str | None) -> dict[int, Account]:
+def _requested_accounts(
+    site: Site, connection: Connection, addresses: tuple[str, ...], tenant: str | None
+) -> dict[int, Account]:
     """The accounts to sync, by id.
 
     :raises UserError: when one of them cannot be.
@@ -78,45 +80,47 @@ def _obstacle(site: Site, account: Account) -> str:
     """Why an account cannot be synced; empty if it can."""
     if not any(account.tenant == tenant.name for tenant in site.config.tenant):
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
-    return "" if account.connected else f"{account.address} is not connected; connect it on {site.page(account.tenant)}"
+    return (
+        "" if account.is_connected else f"{account.address} is not connected; connect it on {site.page(account.tenant)}"
+    )
 
 
-def _wait(site: Site, database: Database, asked: Mapping[int, Account]) -> tuple[dict[int, Account | None], str]:
+def _wait(site: Site, database: Database, requested: Mapping[int, Account]) -> tuple[dict[int, Account | None], str]:
     """The accounts whose syncs have ended, as they are then; and why there are others."""
     ended: dict[int, Account | None] = {}
     with console(stderr=True).status("") as status:
-        for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
+        for _ in range(int(WAIT_TIMEOUT_SECONDS / POLL_SECONDS)):
             with database.begin() as connection:
-                current = {one: accounts.read(connection, one) for one in asked.keys() - ended.keys()}
-            ended |= {one: account for one, account in current.items() if _is_done(asked[one], account)}
-            if len(ended) == len(asked):
+                current = {one: accounts.read(connection, one) for one in requested.keys() - ended.keys()}
+            ended |= {one: account for one, account in current.items() if _is_done(requested[one], account)}
+            if len(ended) == len(requested):
                 return ended, ""
-            if holder(site.state_dir) is None:
+            if lock_holder_pid(site.state_dir) is None:
                 return ended, "the gateway has stopped; the wish is noted, and done at its start"
-            status.update(f"Syncing {_names({one: asked[one] for one in asked.keys() - ended.keys()})}")
-            time.sleep(LOOK_SECONDS)
-    return ended, f"the sync has not ended after {PATIENCE_SECONDS // 60} minutes; it goes on"
+            status.update(f"Syncing {_names({one: requested[one] for one in requested.keys() - ended.keys()})}")
+            time.sleep(POLL_SECONDS)
+    return ended, f"the sync has not ended after {WAIT_TIMEOUT_SECONDS // 60} minutes; it goes on"
 
 
 def _is_done(before: Account, now: Account | None) -> bool:
     """Whether the sync that was asked for has ended; not the one that was running then, for the wish outlives that."""
-    if now is None or not now.connected:
+    if now is None or not now.is_connected:
         return True
-    return now.attempts > before.attempts and now.wish is None and not now.syncing
+    return now.attempts > before.attempts and now.requested_sync is None and not now.syncing
 
 
 def _outcomes(
-    site: Site, asked: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
+    site: Site, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
 ) -> Iterator[str]:
     """Print what ended well; the rest are problems."""
-    for account_id, before in asked.items():
+    for account_id, before in requested.items():
         account = ended.get(account_id)
         if account_id not in ended:
             yield f"{before.address}: {unended}"
-        elif account is None or not account.connected:
+        elif account is None or not account.is_connected:
             yield f"{before.address}: was disconnected meanwhile"
-        elif account.trouble:
-            yield f"{account.address}: {told(account.trouble, account, site.page(account.tenant))}"
+        elif account.error:
+            yield f"{account.address}: {error_message(account.error, account, site.page(account.tenant))}"
         else:
             print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers")
 

@@ -181,23 +181,23 @@ def same_number(text: str, context: NamingContext) -> Assertion:
 
     The number is read, which is the dear part, only when a haystack comes that might hold it.
     """
-    known = phone_number.asked(text, context.region, context.outside_line)
+    known = phone_number.number_query(text, context.region, context.outside_line)
     if not known.tails:
         return NO_VALUE
     tails = known.tails
     # The first of a line's forms: nearly always it is the one that was asked for.
-    written = tuple([f"\n\t{writing}\t" for writing in known.writings if writing[0] == "+"])
+    written = tuple([f"\n\t{writing}\t" for writing in known.exact_forms if writing[0] == "+"])
     asked: list[phone_number.Number] = []
 
     def test(haystack: str) -> bool:
         if not any(tail in haystack for tail in tails):
             return False
         stored = [number_of(line) for line in lines_of(haystack)]
-        if any(one.e164 in known.writings or one.national in known.writings for one in stored):
+        if any(one.e164 in known.exact_forms or one.national in known.exact_forms for one in stored):
             return True
         if not asked:
             asked.extend(phone_number.readings(text, context.region, context.outside_line))
-        return any(phone_number.is_meant(one, asked) for one in stored)
+        return any(phone_number.matches_any_reading(one, asked) for one in stored)
 
     return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=written)
 
@@ -315,7 +315,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         return NO_VALUE
     parts: list[Part] = []
     if initial:
-        beginnings = phone_number.beginnings(initial, context.region, context.outside_line)
+        beginnings = phone_number.prefix_forms(initial, context.region, context.outside_line)
         parts.append(tuple("\t" + form for form in beginnings))
     parts.extend((dial_string.dial_text(text),) for text in middle if text)
     if final:

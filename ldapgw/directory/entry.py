@@ -445,7 +445,7 @@ def encoded_set(values: Iterable[bytes]) -> bytes:
 
 def decoded(values: bytes) -> tuple[bytes, ...]:
     """The values of a SET OF OCTET STRING; none of an empty string."""
-    reader = ber.Reader.over(values)
+    reader = ber.BerReader.over(values)
     inside = reader.enter(ber.SET, "vals") if reader else reader
     found = []
     while inside:

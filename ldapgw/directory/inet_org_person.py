@@ -104,7 +104,7 @@ def other_names(contact: Contact) -> tuple[str, ...]:
 
 def write_number(one: Number, context: NamingContext) -> str:
     """A number as this tenant's entries hold it."""
-    return phone_number.write(one, context.number_format, context.region, context.outside_line)
+    return phone_number.format_number(one, context.number_format, context.region, context.outside_line)
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

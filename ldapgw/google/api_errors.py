@@ -28,7 +28,7 @@ from ldapgw.errors import (
     SourceUnavailable,
     SyncTokenExpired,
 )
-from ldapgw.google.http import Answer
+from ldapgw.google.http import GoogleResponse
 
 _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
@@ -57,7 +57,9 @@ _WORD = re.compile(r"[A-Za-z_]{1,60}")
 _URL = re.compile(r"https://[\x21-\x7e]{1,500}")
 
 
-def read_refusal(answer: Answer, source: Source | None, *, incremental: bool, first: bool = True) -> GoogleError:
+def read_refusal(
+    answer: GoogleResponse, source: Source | None, *, incremental: bool, first: bool = True
+) -> GoogleError:
     """The exception for an answer that is not 200.
 
     :param source: what was listed; None for contact groups.
@@ -69,17 +71,17 @@ def read_refusal(answer: Answer, source: Source | None, *, incremental: bool, fi
     detail = " ".join([f"HTTP {answer.status}", *reasons])
     for reason in reasons:
         if reason in _REASONS:
-            return _named(_REASONS[reason], detail, answer, error, incremental=incremental)
-    if answer.trouble is not None:
-        return answer.trouble
+            return _error_from_reason(_REASONS[reason], detail, answer, error, incremental=incremental)
+    if answer.error is not None:
+        return answer.error
     if source is not Source.CONTACTS and answer.status in (403, 404):
         # A page of words is a proxy's, or meant for people who are held to be robots: it is over tomorrow.
         return SourceUnavailable(detail) if error or not answer.body.strip() else BadResponse(detail)
-    return _unnamed(answer.status, detail, error, source, doubted=incremental and first)
+    return _error_from_status(answer.status, detail, error, source, is_sync_token_suspect=incremental and first)
 
 
-def _named(
-    refusal: type[GoogleError], detail: str, answer: Answer, error: Mapping[str, Any], *, incremental: bool
+def _error_from_reason(
+    refusal: type[GoogleError], detail: str, answer: GoogleResponse, error: Mapping[str, Any], *, incremental: bool
 ) -> GoogleError:
     if refusal is ApiDisabled:
         return ApiDisabled(detail, activation_url=_activation_url(error))
@@ -89,8 +91,8 @@ def _named(
     return refusal(detail, retry_after=answer.retry_after)
 
 
-def _unnamed(
-    status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, doubted: bool
+def _error_from_status(
+    status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, is_sync_token_suspect: bool
 ) -> GoogleError:
     """What the HTTP code alone means.
 
@@ -101,7 +103,7 @@ def _unnamed(
     if source is Source.DIRECTORY and status == 400 and _NO_WORKSPACE in str(error.get("message")):
         return SourceUnavailable(detail)
     # A damaged or foreign sync token gives a bare 400; a full sync settles which it was.
-    if status in (400, 410) and doubted:
+    if status in (400, 410) and is_sync_token_suspect:
         return SyncTokenExpired(detail)
     return BadResponse(detail)
 

@@ -39,7 +39,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from ldapgw import __version__
-from ldapgw.errors import BadResponse, GoogleError, GoogleUnavailable, NetworkTrouble, QuotaExceeded
+from ldapgw.errors import BadResponse, GoogleError, GoogleUnavailable, NetworkFailure, QuotaExceeded
 
 # A page of 1000 persons is 1 to 3 MB and arrives in seconds; Google gives up on its own requests after 60 s.
 TIMEOUT = 60.0
@@ -67,7 +67,7 @@ _NETWORK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GoogleResponse:
     """What came back: any status, the body unpacked.
 
     :ivar retry_after: seconds to wait that the header ``Retry-After`` asks for; None without a readable one.
@@ -78,7 +78,7 @@ class Answer:
     retry_after: float | None = None
 
     @property
-    def trouble(self) -> GoogleError | None:
+    def error(self) -> GoogleError | None:
         """What the status alone tells to have gone wrong: 3xx, 429 and 5xx."""
         if self.status >= 500:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
@@ -99,7 +99,7 @@ def http_client(reactor: Any) -> HTTPClient:
     return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=pool), cookies)
 
 
-class Caller:
+class GoogleHttpClient:
     """Makes bounded calls.
 
     :param http: sends them; any of treq's clients, or `treq.testing.StubTreq`.
@@ -110,24 +110,26 @@ class Caller:
         self._http = http
         self._clock = clock
 
-    async def get(self, url: str, params: Sequence[tuple[str, str]], access_token: str) -> Answer:
+    async def get(self, url: str, params: Sequence[tuple[str, str]], access_token: str) -> GoogleResponse:
         """GET with a bearer token (RFC 6750 2.1); raises `NetworkTrouble` and `BadResponse`, returns any status."""
         headers = {"Authorization": f"Bearer {access_token}"}
         return await self._call("GET", url, LARGEST_BODY, headers, params=list(params))
 
-    async def post(self, url: str, form: str) -> Answer:
+    async def post(self, url: str, form: str) -> GoogleResponse:
         """POST a form that is already encoded; raises `NetworkTrouble` and `BadResponse`, returns any status."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._call("POST", url, LARGEST_TOKEN, headers, data=form.encode())
 
-    async def _call(self, method: str, url: str, largest: int, headers: Mapping[str, str], **request: object) -> Answer:
+    async def _call(
+        self, method: str, url: str, largest: int, headers: Mapping[str, str], **request: object
+    ) -> GoogleResponse:
         exchange = Deferred.fromCoroutine(self._exchange(method, url, largest, {**_HEADERS, **headers}, request))
         exchange.addTimeout(TIMEOUT, self._clock, onTimeoutCancel=_timed_out)
         return await exchange
 
     async def _exchange(
         self, method: str, url: str, largest: int, headers: dict[str, str], request: Mapping[str, Any]
-    ) -> Answer:
+    ) -> GoogleResponse:
         try:
             response = await self._http.request(
                 method,
@@ -145,8 +147,8 @@ class Caller:
         except _NETWORK as error:
             if isinstance(error, ResponseFailed) and any(reason.check(CancelledError) for reason in error.reasons):
                 raise CancelledError from error
-            raise NetworkTrouble(_network_detail(error)) from error
-        return Answer(response.code, body, _retry_after(response.headers, self._clock.seconds()))
+            raise NetworkFailure(_network_detail(error)) from error
+        return GoogleResponse(response.code, body, _retry_after(response.headers, self._clock.seconds()))
 
 
 async def _read(response: IResponse, largest: int) -> bytes:
@@ -222,7 +224,7 @@ class _Body(Protocol):
 
 
 def _timed_out(_: object, timeout: float) -> NoReturn:
-    raise NetworkTrouble(f"no whole answer within {timeout:.0f} s")
+    raise NetworkFailure(f"no whole answer within {timeout:.0f} s")
 
 
 def _network_detail(error: Exception) -> str:

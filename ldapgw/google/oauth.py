@@ -28,7 +28,7 @@ from ldapgw.errors import (
     QuotaExceeded,
 )
 from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.http import Answer, Caller
+from ldapgw.google.http import GoogleHttpClient, GoogleResponse
 from ldapgw.google.identity import Identity, read_identity
 
 OPENID_SCOPES = ("openid", "email")
@@ -160,7 +160,7 @@ class OAuth:
     """
 
     def __init__(self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime) -> None:
-        self._caller = Caller(http, clock)
+        self._http = GoogleHttpClient(http, clock)
         self._endpoints = endpoints
         self._clock = clock
 
@@ -170,7 +170,7 @@ class OAuth:
             code=code, redirect_uri=redirect_uri, code_verifier=verifier, client_secret=client.client_secret
         )
         asked = self._clock.seconds()
-        answer = await self._caller.post(self._endpoints.token_endpoint, form)
+        answer = await self._http.post(self._endpoints.token_endpoint, form)
         try:
             token = _read_token(answer)
         except ConsentRevoked as error:
@@ -190,7 +190,7 @@ class OAuth:
             code=_NO_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
         )
         try:
-            _read_token(await self._caller.post(self._endpoints.token_endpoint, form))
+            _read_token(await self._http.post(self._endpoints.token_endpoint, form))
         except ConsentRevoked as error:
             if not error.detail.startswith("invalid_grant"):
                 raise
@@ -204,7 +204,7 @@ class OAuth:
             refresh_token=refresh_token, client_id=client.client_id, client_secret=client.client_secret
         )
         asked = self._clock.seconds()
-        token = _read_token(await self._caller.post(self._endpoints.token_endpoint, form))
+        token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
         try:
             identity = self._identity(token.id_token, client, None) if token.id_token else None
         except BadResponse:
@@ -214,7 +214,7 @@ class OAuth:
 
     async def revoke(self, token: str) -> None:
         """Give a grant back (RFC 7009).  One that Google no longer knows is given back already."""
-        answer = await self._caller.post(self._endpoints.revocation_endpoint, urlencode({"token": token}))
+        answer = await self._http.post(self._endpoints.revocation_endpoint, urlencode({"token": token}))
         if answer.status == 200:
             return
         try:
@@ -235,10 +235,10 @@ class OAuth:
         )
 
 
-def _read_token(answer: Answer) -> _Token:
+def _read_token(answer: GoogleResponse) -> _Token:
     """RFC 6749 5.1 and 5.2; raises what the answer means."""
-    if answer.trouble is not None:
-        raise answer.trouble
+    if answer.error is not None:
+        raise answer.error
     try:
         # oauthlib expects the right shape, and fails in many ways on another: it sees none.
         token = msgspec.json.decode(answer.body, type=_Token, strict=False)
@@ -252,7 +252,7 @@ def _read_token(answer: Answer) -> _Token:
     return token
 
 
-def _refusal(error: str, subtype: str, answer: Answer) -> GoogleError:
+def _refusal(error: str, subtype: str, answer: GoogleResponse) -> GoogleError:
     """The exception for an ``error``; its description is for nobody: it is vague, and may hold an address."""
     known = [word for word in (error, subtype) if _ERROR.fullmatch(word)]
     detail = " ".join(known) or "unreadable error"
@@ -261,16 +261,16 @@ def _refusal(error: str, subtype: str, answer: Answer) -> GoogleError:
     return _REFUSALS.get(error, BadResponse)(detail, retry_after=answer.retry_after)
 
 
-def _grant(token: _Token, asked: float, identity: Identity | None) -> Grant:
+def _grant(token: _Token, requested_at: float, identity: Identity | None) -> Grant:
     """Lifetimes count from the request, which is before they began."""
     ends = token.refresh_token_expires_in
     return Grant(
         access_token=token.access_token,
-        expires_at=asked + _bounded(token.expires_in),
+        expires_at=requested_at + _bounded(token.expires_in),
         refresh_token=token.refresh_token or None,
         scopes=frozenset(_SHORT.get(scope, scope) for scope in token.scope.split()),
         identity=identity,
-        refresh_expires_at=None if ends is None else asked + _bounded(ends),
+        refresh_expires_at=None if ends is None else requested_at + _bounded(ends),
     )
 
 

@@ -22,7 +22,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import Answer, Caller
+from ldapgw.google.http import GoogleHttpClient, GoogleResponse
 from ldapgw.google.person_text import clean
 
 # Half a million persons; no account has as many.  Without a bound, a server could page for ever.
@@ -103,7 +103,7 @@ _GROUPS = Listing(
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class PersonPage(Generic[T]):
     """A part of a listing.
 
     :ivar content: what the reader made of its persons: as Google sent them, deleted ones among them on an incremental
@@ -127,7 +127,7 @@ class Labels:
     """
 
     names: Mapping[str, str]
-    gone: frozenset[str]
+    deleted: frozenset[str]
     next_sync_token: str
 
 
@@ -136,12 +136,12 @@ class _Groups:
     """Of a page of contact groups: the user's own by resource name, the deleted, and all that were on it."""
 
     names: Mapping[str, str]
-    gone: frozenset[str]
+    deleted: frozenset[str]
     seen: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk(Generic[T]):
+class _ListPage(Generic[T]):
     """An answer of any listing, read."""
 
     content: T
@@ -158,15 +158,15 @@ class People:
     """
 
     def __init__(
-        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, run_aside: Callable[..., Awaitable[Any]]
+        self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime, offload: Callable[..., Awaitable[Any]]
     ) -> None:
-        self._caller = Caller(http, clock)
+        self._http = GoogleHttpClient(http, clock)
         self._address = endpoints.people_api.rstrip("/")
-        self._run_aside = run_aside
+        self._offload = offload
 
     async def pages(
         self, source: Source, authorized: Authorized, sync_token: str | None, reader: Callable[[Persons], T]
-    ) -> AsyncIterator[Page[T]]:
+    ) -> AsyncIterator[PersonPage[T]]:
         """All pages of a source: everything, or with a sync token what changed since.
 
         Nothing may be kept of them before the last has come, which is the one with a `Page.next_sync_token`.
@@ -180,7 +180,7 @@ class People:
             last = not chunk.next_page_token
             if last and not chunk.next_sync_token:
                 raise BadResponse("no sync token on the last page")
-            yield Page(chunk.content, chunk.next_sync_token if last else "", chunk.total)
+            yield PersonPage(chunk.content, chunk.next_sync_token if last else "", chunk.total)
 
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """The account's own contact groups; Google's system groups are left out.
@@ -196,7 +196,7 @@ class People:
         last, total = "", 1
         async for chunk in self._chunks(_GROUPS, None, authorized, sync_token, _read_groups):
             names |= chunk.content.names
-            gone |= chunk.content.gone
+            gone |= chunk.content.deleted
             seen |= chunk.content.seen
             last, total = chunk.next_sync_token, chunk.total or total
         if sync_token is None and len(seen) < total:
@@ -210,14 +210,14 @@ class People:
         authorized: Authorized,
         sync_token: str | None,
         reader: Callable[[Persons], T],
-    ) -> AsyncIterator[_Chunk[T]]:
+    ) -> AsyncIterator[_ListPage[T]]:
         params = list(listing.params) + ([("syncToken", sync_token)] if sync_token else [])
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
             page = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
             refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page)
             body: bytes = await authorized(partial(self._get, listing, [*params, *page], refusal))
-            chunk = await self._run_aside(_read_chunk, body, listing, reader)
+            chunk = await self._offload(_read_chunk, body, listing, reader)
             yield chunk
             # A page may be empty and still not be the last: the page token alone tells.
             if not chunk.next_page_token:
@@ -231,10 +231,10 @@ class People:
         self,
         listing: Listing,
         params: list[tuple[str, str]],
-        refusal: Callable[[Answer], GoogleError],
+        refusal: Callable[[GoogleResponse], GoogleError],
         access_token: str,
     ) -> bytes:
-        answer = await self._caller.get(self._address + listing.path, params, access_token)
+        answer = await self._http.get(self._address + listing.path, params, access_token)
         if answer.status != 200:
             raise refusal(answer)
         return answer.body
@@ -250,14 +250,14 @@ def fingerprint(source: Source | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _refusal(answer: Answer, source: Source | None, *, incremental: bool, first: bool) -> GoogleError:
+def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool, first: bool) -> GoogleError:
     error = read_refusal(answer, source, incremental=incremental, first=first)
     if isinstance(error, QuotaExceeded) and first and not incremental:
         return QuotaExceeded(error.detail, retry_after=error.retry_after, full_sync=True)
     return error
 
 
-def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _Chunk[T]:
+def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _ListPage[T]:
     """Decode an answer; every key may be absent: an account without contacts, a day without changes."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
@@ -266,7 +266,7 @@ def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -
         next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
     except (ValueError, RecursionError):
         raise BadResponse("not a page of the People API") from None
-    return _Chunk(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
+    return _ListPage(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
 
 
 def _read_groups(groups: Persons) -> _Groups:

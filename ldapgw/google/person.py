@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ldapgw.contact import OTHER, Address, Contact, Kind, Phone, Source
+from ldapgw.contact import OTHER_CONTACT_PREFIX, Address, Contact, Kind, Phone, Source
 from ldapgw.google.person_text import clean, lines
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
@@ -44,23 +44,23 @@ def read_numbers(text: str, region: str, canonical: str = "") -> tuple[Number, .
     :param canonical: Google's ``canonicalForm``: where it is there the field holds one number.
     """
     if canonical:
-        return _one(text, region, canonical)
-    return tuple(found for part in text.split(_IMPORTED)[:_MOST] for found in _parted(part, region))
+        return _single_number(text, region, canonical)
+    return tuple(found for part in text.split(_IMPORTED)[:_MOST] for found in _split_numbers(part, region))
 
 
-def _parted(text: str, region: str) -> tuple[Number, ...]:
+def _split_numbers(text: str, region: str) -> tuple[Number, ...]:
     if sum(map(str.isdigit, text)) < _FEWEST_DIGITS:
-        return _one(text, region)
+        return _single_number(text, region)
     separators = [match.span() for match in _SEPARATOR.finditer(text)][:_MOST]
     # What each end of the text holds, the shortest first: a longer one needs them.
     found: dict[int, tuple[Number, ...]] = {}
     for start in reversed((0, *(end for _, end in separators))):
         behind = [(text[start:stop], found[end]) for stop, end in separators if end > start]
-        found[start] = _from(text[start:], behind, region)
+        found[start] = _numbers_in(text[start:], behind, region)
     return found[0]
 
 
-def _from(text: str, behind: list[tuple[str, tuple[Number, ...]]], region: str) -> tuple[Number, ...]:
+def _numbers_in(text: str, behind: list[tuple[str, tuple[Number, ...]]], region: str) -> tuple[Number, ...]:
     """The numbers of a text.
 
     :param behind: each part that may be its first number, and what stands behind that.
@@ -74,7 +74,7 @@ def _from(text: str, behind: list[tuple[str, tuple[Number, ...]]], region: str) 
             return first, *others
         if not next_best:
             next_best = _next_best(first, others)
-    whole = _one(text, region)
+    whole = _single_number(text, region)
     return next_best if next_best and not (whole and whole[0].e164) else whole
 
 
@@ -92,7 +92,7 @@ def _is_whole(one: Number) -> bool:
     return bool(one.e164) or len(one.digits) >= SHORTEST_PUBLIC
 
 
-def _one(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
+def _single_number(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     found = phone_number.parse(text, region, canonical)
     return (found,) if found else ()
 
@@ -102,7 +102,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 # The version of what is made of a person, its telephone numbers among it: another one means a full sync of everybody,
 # which reads all persons anew (0005).  To be counted up with each change of that.
-READING = 2
+PARSER_VERSION = 2
 
 # Google itself lists at most 100 addresses and numbers of a person.
 MOST_VALUES = 100
@@ -149,7 +149,7 @@ _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGN
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedPerson:
     """What came of a person.
 
     :ivar contact: None where the person is deleted or was skipped.
@@ -169,7 +169,7 @@ class Reading:
     unreadable_numbers: int = 0
 
 
-def read_person(person: Mapping[str, Any], source: Source, region: str) -> Reading:
+def read_person(person: Mapping[str, Any], source: Source, region: str) -> ParsedPerson:
     """Read a person; never raises, whatever JSON object it is given.
 
     :param region: for numbers without a country code.
@@ -177,7 +177,7 @@ def read_person(person: Mapping[str, Any], source: Source, region: str) -> Readi
     metadata = _object(person.get("metadata"))
     uid = _uid(person.get("resourceName"), source)
     previous = _list(metadata.get("previousResourceNames"))
-    reading = Reading(
+    reading = ParsedPerson(
         contact=None,
         uid=uid,
         source_id=_source_id(metadata, source),
@@ -194,7 +194,7 @@ def read_person(person: Mapping[str, Any], source: Source, region: str) -> Readi
     return replace(reading, contact=contact, unreadable_numbers=unreadable)
 
 
-def _contact(person: Item, reading: Reading, source: Source, region: str) -> tuple[Contact, int]:
+def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -> tuple[Contact, int]:
     """The contact, empty or not, and how many numbers could not be read."""
     names = sorted(_items(person, "names"), key=lambda name: not _display_name(name))
     best = names[0] if names else {}
@@ -333,7 +333,7 @@ def _uid(resource_name: object, source: Source) -> str:
     identifier = resource_name[:200].rpartition("/")[2]
     if not _ID.fullmatch(identifier):
         return ""
-    return OTHER + identifier if source is Source.OTHER_CONTACTS else identifier
+    return OTHER_CONTACT_PREFIX + identifier if source is Source.OTHER_CONTACTS else identifier
 
 
 def _source_id(metadata: Item, source: Source) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from ldapgw.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, Reader, boolean, integer, octets, tlv
+from ldapgw.ber import BOOLEAN, ENUMERATED, OCTET_STRING, SEQUENCE, BerReader, boolean, integer, octets, tlv
 from ldapgw.directory.sort import MOST_KEYS, AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.limits import CONTROLS
@@ -53,7 +53,7 @@ def read_page(control: Control) -> PagedResults:
 
     :raises ProtocolViolation: when its value is not what the RFC says.
     """
-    value = Reader.over(control.value or b"")
+    value = BerReader.over(control.value or b"")
     content = value.enter(SEQUENCE, "pagedResults")
     value.finish("pagedResults")
     page = PagedResults(content.integer("size"), content.octets("cookie"))
@@ -121,7 +121,7 @@ def read_sort(control: Control) -> ServerSideSort:
 
     :raises ProtocolViolation: when its value is not what the RFC says.
     """
-    value = Reader.over(control.value or b"")
+    value = BerReader.over(control.value or b"")
     sequence = value.enter(SEQUENCE, "sortKeyList")
     value.finish("sortKeyList")
     keys: list[SortKey] = []
@@ -169,7 +169,7 @@ def read_view(control: Control) -> VirtualListView:
 
     :raises ProtocolViolation: when its value is not what the draft says.
     """
-    value = Reader.over(control.value or b"")
+    value = BerReader.over(control.value or b"")
     request = value.enter(SEQUENCE, "virtualListViewRequest")
     value.finish("virtualListViewRequest")
     before, after = request.integer("beforeCount"), request.integer("afterCount")
@@ -181,7 +181,7 @@ def read_view(control: Control) -> VirtualListView:
     return VirtualListView(window, control.critical, context_id)
 
 
-def _target(request: Reader) -> Offset | AtLeast:
+def _target(request: BerReader) -> Offset | AtLeast:
     if request.peek() == _GREATER_THAN_OR_EQUAL:
         return AtLeast(request.octets("greaterThanOrEqual", _GREATER_THAN_OR_EQUAL))
     choice = request.enter(_BY_OFFSET, "byOffset")
@@ -249,7 +249,7 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
 }
 
 
-def read(message: Reader) -> tuple[Control, ...]:
+def read(message: BerReader) -> tuple[Control, ...]:
     """The controls that stand behind a request.
 
     More than anybody sends are read, so that `judge` can refuse them, up to where reading them would take milliseconds.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, Reader
+from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
@@ -49,7 +49,7 @@ def decode(octets: bytes) -> Message:
 
     :raises ProtocolViolation: when it cannot be read; RFC 4511 4.1.1 wants the session ended then.
     """
-    message = Reader.over(octets).enter(SEQUENCE, "message")
+    message = BerReader.over(octets).enter(SEQUENCE, "message")
     message_id = message.integer("messageID")
     if message_id <= 0:
         raise ProtocolViolation("messageID: out of range")
@@ -92,7 +92,7 @@ def simple_bind(octets: bytes) -> tuple[int, str, bytes] | None:
         return None
 
 
-def _search(content: Reader) -> SearchRequest:
+def _search(content: BerReader) -> SearchRequest:
     base = content.text("baseObject")
     scope = _SCOPES.get(content.integer("scope", ENUMERATED))
     deref = content.integer("derefAliases", ENUMERATED)
@@ -111,7 +111,7 @@ def _search(content: Reader) -> SearchRequest:
     return SearchRequest(base, scope, filter_, size_limit, time_limit, types_only, attributes)
 
 
-def _attributes(content: Reader) -> tuple[str, ...]:
+def _attributes(content: BerReader) -> tuple[str, ...]:
     attributes: list[str] = []
     names = 0
     while content:
@@ -122,7 +122,7 @@ def _attributes(content: Reader) -> tuple[str, ...]:
     return tuple(attributes)
 
 
-def _bind(content: Reader) -> BindRequest:
+def _bind(content: BerReader) -> BindRequest:
     version = content.integer("version")
     name = content.text("name")
     tag, choice = content.inside("authentication")
@@ -137,7 +137,7 @@ def _bind(content: Reader) -> BindRequest:
     return BindRequest(version, name, None)
 
 
-def _compare(content: Reader) -> CompareRequest:
+def _compare(content: BerReader) -> CompareRequest:
     entry = content.text("entry")
     assertion = content.enter(SEQUENCE, "ava")
     content.finish("compareRequest")
@@ -148,23 +148,23 @@ def _compare(content: Reader) -> CompareRequest:
     return request
 
 
-def _extended(content: Reader) -> ExtendedRequest:
+def _extended(content: BerReader) -> ExtendedRequest:
     name = content.text("requestName", _REQUEST_NAME)
     value = content.octets("requestValue", _REQUEST_VALUE) if content else None
     content.finish("extendedRequest")
     return ExtendedRequest(name, value)
 
 
-def _abandon(content: Reader) -> AbandonRequest:
+def _abandon(content: BerReader) -> AbandonRequest:
     return AbandonRequest(_message_id(content.rest()))
 
 
-def _unbind(content: Reader) -> Empty:
+def _unbind(content: BerReader) -> Empty:
     content.finish("unbindRequest")
     return Empty()
 
 
-def _write(content: Reader) -> Empty:
+def _write(content: BerReader) -> Empty:
     """Whatever it wants to change, the answer is the same; so it is not looked at."""
     content.rest()
     return Empty()
@@ -176,7 +176,7 @@ def cancel_id(value: bytes | None) -> int:
     :raises DirectoryError: protocolError when the value is not what the RFC says.
     """
     try:
-        content = Reader.over(value or b"")
+        content = BerReader.over(value or b"")
         sequence = content.enter(SEQUENCE, "cancelRequestValue")
         content.finish("cancelRequestValue")
         found = sequence.integer("cancelID")
@@ -196,7 +196,7 @@ def _wrong(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
-_OPERATIONS: Mapping[int, tuple[Operation, Callable[[Reader], Request]]] = {
+_OPERATIONS: Mapping[int, tuple[Operation, Callable[[BerReader], Request]]] = {
     operation.value: (operation, read)
     for operation, read in (
         (Operation.BIND, _bind),

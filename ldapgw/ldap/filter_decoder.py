@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ldapgw.ber import Reader
+from ldapgw.ber import BerReader
 from ldapgw.directory.filter import (
     And,
     Approximate,
@@ -46,7 +46,7 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-def read(parent: Reader) -> Filter:
+def read(parent: BerReader) -> Filter:
     """The filter that comes next.
 
     :raises ProtocolViolation: when it cannot be read.
@@ -61,7 +61,7 @@ def read(parent: Reader) -> Filter:
     return found
 
 
-def _filter(parent: Reader, depth: int, budget: _Budget) -> Filter:
+def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
     budget.spend()
     tag, content = parent.inside("filter")
     kind = _KINDS.get(tag)
@@ -72,7 +72,7 @@ def _filter(parent: Reader, depth: int, budget: _Budget) -> Filter:
     return found
 
 
-def _set(content: Reader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
+def _set(content: BerReader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
     _check_depth(depth)
     terms = []
     while content:
@@ -80,29 +80,29 @@ def _set(content: Reader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
     return tuple(terms)
 
 
-def _and(content: Reader, depth: int, budget: _Budget) -> Filter:
+def _and(content: BerReader, depth: int, budget: _Budget) -> Filter:
     return And(_set(content, depth, budget))
 
 
-def _or(content: Reader, depth: int, budget: _Budget) -> Filter:
+def _or(content: BerReader, depth: int, budget: _Budget) -> Filter:
     return Or(_set(content, depth, budget))
 
 
-def _not(content: Reader, depth: int, budget: _Budget) -> Filter:
+def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
     _check_depth(depth)
     return Not(_filter(content, depth, budget))
 
 
-def _assertion(kind: Callable[[str, bytes], Filter]) -> Callable[[Reader, int, _Budget], Filter]:
+def _assertion(kind: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
     """What reads an AttributeValueAssertion into this kind of filter."""
 
-    def read_assertion(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+    def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
         return kind(content.text("attributeDesc"), content.octets("assertionValue"))
 
     return read_assertion
 
 
-def _substrings(content: Reader, _depth: int, budget: _Budget) -> Filter:
+def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
     attribute = content.text("type")
     parts = content.enter(0x30, "substrings")
     initial: bytes | None = None
@@ -128,11 +128,11 @@ def _substrings(content: Reader, _depth: int, budget: _Budget) -> Filter:
     return Substrings(attribute, initial, tuple(between), final)
 
 
-def _present(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+def _present(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
     return Present(content.rest().decode("latin-1"))
 
 
-def _extensible(content: Reader, _depth: int, _budget: _Budget) -> Filter:
+def _extensible(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
     rule = content.text("matchingRule", _RULE) if content.peek() == _RULE else None
     attribute = content.text("type", _TYPE) if content.peek() == _TYPE else None
     value = content.octets("matchValue", _VALUE)
@@ -151,7 +151,7 @@ def _wrong(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
-_KINDS: dict[int, Callable[[Reader, int, _Budget], Filter]] = {
+_KINDS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
     0xA0: _and,
     0xA1: _or,
     0xA2: _not,

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import fields, replace
 from typing import Any
 
-from ldapgw.ber import Reader
+from ldapgw.ber import BerReader
 from ldapgw.directory.filter import And, Equality, Filter, Or
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.ldap import filter_decoder as filters
@@ -43,7 +43,7 @@ def read_filter(text: str) -> Filter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             parsed = parseFilter(filled)
-        found = filters.read(Reader.over(parsed.toWire()))
+        found = filters.read(BerReader.over(parsed.toWire()))
     except InvalidLDAPFilter as error:
         typed = filled[: error.loc].replace(_NO_TERM, "").replace(_NOTHING, "")
         raise UserError(f"This is not a filter: it cannot be read from position {len(typed) + 1} on.") from None

@@ -45,41 +45,44 @@ class Dialling:
     :ivar shortest: the fewest digits of a number that is no internal one.
     """
 
-    _abroad: re.Pattern[str]
-    _within: re.Pattern[str]
-    _trunk: str | None = None  # what `_within` stands for, where that is always the same digits or nothing
+    _international_pattern: re.Pattern[str]
+    _trunk_pattern: re.Pattern[str]
+    _trunk_prefix: str | None = None  # what `_within` stands for, where that is always the same digits or nothing
     country: str = ""
-    out: str = ""
-    zero: bool = False
+    international_prefix: str = ""
+    has_zero_trunk: bool = False
     zero_from: int | None = None
     shortest: int = SHORTEST_PUBLIC
 
-    def abroad(self, digits: str) -> tuple[str, ...]:
+    def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
         """What stands behind the digits that are dialled in front of a country code, as some take them or others.
 
         In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
         """
-        match = self._abroad.match(digits)
+        match = self._international_pattern.match(digits)
         if not match:
             return ()
-        behind = (digits[match.end() :], digits[len(self.out) :] if digits.startswith(self.out) else "0")
+        behind = (
+            digits[match.end() :],
+            digits[len(self.international_prefix) :] if digits.startswith(self.international_prefix) else "0",
+        )
         return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
 
     def is_public(self, digits: str) -> bool:
         """Whether there are enough digits for a number that is no internal one; behind a trunk "0" six are."""
-        least = self.shortest - 1 if self.zero and digits.startswith("0") else self.shortest
+        least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
 
-    def within(self, digits: str) -> str:
+    def strip_trunk_prefix(self, digits: str) -> str:
         """A number without what is dialled in front of it within the country."""
-        if self._trunk is not None:
-            return digits.removeprefix(self._trunk)
-        match = self._within.match(digits)
+        if self._trunk_prefix is not None:
+            return digits.removeprefix(self._trunk_prefix)
+        match = self._trunk_pattern.match(digits)
         return digits[match.end() :] if match else digits
 
     def is_whole(self, digits: str) -> bool:
         """Whether seven digits are left of a number without its trunk prefix, or it has none."""
-        left = self.within(digits)
+        left = self.strip_trunk_prefix(digits)
         return left == digits or len(left) >= SHORTEST_PUBLIC
 
 
@@ -94,7 +97,7 @@ def dialling(region: str) -> Dialling:
     """How numbers are dialled in a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
-        return Dialling(_abroad=_NEVER, _within=_NEVER, _trunk="")
+        return Dialling(_international_pattern=_NEVER, _trunk_pattern=_NEVER, _trunk_prefix="")
     abroad, within = metadata.international_prefix or "", metadata.national_prefix_for_parsing or ""
     zero = metadata.national_prefix == "0"
     lengths = metadata.general_desc.possible_length if metadata.general_desc else ()
@@ -103,8 +106,8 @@ def dialling(region: str) -> Dialling:
         re.compile(within) if within else _NEVER,
         within if within.isdigit() or not within else None,
         country=str(metadata.country_code),
-        out=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
-        zero=zero,
+        international_prefix=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
+        has_zero_trunk=zero,
         zero_from=_zero_from(metadata),
         # Where nothing stands in front of a number, those of a small country have as many digits as it needs.
         shortest=SHORTEST_PUBLIC if zero else min(SHORTEST_PUBLIC, *lengths),
@@ -158,7 +161,12 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
         text = "+" + digits
         return canonical(text) if is_e164(text) else parse(text, region)
     plan = dialling(region)
-    if plan.zero_from is not None and len(digits) > 3 and digits[0] == "0" != digits[1] and not plan.abroad(digits):
+    if (
+        plan.zero_from is not None
+        and len(digits) > 3
+        and digits[0] == "0" != digits[1]
+        and not plan.strip_international_prefix(digits)
+    ):
         return _made(plan.country, digits[1:])
     return parse(digits, region)
 
@@ -173,7 +181,7 @@ def canonical(text: str) -> Parsed | None:
         return None
     code, plan = country
     digits = text[1 + len(code) :]
-    if len(digits) < 3 or plan.within(digits) != digits:
+    if len(digits) < 3 or plan.strip_trunk_prefix(digits) != digits:
         parsed = parse(text, "")
         return parsed if parsed and _is_settled(parsed) else None
     return _made(code, digits)
@@ -202,12 +210,12 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
         return False
     if len(digits) < plan.shortest:
         return is_valid(parsed)
-    if (plan.zero and digits.startswith("0")) or any(plan.abroad(digits)):
+    if (plan.has_zero_trunk and digits.startswith("0")) or any(plan.strip_international_prefix(digits)):
         return True
     # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
     if not is_valid(parsed):
         return False
-    whole = not plan.zero or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    whole = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
     return whole or dial_string.dialled(national(parsed)) == digits
 
 
@@ -220,7 +228,7 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     if plan.zero_from is not None and len(subscriber) >= max(plan.zero_from, SHORTEST_PUBLIC) and subscriber[0] != "0":
         return "0" + subscriber
     digits = dial_string.dialled(national(parsed))
-    known = plan.within(digits) == subscriber and plan.is_public(digits)
+    known = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
     if known and is_valid(parsed):
         return digits
     # No rule of the numbering plan says how such a number is written.
@@ -270,7 +278,7 @@ def _is_settled(parsed: Parsed) -> bool:
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)
     plan = dialling(regions[0])
-    if plan.within(digits) == digits:
+    if plan.strip_trunk_prefix(digits) == digits:
         return True
     if plan.zero_from is not None:
         return False

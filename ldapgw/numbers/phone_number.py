@@ -59,22 +59,22 @@ class Number:
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
-class Asked:
+class NumberQuery:
     """What can be told of an asked number without reading it; never changed once it is made.
 
     :ivar tails: every number that is the same as a reading of it has one of these among its `stored_tails`.
     :ivar writings: a stored number with one of these as its `Number.e164` or `Number.national` is the same.
     """
 
-    __slots__ = ("tails", "writings")
+    __slots__ = ("exact_forms", "tails")
 
     def __init__(self, tails: tuple[str, ...] = (), writings: tuple[str, ...] = ()) -> None:
         self.tails = tails
-        self.writings = writings
+        self.exact_forms = writings
 
     def __repr__(self) -> str:
         """Without the number: a log must not hold one."""
-        return "<Asked>"
+        return "<NumberQuery>"
 
 
 def parse(text: str, region: str, canonical: str = "") -> Number | None:
@@ -89,7 +89,7 @@ def parse(text: str, region: str, canonical: str = "") -> Number | None:
     if not typed or len(typed) > LONGEST:
         return None
     plain = dial_string.plain(typed)
-    core, extension, parsed = (typed, "", None) if plain else _taken_apart(typed, region)
+    core, extension, parsed = (typed, "", None) if plain else _split_extension(typed, region)
     digits = plain[1] if plain else dial_string.dialled(core)
     if not any(map(str.isdigit, digits)):
         return None
@@ -134,35 +134,35 @@ def _readings(text: str, region: str, outside_line: str) -> tuple[Number, ...]:
             found[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
             # The first way to take it is the plain reading.
-            found |= {parse("+" + one, region): None for one in dialling.abroad(dialled)[1:]}
+            found |= {parse("+" + one, region): None for one in dialling.strip_international_prefix(dialled)[1:]}
         found[_with_plus(plain, region)] = None
     return tuple(number for number in found if number is not None)
 
 
-def asked(text: str, region: str, outside_line: str = "") -> Asked:
+def number_query(text: str, region: str, outside_line: str = "") -> NumberQuery:
     """What can be told of an asked number: for what phones and PBX send, without reading it."""
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
     if plain is None:
-        return Asked(_tails_of_readings(text, region, outside_line))
+        return NumberQuery(_tails_of_readings(text, region, outside_line))
     international, digits = plain
     if not digits:
-        return Asked()
+        return NumberQuery()
     if international:
         tail_known = numbering_plan.is_whole(digits)
         writings: tuple[str, ...] = ("+" + digits,)
     else:
         tail_known, writings = _as_dialled(digits, region, outside_line)
     tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line)
-    return Asked(tails, writings)
+    return NumberQuery(tails, writings)
 
 
-def asked_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+def query_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """The ends of what was asked for: any number that is the same as a reading of it has one among its `stored_tails`.
 
     :returns: nothing where the text has no readings: then no number is the same.
     """
-    return asked(text, region, outside_line).tails
+    return number_query(text, region, outside_line).tails
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:
@@ -180,34 +180,34 @@ def load() -> None:
         readings(f"{code}234567890", "")
 
 
-def same(stored: Number, asked: Number) -> bool:
+def is_same_number(stored: Number, query: Number) -> bool:
     """Whether two numbers are the same telephone number.
 
     Two numbers with known countries are compared by E.164 alone.  Where a country is not known, the longer one has
     to end in the shorter one, and that has to have the seven digits of a public number; short ones match exactly.
     """
-    if stored.e164 and asked.e164:
-        return stored.e164 == asked.e164
-    if stored.digits == asked.digits:
+    if stored.e164 and query.e164:
+        return stored.e164 == query.e164
+    if stored.digits == query.digits:
         return True
-    return any(_end_alike(one, other) for one in _ends(stored) for other in _ends(asked))
+    return any(_share_tail(one, other) for one in _ends(stored) for other in _ends(query))
 
 
-def is_meant(stored: Number, readings: Sequence[Number]) -> bool:
+def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Whether a number is the same as one that an asked number may stand for.
 
     Where one reading has a country, another one can be a local number at most, behind the outside line: the end of a
     number abroad is not looked at.
     """
     known = [reading for reading in readings if reading.e164]
-    if any(same(stored, reading) for reading in known or readings):
+    if any(is_same_number(stored, reading) for reading in known or readings):
         return True
     if not known:
         return False
     as_it_stands, *behind = readings
     if not stored.e164:
         return stored.digits == as_it_stands.digits
-    return bool(stored.national) and any(same(stored, local) for local in behind if not local.e164)
+    return bool(stored.national) and any(is_same_number(stored, local) for local in behind if not local.e164)
 
 
 def typed_digits(number: Number) -> str:
@@ -217,27 +217,27 @@ def typed_digits(number: Number) -> str:
     return "+" + number.digits if plus else number.digits
 
 
-def beginnings(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
     """The forms that a stored number's writing may begin with to match ``(telephoneNumber=text*)``.
 
     The international prefix of the region ("00") is read as "+"; the outside line in front may be left out.
     """
-    return _beginnings(text[:LONGEST_TYPED], region, outside_line)
+    return _prefix_forms(text[:LONGEST_TYPED], region, outside_line)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _beginnings(text: str, region: str, outside_line: str) -> tuple[str, ...]:
+def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     core = dial_string.unwrapped(dial_string.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
     # "+49 (0)30": the zero is dialled within the country alone.
     forms = [dial_string.dial_text(one) for one in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_behind_outside_line(core, forms[0], outside_line)))
-    forms += [plus for form in forms for plus in _as_from_abroad(form, region)]
+    forms += [plus for form in forms for plus in _with_country_code(form, region)]
     return tuple(dict.fromkeys(filter(None, forms)))
 
 
-def write(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
+def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
     """A number as an entry shows it and a phone dials it.
 
     :param form: ``dial`` is what a phone of this tenant must dial: outside line, and national within `region`.
@@ -251,7 +251,7 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
     # A number of a few digits would be taken for an internal one.
     home = _is_home(number, region)
     if form is NumberFormat.DIAL:
-        abroad = (numbering_plan.dialling(region).out or "+") + number.e164[1:]
+        abroad = (numbering_plan.dialling(region).international_prefix or "+") + number.e164[1:]
         return outside_line + (number.national if home else abroad)
     parsed = numbering_plan.canonical(number.e164)
     if parsed is None or numbering_plan.e164(parsed) != number.e164:
@@ -262,7 +262,7 @@ def write(number: Number, form: NumberFormat, region: str, outside_line: str = "
     return national if dial_string.dialled(national) == number.national else number.national
 
 
-def _taken_apart(typed: str, region: str) -> tuple[str, str, numbering_plan.Parsed | None]:
+def _split_extension(typed: str, region: str) -> tuple[str, str, numbering_plan.Parsed | None]:
     """The number in a text, its extension, and what it is."""
     core = dial_string.bare(dial_string.unwrapped(typed))
     parsed = numbering_plan.parse(core, region)
@@ -301,9 +301,9 @@ def _behind_outside_line(core: str, digits: str, outside_line: str) -> str:
     return written.removeprefix(outside_line) if outside_line and digits.startswith(outside_line) else ""
 
 
-def _as_from_abroad(digits: str, region: str) -> list[str]:
+def _with_country_code(digits: str, region: str) -> list[str]:
     """A beginning that is dialled abroad, or has lost its "+", as E.164 has it."""
-    abroad = numbering_plan.dialling(region).abroad(digits)
+    abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     lost = len(digits) >= _SURELY_COUNTRY and digits[0] in "123456789"
     return ["+" + one for one in abroad or ((digits,) if lost else ())]
 
@@ -334,7 +334,7 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
         if len(start) < SHORTEST_PUBLIC:
             tail_known = tail_known and not dialling.is_public(start)
             continue
-        abroad = dialling.abroad(start)
+        abroad = dialling.strip_international_prefix(start)
         if abroad:
             tail_known = tail_known and all(map(numbering_plan.is_whole, abroad))
             writings += ["+" + one for one in abroad]
@@ -355,7 +355,7 @@ def _ends(number: Number) -> tuple[str, ...]:
     return (number.e164[1:], inside) if whole else (number.e164[1:],)
 
 
-def _end_alike(one: str, other: str) -> bool:
+def _share_tail(one: str, other: str) -> bool:
     shorter, longer = (one, other) if len(one) < len(other) else (other, one)
     return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
 

@@ -28,14 +28,14 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.decoder import decode
-from ldapgw.phones.hints import Habits, Seen, hints
-from ldapgw.phones.search_log import Fresh, Search, Searches
+from ldapgw.phones.hints import DecodedSearch, PhoneProfile, find_hints
+from ldapgw.phones.search_log import LoggedSearch, SearchLog, SearchUpdate
 from ldapgw.store import phones
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 
 
-class PhoneWatch:
+class PhoneActivity:
     """Over the searches of all phones.
 
     :param bases: the search base of each tenant.
@@ -44,7 +44,7 @@ class PhoneWatch:
     """
 
     def __init__(self, bases: Mapping[str, str], now: Callable[[], float]) -> None:
-        self.searches = Searches(now)
+        self.search_log = SearchLog(now)
         self._bases = {tenant: (base, Dn.parse(base)) for tenant, base in bases.items()}
 
     def base_dn(self, tenant: str) -> str:
@@ -55,39 +55,41 @@ class PhoneWatch:
         """The DN that a phone is bound as; empty for one whose tenant is gone."""
         return str(phone_dn(login.name, self._bases[login.tenant][1])) if login.tenant in self._bases else ""
 
-    def seen(self, login: PhoneLogin) -> tuple[Seen, ...]:
+    def recent_searches(self, login: PhoneLogin) -> tuple[DecodedSearch, ...]:
         """A phone's last searches, the newest first."""
-        return tuple(map(read, self.searches.of(self.bind_dn(login))))
+        return tuple(map(decode_search, self.search_log.searches_of(self.bind_dn(login))))
 
-    def judge(self, login: PhoneLogin, fresh: Fresh) -> SearchNote:
+    def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
         """What is remembered of them: nothing of what was searched for."""
-        habits = Habits.of(self.base_dn(login.tenant), login.model, per_number=login.numbers is Numbers.ENTRIES)
-        found = hints(read(fresh.last), habits)
-        works = fresh.found is not None and read(fresh.found).works
-        worked_at = fresh.found.when if fresh.found is not None and works else None
-        return SearchNote(fresh.last.when, found[0].value if found else "", worked_at)
+        habits = PhoneProfile.for_model(
+            self.base_dn(login.tenant), login.model, per_number=login.numbers is NumberMode.ENTRIES
+        )
+        found = find_hints(decode_search(update.last), habits)
+        works = update.last_found is not None and decode_search(update.last_found).has_contacts
+        worked_at = update.last_found.when if update.last_found is not None and works else None
+        return LastSearch(update.last.when, found[0].value if found else "", worked_at)
 
 
-def read(search: Search) -> Seen:
+def decode_search(search: LoggedSearch) -> DecodedSearch:
     """A search as the wire has read it."""
     try:
         message = decode(search.message)
     except ProtocolViolation:
-        return Seen(search)
+        return DecodedSearch(search)
     request = message.request if isinstance(message.request, SearchRequest) else None
-    return Seen(search, request, tuple(control.type for control in message.controls))
+    return DecodedSearch(search, request, tuple(control.type for control in message.controls))
 
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 # A phone searches at every keystroke; a write a minute is enough, and spares the disk.
-NOTE_SECONDS = 60.0
+WRITE_SECONDS = 60.0
 
-Judge = Callable[[PhoneLogin, Fresh], SearchNote]
+Summarize = Callable[[PhoneLogin, SearchUpdate], LastSearch]
 
 log = Logger()
 
 
-class SearchNotes(Service):
+class SearchRecorder(Service):
     """Takes what is fresh every few seconds, and stores it.
 
     :param clock: its seconds are those since the epoch.
@@ -102,102 +104,103 @@ class SearchNotes(Service):
         *,
         clock: IReactorTime,
         store: Store,
-        take_fresh: Callable[[], Mapping[str, Fresh]],
-        login_of: Callable[[PhoneLogin], str],
+        take_updates: Callable[[], Mapping[str, SearchUpdate]],
+        bind_dn: Callable[[PhoneLogin], str],
         logins: Callable[[], Mapping[str, PhoneAccess]],
-        judge: Judge,
+        summarize: Summarize,
     ) -> None:
         self._clock = clock
         self._store = store
-        self._take_fresh = take_fresh
-        self._login_of = login_of
+        self._take_updates = take_updates
+        self._bind_dn = bind_dn
         self._logins = logins
-        self._judge = judge
-        self._pending: dict[str, Fresh] = {}
-        self._noted: dict[str, float] = {}
-        self._working: set[str] = set()
-        self._timer = LoopingCall(self._quietly, self.note)
+        self._summarize = summarize
+        self._pending: dict[str, SearchUpdate] = {}
+        self._written_at: dict[str, float] = {}
+        self._working_logins: set[str] = set()
+        self._timer = LoopingCall(self._run_logged, self.write_due)
         self._timer.clock = clock
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._timer.start(LOOK_SECONDS)
+        self._timer.start(POLL_SECONDS)
 
     def stopService(self) -> Deferred[None]:
         """Write down what there is, and look no more."""
         super().stopService()
         if self._timer.running:
             self._timer.stop()
-        return self._quietly(self.note_all)
+        return self._run_logged(self.write_all)
 
-    async def note(self) -> None:
+    async def write_due(self) -> None:
         """Store what is due: of each phone once a minute; at once after a silence, or when it finds at last."""
-        self._take()
+        self._collect()
         now = self._clock.seconds()
         due = {
             login: fresh
             for login, fresh in self._pending.items()
-            if now - self._noted.get(login, 0.0) >= NOTE_SECONDS or (fresh.found and login not in self._working)
+            if now - self._written_at.get(login, 0.0) >= WRITE_SECONDS
+            or (fresh.last_found and login not in self._working_logins)
         }
         await self._write(due, now)
 
-    async def note_all(self) -> None:
+    async def write_all(self) -> None:
         """Store everything."""
-        self._take()
+        self._collect()
         await self._write(dict(self._pending), self._clock.seconds())
 
     def forget(self, login: str) -> None:
         """A phone is gone or has another password: what is not written yet was not done with that."""
         self._pending.pop(login, None)
-        self._noted.pop(login, None)
-        self._working.discard(login)
+        self._written_at.pop(login, None)
+        self._working_logins.discard(login)
 
-    def _take(self) -> None:
-        for login, fresh in self._take_fresh().items():
+    def _collect(self) -> None:
+        for login, fresh in self._take_updates().items():
             before = self._pending.get(login)
-            found = fresh.found or (before.found if before else None)
-            self._pending[login] = Fresh(fresh.last, found)
+            found = fresh.last_found or (before.last_found if before else None)
+            self._pending[login] = SearchUpdate(fresh.last, found)
 
-    async def _write(self, due: Mapping[str, Fresh], now: float) -> None:
+    async def _write(self, due: Mapping[str, SearchUpdate], now: float) -> None:
         """What cannot be stored is kept for the next time."""
         if not due:
             return
-        await self._store.run(_store, due, self._login_of, self._logins(), self._judge)
+        await self._store.run(_write_notes, due, self._bind_dn, self._logins(), self._summarize)
         for login, fresh in due.items():
             if login not in self._pending:  # it was forgotten meanwhile
                 continue
-            self._noted[login] = now
-            if fresh.found:
-                self._working.add(login)
+            self._written_at[login] = now
+            if fresh.last_found:
+                self._working_logins.add(login)
             if self._pending.get(login) is fresh:
                 del self._pending[login]
-        self._noted = {login: when for login, when in self._noted.items() if now - when < NOTE_SECONDS}
+        self._written_at = {login: when for login, when in self._written_at.items() if now - when < WRITE_SECONDS}
 
-    def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+    def _run_logged(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         """The next turn comes whatever became of this one; that the database cannot be used is said elsewhere."""
-        return Deferred.fromCoroutine(work()).addErrback(_failed)
+        return Deferred.fromCoroutine(work()).addErrback(_log_failure)
 
 
-def _store(
+def _write_notes(
     connection: Connection,
-    due: Mapping[str, Fresh],
-    login_of: Callable[[PhoneLogin], str],
+    due: Mapping[str, SearchUpdate],
+    bind_dn: Callable[[PhoneLogin], str],
     logins: Mapping[str, PhoneAccess],
-    judge: Judge,
+    summarize: Summarize,
 ) -> None:
     """Write what phones have done with the password that they have now; another may be stored and not served yet."""
-    known = ((login, due.get(login_of(login)), logins.get(login.name.lower())) for login in phones.read_all(connection))
-    phones.searched(
+    known = ((login, due.get(bind_dn(login)), logins.get(login.name.lower())) for login in phones.read_all(connection))
+    phones.store_last_searches(
         connection,
         {
-            login.name: judge(login, fresh)
+            login.name: summarize(login, fresh)
             for login, fresh, served in known
             if fresh is not None and served is not None and served.password_hash == login.password
         },
     )
 
 
-def _failed(failure: Failure) -> None:
+def _log_failure(failure: Failure) -> None:
     if not failure.check(StoreError):
         log.failure("noting searches failed", failure)

@@ -16,20 +16,20 @@ from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.phones.explain.explain import explain
-from ldapgw.phones.explain.model import BookState, Explanation, Reader, Seen
-from ldapgw.phones.explain.query import read_query
-from ldapgw.phones.explain.view import Sight
-from ldapgw.phrase import Said
-from ldapgw.store.account_status import state, told
+from ldapgw.phones.explain.model import BookAccess, BookSyncState, Explanation, ExplanationReader
+from ldapgw.phones.explain.query import parse_query
+from ldapgw.phones.explain.view import PhoneView
+from ldapgw.phrase import Translatable
+from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
 # The longest filter that a page offers to explain; in a form it has three times as many octets at most.
-LONGEST = 1000
+MAX_QUERY_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Question:
+class ExplainRequest:
     """Why was this not found?
 
     :ivar asked: a name, a number or a filter.
@@ -39,17 +39,17 @@ class Question:
     :ivar page: what the page of those is called.
     """
 
-    asked: str
+    text: str
     base: str
-    reader: Reader
+    reader: ExplanationReader
     accounts: tuple[Account, ...]
-    page: Said
+    page_name: Translatable
 
 
 class Explainer(Protocol):
     """Explains what phones find."""
 
-    def explain(self, phone: PhoneLogin, question: Question) -> Awaitable[Explanation | None]:
+    def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Awaitable[Explanation | None]:
         """Why a phone finds what it finds; None: it is not served yet.
 
         :raises UserError: when what was asked for is a filter that cannot be read.
@@ -78,7 +78,7 @@ class PhoneExplainer:
         self._run_off_thread = run_off_thread
         self._now = now
 
-    async def explain(self, phone: PhoneLogin, question: Question) -> Explanation | None:
+    async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
         """Why a phone finds what it finds; None: it is not served yet.
 
         :raises UserError: when what was asked for is a filter that cannot be read.
@@ -88,46 +88,51 @@ class PhoneExplainer:
         login = served.logins.get(phone.name.lower())
         if login is None:
             return None
-        states = states_of(
-            question.accounts,
+        states = book_sync_states(
+            request.accounts,
             phone.account_id,
             self._now(),
-            lambda _: question.page,
-            commands=question.reader.administers,
+            lambda _: request.page_name,
+            commands=request.reader.is_admin,
         )
-        found: Explanation = await self._run_off_thread(
-            _explain, served.dit, login, phone.tenant, question, tuple(states), self._size_limit
+        explanation: Explanation = await self._run_off_thread(
+            _explain, served.dit, login, phone.tenant, request, tuple(states), self._size_limit
         )
-        return found
+        return explanation
 
 
 def _explain(
-    dit: Dit, login: PhoneAccess, tenant: str, question: Question, states: Iterable[BookState], size_limit: int
+    dit: Dit, login: PhoneAccess, tenant: str, request: ExplainRequest, states: Iterable[BookSyncState], size_limit: int
 ) -> Explanation:
-    sight = Sight(dit, login.viewer, tenant)
+    view = PhoneView(dit, login.viewer, tenant)
     return explain(
-        read_query(question.asked, read_filter),
-        sight,
-        private=sight.hidden(),
+        parse_query(request.text, read_filter),
+        view,
+        private=view.hidden_books(),
         states=states,
         size_limit=size_limit,
-        base=question.base,
-        reader=question.reader,
+        base=request.base,
+        reader=request.reader,
     )
 
 
-def states_of(
-    known: Iterable[Account], owner: int | None, now: float, page: Callable[[Account], Said], *, commands: bool = True
-) -> Iterator[BookState]:
+def book_sync_states(
+    accounts: Iterable[Account],
+    owner_id: int | None,
+    now: float,
+    page: Callable[[Account], Translatable],
+    *,
+    commands: bool = True,
+) -> Iterator[BookSyncState]:
     """How the syncs go of the accounts whose books a phone sees.
 
     :param owner: the account that the phone belongs to.
     :param page: where a person finds an account.
     :param commands: whether commands may be named.
     """
-    for account in known:
-        seen = Seen.OWN if account.id == owner else Seen(account.sharing.value)
-        if seen is Seen.PRIVATE:
+    for account in accounts:
+        access = BookAccess.OWN if account.id == owner_id else BookAccess(account.sharing.value)
+        if access is BookAccess.PRIVATE:
             continue
-        words = told(account.trouble, account, page(account), commands=commands) if account.trouble else ""
-        yield BookState(account.address, seen, state(account, now), words, account.skipped)
+        words = error_message(account.error, account, page(account), commands=commands) if account.error else ""
+        yield BookSyncState(account.address, access, state(account, now), words, account.skipped)

@@ -21,22 +21,22 @@ from ldapgw.errors import ResultCode
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
 from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.vendors import vendors_of
-from ldapgw.phones.search_log import Search
-from ldapgw.phrase import Phrase, marked
+from ldapgw.phones.search_log import LoggedSearch
+from ldapgw.phrase import Phrase, gettext_noop
 
 # How a filter compares numbers: each attribute, and whether a star stands before what is sought.  One behind it may be
 # the phone's own: most add it while somebody types.
-Shape = frozenset[tuple[str, bool]]
+FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
-def _shape(template: str) -> Shape:
+def _filter_shape(template: str) -> FilterShape:
     """That of a filter as it stands in a phone."""
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template))
 
 
-_USUAL = frozenset((_shape(number_filter("%")),))
+_USUAL_SHAPES = frozenset((_filter_shape(number_filter("%")),))
 
 
 class Hint(StrEnum):
@@ -64,7 +64,7 @@ class Hint(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class PhoneProfile:
     """What is known of a phone besides its searches.
 
     :ivar base: the search base that it was given.
@@ -79,12 +79,12 @@ class Habits:
     base: str
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
-    wants_all: bool = True
+    wants_all_numbers: bool = True
     has_limit: bool = True
-    shapes: frozenset[Shape] = _USUAL
+    number_filter_shapes: frozenset[FilterShape] = _USUAL_SHAPES
 
     @classmethod
-    def of(cls, base: str, model: str, *, per_number: bool) -> Self:
+    def for_model(cls, base: str, model: str, *, per_number: bool) -> Self:
         """Those of a model.
 
         :param model: a word of `ldapgw.phones.models`; empty where nobody said one.
@@ -95,21 +95,21 @@ class Habits:
             base,
             vendors[0].name_filter,
             vendors[0].number_filter,
-            wants_all=not (per_number or vendors[0].one_number),
+            wants_all_numbers=not (per_number or vendors[0].one_number),
             has_limit=vendors[0].max_hits,
-            shapes=frozenset(_shape(vendor.number_filter) for vendor in vendors),
+            number_filter_shapes=frozenset(_filter_shape(vendor.number_filter) for vendor in vendors),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DecodedSearch:
     """A search, read.
 
     :ivar request: None where it was no search that can be read, or too long to be kept.
     :ivar controls: their object identifiers.
     """
 
-    search: Search
+    search: LoggedSearch
     request: SearchRequest | None = field(default=None, repr=False)
     controls: tuple[str, ...] = ()
 
@@ -119,9 +119,9 @@ class Seen:
         return to_string(self.request.filter) if self.request else ""
 
     @property
-    def works(self) -> bool:
+    def has_contacts(self) -> bool:
         """Whether it found somebody: reading one entry by its name, such as the root DSE's, is not enough."""
-        return self.search.found and self.is_list
+        return self.search.has_entries and self.is_list
 
     @property
     def is_list(self) -> bool:
@@ -137,34 +137,34 @@ _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
 _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
 # A beginning that somebody types has fewer digits than a whole number.
-_WHOLE = 7
-_TYPED = 3
+_WHOLE_NUMBER_DIGITS = 7
+_TYPED_DIGITS = 3
 # A display shows this many at once.
-_FEW = 20
+_DISPLAY_ENTRIES = 20
 
 
-def hints(seen: Seen, habits: Habits) -> tuple[Hint, ...]:
+def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...]:
     """What is off, the gravest first; empty where all is well."""
-    look = _Look(seen, habits)
+    look = _SearchFacts(decoded, profile)
     found = tuple(hint for hint, applies in _RULES.items() if applies(look))
     # That nothing was found needs no saying where it is said why.
     return found[:-1] if len(found) > 1 and found[-1] is Hint.NOTHING else found
 
 
 @dataclass(frozen=True)
-class _Look:
+class _SearchFacts:
     """The facts that the rules are about."""
 
-    seen: Seen
-    habits: Habits
+    decoded: DecodedSearch
+    profile: PhoneProfile
 
     @cached_property
     def request(self) -> SearchRequest:
-        return self.seen.request or SearchRequest("", Scope.BASE_OBJECT, And(()))
+        return self.decoded.request or SearchRequest("", Scope.BASE_OBJECT, And(()))
 
     @cached_property
     def terms(self) -> tuple[Filter, ...]:
-        return tuple(_terms(self.request.filter))
+        return tuple(_filter_items(self.request.filter))
 
     @cached_property
     def values(self) -> tuple[str, ...]:
@@ -176,41 +176,41 @@ class _Look:
         return tuple(term for term in self.terms if _family(term) is Family.NUMBER and not isinstance(term, Present))
 
     @property
-    def compares_as_told(self) -> bool:
+    def has_model_filter(self) -> bool:
         """It compares numbers as its model is told to; another filter would not be taken, or not be better."""
         shape = (
             (kind.name, isinstance(term, Substrings) and not term.initial)
             for term in self.numbers
             if (kind := attribute_type(_attribute(term)))
         )
-        return frozenset(shape) in self.habits.shapes
+        return frozenset(shape) in self.profile.number_filter_shapes
 
     @cached_property
-    def asked(self) -> frozenset[str] | None:
+    def requested_attributes(self) -> frozenset[str] | None:
         """The attributes asked for; None: all of them."""
         selection = Selection.parse(self.request.attributes)
         return None if selection.all_user else selection.names
 
     @property
     def code(self) -> ResultCode:
-        return self.seen.search.code
+        return self.decoded.search.code
 
     @property
-    def in_vain(self) -> bool:
+    def is_empty_result(self) -> bool:
         """It was a proper search, and there was nothing."""
-        return self.seen.search.entries == 0 and self.code is ResultCode.SUCCESS and self.seen.is_list
+        return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 
-def _terms(sought: Filter) -> Iterator[Filter]:
+def _filter_items(search_filter: Filter) -> Iterator[Filter]:
     """The leaves; depth is bounded where filters are read."""
-    match sought:
+    match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
-                yield from _terms(term)
+                yield from _filter_items(term)
         case Not(term):
-            yield from _terms(term)
+            yield from _filter_items(term)
         case _:
-            yield sought
+            yield search_filter
 
 
 def _texts(term: Filter) -> Iterator[str]:
@@ -241,27 +241,27 @@ def _family(term: Filter) -> Family | None:
 # --- the rules ------------------------------------------------------------------------------------------------------
 
 
-def _is_unreadable(look: _Look) -> bool:
-    return look.seen.request is None and bool(look.seen.search.message)
+def _is_unreadable(facts: _SearchFacts) -> bool:
+    return facts.decoded.request is None and bool(facts.decoded.search.message)
 
 
-def _has_placeholder(look: _Look) -> bool:
-    return any(_PLACEHOLDER.fullmatch(text) for text in look.values)
+def _has_placeholder(facts: _SearchFacts) -> bool:
+    return any(_PLACEHOLDER.fullmatch(text) for text in facts.values)
 
 
-def _is_strange(look: _Look) -> bool:
-    named = [term for term in look.terms if _attribute(term).lower() != "objectclass"]
+def _has_unknown_attributes(facts: _SearchFacts) -> bool:
+    named = [term for term in facts.terms if _attribute(term).lower() != "objectclass"]
     return bool(named) and all(attribute_type(_attribute(term)) is None for term in named)
 
 
-def _wants_another_class(look: _Look) -> bool:
-    classes = [term for term in look.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"]
-    return look.in_vain and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
+def _has_unknown_class(facts: _SearchFacts) -> bool:
+    classes = [term for term in facts.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"]
+    return facts.is_empty_result and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
 
 
-def _finds_the_tree(look: _Look) -> bool:
+def _has_no_class(facts: _SearchFacts) -> bool:
     """Any class will do, so that the books themselves are found besides the people in them."""
-    return look.seen.is_list and look.seen.search.found and all(map(_is_any_class, look.terms))
+    return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
 
 
 def _is_any_class(term: Filter) -> bool:
@@ -274,60 +274,76 @@ def _is_any_class(term: Filter) -> bool:
             return False
 
 
-def _asks_one_number_alone(look: _Look) -> bool:
-    names = {kind.name for term in look.numbers if (kind := attribute_type(_attribute(term)))}
-    typed = any(_digits(term) >= _TYPED for term in look.numbers)
-    return names == {"telephoneNumber"} and typed and look.habits.wants_all and not look.compares_as_told
+def _searches_one_number(facts: _SearchFacts) -> bool:
+    names = {kind.name for term in facts.numbers if (kind := attribute_type(_attribute(term)))}
+    typed = any(_digits(term) >= _TYPED_DIGITS for term in facts.numbers)
+    return names == {"telephoneNumber"} and typed and facts.profile.wants_all_numbers and not facts.has_model_filter
 
 
-def _has_wildcard(look: _Look) -> bool:
-    whole = any(isinstance(term, Substrings) and _digits(term) >= _WHOLE for term in look.numbers)
-    return look.in_vain and whole and not look.compares_as_told
+def _has_wildcard(facts: _SearchFacts) -> bool:
+    whole = any(isinstance(term, Substrings) and _digits(term) >= _WHOLE_NUMBER_DIGITS for term in facts.numbers)
+    return facts.is_empty_result and whole and not facts.has_model_filter
 
 
-def _has_letters(look: _Look) -> bool:
-    compared = [term for term in look.terms if not isinstance(term, Present)]
-    spelt = "".join(text for term in look.numbers for text in _texts(term))
-    return look.in_vain and len(compared) == len(look.numbers) and spelt.replace(" ", "").isalpha()
+def _has_letters(facts: _SearchFacts) -> bool:
+    compared = [term for term in facts.terms if not isinstance(term, Present)]
+    spelt = "".join(text for term in facts.numbers for text in _texts(term))
+    return facts.is_empty_result and len(compared) == len(facts.numbers) and spelt.replace(" ", "").isalpha()
 
 
-def _shows_no_name(look: _Look) -> bool:
-    return look.seen.is_list and look.asked is not None and not look.asked & _NAMES
+def _shows_no_name(facts: _SearchFacts) -> bool:
+    return facts.decoded.is_list and facts.requested_attributes is not None and not facts.requested_attributes & _NAMES
 
 
-def _shows_no_number(look: _Look) -> bool:
+def _shows_no_number(facts: _SearchFacts) -> bool:
     """A caller's name can be shown without; who looks for a name wants to call."""
-    return look.seen.is_list and look.asked is not None and not look.numbers and not look.asked & _NUMBERS
+    return (
+        facts.decoded.is_list
+        and facts.requested_attributes is not None
+        and not facts.numbers
+        and not facts.requested_attributes & _NUMBERS
+    )
 
 
-def _shows_one_number(look: _Look) -> bool:
-    asked = look.asked & frozenset(NUMBER_ATTRIBUTES) if look.asked is not None else frozenset[str]()
-    return look.seen.is_list and not look.numbers and asked == {"telephoneNumber"} and look.habits.wants_all
+def _shows_one_number(facts: _SearchFacts) -> bool:
+    asked = (
+        facts.requested_attributes & frozenset(NUMBER_ATTRIBUTES)
+        if facts.requested_attributes is not None
+        else frozenset[str]()
+    )
+    return (
+        facts.decoded.is_list and not facts.numbers and asked == {"telephoneNumber"} and facts.profile.wants_all_numbers
+    )
 
 
-def _has_small_limit(look: _Look) -> bool:
-    return look.code is ResultCode.SIZE_LIMIT_EXCEEDED and 0 < look.request.size_limit < _FEW
+def _has_small_limit(facts: _SearchFacts) -> bool:
+    return facts.code is ResultCode.SIZE_LIMIT_EXCEEDED and 0 < facts.request.size_limit < _DISPLAY_ENTRIES
 
 
-def _has_no_limit(look: _Look) -> bool:
-    many = look.habits.has_limit and look.seen.search.entries > MAX_HITS
-    return look.seen.is_list and look.request.size_limit == 0 and many and _IN_PARTS.isdisjoint(look.seen.controls)
+def _has_no_limit(facts: _SearchFacts) -> bool:
+    many = facts.profile.has_limit and facts.decoded.search.entries > MAX_HITS
+    return (
+        facts.decoded.is_list
+        and facts.request.size_limit == 0
+        and many
+        and _IN_PARTS.isdisjoint(facts.decoded.controls)
+    )
 
 
-def _is_withheld(look: _Look) -> bool:
-    return any(isinstance(term, Equality) and not "".join(_texts(term)) for term in look.numbers)
+def _is_withheld(facts: _SearchFacts) -> bool:
+    return any(isinstance(term, Equality) and not "".join(_texts(term)) for term in facts.numbers)
 
 
-_RULES: Mapping[Hint, Callable[[_Look], bool]] = {
-    Hint.ANONYMOUS: lambda look: not look.seen.search.login,
+_RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
+    Hint.ANONYMOUS: lambda look: not look.decoded.search.login,
     Hint.UNREADABLE: _is_unreadable,
     Hint.NO_SUCH_BASE: lambda look: look.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
-    Hint.SCOPE: lambda look: look.in_vain and look.request.scope is Scope.SINGLE_LEVEL,
+    Hint.SCOPE: lambda look: look.is_empty_result and look.request.scope is Scope.SINGLE_LEVEL,
     Hint.PLACEHOLDER: _has_placeholder,
-    Hint.UNKNOWN_ATTRIBUTES: _is_strange,
-    Hint.OBJECT_CLASS: _wants_another_class,
-    Hint.NO_CLASS: _finds_the_tree,
-    Hint.NUMBER_ALONE: _asks_one_number_alone,
+    Hint.UNKNOWN_ATTRIBUTES: _has_unknown_attributes,
+    Hint.OBJECT_CLASS: _has_unknown_class,
+    Hint.NO_CLASS: _has_no_class,
+    Hint.NUMBER_ALONE: _searches_one_number,
     Hint.WILDCARD: _has_wildcard,
     Hint.LETTERS: _has_letters,
     Hint.NO_NAME: _shows_no_name,
@@ -337,68 +353,70 @@ _RULES: Mapping[Hint, Callable[[_Look], bool]] = {
     Hint.NO_LIMIT: _has_no_limit,
     Hint.TIME_LIMIT: lambda look: look.code is ResultCode.TIME_LIMIT_EXCEEDED,
     Hint.WITHHELD: _is_withheld,
-    Hint.NOTHING: lambda look: look.in_vain,
+    Hint.NOTHING: lambda look: look.is_empty_result,
 }
 
 # These say how it is; nothing has to be changed.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING))
 
-_WORDS: Mapping[Hint, str] = {
-    Hint.ANONYMOUS: marked("Searched without logging in: enter the user name and the password in the phone."),
-    Hint.UNREADABLE: marked("The request could not be read: its filter is malformed. Use %(name_filter)s"),
-    Hint.NO_SUCH_BASE: marked("The search base does not exist. Use %(base)s"),
-    Hint.SCOPE: marked("The search scope is one level, and the contacts lie deeper: set it to subtree."),
-    Hint.PLACEHOLDER: marked(
+_HINT_TEXTS: Mapping[Hint, str] = {
+    Hint.ANONYMOUS: gettext_noop("Searched without logging in: enter the user name and the password in the phone."),
+    Hint.UNREADABLE: gettext_noop("The request could not be read: its filter is malformed. Use %(name_filter)s"),
+    Hint.NO_SUCH_BASE: gettext_noop("The search base does not exist. Use %(base)s"),
+    Hint.SCOPE: gettext_noop("The search scope is one level, and the contacts lie deeper: set it to subtree."),
+    Hint.PLACEHOLDER: gettext_noop(
         "Searched for the placeholder itself and not for what was typed: it is the wrong one for this phone. "
         "Its filters are in the settings on its page."
     ),
-    Hint.UNKNOWN_ATTRIBUTES: marked(
+    Hint.UNKNOWN_ATTRIBUTES: gettext_noop(
         "Asks for attributes that only another system has. Use %(name_filter)s for names and %(number_filter)s for "
         "numbers."
     ),
-    Hint.OBJECT_CLASS: marked(
+    Hint.OBJECT_CLASS: gettext_noop(
         "The filter wants an object class that contacts do not have: use inetOrgPerson, or leave it out."
     ),
-    Hint.NO_CLASS: marked(
+    Hint.NO_CLASS: gettext_noop(
         "The filter asks for no class and no name, so the books stand among the people. Use %(name_filter)s or put "
         "(objectClass=person) there."
     ),
-    Hint.NUMBER_ALONE: marked(
+    Hint.NUMBER_ALONE: gettext_noop(
         "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use %(number_filter)s"
     ),
-    Hint.WILDCARD: marked(
+    Hint.WILDCARD: gettext_noop(
         "A whole number is searched with a star, so it is not compared as a telephone number. For callers use "
         "%(number_filter)s"
     ),
-    Hint.LETTERS: marked(
+    Hint.LETTERS: gettext_noop(
         "Letters were searched among numbers alone: the filter for names is missing. Use %(name_filter)s"
     ),
-    Hint.NO_NAME: marked("Asks for no name, so there is nothing to show. Name attributes: %(name_attributes)s"),
-    Hint.NO_NUMBER: marked("Asks for no number, so nobody can be called. Number attributes: %(number_attributes)s"),
-    Hint.ONE_NUMBER: marked(
+    Hint.NO_NAME: gettext_noop("Asks for no name, so there is nothing to show. Name attributes: %(name_attributes)s"),
+    Hint.NO_NUMBER: gettext_noop(
+        "Asks for no number, so nobody can be called. Number attributes: %(number_attributes)s"
+    ),
+    Hint.ONE_NUMBER: gettext_noop(
         "Asks for telephoneNumber alone, so mobiles and numbers at home are not shown. Number attributes: "
         "%(number_attributes)s"
     ),
-    Hint.SMALL_LIMIT: marked(
+    Hint.SMALL_LIMIT: gettext_noop(
         "The phone takes few entries at most, and there were more. Set its largest number of hits to 50."
     ),
-    Hint.NO_LIMIT: marked(
+    Hint.NO_LIMIT: gettext_noop(
         "The phone sets no limit (0), so a short search brings everybody. Set its largest number of hits to 50."
     ),
-    Hint.TIME_LIMIT: marked("The search took longer than the gateway allows. Type more letters."),
-    Hint.WITHHELD: marked("The caller withheld the number, so there is no name to show."),
-    Hint.NOTHING: marked("Nobody was found."),
+    Hint.TIME_LIMIT: gettext_noop("The search took longer than the gateway allows. Type more letters."),
+    Hint.WITHHELD: gettext_noop("The caller withheld the number, so there is no name to show."),
+    Hint.NOTHING: gettext_noop("Nobody was found."),
 }
 
 
-def words(hint: Hint, habits: Habits) -> Phrase:
+def hint_text(hint: Hint, profile: PhoneProfile) -> Phrase:
     """A hint in words, with what to enter instead."""
     return Phrase(
-        _WORDS[hint],
+        _HINT_TEXTS[hint],
         {
-            "base": habits.base,
-            "name_filter": habits.name_filter,
-            "number_filter": habits.number_filter,
+            "base": profile.base,
+            "name_filter": profile.name_filter,
+            "number_filter": profile.number_filter,
             "name_attributes": " ".join(NAME_ATTRIBUTES),
             "number_attributes": " ".join(NUMBER_ATTRIBUTES),
         },

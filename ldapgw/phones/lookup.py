@@ -19,11 +19,11 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, SearchRequest
 from ldapgw.directory.search import search
-from ldapgw.phones.explain.query import while_typed
+from ldapgw.phones.explain.query import typeahead_filter
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Hit:
+class ContactSummary:
     """One entry.
 
     :ivar numbers: each once, as phones get it, with the LDAP attribute that holds it.
@@ -38,26 +38,26 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Found:
+class LookupResult:
     """What a search has found.
 
     :ivar complete: false when there is more.
     """
 
-    hits: tuple[Hit, ...] = ()
+    contacts: tuple[ContactSummary, ...] = ()
     complete: bool = True
 
 
 class Finder(Protocol):
     """Looks up the directory as phones do."""
 
-    def find(self, tenant: str, books: Iterable[str], text: str) -> Awaitable[Found]:
+    def find(self, tenant: str, books: Iterable[str], text: str) -> Awaitable[LookupResult]:
         """What the phones of some accounts find for a name or a number, while it is typed.
 
         :param books: the keys (``sub``) of the accounts.
         """
 
-    def example(self, tenant: str, book: str) -> Awaitable[Hit | None]:
+    def example(self, tenant: str, book: str) -> Awaitable[ContactSummary | None]:
         """A contact of a book with a name and a number, to explain things by; None when there is none.
 
         :param book: its key.
@@ -65,10 +65,10 @@ class Finder(Protocol):
 
 
 # As many as a person looks through before they type one more letter.
-MOST_HITS = 20
+MAX_CONTACTS = 20
 
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
-_SHOWN = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
+_SHOWN_NUMBERS = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
 # Contacts, and not the tree that they stand in.
 _CONTACT = Equality("objectClass", b"person")
 
@@ -86,23 +86,23 @@ class DirectoryFinder:
         self._bases = bases
         self._clock = clock
 
-    async def find(self, tenant: str, books: Iterable[str], text: str) -> Found:
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
         """What the phones of some accounts find for a name or a number, while it is typed.
 
         :param books: the keys of the accounts; without one, what a phone without an account finds.
         """
         sought = " ".join(text.split())
         if not sought:
-            return Found()
+            return LookupResult()
         base = self._bases[tenant]
         entries: dict[str, Entry] = {}
         for book in tuple(books) or ("",):
-            for entry in await self._search(tenant, book, base, while_typed(sought), MOST_HITS + 1):
+            for entry in await self._search(tenant, book, base, typeahead_filter(sought), MAX_CONTACTS + 1):
                 entries.setdefault(entry.dn, entry)
-        hits = tuple(_hit(entry, base) for entry in entries.values())
-        return Found(hits[:MOST_HITS], complete=len(hits) <= MOST_HITS)
+        hits = tuple(_contact_summary(entry, base) for entry in entries.values())
+        return LookupResult(hits[:MAX_CONTACTS], complete=len(hits) <= MAX_CONTACTS)
 
-    async def example(self, tenant: str, book: str) -> Hit | None:
+    async def example(self, tenant: str, book: str) -> ContactSummary | None:
         """A contact of a book with a name and a number; None when there is none."""
         asked = And((_CONTACT, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
         base = self._bases[tenant]
@@ -111,31 +111,31 @@ class DirectoryFinder:
         if name is None:  # it is not built yet
             return None
         found = await self._search(tenant, book, base.child("ou", name), asked, 1)
-        return _hit(found[0], base) if found else None
+        return _contact_summary(found[0], base) if found else None
 
-    async def _search(self, tenant: str, book: str, base: Dn, asked: Filter, most: int) -> list[Entry]:
+    async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
         found: list[Entry] = []
         viewer = Viewer(access=(Access(tenant, book),))
-        for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, asked)):
+        for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
             if entry is None:
                 await deferLater(self._clock, 0)
                 continue
             found.append(entry)
-            if len(found) == most:
+            if len(found) == limit:
                 break
         return found
 
 
-def _hit(entry: Entry, base: Dn) -> Hit:
+def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
     numbers: dict[str, str] = {}
-    for attribute in _SHOWN:
+    for attribute in _SHOWN_NUMBERS:
         for number in _texts(entry, attribute):
             # The best number stands under telephoneNumber too; what it is for, the other attribute says.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     above = Dn.parse(entry.dn).rdns[: -len(base.rdns)]
     kind, name = above[-1][0]
-    return Hit(
+    return ContactSummary(
         name=next(iter(_texts(entry, "cn")), ""),
         organization=next(iter(_texts(entry, "o")), ""),
         numbers=tuple(numbers.items()),

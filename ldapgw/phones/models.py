@@ -23,7 +23,7 @@ class Model:
 
     title: str
     per_number: bool = False
-    why: str = ""
+    reason: str = ""
 
 
 # By the word that ``phones add --model`` takes.
@@ -34,7 +34,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "poly": Model("Poly, Polycom"),
         "grandstream": Model("Grandstream"),
         # Its LDAP_Display_Attrs make the first attribute with "t=p" dialable, and all others text.
-        "cisco": Model("Cisco SPA, 7800, 8800", per_number=True, why="it dials only one number per entry"),
+        "cisco": Model("Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry"),
         "fanvil": Model("Fanvil"),
         "gigaset": Model("Gigaset, Unify OpenScape"),
         "mitel": Model("Mitel, Aastra"),

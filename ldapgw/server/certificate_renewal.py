@@ -28,32 +28,42 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import UserError
-from ldapgw.server.tls import Lifetime, ServerContext, Stamp, read_certificates, read_pair, stamp, to_pem
+from ldapgw.server.tls import (
+    FileVersions,
+    TlsContextFactory,
+    ValidityPeriod,
+    file_versions,
+    load_certificate,
+    read_certificates,
+    to_pem,
+)
 
 
-class Trust:
+class PhoneTrustAnchor:
     """Answers for the certificate in use.
 
     :param run_off_thread: calls a function with its arguments where it may wait: reading what the system trusts does.
     """
 
-    def __init__(self, contexts: ServerContext | None, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
-        self._contexts = contexts
+    def __init__(
+        self, context_factory: TlsContextFactory | None, run_off_thread: Callable[..., Awaitable[Any]]
+    ) -> None:
+        self._context_factory = context_factory
         self._run_off_thread = run_off_thread
-        self._known: tuple[Stamp, str] | None = None
+        self._cached: tuple[FileVersions, str] | None = None
 
-    async def certificate(self) -> str:
+    async def trust_anchor(self) -> str:
         """In PEM, what phones have to be given; empty where nothing."""
-        if self._contexts is None:
+        if self._context_factory is None:
             return ""
-        stamp = self._contexts.pair.stamp
-        if self._known is None or self._known[0] != stamp:
-            found = await self._run_off_thread(private_certificate, self._contexts.tls.certificate)
-            self._known = stamp, found
-        return self._known[1]
+        stamp = self._context_factory.loaded.file_versions
+        if self._cached is None or self._cached[0] != stamp:
+            found = await self._run_off_thread(private_trust_anchor, self._context_factory.tls.certificate)
+            self._cached = stamp, found
+        return self._cached[1]
 
 
-def private_certificate(file: str) -> str:
+def private_trust_anchor(file: str) -> str:
     """The end of a file's chain in PEM, if it leads to nobody whom the system trusts; empty else.
 
     A file that cannot be read has nothing to give; `ldapgw.server.certificate_renewal` speaks of it.
@@ -62,9 +72,9 @@ def private_certificate(file: str) -> str:
         chain = read_certificates(Path(file).read_bytes())
     except (OSError, ValueError):
         return ""
-    store = _system()
+    store = _system_trust_store()
     # Whether one of them has expired is another question.
-    store.set_time(Lifetime.of(chain).begins)
+    store.set_time(ValidityPeriod.of(chain).not_before)
     first, *others = (crypto.X509.from_cryptography(certificate) for certificate in chain)
     try:
         crypto.X509StoreContext(store, first, others).verify_certificate()
@@ -73,7 +83,7 @@ def private_certificate(file: str) -> str:
     return ""
 
 
-def _system() -> crypto.X509Store:
+def _system_trust_store() -> crypto.X509Store:
     """Whom this machine trusts."""
     store = crypto.X509Store()
     paths = ssl.get_default_verify_paths()
@@ -83,12 +93,12 @@ def _system() -> crypto.X509Store:
 
 
 # Somebody who has just renewed a certificate tries it after some seconds.
-LOOK_SECONDS = 5.0
+CHECK_INTERVAL_SECONDS = 5.0
 
 log = Logger()
 
 
-class Renewal(Service):
+class CertificateReloader(Service):
     """Looks at the files of ``[tls]`` every few seconds.
 
     :param clock: its seconds are those since the epoch.
@@ -96,21 +106,21 @@ class Renewal(Service):
     """
 
     def __init__(
-        self, *, clock: IReactorTime, contexts: ServerContext, run_off_thread: Callable[..., Awaitable[Any]]
+        self, *, clock: IReactorTime, context_factory: TlsContextFactory, run_off_thread: Callable[..., Awaitable[Any]]
     ) -> None:
         self._clock = clock
-        self._contexts = contexts
+        self._context_factory = context_factory
         self._run_off_thread = run_off_thread
-        self._timer = LoopingCall(self._quietly)
+        self._timer = LoopingCall(self._check_and_log_failure)
         self._timer.clock = clock
-        self._failed: Stamp | None = None  # files that could not be used
-        self._told: Stamp | None = None  # those of which that was said
+        self._unusable: FileVersions | None = None  # files that could not be used
+        self._reported: FileVersions | None = None  # those of which that was said
         self._urgency = 0
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._timer.start(LOOK_SECONDS)
+        self._timer.start(CHECK_INTERVAL_SECONDS)
 
     def stopService(self) -> None:
         """Look no more."""
@@ -118,54 +128,54 @@ class Renewal(Service):
         if self._timer.running:
             self._timer.stop()
 
-    async def look(self) -> None:
+    async def check_files(self) -> None:
         """Use the files if they have changed, and say when the certificate ends soon."""
-        found: Stamp = await self._run_off_thread(stamp, self._contexts.tls)
-        if found == self._contexts.pair.stamp:
-            self._back()
-        elif found != self._told:
-            await self._read(found)
-        self._warn()
+        found: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
+        if found == self._context_factory.loaded.file_versions:
+            self._report_restored()
+        elif found != self._reported:
+            await self._reload(found)
+        self._warn_of_expiry()
 
-    async def _read(self, found: Stamp) -> None:
+    async def _reload(self, found: FileVersions) -> None:
         try:
-            pair = await self._run_off_thread(read_pair, self._contexts.tls)
+            pair = await self._run_off_thread(load_certificate, self._context_factory.tls)
         except UserError as error:
-            if found == self._failed:
-                self._told = found
+            if found == self._unusable:
+                self._reported = found
                 log.error("{problem}; the one that was read before stays in use", problem=str(error))
-            self._failed = found
+            self._unusable = found
             return
-        self._contexts.pair = pair
+        self._context_factory.loaded = pair
         self._urgency = 0
-        self._failed = self._told = None
+        self._unusable = self._reported = None
         log.info(
             "tls.certificate = {file}: has changed and is in use, valid until {ends}",
-            file=self._contexts.tls.certificate,
+            file=self._context_factory.tls.certificate,
             ends=f"{pair.lifetime.ends:%Y-%m-%d}",
         )
 
-    def _back(self) -> None:
-        if self._told is not None:
-            log.info("tls.certificate = {file}: is as it was before", file=self._contexts.tls.certificate)
-        self._failed = self._told = None
+    def _report_restored(self) -> None:
+        if self._reported is not None:
+            log.info("tls.certificate = {file}: is as it was before", file=self._context_factory.tls.certificate)
+        self._unusable = self._reported = None
 
-    def _warn(self) -> None:
+    def _warn_of_expiry(self) -> None:
         now = self._clock.seconds()
-        lifetime = self._contexts.pair.lifetime
+        lifetime = self._context_factory.loaded.validity
         urgency = lifetime.urgency(now)
         if urgency > self._urgency:
             log.warn(
                 "tls.certificate = {file}: {what} on {ends}; renew it",
-                file=self._contexts.tls.certificate,
-                what="has expired" if lifetime.ends.timestamp() <= now else "expires",
-                ends=f"{lifetime.ends:%Y-%m-%d %H:%M} UTC",
+                file=self._context_factory.tls.certificate,
+                what="has expired" if lifetime.not_after.timestamp() <= now else "expires",
+                ends=f"{lifetime.not_after:%Y-%m-%d %H:%M} UTC",
             )
         self._urgency = urgency
 
-    def _quietly(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.look()).addErrback(_unexpected)
+    def _check_and_log_failure(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.check_files()).addErrback(_log_failure)
 
 
-def _unexpected(failure: Failure) -> None:
+def _log_failure(failure: Failure) -> None:
     log.failure("looking at the certificate failed", failure)

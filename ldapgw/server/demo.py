@@ -29,23 +29,23 @@ from ldapgw.google.sandbox.browser import consent
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET, demo_world
 from ldapgw.server import config
 from ldapgw.server.config import Config
-from ldapgw.server.foreground import end_with
+from ldapgw.server.foreground import stop_on_signals
 from ldapgw.server.gateway import makeService
 from ldapgw.server.listener import Listener
 from ldapgw.server.parts import naming_context
-from ldapgw.server.reactor import WallClock, steady
-from ldapgw.server.state_dir import database_url, holder
+from ldapgw.server.reactor import WallClock, use_monotonic_clock
+from ldapgw.server.state_dir import database_url, lock_holder_pid
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin
 
 TENANT = "acme"
 PHONE = "desk1"
 # A file that tells a demo's folder from a gateway's state_dir.
-MARK = "this-is-a-demo"
+MARKER_FILE = "this-is-a-demo"
 # The first sync takes a second; a slow machine may need ten.
-PATIENCE_SECONDS = 60.0
+FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Ports:
     sandbox: int = 0
 
 
-PREFERRED = Ports(web=8080, ldap=3389, sandbox=8090)
+PREFERRED_PORTS = Ports(web=8080, ldap=3389, sandbox=8090)
 
 
-def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
+def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> int:
     """Run the demo until SIGTERM or Ctrl-C.
 
     :param folder: for its state; created, and removed at the end.
@@ -68,25 +68,27 @@ def run_demo(folder: Path, ports: Ports, say: Callable[[str], None]) -> int:
     :returns: the exit status.
     :raises UserError: when the folder or a port cannot be used.
     """
-    pid = holder(folder)
+    pid = lock_holder_pid(folder)
     if pid is not None:
         raise UserError(f"{folder}: another demo runs there (process {pid})")
-    used = Ports(*(_port(getattr(ports, name), getattr(PREFERRED, name)) for name in ("web", "ldap", "sandbox")))
+    used = Ports(*(_port(getattr(ports, name), getattr(PREFERRED_PORTS, name)) for name in ("web", "ldap", "sandbox")))
     outcome: list[Failure] = []
-    _prepare(folder)
+    _prepare_folder(folder)
     try:
-        Deferred.fromCoroutine(_demo(_config(folder, used), used, steady(reactor), say)).addErrback(_end, outcome)
+        Deferred.fromCoroutine(_demo(_config(folder, used), used, use_monotonic_clock(reactor), print_line)).addErrback(
+            _stop_on_failure, outcome
+        )
         if not outcome:
             reactor.run()
     finally:
-        _remove(folder)
+        _remove_folder(folder)
     if outcome:
         outcome[0].raiseException()
     return 0
 
 
-async def _demo(settings: Config, ports: Ports, clock: WallClock, say: Callable[[str], None]) -> None:
-    say("Starting the sandbox, a stand-in for Google …")
+async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Callable[[str], None]) -> None:
+    print_line("Starting the sandbox, a stand-in for Google …")
     world = demo_world(
         now=clock.seconds,
         random=os.urandom,
@@ -95,27 +97,29 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, say: Callable[
     )
     listener = Listener(reactor, "sandbox", f"tcp:{ports.sandbox}:interface=127.0.0.1", Site(sandbox(world)))
     listener.privilegedStartService()
-    say("Starting the gateway …")
+    print_line("Starting the gateway …")
     gateway = makeService(settings, reactor, clock)
     gateway.begin()
-    end_with(gateway)
-    say(f"Connecting {ALICE} through the OAuth consent …")
+    stop_on_signals(gateway)
+    print_line(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
     visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
     if visit.status != 200 or visit.url != page:
         raise UserError(f"the consent did not end on {page} but on {visit.url} with status {visit.status}")
     database = Database(database_url(Path(settings.state_dir), settings.database))
     database.open()
-    account = await _synced(database)
+    account = await _wait_for_first_sync(database)
     password = _add_phone(database, account, clock.seconds())
     database.close()
     bind_dn = str(phone_dn(PHONE, naming_context(settings.tenant[0]).base))
     await deferLater(reactor, 2.0)  # the gateway notices the new phone within that time
-    for line in _told(settings, ports, account, page, bind_dn, password):
-        say(line)
+    for line in _summary_lines(settings, ports, account, page, bind_dn, password):
+        print_line(line)
 
 
-def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: str, password: str) -> list[str]:
+def _summary_lines(
+    settings: Config, ports: Ports, account: Account, page: str, bind_dn: str, password: str
+) -> list[str]:
     search = ["ldapsearch", "-x", "-LLL", "-H", f"ldap://127.0.0.1:{ports.ldap}", "-D", bind_dn, "-w", password]
     search += ["-b", str(settings.tenant[0].base_dn), "(cn=mul*)", "cn", "telephoneNumber", "mobile"]
     return [
@@ -132,12 +136,12 @@ def _told(settings: Config, ports: Ports, account: Account, page: str, bind_dn: 
     ]
 
 
-async def _synced(database: Database) -> Account:
+async def _wait_for_first_sync(database: Database) -> Account:
     """The account once its first sync has ended."""
-    until = reactor.seconds() + PATIENCE_SECONDS
+    until = reactor.seconds() + FIRST_SYNC_TIMEOUT_SECONDS
     while reactor.seconds() < until:
         with database.begin() as connection:
-            found = accounts.find(connection, ALICE)
+            found = accounts.find_by_address(connection, ALICE)
         if found and found[0].last_sync is not None:
             return found[0]
         await deferLater(reactor, 0.1)
@@ -148,7 +152,7 @@ def _add_phone(database: Database, account: Account, now: float) -> str:
     password = generate_password(os.urandom)
     hashed = hash_password(password, os.urandom)
     with database.begin() as connection:
-        phones.add(connection, PhoneLogin(PHONE, TENANT, account.id, Numbers.VALUES, hashed, now))
+        phones.add(connection, PhoneLogin(PHONE, TENANT, account.id, NumberMode.VALUES, hashed, now))
     return password
 
 
@@ -196,31 +200,31 @@ def _port(wanted: int, preferred: int) -> int:
     raise UserError(f"port {wanted} on 127.0.0.1 is in use")
 
 
-def _prepare(folder: Path) -> None:
+def _prepare_folder(folder: Path) -> None:
     """Make the folder, or empty one that a demo which was killed has left.
 
     :raises UserError: when it is somebody's: a gateway's state must not be taken for a demo's.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER_FILE).exists():
         raise UserError(f"{folder}: is not empty and not a demo's; name another folder")
-    _remove(folder)
+    _remove_folder(folder)
     folder.mkdir(mode=0o700, parents=True)
-    (folder / MARK).touch()
+    (folder / MARKER_FILE).touch()
 
 
-def _remove(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
     """Remove what a demo keeps, the mark last, so that it can be done again when it was interrupted."""
     if folder.exists():
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != MARK:
+            elif path.name != MARKER_FILE:
                 path.unlink()
-        (folder / MARK).unlink(missing_ok=True)
+        (folder / MARKER_FILE).unlink(missing_ok=True)
         folder.rmdir()
 
 
-def _end(failure: Failure, outcome: list[Failure]) -> None:
+def _stop_on_failure(failure: Failure, outcome: list[Failure]) -> None:
     """A demo that cannot be set up ends; what is not an error of ours is shown in full."""
     outcome.append(failure)
     if not failure.check(LdapgwError):

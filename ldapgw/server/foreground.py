@@ -12,7 +12,7 @@ from twisted.internet import reactor as installed
 from ldapgw.server.config import Config
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.logging import begin_logging
-from ldapgw.server.reactor import end_in_time, steady
+from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 
 # Twisted's declaration of it lacks what every real one has.
 reactor: Any = installed
@@ -24,15 +24,15 @@ def run(config: Config) -> int:
     :returns: the exit status.
     :raises UserError: before anything is served, when something that is needed cannot be had.
     """
-    gateway = makeService(config, reactor, steady(reactor))
+    gateway = makeService(config, reactor, use_monotonic_clock(reactor))
     begin_logging(sys.stderr, config.log_format)
     gateway.begin()
-    end_with(gateway)
+    stop_on_signals(gateway)
     reactor.run()
     return 0
 
 
-def end_with(gateway: Gateway) -> None:
+def stop_on_signals(gateway: Gateway) -> None:
     """Have SIGTERM and Ctrl-C end the gateway in good order, once: impatience changes nothing."""
     asked: list[int] = []
 
@@ -46,7 +46,7 @@ def end_with(gateway: Gateway) -> None:
             # A handler may be interrupted by the next signal; what the reactor is asked to call waits its turn.
             signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
 
-    end_in_time(reactor)
+    limit_shutdown_time(reactor)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     # Once the reactor runs: it sets handlers of its own when it starts.
     reactor.callLater(0, take_over)

@@ -18,10 +18,10 @@ from ldapgw import __version__
 from ldapgw.directory import transliteration
 from ldapgw.numbers import phone_number
 from ldapgw.server.config import Config
-from ldapgw.server.listener import make_room
+from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.parts import Parts
-from ldapgw.server.state_dir import State
-from ldapgw.server.threads import OffThread
+from ldapgw.server.state_dir import OpenStateDir
+from ldapgw.server.threads import WorkerThread
 
 log = Logger()
 
@@ -29,7 +29,7 @@ log = Logger()
 class Gateway(MultiService):
     """All services of one gateway.  Threads and state end last: until then, something may want to be written."""
 
-    def __init__(self, state: State, threads: Iterable[OffThread]) -> None:
+    def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread]) -> None:
         super().__init__()
         self._state = state
         self._threads = tuple(threads)
@@ -48,7 +48,7 @@ class Gateway(MultiService):
 
     def startService(self) -> None:
         """Name our process in the lock file: only now is it the one that serves, twistd may have forked."""
-        self._state.lock.name_process()
+        self._state.lock.write_pid()
         for thread in self._threads:
             thread.startService()
         super().startService()
@@ -64,30 +64,30 @@ class Gateway(MultiService):
         self._state.close()
 
 
-def makeService(config: Config, reactor: Any, wall: IReactorTime) -> Gateway:
+def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gateway:
     """A gateway by its configuration, with the stored contacts loaded: they are served from the start.
 
     :param wall: the time of day; what `reactor` says may be another time, that nobody sets.
     :raises UserError: when the state, the certificate or an endpoint cannot be used.
     """
-    state = State(Path(config.state_dir), config.database)
+    state = OpenStateDir(Path(config.state_dir), config.database)
     try:
-        return _assemble(config, reactor, wall, state)
+        return _assemble(config, reactor, wall_clock, state)
     except BaseException:
         state.close()
         raise
 
 
-def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) -> Gateway:
-    make_room(config.ldap.max_connections)
-    parts = Parts(config, reactor, wall, state, lambda: bool(gateway.running))
+def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: OpenStateDir) -> Gateway:
+    raise_descriptor_limit(config.ldap.max_connections)
+    parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running))
     gateway = Gateway(state, parts.threads)
     for part in parts.services():
         part.setServiceParent(gateway)
     transliteration.load()
     phone_number.load()
-    _at_once(parts.clients.refresh)
-    _at_once(parts.publisher.refresh)
+    _run_synchronously(parts.clients.refresh)
+    _run_synchronously(parts.publisher.refresh)
     # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -102,7 +102,7 @@ def _assemble(config: Config, reactor: Any, wall: IReactorTime, state: State) ->
     return gateway
 
 
-def _at_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do something with the store; before the threads are started, all of it happens here and now.
 
     :raises StoreError: when the database cannot be used.

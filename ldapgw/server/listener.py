@@ -43,21 +43,21 @@ from zope.interface import implementer
 
 from ldapgw.errors import UserError
 from ldapgw.ldap.admission import LogThrottle
-from ldapgw.phones.provisioning.settings import Link, Security, Server
+from ldapgw.phones.provisioning.settings import LdapEndpoint, Security, ServerAddress
 from ldapgw.server.config import Config
-from ldapgw.server.config.forms import is_loopback
+from ldapgw.server.config.forms import is_loopback_url
 
 log = Logger()
 
 # Besides LDAP connections: browsers and their proxy, Google, the database, logs.
-OTHERS: Final = 300
+OTHER_DESCRIPTORS: Final = 300
 # What connections leave to the rest.
-RESERVE: Final = 64
+RESERVED_DESCRIPTORS: Final = 64
 
 
-def make_room(connections: int) -> None:
+def raise_descriptor_limit(connections: int) -> None:
     """Raise our own limit, as far as we may, so that this many connections fit; says so where they do not."""
-    wanted = connections + OTHERS
+    wanted = connections + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
@@ -71,7 +71,7 @@ def make_room(connections: int) -> None:
         )
 
 
-def has_room() -> bool:
+def has_free_descriptors() -> bool:
     """Whether one more connection leaves enough to the rest; costs three short system calls."""
     try:
         lowest = os.dup(0)  # which file that is does not matter
@@ -80,36 +80,38 @@ def has_room() -> bool:
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     # The kernel gives out the lowest that is free, so all below it are taken.
-    return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVE, limit // 4)
+    return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
 # Connections that the kernel holds for us until we take them; one more waits a second before it tries again.
 BACKLOG = 1024
 # Octets that the kernel may hold unsent for one connection.  It would take 2 MiB and more, of 10,000 slow readers too.
-UNSENT: Final = 64 << 10
+UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 @implementer(IProtocolFactory, ILoggingContext)
-class Door:
+class DescriptorLimitedFactory:
     """In front of a factory: whether one more connection can be had.
 
     :param name: what the log calls it.
     :param has_room: whether there are file descriptors left for it.
     """
 
-    def __init__(self, name: str, factory: IProtocolFactory, clock: IReactorTime, has_room: Callable[[], bool]) -> None:
+    def __init__(
+        self, name: str, factory: IProtocolFactory, clock: IReactorTime, has_free_descriptors: Callable[[], bool]
+    ) -> None:
         self._name = name
         self._factory = factory
         self._clock = clock
-        self._has_room = has_room
-        self._complaints = LogThrottle()
+        self._has_free_descriptors = has_free_descriptors
+        self._log_throttle = LogThrottle()
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """The connection's protocol; None closes it at once."""
-        if self._has_room():
+        if self._has_free_descriptors():
             return self._factory.buildProtocol(addr)
-        complaint = self._complaints.add("refused", self._name, self._clock.seconds())
+        complaint = self._log_throttle.add("refused", self._name, self._clock.seconds())
         if complaint is not None:
             log.warn(
                 "{listener}: few file descriptors are left, connections closed at once: {count}; raise LimitNOFILE",
@@ -141,7 +143,7 @@ class Listener(Service):
     def __init__(self, reactor: Any, setting: str, endpoint: str, factory: IProtocolFactory) -> None:
         self._endpoint = serverFromString(reactor, endpoint + _backlog(endpoint))
         self._name = f'{setting} "{endpoint}"'
-        self._door = Door(self._name, factory, reactor, has_room)
+        self._factory = DescriptorLimitedFactory(self._name, factory, reactor, has_free_descriptors)
         self._port: IListeningPort | None = None
         self._starting = False
         self._problem = ""
@@ -154,7 +156,7 @@ class Listener(Service):
         super().privilegedStartService()
         # Twisted's own endpoints listen at once; one that does not is heard of in the log.
         self._starting = True
-        self._endpoint.listen(self._door).addCallbacks(self._listening, self._refused)
+        self._endpoint.listen(self._factory).addCallbacks(self._listen_succeeded, self._listen_failed)
         self._starting = False
         if self._problem:
             raise UserError(self._problem)
@@ -165,11 +167,11 @@ class Listener(Service):
         port, self._port = self._port, None
         return port.stopListening() if port is not None else None
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listen_succeeded(self, port: IListeningPort) -> None:
         self._port = port
-        prepare(port)
+        set_socket_options(port)
 
-    def _refused(self, failure: Failure) -> None:
+    def _listen_failed(self, failure: Failure) -> None:
         error = failure.value
         reason = error.socketError if isinstance(error, CannotListenError) else error
         text = getattr(reason, "strerror", None) or "is no address of this machine"
@@ -178,7 +180,7 @@ class Listener(Service):
             log.error("{problem}", problem=self._problem)
 
 
-def prepare(port: Any) -> None:
+def set_socket_options(port: Any) -> None:
     """Set what every connection that is accepted there inherits: on each for itself it would be two system calls more.
 
     No answer waits for the acknowledgement of the one before, and few octets that are not sent wait in the kernel.
@@ -193,7 +195,7 @@ def prepare(port: Any) -> None:
     with suppress(OSError):
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _NOT_SENT_LOW_WATER is not None:
-            handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)
+            handle.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT_LIMIT)
 
 
 def _backlog(endpoint: str) -> str:
@@ -201,26 +203,26 @@ def _backlog(endpoint: str) -> str:
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
-class Sessions(Service):
+class SessionCloser(Service):
     """Ends what goes on behind listeners when the gateway stops.
 
     :param end_all: ends all sessions; its Deferred fires when the last is gone.
     """
 
-    def __init__(self, end_all: Callable[[], Deferred[None]]) -> None:
-        self._end_all = end_all
+    def __init__(self, disconnect_all: Callable[[], Deferred[None]]) -> None:
+        self._disconnect_all = disconnect_all
 
     def stopService(self) -> Deferred[None]:
         """End them."""
         super().stopService()
-        return self._end_all()
+        return self._disconnect_all()
 
 
-_TCP = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
+_TCP_SCHEMES = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenAddress:
     """Where a server endpoint listens.
 
     :ivar interface: an address; empty: all of them.
@@ -232,11 +234,11 @@ class Listening:
     ipv6: bool
 
     @classmethod
-    def read(cls, endpoint: str) -> Listening | None:
+    def parse(cls, endpoint: str) -> ListenAddress | None:
         """What an endpoint string listens on; None where that is no TCP port (a Unix socket, one of systemd's)."""
         # Twisted's wrapper for the PROXY protocol; the port is that of the endpoint within.
         kind, *arguments = re.split(r"(?<!\\):", endpoint.removeprefix("haproxy:"))
-        if kind not in _TCP:
+        if kind not in _TCP_SCHEMES:
             return None
         named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
         positional = [argument for argument in arguments if "=" not in argument]
@@ -251,20 +253,23 @@ class Listening:
         return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
 
 
-def phone_server(config: Config) -> Server:
+def phone_server(config: Config) -> ServerAddress:
     """Where phones find the gateway: by the page's host name, on the first ports that are known.
 
     Where none is known because others hold the sockets, it is likely the usual one.
     """
-    (port, guessed), (tls_port, tls_guessed) = _port(config.ldap.listen, 389), _port(config.ldap.listen_tls, 636)
-    return Server(
+    (port, guessed), (tls_port, tls_guessed) = (
+        _advertised_port(config.ldap.listen, 389),
+        _advertised_port(config.ldap.listen_tls, 636),
+    )
+    return ServerAddress(
         host=urlsplit(config.web.public_url).hostname or "",
         port=port,
         tls_port=tls_port,
         start_tls=config.tls is not None,
         require_tls=config.ldap.require_tls,
-        loopback=is_loopback(config.web.public_url),
-        guessed=guessed or tls_guessed,
+        is_loopback=is_loopback_url(config.web.public_url),
+        is_port_guessed=guessed or tls_guessed,
     )
 
 
@@ -272,14 +277,14 @@ def ldap_url(config: Config) -> str:
     """The address that phones are to be given: on TLS where there is a port for it."""
     server = phone_server(config)
     if server.tls_port:
-        return Link(Security.LDAPS, server.host, server.tls_port).url
-    link = Link(Security.PLAIN, server.host, server.port)
+        return LdapEndpoint(Security.LDAPS, server.host, server.tls_port).url
+    link = LdapEndpoint(Security.PLAIN, server.host, server.port)
     return link.url if server.port else link.address
 
 
-def _port(endpoints: tuple[str, ...], usual: int) -> tuple[int, bool]:
+def _advertised_port(endpoints: tuple[str, ...], usual: int) -> tuple[int, bool]:
     """The first that is known, else the usual one, and whether it is a guess; 0: there is none, or any that is free."""
-    found = [Listening.read(endpoint) for endpoint in endpoints]
+    found = [ListenAddress.parse(endpoint) for endpoint in endpoints]
     known = next((one.port for one in found if one is not None and one.port), 0)
     guessed = not known and None in found
     return (usual if guessed else known), guessed

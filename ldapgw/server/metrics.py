@@ -21,7 +21,7 @@ from ldapgw.store.account_status import state
 from ldapgw.store.worker import Store
 
 
-class Tally:
+class SearchCounters:
     """Counts searches; called by the wire for each, so it does next to nothing.
 
     :ivar connections: how many phones are connected now.
@@ -31,7 +31,7 @@ class Tally:
         self.searches: Counter[ResultCode] = Counter()
         self.seconds = 0.0
         self.entries = 0
-        self.connections: Callable[[], int] = int
+        self.count_connections: Callable[[], int] = int
 
     def observe(
         self, _login: str, _address: str, _message: bytes, entries: int, code: ResultCode, seconds: float
@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredMetrics:
     """What the database knows.
 
     :ivar accounts: how many there are of each tenant in each state.
@@ -53,32 +53,32 @@ class Stored:
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    synced: Mapping[str, float] = field(default_factory=dict)
+    oldest_sync: Mapping[str, float] = field(default_factory=dict)
     phones: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class MetricsSnapshot:
     """All that is told at one time."""
 
     version: str
     ready: bool
     database_ok: bool
-    stored: Stored
-    tally: Tally
+    stored: StoredMetrics
+    search_counters: SearchCounters
     contacts: Mapping[str, int]
     certificate_ends: float | None
 
 
-def read(connection: Connection, now: float) -> Stored:
+def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
     """Look into the database; to be asked off the reactor's thread."""
     found = accounts.read_all(connection, counted=False)
     synced: dict[str, float] = {}
     for one in found:
-        if one.connected and one.last_sync is not None:
+        if one.is_connected and one.last_sync is not None:
             synced[one.tenant] = min(one.last_sync, synced.get(one.tenant, one.last_sync))
-    return Stored(
+    return StoredMetrics(
         Counter((one.tenant, state(one, now)) for one in found),
         synced,
         Counter(one.tenant for one in phones.read_all(connection)),
@@ -102,7 +102,7 @@ class Metrics:
         store: Store,
         now: Callable[[], float],
         version: str,
-        tally: Tally,
+        search_counters: SearchCounters,
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
@@ -111,27 +111,27 @@ class Metrics:
         self._store = store
         self._now = now
         self._version = version
-        self._tally = tally
+        self._search_counters = search_counters
         self._ready = ready
         self._contacts = contacts
         self._database_fails = database_fails
-        self._stored = Stored()
+        self._stored = StoredMetrics()
         self._certificate_ends = certificate_ends
 
-    async def answer(self) -> tuple[bytes, str]:
+    async def render(self) -> tuple[bytes, str]:
         """The text that Prometheus reads, and its type; of a database that cannot be read, what was read last."""
         try:
-            self._stored = await self._store.run(read, self._now())
+            self._stored = await self._store.run(read_stored_metrics, self._now())
         except StoreError:
             is_ok = False
         else:
             is_ok = not self._database_fails()
-        picture = Picture(
+        picture = MetricsSnapshot(
             self._version,
             self._ready(),
             is_ok,
             self._stored,
-            self._tally,
+            self._search_counters,
             self._contacts(),
             self._certificate_ends(),
         )
@@ -144,16 +144,16 @@ class Metrics:
 class _Collector:
     """Hands a picture over to the library."""
 
-    def __init__(self, picture: Picture) -> None:
-        self._picture = picture
+    def __init__(self, snapshot: MetricsSnapshot) -> None:
+        self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        picture, stored, tally = self._picture, self._picture.stored, self._picture.tally
+        picture, stored, tally = self._snapshot, self._snapshot.stored, self._snapshot.search_counters
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": picture.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", picture.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", picture.database_ok)
-        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", tally.connections())
+        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", tally.count_connections())
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
         for code, count in tally.searches.items():
             searches.add_metric([code.name.lower()], count)
@@ -169,7 +169,7 @@ class _Collector:
         yield _by_tenant("ldapgw_contacts", "Contacts that are served.", picture.contacts)
         yield _by_tenant("ldapgw_phones", "Logins of phones.", stored.phones)
         what = "When the connected account was synced well whose last good sync is the longest ago."
-        yield _by_tenant("ldapgw_oldest_sync_timestamp_seconds", what, stored.synced)
+        yield _by_tenant("ldapgw_oldest_sync_timestamp_seconds", what, stored.oldest_sync)
         alarm = GaugeMetricFamily("ldapgw_alarm", "1: what is wrong with a tenant's client.", labels=["tenant", "code"])
         for tenant, what in stored.alarms.items():
             alarm.add_metric([tenant, what], 1)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import Config
 from ldapgw.store import tenants
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = Logger()
 
 # Stands for a client that nobody has entered; Google knows none of this name.
-NO_CLIENT = Client("", "")
+MISSING_CLIENT = Client("", "")
 
 
 def configured_clients(config: Config) -> dict[str, Client]:
@@ -31,18 +31,18 @@ def configured_clients(config: Config) -> dict[str, Client]:
     return {one.name: Client(one.client_id, one.client_secret) for one in config.tenant if one.client_id}
 
 
-class Clients(Mapping[str, Client]):
+class TenantClients(Mapping[str, Client]):
     """Clients by the name of their tenant; those tenants alone that have one.
 
     :param configured: those of the configuration file, which go before all others.
     """
 
-    def __init__(self, store: Store, vault: Vault, configured: Mapping[str, Client]) -> None:
+    def __init__(self, store: Store, vault: SecretBox, configured: Mapping[str, Client]) -> None:
         self._store = store
         self._vault = vault
         self.configured = configured
         self._all = dict(configured)
-        self._unfit: frozenset[str] = frozenset()
+        self._undecryptable: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
         """Read what is entered.
@@ -50,13 +50,13 @@ class Clients(Mapping[str, Client]):
         :raises StoreError: when the database cannot be used.
         """
         found, unfit = await self._store.run(tenants.read_clients, self._vault)
-        for tenant in sorted(unfit - self._unfit):
+        for tenant in sorted(unfit - self._undecryptable):
             log.error(
                 "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "
                 "enter the client again on the page",
                 tenant=tenant,
             )
-        self._unfit = unfit
+        self._undecryptable = unfit
         self._all = {one.tenant: Client(one.client_id, one.client_secret) for one in found} | dict(self.configured)
 
     def __getitem__(self, tenant: str) -> Client:
@@ -69,7 +69,7 @@ class Clients(Mapping[str, Client]):
         return len(self._all)
 
 
-class Tenants(Mapping[str, T]):
+class LazyTenants(Mapping[str, T]):
     """Tenants by name, each as it is when it is asked for.
 
     :param make: a tenant by its name.

@@ -34,22 +34,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # A page takes less than a second on the slowest machine; one that takes so long will never end.
-PATIENCE_SECONDS = 60.0
+CALL_TIMEOUT_SECONDS = 60.0
 # A book of a million contacts takes three minutes.
-LONG_PATIENCE_SECONDS = 3600.0
+ONE_SHOT_TIMEOUT_SECONDS = 3600.0
 # It holds 40 MiB, and most accounts need it once a week.
 IDLE_SECONDS = 30.0
 # Phones go first where there is but one processor.
 NICENESS = 10
 # Some ten persons: what a thread reads in two milliseconds needs no process.
-SMALL = 16 << 10
+THREAD_MAX_OCTETS = 16 << 10
 
 _LENGTH = struct.Struct(">I")
 
 _COMMAND = (sys.executable, "-P", "-m", __name__)
 
 
-class OffProcess(Service):
+class WorkerProcess(Service):
     """Calls functions in a process of its own.
 
     Functions are those of modules, arguments and results are values that can be pickled.  Before it is started and
@@ -60,37 +60,37 @@ class OffProcess(Service):
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._worker: _Worker | None = None
-        self._rest: IDelayedCall | None = None
+        self._worker: _ChildProcess | None = None
+        self._idle_timer: IDelayedCall | None = None
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(*args, **kw)``; the Deferred has its result, or fails with `ProcessLost`."""
         if not self.running:
             return execute(function, *args, **kw)
-        if self._worker is None or self._worker.is_gone:
-            self._worker = _Worker(self._reactor)
-        self._stay()
-        return self._worker.call(pickle.dumps((function, args, kw))).addBoth(self._done)
+        if self._worker is None or self._worker.has_exited:
+            self._worker = _ChildProcess(self._reactor)
+        self._cancel_idle_timer()
+        return self._worker.call(pickle.dumps((function, args, kw))).addBoth(self._restart_idle_timer)
 
     def stopService(self) -> None:
         """Abandon what is under way; it was to be kept by somebody else."""
         super().stopService()
-        self._stay()
+        self._cancel_idle_timer()
         if self._worker is not None:
-            self._worker.end()
+            self._worker.kill()
 
-    def _done(self, result: T) -> T:
-        self._stay()
+    def _restart_idle_timer(self, result: T) -> T:
+        self._cancel_idle_timer()
         if self.running and self._worker is not None and not self._worker.is_busy:
-            self._rest = self._reactor.callLater(IDLE_SECONDS, self._worker.end)
+            self._idle_timer = self._reactor.callLater(IDLE_SECONDS, self._worker.kill)
         return result
 
-    def _stay(self) -> None:
-        if self._rest is not None and self._rest.active():
-            self._rest.cancel()
+    def _cancel_idle_timer(self) -> None:
+        if self._idle_timer is not None and self._idle_timer.active():
+            self._idle_timer.cancel()
 
 
-class Aside:
+class SizeBasedOffload:
     """Calls functions on a body where that disturbs nobody: a small one on a thread, a large one in a process.
 
     :param thread: calls a function with its arguments.
@@ -103,7 +103,7 @@ class Aside:
 
     def __call__(self, function: Callable[..., Any], body: bytes, *args: object) -> Deferred[Any]:
         """Call ``function(body, *args)``; the Deferred has its result."""
-        return (self._thread if len(body) <= SMALL else self._process)(function, body, *args)
+        return (self._thread if len(body) <= THREAD_MAX_OCTETS else self._process)(function, body, *args)
 
 
 @dataclass(slots=True)
@@ -111,18 +111,18 @@ class _Call:
     """A call that waits for its answer, or for its turn."""
 
     frame: bytes
-    answer: Deferred[Any] = field(default_factory=Deferred)
+    result: Deferred[Any] = field(default_factory=Deferred)
 
 
-class _Worker(ProcessProtocol):
+class _ChildProcess(ProcessProtocol):
     """The process, and the calls that it has to do."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._calls: deque[_Call] = deque()
         self._received = bytearray()
-        self._patience: IDelayedCall | None = None
-        self.is_gone = False
+        self._timeout: IDelayedCall | None = None
+        self.has_exited = False
         self._process: Any = reactor.spawnProcess(
             self, _COMMAND[0], _COMMAND, _environment(), childFDs={0: "w", 1: "r", 2: 2}
         )
@@ -137,12 +137,12 @@ class _Worker(ProcessProtocol):
         call = _Call(frame)
         self._calls.append(call)
         if len(self._calls) == 1:
-            self._next()
-        return call.answer
+            self._send_next_call()
+        return call.result
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """End the process, whatever it does."""
-        self._lose()
+        self._fail_pending_calls()
         try:
             self._process.signalProcess("KILL")
         except ProcessExitedAlready:
@@ -159,36 +159,36 @@ class _Worker(ProcessProtocol):
         answer = bytes(self._received[_LENGTH.size :])
         self._received.clear()
         call = self._calls.popleft()
-        if self._patience is not None:
-            self._patience.cancel()
-        self._next()
+        if self._timeout is not None:
+            self._timeout.cancel()
+        self._send_next_call()
         is_good, value = pickle.loads(answer)  # noqa: S301  by our own code, from our own pipe
         if is_good:
-            call.answer.callback(value)
+            call.result.callback(value)
         else:
-            call.answer.errback(Failure(value))
+            call.result.errback(Failure(value))
 
     def processEnded(self, _reason: Failure) -> None:
         """It was killed, by us or by the system."""
-        self._lose()
+        self._fail_pending_calls()
 
-    def _next(self) -> None:
+    def _send_next_call(self) -> None:
         if self._calls:
             frame = self._calls[0].frame
-            self._patience = self._reactor.callLater(PATIENCE_SECONDS, self.end)
+            self._timeout = self._reactor.callLater(CALL_TIMEOUT_SECONDS, self.kill)
             self._process.writeToChild(0, _LENGTH.pack(len(frame)))
             self._process.writeToChild(0, frame)
 
-    def _lose(self) -> None:
-        self.is_gone = True
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+    def _fail_pending_calls(self) -> None:
+        self.has_exited = True
+        if self._timeout is not None and self._timeout.active():
+            self._timeout.cancel()
         calls, self._calls = self._calls, deque()
         for call in calls:
-            call.answer.errback(ProcessLost("the process that reads pages has ended"))
+            call.result.errback(ProcessLost("the process that reads pages has ended"))
 
 
-class Apart(Service):
+class OneShotProcess(Service):
     """Calls functions, each in a process that is there for that alone, and waits for it: on a thread.
 
     So what they need of memory is given back.  Functions, arguments and results are as with `OffProcess`.
@@ -196,7 +196,7 @@ class Apart(Service):
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._has_ended = False
+        self._is_stopped = False
 
     def __call__(self, function: Callable[..., T], *args: object) -> T:
         """Call ``function(*args)``.
@@ -210,9 +210,9 @@ class Apart(Service):
         ) as process:
             self._process = process
             try:
-                if self._has_ended:
+                if self._is_stopped:
                     process.kill()
-                answer, _ = process.communicate(_LENGTH.pack(len(frame)) + frame, LONG_PATIENCE_SECONDS)
+                answer, _ = process.communicate(_LENGTH.pack(len(frame)) + frame, ONE_SHOT_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise ProcessLost("the process does not end") from None
@@ -220,7 +220,7 @@ class Apart(Service):
                 process.kill()
                 raise
         self._process = None
-        if self._has_ended:
+        if self._is_stopped:
             raise StoreError("the gateway ends")
         if process.returncode or len(answer) < _LENGTH.size:
             raise ProcessLost("the process has ended")
@@ -233,7 +233,7 @@ class Apart(Service):
     def stopService(self) -> None:
         """End the process, and begin no other."""
         super().stopService()
-        self._has_ended = True
+        self._is_stopped = True
         process = self._process
         if process is not None:
             process.kill()
@@ -243,15 +243,15 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def serve(calls: BinaryIO, answers: BinaryIO) -> None:
+def serve_calls(calls: BinaryIO, answers: BinaryIO) -> None:
     """What the process does: calls, one after the other, until there are no more."""
     while len(head := calls.read(_LENGTH.size)) == _LENGTH.size:
-        answer = _answer(calls.read(_LENGTH.unpack(head)[0]))
+        answer = _call_and_pickle(calls.read(_LENGTH.unpack(head)[0]))
         answers.write(_LENGTH.pack(len(answer)) + answer)
         answers.flush()
 
 
-def _answer(frame: bytes) -> bytes:
+def _call_and_pickle(frame: bytes) -> bytes:
     try:
         function, args, kw = pickle.loads(frame)  # noqa: S301  by our own code, from our own pipe
         return pickle.dumps((True, function(*args, **kw)))
@@ -259,7 +259,7 @@ def _answer(frame: bytes) -> bytes:
         return pickle.dumps((False, error))
 
 
-def _end_with(answers: int) -> None:
+def _exit_when_unread(answers: int) -> None:
     """End the process when nobody is left to read its answers: who was killed (kill -9) cannot end it.
 
     :param answers: the descriptor of the pipe; that its other end is closed is told without being asked for.
@@ -277,9 +277,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
-    threading.Thread(target=_end_with, args=(os.dup(1),), daemon=True).start()
+    threading.Thread(target=_exit_when_unread, args=(os.dup(1),), daemon=True).start()
     os.dup2(2, 1)  # nothing that prints may come between the answers
-    serve(sys.stdin.buffer, answers)
+    serve_calls(sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

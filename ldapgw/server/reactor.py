@@ -32,13 +32,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 # Whoever sends SIGTERM is promised an end within 5 seconds.
-SECONDS: Final = 4.5
+SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
 
 log = Logger()
 
 
-def end_in_time(reactor: Any, *, seconds: float = SECONDS, leave: Callable[[int], object] = os._exit) -> None:
+def limit_shutdown_time(
+    reactor: Any, *, seconds: float = SHUTDOWN_SECONDS, exit_process: Callable[[int], object] = os._exit
+) -> None:
     """Have the process end so long after the reactor was told to stop, whatever it waits for then.
 
     :param leave: ends the process with a status, at once.
@@ -48,7 +50,7 @@ def end_in_time(reactor: Any, *, seconds: float = SECONDS, leave: Callable[[int]
         # A log that nobody reads must not keep us.
         if select.select([], [_STDERR], [], 0)[1]:
             log.warn("the end took more than {seconds} s; what was still running is left behind", seconds=seconds)
-        leave(0)
+        exit_process(0)
 
     def begin() -> None:
         timer = threading.Timer(seconds, late)
@@ -80,7 +82,7 @@ class WallClock:
         return list(self._timers.getDelayedCalls())
 
 
-def steady(reactor: Any) -> WallClock:
+def use_monotonic_clock(reactor: Any) -> WallClock:
     """Have a real reactor run by the time since boot; nothing may be timed by it yet.
 
     :returns: the time of day.
@@ -96,15 +98,17 @@ class PhoneReactor(EPollReactor):
     """
 
     # Who was served in the turn before: the descriptor, and its place in the order.
-    _turn: Mapping[int, int] = MappingProxyType({})
-    _ending: list[Callable[[], None]] | None = None  # what is called at the end of a turn; None: there is no turn
+    _previous_order: Mapping[int, int] = MappingProxyType({})
+    _tick_end_calls: list[Callable[[], None]] | None = (
+        None  # what is called at the end of a turn; None: there is no turn
+    )
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Call something as soon as all is served that came in this turn; between two turns, as a call that is due."""
-        if self._ending is None:
+        if self._tick_end_calls is None:
             self.callLater(0, call)
         else:
-            self._ending.append(call)
+            self._tick_end_calls.append(call)
 
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
         """One turn.
@@ -114,11 +118,11 @@ class PhoneReactor(EPollReactor):
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
         # The kernel lists last who came too late for the turn before, and also who was served first in it for that.
-        turn = self._turn
+        turn = self._previous_order
         events.sort(key=lambda event: turn.get(event[0], -1))
-        self._turn = {descriptor: place for place, (descriptor, _) in enumerate(events)}
+        self._previous_order = {descriptor: place for place, (descriptor, _) in enumerate(events)}
         ending: list[Callable[[], None]] = []
-        self._ending = ending
+        self._tick_end_calls = ending
         try:
             for descriptor, event in events:
                 selectable = selectables.get(descriptor)
@@ -128,7 +132,7 @@ class PhoneReactor(EPollReactor):
                     except Exception:  # noqa: BLE001  what is wrong with one connection ends there
                         log.failure("internal error while a connection was served")
         finally:
-            self._ending = None
+            self._tick_end_calls = None
             for call in ending:
                 try:
                     call()

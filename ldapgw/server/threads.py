@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class OffThread(Service):
+class WorkerThread(Service):
     """Calls functions on threads of its own.
 
     Before it is started and after it has stopped it calls them at once: nothing is being served then.

@@ -68,18 +68,18 @@ def read_private_key(octets: bytes) -> PrivateKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetime:
+class ValidityPeriod:
     """When a chain is valid: as long as all of its certificates are.
 
     :ivar begins: the last of them begins.
     :ivar ends: the first of them ends.
     """
 
-    begins: datetime
-    ends: datetime
+    not_before: datetime
+    not_after: datetime
 
     @classmethod
-    def of(cls, chain: Sequence[x509.Certificate]) -> Lifetime:
+    def of(cls, chain: Sequence[x509.Certificate]) -> ValidityPeriod:
         """That of a chain, which has one certificate at least."""
         return cls(
             max(certificate.not_valid_before_utc for certificate in chain),
@@ -91,23 +91,23 @@ class Lifetime:
 
         :param now: seconds since the epoch.
         """
-        return (self.ends - datetime.fromtimestamp(now, UTC)).days
+        return (self.not_after - datetime.fromtimestamp(now, UTC)).days
 
     def urgency(self, now: float) -> int:
         """How urgent a renewal is: 0 not at all, one more at each of `WARN_DAYS`, and one more each day after the end.
 
         :param now: seconds since the epoch.
         """
-        left = self.ends.timestamp() - now
+        left = self.not_after.timestamp() - now
         passed = sum(left <= days * _DAY for days in WARN_DAYS)
         return passed if left > 0 else passed + 1 + int(-left / _DAY)
 
-    def near_end(self, now: float) -> float | None:
+    def expiry_if_near(self, now: float) -> float | None:
         """When it ends, in seconds since the epoch, where that is near enough to be spoken of.
 
         :param now: seconds since the epoch.
         """
-        return self.ends.timestamp() if self.urgency(now) else None
+        return self.not_after.timestamp() if self.urgency(now) else None
 
 
 _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -117,11 +117,11 @@ _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION
 
 # What tells a file from the one that was read: its inode, when it was written, its size; None: it is not there.
-Stamp = tuple[tuple[int, int, int] | None, ...]
+FileVersions = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LoadedCertificate:
     """A certificate and its private key, ready for use.
 
     :ivar lifetime: of the whole chain.
@@ -129,12 +129,12 @@ class Pair:
     """
 
     context: SSL.Context
-    lifetime: Lifetime
-    stamp: Stamp
+    validity: ValidityPeriod
+    file_versions: FileVersions
 
 
 @implementer(IOpenSSLContextFactory)
-class ServerContext:
+class TlsContextFactory:
     """Makes server-side TLS connections, for Twisted.
 
     :raises UserError: when a file cannot be read or does not fit; ``ldapgw check`` says more.
@@ -143,24 +143,24 @@ class ServerContext:
 
     def __init__(self, tls: Tls) -> None:
         self.tls = tls
-        self.pair = read_pair(tls)
+        self.loaded = load_certificate(tls)
 
     def getContext(self) -> SSL.Context:
         """See `IOpenSSLContextFactory`."""
-        return self.pair.context
+        return self.loaded.context
 
 
-def stamp(tls: Tls) -> Stamp:
+def file_versions(tls: Tls) -> FileVersions:
     """The files as they are now; may wait for the disk."""
-    return tuple(_stamp(file) for file in (tls.certificate, tls.private_key, tls.client_ca) if file)
+    return tuple(_file_version(file) for file in (tls.certificate, tls.private_key, tls.client_ca) if file)
 
 
-def read_pair(tls: Tls) -> Pair:
+def load_certificate(tls: Tls) -> LoadedCertificate:
     """Read the files; waits for the disk.
 
     :raises UserError: when one cannot be read, or they do not belong together.
     """
-    before = stamp(tls)
+    before = file_versions(tls)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_MINIMUM[tls.minimum])
     context.set_cipher_list(_CIPHERS)
@@ -172,19 +172,21 @@ def read_pair(tls: Tls) -> Pair:
     lifetime = _use_certificate(context, tls.certificate)
     _use_private_key(context, tls.private_key)
     if tls.client_ca:
-        _ask_for_certificates(context, tls.client_ca)
-    return Pair(context, lifetime, before)
+        _require_client_certificates(context, tls.client_ca)
+    return LoadedCertificate(context, lifetime, before)
 
 
-def _use_certificate(context: SSL.Context, file: str) -> Lifetime:
+def _use_certificate(context: SSL.Context, file: str) -> ValidityPeriod:
     try:
         first, *rest = chain = read_certificates(Path(file).read_bytes())
         context.use_certificate(first)
         for certificate in rest:
             context.add_extra_chain_cert(certificate)
     except (SSL.Error, OSError, ValueError) as error:
-        raise UserError(f"tls.certificate = {file}: is no certificate that can be used{_why(error)}") from None
-    return Lifetime.of(chain)
+        raise UserError(
+            f"tls.certificate = {file}: is no certificate that can be used{_reason_suffix(error)}"
+        ) from None
+    return ValidityPeriod.of(chain)
 
 
 def _use_private_key(context: SSL.Context, file: str) -> None:
@@ -195,20 +197,24 @@ def _use_private_key(context: SSL.Context, file: str) -> None:
     except TypeError:
         raise UserError(f"{told} protected by a passphrase, for which nobody can be asked") from None
     except (SSL.Error, OSError, ValueError) as error:
-        raise UserError(f"{told} no private key that can be used, or not the certificate's{_why(error)}") from None
+        raise UserError(
+            f"{told} no private key that can be used, or not the certificate's{_reason_suffix(error)}"
+        ) from None
 
 
-def _ask_for_certificates(context: SSL.Context, authority: str) -> None:
+def _require_client_certificates(context: SSL.Context, authority: str) -> None:
     """Let nobody in who has no certificate of that authority."""
     try:
         context.load_verify_locations(authority)
         context.load_client_ca(authority.encode())
     except SSL.Error as error:
-        raise UserError(f"tls.client_ca = {authority}: holds no certificate that can be used{_why(error)}") from None
+        raise UserError(
+            f"tls.client_ca = {authority}: holds no certificate that can be used{_reason_suffix(error)}"
+        ) from None
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
 
 
-def _stamp(file: str) -> tuple[int, int, int] | None:
+def _file_version(file: str) -> tuple[int, int, int] | None:
     try:
         found = Path(file).stat()
     except OSError:
@@ -216,7 +222,7 @@ def _stamp(file: str) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _why(error: Exception) -> str:
+def _reason_suffix(error: Exception) -> str:
     """The reason of OpenSSL or the system, which is a fixed phrase, in brackets."""
     reasons = error.args[0] if isinstance(error, SSL.Error) and error.args else ()
     phrase = reasons[-1][-1] if reasons else getattr(error, "strerror", None)

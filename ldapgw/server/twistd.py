@@ -14,7 +14,7 @@ from twisted.python.usage import Options as UsageOptions
 from ldapgw.errors import UserError
 from ldapgw.server.config import DEFAULT_FILE, Config, load
 from ldapgw.server.gateway import makeService as makeGateway
-from ldapgw.server.reactor import end_in_time, steady
+from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 
 
 class Options(UsageOptions):
@@ -26,7 +26,7 @@ class Options(UsageOptions):
     def postOptions(self) -> None:
         """:raises SystemExit: once all problems of the file are told."""
         twistd: Mapping[str, object] = self.parent or {}
-        with _plainly():
+        with _exit_on_user_error():
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
                 raise UserError("--uid and --gid come too late for state_dir; start twistd as the user who owns it")
             self.config = load(self["config"])
@@ -38,7 +38,7 @@ class Options(UsageOptions):
         return not twistd.get("nodaemon")
 
 
-class FrontDoor(MultiService):
+class TwistdService(MultiService):
     """A gateway behind twistd, which would print a traceback where a plain line is enough.
 
     :param is_daemon: whether twistd has gone into the background, and passes on to its parent what is raised.
@@ -54,24 +54,24 @@ class FrontDoor(MultiService):
         :raises SystemExit: in the foreground, when an endpoint cannot be listened on, once that is told.
         :raises UserError: in the background; the parent would wait for ever for a process that just exits.
         """
-        with nullcontext() if self._is_daemon else _plainly():
+        with nullcontext() if self._is_daemon else _exit_on_user_error():
             super().privilegedStartService()
 
 
-def makeService(options: Options) -> FrontDoor:
+def makeService(options: Options) -> TwistdService:
     """The gateway, for twistd.
 
     :raises SystemExit: when something that is needed cannot be had, once that is told.
     """
-    door = FrontDoor(is_daemon=options.is_daemon)
-    end_in_time(reactor)
-    with _plainly():
-        makeGateway(options.config, reactor, steady(reactor)).setServiceParent(door)
+    door = TwistdService(is_daemon=options.is_daemon)
+    limit_shutdown_time(reactor)
+    with _exit_on_user_error():
+        makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(door)
     return door
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _exit_on_user_error() -> Iterator[None]:
     """What an operator has to mend is told in plain lines, and ends the program."""
     try:
         yield

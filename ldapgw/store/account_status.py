@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ldapgw.contact import Source
-from ldapgw.phrase import Moment, Phrase, Said, marked
-from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
+from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SyncProgress:
     """How far a sync is.
 
     :ivar source: what is being fetched.
@@ -32,8 +32,8 @@ class Progress:
     source: Source
     fetched: int
     total: int | None
-    place: int = 1
-    places: int = 1
+    step: int = 1
+    step_count: int = 1
 
 
 class ProgressBoard:
@@ -44,104 +44,104 @@ class ProgressBoard:
     :param told: called with the account's id after each change.
     """
 
-    def __init__(self, told: Callable[[int], None]) -> None:
-        self._told = told
-        self._notes: dict[int, Progress] = {}
+    def __init__(self, on_change: Callable[[int], None]) -> None:
+        self._on_change = on_change
+        self._notes: dict[int, SyncProgress] = {}
 
-    def note(self, account_id: int, progress: Progress | None) -> None:
+    def update(self, account_id: int, progress: SyncProgress | None) -> None:
         """Write how far an account's sync is; None: it has ended."""
         if progress is not None:
             self._notes[account_id] = progress
         elif self._notes.pop(account_id, None) is None:
             return
-        self._told(account_id)
+        self._on_change(account_id)
 
-    def of(self, account_id: int) -> Progress | None:
+    def get(self, account_id: int) -> SyncProgress | None:
         """How far an account's sync is; None when none is running."""
         return self._notes.get(account_id)
 
 
 # What each error code means and what to do about it.  ``page`` is the tenant's page, ``link`` what Google named.
 _MESSAGES: Mapping[str, str] = {
-    "consent_revoked": marked(
+    "consent_revoked": gettext_noop(
         "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
         "then the contacts stay as they are."
     ),
-    "scope_missing": marked(
+    "scope_missing": gettext_noop(
         "The box for contacts was not ticked at Google. Connect %(address)s again on %(page)s and tick “See and "
         "download your contacts”."
     ),
-    "client_rejected": marked(
+    "client_rejected": gettext_noop(
         "Google rejects the OAuth client of %(tenant)s, so none of its accounts is synced. The administrator has to "
         "check client id and secret in the Google console; users need not do anything."
     ),
-    "api_disabled": marked(
+    "api_disabled": gettext_noop(
         "The People API is not enabled in the Google project of %(tenant)s, so none of its accounts is synced. The "
         "administrator has to enable it %(link)s; users need not do anything."
     ),
-    "quota": marked("Google asks us to slow down. The next sync comes later; nothing has to be done."),
-    "google_unavailable": marked(
+    "quota": gettext_noop("Google asks us to slow down. The next sync comes later; nothing has to be done."),
+    "google_unavailable": gettext_noop(
         "Google does not answer properly at the moment. We try again; nothing has to be done."
     ),
-    "network": marked("Google could not be reached. Check the gateway's network and name service if this lasts."),
-    "bad_response": marked("Google's answer made no sense. We try again; please report it if this lasts."),
-    "suspicious_shrink": marked(
+    "network": gettext_noop("Google could not be reached. Check the gateway's network and name service if this lasts."),
+    "bad_response": gettext_noop("Google's answer made no sense. We try again; please report it if this lasts."),
+    "suspicious_shrink": gettext_noop(
         "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
         "ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
-    "internal": marked("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
+    "internal": gettext_noop("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
 # More exactly, by who has ended a consent, and by the source that it is about.
 _VARIANTS: Mapping[tuple[str, str], str] = {
-    ("consent_revoked", "admin"): marked(
+    ("consent_revoked", "admin"): gettext_noop(
         "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
         "console (Security, API controls); then connect again on %(page)s. Until then the contacts stay as they are."
     ),
-    ("consent_revoked", "testing"): marked(
+    ("consent_revoked", "testing"): gettext_noop(
         "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
         "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
         "Until then the contacts stay as they are."
     ),
-    ("internal", "database"): marked(
+    ("internal", "database"): gettext_noop(
         "The gateway's database cannot be used, so nothing is synced and nothing can be changed. The administrator has "
         "to mend that, and the gateway's log says what it is; phones find what was known before."
     ),
-    ("scope_missing", "directory"): marked(
+    ("scope_missing", "directory"): gettext_noop(
         "The box for the company directory was not ticked at Google. Connect %(address)s again on %(page)s and tick "
         "“See and download your organization’s Google Workspace directory”."
     ),
-    ("scope_missing", "other_contacts"): marked(
+    ("scope_missing", "other_contacts"): gettext_noop(
         "The box for “other contacts” was not ticked at Google. Connect %(address)s again on %(page)s and tick “See "
         "and download contact info automatically saved in your “Other contacts””."
     ),
-    ("suspicious_shrink", "directory"): marked(
+    ("suspicious_shrink", "directory"): gettext_noop(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on %(page)s "
         "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
 }
 # Of one source, while the rest of the account is up to date.
-_OF_SOURCES: Mapping[object, str] = {
-    "directory": marked("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
-    "labels": marked("The labels of %(address)s are not up to date: %(why)s"),
-    "other_contacts": marked("The “other contacts” of %(address)s are not up to date: %(why)s"),
+_SOURCE_MESSAGES: Mapping[object, str] = {
+    "directory": gettext_noop("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
+    "labels": gettext_noop("The labels of %(address)s are not up to date: %(why)s"),
+    "other_contacts": gettext_noop("The “other contacts” of %(address)s are not up to date: %(why)s"),
 }
 # On a page there is a button for it.
-_ON_PAGE: Mapping[str, str] = {
-    _MESSAGES["suspicious_shrink"]: marked(
+_PAGE_MESSAGES: Mapping[str, str] = {
+    _MESSAGES["suspicious_shrink"]: gettext_noop(
         "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s; until "
         "then they stay."
     ),
-    _VARIANTS["suspicious_shrink", "directory"]: marked(
+    _VARIANTS["suspicious_shrink", "directory"]: gettext_noop(
         "%(lost)s of %(before)s entries of the company directory would vanish. If that is right, accept it on "
         "%(page)s; until then they stay."
     ),
 }
 
 # What is wrong with a tenant's client, and not with an account.
-OF_THE_TENANT = frozenset({"client_rejected", "api_disabled"})
+TENANT_ERROR_CODES = frozenset({"client_rejected", "api_disabled"})
 
 # Troubles that go away by themselves are no reason to call a person.
-_PASSING = frozenset({"quota", "google_unavailable", "network", "bad_response"})
+_TRANSIENT_CODES = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 
 # A passing trouble becomes one that a person should know of when nothing was synced for this long.
 STALE_SECONDS = 24 * 3600
@@ -152,13 +152,13 @@ TESTING_SECONDS = 7 * 24 * HOUR
 _NOTICED = 6 * HOUR
 
 
-def account_object(
+def account_to_json(
     account: Account,
     wanted: Collection[Source],
-    page: Said,
+    page: Translatable,
     now: float,
     certificate_ends: float | None = None,
-    say: Callable[[Said], str] = str,
+    translate: Callable[[Translatable], str] = str,
     *,
     commands: bool = True,
 ) -> dict[str, Any]:
@@ -180,9 +180,9 @@ def account_object(
         "numbers": account.numbers,
         "last_sync": timestamp(account.last_sync),
         "next_sync": timestamp(account.next_sync),
-        "error": _error(account.trouble, account, page, say, commands=commands),
+        "error": _error(account.error, account, page, translate, commands=commands),
         "warnings": [
-            {"code": code, "message": say(said)}
+            {"code": code, "message": translate(said)}
             for code, said in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
         ],
         "skipped": dict(account.skipped),
@@ -190,31 +190,31 @@ def account_object(
     }
 
 
-def without_database(account: Account, since: float | None) -> Account:
+def with_database_error(account: Account, since: float | None) -> Account:
     """An account as it is while the database cannot be used, whatever its last sync was like.
 
     :param since: in seconds since the epoch; None: it can be used.
     """
-    if since is None or not account.connected:
+    if since is None or not account.is_connected:
         return account
-    return replace(account, trouble=Trouble("internal", since, facts={"by": "database"}))
+    return replace(account, error=ErrorStatus("internal", since, facts={"by": "database"}))
 
 
 def state(account: Account, now: float) -> str:
     """One of ok, syncing, waiting, attention, disconnected."""
-    if not account.connected:
+    if not account.is_connected:
         return "disconnected"
-    if account.trouble is not None and not _passes(account, account.trouble, now):
+    if account.error is not None and not _is_transient(account, account.error, now):
         return "attention"
     if account.last_sync is None:
         return "waiting"
     return "syncing" if account.syncing else "ok"
 
 
-def message(
+def code_message(
     code: str,
     account: Account,
-    page: Said,
+    page: Translatable,
     link: str = "",
     facts: Mapping[str, object] = MappingProxyType({}),
     *,
@@ -230,25 +230,27 @@ def message(
         "address": account.address,
         "tenant": account.tenant,
         "page": page,
-        "given": Moment(account.connected_at) if account.connected_at is not None else "?",
-        "link": Phrase(marked("at %(link)s"), {"link": link}) if link else Phrase(marked("in the Google console")),
+        "given": Timestamp(account.connected_at) if account.connected_at is not None else "?",
+        "link": Phrase(gettext_noop("at %(link)s"), {"link": link})
+        if link
+        else Phrase(gettext_noop("in the Google console")),
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
     }
     variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
     variant = next((text for text in variants if text), "")
     text = variant or _MESSAGES.get(code, _MESSAGES["internal"])
-    told = Phrase(text if commands else _ON_PAGE.get(text, text), values)
-    of_source = "" if variant else _OF_SOURCES.get(facts.get("source"), "")
+    told = Phrase(text if commands else _PAGE_MESSAGES.get(text, text), values)
+    of_source = "" if variant else _SOURCE_MESSAGES.get(facts.get("source"), "")
     return Phrase(of_source, {"address": account.address, "why": told}) if of_source else told
 
 
-def told(trouble: Trouble, account: Account, page: Said, *, commands: bool = True) -> Phrase:
+def error_message(error: ErrorStatus, account: Account, page: Translatable, *, commands: bool = True) -> Phrase:
     """A trouble of an account in plain words, with what to do."""
-    facts = dict(trouble.facts)
-    if trouble.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, trouble.since):
+    facts = dict(error.facts)
+    if error.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, error.since):
         facts["by"] = "testing"
-    return message(trouble.code, account, page, trouble.link, facts, commands=commands)
+    return code_message(error.code, account, page, error.link, facts, commands=commands)
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -257,42 +259,47 @@ def timestamp(seconds: float | None) -> str | None:
 
 
 def _error(
-    trouble: Trouble | None, account: Account, page: Said, say: Callable[[Said], str], *, commands: bool
+    trouble: ErrorStatus | None,
+    account: Account,
+    page: Translatable,
+    say: Callable[[Translatable], str],
+    *,
+    commands: bool,
 ) -> dict[str, Any] | None:
     if trouble is None:
         return None
     return {
         "code": trouble.code,
-        "message": say(told(trouble, account, page, commands=commands)),
+        "message": say(error_message(trouble, account, page, commands=commands)),
         "since": timestamp(trouble.since),
     }
 
 
-def _warnings(account: Account, page: Said, now: float) -> list[tuple[str, Phrase]]:
+def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[str, Phrase]]:
     found = []
     ends = account.refresh_expires_at
-    if account.connected and ends is not None:
-        values = {"when": Moment(ends), "page": page}
+    if account.is_connected and ends is not None:
+        values = {"when": Timestamp(ends), "page": page}
         if not _is_of_testing(account):
-            text = marked("This consent was given until %(when)s. Connect again on %(page)s to go on.")
+            text = gettext_noop("This consent was given until %(when)s. Connect again on %(page)s to go on.")
             found.append(("consent_ends", Phrase(text, values)))
         elif now < ends:
-            text = marked(
+            text = gettext_noop(
                 "The Google client is in “Testing”, so this consent ends on %(when)s. The administrator should publish "
                 "the app in the Google console; then connect again on %(page)s."
             )
             found.append(("testing_client", Phrase(text, values)))
         else:
-            text = marked(
+            text = gettext_noop(
                 "The Google client is in “Testing”, so this consent has ended on %(when)s. The administrator should "
                 "publish the app in the Google console; then connect again on %(page)s."
             )
             found.append(("testing_client", Phrase(text, values)))
-    if account.connected and _is_stale(account, now):
-        text = marked("There was no good sync since %(when)s; phones show what was known then.")
+    if account.is_connected and _is_stale(account, now):
+        text = gettext_noop("There was no good sync since %(when)s; phones show what was known then.")
         if account.last_sync is None:
-            text = marked("There was no good sync yet, since the consent of %(when)s.")
-        found.append(("stale", Phrase(text, {"when": Moment(_fresh(account))})))
+            text = gettext_noop("There was no good sync yet, since the consent of %(when)s.")
+        found.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
     return found
 
 
@@ -300,17 +307,17 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
     if ends is None:
         return []
     text = (
-        marked(
+        gettext_noop(
             "The gateway's certificate has expired on %(when)s; phones that check it find nothing then. "
             "The administrator has to renew it."
         )
         if ends <= now
-        else marked(
+        else gettext_noop(
             "The gateway's certificate expires on %(when)s; phones that check it find nothing then. "
             "The administrator has to renew it."
         )
     )
-    return [("certificate_expiry", Phrase(text, {"when": Moment(ends)}))]
+    return [("certificate_expiry", Phrase(text, {"when": Timestamp(ends)}))]
 
 
 def _is_of_testing(account: Account) -> bool:
@@ -325,19 +332,19 @@ def _ended_by_testing(account: Account, since: float) -> bool:
     return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICED
 
 
-def _passes(account: Account, trouble: Trouble, now: float) -> bool:
+def _is_transient(account: Account, trouble: ErrorStatus, now: float) -> bool:
     """Whether a trouble may go away by itself."""
-    return trouble.code in _PASSING and not _is_stale(account, now) and now - trouble.since <= STALE_SECONDS
+    return trouble.code in _TRANSIENT_CODES and not _is_stale(account, now) and now - trouble.since <= STALE_SECONDS
 
 
-def _fresh(account: Account) -> float:
+def _last_success(account: Account) -> float:
     """When all was known last; before the first sync, since when it should be."""
     known = account.last_sync if account.last_sync is not None else account.connected_at
     return known if known is not None else 0.0
 
 
 def _is_stale(account: Account, now: float) -> bool:
-    return account.connected and now - _fresh(account) > STALE_SECONDS
+    return account.is_connected and now - _last_success(account) > STALE_SECONDS
 
 
 def _source_state(account: Account, name: Source, wanted: Collection[Source]) -> SourceState:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
 
 
@@ -39,7 +39,7 @@ class SourceState(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class Wish(StrEnum):
+class SyncRequest(StrEnum):
     """A sync that a person asks for, the strongest last; ``accept`` is a full one that may shrink the book.
 
     It may shrink by what the person was told would vanish, and no more; where nobody was told, as one likes at one try.
@@ -51,7 +51,7 @@ class Wish(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ErrorStatus:
     """Why an account's last sync failed: the error code of status.json, since when, and where to mend it.
 
     :ivar facts: what else a person should know: how many contacts would vanish, which source it is about.
@@ -63,7 +63,7 @@ class Trouble:
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
-    def loss(self) -> str:
+    def shrink_key(self) -> str:
         """What a person is told would vanish, as a page's form sends it back: of what, how many, and of how many."""
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 
@@ -90,11 +90,11 @@ class Account:
     syncing: bool
     last_sync: float | None
     next_sync: float | None
-    trouble: Trouble | None
+    error: ErrorStatus | None
     failures: int
     attempts: int
-    wish: Wish | None
-    due: Wish | None
+    requested_sync: SyncRequest | None
+    pending_sync: SyncRequest | None
     generation: int
     sources: Mapping[Source, SourceState]
     contacts: int
@@ -102,19 +102,19 @@ class Account:
     skipped: Mapping[str, int]
     owner: str | None = None
     revoked: bool = False
-    accepted: Mapping[str, int] | None = field(default=None, hash=False)
+    accepted_loss: Mapping[str, int] | None = field(default=None, hash=False)
 
-    def may_lose(self, what: str) -> float:
+    def max_loss(self, what: str) -> float:
         """How many contacts may vanish without another question.
 
         :param what: ``book`` or ``directory``.
         """
-        if self.due is not Wish.ACCEPT:
+        if self.pending_sync is not SyncRequest.ACCEPT:
             return 0
-        return math.inf if self.accepted is None else self.accepted.get(what, 0)
+        return math.inf if self.accepted_loss is None else self.accepted_loss.get(what, 0)
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether we hold a grant."""
         return self.connected_at is not None
 
@@ -161,27 +161,29 @@ def read_all(connection: Connection, tenant: str | None = None, *, counted: bool
     return _accounts(connection, true() if tenant is None else account.c.tenant == tenant, counted=counted)
 
 
-def find(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
+def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
     """The accounts with an address, in whichever case it is written."""
     where = func.lower(account.c.address) == address.lower()
     return _accounts(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
 
 
-def of_user(connection: Connection, tenant: str, sub: str) -> Account | None:
+def read_by_sub(connection: Connection, tenant: str, sub: str) -> Account | None:
     """The account of a Google user in a tenant."""
     return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
 
 
-def of_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
+def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
     """All accounts on a person's page: their own first, then those that they have added."""
     found = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
     return tuple(sorted(found, key=lambda one: (one.sub != sub, one.id)))
 
 
-def standings(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
+def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
     """By tenant and person, whatever can change of the accounts on their page; of those persons alone."""
     found: dict[tuple[str, str], tuple[object, ...]] = {}
-    query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STANDING)).order_by(account.c.id)
+    query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STATUS_COLUMNS)).order_by(
+        account.c.id
+    )
     for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
         for one in {row.sub, row.owner} & set(subs):
             found[row.tenant, one] = (*found.get((row.tenant, one), ()), tuple(row))
@@ -190,7 +192,7 @@ def standings(connection: Connection, subs: Collection[str]) -> dict[tuple[str, 
 
 def connect(
     connection: Connection,
-    vault: Vault,
+    secret_box: SecretBox,
     tenant: str,
     grant: NewGrant,
     sharing: Sharing,
@@ -203,14 +205,14 @@ def connect(
     :param owner: the person on whose page it is to be as well; None changes nothing.
     :returns: the account's id; None, and nothing is stored, when there is no refresh token, neither new nor known.
     """
-    known = of_user(connection, tenant, grant.sub)
-    if grant.refresh_token is None and (known is None or not known.connected):
+    known = read_by_sub(connection, tenant, grant.sub)
+    if grant.refresh_token is None and (known is None or not known.is_connected):
         return None
     values: dict[str, object] = {
         "address": grant.address,
         "connected_at": now,
         "scopes": " ".join(sorted(grant.scopes)),
-        "access_token": vault.seal(grant.access_token),
+        "access_token": secret_box.seal(grant.access_token),
         "access_expires_at": grant.access_expires_at,
         "refresh_expires_at": grant.refresh_expires_at,
         "next_sync": now,
@@ -220,11 +222,11 @@ def connect(
         "error_facts": None,
         "failures": 0,
         "labels_token": None,
-        "wish": Wish.FULL,
+        "wish": SyncRequest.FULL,
         "due": None,
     }
     if grant.refresh_token is not None:
-        values["refresh_token"] = vault.seal(grant.refresh_token)
+        values["refresh_token"] = secret_box.seal(grant.refresh_token)
     if owner is not None and owner != grant.sub:
         values["owner"] = owner
     # Google would end the new grant with the old one.
@@ -238,7 +240,7 @@ def connect(
     return known.id
 
 
-def tokens(connection: Connection, vault: Vault, account_id: int) -> Tokens | None:
+def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens | None:
     """The tokens of a connected account.
 
     :raises StoreError: when the key does not fit.
@@ -251,25 +253,25 @@ def tokens(connection: Connection, vault: Vault, account_id: int) -> Tokens | No
     if row is None:
         return None
     return Tokens(
-        refresh_token=vault.unseal(row.refresh_token),
-        access_token=vault.unseal(row.access_token),
+        refresh_token=secret_box.unseal(row.refresh_token),
+        access_token=secret_box.unseal(row.access_token),
         access_expires_at=row.access_expires_at,
     )
 
 
-def refreshed(
+def store_refreshed_tokens(
     connection: Connection,
-    vault: Vault,
+    secret_box: SecretBox,
     grant: Account,
     access_token: str,
     expires_at: float,
     refresh_token: str | None,
 ) -> None:
     """Store a new access token, and a new refresh token where Google sent one; not over those of a later consent."""
-    values: dict[str, object] = {"access_token": vault.seal(access_token), "access_expires_at": expires_at}
+    values: dict[str, object] = {"access_token": secret_box.seal(access_token), "access_expires_at": expires_at}
     if refresh_token is not None:
-        values["refresh_token"] = vault.seal(refresh_token)
-    connection.execute(update(account).where(is_still(grant)).values(**values))
+        values["refresh_token"] = secret_box.seal(refresh_token)
+    connection.execute(update(account).where(holds_grant(grant)).values(**values))
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
@@ -281,38 +283,38 @@ def disconnect(connection: Connection, account_id: int) -> None:
         update(account)
         .where(account.c.id == account_id)
         .values(
-            dict.fromkeys(_FORGOTTEN)
+            dict.fromkeys(_CLEARED_COLUMNS)
             | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
 
 
-def disown(connection: Connection, account_id: int) -> None:
+def remove_owner(connection: Connection, account_id: int) -> None:
     """Take an account off the page of the person who has added it."""
     connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
-def share(connection: Connection, account_id: int, sharing: Sharing) -> None:
+def set_sharing(connection: Connection, account_id: int, sharing: Sharing) -> None:
     """Set who sees the account's book."""
     connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
 
 
-def is_still(grant: Account) -> ColumnElement[bool]:
+def holds_grant(grant: Account) -> ColumnElement[bool]:
     """That an account holds the very grant that somebody began to work with."""
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
 
 
-def rename(connection: Connection, grant: Account, address: str) -> None:
+def set_address(connection: Connection, grant: Account, address: str) -> None:
     """Note that Google knows the account by another address now; its book is named after it."""
-    connection.execute(update(account).where(is_still(grant)).values(address=address))
+    connection.execute(update(account).where(holds_grant(grant)).values(address=address))
 
 
-_STANDING = (
+_STATUS_COLUMNS = (
     *("owner", "address", "sharing", "connected_at", "scopes", "refresh_expires_at", "syncing", "last_sync"),
     *("next_sync", "error_code", "wish", "due", "generation"),
 )
 
-_FORGOTTEN = (
+_CLEARED_COLUMNS = (
     *(
         "connected_at",
         "refresh_token",
@@ -329,24 +331,24 @@ _FORGOTTEN = (
 def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bool = True) -> tuple[Account, ...]:
     rows = connection.execute(select(account).where(where).order_by(account.c.tenant, account.c.address)).all()
     ids = select(account.c.id).where(where).scalar_subquery()
-    alarms = {row.tenant: Trouble(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
+    alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
     states: dict[int, dict[Source, SourceState]] = {}
-    troubles: dict[int, Trouble] = {}
+    troubles: dict[int, ErrorStatus] = {}
     for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
         if row.error_code:
-            troubles[row.account_id] = _trouble(row, "")
+            troubles[row.account_id] = _error_status(row, "")
     for row in rows:
         if row.error_code:
-            troubles[row.id] = _trouble(row, row.error_link)
+            troubles[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
             troubles[row.id] = alarms[row.tenant]
     counts = _counts(connection, ids) if counted else {}
     return tuple(_account(row, troubles.get(row.id), states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
 
 
-def _trouble(row: Row[Any], link: str | None) -> Trouble:
-    return Trouble(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
+def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
+    return ErrorStatus(row.error_code, row.error_since, link or "", json.loads(row.error_facts or "{}"))
 
 
 def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[str | None, tuple[int, int, int]]]:
@@ -370,7 +372,7 @@ def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[st
 
 def _account(
     row: Row[Any],
-    trouble: Trouble | None,
+    trouble: ErrorStatus | None,
     states: Mapping[Source, SourceState],
     counts: Mapping[str | None, tuple[int, int, int]],
 ) -> Account:
@@ -388,11 +390,11 @@ def _account(
         syncing=row.syncing,
         last_sync=row.last_sync,
         next_sync=row.next_sync,
-        trouble=trouble,
+        error=trouble,
         failures=row.failures,
         attempts=row.attempts,
-        wish=Wish(row.wish) if row.wish else None,
-        due=Wish(row.due) if row.due else None,
+        requested_sync=SyncRequest(row.wish) if row.wish else None,
+        pending_sync=SyncRequest(row.due) if row.due else None,
         generation=row.generation,
         owner=row.owner,
         sources=states,
@@ -400,5 +402,5 @@ def _account(
         numbers=numbers,
         skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
         revoked=row.error_code == "consent_revoked",
-        accepted=json.loads(row.accepted) if row.accepted else None,
+        accepted_loss=json.loads(row.accepted) if row.accepted else None,
     )

@@ -17,18 +17,18 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
-from ldapgw.store.database import BUSY_SECONDS, Database, flush, own, prove, replace
+from ldapgw.store.database import BUSY_SECONDS, Database, check_writable, copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import unseal_all
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, consent_flow, sign_in
 
 _TRY_SECONDS = 0.25
 # SQLite's own files beside a database.
-_BESIDE = ("-wal", "-shm", "-journal")
+_SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
 # Result codes of a database that is damaged, or lacks our tables.
-_HOPELESS = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+_DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 # Generations between what was published and what is restored.
-_AHEAD = 1000
+_GENERATION_MARGIN = 1000
 
 
 def back_up(database: Path, file: Path) -> None:
@@ -38,7 +38,7 @@ def back_up(database: Path, file: Path) -> None:
     """
     if database.parent.resolve() == file.parent.resolve() and file.name.startswith(database.name):
         raise StoreError(f"{file}: is where the gateway keeps its own files; name another place")
-    with _plainly(file), replace(file) as new:
+    with _store_errors(file), replace_file(file) as new:
         _copy(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new)
         with closing(sqlite3.connect(new)) as copy:
             # One file is all of it.
@@ -47,7 +47,7 @@ def back_up(database: Path, file: Path) -> None:
                 raise DamagedStore(f"{database}: is damaged; nothing was backed up")
 
 
-def restore(file: Path, database: Path, vault: Vault) -> None:
+def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
     """Put a backup back.
 
     Nobody is signed in to the page afterwards, no consent is under way, and no sync is running.
@@ -56,21 +56,21 @@ def restore(file: Path, database: Path, vault: Vault) -> None:
     :raises StoreError: when that is not possible; the database is as it was then.
     """
     work = database.with_name(database.name + ".restoring")
-    with _plainly(database):
+    with _store_errors(database):
         try:
             _clear(work)
             work.touch(mode=0o600)
-            with _plainly(file):
+            with _store_errors(file):
                 _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
                 _refuse_empty(work, file)
             latest = _latest_generation(database)
-            _prepare(work, file, vault, latest or 0)
+            _prepare(work, file, secret_box, latest or 0)
             if latest is None:
-                _put_aside(database)
-                own(work, database.parent)
-                flush(work)
+                _move_damaged(database)
+                copy_owner(work, database.parent)
+                flush_to_disk(work)
                 work.rename(database)
-                flush(database.parent)
+                flush_to_disk(database.parent)
             else:
                 _keep_copy(database)
                 _copy(closing(sqlite3.connect(work)), database)
@@ -78,7 +78,7 @@ def restore(file: Path, database: Path, vault: Vault) -> None:
             _clear(work)
 
 
-def _prepare(work: Path, file: Path, vault: Vault, latest: int) -> None:
+def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None:
     """Bring a copy of a backup up to date, look at all of it, and forget what was true at its time alone.
 
     :param latest: the highest generation that has been published; what was built of it must not be taken for ours.
@@ -87,8 +87,8 @@ def _prepare(work: Path, file: Path, vault: Vault, latest: int) -> None:
     try:
         copy.open()
         with copy.begin() as connection:
-            prove(connection, thoroughly=True)
-            unseal_all(connection, vault)
+            check_writable(connection, thoroughly=True)
+            unseal_all(connection, secret_box)
             _forget(connection, latest)
     except UnfitKey:
         raise StoreError(
@@ -112,7 +112,7 @@ def _forget(connection: Connection, latest: int) -> None:
     for table in (sign_in, consent_flow):
         connection.execute(delete(table))
     # A sync may end before all is done.
-    new = account.c.generation + latest + _AHEAD
+    new = account.c.generation + latest + _GENERATION_MARGIN
     connection.execute(update(account).values(syncing=False, generation=new, known_since=new))
 
 
@@ -126,23 +126,23 @@ def _latest_generation(database: Path) -> int | None:
             latest = connection.execute("SELECT coalesce(max(generation), 0) FROM account").fetchone()[0]
             return int(latest) if whole else None
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _HOPELESS:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
             return None
         raise
 
 
 def _keep_copy(database: Path) -> None:
     """Whoever restores the wrong backup finds here what there was."""
-    with replace(database.with_name(database.name + ".before-restore"), like=database) as kept:
+    with replace_file(database.with_name(database.name + ".before-restore"), like=database) as kept:
         _copy(closing(sqlite3.connect(database)), kept)
 
 
-def _put_aside(database: Path) -> None:
+def _move_damaged(database: Path) -> None:
     """Move a damaged database out of the way, to a name that does not exist yet; who has it open can go on with it."""
     number = 1
     while (aside := database.with_name(f"{database.name}.damaged-{number}")).exists():
         number += 1
-    for ending in ("", *_BESIDE):
+    for ending in ("", *_SIDE_FILE_ENDINGS):
         old = database.with_name(database.name + ending)
         if old.exists():
             old.rename(aside.with_name(aside.name + ending))
@@ -169,12 +169,12 @@ def _opened(path: Path, uri: str) -> closing[sqlite3.Connection]:
 
 
 def _clear(work: Path) -> None:
-    for ending in ("", *_BESIDE):
+    for ending in ("", *_SIDE_FILE_ENDINGS):
         work.with_name(work.name + ending).unlink(missing_ok=True)
 
 
 @contextmanager
-def _plainly(path: Path) -> Iterator[None]:
+def _store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 import msgspec
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
-from ldapgw.contact import OTHER, Contact, Source
+from ldapgw.contact import OTHER_CONTACT_PREFIX, Contact, Source
 from ldapgw.errors import DamagedStore
 from ldapgw.store.tables import account, contact, label, removed_contact, source
 
@@ -28,7 +28,7 @@ CHUNK = 500
 
 # Whoever follows an account is a generation or two behind, and what was written down for the next start a few more.
 KEPT_GENERATIONS = 64
-MOST_REMOVED = 1000
+MAX_REMOVED = 1000
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Contact)
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A person as stored: a contact, or the reason why it is none.
 
     There may be 50,000 of them, in which nothing points back: the collector, which stops everything, leaves them alone.
@@ -60,7 +60,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return f"<Record {self.uid}>"
 
     @classmethod
-    def of(cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0) -> Self:
+    def from_contact(
+        cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0
+    ) -> Self:
         """Encode a contact, or note why there is none."""
         timeless = replace(contact, updated=0.0) if contact else None
         digest = hashlib.blake2b(_encoder.encode((source_id, timeless, skipped, unreadable)), digest_size=16).digest()
@@ -68,7 +70,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return cls(uid, source_id, content, skipped, len(contact.phones) if contact else 0, unreadable, digest)
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False):
+class RecordSummary(msgspec.Struct, frozen=True, gc=False):
     """What is needed of a stored person to see what has become of it.
 
     :ivar served: whether phones are told of it.
@@ -77,7 +79,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
     source_id: str
     digest: bytes | None
-    served: bool
+    is_served: bool
     missed_at: float | None = None
 
 
@@ -120,7 +122,7 @@ def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], 
     return tuple(found), damaged.total()
 
 
-def each(connection: Connection, account_id: int) -> Iterator[Contact]:
+def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
     """The same, one after the other.
 
     :raises DamagedStore: when one cannot be read.
@@ -139,8 +141,8 @@ def count(connection: Connection, account_id: int) -> int:
     return found
 
 
-def changes(
-    connection: Connection, account_id: int, since: int, most: int | None = None
+def read_changes(
+    connection: Connection, account_id: int, since: int, limit: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
     """What has changed in an account's contacts since one of its generations.
 
@@ -153,7 +155,7 @@ def changes(
     if known is None or not known.known_since <= since <= known.generation:
         return None
     new = (contact.c.account_id == account_id, contact.c.generation > since)
-    if most is not None and connection.execute(select(func.count()).where(*new)).scalar_one() > most:
+    if limit is not None and connection.execute(select(func.count()).where(*new)).scalar_one() > limit:
         return None
     removed = removed_contact.c
     query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
@@ -173,25 +175,25 @@ def changes(
     return tuple(found), tuple(gone)
 
 
-def who_holds(connection: Connection, of: Source) -> frozenset[int]:
+def accounts_with_source(connection: Connection, of: Source) -> frozenset[int]:
     """The accounts that have contacts of a source."""
     held = exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
     return frozenset(connection.execute(select(account.c.id).where(held)).scalars())
 
 
-def served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
+def count_served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
     """How many contacts of some sources phones are told of."""
     held = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
     found: int = connection.execute(select(func.count()).where(*held)).scalar_one()
     return found
 
 
-def marks(
+def read_summaries(
     connection: Connection,
     account_id: int,
     of: Source,
     persons: tuple[Collection[str], Collection[str]] | None = None,
-) -> dict[str, Mark]:
+) -> dict[str, RecordSummary]:
     """What is stored of one source, by uid; those left out too.
 
     :param persons: the uids and the source ids of those that are asked for; None: all.
@@ -204,13 +206,13 @@ def marks(
         keys = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
         queries = [query.where(column.in_(part)) for column, wanted in keys for part in _chunks(sorted(wanted))]
     return {
-        row.uid: Mark(row.source_id, row.digest, bool(row.served), row.missed_at)
+        row.uid: RecordSummary(row.source_id, row.digest, bool(row.served), row.missed_at)
         for asked in queries
         for row in connection.execute(asked)
     }
 
 
-def sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
+def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """The sync state of each source that was ever synced."""
     query = select(source).where(source.c.account_id == account_id)
     return {
@@ -219,13 +221,15 @@ def sync_states(connection: Connection, account_id: int) -> dict[Source, SyncSta
     }
 
 
-def apply(connection: Connection, account_id: int, of: Source, stored: Iterable[Record], gone: Iterable[str]) -> None:
+def apply_changes(
+    connection: Connection, account_id: int, of: Source, stored: Iterable[ContactRecord], deleted: Iterable[str]
+) -> None:
     """Store what was added or changed, and delete what is gone.
 
     :param gone: uids.
     """
     generation = _next_generation(connection, account_id)
-    old = list(gone)
+    old = list(deleted)
     for uids in _chunks(old):
         _delete(connection, account_id, of, uids)
     new = iter(stored)
@@ -235,21 +239,22 @@ def apply(connection: Connection, account_id: int, of: Source, stored: Iterable[
     _note_removed(connection, account_id, of, old, generation)
 
 
-def note_missed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
+def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
     """Note who was not in a listing that was not whole; whoever is stored anew was heard of again."""
     for part in _chunks(uids):
         where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(part))
         connection.execute(update(contact).where(where).values(missed_at=now))
 
 
-def drop_doubled(connection: Connection, account_id: int) -> bool:
+def delete_duplicates(connection: Connection, account_id: int) -> bool:
     """Delete the "other contacts" that have become contacts; whether there were any.
 
     Google does not always tell that they are no other contacts any more.
     """
     twin, other = contact.alias(), contact.c
     same = or_(
-        twin.c.uid == func.substr(other.uid, len(OTHER) + 1), twin.c.source_id == func.nullif(other.source_id, "")
+        twin.c.uid == func.substr(other.uid, len(OTHER_CONTACT_PREFIX) + 1),
+        twin.c.source_id == func.nullif(other.source_id, ""),
     )
     doubled = exists().where(
         twin.c.account_id == account_id, twin.c.source == Source.CONTACTS, twin.c.content.is_not(None), same
@@ -257,7 +262,7 @@ def drop_doubled(connection: Connection, account_id: int) -> bool:
     query = select(other.uid).where(other.account_id == account_id, other.source == Source.OTHER_CONTACTS, doubled)
     uids = connection.execute(query).scalars().all()
     if uids:
-        apply(connection, account_id, Source.OTHER_CONTACTS, (), uids)
+        apply_changes(connection, account_id, Source.OTHER_CONTACTS, (), uids)
     return bool(uids)
 
 
@@ -278,13 +283,13 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
     )
 
 
-def note_asked(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
+def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
     """Note that Google was asked for sources; their rows are there already."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
-def forget_source(connection: Connection, account_id: int, of: Source) -> bool:
+def delete_source(connection: Connection, account_id: int, of: Source) -> bool:
     """Delete the contacts of a source that is no longer to be had; whether there were any."""
     gone = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
     was_there = connection.execute(gone).rowcount > 0
@@ -336,7 +341,7 @@ def _next_generation(connection: Connection, account_id: int) -> int:
 
 def _note_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
     """Remember for a while who was removed."""
-    if len(uids) > MOST_REMOVED:
+    if len(uids) > MAX_REMOVED:
         _forget_changes(connection, account_id, generation)
         return
     removed = removed_contact.c
@@ -362,7 +367,7 @@ def _forget_changes(connection: Connection, account_id: int, generation: int) ->
     connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 
 
-def _row(account_id: int, of: Source, record: Record, generation: int) -> dict[str, object]:
+def _row(account_id: int, of: Source, record: ContactRecord, generation: int) -> dict[str, object]:
     return {
         "account_id": account_id,
         "source": of,

@@ -30,7 +30,7 @@ from ldapgw.errors import DamagedStore, StoreError
 
 
 @contextmanager
-def replace(path: Path, like: Path | None = None) -> Iterator[Path]:
+def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
     """A new file, mode 0600, which takes the place of `path` at the end of the block; not when an exception leaves it.
 
     :param like: it is to belong to whom this file or folder belongs to; None: it is ours.
@@ -42,23 +42,23 @@ def replace(path: Path, like: Path | None = None) -> Iterator[Path]:
     try:
         yield new
         if like is not None:
-            own(new, like)
-        flush(new)
+            copy_owner(new, like)
+        flush_to_disk(new)
         new.rename(path)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    flush(path.parent)
+    flush_to_disk(path.parent)
 
 
-def own(file: Path, like: Path) -> None:
+def copy_owner(file: Path, like: Path) -> None:
     """Have a file belong to whom another one belongs to: root writes for a gateway that is another user."""
     if os.geteuid() == 0:
         status = like.stat()
         os.chown(file, status.st_uid, status.st_gid)
 
 
-def flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Have the disk keep a file, or that there are the files of a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -130,7 +130,7 @@ class Database:
                     command.upgrade(config, "head")
             self._file = self.identity()
         except (DBAPIError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._store_error(error) from None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -143,10 +143,10 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except (DBAPIError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._store_error(error) from None
 
     @contextmanager
-    def look(self) -> Iterator[Connection]:
+    def begin_read(self) -> Iterator[Connection]:
         """What the database holds at one moment, to be read alone: it waits for nobody, and nobody waits for it.
 
         :raises StoreError: when the database cannot be used.
@@ -157,7 +157,7 @@ class Database:
                 yield connection
                 connection.exec_driver_sql("ROLLBACK")
         except (DBAPIError, OSError) as error:
-            raise self._trouble(error) from None
+            raise self._store_error(error) from None
 
     def close(self) -> None:
         """Let go of the database; it can be opened again."""
@@ -227,7 +227,7 @@ class Database:
                 self._is_locked = False
                 return
 
-    def _trouble(self, error: DBAPIError | OSError) -> StoreError:
+    def _store_error(self, error: DBAPIError | OSError) -> StoreError:
         if isinstance(error, OSError):
             kind, reason, advice = StoreError, error.strerror, _ADVICE_ON_FILES.get(error.errno or 0)
         else:
@@ -236,7 +236,7 @@ class Database:
         return kind(f"{self._name}: cannot be used: {reason}" + (f"; {advice}" if advice else ""))
 
 
-def prove(connection: Connection, *, thoroughly: bool) -> None:
+def check_writable(connection: Connection, *, thoroughly: bool) -> None:
     """Write something, as a try; fails where that cannot be done.
 
     :param thoroughly: look at all that is stored too, which takes a while.

@@ -19,7 +19,7 @@ from ldapgw.store.tables import account, source
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class DirectoryCandidate:
     """An account that the directory may come through.
 
     :ivar state: of its source, None before anybody has asked.
@@ -34,49 +34,49 @@ class Candidate:
     scopes: frozenset[str]
     state: SourceState | None
     asked_at: float | None
-    trouble: str
-    fails: str = ""
+    account_error: str
+    directory_error: str = ""
     next_try: float | None = None
-    holds: bool = False
+    is_directory_account: bool = False
 
 
-def candidates(connection: Connection, tenant: str) -> tuple[Candidate, ...]:
+def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
     """All connected accounts of a tenant, the oldest first."""
-    holders = contacts.who_holds(connection, Source.DIRECTORY)
+    holders = contacts.accounts_with_source(connection, Source.DIRECTORY)
     its = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
     of_account = account.c.id, account.c.scopes, account.c.error_code
     of_source = source.c.state, source.c.asked_at, source.c.error_code.label("failed")
     query = select(*of_account, *of_source, source.c.next_try).join_from(account, source, its, isouter=True)
     connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
     return tuple(
-        Candidate(
+        DirectoryCandidate(
             account_id=row.id,
             scopes=frozenset(row.scopes.split()),
             state=SourceState(row.state) if row.state else None,
             asked_at=row.asked_at,
-            trouble=row.error_code or "",
-            fails=row.failed or "",
+            account_error=row.error_code or "",
+            directory_error=row.failed or "",
             next_try=row.next_try,
-            holds=row.id in holders,
+            is_directory_account=row.id in holders,
         )
         for row in connection.execute(connected)
     )
 
 
-def take_over(connection: Connection, heir: Account) -> None:
+def take_over_directory(connection: Connection, successor: Account) -> None:
     """Have an account hold the directory that another one of its tenant holds, if one does."""
-    for one in candidates(connection, heir.tenant):
-        if one.holds and one.account_id != heir.id:
-            contacts.hand_over(connection, one.account_id, heir.id, Source.DIRECTORY)
+    for one in read_candidates(connection, successor.tenant):
+        if one.is_directory_account and one.account_id != successor.id:
+            contacts.hand_over(connection, one.account_id, successor.id, Source.DIRECTORY)
 
 
-def bequeath(connection: Connection, account_id: int) -> None:
+def hand_over_directory(connection: Connection, account_id: int) -> None:
     """Give the directory that an account holds to another that it can come through; it stays where there is none."""
     leaving = accounts.read(connection, account_id)
-    if leaving is None or account_id not in contacts.who_holds(connection, Source.DIRECTORY):
+    if leaving is None or account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY):
         return
-    for one in candidates(connection, leaving.tenant):
-        if one.account_id != account_id and one.state is SourceState.ON and not one.fails:
+    for one in read_candidates(connection, leaving.tenant):
+        if one.account_id != account_id and one.state is SourceState.ON and not one.directory_error:
             contacts.hand_over(connection, account_id, one.account_id, Source.DIRECTORY)
             return
 
@@ -88,14 +88,14 @@ def failing_since(connection: Connection, account_id: int, of: Source) -> float 
     return since
 
 
-def note_failure(
+def record_failure(
     connection: Connection,
     account_id: int,
     of: Source,
     error: GoogleError,
     now: float,
     next_try: float,
-    what: str = "",
+    failed_part: str = "",
 ) -> None:
     """Take note that a source could not be had through an account, whose other sources could.
 
@@ -104,7 +104,7 @@ def note_failure(
     :param what: what could not be had, where that is not the source as a whole.
     """
     where = and_(source.c.account_id == account_id, source.c.source == of)
-    code, facts = error.code, {**error.facts, "source": what or of.value}
+    code, facts = error.code, {**error.facts, "source": failed_part or of.value}
     since = select(func.coalesce(source.c.error_since, now)).where(where, source.c.error_code == code)
     connection.execute(
         update(source)
@@ -119,13 +119,13 @@ def note_failure(
     )
 
 
-def forget_failures(connection: Connection, tenant: str) -> None:
+def clear_directory_failures(connection: Connection, tenant: str) -> None:
     """Take note that a tenant's directory came, through whomever."""
     its = select(account.c.id).where(account.c.tenant == tenant)
     _forget(connection, source.c.account_id.in_(its), Source.DIRECTORY)
 
 
-def forget_failure(connection: Connection, account_id: int, of: Source) -> None:
+def clear_failure(connection: Connection, account_id: int, of: Source) -> None:
     """Take note that a source came, or that it is no failure that it does not come through an account."""
     _forget(connection, source.c.account_id == account_id, of)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, LargeBinary, select, update
 
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault, read_keys, write_keys
+from ldapgw.store.secrets import SecretBox, read_keys, write_keys
 from ldapgw.store.tables import metadata
 
 # Their comments say so.
-SEALED: tuple[Column[bytes], ...] = tuple(
+SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
     column
     for table in metadata.sorted_tables
     for column in table.columns
@@ -33,32 +33,32 @@ def rotate(database: Database, key_file: Path, key: bytes) -> int:
     :raises StoreError: when the database or the key file cannot be used, or does not fit: nothing has changed then.
     """
     with database.begin() as connection:
-        unseal_all(connection, Vault(read_keys(key_file)))
+        unseal_all(connection, SecretBox(read_keys(key_file)))
         write_keys(key_file, [key, *read_keys(key_file)])
-        count = _reseal(connection, Vault(read_keys(key_file)))
+        count = _reseal(connection, SecretBox(read_keys(key_file)))
     with database.begin() as connection:
         first, *_ = read_keys(key_file)
-        unseal_all(connection, Vault([first]))
+        unseal_all(connection, SecretBox([first]))
         write_keys(key_file, [first])
     return count
 
 
-def unseal_all(connection: Connection, vault: Vault) -> None:
+def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
     """Try all secrets.
 
     :raises UnfitKey: when one of them does not fit.
     """
-    for column in SEALED:
+    for column in SEALED_COLUMNS:
         for (sealed,) in connection.execute(select(column).where(column.is_not(None))):
-            vault.unseal(sealed)
+            secret_box.unseal(sealed)
 
 
-def _reseal(connection: Connection, vault: Vault) -> int:
+def _reseal(connection: Connection, secret_box: SecretBox) -> int:
     count = 0
-    for column in SEALED:
+    for column in SEALED_COLUMNS:
         keys = list(column.table.primary_key)
         for sealed, *row in connection.execute(select(column, *keys).where(column.is_not(None))).all():
             same = [key == value for key, value in zip(keys, row, strict=True)]
-            connection.execute(update(column.table).where(*same).values({column.name: vault.reseal(sealed)}))
+            connection.execute(update(column.table).where(*same).values({column.name: secret_box.reseal(sealed)}))
             count += 1
     return count

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from ldapgw.store.tables import phone
 
 
-class Numbers(StrEnum):
+class NumberMode(StrEnum):
     """How a phone gets several numbers of a contact: as values of one entry, or one entry a number."""
 
     VALUES = "values"
@@ -25,7 +25,7 @@ class Numbers(StrEnum):
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
-def is_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether a phone can be called that."""
     return _NAME.fullmatch(name) is not None
 
@@ -44,7 +44,7 @@ class PhoneLogin:
     name: str
     tenant: str
     account_id: int | None
-    numbers: Numbers
+    numbers: NumberMode
     password: str
     created_at: float
     model: str = ""
@@ -60,7 +60,7 @@ class PhoneLogin:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchNote:
+class LastSearch:
     """What is remembered of a phone's last search: nothing of what it searched for.
 
     :ivar worked_at: when it found somebody, if it did.
@@ -72,7 +72,7 @@ class SearchNote:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LastBind:
     """A phone has logged in.
 
     :ivar when: seconds since the epoch.
@@ -89,28 +89,28 @@ def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
     return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
 
 
-def of_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
+def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
     """The phones of some accounts, by name."""
     wanted = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
     return tuple(map(_login, connection.execute(wanted)))
 
 
-def of_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
+def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
     """The phones of a tenant, by name."""
     wanted = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
     return tuple(map(_login, connection.execute(wanted)))
 
 
-def of_name(connection: Connection, name: str) -> PhoneLogin | None:
+def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
     """The phone of a name, in whichever case; None where there is none."""
     row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()
     return _login(row) if row is not None else None
 
 
-def names(connection: Connection, beginning: str) -> frozenset[str]:
+def read_names(connection: Connection, prefix: str) -> frozenset[str]:
     """The names of the gateway that begin like that, in lower case."""
     name = func.lower(phone.c.name)
-    return frozenset(connection.execute(select(name).where(name.startswith(beginning, autoescape=True))).scalars())
+    return frozenset(connection.execute(select(name).where(name.startswith(prefix, autoescape=True))).scalars())
 
 
 def _login(row: Row[Any]) -> PhoneLogin:
@@ -118,7 +118,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
         row.name,
         row.tenant,
         row.account_id,
-        Numbers(row.numbers),
+        NumberMode(row.numbers),
         row.password,
         row.created_at,
         row.model,
@@ -164,7 +164,7 @@ def set_password(connection: Connection, name: str, password: str) -> bool:
     return connection.execute(anew).rowcount > 0
 
 
-def seen(connection: Connection, logins: Mapping[str, Sighting]) -> None:
+def store_last_binds(connection: Connection, logins: Mapping[str, LastBind]) -> None:
     """Store when and from where phones were last seen with the password that they have now.
 
     :param logins: by name.
@@ -174,7 +174,7 @@ def seen(connection: Connection, logins: Mapping[str, Sighting]) -> None:
         connection.execute(update(phone).where(known).values(last_seen=one.when, last_address=one.address))
 
 
-def searched(connection: Connection, notes: Mapping[str, SearchNote]) -> None:
+def store_last_searches(connection: Connection, notes: Mapping[str, LastSearch]) -> None:
     """Store what is remembered of phones' last searches.
 
     :param notes: by name.

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, directory_accounts
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation
 
 # Whoever has disconnected has been told how to do it alone; after a day it was done, or Google does not want it.
-KEPT_SECONDS = 86400.0
+MAX_AGE_SECONDS = 86400.0
 # The first try is made by whoever disconnects the account.
 FIRST_WAIT = 60.0
 
@@ -34,12 +34,12 @@ class Revocation:
     since: float
     tries: int = 0
 
-    def is_over(self, now: float) -> bool:
+    def is_expired(self, now: float) -> bool:
         """Whether it is given up; it was tried, however wrong the clock may be."""
-        return self.tries > 0 and now - self.since >= KEPT_SECONDS
+        return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
-def leave(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
+def disconnect_account(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
     """Forget an account's tokens and contacts; another account takes over the directory that came through it.
 
     :param revoked: whether Google was told already; else it is to be.
@@ -47,7 +47,7 @@ def leave(connection: Connection, account_id: int, now: float, *, revoked: bool 
     """
     query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
     held = connection.execute(query).first()
-    directory_accounts.bequeath(connection, account_id)
+    directory_accounts.hand_over_directory(connection, account_id)
     accounts.disconnect(connection, account_id)
     if revoked or held is None or held.refresh_token is None:
         return None
@@ -59,34 +59,34 @@ def leave(connection: Connection, account_id: int, now: float, *, revoked: bool 
     return new_id
 
 
-def read(connection: Connection, vault: Vault, revocation_id: int) -> Revocation | None:
+def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
     """A revocation to come; None where there is none, or its token cannot be read."""
     row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
     if row is None:
         return None
     try:
-        return Revocation(row.id, row.tenant, row.sub, vault.unseal(row.token), row.since, row.tries)
+        return Revocation(row.id, row.tenant, row.sub, secret_box.unseal(row.token), row.since, row.tries)
     except StoreError:
         return None
 
 
-def due(connection: Connection, vault: Vault, now: float) -> tuple[Revocation, ...]:
+def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
     """The revocations to try now, or to give up; those that cannot be read are forgotten."""
     ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
-    found = {revocation_id: read(connection, vault, revocation_id) for revocation_id in ids}
+    found = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
     living = tuple(one for one in found.values() if one is not None)
     for revocation_id in found.keys() - {one.id for one in living}:
-        done(connection, revocation_id)
+        remove(connection, revocation_id)
     return living
 
 
-def again(connection: Connection, revocation_id: int, next_try: float) -> None:
+def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:
     """Google could not be told."""
     values = {"next_try": next_try, "tries": revocation.c.tries + 1}
     connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(values))
 
 
-def done(connection: Connection, revocation_id: int) -> None:
+def remove(connection: Connection, revocation_id: int) -> None:
     """There is nothing to tell any more."""
     connection.execute(delete(revocation).where(revocation.c.id == revocation_id))
 
@@ -96,5 +96,5 @@ def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
 
     :param sharers: the tenants whose clients are of that project.
     """
-    found = (accounts.of_user(connection, tenant, sub) for tenant in sharers)
-    return any(one is not None and one.connected for one in found)
+    found = (accounts.read_by_sub(connection, tenant, sub) for tenant in sharers)
+    return any(one is not None and one.is_connected for one in found)

@@ -16,12 +16,12 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.database import replace
+from ldapgw.store.database import replace_file
 
 _Stamp = tuple[int, int, int]
 
 
-class Vault:
+class SecretBox:
     """Seals and unseals texts.
 
     :param keys: Fernet keys, the one to seal with first.
@@ -48,7 +48,7 @@ class Vault:
 
     def seal(self, secret: str) -> bytes:
         """A secret as it may be stored."""
-        self._look()
+        self._reload_keys()
         return self._fernet.encrypt(secret.encode())
 
     def unseal(self, sealed: bytes) -> str:
@@ -56,7 +56,7 @@ class Vault:
 
         :raises UnfitKey: when it was sealed under another key.
         """
-        self._look()
+        self._reload_keys()
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
@@ -67,13 +67,13 @@ class Vault:
 
         :raises UnfitKey: when it was sealed under another key.
         """
-        self._look()
+        self._reload_keys()
         try:
             return self._fernet.rotate(sealed)
         except InvalidToken:
             raise _UNFIT from None
 
-    def _look(self) -> None:
+    def _reload_keys(self) -> None:
         """Use the keys that the file has now.
 
         Those that it had before still unseal; where it cannot be read they are all there is, and the next start tells.
@@ -124,7 +124,7 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
     :raises StoreError: when it cannot be written.
     """
     try:
-        with replace(path, like=path if path.exists() else path.parent) as new:
+        with replace_file(path, like=path if path.exists() else path.parent) as new:
             new.write_bytes(b"".join(key + b"\n" for key in keys))
     except OSError as error:
         raise StoreError(f"{path}: the key file cannot be written: {error.strerror}") from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, not_, select, update
 
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, consent_flow, sign_in
 
 # A consent takes a minute; ten are enough for one with a password to look up.
@@ -46,7 +46,7 @@ class SignIn:
     hd: str = ""
 
     @property
-    def by_link(self) -> bool:
+    def is_by_link(self) -> bool:
         """Whether it is an administrator whom Google does not know."""
         return not self.sub
 
@@ -56,7 +56,7 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Flow:
+class ConsentFlow:
     """A consent under way: what has to come back with it.
 
     :ivar popup: whether it goes on in a window of its own.
@@ -71,7 +71,9 @@ class Flow:
     expected: str = ""
 
 
-def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, flow: Flow, now: float) -> None:
+def begin_flow(
+    connection: Connection, secret_box: SecretBox, state: str, browser: str, flow: ConsentFlow, now: float
+) -> None:
     """Remember a consent that a browser begins; those that were never ended are forgotten."""
     connection.execute(delete(consent_flow).where(not_(_is_recent(now))))
     connection.execute(
@@ -80,15 +82,17 @@ def begin_flow(connection: Connection, vault: Vault, state: str, browser: str, f
             browser=_digest(browser),
             tenant=flow.tenant,
             purpose=f"{flow.purpose}{_POPUP}" if flow.popup else flow.purpose,
-            nonce=vault.seal(flow.nonce),
-            verifier=vault.seal(flow.verifier),
+            nonce=secret_box.seal(flow.nonce),
+            verifier=secret_box.seal(flow.verifier),
             created_at=now,
             expected=flow.expected,
         )
     )
 
 
-def take_flow(connection: Connection, vault: Vault, state: str, browser: str, now: float) -> Flow | None:
+def take_flow(
+    connection: Connection, secret_box: SecretBox, state: str, browser: str, now: float
+) -> ConsentFlow | None:
     """The consent that a state belongs to, once: None for one used, expired, unknown, or begun by another browser."""
     taken = delete(consent_flow).where(
         consent_flow.c.state == _digest(state),
@@ -98,17 +102,17 @@ def take_flow(connection: Connection, vault: Vault, state: str, browser: str, no
     row = connection.execute(taken.returning(*consent_flow.c)).first()
     if row is None:
         return None
-    return Flow(
+    return ConsentFlow(
         row.tenant,
         row.purpose.removesuffix(_POPUP),
-        vault.unseal(row.nonce),
-        vault.unseal(row.verifier),
+        secret_box.unseal(row.nonce),
+        secret_box.unseal(row.verifier),
         popup=row.purpose.endswith(_POPUP),
         expected=row.expected,
     )
 
 
-def sign_in_person(connection: Connection, token: str, person: SignIn, now: float) -> None:
+def create_sign_in(connection: Connection, token: str, person: SignIn, now: float) -> None:
     """Remember that a person has signed in with a new cookie."""
     connection.execute(
         delete(sign_in).where(
@@ -128,7 +132,7 @@ def sign_in_person(connection: Connection, token: str, person: SignIn, now: floa
     )
 
 
-def signed_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
+def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
     """Who a cookie belongs to; None when it is unknown, of another tenant, or too old.
 
     :param seen: false for what a page asks by itself: a window left open keeps nobody signed in.
@@ -150,7 +154,7 @@ def signed_in(connection: Connection, token: str, tenant: str, now: float, *, se
     return SignIn(row.tenant, row.sub, row.address, row.hd)
 
 
-def tenant_of(connection: Connection, token: str) -> str | None:
+def read_tenant(connection: Connection, token: str) -> str | None:
     """Where a cookie belongs; None when it is unknown."""
     tenant: str | None = connection.execute(select(sign_in.c.tenant).where(sign_in.c.token == _digest(token))).scalar()
     return tenant

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 from ldapgw.contact import Source
-from ldapgw.store.accounts import Account, SourceState, Wish, is_still, read
+from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant, read
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, source
 
@@ -51,38 +51,40 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
 
 
 # After a try: what was accepted untold was accepted for that one.
-_STILL_DUE = case((and_(account.c.due == Wish.ACCEPT, account.c.accepted.is_(None)), Wish.FULL), else_=account.c.due)
+_STILL_PENDING = case(
+    (and_(account.c.due == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL), else_=account.c.due
+)
 
 
-def ask(connection: Connection, account_id: int, wish: Wish) -> None:
+def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
     """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays.
 
     What is accepted while that is being carried out is accepted once.
     """
     found = read(connection, account_id, counted=False)
-    if found is None or (wish is Wish.ACCEPT and found.syncing and found.due is Wish.ACCEPT):
+    if found is None or (request is SyncRequest.ACCEPT and found.syncing and found.pending_sync is SyncRequest.ACCEPT):
         return
-    values: dict[str, object] = {"wish": _stronger(wish, found.wish)}
-    if wish is Wish.ACCEPT:
-        told = _told_to_vanish(connection, account_id)
+    values: dict[str, object] = {"wish": _stronger(request, found.requested_sync)}
+    if request is SyncRequest.ACCEPT:
+        told = _reported_losses(connection, account_id)
         values["accepted"] = json.dumps(told) if told else None
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
-def accept(connection: Connection, account_id: int, loss: str) -> bool:
+def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> bool:
     """Note that a person accepts what a page has told them, and no more.
 
     :param loss: see `ldapgw.store.accounts.Trouble`.
     :returns: false where something else would vanish by now, or nothing: then nothing is noted.
     """
     found = read(connection, account_id, counted=False)
-    trouble = found.trouble if found else None
-    if found is None or trouble is None or trouble.code != _SHRINK or trouble.loss != loss:
+    trouble = found.error if found else None
+    if found is None or trouble is None or trouble.code != _SHRINK or trouble.shrink_key != shrink_key:
         return False
-    if found.syncing and found.due is Wish.ACCEPT:
+    if found.syncing and found.pending_sync is SyncRequest.ACCEPT:
         return True
-    ask(connection, account_id, Wish.ACCEPT)
-    what, lost, _ = loss.split("-")
+    request_sync(connection, account_id, SyncRequest.ACCEPT)
+    what, lost, _ = shrink_key.split("-")
     accepted = json.dumps({what: int(lost)})
     connection.execute(update(account).where(account.c.id == account_id).values(accepted=accepted))
     return True
@@ -94,19 +96,19 @@ def begin(connection: Connection, account_id: int) -> Account | None:
     :returns: the account, with what is due; None when it is not connected.
     """
     found = read(connection, account_id, counted=False)
-    if found is None or not found.connected:
+    if found is None or not found.is_connected:
         return None
-    due = _stronger(found.due, found.wish)
+    due = _stronger(found.pending_sync, found.requested_sync)
     values = {"syncing": True, "wish": None, "due": due}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
-    return replace(found, due=due)
+    return replace(found, pending_sync=due)
 
 
 def end(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
     """Take note that a sync ended well; of no account that was disconnected or connected anew meanwhile."""
     connection.execute(
         update(account)
-        .where(is_still(grant))
+        .where(holds_grant(grant))
         .values(
             syncing=False,
             due=None,
@@ -141,7 +143,7 @@ def fail(
     )
     connection.execute(
         update(account)
-        .where(is_still(grant))
+        .where(holds_grant(grant))
         .values(
             syncing=False,
             next_sync=next_sync,
@@ -149,7 +151,7 @@ def fail(
             failures=account.c.failures + 1,
             error_since=func.coalesce(since.scalar_subquery(), now),
             error_code=code,
-            due=_STILL_DUE,
+            due=_STILL_PENDING,
             error_link=link or None,
             error_facts=json.dumps(facts) if facts else None,
         )
@@ -163,32 +165,32 @@ def postpone(connection: Connection, grant: Account, now: float, next_sync: floa
     """
     values: dict[str, object] = {
         "syncing": False,
-        "due": _STILL_DUE,
+        "due": _STILL_PENDING,
         "next_sync": next_sync,
         "attempts": account.c.attempts + 1,
     }
     if code:
         values["error_since"] = func.coalesce(account.c.error_since, now)
         values["error_code"] = func.coalesce(account.c.error_code, code)
-    connection.execute(update(account).where(is_still(grant)).values(values))
+    connection.execute(update(account).where(holds_grant(grant)).values(values))
 
 
-def is_current(connection: Connection, grant: Account) -> bool:
+def is_grant_current(connection: Connection, grant: Account) -> bool:
     """Whether an account still holds the very grant that somebody began to work with."""
-    return connection.execute(select(account.c.id).where(is_still(grant))).first() is not None
+    return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
 
 
-def forget_running(connection: Connection) -> None:
+def clear_running(connection: Connection) -> None:
     """At a start: no sync is running; one that a killed process has left begins anew at once."""
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 
-def bump_generation(connection: Connection, account_id: int) -> None:
+def increment_generation(connection: Connection, account_id: int) -> None:
     """Take note that the account's contacts have changed, so that its book is built anew."""
     connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
 
 
-def set_sources(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
+def write_source_states(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
     """Store the states of the sources, those that are not on without a sync token."""
     known = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
     for name, state in states.items():
@@ -205,7 +207,7 @@ def set_sources(connection: Connection, account_id: int, states: Mapping[Source,
 _SHRINK = "suspicious_shrink"
 
 
-def _told_to_vanish(connection: Connection, account_id: int) -> dict[str, int]:
+def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
     """How many contacts a person was told would vanish, of the book or of the directory that comes through it."""
     told: dict[str, int] = {}
     of_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
@@ -216,6 +218,6 @@ def _told_to_vanish(connection: Connection, account_id: int) -> dict[str, int]:
     return told
 
 
-def _stronger(first: Wish | None, second: Wish | None) -> Wish | None:
-    order = [None, *Wish]
+def _stronger(first: SyncRequest | None, second: SyncRequest | None) -> SyncRequest | None:
+    order = [None, *SyncRequest]
     return max(first, second, key=order.index)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, insert, select
 
 from ldapgw.errors import UnfitKey
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import alarm, oauth_client
 
 
@@ -28,25 +28,25 @@ class EnteredClient:
     entered_at: float
 
 
-def enter_client(connection: Connection, vault: Vault, new: EnteredClient) -> None:
+def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClient) -> None:
     """Keep a tenant's client, in the place of the one before."""
     connection.execute(delete(oauth_client).where(oauth_client.c.tenant == new.tenant))
     connection.execute(
         insert(oauth_client).values(
             tenant=new.tenant,
             client_id=new.client_id,
-            client_secret=vault.seal(new.client_secret),
+            client_secret=secret_box.seal(new.client_secret),
             entered_at=new.entered_at,
         )
     )
 
 
-def read_clients(connection: Connection, vault: Vault) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
+def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
     """All clients; and the tenants of those that were sealed under another key, which have to be entered again."""
     found, unfit = [], set()
     for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
         try:
-            secret = vault.unseal(row.client_secret)
+            secret = secret_box.unseal(row.client_secret)
         except UnfitKey:
             unfit.add(row.tenant)
         else:

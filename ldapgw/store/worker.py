@@ -47,9 +47,9 @@ class StoreWorker:
     :param off_thread: calls a function on one thread, the same each time.
     """
 
-    def __init__(self, database: Database, off_thread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(self, database: Database, run_in_thread: Callable[..., Deferred[Any]]) -> None:
         self._database = database
-        self._off_thread = off_thread
+        self._run_in_thread = run_in_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """See `Store`."""
@@ -58,10 +58,10 @@ class StoreWorker:
             with self._database.begin() as connection:
                 return function(connection, *args, **kw)
 
-        return self._off_thread(in_transaction)
+        return self._run_in_thread(in_transaction)
 
 
-class Watch:
+class ChangeDetector:
     """Tells changes; to be asked from the store's thread."""
 
     def __init__(self, database: Database) -> None:
@@ -69,7 +69,7 @@ class Watch:
         self._connection: Connection | None = None
         self._seen: tuple[object, object] | None = None
 
-    def changed(self) -> bool:
+    def has_changed(self) -> bool:
         """Whether anything was committed since the last call; true at the first one, and once the file was replaced.
 
         A database that is gone has not changed: what is served stays.
@@ -95,13 +95,13 @@ class Watch:
 
 # A disk that is nearly full has room one moment and none the next: after so many seconds the same problem is told
 # again, or before, once it has lasted for so long.
-PAUSE: Final = 600.0
-LASTS: Final = 10.0
+LOG_PAUSE_SECONDS: Final = 600.0
+LOG_AFTER_SECONDS: Final = 10.0
 
 log = Logger()
 
 
-class WatchedStore:
+class MonitoredStore:
     """See `Store`.
 
     :param seconds: the time that passes.
@@ -114,22 +114,22 @@ class WatchedStore:
         self._store = store
         self._seconds = seconds
         self._now = now
-        self._told_at: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._logged_at: dict[str, float] = {}
+        self._logged: set[str] = set()
         self._since: dict[str, float] = {}
-        self.fails_since: float | None = None
+        self.failing_since: float | None = None
         self.is_damaged = False
 
     @property
-    def in_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether something has failed since `is_well` was said last."""
-        return self.fails_since is not None
+        return self.failing_since is not None
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """See `Store`."""
         return self._store.run(function, *args, **kw).addErrback(self._failed)
 
-    def watch(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+    def monitor(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
         """A way to call functions that write beside the database: what its disk does not take is told likewise.
 
         :param call: calls a function with its arguments.
@@ -140,33 +140,33 @@ class WatchedStore:
 
         return watched
 
-    def is_well(self) -> None:
+    def mark_recovered(self) -> None:
         """Take note that the database can be used."""
-        self.fails_since, self.is_damaged = None, False
-        if self._told:
+        self.failing_since, self.is_damaged = None, False
+        if self._logged:
             log.info("the database can be used again")
-        self._told.clear()
+        self._logged.clear()
         self._since.clear()
 
     def _failed(self, failure: Failure) -> Failure:
         if failure.check(StoreError):
-            if self.fails_since is None and not failure.check(UnfitKey):
-                self.fails_since = self._now()
+            if self.failing_since is None and not failure.check(UnfitKey):
+                self.failing_since = self._now()
             damaged = failure.check(DamagedStore) is not None
             self.is_damaged = self.is_damaged or damaged
-            self._tell(str(failure.value), "damage" if damaged else str(failure.value))
+            self._log_problem(str(failure.value), "damage" if damaged else str(failure.value))
         return failure
 
-    def _tell(self, line: str, problem: str) -> None:
+    def _log_problem(self, line: str, problem: str) -> None:
         """Say it, where that was not done.
 
         :param problem: what is one; damage is found in many ways.
         """
         now = self._seconds()
         lasted = now - self._since.setdefault(problem, now)
-        waited = now - self._told_at.get(problem, now - PAUSE)
-        if problem in self._told or (lasted < LASTS and waited < PAUSE):
+        waited = now - self._logged_at.get(problem, now - LOG_PAUSE_SECONDS)
+        if problem in self._logged or (lasted < LOG_AFTER_SECONDS and waited < LOG_PAUSE_SECONDS):
             return
-        self._told.add(problem)
-        self._told_at[problem] = now
+        self._logged.add(problem)
+        self._logged_at[problem] = now
         log.error("{problem}; phones are served from memory", problem=line)

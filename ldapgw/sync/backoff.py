@@ -20,13 +20,13 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
-    NetworkTrouble,
+    NetworkFailure,
     QuotaExceeded,
     ScopeMissing,
     SuspiciousShrink,
 )
 
-LEAST_WAIT = 1.0
+MIN_WAIT = 1.0
 FIRST_WAIT = 30.0
 MINUTE = 60.0
 HOUR = 3600.0
@@ -58,18 +58,18 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
         # Each try is a full listing, of which Google allows few.
         return _doubled(HOUR, failures, DAY) * (0.9 + 0.2 * jitter)
     asked = error.retry_after if isinstance(error, GoogleError) else None
-    least = asked + min(asked, MINUTE) * jitter if asked is not None else LEAST_WAIT
+    least = asked + min(asked, MINUTE) * jitter if asked is not None else MIN_WAIT
     if isinstance(error, QuotaExceeded):
         return max(_after_quota(error, failures, jitter), least)
     return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, least)
 
 
-def of_source(error: GoogleError, lasted: float) -> float:
+def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
     """Seconds until a source is asked for again that could not be had, though the account's contacts could.
 
     :param lasted: seconds since that came first: it is waited for twice as long as before, up to an hour.
     """
-    return max(after_failure(error, 1, HOUR, 1.0) or HOUR, min(lasted, HOUR))
+    return max(after_failure(error, 1, HOUR, 1.0) or HOUR, min(failing_seconds, HOUR))
 
 
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
@@ -84,17 +84,17 @@ def _doubled(first: float, failures: int, cap: float) -> float:
 
 
 # So many accounts in a row that cannot reach Google are no accident.
-ENOUGH = 3
-LONGEST_WAIT = 900.0
+FAILURES_TO_OPEN = 3
+MAX_OPEN_SECONDS = 900.0
 # Whoever tries for all needs at most so long for one call; the others wait for what comes of it.
 TRIAL_SECONDS = 90.0
 
-_OF_THE_TENANT = (ClientRejected, ApiDisabled)
-_OF_GOOGLE = (GoogleUnavailable, NetworkTrouble)
+_TENANT_ERRORS = (ClientRejected, ApiDisabled)
+_OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class CircuitBreaker:
     """What is known of Google as a tenant sees it.
 
     :ivar failed: accounts that could not reach Google, with no other outcome in between.
@@ -117,32 +117,32 @@ class Circuit:
         """Seconds that an account still has to wait; a clock that was wrong does not make it longer."""
         return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
 
-    def tried(self, now: float) -> Circuit:
+    def begin_trial(self, now: float) -> CircuitBreaker:
         """One account asks now; the others wait for what comes of it."""
         return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
 
-    def after(self, error: Exception | None, account_id: int, now: float, jitter: float) -> Circuit:
+    def after_outcome(self, error: Exception | None, account_id: int, now: float, jitter: float) -> CircuitBreaker:
         """What is known after an account has asked.
 
         :param error: what came of it; None: it went well.
         :param jitter: a random number from 0 to 1.
         """
-        if isinstance(error, _OF_THE_TENANT):
+        if isinstance(error, _TENANT_ERRORS):
             return replace(self, trips=self.trips + 1, until=now + HOUR * (0.9 + 0.2 * jitter), code=error.code)
-        if isinstance(error, _OF_GOOGLE):
+        if isinstance(error, _OUTAGE_ERRORS):
             failed = self.failed | {account_id}
-            if len(failed) < ENOUGH and not self.is_open:
+            if len(failed) < FAILURES_TO_OPEN and not self.is_open:
                 return replace(self, failed=failed)
-            until = now + self._least(error, jitter)
+            until = now + self._open_seconds(error, jitter)
             return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
         if isinstance(error, QuotaExceeded) and self.is_open:
             # Google answers again, and wants fewer calls: this is no time for all to come back.
-            return replace(self, until=now + self._least(error, jitter))
-        return Circuit() if self._is_refuted(error) else self
+            return replace(self, until=now + self._open_seconds(error, jitter))
+        return CircuitBreaker() if self._is_refuted(error) else self
 
-    def _least(self, error: GoogleError, jitter: float) -> float:
+    def _open_seconds(self, error: GoogleError, jitter: float) -> float:
         """Seconds that nobody asks, longer from time to time, and as long as Google says in any case."""
-        own = min(MINUTE * 2.0 ** min(self.trips, 16), LONGEST_WAIT) * (0.5 + 0.5 * jitter)
+        own = min(MINUTE * 2.0 ** min(self.trips, 16), MAX_OPEN_SECONDS) * (0.5 + 0.5 * jitter)
         return max(own, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:

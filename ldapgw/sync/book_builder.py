@@ -22,11 +22,11 @@ from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.sync.book_cache import Image, Images, name_of
+from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class AccountState:
     """What the store holds, but for the contacts: those of configured tenants.
 
     :ivar accounts: connected ones, with addresses of which a tenant has none twice.
@@ -35,22 +35,26 @@ class Rows:
 
     accounts: tuple[Account, ...] = ()
     logins: tuple[PhoneLogin, ...] = ()
-    feeds: Mapping[str, Account] = field(default_factory=dict)
+    directory_accounts: Mapping[str, Account] = field(default_factory=dict)
 
 
-def read_rows(connection: Connection, tenants: Collection[str]) -> Rows:
+def read_account_state(connection: Connection, tenants: Collection[str]) -> AccountState:
     """What is stored of some tenants, but for the contacts."""
     found = accounts.read_all(connection, counted=False)
-    connected = _apart(account for account in found if account.connected and account.tenant in tenants)
-    colleagues = contacts.who_holds(connection, Source.DIRECTORY)
+    connected = _with_unique_addresses(
+        account for account in found if account.is_connected and account.tenant in tenants
+    )
+    colleagues = contacts.accounts_with_source(connection, Source.DIRECTORY)
     feeds: dict[str, Account] = {}
     for account in sorted(connected, key=lambda account: account.id):
         if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
             feeds.setdefault(account.tenant, account)
-    return Rows(connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds)
+    return AccountState(
+        connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds
+    )
 
 
-def _apart(found: Iterable[Account]) -> tuple[Account, ...]:
+def _with_unique_addresses(found: Iterable[Account]) -> tuple[Account, ...]:
     """Accounts with addresses that tell their books apart: an address can change hands while its former owner is there.
 
     Who came first keeps it; the others' have a number behind it.
@@ -66,15 +70,15 @@ def _apart(found: Iterable[Account]) -> tuple[Account, ...]:
 
 
 # Entries that are freed in one go.
-_BIT = 500
+_FREED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class News:
+class Delta:
     """What has changed of an account's contacts; and all of its labels."""
 
-    stored: tuple[Contact, ...]
-    gone: tuple[tuple[Source, str], ...]
+    changed: tuple[Contact, ...]
+    removed: tuple[tuple[Source, str], ...]
     labels: Mapping[str, str]
 
 
@@ -83,47 +87,47 @@ def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
 
 
-def read_news(connection: Connection, account_id: int, since: int, most: int) -> News | None:
+def read_delta(connection: Connection, account_id: int, since: int, limit: int) -> Delta | None:
     """What has changed of an account's contacts since a generation; None: that is not known, or is more than most."""
-    changes = contacts.changes(connection, account_id, since, most)
-    return changes and News(*changes, contacts.read_labels(connection, account_id))
+    changes = contacts.read_changes(connection, account_id, since, limit)
+    return changes and Delta(*changes, contacts.read_labels(connection, account_id))
 
 
-def revised_books(context: NamingContext, books: Iterable[Book], news: News) -> tuple[Book, ...] | None:
+def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:
     """Books of an account, with what has changed; None where one has to be built anew."""
     found = []
     for book in books:
         directory = book.key == DIRECTORY
-        stored = [contact for contact in news.stored if (contact.source is Source.DIRECTORY) is directory]
-        gone = [uid for source, uid in news.gone if (source is Source.DIRECTORY) is directory]
-        revised = update_book(book, context, stored, gone, {} if directory else news.labels)
+        stored = [contact for contact in delta.changed if (contact.source is Source.DIRECTORY) is directory]
+        gone = [uid for source, uid in delta.removed if (source is Source.DIRECTORY) is directory]
+        revised = update_book(book, context, stored, gone, {} if directory else delta.labels)
         if revised is None:
             return None
         found.append(revised)
     return tuple(found)
 
 
-def books_of(
+def build_books(
     context: NamingContext,
     account: Account,
-    everything: Iterable[Contact],
+    all_contacts: Iterable[Contact],
     labels: Mapping[str, str],
     per_number: bool,  # noqa: FBT001  called through a thread, by position
-    feeds: bool,  # noqa: FBT001
+    with_directory: bool,  # noqa: FBT001
 ) -> tuple[Book, ...]:
     """The account's book, and the directory's where the account feeds it.
 
     :param everything: looked through twice where the account feeds the directory.
     """
-    personal = (contact for contact in everything if contact.source is not Source.DIRECTORY)
+    personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
     own = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
-    if not feeds:
+    if not with_directory:
         return (own,)
-    colleagues = (contact for contact in everything if contact.source is Source.DIRECTORY)
+    colleagues = (contact for contact in all_contacts if contact.source is Source.DIRECTORY)
     return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
-def let_go(books: list[Book]) -> None:
+def free_slowly(books: list[Book]) -> None:
     """Free the memory of books that nobody needs any more, bit by bit: at once, it would stop everybody for 0.2 s.
 
     :param books: empty afterwards.
@@ -137,28 +141,28 @@ def let_go(books: list[Book]) -> None:
         # The last reference to them must be ours.
         del book, shelves, shelf
     while entries:
-        del entries[-_BIT:]
+        del entries[-_FREED_AT_ONCE:]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class _StoredContacts:
     """An account's contacts, read each time that they are looked through: a million would take more than their book."""
 
     connection: Connection
     account_id: int
 
     def __iter__(self) -> Iterator[Contact]:
-        return contacts.each(self.connection, self.account_id)
+        return contacts.iterate(self.connection, self.account_id)
 
 
-def build_images(
+def build_cached_books(
     url: str,
     folder: Path,
     context: NamingContext,
     account: Account,
-    made_of: object,
+    build_key: object,
     per_number: bool,  # noqa: FBT001  called in a process, by position
-    feeds: bool,  # noqa: FBT001
+    with_directory: bool,  # noqa: FBT001
 ) -> None:
     """Write down an account's books as images, of what the database holds; called in a process of its own.
 
@@ -170,16 +174,16 @@ def build_images(
     gateway = os.getppid()
     database = Database(url)
     try:
-        with database.look() as connection:
-            stored, labels = _Stored(connection, account.id), contacts.read_labels(connection, account.id)
-            books = books_of(context, account, stored, labels, per_number, feeds)
+        with database.begin_read() as connection:
+            stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)
+            books = build_books(context, account, stored, labels, per_number, with_directory)
     except StoreError:
         return
     finally:
         database.close()
-    images = Images(folder)
+    images = BookCache(folder)
     for book in books:
         # Once the gateway has ended, nobody looks after what is written.
         if os.getppid() == gateway:
-            name = name_of(account.id, directory=book.key == DIRECTORY)
-            images.save(name, made_of, Image(account.generation, book))
+            name = cache_name(account.id, directory=book.key == DIRECTORY)
+            images.save(name, build_key, CachedBook(account.generation, book))

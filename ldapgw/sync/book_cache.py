@@ -32,21 +32,21 @@ log = Logger()
 FOLDER = "images"
 _ENDING = ".image"
 # What becomes an image when it is whole.
-_NEW = ".new"
+_UNFINISHED = ".new"
 
 # What else decides what a cached book holds.
 LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class CachedBook:
     """A book, and the generation of its account's contacts that it was built of."""
 
     generation: int
     book: Book
 
 
-class Images:
+class BookCache:
     """A folder of images.  Its methods wait for the disk, and raise nothing: trouble is a line of the log.
 
     :param folder: need not be there.
@@ -55,36 +55,36 @@ class Images:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, name: str, made_of: object, context: NamingContext, sharing: Sharing) -> Image | None:
+    def load(self, name: str, build_key: object, context: NamingContext, sharing: Sharing) -> CachedBook | None:
         """The book of a name; None where there is none that was made of the same things.
 
         :param made_of: whatever a book depends on besides contacts; its ``repr`` counts.
         """
         try:
-            with _no_collection(), self._file(name).open("rb") as file:
+            with _gc_paused(), self._file(name).open("rb") as file:
                 source = verified_records(file)
                 made, generation = source.value(tuple[str, int])
-                if made != _fingerprint(made_of):
+                if made != _fingerprint(build_key):
                     return None
-                return Image(generation, book_file.read(source, context, sharing))
+                return CachedBook(generation, book_file.read(source, context, sharing))
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
             log.warn("the image {name} cannot be read, its book is built anew: {kind}", name=name, kind=_kind(error))
             return None
 
-    def save(self, name: str, made_of: object, found: Image) -> None:
+    def save(self, name: str, build_key: object, cached: CachedBook) -> None:
         """Write a book down, in place of the one that there is."""
         file = self._file(name)
-        new = file.with_suffix(_NEW)
+        new = file.with_suffix(_UNFINISHED)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             new.unlink(missing_ok=True)
             new.touch(mode=0o600, exist_ok=False)
             with new.open("wb") as opened:
                 to = RecordWriter(opened)
-                to.value((_fingerprint(made_of), found.generation))
-                book_file.write(found.book, to)
+                to.value((_fingerprint(build_key), cached.generation))
+                book_file.write(cached.book, to)
                 to.end()
                 # Else it might be torn when the power fails, and a large book takes long to build.
                 opened.flush()
@@ -95,14 +95,14 @@ class Images:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 
-    def keep(self, names: Collection[str], *, unfinished: bool = False) -> None:
+    def prune(self, names: Collection[str], *, unfinished: bool = False) -> None:
         """Delete all others.
 
         :param unfinished: whether those of these names that somebody may be writing are kept too.
         """
         kept = {self._file(name) for name in names}
         if unfinished:
-            kept |= {file.with_suffix(_NEW) for file in kept}
+            kept |= {file.with_suffix(_UNFINISHED) for file in kept}
         try:
             found = set(self._folder.iterdir())
         except FileNotFoundError:
@@ -113,10 +113,10 @@ class Images:
         for file in found - kept:
             self._delete(file)
 
-    def forget(self, account_id: int) -> None:
+    def delete(self, account_id: int) -> None:
         """Delete what there is of an account."""
         for feeds in (False, True):
-            self._delete(self._file(name_of(account_id, directory=feeds)))
+            self._delete(self._file(cache_name(account_id, directory=feeds)))
 
     def _delete(self, file: Path) -> None:
         try:
@@ -129,7 +129,7 @@ class Images:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """Nothing that is read is garbage, and looking at all of it again and again would stop everybody."""
     was_on = gc.isenabled()
     gc.disable()
@@ -140,14 +140,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def name_of(account_id: int, *, directory: bool) -> str:
+def cache_name(account_id: int, *, directory: bool) -> str:
     """The name of an account's image, or of the one of the Workspace directory that comes through it."""
     return f"{account_id}-directory" if directory else str(account_id)
 
 
-def _fingerprint(made_of: object) -> str:
+def _fingerprint(build_key: object) -> str:
     """What tells apart books that were made of different things, besides contacts."""
-    return blake2b(repr((_code(), made_of)).encode(), digest_size=16).hexdigest()
+    return blake2b(repr((_code(), build_key)).encode(), digest_size=16).hexdigest()
 
 
 @cache

@@ -15,21 +15,21 @@ from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError
 from ldapgw.store import phones
-from ldapgw.store.database import prove
-from ldapgw.store.phones import Sighting
-from ldapgw.store.worker import Watch, WatchedStore
+from ldapgw.store.database import check_writable
+from ldapgw.store.phones import LastBind
+from ldapgw.store.worker import ChangeDetector, MonitoredStore
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 
 # A command's change takes effect within 2 seconds.
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 # When a phone was last seen is written this often at most; each bind would cost a disk's flush.
-SEEN_SECONDS = 5.0
+WRITE_BINDS_SECONDS = 5.0
 
 log = Logger()
 
 
-class Refresher(Service):
+class ChangeWatcher(Service):
     """Looks for changes once a second, and writes down which phones were seen.
 
     :param take_seen: the phones that have bound since it was called last: name to address and
@@ -42,46 +42,46 @@ class Refresher(Service):
         self,
         *,
         clock: IReactorTime,
-        store: WatchedStore,
-        watch: Watch,
+        store: MonitoredStore,
+        change_detector: ChangeDetector,
         publisher: Publisher,
         scheduler: SyncScheduler,
-        take_seen: Callable[[], Mapping[str, tuple[str, str]]],
+        take_binds: Callable[[], Mapping[str, tuple[str, str]]],
         read_clients: Callable[[], Awaitable[None]],
-        tell_pages: Callable[[], Awaitable[None]],
+        notify_pages: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._store = store
-        self._watch = watch
+        self._change_detector = change_detector
         self._publisher = publisher
         self._scheduler = scheduler
-        self._take_seen = take_seen
+        self._take_binds = take_binds
         self._read_clients = read_clients
-        self._tell_pages = tell_pages
+        self._notify_pages = notify_pages
         self._is_outdated = True
-        self._seen: dict[str, Sighting] = {}
+        self._binds: dict[str, LastBind] = {}
         self._timers = (
-            (LoopingCall(self._quietly, self._look), LOOK_SECONDS),
-            (LoopingCall(self._quietly, self.write_seen), SEEN_SECONDS),
+            (LoopingCall(self._quietly, self._poll), POLL_SECONDS),
+            (LoopingCall(self._quietly, self.write_binds), WRITE_BINDS_SECONDS),
         )
         for timer, _ in self._timers:
             timer.clock = clock
 
-    def look_now(self) -> Deferred[None]:
+    def refresh_now(self) -> Deferred[None]:
         """Serve and sync by what the database holds now; books that have to be built follow.
 
         Trouble is logged, and it is tried again at the next look.
         """
         self._is_outdated = True
-        return self._quietly(self._look_as_asked)
+        return self._quietly(self._poll_now)
 
-    async def write_seen(self) -> None:
+    async def write_binds(self) -> None:
         """Store which phones were seen; those that could not be stored are kept for the next time."""
         now = self._clock.seconds()
-        self._seen |= {name: Sighting(now, *seen) for name, seen in self._take_seen().items()}
-        if self._seen:
-            await self._store.run(phones.seen, dict(self._seen))
-            self._seen.clear()
+        self._binds |= {name: LastBind(now, *seen) for name, seen in self._take_binds().items()}
+        if self._binds:
+            await self._store.run(phones.store_last_binds, dict(self._binds))
+            self._binds.clear()
 
     def startService(self) -> None:
         """Begin to look."""
@@ -95,16 +95,18 @@ class Refresher(Service):
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._quietly(self.write_seen).addBoth(lambda _: self._watch.close())
+        return self._quietly(self.write_binds).addBoth(lambda _: self._change_detector.close())
 
-    async def _look_as_asked(self) -> None:
-        await self._look(asked=True)
+    async def _poll_now(self) -> None:
+        await self._poll(is_forced=True)
 
-    async def _look(self, *, asked: bool = False) -> None:
+    async def _poll(self, *, is_forced: bool = False) -> None:
         """Look; who has asked waits until it is served, although another look may have begun with the same."""
         # The store's thread asks: SQLite's answer may wait for the disk.
-        self._is_outdated = await self._store.run(lambda _: self._watch.changed()) or self._is_outdated or asked
-        if self._store.in_trouble and not await self._is_mended():
+        self._is_outdated = (
+            await self._store.run(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
+        )
+        if self._store.is_failing and not await self._is_recovered():
             return
         if not self._is_outdated:
             return
@@ -112,8 +114,8 @@ class Refresher(Service):
         self._is_outdated = False
         try:
             await self._read_clients()
-            await self._tell_pages()
-            await self._publisher.look()
+            await self._notify_pages()
+            await self._publisher.publish_accounts()
             await self._scheduler.refresh()
         except BaseException:
             self._is_outdated = True
@@ -128,15 +130,15 @@ class Refresher(Service):
             self._is_outdated = True
             raise
 
-    async def _is_mended(self) -> bool:
+    async def _is_recovered(self) -> bool:
         """Whether the database can be used again; that it can be read is not enough.
 
         :raises StoreError: when it cannot.
         """
         if self._store.is_damaged and not self._is_outdated:
             return False
-        await self._store.run(prove, thoroughly=self._store.is_damaged)
-        self._store.is_well()
+        await self._store.run(check_writable, thoroughly=self._store.is_damaged)
+        self._store.mark_recovered()
         self._is_outdated = True
         return True
 

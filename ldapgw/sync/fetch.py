@@ -22,18 +22,18 @@ from zlib import crc32
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse, StoreError
 from ldapgw.google.people import Authorized, People, fingerprint
-from ldapgw.google.person import READING
-from ldapgw.store.account_status import Progress
+from ldapgw.google.person import PARSER_VERSION
+from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.contacts import SyncState
-from ldapgw.sync.plan import is_cut
-from ldapgw.sync.records import Item, read_batch, read_items
+from ldapgw.sync.plan import is_truncated
+from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
 
-IN_MEMORY = 1 << 20
+MAX_IN_MEMORY = 1 << 20
 
 _LENGTH = struct.Struct(">I")
 
 
-class Spool:
+class PageBuffer:
     """The items of one listing, page after page.  Its methods may wait for the disk.
 
     :param folder: where the file would be.
@@ -41,24 +41,24 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file = SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
+        self._file = SpooledTemporaryFile(MAX_IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
 
-    def add(self, items: bytes) -> None:
+    def append_page(self, encoded_persons: bytes) -> None:
         """Keep what came of a page.
 
         :raises StoreError: when the disk is full.
         """
         try:
-            self._file.write(_LENGTH.pack(len(items)) + items)
+            self._file.write(_LENGTH.pack(len(encoded_persons)) + encoded_persons)
         except OSError as error:
             raise StoreError(f"{self._folder}: cannot be written to: {error.strerror}") from None
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[FetchedPerson]:
         """All items, in the order in which they came; a page of them is in memory at a time."""
         try:
             self._file.seek(0)
             while head := self._file.read(_LENGTH.size):
-                yield from read_items(self._file.read(_LENGTH.unpack(head)[0]))
+                yield from decode_persons(self._file.read(_LENGTH.unpack(head)[0]))
         except OSError as error:
             raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
 
@@ -71,11 +71,11 @@ class Spool:
 
 DAY = 86400
 # Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
-TOKEN_DAYS = 6
+FULL_SYNC_DAYS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SourceQuery:
     """What is wanted of a source: all that the stored contacts and the sync token depend on.
 
     :ivar labels: resource names, one of which a contact needs to be served; None: all are.
@@ -92,11 +92,11 @@ class Wanted:
         When a setting changes, a label gets the name that the configuration names, or another ldapgw reads otherwise,
         all persons are read anew.
         """
-        return "|".join((fingerprint(self.source), f"{READING}", self.region, *sorted(self.labels or ())))
+        return "|".join((fingerprint(self.source), f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Fetched:
+class FetchedSource:
     """What Google said of one source, all of it.
 
     :ivar persons: how many it spoke of.
@@ -104,16 +104,16 @@ class Fetched:
     :ivar labels: resource names of the user's labels that they have.
     """
 
-    wanted: Wanted
-    spool: Spool
+    query: SourceQuery
+    pages: PageBuffer
     sync_token: str
-    full: bool
-    persons: int
+    is_full: bool
+    person_count: int
     total: int
     labels: frozenset[str]
 
 
-def token_for(wanted: Wanted, state: SyncState | None, sub: str, now: float) -> str | None:
+def token_for(query: SourceQuery, state: SyncState | None, sub: str, now: float) -> str | None:
     """The sync token to go on with; None when a full sync is due.
 
     Google's tokens end after seven days.  A full one is done before, spread over the last of the days by account and
@@ -121,13 +121,13 @@ def token_for(wanted: Wanted, state: SyncState | None, sub: str, now: float) -> 
 
     :param sub: Google's key of the account.
     """
-    if state is None or state.fingerprint != wanted.fingerprint or state.full_sync_at is None:
+    if state is None or state.fingerprint != query.fingerprint or state.full_sync_at is None:
         return None
-    spread = crc32(f"{sub}/{wanted.source}".encode()) % DAY
-    return state.sync_token if now - state.full_sync_at < TOKEN_DAYS * DAY - spread else None
+    spread = crc32(f"{sub}/{query.source}".encode()) % DAY
+    return state.sync_token if now - state.full_sync_at < FULL_SYNC_DAYS * DAY - spread else None
 
 
-def wanted_labels(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
+def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
     """Resource names of the labels that a tenant's configuration names; None: all contacts are wanted.
 
     :param names: the account's labels by resource name.
@@ -153,11 +153,11 @@ class Fetcher:
 
     async def fetch(
         self,
-        wanted: Wanted,
+        query: SourceQuery,
         sync_token: str | None,
         authorized: Authorized,
-        note: Callable[[Progress], None] = lambda _: None,
-    ) -> Fetched:
+        on_progress: Callable[[SyncProgress], None] = lambda _: None,
+    ) -> FetchedSource:
         """All pages of a source: what changed since a sync token was given, or everything.
 
         Whoever gets it closes its spool.
@@ -167,38 +167,38 @@ class Fetcher:
         :raises GoogleError: as `People.pages`; `BadResponse` when a full listing held far less than Google's own
             total: who was not listed is not gone.
         """
-        spool = Spool(self._folder)
+        spool = PageBuffer(self._folder)
         try:
-            return await self._fetch(wanted, sync_token, authorized, note, spool)
+            return await self._fetch(query, sync_token, authorized, on_progress, spool)
         except BaseException:
             spool.close()
             raise
 
     async def _fetch(
         self,
-        wanted: Wanted,
+        query: SourceQuery,
         sync_token: str | None,
         authorized: Authorized,
-        note: Callable[[Progress], None],
-        spool: Spool,
-    ) -> Fetched:
-        reader = partial(read_batch, source=wanted.source, region=wanted.region, labels=wanted.labels)
+        on_progress: Callable[[SyncProgress], None],
+        buffer: PageBuffer,
+    ) -> FetchedSource:
+        reader = partial(encode_page, source=query.source, region=query.region, labels=query.labels)
         last = ""
         persons = total = 0
         labels: set[str] = set()
-        async for page in self._people.pages(wanted.source, authorized, sync_token, reader):
-            await self._run_off_thread(spool.add, page.content.items)
-            persons += page.content.persons
+        async for page in self._people.pages(query.source, authorized, sync_token, reader):
+            await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
+            persons += page.content.person_count
             labels |= page.content.labels
             last = page.next_sync_token or last
             total = page.total or total
-            note(Progress(wanted.source, persons, total or None))
-        if sync_token is None and is_cut(persons, total):
+            on_progress(SyncProgress(query.source, persons, total or None))
+        if sync_token is None and is_truncated(persons, total):
             raise BadResponse("the listing is shorter than its total")
-        return Fetched(wanted, spool, last, sync_token is None, persons, total, frozenset(labels))
+        return FetchedSource(query, buffer, last, sync_token is None, persons, total, frozenset(labels))
 
 
-def close_all(fetched: Collection[Fetched]) -> None:
+def close_all(fetched: Collection[FetchedSource]) -> None:
     """Forget listings."""
     for one in fetched:
-        one.spool.close()
+        one.pages.close()

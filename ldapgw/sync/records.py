@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from ldapgw.contact import SYSTEM_LABELS, Source
-from ldapgw.google.person import Reading, read_person
-from ldapgw.store.contacts import Record
+from ldapgw.google.person import ParsedPerson, read_person
+from ldapgw.store.contacts import ContactRecord
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One person of a listing, ready to be stored.
 
     :ivar record: what to store; None where the person was deleted.
@@ -26,12 +26,12 @@ class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     uid: str
     source_id: str
-    record: Record | None
-    previous: tuple[str, ...] = ()
+    record: ContactRecord | None
+    previous_uids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FetchedPage:
     """What came of a page.
 
     :ivar items: of all its persons, encoded; see `read_items`.
@@ -39,40 +39,40 @@ class Batch:
     :ivar labels: resource names of the user's labels that its persons have.
     """
 
-    items: bytes = field(repr=False)
-    persons: int
+    encoded_persons: bytes = field(repr=False)
+    person_count: int
     labels: frozenset[str] = field(repr=False)
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Item])
+_decoder = msgspec.msgpack.Decoder(list[FetchedPerson])
 
 
-def read_batch(
+def encode_page(
     persons: Iterable[Mapping[str, Any]], source: Source, region: str, labels: Collection[str] | None
-) -> Batch:
+) -> FetchedPage:
     """Read the persons of a page.
 
     :param labels: resource names, one of which a contact needs to be served; None: all are.
     """
     readings = [read_person(person, source, region) for person in persons]
     found = {label for reading in readings if reading.contact for label in reading.contact.labels}
-    items = [_item(reading, labels) for reading in readings]
+    items = [_fetched_person(reading, labels) for reading in readings]
     uids = {item.uid for item in items if item.uid}
     nameless = sum(not item.uid for item in items)
-    return Batch(_encoder.encode(items), len(uids) + nameless, frozenset(found - SYSTEM_LABELS))
+    return FetchedPage(_encoder.encode(items), len(uids) + nameless, frozenset(found - SYSTEM_LABELS))
 
 
-def read_items(items: bytes) -> list[Item]:
+def decode_persons(encoded: bytes) -> list[FetchedPerson]:
     """The items of a batch, in Google's order."""
-    return _decoder.decode(items)
+    return _decoder.decode(encoded)
 
 
-def _item(reading: Reading, labels: Collection[str] | None) -> Item:
+def _fetched_person(reading: ParsedPerson, labels: Collection[str] | None) -> FetchedPerson:
     if reading.deleted:
-        return Item(reading.uid, reading.source_id, None, reading.previous_uids)
+        return FetchedPerson(reading.uid, reading.source_id, None, reading.previous_uids)
     contact, skipped = reading.contact, reading.skipped
     if contact is not None and labels is not None and not set(contact.labels) & set(labels):
         contact, skipped = None, "label"
-    record = Record.of(reading.uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
-    return Item(reading.uid, reading.source_id, record, reading.previous_uids)
+    record = ContactRecord.from_contact(reading.uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
+    return FetchedPerson(reading.uid, reading.source_id, record, reading.previous_uids)

@@ -22,25 +22,25 @@ from ldapgw.errors import (
     ClientRejected,
     GoogleError,
     GoogleUnavailable,
-    NetworkTrouble,
+    NetworkFailure,
     StoreError,
     SuspiciousShrink,
 )
 from ldapgw.store import accounts, sync_state, tenants
-from ldapgw.store.accounts import Account, Wish
+from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
-from ldapgw.sync.backoff import Circuit
+from ldapgw.sync.backoff import CircuitBreaker
 from ldapgw.sync.job import SyncJob
 
 # The most that Google can ask us to wait.
-LONGEST_WAIT = 86400.0
+MAX_WAIT = 86400.0
 # Accounts that waited for one thing come one after the other, within this time.
 SPREAD_SECONDS = 60.0
 
 # What is wrong with the tenant and not with the account.
-_OF_THE_TENANT = (ClientRejected, ApiDisabled)
-_ALARMS = frozenset(error.code for error in _OF_THE_TENANT)
+_TENANT_ERRORS = (ClientRejected, ApiDisabled)
+_ALARMS = frozenset(error.code for error in _TENANT_ERRORS)
 
 log = Logger()
 
@@ -57,7 +57,7 @@ class _Loop:
     timer: LoopingCall
     run: Deferred[None] | None = None
     queued: Deferred[DeferredSemaphore] | None = None
-    for_all: bool = False
+    is_tenant_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class _Outcome:
     """
 
     wait: float | None
-    for_all: bool = False
+    is_tenant_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +108,21 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._loops: dict[int, _Loop] = {}
-        self._circuits: dict[str, Circuit] = {}
-        self._places = DeferredSemaphore(concurrency)
-        self._express = DeferredSemaphore(concurrency)
+        self._circuits: dict[str, CircuitBreaker] = {}
+        self._slots = DeferredSemaphore(concurrency)
+        self._priority_slots = DeferredSemaphore(concurrency)
 
     async def refresh(self) -> None:
         """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
         idle = {account_id for account_id, loop in self._loops.items() if loop.run is None}
         everyone = await self._store.run(accounts.read_all, counted=False)
-        found = {one.id: one for one in everyone if one.connected and self._job.serves(one.tenant)}
+        found = {one.id: one for one in everyone if one.is_connected and self._job.has_tenant(one.tenant)}
         if not self.running:
             return
         for account_id in self._loops.keys() - found.keys():
             self._stop(account_id)
         for account in found.values():
-            self._attend(account, interrupted=account.syncing and account.id in idle)
+            self._update_loop(account, interrupted=account.syncing and account.id in idle)
 
     def stopService(self) -> Deferred[list[None]]:
         """Abandon what is under way; nothing of it was written, and the next start begins with it."""
@@ -132,7 +132,7 @@ class SyncScheduler(Service):
             self._stop(account_id)
         return gatherResults(runs, consumeErrors=True)
 
-    def _attend(self, account: Account, *, interrupted: bool) -> None:
+    def _update_loop(self, account: Account, *, interrupted: bool) -> None:
         """Start the account's timer if it has to be.
 
         :param interrupted: its last sync could not even be noted to have ended.
@@ -141,19 +141,21 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.tenant, LoopingCall(self._turn, account.id))
             loop.timer.clock = self._clock
-            loop.for_all = account.trouble is not None and account.trouble.code in _ALARMS
+            loop.is_tenant_wide = account.error is not None and account.error.code in _ALARMS
         if account.tenant not in self._circuits:
-            alarm = account.trouble.code if account.trouble and account.trouble.code in _ALARMS else ""
-            self._circuits[account.tenant] = Circuit(until=self._clock.seconds(), code=alarm) if alarm else Circuit()
-        if account.wish is not None and loop.queued is not None:
+            alarm = account.error.code if account.error and account.error.code in _ALARMS else ""
+            self._circuits[account.tenant] = (
+                CircuitBreaker(until=self._clock.seconds(), code=alarm) if alarm else CircuitBreaker()
+            )
+        if account.requested_sync is not None and loop.queued is not None:
             loop.queued.cancel()  # it gets a place among those that somebody waits for
         if loop.run is not None:
             return
-        if account.wish is not None or interrupted:
+        if account.requested_sync is not None or interrupted:
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
             # A plan that lies further ahead was made by a clock that was wrong.
-            longest = backoff.after_success(self._interval, 1.0) if account.trouble is None else LONGEST_WAIT
+            longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, loop: _Loop, wait: float) -> None:
@@ -187,24 +189,24 @@ class SyncScheduler(Service):
         # Whatever happens below, the next turn is not at once.
         self._wait(loop, self._interval)
         try:
-            found = await self._in_place(account_id, loop)
+            found = await self._sync_in_slot(account_id, loop)
             # Its place is another account's by now: a large book takes many seconds to build.
             outcome = await self._conclude(found) if isinstance(found, _Synced) else found
         except StoreError as error:
             # The store says so once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
-        loop.for_all = outcome.for_all
+        loop.is_tenant_wide = outcome.is_tenant_wide
         if outcome.wait is None:
             loop.timer.stop()
         else:
             self._wait(loop, outcome.wait)
 
-    async def _in_place(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
+    async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
         """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
         waiting = await self._store.run(accounts.read, account_id, counted=False)
-        is_wished = waiting is not None and waiting.wish is not None
-        places = self._express if is_wished else self._places
+        is_wished = waiting is not None and waiting.requested_sync is not None
+        places = self._priority_slots if is_wished else self._slots
         place = places.acquire()
         loop.queued = None if is_wished else place
         try:
@@ -237,20 +239,20 @@ class SyncScheduler(Service):
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         code = "" if circuit.code in _ALARMS else circuit.code
         await self._store.run(sync_state.postpone, account, now, now + wait, code)
-        return _Outcome(wait, for_all=True)
+        return _Outcome(wait, is_tenant_wide=True)
 
     async def _sync(self, account: Account) -> _Synced:
         """Sync, as far as it takes a place."""
-        self._circuits[account.tenant] = self._circuits[account.tenant].tried(self._clock.seconds())
-        full = account.due in (Wish.FULL, Wish.ACCEPT)
-        error, changed = await self._own(account, full=full)
+        self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(self._clock.seconds())
+        full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
+        error, changed = await self._sync_account(account, full=full)
         before = self._circuits[account.tenant]
-        after = before.after(error, account.id, self._clock.seconds(), self._random())
+        after = before.after_outcome(error, account.id, self._clock.seconds(), self._random())
         self._circuits[account.tenant] = after
         if error is None or isinstance(error, SuspiciousShrink | BadResponse):
-            changed = await self._directory(account, full=full) or changed
+            changed = await self._sync_directory(account, full=full) or changed
         if before.is_open and not after.is_open:
-            await self._closed(account.tenant)
+            await self._restart_tenant(account.tenant)
         return _Synced(account, error, changed)
 
     async def _conclude(self, synced: _Synced) -> _Outcome:
@@ -260,62 +262,64 @@ class SyncScheduler(Service):
             # Before it is said that the sync went well: who hears that looks at a phone.
             await self._publish(account.id)
         if synced.error is not None:
-            return _Outcome(await self._failed(account, synced.error), for_all=_is_for_all(synced.error))
+            return _Outcome(
+                await self._record_failure(account, synced.error), is_tenant_wide=_is_tenant_wide(synced.error)
+            )
         wait = backoff.after_success(self._interval, self._random())
         now = self._clock.seconds()
         await self._store.run(sync_state.end, account, now, now + wait)
         return _Outcome(wait)
 
-    async def _own(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
+    async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
         """Sync the account's own sources: what went wrong, and whether contacts have changed."""
         try:
-            if account.trouble is not None and account.trouble.code == ClientRejected.code:
+            if account.error is not None and account.error.code == ClientRejected.code:
                 # A token from before would hide that the client is still wrong.
-                await self._job.renew(account)
-            return None, await self._job.sync(account, full=full, may_lose=account.may_lose("book"))
+                await self._job.refresh_access_token(account)
+            return None, await self._job.sync(account, full=full, max_loss=account.max_loss("book"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
-            _tell("sync of account {account}", account, error)
+            _log_error("sync of account {account}", account, error)
             return error, False
 
-    async def _directory(self, account: Account, *, full: bool) -> bool:
+    async def _sync_directory(self, account: Account, *, full: bool) -> bool:
         """Sync the tenant's directory, if it comes through the account; whether it has changed."""
         try:
-            return await self._job.sync_directory(account, full=full, may_lose=account.may_lose("directory"))
+            return await self._job.sync_directory(account, full=full, max_loss=account.max_loss("directory"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  likewise
-            _tell("directory through account {account}", account, error)
+            _log_error("directory through account {account}", account, error)
             told = error if isinstance(error, GoogleError) else GoogleError()
-            wait = backoff.after_failure(told, 1, self._interval, self._random()) or LONGEST_WAIT
-            await self._job.note_directory(account, told, self._clock.seconds() + wait)
-            await self._nudge(account)
+            wait = backoff.after_failure(told, 1, self._interval, self._random()) or MAX_WAIT
+            await self._job.record_directory_failure(account, told, self._clock.seconds() + wait)
+            await self._start_successor(account)
             return False
 
-    async def _nudge(self, account: Account) -> None:
+    async def _start_successor(self, account: Account) -> None:
         """Have the account that the directory is to come through next take its turn soon; one that fails waits."""
-        heir = await self._job.next_feeder(account.tenant)
+        heir = await self._job.next_directory_account(account.tenant)
         found = await self._store.run(accounts.read, heir, counted=False) if heir not in (None, account.id) else None
         loop = self._loops.get(found.id) if found is not None and not found.failures else None
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())
 
-    async def _closed(self, tenant: str) -> None:
+    async def _restart_tenant(self, tenant: str) -> None:
         """Whoever has waited for Google, or for the client, need not wait any longer; what Google asked for stays."""
         if await self._store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
-            if loop.tenant == tenant and loop.for_all and loop.run is None and loop.timer.running:
-                loop.for_all = False
+            if loop.tenant == tenant and loop.is_tenant_wide and loop.run is None and loop.timer.running:
+                loop.is_tenant_wide = False
                 self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
-    async def _failed(self, account: Account, error: Exception) -> float | None:
+    async def _record_failure(self, account: Account, error: Exception) -> float | None:
         """Note a failure; seconds to the next try."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
-        if isinstance(error, _OF_THE_TENANT):
+        if isinstance(error, _TENANT_ERRORS):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
@@ -326,19 +330,19 @@ class SyncScheduler(Service):
         code, facts = (error.code, error.facts) if isinstance(error, GoogleError) else ("internal", {})
         await self._store.run(sync_state.fail, account, code, now, next_sync, facts=facts)
         if wait is None:
-            await self._nudge(account)
+            await self._start_successor(account)
         return wait
 
 
-def _is_for_all(error: Exception) -> bool:
+def _is_tenant_wide(error: Exception) -> bool:
     """Whether another account's good sync shows that a failure is over; not before the time that Google asked for."""
-    of_all = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkTrouble
+    of_all = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkFailure
     return isinstance(error, of_all) and error.retry_after is None
 
 
-def _tell(what: str, account: Account, error: Exception) -> None:
+def _log_error(what: str, account: Account, error: Exception) -> None:
     """Log what went wrong; of a tenant's alarm there is one line for all accounts, elsewhere."""
-    if isinstance(error, _OF_THE_TENANT):
+    if isinstance(error, _TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):
         log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)

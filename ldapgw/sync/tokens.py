@@ -23,26 +23,26 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import Account, Tokens
 from ldapgw.store.revocations import Revocation
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
 # An access token is renewed this early, so that it does not end between two pages.
-EARLY_SECONDS = 60.0
+REFRESH_EARLY_SECONDS = 60.0
 
 T = TypeVar("T")
 
 log = Logger()
 
 
-class Access:
+class AccessTokenProvider:
     """Calls Google for accounts.
 
     :param now: seconds since the epoch.
     """
 
-    def __init__(self, *, store: Store, vault: Vault, oauth: OAuth, now: Callable[[], float]) -> None:
+    def __init__(self, *, store: Store, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
         self._store = store
-        self._vault = vault
+        self._secret_box = secret_box
         self._oauth = oauth
         self._now = now
 
@@ -54,7 +54,7 @@ class Access:
         """
         held = await self._tokens(account)
         access_token = held.access_token
-        if held.access_expires_at - EARLY_SECONDS <= self._now():
+        if held.access_expires_at - REFRESH_EARLY_SECONDS <= self._now():
             access_token = await self._refresh(account, client, held)
         try:
             return await call(access_token)
@@ -66,7 +66,7 @@ class Access:
             # Only the token endpoint says that a consent is gone.
             raise GoogleUnavailable("a new access token was rejected") from None
 
-    async def renew(self, account: Account, client: Client) -> None:
+    async def refresh(self, account: Account, client: Client) -> None:
         """Get a new access token, though the old one may be good: that shows whether Google takes the client.
 
         :raises GoogleError: as the token endpoint has it.
@@ -74,7 +74,7 @@ class Access:
         await self._refresh(account, client, await self._tokens(account))
 
     async def _tokens(self, account: Account) -> Tokens:
-        held = await self._store.run(accounts.tokens, self._vault, account.id)
+        held = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
         if held is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
         return held
@@ -83,11 +83,16 @@ class Access:
         """A new access token, stored before it is used."""
         grant = await self._oauth.refresh(client, held.refresh_token)
         await self._store.run(
-            accounts.refreshed, self._vault, account, grant.access_token, grant.expires_at, grant.refresh_token
+            accounts.store_refreshed_tokens,
+            self._secret_box,
+            account,
+            grant.access_token,
+            grant.expires_at,
+            grant.refresh_token,
         )
         if grant.identity is not None and _is_renamed(account, grant.identity):
             log.info("account {account} has another address now", account=account.id)
-            await self._store.run(accounts.rename, account, grant.identity.email)
+            await self._store.run(accounts.set_address, account, grant.identity.email)
         return grant.access_token
 
 
@@ -97,11 +102,11 @@ def _is_renamed(account: Account, identity: Identity) -> bool:
     return known and identity.email != account.address
 
 
-LOOK_SECONDS = 60.0
-LONGEST_WAIT = 3600.0
+POLL_SECONDS = 60.0
+MAX_RETRY_SECONDS = 3600.0
 
 
-class Revoker(Service):
+class TokenRevoker(Service):
     """Gives grants back.
 
     :param clock: its seconds are those since the epoch.
@@ -109,11 +114,11 @@ class Revoker(Service):
     """
 
     def __init__(
-        self, *, clock: IReactorTime, store: Store, vault: Vault, oauth: OAuth, clients: Mapping[str, Client]
+        self, *, clock: IReactorTime, store: Store, secret_box: SecretBox, oauth: OAuth, clients: Mapping[str, Client]
     ) -> None:
         self._clock = clock
         self._store = store
-        self._vault = vault
+        self._secret_box = secret_box
         self._oauth = oauth
         self._clients = clients
         self._timer = LoopingCall(self._quietly)
@@ -123,7 +128,7 @@ class Revoker(Service):
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._timer.start(LOOK_SECONDS)
+        self._timer.start(POLL_SECONDS)
 
     def stopService(self) -> Deferred[None]:
         """Abandon what is under way; it is tried again after the next start."""
@@ -133,15 +138,15 @@ class Revoker(Service):
         self._run.cancel()
         return self._run
 
-    async def look(self) -> None:
+    async def revoke_pending(self) -> None:
         """Try what is due."""
-        for one in await self._store.run(revocations.due, self._vault, self._clock.seconds()):
+        for one in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
             await self._try(one)
 
     async def _try(self, one: Revocation) -> None:
-        if one.is_over(self._clock.seconds()):
+        if one.is_expired(self._clock.seconds()):
             log.warn("tenant {tenant}: a grant could not be revoked for a day; it is given up", tenant=one.tenant)
-            await self._store.run(revocations.done, one.id)
+            await self._store.run(revocations.remove, one.id)
             return
         client = self._clients.get(one.tenant)
         sharers = [name for name, other in self._clients.items() if client and client.shares_grants_with(other)]
@@ -151,15 +156,15 @@ class Revoker(Service):
             except GoogleError as error:
                 now = self._clock.seconds()
                 # Twice as long after it was asked for as before.
-                wait = min(max(now - one.since, LOOK_SECONDS), LONGEST_WAIT)
+                wait = min(max(now - one.since, POLL_SECONDS), MAX_RETRY_SECONDS)
                 log.warn("a grant could not be revoked yet: {code} {detail}", code=error.code, detail=error.detail)
-                await self._store.run(revocations.again, one.id, now + wait)
+                await self._store.run(revocations.postpone, one.id, now + wait)
                 return
             log.info("a grant of tenant {tenant} was revoked", tenant=one.tenant)
-        await self._store.run(revocations.done, one.id)
+        await self._store.run(revocations.remove, one.id)
 
     def _quietly(self) -> Deferred[None]:
-        self._run = Deferred.fromCoroutine(self.look()).addErrback(_failed)
+        self._run = Deferred.fromCoroutine(self.revoke_pending()).addErrback(_failed)
         return self._run
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.phones.lookup import Hit
-from ldapgw.phrase import Phrase, Said, marked
-from ldapgw.store.account_status import HOUR, TESTING_SECONDS, Progress
+from ldapgw.phones.lookup import ContactSummary
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
+from ldapgw.store.account_status import HOUR, TESTING_SECONDS, SyncProgress
 from ldapgw.store.accounts import Account
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import BOXES
+from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class AccountStateText:
     """How an account does: a sign, the class of its colour, a few words and a sentence."""
 
     sign: str
@@ -27,40 +27,45 @@ class State:
 
 
 # By the state of the account object; the empty one is a person who never connected.
-STATES: Mapping[str, State] = {
-    "ok": State(
+ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
+    "ok": AccountStateText(
         "✓",
         "good",
-        marked("Connected"),
-        marked("Your contacts are on the phones, and changes follow by themselves."),
+        gettext_noop("Connected"),
+        gettext_noop("Your contacts are on the phones, and changes follow by themselves."),
     ),
-    "syncing": State(
-        "✓", "good", marked("Syncing now"), marked("Your contacts are on the phones; changes are being fetched.")
-    ),
-    "waiting": State(
+    "syncing": AccountStateText(
         "✓",
         "good",
-        marked("Connected, first sync under way"),
-        marked("Your contacts will be on the phones in a minute."),
+        gettext_noop("Syncing now"),
+        gettext_noop("Your contacts are on the phones; changes are being fetched."),
     ),
-    "attention": State(
-        "!", "warn", marked("Needs attention"), marked("Your contacts are on the phones as they last were.")
+    "waiting": AccountStateText(
+        "✓",
+        "good",
+        gettext_noop("Connected, first sync under way"),
+        gettext_noop("Your contacts will be on the phones in a minute."),
     ),
-    "attention before the first sync": State(
-        "!", "warn", marked("Needs attention"), marked("None of your contacts are on the phones yet.")
+    "attention": AccountStateText(
+        "!", "warn", gettext_noop("Needs attention"), gettext_noop("Your contacts are on the phones as they last were.")
     ),
-    "disconnected": State("✗", "bad", marked("Not connected"), marked("None of your contacts are on the phones.")),
-    "": State(
+    "attention before the first sync": AccountStateText(
+        "!", "warn", gettext_noop("Needs attention"), gettext_noop("None of your contacts are on the phones yet.")
+    ),
+    "disconnected": AccountStateText(
+        "✗", "bad", gettext_noop("Not connected"), gettext_noop("None of your contacts are on the phones.")
+    ),
+    "": AccountStateText(
         "✗",
         "quiet",
-        marked("Not connected"),
-        marked("You are signed in. Connect your contacts, and they are on the phones in a minute."),
+        gettext_noop("Not connected"),
+        gettext_noop("You are signed in. Connect your contacts, and they are on the phones in a minute."),
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SharingOption:
     """One way to share a book, explained by what a colleague's phone shows.
 
     :ivar rings: whose name it shows when one of the contacts calls; empty: the number alone.
@@ -69,13 +74,13 @@ class Choice:
 
     value: Sharing
     title: str
-    sentence: Said
-    rings: bool
-    finds: bool
+    sentence: Translatable
+    shows_caller: bool
+    is_searchable: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountView:
     """What the page says of an account.
 
     :ivar shown: its account object (`account_status`), in the reader's language; None for one who never connected.
@@ -87,78 +92,80 @@ class Standing:
     :ivar boxes: those that Google will show, for one who never connected.
     """
 
-    state: State
-    shown: Mapping[str, Any] | None = None
+    state: AccountStateText
+    status: Mapping[str, Any] | None = None
     connected: bool = False
     reconnect: str = ""
-    testing: bool = False
-    missing: bool = False
-    progress: Progress | None = None
+    is_testing: bool = False
+    has_missing_source: bool = False
+    progress: SyncProgress | None = None
     sources: tuple[tuple[str, str, str], ...] = ()
     labels: tuple[tuple[str, bool | None], ...] = ()
-    choices: tuple[Choice, ...] = ()
-    example: Hit | None = None
+    choices: tuple[SharingOption, ...] = ()
+    example: ContactSummary | None = None
     boxes: tuple[str, ...] = ()
 
 
-SOURCES: Mapping[str, str] = {
-    Source.CONTACTS: marked("Your contacts"),
-    Source.OTHER_CONTACTS: marked("Other contacts"),
-    Source.DIRECTORY: marked("Company directory"),
+SOURCE_LABELS: Mapping[str, str] = {
+    Source.CONTACTS: gettext_noop("Your contacts"),
+    Source.OTHER_CONTACTS: gettext_noop("Other contacts"),
+    Source.DIRECTORY: gettext_noop("Company directory"),
 }
 _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
-    "on": ("good", marked("on")),
-    "not granted": ("warn", marked("not granted")),
-    "unavailable": ("quiet", marked("Google does not offer it to this account")),
+    "on": ("good", gettext_noop("on")),
+    "not granted": ("warn", gettext_noop("not granted")),
+    "unavailable": ("quiet", gettext_noop("Google does not offer it to this account")),
 }
 
 # Troubles that another consent mends.
-_CONSENT_TROUBLES = frozenset({"consent_revoked", "scope_missing"})
+_CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Warnings of a consent that ends on a certain day.
-_ENDING = frozenset({"testing_client", "consent_ends"})
+_EXPIRY_WARNINGS = frozenset({"testing_client", "consent_ends"})
 
 
-def standing(
+def account_view(
     tenant: WebTenant,
     account: Account | None,
-    shown: Mapping[str, Any] | None,
+    status: Mapping[str, Any] | None,
     *,
-    progress: Progress | None = None,
+    progress: SyncProgress | None = None,
     labels: Iterable[str] = (),
-    example: Hit | None = None,
-) -> Standing:
+    example: ContactSummary | None = None,
+) -> AccountView:
     """What the page says of an account.
 
     :param shown: its account object; None for a person who has never connected.
     :param labels: the names of those that it has at Google.
     """
-    if account is None or shown is None:
-        return Standing(STATES[""], boxes=tuple(BOXES[source] for source in tenant.sources))
-    return Standing(
-        state=_state(shown),
-        shown=shown,
-        connected=account.connected,
-        reconnect=_reconnect(shown),
-        testing=_is_testing(account),
-        missing="not granted" in shown["sources"].values(),
+    if account is None or status is None:
+        return AccountView(
+            ACCOUNT_STATE_TEXTS[""], boxes=tuple(CONSENT_CHECKBOXES[source] for source in tenant.sources)
+        )
+    return AccountView(
+        state=_state(status),
+        status=status,
+        connected=account.is_connected,
+        reconnect=_reconnect(status),
+        is_testing=_is_testing(account),
+        has_missing_source="not granted" in status["sources"].values(),
         progress=progress,
-        sources=_sources(shown),
+        sources=_sources(status),
         labels=_labels(tenant, labels),
         choices=_choices(tenant),
         example=example,
     )
 
 
-def _state(shown: Mapping[str, Any]) -> State:
-    new = shown["state"] == "attention" and shown["last_sync"] is None
-    return STATES["attention before the first sync" if new else shown["state"]]
+def _state(status: Mapping[str, Any]) -> AccountStateText:
+    new = status["state"] == "attention" and status["last_sync"] is None
+    return ACCOUNT_STATE_TEXTS["attention before the first sync" if new else status["state"]]
 
 
-def _reconnect(shown: Mapping[str, Any]) -> str:
-    if shown["error"] and shown["error"]["code"] in _CONSENT_TROUBLES:
+def _reconnect(status: Mapping[str, Any]) -> str:
+    if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
-    ends = any(warning["code"] in _ENDING for warning in shown["warnings"])
-    return "may" if ends or "not granted" in shown["sources"].values() else ""
+    ends = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
+    return "may" if ends or "not granted" in status["sources"].values() else ""
 
 
 def _is_testing(account: Account) -> bool:
@@ -167,10 +174,12 @@ def _is_testing(account: Account) -> bool:
     return abs(account.refresh_expires_at - account.connected_at - TESTING_SECONDS) < HOUR
 
 
-def _sources(shown: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """Label, class and words of each source that takes part or should; none are known before the first sync."""
     return tuple(
-        (SOURCES[name], *_SOURCE_STATES[state]) for name, state in shown["sources"].items() if state in _SOURCE_STATES
+        (SOURCE_LABELS[name], *_SOURCE_STATES[state])
+        for name, state in status["sources"].items()
+        if state in _SOURCE_STATES
     )
 
 
@@ -182,30 +191,32 @@ def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, bool |
     return (*found, *((wanted[name], None) for name in sorted(missing)))
 
 
-def _choices(tenant: WebTenant) -> tuple[Choice, ...]:
+def _choices(tenant: WebTenant) -> tuple[SharingOption, ...]:
     return (
-        Choice(
+        SharingOption(
             Sharing.PRIVATE,
-            marked("Private"),
-            marked("Only your own phones find your contacts. A colleague’s phone shows only the number."),
-            rings=False,
-            finds=False,
+            gettext_noop("Private"),
+            gettext_noop("Only your own phones find your contacts. A colleague’s phone shows only the number."),
+            shows_caller=False,
+            is_searchable=False,
         ),
-        Choice(
+        SharingOption(
             Sharing.CALLERS,
-            marked("Callers’ names"),
-            marked("When one of your contacts calls a colleague, their phone shows the name. They cannot search."),
-            rings=True,
-            finds=False,
+            gettext_noop("Callers’ names"),
+            gettext_noop(
+                "When one of your contacts calls a colleague, their phone shows the name. They cannot search."
+            ),
+            shows_caller=True,
+            is_searchable=False,
         ),
-        Choice(
+        SharingOption(
             Sharing.SHARED,
-            marked("Shared"),
+            gettext_noop("Shared"),
             Phrase(
-                marked("All phones of %(tenant)s find your contacts, with every number and address."),
+                gettext_noop("All phones of %(tenant)s find your contacts, with every number and address."),
                 {"tenant": tenant.heading},
             ),
-            rings=True,
-            finds=True,
+            shows_caller=True,
+            is_searchable=True,
         ),
     )

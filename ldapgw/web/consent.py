@@ -23,13 +23,13 @@ from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth, authorization_url, sources_of
 from ldapgw.store import accounts, revocations, sign_ins, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
-from ldapgw.store.secrets import Vault
-from ldapgw.store.sign_ins import Flow, SignIn
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.store.worker import Store
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.http import Call, Cookie, Place, is_secret, new_secret
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, is_secret, new_secret
 from ldapgw.web.sessions import Visitor, begin_session, find_visitor
 
 log = Logger()
@@ -41,15 +41,15 @@ SIGN_IN = "signin"
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class AuthorizationRedirect:
     """Where the browser goes, and the secret that it has to come back with."""
 
     url: str = field(repr=False)
-    browser: str = field(repr=False)
+    browser_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ConsentResult:
     """A person who came back well: signed in, and but for `SIGN_IN` with an account that is connected.
 
     :ivar popup: whether this was a window of its own.
@@ -63,7 +63,7 @@ class Arrival:
     sub: str = field(repr=False)
 
 
-class ConsentGate(Protocol):
+class ConsentDependencies(Protocol):
     """What a consent needs of the rest of the gateway; see `ldapgw.web.dependencies.WebGate`, which has it."""
 
     @property
@@ -79,7 +79,7 @@ class ConsentGate(Protocol):
         """Where it is stored."""
 
     @property
-    def vault(self) -> Vault:
+    def vault(self) -> SecretBox:
         """What seals secrets."""
 
     @property
@@ -104,14 +104,16 @@ class ConsentGate(Protocol):
         """The tenants that a grant to a client counts for."""
 
 
-class Consent:
+class AuthorizationCodeFlow:
     """Begins and finishes consents; holds no state but what it was given."""
 
-    def __init__(self, gate: ConsentGate) -> None:
-        self._gate = gate
-        self._redirect_uri = Place.of(gate.public_url).redirect_uri
+    def __init__(self, dependencies: ConsentDependencies) -> None:
+        self._dependencies = dependencies
+        self._redirect_uri = PublicUrl.parse(dependencies.public_url).redirect_uri
 
-    async def begin(self, tenant: WebTenant, purpose: str, call: Call, expected: str = "") -> Departure:
+    async def begin(
+        self, tenant: WebTenant, purpose: str, request: HttpRequest, expected: str = ""
+    ) -> AuthorizationRedirect:
         """Send a browser to Google.
 
         :param expected: the ``sub`` of the Google user whose account is to be connected; empty: anybody's.
@@ -119,16 +121,16 @@ class Consent:
         """
         client = _client(tenant)
         # Consents begun in two tabs share the browser's secret: each has a state of its own.
-        browser = call.cookies.get(Cookie.BROWSER, "")
-        browser = browser if is_secret(browser) else new_secret(self._gate.random)
-        state, nonce, verifier = (new_secret(self._gate.random) for _ in range(3))
-        flow = Flow(tenant.name, purpose, nonce, verifier, popup="popup" in call.query, expected=expected)
-        await self._gate.store.run(
-            sign_ins.begin_flow, self._gate.vault, state, browser, flow, self._gate.clock.seconds()
+        browser = request.cookies.get(Cookie.BROWSER, "")
+        browser = browser if is_secret(browser) else new_secret(self._dependencies.random)
+        state, nonce, verifier = (new_secret(self._dependencies.random) for _ in range(3))
+        flow = ConsentFlow(tenant.name, purpose, nonce, verifier, popup="popup" in request.query, expected=expected)
+        await self._dependencies.store.run(
+            sign_ins.begin_flow, self._dependencies.vault, state, browser, flow, self._dependencies.clock.seconds()
         )
-        choose = "choose" in call.query
+        choose = "choose" in request.query
         url = authorization_url(
-            self._gate.endpoints,
+            self._dependencies.endpoints,
             client.client_id,
             redirect_uri=self._redirect_uri,
             scopes=[SCOPE_OF[source] for source in tenant.sources] if purpose != SIGN_IN else [],
@@ -139,83 +141,89 @@ class Consent:
             login_hint="" if choose else expected,
             choose=purpose == ADD or choose,
         )
-        return Departure(url, browser)
+        return AuthorizationRedirect(url, browser)
 
-    async def finish(self, call: Call) -> Arrival:
+    async def finish(self, request: HttpRequest) -> ConsentResult:
         """Take what came back with a browser.
 
         :raises Ended: with the page for whatever did not fit.
         """
-        flow, tenant = await self._flow(call)
-        before = call.session(tenant.name)
-        visitor = await self._gate.store.run(find_visitor, before, tenant, self._gate.clock.seconds())
+        flow, tenant = await self._take_flow(request)
+        before = request.session(tenant.name)
+        visitor = await self._dependencies.store.run(find_visitor, before, tenant, self._dependencies.clock.seconds())
         try:
-            return await self._arrive(flow, tenant, visitor, call)
-        except Ended as ended:
+            return await self._complete(flow, tenant, visitor, request)
+        except PageError as ended:
             log.info(
                 "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
                 purpose=flow.purpose,
                 tenant=tenant.name,
-                address=call.address,
-                ending=ended.ending.title,
+                address=request.address,
+                ending=ended.error_page.title,
             )
-            raise Ended(error_pages.begun_by(ended.ending, _way(flow, visitor)), tenant, popup=flow.popup) from None
+            raise PageError(
+                error_pages.with_retry_target(ended.error_page, _retry_target(flow, visitor)), tenant, popup=flow.popup
+            ) from None
 
-    async def _flow(self, call: Call) -> tuple[Flow, WebTenant]:
+    async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
         """The consent that this browser began; it is used up now, whatever comes."""
-        state, browser = call.query.get("state", ""), call.cookies.get(Cookie.BROWSER, "")
+        state, browser = request.query.get("state", ""), request.cookies.get(Cookie.BROWSER, "")
         flow = None
         if is_secret(state) and is_secret(browser):
-            flow = await self._gate.store.run(
-                sign_ins.take_flow, self._gate.vault, state, browser, self._gate.clock.seconds()
+            flow = await self._dependencies.store.run(
+                sign_ins.take_flow, self._dependencies.vault, state, browser, self._dependencies.clock.seconds()
             )
-        tenant = self._gate.tenants.get(flow.tenant) if flow else None
+        tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
-            log.info("web: a callback without its consent, from {address}", address=call.address)
+            log.info("web: a callback without its consent, from {address}", address=request.address)
             # Whoever asks for it again is signed in: then we know where they belong, unless they are in two tenants.
-            there = [one for one, session in call.sessions.items() if await self._is_of(session, one)]
-            raise Ended(error_pages.EXPIRED, self._gate.tenants[there[0]] if len(there) == 1 else None)
+            there = [one for one, session in request.sessions.items() if await self._belongs_to_tenant(session, one)]
+            raise PageError(error_pages.EXPIRED, self._dependencies.tenants[there[0]] if len(there) == 1 else None)
         return flow, tenant
 
-    async def _is_of(self, session: str, tenant: str) -> bool:
+    async def _belongs_to_tenant(self, session: str, tenant: str) -> bool:
         """Whether a session's cookie is one of a tenant's, of whatever age."""
-        return is_secret(session) and await self._gate.store.run(sign_ins.tenant_of, session) == tenant
+        return is_secret(session) and await self._dependencies.store.run(sign_ins.read_tenant, session) == tenant
 
-    async def _arrive(self, flow: Flow, tenant: WebTenant, visitor: Visitor | None, call: Call) -> Arrival:
-        code = _code(call.query, self._gate.endpoints.issuer)
+    async def _complete(
+        self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
+    ) -> ConsentResult:
+        code = _code(request.query, self._dependencies.endpoints.issuer)
         client = _client(tenant)
         grant, identity = await self._exchange(client, code, flow)
         if not tenant.admits(identity):
             if flow.purpose == SIGN_IN:
-                raise Ended(error_pages.MAY_NOT_SIGN_IN)
-            await self._give_back(client, grant, identity)
-            raise Ended(error_pages.NOT_ALLOWED)
-        before = call.session(tenant.name)
+                raise PageError(error_pages.MAY_NOT_SIGN_IN)
+            await self._revoke_unused(client, grant, identity)
+            raise PageError(error_pages.NOT_ALLOWED)
+        before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             _check_boxes(tenant.sources, sources_of(grant.scopes))
-            if not _is_meant(flow, visitor, identity.sub):
-                await self._give_back(client, grant, identity)
-                raise Ended(error_pages.WRONG_ACCOUNT)
-            if visitor is not None and not visitor.person.by_link and visitor.person.sub != identity.sub:
+            if not _is_expected_account(flow, visitor, identity.sub):
+                await self._revoke_unused(client, grant, identity)
+                raise PageError(error_pages.WRONG_ACCOUNT)
+            if visitor is not None and not visitor.person.is_by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
-        session = new_secret(self._gate.random)
-        if not await self._gate.store.run(self._store, flow.purpose, tenant, grant, identity, person, session, before):
-            raise Ended(error_pages.NO_REFRESH_TOKEN)
+        session = new_secret(self._dependencies.random)
+        if not await self._dependencies.store.run(
+            self._store, flow.purpose, tenant, grant, identity, person, session, before
+        ):
+            raise PageError(error_pages.NO_REFRESH_TOKEN)
         log.info(
             "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
             purpose=flow.purpose,
             tenant=tenant.name,
             sub=identity.sub,
-            address=call.address,
+            address=request.address,
         )
         if flow.purpose != SIGN_IN:
-            await self._gate.changed()
-        return Arrival(tenant, flow.purpose, session, flow.popup, identity.sub)
+            await self._dependencies.changed()
+        return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub)
 
-    async def _exchange(self, client: Client, code: str, flow: Flow) -> tuple[Grant, Identity]:
+    async def _exchange(self, client: Client, code: str, flow: ConsentFlow) -> tuple[Grant, Identity]:
         try:
-            grant = await self._gate.oauth.exchange(
+            grant = await self._dependencies.oauth.exchange(
                 client, code=code, redirect_uri=self._redirect_uri, verifier=flow.verifier, nonce=flow.nonce
             )
         except GoogleError as error:
@@ -225,9 +233,9 @@ class Consent:
                 code=error.code,
                 detail=error.detail,
             )
-            raise Ended(error_pages.of_google_error(error)) from None
+            raise PageError(error_pages.for_google_error(error)) from None
         if grant.identity is None:
-            raise Ended(error_pages.NOT_ACCEPTED)
+            raise PageError(error_pages.NOT_ACCEPTED)
         return grant, grant.identity
 
     def _store(
@@ -245,47 +253,53 @@ class Consent:
 
         :param person: who is at the browser; another than the account's where they add one.
         """
-        now = self._gate.clock.seconds()
+        now = self._dependencies.clock.seconds()
         if purpose != SIGN_IN:
             connected = accounts.connect(
-                connection, self._gate.vault, tenant.name, _new_grant(grant, identity), tenant.sharing, now, person.sub
+                connection,
+                self._dependencies.vault,
+                tenant.name,
+                _new_grant(grant, identity),
+                tenant.sharing,
+                now,
+                person.sub,
             )
             if connected is None:
                 return False
             granted = sources_of(grant.scopes)
             states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
-            sync_state.set_sources(connection, connected, states)
+            sync_state.write_source_states(connection, connected, states)
         begin_session(connection, session, before, person, now)
         return True
 
-    async def _give_back(self, client: Client, grant: Grant, identity: Identity) -> None:
+    async def _revoke_unused(self, client: Client, grant: Grant, identity: Identity) -> None:
         """Revoke a grant that we will not keep.
 
         Google ends all that the user has ever granted to the client, so it stays where another
         account of ours lives on it.
         """
-        if await self._gate.store.run(revocations.is_shared, self._gate.sharers(client), identity.sub):
+        if await self._dependencies.store.run(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
             return
         try:
-            await self._gate.oauth.revoke(grant.refresh_token or grant.access_token)
+            await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)
         except GoogleError as error:
             log.warn("web: a grant could not be given back: {code} {detail}", code=error.code, detail=error.detail)
 
 
 def _client(tenant: WebTenant) -> Client:
     if tenant.client is None:
-        raise Ended(error_pages.NO_CLIENT, tenant)
+        raise PageError(error_pages.NO_CLIENT, tenant)
     return tenant.client
 
 
 def _code(query: Mapping[str, str], issuer: str) -> str:
     """The code, from an answer that is Google's own (RFC 9207 2.4) and no error."""
     if query.get("iss", issuer) != issuer:
-        raise Ended(error_pages.FOREIGN_ISSUER)
+        raise PageError(error_pages.FOREIGN_ISSUER)
     if "error" in query:
-        raise Ended(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.NOT_ACCEPTED))
+        raise PageError(error_pages.REDIRECT_ERRORS.get(query["error"], error_pages.NOT_ACCEPTED))
     if not query.get("code"):
-        raise Ended(error_pages.NO_CODE)
+        raise PageError(error_pages.NO_CODE)
     return query["code"]
 
 
@@ -293,9 +307,9 @@ def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
     """The personal contacts are needed where they are a source at all; of the others, one is enough."""
     missing = [source for source in wanted if source not in granted]
     if Source.CONTACTS in missing:
-        raise Ended(error_pages.unticked([Source.CONTACTS]))
+        raise PageError(error_pages.unticked_boxes([Source.CONTACTS]))
     if not granted.intersection(wanted):
-        raise Ended(error_pages.unticked(missing))
+        raise PageError(error_pages.unticked_boxes(missing))
 
 
 def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
@@ -310,16 +324,21 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
     )
 
 
-def _is_meant(flow: Flow, visitor: Visitor | None, sub: str) -> bool:
+def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
     """Whether a consent ends with the account that it was begun for, and that is the visitor's; or adds any."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):
         return False
-    return visitor is None or visitor.person.by_link or visitor.person.sub == sub or visitor.of(sub) is not None
+    return (
+        visitor is None
+        or visitor.person.is_by_link
+        or visitor.person.sub == sub
+        or visitor.account_by_sub(sub) is not None
+    )
 
 
-def _way(flow: Flow, visitor: Visitor | None) -> str:
+def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
     """What begins the same again (`ldapgw.web.sign_in_pages`)."""
     if flow.purpose == ADD:
         return "connect?add"

@@ -20,14 +20,14 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.phones.explainer import Explainer
-from ldapgw.phones.hints import Seen
+from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.lookup import Finder
-from ldapgw.phones.provisioning.settings import Server
-from ldapgw.store.account_status import Progress
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
-from ldapgw.web.live import Live
+from ldapgw.web.live import ChangeNotifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class WebTenant:
         """Whether a Google user may connect and sign in; one whose address Google has not verified never may."""
         if not identity.email_verified or not identity.email:
             return False
-        return self.is_admin(identity.email) or any(_fits(rule, identity) for rule in self.allowed_users)
+        return self.is_admin(identity.email) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
 
     def is_admin(self, address: str) -> bool:
         """Whether a verified address is an administrator's."""
         return address.lower() in {admin.lower() for admin in self.admins}
 
 
-def _fits(rule: str, identity: Identity) -> bool:
+def _matches_rule(rule: str, identity: Identity) -> bool:
     if rule.startswith("@"):
         # The end of an address proves nothing: a consumer account can have one of any domain, and no ``hd``.
         return bool(identity.hd) and identity.hd.lower() == rule[1:].lower()
@@ -75,7 +75,7 @@ def _fits(rule: str, identity: Identity) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class WebGate:
+class WebDependencies:
     """The rest of the gateway, as the pages see it.
 
     :ivar public_url: where browsers find us; https, or http on a loopback address.
@@ -98,20 +98,20 @@ class WebGate:
     public_url: str
     tenants: Mapping[str, WebTenant]
     store: Store
-    vault: Vault
+    vault: SecretBox
     oauth: OAuth
     endpoints: Endpoints
     clock: IReactorTime
     random: Callable[[int], bytes]
-    trusts: Callable[[str], bool]
-    ready: Callable[[], bool]
+    is_trusted_proxy: Callable[[str], bool]
+    is_ready: Callable[[], bool]
     database_fails_since: Callable[[], float | None]
-    certificate_ends: Callable[[], float | None]
+    certificate_expiry: Callable[[], float | None]
     changed: Callable[[], Awaitable[None]]
-    admin: AdminGate
-    phones: PhoneGate
-    live: Live
-    progress: Callable[[int], Progress | None]
+    admin: AdminDependencies
+    phones: PhoneDependencies
+    notifier: ChangeNotifier
+    progress: Callable[[int], SyncProgress | None]
     finder: Finder
     explainer: Explainer
 
@@ -121,7 +121,7 @@ class WebGate:
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneGate:
+class PhoneDependencies:
     """The rest of the gateway, as these pages see it.
 
     :ivar server: where phones find us.
@@ -132,16 +132,16 @@ class PhoneGate:
     :ivar certificate: in PEM, what phones have to be given because they do not know who signed ours; empty: nothing.
     """
 
-    server: Server
+    server: ServerAddress
     base_dn: Callable[[str], str]
     bind_dn: Callable[[PhoneLogin], str]
-    searches: Callable[[PhoneLogin], tuple[Seen, ...]]
-    stranger: Callable[[str], float | None]
+    searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
+    anonymous_refused_at: Callable[[str], float | None]
     certificate: Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class AdminGate:
+class AdminDependencies:
     """The rest of the gateway, as these pages see it.
 
     :ivar configured: the names of the tenants whose OAuth client is in the configuration file.
@@ -150,7 +150,7 @@ class AdminGate:
     :ivar may_read_metrics: whether somebody at an address may read it.
     """
 
-    configured: Container[str]
-    certificate_ends: Callable[[], float | None]
+    tenants_with_configured_client: Container[str]
+    certificate_expiry: Callable[[], float | None]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]

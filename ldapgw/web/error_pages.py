@@ -16,25 +16,25 @@ from ldapgw.errors import (
     GoogleError,
     GoogleUnavailable,
     LdapgwError,
-    NetworkTrouble,
+    NetworkFailure,
     QuotaExceeded,
 )
-from ldapgw.phrase import Phrase, Said, marked
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import Headers
 
-PERMISSIONS = "https://myaccount.google.com/permissions"
+GOOGLE_PERMISSIONS_URL = "https://myaccount.google.com/permissions"
 
 # Google's own words on its consent screen.
-BOXES: Mapping[Source, str] = {
-    Source.CONTACTS: marked("See and download your contacts"),
-    Source.OTHER_CONTACTS: marked("See and download contact info automatically saved in your “Other contacts”"),
-    Source.DIRECTORY: marked("See and download your organization’s Google Workspace directory"),
+CONSENT_CHECKBOXES: Mapping[Source, str] = {
+    Source.CONTACTS: gettext_noop("See and download your contacts"),
+    Source.OTHER_CONTACTS: gettext_noop("See and download contact info automatically saved in your “Other contacts”"),
+    Source.DIRECTORY: gettext_noop("See and download your organization’s Google Workspace directory"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ErrorPageLink:
     """Where to go next.
 
     :ivar target: ``connect``, ``signin``, with what they are asked, or empty for the page itself, all of the tenant;
@@ -58,7 +58,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ErrorPage:
     """A page that explains.
 
     :ivar status: the HTTP status.
@@ -68,12 +68,12 @@ class Ending:
 
     status: int
     title: str
-    happened: Said
-    advice: tuple[Said, ...] = ()
-    links: tuple[Link, ...] = ()
+    explanation: Translatable
+    advice: tuple[Translatable, ...] = ()
+    links: tuple[ErrorPageLink, ...] = ()
 
 
-class Ended(LdapgwError):
+class PageError(LdapgwError):
     """Raised when a request ends in a page that explains.
 
     :param tenant: whose page it is; None when that is not known.
@@ -81,161 +81,168 @@ class Ended(LdapgwError):
     """
 
     def __init__(
-        self, ending: Ending, tenant: WebTenant | None = None, *, headers: Headers = (), popup: bool = False
+        self, error_page: ErrorPage, tenant: WebTenant | None = None, *, headers: Headers = (), popup: bool = False
     ) -> None:
-        super().__init__(ending.title)
-        self.ending = ending
+        super().__init__(error_page.title)
+        self.error_page = error_page
         self.tenant = tenant
         self.headers = headers
         self.popup = popup
 
 
-_BACK = Link(marked("Back"), "")
-_CONNECT = Link(marked("Connect Google contacts"), "connect")
-_AGAIN = Link(marked("Try again"), "connect")
+_BACK = ErrorPageLink(gettext_noop("Back"), "")
+_CONNECT = ErrorPageLink(gettext_noop("Connect Google contacts"), "connect")
+_AGAIN = ErrorPageLink(gettext_noop("Try again"), "connect")
 # Google would take the only account that the browser knows.
-_CHOOSE = Link(marked("Choose another account"), "connect?choose")
-_SIGN_IN = Link(marked("Sign in"), "signin")
+_CHOOSE = ErrorPageLink(gettext_noop("Choose another account"), "connect?choose")
+_SIGN_IN = ErrorPageLink(gettext_noop("Sign in"), "signin")
 
 # --- the consent ----------------------------------------------------------------------------------------------------
 
-REFUSED = Ending(
+REFUSED = ErrorPage(
     403,
-    marked("You did not give access"),
-    marked("Google’s page was left with Cancel, so nothing was connected and nothing was stored."),
+    gettext_noop("You did not give access"),
+    gettext_noop("Google’s page was left with Cancel, so nothing was connected and nothing was stored."),
     (
-        marked("If you pressed Cancel by mistake, try again and choose Continue."),
-        marked(
+        gettext_noop("If you pressed Cancel by mistake, try again and choose Continue."),
+        gettext_noop(
             "If Google said “Access blocked” instead, the administrator has to add you as a test user, or publish the "
             "app."
         ),
     ),
     (_AGAIN, _BACK),
 )
-EXPIRED = Ending(
+EXPIRED = ErrorPage(
     400,
-    marked("This sign-in is no longer valid"),
-    marked("It took longer than ten minutes, was used already, or was begun in another browser."),
-    (marked("If you have just connected, all is well: open the page to see."), marked("Otherwise start again.")),
-    (Link(marked("Open the page"), ""),),
+    gettext_noop("This sign-in is no longer valid"),
+    gettext_noop("It took longer than ten minutes, was used already, or was begun in another browser."),
+    (
+        gettext_noop("If you have just connected, all is well: open the page to see."),
+        gettext_noop("Otherwise start again."),
+    ),
+    (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
-FOREIGN_ISSUER = Ending(
+FOREIGN_ISSUER = ErrorPage(
     400,
-    marked("This answer did not come from Google"),
-    marked("The answer names another sign-in service than the one you were sent to, so it was not used."),
-    (marked("Start again from this page."),),
+    gettext_noop("This answer did not come from Google"),
+    gettext_noop("The answer names another sign-in service than the one you were sent to, so it was not used."),
+    (gettext_noop("Start again from this page."),),
     (_AGAIN, _BACK),
 )
-NO_CODE = Ending(
+NO_CODE = ErrorPage(
     400,
-    marked("Google’s answer was incomplete"),
-    marked("It held neither a code nor an error."),
-    (marked("Try again; if it happens again, tell your administrator."),),
+    gettext_noop("Google’s answer was incomplete"),
+    gettext_noop("It held neither a code nor an error."),
+    (gettext_noop("Try again; if it happens again, tell your administrator."),),
     (_AGAIN, _BACK),
 )
-NOT_ALLOWED = Ending(
+NOT_ALLOWED = ErrorPage(
     403,
-    marked("This Google account may not connect here"),
-    marked(
+    gettext_noop("This Google account may not connect here"),
+    gettext_noop(
         "The account that you chose is not among those that the administrator has allowed. Nothing was stored, and no "
         "access is kept."
     ),
     (
-        marked("If you have several Google accounts, choose the one of your company."),
-        marked("Otherwise ask the administrator to allow it."),
+        gettext_noop("If you have several Google accounts, choose the one of your company."),
+        gettext_noop("Otherwise ask the administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
 )
-MAY_NOT_SIGN_IN = Ending(
+MAY_NOT_SIGN_IN = ErrorPage(
     403,
-    marked("This Google account may not sign in here"),
-    marked("The account that you chose is not among those that the administrator has allowed."),
+    gettext_noop("This Google account may not sign in here"),
+    gettext_noop("The account that you chose is not among those that the administrator has allowed."),
     (
-        marked("If you have several Google accounts, choose the one of your company."),
-        marked("Otherwise ask the administrator to allow it."),
+        gettext_noop("If you have several Google accounts, choose the one of your company."),
+        gettext_noop("Otherwise ask the administrator to allow it."),
     ),
     (_CHOOSE, _BACK),
 )
-WRONG_ACCOUNT = Ending(
+WRONG_ACCOUNT = ErrorPage(
     403,
-    marked("You chose another Google account"),
-    marked(
+    gettext_noop("You chose another Google account"),
+    gettext_noop(
         "On Google’s page you chose another account than the one that is to be connected here. Nothing was stored, and "
         "no access is kept."
     ),
     (
-        marked("To connect the account that was meant, try again and choose that one."),
-        marked("To have the contacts of the other one too, add it to your page."),
+        gettext_noop("To connect the account that was meant, try again and choose that one."),
+        gettext_noop("To have the contacts of the other one too, add it to your page."),
     ),
     (
         _AGAIN,
-        Link(marked("Add the other account"), "connect?add"),
+        ErrorPageLink(gettext_noop("Add the other account"), "connect?add"),
         _BACK,
     ),
 )
-NO_REFRESH_TOKEN = Ending(
+NO_REFRESH_TOKEN = ErrorPage(
     502,
-    marked("Google gave no lasting access"),
-    marked(
+    gettext_noop("Google gave no lasting access"),
+    gettext_noop(
         "Google let us in for an hour only, as it does when it thinks that this app is connected already. Nothing was "
         "stored."
     ),
     (
         Phrase(
-            marked("Open %(permissions)s, remove this app there, then connect again."),
-            {"permissions": PERMISSIONS.removeprefix("https://")},
+            gettext_noop("Open %(permissions)s, remove this app there, then connect again."),
+            {"permissions": GOOGLE_PERMISSIONS_URL.removeprefix("https://")},
         ),
     ),
-    (Link(marked("Open Google’s list of apps"), PERMISSIONS), _AGAIN),
+    (ErrorPageLink(gettext_noop("Open Google’s list of apps"), GOOGLE_PERMISSIONS_URL), _AGAIN),
 )
-NO_CLIENT = Ending(
+NO_CLIENT = ErrorPage(
     503,
-    marked("Not set up yet"),
-    marked("The administrator has not entered the Google client yet, so nobody can connect or sign in."),
-    (marked("Tell your administrator; nothing is wrong with your account."),),
+    gettext_noop("Not set up yet"),
+    gettext_noop("The administrator has not entered the Google client yet, so nobody can connect or sign in."),
+    (gettext_noop("Tell your administrator; nothing is wrong with your account."),),
     (_BACK,),
 )
-ADMIN_POLICY = Ending(
+ADMIN_POLICY = ErrorPage(
     403,
-    marked("Your organization does not allow this app"),
-    marked("The Google Workspace administrator has blocked it, or the access that it asks for."),
-    (marked("Ask them to trust this app’s client ID: Admin console, Security, API controls, App access control."),),
-    (_AGAIN, _BACK),
-)
-CLIENT_REJECTED = Ending(
-    503,
-    marked("Google does not accept this gateway"),
-    marked("Its OAuth client or its redirect address is not what Google has on record. Nothing was stored."),
-    (marked("Tell your administrator to check both in the Google console; you need not do anything."),),
-    (_AGAIN, _BACK),
-)
-UNREACHABLE = Ending(
-    502,
-    marked("Google could not be reached"),
-    marked("You gave access, but this gateway could not fetch it. Nothing was stored."),
+    gettext_noop("Your organization does not allow this app"),
+    gettext_noop("The Google Workspace administrator has blocked it, or the access that it asks for."),
     (
-        marked("Try again in a minute."),
-        marked("If it lasts, the administrator has to check the gateway’s network and name service."),
+        gettext_noop(
+            "Ask them to trust this app’s client ID: Admin console, Security, API controls, App access control."
+        ),
     ),
     (_AGAIN, _BACK),
 )
-BUSY = Ending(
+CLIENT_REJECTED = ErrorPage(
     503,
-    marked("Google is busy"),
-    marked("Google could not answer just now. Nothing was stored."),
-    (marked("Try again in a few minutes."),),
+    gettext_noop("Google does not accept this gateway"),
+    gettext_noop("Its OAuth client or its redirect address is not what Google has on record. Nothing was stored."),
+    (gettext_noop("Tell your administrator to check both in the Google console; you need not do anything."),),
     (_AGAIN, _BACK),
 )
-NOT_ACCEPTED = Ending(
+UNREACHABLE = ErrorPage(
     502,
-    marked("Google did not confirm the access"),
-    marked("Its answer was refused, too old, or made no sense. Nothing was stored."),
-    (marked("Try again; if it happens again, tell your administrator: the log says more."),),
+    gettext_noop("Google could not be reached"),
+    gettext_noop("You gave access, but this gateway could not fetch it. Nothing was stored."),
+    (
+        gettext_noop("Try again in a minute."),
+        gettext_noop("If it lasts, the administrator has to check the gateway’s network and name service."),
+    ),
+    (_AGAIN, _BACK),
+)
+BUSY = ErrorPage(
+    503,
+    gettext_noop("Google is busy"),
+    gettext_noop("Google could not answer just now. Nothing was stored."),
+    (gettext_noop("Try again in a few minutes."),),
+    (_AGAIN, _BACK),
+)
+NOT_ACCEPTED = ErrorPage(
+    502,
+    gettext_noop("Google did not confirm the access"),
+    gettext_noop("Its answer was refused, too old, or made no sense. Nothing was stored."),
+    (gettext_noop("Try again; if it happens again, tell your administrator: the log says more."),),
     (_AGAIN, _BACK),
 )
 
 # ``error`` in the redirect (RFC 6749 4.1.2.1, and what Google adds to it); any other is NOT_ACCEPTED.
-REDIRECT_ERRORS: Mapping[str, Ending] = {
+REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
     "access_denied": REFUSED,
     "admin_policy_enforced": ADMIN_POLICY,
     "unauthorized_client": CLIENT_REJECTED,
@@ -247,117 +254,125 @@ REDIRECT_ERRORS: Mapping[str, Ending] = {
 
 # --- everything else ------------------------------------------------------------------------------------------------
 
-NOT_FOUND = Ending(404, marked("There is no such page"), marked("The address may be mistyped, or the page was moved."))
-WRONG_METHOD = Ending(
-    405, marked("That does not work here"), marked("This address does not answer that kind of request.")
+NOT_FOUND = ErrorPage(
+    404, gettext_noop("There is no such page"), gettext_noop("The address may be mistyped, or the page was moved.")
 )
-TOO_LARGE = Ending(413, marked("Too much was sent"), marked("A form of these pages is much smaller."))
-TOO_MANY = Ending(
+WRONG_METHOD = ErrorPage(
+    405, gettext_noop("That does not work here"), gettext_noop("This address does not answer that kind of request.")
+)
+TOO_LARGE = ErrorPage(413, gettext_noop("Too much was sent"), gettext_noop("A form of these pages is much smaller."))
+TOO_MANY = ErrorPage(
     429,
-    marked("Too much at once"),
-    marked("There were more requests from your network than this gateway answers at once. Nothing was changed."),
-    (marked("Wait a minute, then try again."),),
+    gettext_noop("Too much at once"),
+    gettext_noop("There were more requests from your network than this gateway answers at once. Nothing was changed."),
+    (gettext_noop("Wait a minute, then try again."),),
     (_BACK,),
 )
-NOT_YOURS = Ending(
+FOREIGN_FORM = ErrorPage(
     403,
-    marked("This form was not accepted"),
-    marked("It did not come from your own page, or you have signed in anew since you opened it. Nothing was changed."),
-    (marked("Open the page again and try once more."),),
-    (Link(marked("Open the page"), ""),),
+    gettext_noop("This form was not accepted"),
+    gettext_noop(
+        "It did not come from your own page, or you have signed in anew since you opened it. Nothing was changed."
+    ),
+    (gettext_noop("Open the page again and try once more."),),
+    (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
-SIGNED_OUT = Ending(
+SIGNED_OUT = ErrorPage(
     403,
-    marked("You are signed out"),
-    marked("Your sign-in has ended, so nothing was changed."),
-    (marked("Sign in, then try again."),),
+    gettext_noop("You are signed out"),
+    gettext_noop("Your sign-in has ended, so nothing was changed."),
+    (gettext_noop("Sign in, then try again."),),
     (_SIGN_IN, _BACK),
 )
-SIGN_IN_FIRST = Ending(
+SIGN_IN_FIRST = ErrorPage(
     403,
-    marked("Sign in first"),
-    marked("This page is for people who are signed in."),
+    gettext_noop("Sign in first"),
+    gettext_noop("This page is for people who are signed in."),
     (),
     (_SIGN_IN, _BACK),
 )
-ADMINS_ONLY = Ending(
+ADMINS_ONLY = ErrorPage(
     403,
-    marked("This page is for administrators"),
-    marked("You are signed in with an account that is not an administrator’s here."),
-    (marked("If you have an administrator’s account, sign out and sign in with that one."),),
+    gettext_noop("This page is for administrators"),
+    gettext_noop("You are signed in with an account that is not an administrator’s here."),
+    (gettext_noop("If you have an administrator’s account, sign out and sign in with that one."),),
     (_BACK,),
 )
-LINK_USED = Ending(
+LINK_USED = ErrorPage(
     403,
-    marked("This link is no longer valid"),
-    marked("A link to the administration opens it once, and within an hour."),
-    (marked("Run ldapgw admin-link on the gateway for another one, or sign in."),),
+    gettext_noop("This link is no longer valid"),
+    gettext_noop("A link to the administration opens it once, and within an hour."),
+    (gettext_noop("Run ldapgw admin-link on the gateway for another one, or sign in."),),
     (_SIGN_IN, _BACK),
 )
-NOT_THEIRS = Ending(
+NO_SUCH_ACCOUNT = ErrorPage(
     404,
-    marked("There is no such account"),
-    marked("It is not on your page, or not any more. Nothing was changed."),
+    gettext_noop("There is no such account"),
+    gettext_noop("It is not on your page, or not any more. Nothing was changed."),
     (),
-    (Link(marked("Open the page"), ""),),
+    (ErrorPageLink(gettext_noop("Open the page"), ""),),
 )
-BAD_FORM = Ending(
-    400, marked("The form was incomplete"), marked("Nothing was changed."), (marked("Open the page again."),), (_BACK,)
+BAD_FORM = ErrorPage(
+    400,
+    gettext_noop("The form was incomplete"),
+    gettext_noop("Nothing was changed."),
+    (gettext_noop("Open the page again."),),
+    (_BACK,),
 )
-NO_STORE = Ending(
+DATABASE_UNAVAILABLE = ErrorPage(
     503,
-    marked("The gateway cannot use its database"),
-    marked("Nothing was changed. Phones are served as before."),
-    (marked("Try again in a minute; if it lasts, tell your administrator: the log says more."),),
+    gettext_noop("The gateway cannot use its database"),
+    gettext_noop("Nothing was changed. Phones are served as before."),
+    (gettext_noop("Try again in a minute; if it lasts, tell your administrator: the log says more."),),
 )
-INTERNAL = Ending(
+INTERNAL = ErrorPage(
     500,
-    marked("Something went wrong"),
-    marked("That is a fault of the gateway, not yours."),
-    (marked("Try again; if it happens again, tell your administrator: the log says more."),),
+    gettext_noop("Something went wrong"),
+    gettext_noop("That is a fault of the gateway, not yours."),
+    (gettext_noop("Try again; if it happens again, tell your administrator: the log says more."),),
 )
 
 
-def unticked(missing: Iterable[Source]) -> Ending:
+def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
     """The boxes for these sources were not ticked on the consent screen."""
-    boxes = [BOXES[source] for source in missing]
+    boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     text = (
-        marked(
+        gettext_noop(
             "On Google’s page you did not tick “%(box)s”. Without it there is nothing to sync, so nothing was stored."
         )
         if len(boxes) == 1
-        else marked(
+        else gettext_noop(
             "On Google’s page you ticked none of the boxes. Without them there is nothing to sync, so nothing was "
             "stored."
         )
     )
-    return Ending(
+    return ErrorPage(
         403,
-        marked("A box was not ticked"),
+        gettext_noop("A box was not ticked"),
         Phrase(text, {"box": Phrase(boxes[0])}),
-        (marked("Google’s boxes start empty. Try again, tick the box, then choose Continue."),),
+        (gettext_noop("Google’s boxes start empty. Try again, tick the box, then choose Continue."),),
         (_AGAIN, _BACK),
     )
 
 
-def of_google_error(error: GoogleError) -> Ending:
+def for_google_error(error: GoogleError) -> ErrorPage:
     """The page for a code that could not be exchanged."""
-    kinds: tuple[tuple[type[GoogleError], Ending], ...] = (
+    kinds: tuple[tuple[type[GoogleError], ErrorPage], ...] = (
         (ConsentRevoked, ADMIN_POLICY),
         (ClientRejected, CLIENT_REJECTED),
-        (NetworkTrouble, UNREACHABLE),
+        (NetworkFailure, UNREACHABLE),
         (GoogleUnavailable, BUSY),
         (QuotaExceeded, BUSY),
     )
     return next((ending for kind, ending in kinds if isinstance(error, kind)), NOT_ACCEPTED)
 
 
-def begun_by(ending: Ending, way: str) -> Ending:
+def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
     """The same, with links that begin again what was begun.
 
     :param way: a target of `Link` that stands for ``connect``, and with more behind it for ``connect?choose``.
     """
-    choose = f"{way}{'&' if '?' in way else '?'}choose"
-    targets = {_AGAIN.target: way, _CHOOSE.target: choose}
-    links = tuple(Link(link.label, targets.get(link.target, link.target)) for link in ending.links)
-    return replace(ending, links=links)
+    choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
+    targets = {_AGAIN.target: retry_target, _CHOOSE.target: choose}
+    links = tuple(ErrorPageLink(link.label, targets.get(link.target, link.target)) for link in error_page.links)
+    return replace(error_page, links=links)

@@ -18,53 +18,53 @@ from twisted.internet.task import LoopingCall
 
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.http import Answer, Call, Write
-from ldapgw.web.layout import Frame, Route, Who, get
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest, HttpResponse, WriteBody
+from ldapgw.web.layout import Layout, RequiredRole, Route, get
 from ldapgw.web.live import account_topic, person_topic
 from ldapgw.web.sessions import Visitor
 
 # Proxies close what is silent for a minute.
-KEEP_ALIVE_SECONDS = 25.0
+KEEPALIVE_SECONDS = 25.0
 # A stream ends after a while, and the browser comes back: who it is, is looked at anew.
-LONGEST_SECONDS = 600.0
+MAX_STREAM_SECONDS = 600.0
 # Between two events.
-PAUSE_SECONDS = 1.0
+MIN_EVENT_INTERVAL_SECONDS = 1.0
 # A window each; and all of the gateway, each of which costs a file descriptor.
-MOST_OF_A_SESSION = 10
-MOST = 500
+MAX_STREAMS_PER_SESSION = 10
+MAX_STREAMS = 500
 
 
-class Events:
+class EventStreams:
     """The streams.
 
     Mutable: how many there are, by session.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self._open: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
         """The route of the streams."""
-        return (get("/<tenant>/events", self.events, Who.SIGNED_IN),)
+        return (get("/<tenant>/events", self.events, RequiredRole.SIGNED_IN),)
 
-    async def events(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
+    async def events(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/events``: a line whenever something on one's own pages has changed."""
-        if self._open[visitor.token] >= MOST_OF_A_SESSION or self._open.total() >= MOST:
-            raise Ended(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
+        if self._open[visitor.token] >= MAX_STREAMS_PER_SESSION or self._open.total() >= MAX_STREAMS:
+            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
         topics |= {account_topic(account.id) for account in visitor.accounts}
-        for more in self._frame.topics:
-            topics |= set(await more(call, tenant, visitor))
+        for more in self._layout.topic_providers:
+            topics |= set(await more(request, tenant, visitor))
         # nginx would keep events back until they fill a buffer.
         headers = (("X-Accel-Buffering", "no"),)
-        return Answer(200, b"", "text/event-stream", headers, partial(self._stream, visitor, tenant, topics))
+        return HttpResponse(200, b"", "text/event-stream", headers, partial(self._stream, visitor, tenant, topics))
 
-    def _stream(self, visitor: Visitor, tenant: WebTenant, topics: set[str], write: Write) -> Deferred[None]:
+    def _stream(self, visitor: Visitor, tenant: WebTenant, topics: set[str], write: WriteBody) -> Deferred[None]:
         """Write events until the browser goes away, or the session or its time ends."""
-        stream = _Stream(self._frame.gate.clock, write, partial(self._is_over, visitor, tenant))
-        end_listening = self._frame.gate.live.listen(topics, stream.wake)
+        stream = _Stream(self._layout.dependencies.clock, write, partial(self._is_over, visitor, tenant))
+        end_listening = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
         self._open[visitor.token] += 1
 
         def end(_result: object) -> None:
@@ -75,7 +75,7 @@ class Events:
 
     async def _is_over(self, visitor: Visitor, tenant: WebTenant) -> bool:
         """Whether the session has ended meanwhile."""
-        return await self._frame.visitor(visitor.session, tenant, seen=False) is None
+        return await self._layout.session_visitor(visitor.session, tenant, seen=False) is None
 
 
 class _Stream:
@@ -86,35 +86,35 @@ class _Stream:
     :param is_over: whether it has to end.
     """
 
-    def __init__(self, clock: IReactorTime, write: Write, is_over: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, clock: IReactorTime, write: WriteBody, is_over: Callable[[], Awaitable[bool]]) -> None:
         self._clock = clock
         self._write = write
         self._is_over = is_over
-        self._soon: IDelayedCall | None = None
+        self._scheduled_event: IDelayedCall | None = None
         self._last = 0.0
-        self._until = clock.seconds() + LONGEST_SECONDS
-        self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
+        self._until = clock.seconds() + MAX_STREAM_SECONDS
+        self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._check()))
         self._timer.clock = clock
 
     def run(self) -> Deferred[None]:
         """Write until it is over; to be cancelled when the browser goes away."""
         self._write(b"retry: 2000\n\n")
         ended: Deferred[Any] = Deferred(lambda _: self._timer.stop())
-        self._timer.start(KEEP_ALIVE_SECONDS, now=False).addBoth(ended.callback)
+        self._timer.start(KEEPALIVE_SECONDS, now=False).addBoth(ended.callback)
         return ended.addBoth(self._end)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Say that something has changed, soon; once for all that changes until then."""
-        if self._soon is None and self._timer.running:
-            wait = max(self._last + PAUSE_SECONDS - self._clock.seconds(), 0.0)
-            self._soon = self._clock.callLater(wait, self._say)
+        if self._scheduled_event is None and self._timer.running:
+            wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._clock.seconds(), 0.0)
+            self._scheduled_event = self._clock.callLater(wait, self._send_event)
 
-    def _say(self) -> None:
-        self._soon = None
+    def _send_event(self) -> None:
+        self._scheduled_event = None
         self._last = self._clock.seconds()
         self._write(b"data: changed\n\n")
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """End it, or keep it alive."""
         over = self._clock.seconds() >= self._until or await self._is_over()
         if over and self._timer.running:
@@ -123,6 +123,6 @@ class _Stream:
             self._write(b":\n\n")
 
     def _end(self, _result: object) -> None:
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
+        if self._scheduled_event is not None:
+            self._scheduled_event.cancel()
+            self._scheduled_event = None

@@ -12,107 +12,111 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.phones.explain.model import Reader
-from ldapgw.phones.explainer import LONGEST, Question
-from ldapgw.phrase import Said, marked
+from ldapgw.phones.explain.model import ExplanationReader
+from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest
+from ldapgw.phrase import Translatable, gettext_noop
 from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.explain_texts import Place, wording
-from ldapgw.web.http import Answer, Call, Rates
-from ldapgw.web.layout import Frame, Route, Who, get, post
-from ldapgw.web.phone_pages import find_phone, phones_of
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.explain_texts import PageContext, explanation_text
+from ldapgw.web.http import HttpRequest, HttpResponse, RateLimiter
+from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
+from ldapgw.web.phone_pages import find_phone, visible_phones
 from ldapgw.web.sessions import Visitor
 
 # Each asks the search dozens of times: so many in a row, then one every so many seconds.
-AT_ONCE = 10
-SECONDS = 2.0
+EXPLAIN_BURST = 10
+EXPLAIN_INTERVAL_SECONDS = 2.0
 # Of a session; somebody who has pressed twice is one.
-MOST_RUNNING = 3
+MAX_RUNNING = 3
 
-_NO_FILTER = marked("This is no filter that can be read: look at its parentheses, or enter a name or a number.")
-_NO_BASE = marked("The phone searches below a base that does not exist for it, so it finds nobody: correct it there.")
-_NOT_YET = marked("This phone is not known to the directory yet: try again in a moment.")
-_THEIR_PAGE = marked("the page “My contacts”")
+_NO_FILTER = gettext_noop("This is no filter that can be read: look at its parentheses, or enter a name or a number.")
+_NO_BASE = gettext_noop(
+    "The phone searches below a base that does not exist for it, so it finds nobody: correct it there."
+)
+_NOT_YET = gettext_noop("This phone is not known to the directory yet: try again in a moment.")
+_ACCOUNT_PAGE_NAME = gettext_noop("the page “My contacts”")
 
 
-class Explain:
+class ExplainPage:
     """The page.
 
     Mutable: who has asked how often, and waits for how many answers.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-        self._rates = Rates(AT_ONCE, SECONDS)
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._rate_limiter = RateLimiter(EXPLAIN_BURST, EXPLAIN_INTERVAL_SECONDS)
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the page."""
-        return (get("/<tenant>/explain", self.form, Who.SIGNED_IN), post("/<tenant>/explain", self.explain))
+        return (get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN), post("/<tenant>/explain", self.explain))
 
-    async def form(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
+    async def form(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``/{tenant}/explain``: what to ask about."""
-        name = call.query.get("phone", "")
-        phone = await find_phone(self._frame, tenant, visitor, name) if name else None
-        return await self._page(call, tenant, visitor, phone, {})
+        name = request.query.get("phone", "")
+        phone = await find_phone(self._layout, tenant, visitor, name) if name else None
+        return await self._page(request, tenant, visitor, phone, {})
 
-    async def explain(self, call: Call, tenant: WebTenant, visitor: Visitor) -> Answer:
+    async def explain(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
         """``POST /{tenant}/explain``: why ``phone`` finds what it finds for ``asked``, below ``base``."""
-        phone = await find_phone(self._frame, tenant, visitor, call.form.get("phone", ""))
-        busy = self._running[visitor.token] >= MOST_RUNNING
-        if busy or self._rates.take(visitor.token, self._frame.now()):
-            raise Ended(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
-        asked, base = (call.form.get(name, "").strip()[:LONGEST] for name in ("asked", "base"))
+        phone = await find_phone(self._layout, tenant, visitor, request.form.get("phone", ""))
+        busy = self._running[visitor.token] >= MAX_RUNNING
+        if busy or self._rate_limiter.take(visitor.token, self._layout.now()):
+            raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
+        asked, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
         if not asked:
-            return await self._page(call, tenant, visitor, phone, {})
+            return await self._page(request, tenant, visitor, phone, {})
         question = await self._question(tenant, visitor, asked, base)
         self._running[visitor.token] += 1
         try:
-            found = await self._frame.gate.explainer.explain(phone, question)
+            found = await self._layout.dependencies.explainer.explain(phone, question)
         except (UserError, DirectoryError) as error:
             wrong = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
-            return await self._page(call, tenant, visitor, phone, call.form, wrong)
+            return await self._page(request, tenant, visitor, phone, request.form, wrong)
         finally:
             self._running -= Counter((visitor.token,))
         if found is None:
-            return await self._page(call, tenant, visitor, phone, call.form, _NOT_YET)
-        place = Place(self._frame.place.path_of(tenant.name), phone, visitor.accounts)
-        return await self._page(call, tenant, visitor, phone, call.form, told=wording(found, place))
+            return await self._page(request, tenant, visitor, phone, request.form, _NOT_YET)
+        place = PageContext(self._layout.public_url.tenant_path(tenant.name), phone, visitor.accounts)
+        return await self._page(
+            request, tenant, visitor, phone, request.form, explanation=explanation_text(found, place)
+        )
 
-    async def _question(self, tenant: WebTenant, visitor: Visitor, asked: str, base: str) -> Question:
+    async def _question(self, tenant: WebTenant, visitor: Visitor, query: str, base: str) -> ExplainRequest:
         administers = visitor.administers(tenant)
         known = visitor.accounts
         if administers:
-            known = await self._frame.gate.store.run(accounts.read_all, tenant.name)
+            known = await self._layout.dependencies.store.run(accounts.read_all, tenant.name)
         own = frozenset(account.sub for account in visitor.accounts)
-        reader = Reader(discreet=True, books=own, administers=administers)
-        return Question(asked, base, reader, known, _THEIR_PAGE)
+        reader = ExplanationReader(hides_private_books=True, own_books=own, is_admin=administers)
+        return ExplainRequest(query, base, reader, known, _ACCOUNT_PAGE_NAME)
 
     async def _page(
         self,
-        call: Call,
+        request: HttpRequest,
         tenant: WebTenant,
         visitor: Visitor,
         phone: PhoneLogin | None,
         form: Mapping[str, str],
-        wrong: Said = "",
-        told: Any = None,
-    ) -> Answer:
-        phones = await self._frame.gate.store.run(phones_of, tenant, visitor)
-        return self._frame.page(
-            call,
+        query_error: Translatable = "",
+        explanation: Any = None,
+    ) -> HttpResponse:
+        phones = await self._layout.dependencies.store.run(visible_phones, tenant, visitor)
+        return self._layout.page(
+            request,
             "explain.html",
             tenant=tenant,
             visitor=visitor,
-            status=400 if wrong else 200,
+            status=400 if query_error else 200,
             phones=phones,
             phone=phone,
-            asked=form.get("asked", "").strip()[:LONGEST],
-            base=form.get("base", "").strip()[:LONGEST],
-            wrong=wrong,
-            told=told,
-            longest=LONGEST,
+            asked=form.get("asked", "").strip()[:MAX_QUERY_LENGTH],
+            base=form.get("base", "").strip()[:MAX_QUERY_LENGTH],
+            wrong=query_error,
+            told=explanation,
+            longest=MAX_QUERY_LENGTH,
         )

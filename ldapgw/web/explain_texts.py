@@ -10,72 +10,90 @@ from urllib.parse import quote
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.dn import Dn
-from ldapgw.phones.explain.model import Explanation, Match, Miss, Reading, Seen
-from ldapgw.phones.explain.report import because
-from ldapgw.phones.explain.texts import Reason
-from ldapgw.phrase import Phrase, Said, marked
+from ldapgw.phones.explain.model import BookAccess, Explanation, MatchedEntry, MissedContact, NumberReading
+from ldapgw.phones.explain.report import match_sentences
+from ldapgw.phones.explain.texts import MissReason
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
 # A page; the rest is counted.
-MOST_BOOKS = 10
-MOST_MATCHES = 10
-MOST_MISSES = 5
+MAX_BOOKS = 10
+MAX_MATCHES = 10
+MAX_MISSES = 5
 
 # What people call the attributes; any other is called by its name.
 _ATTRIBUTES: Mapping[str, str] = {
-    "cn": marked("the name"),
-    "givenName": marked("the given name"),
-    "sn": marked("the family name"),
-    "o": marked("the company"),
-    "ou": marked("the department"),
-    "title": marked("the job title"),
-    "mail": marked("the e-mail address"),
-    "telephoneNumber": marked("the number"),
-    "mobile": marked("the mobile number"),
-    "homePhone": marked("the home number"),
-    "facsimileTelephoneNumber": marked("the fax number"),
-    "pager": marked("the pager number"),
-    "l": marked("the town"),
-    "street": marked("the street"),
-    "postalAddress": marked("the address"),
+    "cn": gettext_noop("the name"),
+    "givenName": gettext_noop("the given name"),
+    "sn": gettext_noop("the family name"),
+    "o": gettext_noop("the company"),
+    "ou": gettext_noop("the department"),
+    "title": gettext_noop("the job title"),
+    "mail": gettext_noop("the e-mail address"),
+    "telephoneNumber": gettext_noop("the number"),
+    "mobile": gettext_noop("the mobile number"),
+    "homePhone": gettext_noop("the home number"),
+    "facsimileTelephoneNumber": gettext_noop("the fax number"),
+    "pager": gettext_noop("the pager number"),
+    "l": gettext_noop("the town"),
+    "street": gettext_noop("the street"),
+    "postalAddress": gettext_noop("the address"),
 }
-_READINGS: Mapping[Reading, str] = {
-    Reading.TYPED: "%(number)s",
-    Reading.WITHOUT_OUTSIDE_LINE: marked("%(number)s (without the outside line)"),
-    Reading.WITH_PLUS: marked("%(number)s (with + before it)"),
+_READINGS: Mapping[NumberReading, str] = {
+    NumberReading.TYPED: "%(number)s",
+    NumberReading.WITHOUT_OUTSIDE_LINE: gettext_noop("%(number)s (without the outside line)"),
+    NumberReading.WITH_PLUS: gettext_noop("%(number)s (with + before it)"),
 }
-_SEEN: Mapping[Seen, str] = {
-    Seen.OWN: marked("the phone’s own"),
-    Seen.SHARED: marked("shared"),
-    Seen.DIRECTORY: "",
-    Seen.CALLERS: marked("only callers’ names"),
+_VISIBILITY: Mapping[BookAccess, str] = {
+    BookAccess.OWN: gettext_noop("the phone’s own"),
+    BookAccess.SHARED: gettext_noop("shared"),
+    BookAccess.DIRECTORY: "",
+    BookAccess.CALLERS: gettext_noop("only callers’ names"),
 }
-_IN_SETTINGS = frozenset(
-    (Reason.OUTSIDE_BASE, Reason.NUMBER_ENTRIES, Reason.FILTER_TERM, Reason.OTHER_ATTRIBUTE, Reason.WHOLE_VALUE)
-)
-_AT_GOOGLE = frozenset(
+_FIXED_IN_SETTINGS = frozenset(
     (
-        *(Reason.OUTSIDE_BASE, Reason.NO_NUMBER, Reason.FILTER_TERM, Reason.SPELLING, Reason.SOME_WORDS),
-        *(Reason.OTHER_COUNTRY, Reason.LAST_DIGITS, Reason.ONE_DIGIT, Reason.OTHER_BEGINNING, Reason.SHORT_NUMBER),
+        MissReason.OUTSIDE_BASE,
+        MissReason.NUMBER_ENTRIES,
+        MissReason.FILTER_TERM,
+        MissReason.OTHER_ATTRIBUTE,
+        MissReason.WHOLE_VALUE,
+    )
+)
+_FIXED_AT_GOOGLE = frozenset(
+    (
+        *(
+            MissReason.OUTSIDE_BASE,
+            MissReason.NO_NUMBER,
+            MissReason.FILTER_TERM,
+            MissReason.SPELLING,
+            MissReason.SOME_WORDS,
+        ),
+        *(
+            MissReason.OTHER_COUNTRY,
+            MissReason.LAST_DIGITS,
+            MissReason.ONE_DIGIT,
+            MissReason.OTHER_BEGINNING,
+            MissReason.SHORT_NUMBER,
+        ),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Fix:
+class FixLink:
     """What to click on.
 
     :ivar leaves: it leads away from the gateway.
     """
 
-    address: str
-    words: str
-    leaves: bool = False
+    url: str
+    label: str
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Row:
+class ContactExplanation:
     """A contact that was found or not, with sentences about it.
 
     :ivar name: empty: it has none but its numbers, or nobody may be named.
@@ -84,21 +102,21 @@ class Row:
 
     name: str
     book: str
-    sentences: tuple[Said, ...]
-    advice: Said = ""
-    fixes: tuple[Fix, ...] = ()
+    sentences: tuple[Translatable, ...]
+    advice: Translatable = ""
+    fixes: tuple[FixLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Group:
+class ContactGroup:
     """Contacts, one behind the other, for which the advice is the same: it is given once."""
 
-    advice: Said
-    rows: tuple[Row, ...]
+    advice: Translatable
+    rows: tuple[ContactExplanation, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Wording:
+class ExplanationText:
     """All of it.
 
     :ivar tried: the forms of the name or the number.
@@ -109,21 +127,21 @@ class Wording:
 
     filter: str
     base: str
-    tried: tuple[Said, ...]
+    tried: tuple[Translatable, ...]
     keypad: bool
     lenient: bool
-    books: tuple[tuple[str, Said], ...]
+    books: tuple[tuple[str, Translatable], ...]
     more_books: int
     found: int
     complete: bool
-    matches: tuple[Row, ...]
-    misses: tuple[Group, ...]
+    matches: tuple[ContactExplanation, ...]
+    misses: tuple[ContactGroup, ...]
     more_misses: int
-    notes: tuple[Row, ...]
+    notes: tuple[ContactExplanation, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageContext:
     """Where the reader stands.
 
     :ivar home: the path of the tenant's page.
@@ -134,70 +152,75 @@ class Place:
     phone: PhoneLogin
     accounts: Sequence[Account]
 
-    def own(self, book: str) -> tuple[int, Account] | None:
+    def own_account(self, book: str) -> tuple[int, Account] | None:
         """The reader's account behind a book, with its place on their page; None: it is somebody else's."""
         return next(((at, one) for at, one in enumerate(self.accounts, start=1) if one.address == book), None)
 
 
-def wording(told: Explanation, place: Place) -> Wording:
+def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
     """An explanation for a page."""
-    books = [(book.name, _SEEN[book.seen]) for book in told.books]
-    numbers = [Phrase(_READINGS[one.reading], {"number": one.number}) for one in told.numbers]
-    return Wording(
-        filter=told.filter,
-        base=told.base,
-        tried=(*(Phrase("“%(form)s”", {"form": form}) for form in told.forms), *numbers),
-        keypad=told.keypad,
-        lenient=told.lenient,
-        books=tuple(books[:MOST_BOOKS]),
-        more_books=max(len(books) - MOST_BOOKS, 0),
-        found=told.found,
-        complete=told.complete,
-        matches=tuple(map(_match, told.matches[:MOST_MATCHES])),
-        misses=tuple(_grouped(_miss(miss, place) for miss in told.misses[:MOST_MISSES])),
-        more_misses=told.more_misses + max(len(told.misses) - MOST_MISSES, 0),
-        notes=tuple(Row("", "", (note.message,)) for note in told.notes),
+    books = [(book.name, _VISIBILITY[book.access]) for book in explanation.books]
+    numbers = [Phrase(_READINGS[one.reading], {"number": one.number}) for one in explanation.numbers]
+    return ExplanationText(
+        filter=explanation.filter,
+        base=explanation.base,
+        tried=(*(Phrase("“%(form)s”", {"form": form}) for form in explanation.name_variants), *numbers),
+        keypad=explanation.keypad,
+        lenient=explanation.lenient,
+        books=tuple(books[:MAX_BOOKS]),
+        more_books=max(len(books) - MAX_BOOKS, 0),
+        found=explanation.entry_count,
+        complete=explanation.complete,
+        matches=tuple(map(_match, explanation.matches[:MAX_MATCHES])),
+        misses=tuple(_grouped(_miss(miss, context) for miss in explanation.misses[:MAX_MISSES])),
+        more_misses=explanation.more_misses + max(len(explanation.misses) - MAX_MISSES, 0),
+        notes=tuple(ContactExplanation("", "", (note.message,)) for note in explanation.notes),
     )
 
 
-def _match(match: Match) -> Row:
-    return Row(match.name, match.book, tuple(map(_spoken, because(match))))
+def _match(match: MatchedEntry) -> ContactExplanation:
+    return ContactExplanation(match.name, match.book, tuple(map(_with_attribute_labels, match_sentences(match))))
 
 
-def _miss(miss: Miss, place: Place) -> Row:
+def _miss(miss: MissedContact, context: PageContext) -> ContactExplanation:
     name = miss.name if any(map(str.isalpha, miss.name)) else ""
-    return Row(name, miss.book, (_spoken(miss.message),), miss.advice, tuple(_fixes(miss, place)))
+    return ContactExplanation(
+        name, miss.book, (_with_attribute_labels(miss.message),), miss.advice, tuple(_fixes(miss, context))
+    )
 
 
-def _grouped(rows: Iterable[Row]) -> Iterator[Group]:
+def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
     for _, same in groupby(rows, key=lambda row: str(row.advice)):
         together = tuple(same)
-        yield Group(together[0].advice, together)
+        yield ContactGroup(together[0].advice, together)
 
 
-def _fixes(miss: Miss, place: Place) -> Iterator[Fix]:
-    own = place.own(miss.book)
-    if own and own[1].id != place.phone.account_id and own[1].sharing is not Sharing.SHARED:
-        yield Fix(f"{place.home}?account={own[0]}#sharing", marked("Choose who sees this book"))
-    if miss.reason in _IN_SETTINGS:
-        yield Fix(f"{place.home}phones/{place.phone.name}#settings", marked("See the phone’s settings"))
+def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
+    own = context.own_account(miss.book)
+    if own and own[1].id != context.phone.account_id and own[1].sharing is not Sharing.SHARED:
+        yield FixLink(f"{context.home}?account={own[0]}#sharing", gettext_noop("Choose who sees this book"))
+    if miss.reason in _FIXED_IN_SETTINGS:
+        yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
     # An "other contact" cannot be changed, and somebody else's cannot be opened.
-    if own and miss.reason in _AT_GOOGLE and uid.startswith("c"):
+    if own and miss.reason in _FIXED_AT_GOOGLE and uid.startswith("c"):
         address = f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(own[1].address)}"
-        yield Fix(address, marked("Open the contact at Google"), leaves=True)
+        yield FixLink(address, gettext_noop("Open the contact at Google"), is_external=True)
 
 
-def _spoken(said: Phrase) -> Phrase:
+def _with_attribute_labels(phrase: Phrase) -> Phrase:
     """With the attributes as people call them."""
-    values = {name: _spoken(value) if isinstance(value, Phrase) else value for name, value in said.values.items()}
+    values = {
+        name: _with_attribute_labels(value) if isinstance(value, Phrase) else value
+        for name, value in phrase.values.items()
+    }
     if "attribute" in values:
         names = str(values["attribute"]).split(", ")
-        values["attribute"] = _listed([_ATTRIBUTES.get(name, name) for name in dict.fromkeys(names)])
-    return Phrase(said.message, values)
+        values["attribute"] = _joined([_ATTRIBUTES.get(name, name) for name in dict.fromkeys(names)])
+    return Phrase(phrase.message, values)
 
 
-def _listed(names: Sequence[str]) -> Phrase:
+def _joined(names: Sequence[str]) -> Phrase:
     """Words one behind the other."""
     first = Phrase(names[0])
-    return first if len(names) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": _listed(names[1:])})
+    return first if len(names) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": _joined(names[1:])})

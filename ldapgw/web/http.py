@@ -36,11 +36,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
-from ldapgw.web.dependencies import WebGate
+from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
 
-def client_address(peer: str, forwarded_for: Iterable[str], trusts: Callable[[str], bool]) -> str:
+def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
     """The nearest address that is not a trusted proxy's.
 
     Each proxy appends whom it got the request from, so the list is read from its end, as far as the next one is
@@ -52,7 +52,7 @@ def client_address(peer: str, forwarded_for: Iterable[str], trusts: Callable[[st
     """
     found = peer
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
-    while hops and trusts(found):
+    while hops and is_trusted_proxy(found):
         try:
             found = str(ipaddress.ip_address(hops.pop().strip("[]")))
         except ValueError:
@@ -66,7 +66,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 
-_ALWAYS = (
+_SECURITY_HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     # The callback's address holds the code.
@@ -87,14 +87,14 @@ def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
 
     :param secure: whether browsers come by https; a browser would ignore HSTS on http (RFC 6797 8.1).
     """
-    return (*_ALWAYS, _HSTS) if secure else _ALWAYS
+    return (*_SECURITY_HEADERS, _HSTS) if secure else _SECURITY_HEADERS
 
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PublicUrl:
     """The parts of ``public_url``.
 
     :ivar url: without a slash at the end.
@@ -110,7 +110,7 @@ class Place:
     secure: bool
 
     @classmethod
-    def of(cls, public_url: str) -> Self:
+    def parse(cls, public_url: str) -> Self:
         """:param public_url: https, or http on a loopback address."""
         parts = urlsplit(public_url.rstrip("/"))
         host = parts.hostname or ""
@@ -124,11 +124,11 @@ class Place:
         """Where Google sends browsers back to; registered there letter for letter."""
         return f"{self.url}/oauth/callback"
 
-    def page(self, tenant: str) -> str:
+    def tenant_url(self, tenant: str) -> str:
         """The address of a tenant's page, for messages."""
         return f"{self.url}/{tenant}/"
 
-    def path_of(self, tenant: str) -> str:
+    def tenant_path(self, tenant: str) -> str:
         """The path of a tenant's page, for links and redirects."""
         return f"{self.path}/{tenant}/"
 
@@ -142,12 +142,12 @@ class Cookie(StrEnum):
 
     SESSION = "ldapgw"  # and the tenant's name behind a dot
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began it
-    NOTE = "ldapgw-note"  # what the next page says of what was just done
+    FLASH_MESSAGE = "ldapgw-note"  # what the next page says of what was just done
     LANGUAGE = "ldapgw-language"  # the one that a person has chosen
 
 
 @dataclass(frozen=True, slots=True)
-class Cookies:
+class HttpCookies:
     """Reads and writes them.
 
     :param secure: off on http, which is for loopback addresses alone: browsers refuse ``__Host-`` there.
@@ -170,13 +170,13 @@ class Cookies:
 
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
         """Our cookies among those of a request, but for sessions."""
-        found = _sent(headers)
+        found = _parse_cookies(headers)
         ours = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
         return {cookie: found[name] for cookie, name in ours.items() if name in found}
 
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
         """The sessions among the cookies of a request, by the names of tenants."""
-        found = _sent(headers)
+        found = _parse_cookies(headers)
         ours = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
         return {tenant: found[name] for tenant, name in ours.items() if name in found}
 
@@ -185,7 +185,7 @@ class Cookies:
         return f"__Host-{name}" if self.secure else name
 
 
-def _sent(headers: Iterable[str]) -> Mapping[str, str]:
+def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:
     """All cookies of a request; a name that comes twice may be planted, and counts as not sent."""
     found: dict[str, list[str]] = {}
     for header in headers:
@@ -206,15 +206,15 @@ def is_secret(value: str) -> bool:
 
 
 # A form of ours has a token and a choice; Google's answer has eight parameters.
-LARGEST_BODY = 8 * 1024
-MOST_FIELDS = 30
+MAX_BODY_SIZE = 8 * 1024
+MAX_FORM_FIELDS = 30
 
 Headers = tuple[tuple[str, str], ...]
-Write = Callable[[bytes], None]
+WriteBody = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Call:
+class HttpRequest:
     """What a handler may know of a request.
 
     :ivar query: parameters of the address; one that comes twice is left out.
@@ -236,7 +236,7 @@ class Call:
     fetch_site: str = ""
     if_none_match: str = ""
     language: str = "en"
-    live: bool = False
+    is_background: bool = False
 
     def session(self, tenant: str) -> str:
         """The cookie of whoever is signed in to a tenant; empty where none was sent."""
@@ -244,7 +244,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Answer:
+class HttpResponse:
     """What a browser gets, besides the headers that go with every answer.
 
     :ivar stream: writes the body piece by piece, until what it returns has fired; cancelled when the browser goes.
@@ -254,85 +254,87 @@ class Answer:
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     headers: Headers = ()
-    stream: Callable[[Write], Deferred[None]] | None = None
+    stream: Callable[[WriteBody], Deferred[None]] | None = None
 
 
-def page(html: str, status: int = 200, headers: Headers = ()) -> Answer:
+def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
     """A page."""
-    return Answer(status, html.encode(), headers=headers)
+    return HttpResponse(status, html.encode(), headers=headers)
 
 
-def text(line: str, status: int = 200) -> Answer:
+def text_response(message: str, status: int = 200) -> HttpResponse:
     """A line of plain text."""
-    return Answer(status, f"{line}\n".encode(), "text/plain; charset=utf-8")
+    return HttpResponse(status, f"{message}\n".encode(), "text/plain; charset=utf-8")
 
 
-def document(value: object, status: int = 200, headers: Headers = ()) -> Answer:
+def json_response(value: object, status: int = 200, headers: Headers = ()) -> HttpResponse:
     """A JSON document."""
-    return Answer(status, json.dumps(value, ensure_ascii=False).encode(), "application/json", headers)
+    return HttpResponse(status, json.dumps(value, ensure_ascii=False).encode(), "application/json", headers)
 
 
-def redirect(location: str, headers: Headers = (), status: int = 303) -> Answer:
+def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpResponse:
     """Go elsewhere, with GET.
 
     :param location: a path of ours, or Google's consent page; never a part of what was sent.
     """
-    return Answer(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
+    return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
 
 
-def read_call(request: IRequest, gate: WebGate, cookies: Cookies) -> Call:
+def read_request(request: IRequest, dependencies: WebDependencies, cookies: HttpCookies) -> HttpRequest:
     """What a request says."""
     _, _, query = request.uri.partition(b"?")
     sent = request.requestHeaders
-    body = request.content.read(LARGEST_BODY)
+    body = request.content.read(MAX_BODY_SIZE)
     peer = getattr(request.getClientAddress(), "host", "")
-    fields = _fields(query)
+    fields = _parse_urlencoded(query)
     pots = [_text(value) for value in sent.getRawHeaders(b"Cookie", [])]
     ours = cookies.read(pots)
     chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
-    return Call(
+    return HttpRequest(
         query=fields,
-        form=_form(_header(request, "Content-Type"), body),
+        form=_parse_form(_header(request, "Content-Type"), body),
         cookies=ours,
-        sessions=cookies.sessions(pots, gate.tenants),
-        address=client_address(peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), gate.trusts),
+        sessions=cookies.sessions(pots, dependencies.tenants),
+        address=client_address(
+            peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), dependencies.is_trusted_proxy
+        ),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
         if_none_match=_header(request, "If-None-Match"),
         language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
-        live=_header(request, "Ldapgw-Live") == "look" or _header(request, "Accept") == "text/event-stream",
+        is_background=_header(request, "Ldapgw-Live") == "look" or _header(request, "Accept") == "text/event-stream",
     )
 
 
-def write_answer(request: Any, answer: Answer) -> bytes:
+def write_response(request: Any, response: HttpResponse) -> bytes:
     """Put an answer's status and headers on a request; the body is returned, for klein to write."""
-    request.setResponseCode(answer.status)
+    request.setResponseCode(response.status)
     headers = request.responseHeaders
-    headers.setRawHeaders(b"Content-Type", [answer.content_type.encode()])
-    if answer.stream is None:
-        headers.setRawHeaders(b"Content-Length", [str(len(answer.body)).encode()])
-    for name in {name for name, _ in answer.headers}:
-        values = [value.encode() for other, value in answer.headers if other == name]
+    headers.setRawHeaders(b"Content-Type", [response.content_type.encode()])
+    if response.stream is None:
+        headers.setRawHeaders(b"Content-Length", [str(len(response.body)).encode()])
+    for name in {name for name, _ in response.headers}:
+        values = [value.encode() for other, value in response.headers if other == name]
         headers.setRawHeaders(name.encode(), values)
-    return answer.body
+    return response.body
 
 
-def _form(content_type: str, body: bytes) -> Mapping[str, str]:
+def _parse_form(content_type: str, body: bytes) -> Mapping[str, str]:
     """The fields of a form; a file is a field that holds its text."""
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
-        return _fields(body)
+        return _parse_urlencoded(body)
     if kind != "multipart/form-data":
         return {}
     parser = FormDataParser(
-        stream_factory=_in_memory, max_form_memory_size=LARGEST_BODY, max_form_parts=MOST_FIELDS, silent=False
+        stream_factory=_in_memory, max_form_memory_size=MAX_BODY_SIZE, max_form_parts=MAX_FORM_FIELDS, silent=False
     )
     try:
         _, form, files = parser.parse(BytesIO(body), kind, len(body), options)
     except (ValueError, HTTPException):
         return {}
     uploaded = ((name, file.read().decode("utf-8", "replace")) for name, file in files.items(multi=True))
-    return _once([*form.items(multi=True), *uploaded])
+    return _without_duplicates([*form.items(multi=True), *uploaded])
 
 
 def _in_memory(*_: object, **_options: object) -> BytesIO:
@@ -340,16 +342,18 @@ def _in_memory(*_: object, **_options: object) -> BytesIO:
     return BytesIO()
 
 
-def _fields(octets: bytes) -> Mapping[str, str]:
+def _parse_urlencoded(octets: bytes) -> Mapping[str, str]:
     """An ``application/x-www-form-urlencoded`` text; nothing where it is malformed or too long."""
     try:
-        pairs = parse_qsl(octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(
+            octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
+        )
     except ValueError:
         return {}
-    return _once(pairs)
+    return _without_duplicates(pairs)
 
 
-def _once(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """Fields without those that come twice: parameters must not be included more than once (RFC 6749 3.1)."""
     names = [name for name, _ in pairs]
     return {name: value for name, value in pairs if names.count(name) == 1}
@@ -366,25 +370,25 @@ def _text(octets: bytes) -> str:
 
 
 # More at once than this, and the one that was used longest ago is taken for a full one.
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
     tokens: float
-    at: float
+    updated_at: float
 
 
-class Rates:
+class RateLimiter:
     """A limit for each of many.
 
     :param burst: how often one may do it at once.
     :param every: seconds until once more is allowed.
     """
 
-    def __init__(self, burst: int, every: float) -> None:
+    def __init__(self, burst: int, interval: float) -> None:
         self._burst = burst
-        self._every = every
+        self._interval = interval
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: str, now: float) -> float:
@@ -394,16 +398,20 @@ class Rates:
         :returns: 0, or how many seconds are to be waited: then it was not counted.
         """
         bucket = self._buckets.pop(key, None)
-        tokens = min(self._burst, bucket.tokens + (now - bucket.at) / self._every) if bucket else float(self._burst)
+        tokens = (
+            min(self._burst, bucket.tokens + (now - bucket.updated_at) / self._interval)
+            if bucket
+            else float(self._burst)
+        )
         allowed = tokens >= 1
         # Behind all others: the first one is always the one that was used longest ago.
         self._buckets[key] = _Bucket(tokens - 1 if allowed else tokens, now)
-        if len(self._buckets) > MOST_BUCKETS:
+        if len(self._buckets) > MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
-        return 0.0 if allowed else (1 - tokens) * self._every
+        return 0.0 if allowed else (1 - tokens) * self._interval
 
 
-def network_of(address: str) -> str:
+def client_network(address: str) -> str:
     """Whom an address stands for: of IPv6 a whole network of 64 bits, which one customer has to himself."""
     try:
         parsed = ipaddress.ip_address(address)

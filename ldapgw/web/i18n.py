@@ -20,7 +20,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
-from ldapgw.phrase import Moment, Phrase, Said
+from ldapgw.phrase import Phrase, Timestamp, Translatable
 
 # By their tags (BCP 47), with their names in themselves; the first is the one to fall back on.
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
@@ -44,29 +44,29 @@ class Language:
         self.gettext = self._catalog.gettext
         self.ngettext = self._catalog.ngettext
 
-    def say(self, said: Said) -> str:
+    def translate(self, text: Translatable) -> str:
         """A marked message, or a phrase with its values."""
-        if isinstance(said, str):
-            return self.gettext(said) if said else ""
-        return self.gettext(said.message) % {name: self._value(value) for name, value in said.values.items()}
+        if isinstance(text, str):
+            return self.gettext(text) if text else ""
+        return self.gettext(text.message) % {name: self._translate_value(value) for name, value in text.values.items()}
 
-    def count(self, number: float) -> str:
+    def format_number(self, number: float) -> str:
         """A figure, its thousands set apart."""
         return str(format_decimal(number, locale=self._locale))
 
-    def moment(self, seconds: float) -> str:
+    def format_time(self, seconds: float) -> str:
         """A time, in UTC: where a reader is, the browser alone knows, and its script says it there."""
         when = datetime.fromtimestamp(seconds, UTC)
         return f"{format_datetime(when, 'medium', locale=self._locale).rpartition(':')[0]} UTC"
 
-    def day(self, seconds: float) -> str:
+    def format_date(self, seconds: float) -> str:
         """A date."""
         return str(format_date(datetime.fromtimestamp(seconds, UTC), "long", locale=self._locale))
 
-    def _value(self, value: object) -> str:
-        if isinstance(value, Moment):
-            return self.moment(value.seconds)
-        return self.say(value) if isinstance(value, Phrase) else str(value)
+    def _translate_value(self, value: object) -> str:
+        if isinstance(value, Timestamp):
+            return self.format_time(value.seconds)
+        return self.translate(value) if isinstance(value, Phrase) else str(value)
 
 
 def languages() -> Mapping[str, Language]:
@@ -74,11 +74,11 @@ def languages() -> Mapping[str, Language]:
     return {tag: Language(tag) for tag in LANGUAGES}
 
 
-def best_language(accepted: str) -> str:
+def best_language(accept_language: str) -> str:
     """The tag for what a browser asks for (``Accept-Language``, RFC 9110 12.5.4); English where nothing fits."""
     best, best_quality = next(iter(LANGUAGES)), 0.0
     # No browser names more than a handful.
-    for wanted in accepted[:500].split(","):
+    for wanted in accept_language[:500].split(","):
         found = _RANGE.fullmatch(wanted)
         tag, quality = (found[1].lower(), float(found[2] or 1)) if found else ("", 0.0)
         if tag in LANGUAGES and quality > best_quality:

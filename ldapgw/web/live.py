@@ -16,33 +16,33 @@ from sqlalchemy import Connection
 from ldapgw.store import accounts
 from ldapgw.store.worker import Store
 
-Wake = Callable[[], None]
+OnChange = Callable[[], None]
 
 
-class Live:
+class ChangeNotifier:
     """Topics, and who listens to them."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, list[Wake]] = {}
+        self._listeners: dict[str, list[OnChange]] = {}
 
-    def listen(self, topics: Iterable[str], wake: Wake) -> Callable[[], None]:
+    def subscribe(self, topics: Iterable[str], on_change: OnChange) -> Callable[[], None]:
         """Have `wake` called at each change of any of the topics.
 
         :returns: what ends it; good for one call.
         """
         listened = tuple(dict.fromkeys(topics))
         for topic in listened:
-            self._listeners.setdefault(topic, []).append(wake)
+            self._listeners.setdefault(topic, []).append(on_change)
 
         def end() -> None:
             for topic in listened:
-                self._listeners[topic].remove(wake)
+                self._listeners[topic].remove(on_change)
                 if not self._listeners[topic]:
                     del self._listeners[topic]
 
         return end
 
-    def tell(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         """Something has changed."""
         for wake in tuple(self._listeners.get(topic, ())):
             wake()
@@ -62,33 +62,33 @@ def account_topic(account_id: int) -> str:
     return f"account {account_id}"
 
 
-class AccountWatch:
+class AccountWatcher:
     """Tells the topics of persons whose accounts have changed in the database, by whomever.
 
     Mutable: how the accounts stood that somebody looks at.
     """
 
-    def __init__(self, store: Store, live: Live) -> None:
+    def __init__(self, store: Store, notifier: ChangeNotifier) -> None:
         self._store = store
-        self._live = live
-        self._seen: Mapping[str, Hashable] = {}
+        self._notifier = notifier
+        self._last_states: Mapping[str, Hashable] = {}
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Something in the database has changed: find out whether anybody is looking at it.
 
         :raises StoreError: when the database cannot be used.
         """
-        watched = [topic for topic in self._live.topics() if topic.startswith("person ")]
-        found = await self._store.run(_standings, watched) if watched else {}
-        before, self._seen = self._seen, found
+        watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
+        found = await self._store.run(_account_states, watched) if watched else {}
+        before, self._last_states = self._last_states, found
         for topic, standing in found.items():
             # One that is new here may have changed since its page was made.
             if topic not in before or before[topic] != standing:
-                self._live.tell(topic)
+                self._notifier.notify(topic)
 
 
-def _standings(connection: Connection, topics: Collection[str]) -> dict[str, Hashable]:
+def _account_states(connection: Connection, topics: Collection[str]) -> dict[str, Hashable]:
     """By topic, all that can change of a person's accounts."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
-    found = accounts.standings(connection, {sub for _, sub in persons})
+    found = accounts.read_status_keys(connection, {sub for _, sub in persons})
     return {person_topic(tenant, sub): found.get((tenant, sub), ()) for tenant, sub in persons}

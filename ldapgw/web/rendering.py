@@ -11,26 +11,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ldapgw import __version__
-from ldapgw.phrase import Moment, Phrase, Said, marked
+from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.account_status import timestamp
-from ldapgw.web.account_texts import SOURCES
+from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import PERMISSIONS
+from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
-from ldapgw.web.sessions import FIELD
+from ldapgw.web.sessions import CSRF_FIELD
 
 # What stands within a sentence is written out, never as "five minutes ago".
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
 # What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
-    ("", marked("My contacts"), False),
-    ("explain", marked("Why not found?"), False),
-    ("admin", marked("Administration"), True),
+    ("", gettext_noop("My contacts"), False),
+    ("explain", gettext_noop("Why not found?"), False),
+    ("admin", gettext_noop("Administration"), True),
 )
 
 
-class Pages:
+class Renderer:
     """Renders the pages.
 
     :param path: what goes before every path of ours (`Place.path`).
@@ -45,9 +45,9 @@ class Pages:
         """One of our languages."""
         return self._languages[tag]
 
-    def say(self, tag: str) -> Callable[[Said], str]:
+    def translator(self, tag: str) -> Callable[[Translatable], str]:
         """Puts words into one of our languages, for HTML; page.js says a time in them in the reader's zone."""
-        return partial(_say, self._languages[tag])
+        return partial(_translate, self._languages[tag])
 
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """A page.
@@ -74,37 +74,37 @@ def _environment(language: Language) -> Environment:
     i18n.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)
     made.globals.update(
         version=__version__,
-        field=FIELD,
-        permissions=PERMISSIONS,
+        field=CSRF_FIELD,
+        permissions=GOOGLE_PERMISSIONS_URL,
         language=language,
         languages=LANGUAGES,
         navigation=NAVIGATION,
-        sources=SOURCES,
+        sources=SOURCE_LABELS,
     )
     made.filters.update(
-        say=partial(_say, language),
-        count=language.count,
-        moment=language.moment,
-        day=partial(_day, language),
+        say=partial(_translate, language),
+        count=language.format_number,
+        moment=language.format_time,
+        day=partial(_format_day, language),
         iso=timestamp,
     )
     return made
 
 
-def _say(language: Language, said: Said) -> str:
+def _translate(language: Language, phrase: Translatable) -> str:
     """Words as `Language.say` puts them; HTML where there is a time in them."""
-    if isinstance(said, str):
-        return language.say(said)
-    values = {name: _value(language, value) for name, value in said.values.items()}
-    text = language.gettext(said.message)
+    if isinstance(phrase, str):
+        return language.translate(phrase)
+    values = {name: _translate_value(language, value) for name, value in phrase.values.items()}
+    text = language.gettext(phrase.message)
     return (escape(text) if any(isinstance(value, Markup) for value in values.values()) else text) % values
 
 
-def _value(language: Language, value: object) -> str:
-    if isinstance(value, Moment):
-        return _TIME.format(timestamp(value.seconds), "moment", language.moment(value.seconds))
-    return _say(language, value) if isinstance(value, Phrase) else str(value)
+def _translate_value(language: Language, value: object) -> str:
+    if isinstance(value, Timestamp):
+        return _TIME.format(timestamp(value.seconds), "moment", language.format_time(value.seconds))
+    return _translate(language, value) if isinstance(value, Phrase) else str(value)
 
 
-def _day(language: Language, seconds: float) -> str:
-    return _TIME.format(timestamp(seconds), "day", language.day(seconds))
+def _format_day(language: Language, seconds: float) -> str:
+    return _TIME.format(timestamp(seconds), "day", language.format_date(seconds))

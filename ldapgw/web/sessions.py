@@ -20,9 +20,9 @@ from ldapgw.store import accounts, sign_ins
 from ldapgw.store.accounts import Account
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import Call, is_secret
+from ldapgw.web.http import HttpRequest, is_secret
 
-FIELD = "token"
+CSRF_FIELD = "token"
 
 
 def form_token(session: str) -> str:
@@ -33,25 +33,25 @@ def form_token(session: str) -> str:
     return hmac.new(session.encode(), b"ldapgw form", hashlib.sha256).hexdigest()
 
 
-def is_ours(call: Call, session: str, origin: str) -> bool:
+def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
     """Whether a form may act for a session.
 
     :param origin: that of ``public_url``.
     """
-    return _from_here(call, origin) and hmac.compare_digest(
-        call.form.get(FIELD, "").encode(), form_token(session).encode()
+    return _is_same_site(request, origin) and hmac.compare_digest(
+        request.form.get(CSRF_FIELD, "").encode(), form_token(session).encode()
     )
 
 
-def _from_here(call: Call, origin: str) -> bool:
+def _is_same_site(request: HttpRequest, origin: str) -> bool:
     """Whether the browser does not say that the form came from elsewhere.
 
     With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so that proves
     nothing; they tell by ``Sec-Fetch-Site`` then.
     """
-    if call.fetch_site not in ("", "same-origin"):
+    if request.fetch_site not in ("", "same-origin"):
         return False
-    return call.origin in ("", "null") or call.origin.lower() == origin
+    return request.origin in ("", "null") or request.origin.lower() == origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class Visitor:
 
     def administers(self, tenant: WebTenant) -> bool:
         """Whether they may see and do what the tenant's administrators may."""
-        return self.person.tenant == tenant.name and (self.person.by_link or tenant.is_admin(self.person.address))
+        return self.person.tenant == tenant.name and (self.person.is_by_link or tenant.is_admin(self.person.address))
 
-    def numbered(self, number: str) -> Account | None:
+    def account_by_number(self, number: str) -> Account | None:
         """One of their accounts by its place on their page, counted from 1."""
         return next((one for at, one in enumerate(self.accounts, start=1) if str(at) == number), None)
 
-    def of(self, sub: str) -> Account | None:
+    def account_by_sub(self, sub: str) -> Account | None:
         """One of their accounts; None for one that is not theirs, or is none."""
         return next((account for account in self.accounts if account.sub == sub), None)
 
@@ -95,10 +95,10 @@ def find_visitor(
 
     :param seen: whether the person was there, which puts the end of the session off.
     """
-    person = sign_ins.signed_in(connection, session, tenant.name, now, seen=seen) if is_secret(session) else None
-    if person is None or not (person.by_link or tenant.admits(_identity(person))):
+    person = sign_ins.read_sign_in(connection, session, tenant.name, now, seen=seen) if is_secret(session) else None
+    if person is None or not (person.is_by_link or tenant.admits(_identity(person))):
         return None
-    found = accounts.of_person(connection, person.tenant, person.sub)
+    found = accounts.read_for_person(connection, person.tenant, person.sub)
     own = next((account for account in found if account.sub == person.sub), None)
     return Visitor(person, session, own, found)
 
@@ -115,4 +115,4 @@ def begin_session(connection: Connection, session: str, before: str, person: Sig
     """
     if before:
         sign_ins.sign_out(connection, before)
-    sign_ins.sign_in_person(connection, session, person, now)
+    sign_ins.create_sign_in(connection, session, person, now)

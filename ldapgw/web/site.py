@@ -16,7 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from ldapgw.web.http import LARGEST_BODY
+from ldapgw.web.http import MAX_BODY_SIZE
 
 # A browser sends a whole request at once; half a minute is for one on a bad line.
 REQUEST_SECONDS = 30.0
@@ -24,7 +24,7 @@ REQUEST_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 # What is read, and thrown away, of a body that is too large, so that its sender can read our refusal: browsers that are
 # cut off show an error of their own.
-LARGEST_READ = 16 * 1024 * 1024
+MAX_READ_SIZE = 16 * 1024 * 1024
 
 
 class WebRequest(Request):
@@ -34,14 +34,14 @@ class WebRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """See `Request`; Twisted would open a temporary file for a long body."""
-        super().gotLength(0 if length is None else min(length, LARGEST_BODY))
+        super().gotLength(0 if length is None else min(length, MAX_BODY_SIZE))
 
     def handleContentChunk(self, data: bytes) -> None:
         """See `Request`."""
-        room = max(LARGEST_BODY + 1 - self._received, 0)
+        room = max(MAX_BODY_SIZE + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:room])
-        if self._received > LARGEST_READ:
+        if self._received > MAX_READ_SIZE:
             self.channel.forceAbortClient()
 
     def process(self) -> None:
@@ -60,18 +60,18 @@ class WebChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """See `Protocol`."""
         super().connectionMade()
-        self._expect()
+        self._start_deadline()
 
     def dataReceived(self, data: bytes) -> None:
         """See `Protocol`."""
         if self._deadline is None and not self._busy:
-            self._expect()
+            self._start_deadline()
         super().dataReceived(data)
 
     def allContentReceived(self) -> None:
         """See `HTTPChannel`: a request is whole."""
         self._busy = True
-        self._relax()
+        self._cancel_deadline()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
@@ -81,18 +81,18 @@ class WebChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `Protocol`."""
-        self._relax()
+        self._cancel_deadline()
         super().connectionLost(reason)
 
-    def _expect(self) -> None:
-        self._deadline = self.callLater(REQUEST_SECONDS, self._late)
+    def _start_deadline(self) -> None:
+        self._deadline = self.callLater(REQUEST_SECONDS, self._on_deadline)
 
-    def _relax(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
 
-    def _late(self) -> None:
+    def _on_deadline(self) -> None:
         self._deadline = None
         self.forceAbortClient()
 

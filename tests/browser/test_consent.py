@@ -96,7 +96,7 @@ def test_refusing(window: OpenWindow, language: str) -> None:
     google = here.popup()
     google.get_by_role("button", name="Cancel").click()
     here.waits_for(here.say(error_pages.REFUSED.title), google)
-    for line in (error_pages.REFUSED.happened, *error_pages.REFUSED.advice):
+    for line in (error_pages.REFUSED.explanation, *error_pages.REFUSED.advice):
         expect(google.locator("main")).to_contain_text(here.say(line))
     here.press("Try again", google)
     google.get_by_role("button", name="Cancel").click()
@@ -114,7 +114,7 @@ def test_a_box_that_was_not_ticked(window: OpenWindow, language: str) -> None:
     google = here.popup()
     here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
     here.waits_for(here.say("A box was not ticked"), google)
-    expect(google.locator("main")).to_contain_text(here.say(error_pages.BOXES[Source.CONTACTS]))
+    expect(google.locator("main")).to_contain_text(here.say(error_pages.CONSENT_CHECKBOXES[Source.CONTACTS]))
     here.press("Try again", google)
     here.consent(google, "hanna@acme.example", [Source.CONTACTS])
     here.waits_for(here.say("Connected"))

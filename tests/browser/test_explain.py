@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
-from ldapgw.phones.explain.texts import WORDS, Reason
+from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
 from ldapgw.phrase import Phrase
 from tests.browser.test_phones import add
 from tests.browser.window import Window
@@ -45,7 +45,7 @@ def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> No
     nobody = Phrase("%(phone)s finds nobody", {"phone": name})
     answer = here.page.locator("#answer")
     expect(answer).to_contain_text(here.say(nobody))
-    expect(answer).to_contain_text(here.say(Phrase(WORDS[Reason.PRIVATE_BOOK].message, {"book": other})))
+    expect(answer).to_contain_text(here.say(Phrase(REASON_TEXTS[MissReason.PRIVATE_BOOK].message, {"book": other})))
     assert "555" not in here.page.url.removeprefix(here.site.page)
 
     here.press("Choose who sees this book")
@@ -73,7 +73,7 @@ def test_a_search_in_vain_on_the_phones_page(window: OpenWindow, site: Site, lan
     here.press("Why?")
     answer = here.page.locator("#answer")
     expect(answer).to_contain_text("Norbert Nummernlos")
-    blamed = Phrase(WORDS[Reason.FILTER_TERM].message, {"terms": "(telephoneNumber=*)"})
+    blamed = Phrase(REASON_TEXTS[MissReason.FILTER_TERM].message, {"terms": "(telephoneNumber=*)"})
     expect(answer).to_contain_text(here.say(blamed))
     expect(here.page.get_by_label(here.say("Phone"), exact=True)).to_have_value(name)
     here.press("See the phone’s settings")

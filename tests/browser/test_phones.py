@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
-from ldapgw.phones.hints import Habits, Hint, words
+from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from tests.browser.window import Window
 from tests.support.readers import _yealink
 from tests.support.running import Site, wait_until
@@ -77,7 +77,7 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     here.page.evaluate("window.marked = true")
 
     known(site, printed)
-    said = here.say(words(Hint.PLACEHOLDER, Habits("")))
+    said = here.say(hint_text(Hint.PLACEHOLDER, PhoneProfile("")))
     expect(here.page.locator("#searches")).to_contain_text(said)
     here.waits_for(f"{name}: {here.say('Searches, but something is off')}")
 

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ldapgw.contact import Source
-from ldapgw.phrase import Said
-from ldapgw.web.error_pages import BOXES
+from ldapgw.phrase import Translatable
+from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 from ldapgw.web.i18n import languages
 from tests.support.foreign import english_in
 from tests.support.running import Site
@@ -141,9 +141,9 @@ class Window:
         assert self.troubles == [], self.troubles
         assert self.foreign == [], self.foreign
 
-    def say(self, said: Said) -> str:
+    def say(self, said: Translatable) -> str:
         """Our words in the window's language."""
-        return self.language.say(said)
+        return self.language.translate(said)
 
     def open(self, path: str = "") -> None:
         """Go to a page of the tenant's."""
@@ -188,7 +188,7 @@ class Window:
         """
         google.get_by_role("radio", name=account).check()
         for source in sources:
-            google.get_by_role("checkbox", name=BOXES[source]).check()
+            google.get_by_role("checkbox", name=CONSENT_CHECKBOXES[source]).check()
         google.get_by_role("button", name=decision).click()
 
     def connect(self, account: str) -> None:

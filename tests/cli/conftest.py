@@ -18,12 +18,12 @@ from sqlalchemy import Connection
 from ldapgw.cli import main
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.server.state_dir import Lock
+from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database, prepare_state_dir
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 
 ACME = """
 [[tenant]]
@@ -96,9 +96,9 @@ class Gateway:
         database.close()
 
     @property
-    def vault(self) -> Vault:
+    def vault(self) -> SecretBox:
         prepare_state_dir(self.state_dir)
-        return Vault.open(self.state_dir / "ldapgw.key", create=True)
+        return SecretBox.open(self.state_dir / "ldapgw.key", create=True)
 
     def connect(self, address: str, tenant: str = "acme", *, sharing: Sharing = Sharing.PRIVATE, sub: str = "") -> int:
         """An account that has given consent."""
@@ -111,20 +111,24 @@ class Gateway:
     def fill(self, account_id: int, *found: Contact) -> None:
         """A sync that has ended well and brought contacts."""
         with self.begin() as connection:
-            contacts.apply(
-                connection, account_id, Source.CONTACTS, [Record.of(one.uid, one.uid, one) for one in found], ()
+            contacts.apply_changes(
+                connection,
+                account_id,
+                Source.CONTACTS,
+                [ContactRecord.from_contact(one.uid, one.uid, one) for one in found],
+                (),
             )
             begun = sync_state.begin(connection, account_id)
             assert begun is not None
-            sync_state.bump_generation(connection, account_id)
+            sync_state.increment_generation(connection, account_id)
             sync_state.end(connection, begun, THEN, THEN + 600)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """As long as another process would hold the lock."""
         prepare_state_dir(self.state_dir)
-        lock = Lock(self.state_dir)
-        lock.name_process()
+        lock = StateDirLock(self.state_dir)
+        lock.write_pid()
         yield
         lock.release()
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state, tenants
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import ContactRecord
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 from tests.support.certificates import issue
 
@@ -45,11 +45,14 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"))
     with gateway.begin() as connection:
-        left_out = [Record.of("c1", "1", None, "empty"), Record.of("c2", "2", None, "empty")]
-        contacts.apply(connection, alice, Source.CONTACTS, left_out, ())
+        left_out = [
+            ContactRecord.from_contact("c1", "1", None, "empty"),
+            ContactRecord.from_contact("c2", "2", None, "empty"),
+        ]
+        contacts.apply_changes(connection, alice, Source.CONTACTS, left_out, ())
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     with gateway.begin() as connection:
-        (bob,) = accounts.find(connection, "bob@acme.example")
+        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
         sync_state.fail(connection, bob, "consent_revoked", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [" ".join(line.split()) for line in shown[1:3]] == [

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ldapgw.store import accounts
-from ldapgw.store.secrets import Vault, read_keys
+from ldapgw.store.secrets import SecretBox, read_keys
 from tests.cli.conftest import Gateway
 
 ALICE = "alice@acme.example"
@@ -58,7 +58,7 @@ def test_a_new_key(gateway: Gateway) -> None:
     after = read_keys(gateway.state_dir / "ldapgw.key")
     assert (len(after), after == before) == (1, False)
     with gateway.begin() as connection:
-        held = accounts.tokens(connection, Vault(after), account_id)
+        held = accounts.read_tokens(connection, SecretBox(after), account_id)
     assert held is not None
     assert held.refresh_token == f"rt-{ALICE}"
 

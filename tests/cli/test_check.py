@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ldapgw.cli import ports, state_dir
-from ldapgw.server.listener import Listening
+from ldapgw.server.listener import ListenAddress
 from ldapgw.store import tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
@@ -337,10 +337,10 @@ def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) ->
 
 def test_a_port_that_needs_rights() -> None:
     """What gives them is told; tests may run with all of them."""
-    listening = Listening("", 389, ipv6=False)
+    listening = ListenAddress("", 389, ipv6=False)
     finding = ports._refused("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"), None)
-    assert finding.mark == "failed"
-    assert finding.told.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
+    assert finding.status == "failed"
+    assert finding.message.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
 
 
 def test_a_database_in_memory(gateway: Gateway) -> None:

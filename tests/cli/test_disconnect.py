@@ -40,7 +40,7 @@ class Google:
 
     @property
     def granted(self) -> bool:
-        return bool(self.world.grants.granted(self.grantee))
+        return bool(self.world.grants.granted_scopes(self.grantee))
 
 
 @asynccontextmanager
@@ -72,8 +72,8 @@ async def disconnect(gateway: Gateway, *arguments: str) -> tuple[int, str, str]:
 def left(gateway: Gateway) -> tuple[bool, int]:
     """Whether the account is connected, and how many contacts it has."""
     with gateway.begin() as connection:
-        (account,) = accounts.find(connection, ALICE)
-        return account.connected, len(contacts.read(connection, account.id)[0])
+        (account,) = accounts.find_by_address(connection, ALICE)
+        return account.is_connected, len(contacts.read(connection, account.id)[0])
 
 
 @pytest_twisted.ensureDeferred

@@ -13,7 +13,7 @@ from ldapgw.contact import Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import contact
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 from tests.support import rst
@@ -86,10 +86,10 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
     """How their syncs go, and whom they have left out; not of books that the phone does not see."""
     with books.begin() as connection:
         for address in ("alice@acme.example", "dave@acme.example"):
-            (found,) = accounts.find(connection, address)
-            empty = Record.of("e1", "e1", None, "empty")
-            contacts.apply(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
-        (bob,) = accounts.find(connection, "bob@acme.example")
+            (found,) = accounts.find_by_address(connection, address)
+            empty = ContactRecord.from_contact("e1", "e1", None, "empty")
+            contacts.apply_changes(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
+        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
         sync_state.fail(connection, bob, "quota", THEN, THEN + 600)
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
@@ -103,10 +103,12 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
 def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
     """It is fed by an account whose own book may be private."""
     with books.begin() as connection:
-        (dave,) = accounts.find(connection, "dave@acme.example")
-        sync_state.set_sources(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
+        (dave,) = accounts.find_by_address(connection, "dave@acme.example")
+        sync_state.write_source_states(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
-        contacts.apply(connection, dave.id, Source.DIRECTORY, [Record.of("z", "z", colleague)], ())
+        contacts.apply_changes(
+            connection, dave.id, Source.DIRECTORY, [ContactRecord.from_contact("z", "z", colleague)], ()
+        )
     told = books.json("explain", "adler", "--phone", "desk1")
     assert [(match["name"], match["book"]) for match in told["matches"]] == [("Zoë Adler", "directory")]
     assert {"name": "directory", "seen": "directory"} in told["books"]
@@ -116,17 +118,17 @@ def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
 def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> None:
     """One that cannot be read would be noted for the next sync."""
     with books.begin() as connection:
-        (dave,) = accounts.find(connection, "dave@acme.example")
-        sync_state.set_sources(connection, dave.id, {Source.CONTACTS: SourceState.ON})
+        (dave,) = accounts.find_by_address(connection, "dave@acme.example")
+        sync_state.write_source_states(connection, dave.id, {Source.CONTACTS: SourceState.ON})
         state = contacts.SyncState("token", "print", THEN)
         contacts.set_sync_state(connection, dave.id, Source.CONTACTS, state)
         connection.execute(update(contact).where(contact.c.account_id == dave.id).values(content=b"damaged"))
     books.run("lookup", "mul", "--phone", "desk1")
     with books.begin() as connection:
-        assert contacts.sync_states(connection, dave.id)[Source.CONTACTS].sync_token == "token"
+        assert contacts.read_sync_states(connection, dave.id)[Source.CONTACTS].sync_token == "token"
     books.run("explain", "mul", "--phone", "desk1")
     with books.begin() as connection:
-        assert contacts.sync_states(connection, dave.id)[Source.CONTACTS].sync_token is None
+        assert contacts.read_sync_states(connection, dave.id)[Source.CONTACTS].sync_token is None
 
 
 @pytest.mark.parametrize(

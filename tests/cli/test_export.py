@@ -13,7 +13,7 @@ import vobject
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import ContactRecord
 from tests.cli.conftest import ACME, BETA, HEAD, Gateway, person
 
 
@@ -26,9 +26,11 @@ def books(gateway: Gateway) -> Gateway:
     gateway.fill(gateway.connect("bob@acme.example", sharing=Sharing.SHARED), person("Zoë Brontë", "030 1234569"))
     gateway.fill(gateway.connect("carol@beta.example", "beta"), person("Carol", "030 1234560"))
     with gateway.begin() as connection:
-        sync_state.set_sources(connection, alice, {Source.DIRECTORY: SourceState.ON})
+        sync_state.write_source_states(connection, alice, {Source.DIRECTORY: SourceState.ON})
         colleague = replace(person("Eva Klein", "030 1234561"), source=Source.DIRECTORY)
-        contacts.apply(connection, alice, Source.DIRECTORY, [Record.of("e", "e", colleague)], ())
+        contacts.apply_changes(
+            connection, alice, Source.DIRECTORY, [ContactRecord.from_contact("e", "e", colleague)], ()
+        )
     return gateway
 
 
@@ -89,7 +91,7 @@ def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
 def test_who_is_disconnected_has_nothing_here(books: Gateway) -> None:
     """An empty file would say that there never was anything."""
     with books.begin() as connection:
-        (bob,) = accounts.find(connection, "bob@acme.example")
+        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
         accounts.disconnect(connection, bob.id)
     assert books.refused("export", "--tenant", "acme", "--account", "bob@acme.example", "--format", "csv") == (
         "bob@acme.example is not connected, so none of its contacts are here\n"

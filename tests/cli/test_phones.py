@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.directory.access import verify_password
 from ldapgw.store import phones
-from ldapgw.store.phones import PhoneLogin, SearchNote, Sighting
+from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway
 
 
@@ -148,8 +148,8 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
     gateway.run("phones", "add", "hall")
     with gateway.begin() as connection:
         password = {login.name: login.password for login in phones.read_all(connection)}["desk1"]
-        phones.seen(connection, {"desk1": Sighting(THEN, "192.0.2.7", password)})
-        phones.searched(connection, {"desk1": SearchNote(THEN + 60, "no_such_base", THEN)})
+        phones.store_last_binds(connection, {"desk1": LastBind(THEN, "192.0.2.7", password)})
+        phones.store_last_searches(connection, {"desk1": LastSearch(THEN + 60, "no_such_base", THEN)})
     listed = gateway.json("phones", "list")
     assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)
     assert listed == [

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ldapgw import __version__
 from ldapgw.cli import main, root, site
-from ldapgw.errors import NetworkTrouble
+from ldapgw.errors import NetworkFailure
 from tests.cli.conftest import ACME, HEAD, Gateway
 
 COMMANDS = [
@@ -170,7 +170,7 @@ def test_root_creates_no_database_for_another_user(gateway: Gateway, monkeypatch
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (NetworkTrouble("DNSLookupError"), (1, "ldapgw: Google: network: DNSLookupError\n")),
+        (NetworkFailure("DNSLookupError"), (1, "ldapgw: Google: network: DNSLookupError\n")),
         (KeyboardInterrupt(), (130, "")),
         (BrokenPipeError(32, "Broken pipe"), (1, "")),
     ],

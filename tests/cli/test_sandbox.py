@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from ldapgw.server.state_dir import holder
+from ldapgw.server.state_dir import lock_holder_pid
 from tests.cli.conftest import ACME, HEAD, Gateway
 
 
@@ -96,7 +96,7 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
     web = f'[web]\nlisten = ["tcp:{port}:interface=127.0.0.1"]'
     gateway.write(HEAD.replace('[web]\nlisten = ["tcp:0:interface=127.0.0.1"]', web) + ACME)
     with program("--config", str(gateway.file), "run") as process:
-        while holder(gateway.state_dir) != process.pid:
+        while lock_holder_pid(gateway.state_dir) != process.pid:
             assert process.poll() is None, "it ended"
         assert f"is running (process {process.pid})" in gateway.run("check").stdout
         assert gateway.refused("run") == (

@@ -9,14 +9,14 @@ import pytest
 
 from ldapgw.cli import sync as module
 from ldapgw.store import accounts, sync_state
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 
 
-def wishes(gateway: Gateway) -> dict[str, Wish | None]:
+def wishes(gateway: Gateway) -> dict[str, SyncRequest | None]:
     """What the database holds for the gateway to find."""
     with gateway.begin() as connection:
-        return {one.address: one.wish for one in accounts.read_all(connection)}
+        return {one.address: one.requested_sync for one in accounts.read_all(connection)}
 
 
 def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
@@ -29,17 +29,17 @@ def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], {"alice@acme.example": Wish.INCREMENTAL, "bob@acme.example": Wish.INCREMENTAL}),
-        (["ALICE@acme.example"], {"alice@acme.example": Wish.INCREMENTAL, "bob@acme.example": None}),
-        (["bob@acme.example", "--full"], {"alice@acme.example": None, "bob@acme.example": Wish.FULL}),
+        ([], {"alice@acme.example": SyncRequest.INCREMENTAL, "bob@acme.example": SyncRequest.INCREMENTAL}),
+        (["ALICE@acme.example"], {"alice@acme.example": SyncRequest.INCREMENTAL, "bob@acme.example": None}),
+        (["bob@acme.example", "--full"], {"alice@acme.example": None, "bob@acme.example": SyncRequest.FULL}),
         (
             ["bob@acme.example", "--accept-shrink"],
-            {"alice@acme.example": None, "bob@acme.example": Wish.ACCEPT},
+            {"alice@acme.example": None, "bob@acme.example": SyncRequest.ACCEPT},
         ),
     ],
     ids=["all", "one", "full", "accept-shrink"],
 )
-def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, Wish | None]) -> None:
+def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, SyncRequest | None]) -> None:
     """The wish is in the database, for the accounts that are named or for all."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
@@ -56,7 +56,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
     assert gateway.refused("sync", "--wait") == (
         f"no gateway is running on {gateway.state_dir}; the wish is noted, and done at its start\n"
     )
-    assert wishes(gateway) == {"alice@acme.example": Wish.INCREMENTAL}
+    assert wishes(gateway) == {"alice@acme.example": SyncRequest.INCREMENTAL}
 
 
 def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: Gateway) -> None:
@@ -87,7 +87,7 @@ def test_all_of_one_tenant(gateway: Gateway) -> None:
     idle(gateway, "bob@beta.example", "beta")
     with gateway.running():
         gateway.run("sync", "--tenant", "beta")
-    assert wishes(gateway) == {"alice@acme.example": None, "bob@beta.example": Wish.INCREMENTAL}
+    assert wishes(gateway) == {"alice@acme.example": None, "bob@beta.example": SyncRequest.INCREMENTAL}
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, steps: list[Callable[[Gateway], None]]) -> None:
@@ -101,7 +101,7 @@ def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
 
     def step(gateway: Gateway) -> None:
         with gateway.begin() as connection:
-            (account,) = accounts.find(connection, address)
+            (account,) = accounts.find_by_address(connection, address)
             if code:
                 sync_state.fail(connection, account, code, THEN, None)
             else:
@@ -115,7 +115,7 @@ def begun(address: str) -> Callable[[Gateway], None]:
 
     def step(gateway: Gateway) -> None:
         with gateway.begin() as connection:
-            (account,) = accounts.find(connection, address)
+            (account,) = accounts.find_by_address(connection, address)
             sync_state.begin(connection, account.id)
 
     return step
@@ -162,7 +162,7 @@ def test_a_disconnected_account_ends_the_waiting(gateway: Gateway, monkeypatch: 
 def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """After ten minutes the command gives up; the sync does not."""
     idle(gateway, "alice@acme.example")
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(module, "WAIT_TIMEOUT_SECONDS", 60)
     stand_in(monkeypatch, gateway, [begun("alice@acme.example")])
     with gateway.running():
         lines = gateway.refused("sync", "--wait")

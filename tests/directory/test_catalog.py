@@ -91,7 +91,7 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     same = replace(EMPTY, logins=dict(catalog.snapshot.logins), loaded=True)
     catalog.publish(same)
     assert (catalog.snapshot, ended) == (same, [])
-    catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password=UNKNOWN_LOGIN_HASH)}))
+    catalog.publish(replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)}))
     assert ended == [DN]
     catalog.publish(EMPTY)
     assert ended == [DN, DN]

@@ -105,7 +105,9 @@ def test_formats() -> None:
     for held, *told in rst.table(PAGE, "Formats"):
         contact = subscriber(held.literals[0])
         read = contact.phones[0].number
-        written = [phone_number.write(read, form, CONTEXT.region, CONTEXT.outside_line) for form in NumberFormat]
+        written = [
+            phone_number.format_number(read, form, CONTEXT.region, CONTEXT.outside_line) for form in NumberFormat
+        ]
 
         assert written == [cell.literals[0] for cell in told]
         assert all(finds(is_dialled(text), contact) for text in written)

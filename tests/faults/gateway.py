@@ -26,10 +26,10 @@ from ldapgw.server.config import Config, decode
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock
 from ldapgw.store import accounts, phones, sync_state
-from ldapgw.store.accounts import Account, Wish
+from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.database import Database
-from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.sync.change_watcher import Refresher
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.phone import taken
 from tests.support import pdu
@@ -166,7 +166,7 @@ class Machine:
         if self.just_started and self.gateway is not None:
             # Its first look needs the store's thread; here it came before all services were started.
             self.just_started = False
-            next(part for part in self.gateway.services if isinstance(part, Refresher)).look_now()
+            next(part for part in self.gateway.services if isinstance(part, ChangeWatcher)).refresh_now()
         self.reactor.advance(seconds)
         for _ in range(3):
             self.reactor.advance(0.01)
@@ -182,15 +182,15 @@ class Machine:
             return function(connection, *args, **kw)
 
     def account(self, address: str) -> Account:
-        (found,) = self.transact(accounts.find, address)
+        (found,) = self.transact(accounts.find_by_address, address)
         return found
 
-    def ask(self, address: str, wish: Wish) -> None:
+    def ask(self, address: str, wish: SyncRequest) -> None:
         """``ldapgw sync ADDRESS``."""
-        self.transact(sync_state.ask, self.account(address).id, wish)
+        self.transact(sync_state.request_sync, self.account(address).id, wish)
 
     def add_phone(self, name: str, owner: str) -> None:
-        login = PhoneLogin(name, "acme", self.account(owner).id, Numbers.VALUES, HASHED, NOW)
+        login = PhoneLogin(name, "acme", self.account(owner).id, NumberMode.VALUES, HASHED, NOW)
         assert self.transact(phones.add, login)
 
     # --- trouble with the disk ---

@@ -27,12 +27,12 @@ from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import FAULTS
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.people import METHODS
-from ldapgw.google.sandbox.world import Client, World
+from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.store import accounts, directory_accounts
-from ldapgw.store.accounts import Account, NewGrant, SourceState, Wish
+from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.key_rotation import rotate
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from tests.faults.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
 from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 
@@ -89,7 +89,7 @@ class Books(RuleBasedStateMachine):
         reactor = MemoryReactorClock()
         self.drawn = 0
         self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
-        self.world.register(Client("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
+        self.world.register(RegisteredClient("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
         self.company = Company(self.world)
         self.machine = Machine(Path(self._folder.name), self.world, reactor)
         self.log: list[str] = []
@@ -179,14 +179,14 @@ class Books(RuleBasedStateMachine):
 
     # --- syncs ---
 
-    @rule(address=who, wish=st.sampled_from(list(Wish)))
-    def sync(self, address: str, wish: Wish) -> None:
+    @rule(address=who, wish=st.sampled_from(list(SyncRequest)))
+    def sync(self, address: str, wish: SyncRequest) -> None:
         """Somebody asks for one."""
         with self._watched():
             self._ask(address, wish)
 
-    @rule(address=who, wish=st.sampled_from(list(Wish)), step=st.integers(1, 320))
-    def sync_and_be_killed(self, address: str, wish: Wish, step: int) -> None:
+    @rule(address=who, wish=st.sampled_from(list(SyncRequest)), step=st.integers(1, 320))
+    def sync_and_be_killed(self, address: str, wish: SyncRequest, step: int) -> None:
         """The process ends between two steps, and is started anew."""
         before, steps = dict(self.found), self.machine.kill.steps
         self.machine.kill.left = steps + step
@@ -199,14 +199,14 @@ class Books(RuleBasedStateMachine):
 
     @rule(
         address=who,
-        wish=st.sampled_from(list(Wish)),
+        wish=st.sampled_from(list(SyncRequest)),
         statement=st.integers(1, 60),
         count=st.sampled_from([1, 2, 5, 10**9]),
         reason=st.sampled_from(DISK),
         looks=st.integers(0, 3),
     )
     def sync_and_lose_the_disk(
-        self, address: str, wish: Wish, statement: int, count: int, reason: str, looks: int
+        self, address: str, wish: SyncRequest, statement: int, count: int, reason: str, looks: int
     ) -> None:
         """From a statement on nothing can be written or read, until it is mended; nobody starts anything anew."""
         before = dict(self.found)
@@ -231,7 +231,7 @@ class Books(RuleBasedStateMachine):
                 self._change(address, source, which, person)
 
         self.machine.line.calls, self.machine.line.before = 0, edit
-        self._ask(address, Wish.INCREMENTAL)
+        self._ask(address, SyncRequest.INCREMENTAL)
         self.machine.line.before = lambda _: None
         self._take_all()
 
@@ -246,12 +246,12 @@ class Books(RuleBasedStateMachine):
                 self._settle()
         with self._watched():
             for address in PHONES:
-                self._ask(address, Wish.ACCEPT)
-                trouble = self._account(address).trouble
+                self._ask(address, SyncRequest.ACCEPT)
+                trouble = self._account(address).error
                 if trouble is not None and trouble.code == "suspicious_shrink":
                     # More than the person was told; now it was told.
-                    self._ask(address, Wish.ACCEPT)
-        assert [self._account(address).trouble for address in PHONES] == [None, None]
+                    self._ask(address, SyncRequest.ACCEPT)
+        assert [self._account(address).error for address in PHONES] == [None, None]
         assert self._directory() == self.company.directory()
         self.blurred = False
 
@@ -290,8 +290,8 @@ class Books(RuleBasedStateMachine):
         self.world.faults.inject(how, path="/token", account=address)
         self.world.expire_access_tokens(address)
         with self._watched():
-            self._ask(address, Wish.INCREMENTAL)
-        trouble = self._account(address).trouble
+            self._ask(address, SyncRequest.INCREMENTAL)
+        trouble = self._account(address).error
         assert trouble is not None
         assert trouble.code == "consent_revoked"
         self.world.faults.clear()
@@ -346,7 +346,9 @@ class Books(RuleBasedStateMachine):
         self._settle()
         try:
             restore(
-                self._state.parent / "backup.db", self._state / "ldapgw.db", Vault.open(self._key_file, create=False)
+                self._state.parent / "backup.db",
+                self._state / "ldapgw.db",
+                SecretBox.open(self._key_file, create=False),
             )
         except StoreError:
             return  # the key was replaced meanwhile
@@ -368,7 +370,7 @@ class Books(RuleBasedStateMachine):
 
     # --- how ---
 
-    def _ask(self, address: str, wish: Wish, *, settles: bool = True) -> None:
+    def _ask(self, address: str, wish: SyncRequest, *, settles: bool = True) -> None:
         """``ldapgw sync``, and wait until it has ended."""
         self.machine.ask(address, wish)
         self._let(1.1)
@@ -383,7 +385,7 @@ class Books(RuleBasedStateMachine):
         for _ in range(PATIENCE):
             self.machine.run(1.1)
             asked = [self._account(address) for address in PHONES]
-            if not any(one.syncing or one.wish for one in asked):
+            if not any(one.syncing or one.requested_sync for one in asked):
                 return
         raise AssertionError("a sync never ends")
 
@@ -481,7 +483,7 @@ class Books(RuleBasedStateMachine):
         self._let(2 * DAY)
         self._settle()
         for address in PHONES:
-            if self._account(address).trouble is not None:
+            if self._account(address).error is not None:
                 self._connect(address)
         self._settle()
         self._take_all()
@@ -499,7 +501,7 @@ class Books(RuleBasedStateMachine):
             refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
             refresh_expires_at=None,
         )
-        vault = Vault.open(self._key_file, create=False)
+        vault = SecretBox.open(self._key_file, create=False)
         self.machine.transact(accounts.connect, vault, "acme", grant, Sharing.PRIVATE, now)
 
     @property

@@ -79,4 +79,4 @@ def test_an_access_token_that_dies_early(books: Books) -> None:
     books.sync_everybody()
     made = calls(books)
     assert made["/token"] == 2
-    assert [books._account(address).trouble for address in PHONES] == [None, None]
+    assert [books._account(address).error for address in PHONES] == [None, None]

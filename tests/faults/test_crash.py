@@ -20,9 +20,9 @@ import pytest
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.google.sandbox.app import AUTHORIZATION
 from ldapgw.store import phones, sync_state
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.faults.office import Office
 from tests.support.running import Process, fetch, wait_until
 
@@ -35,7 +35,7 @@ FEW = 150
 # A listing of several pages, which waits on a file, and a book that a process of its own builds.
 MANY = 4000
 
-ENTRIES = PhoneLogin("desk2", "acme", None, Numbers.ENTRIES, UNKNOWN_LOGIN_HASH, 0.0)
+ENTRIES = PhoneLogin("desk2", "acme", None, NumberMode.ENTRIES, UNKNOWN_LOGIN_HASH, 0.0)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
     if not has_news(time):
         office.site.turn("expire-sync-tokens")
     if time % 9 == 3:
-        transact(office, sync_state.ask, 1, Wish.FULL)
+        transact(office, sync_state.request_sync, 1, SyncRequest.FULL)
     if not has_news(time):
         wait_until(lambda: is_syncing(office.database), "a sync begins")
     if time % 3 == 1:

@@ -22,7 +22,7 @@ from ldapgw.errors import (
     SyncTokenExpired,
 )
 from ldapgw.google.api_errors import read_refusal
-from ldapgw.google.http import Answer
+from ldapgw.google.http import GoogleResponse
 
 from .samples import SAMPLES, answer
 
@@ -38,7 +38,7 @@ def read(
     status: int, body: object, source: Source | None = Source.CONTACTS, *, incremental: bool = False
 ) -> GoogleError:
     octets = body if isinstance(body, bytes) else json.dumps({"error": body}).encode()
-    return read_refusal(Answer(status, octets, 30.0), source, incremental=incremental)
+    return read_refusal(GoogleResponse(status, octets, 30.0), source, incremental=incremental)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_samples(name, error, detail):
     request = SAMPLES[name]["request"]
     (source,) = (source for end, source in URLS.items() if request["url"].endswith(end))
     status, _, body = answer(name)
-    found = read_refusal(Answer(status, body), source, incremental="syncToken" in request["query"])
+    found = read_refusal(GoogleResponse(status, body), source, incremental="syncToken" in request["query"])
     assert (type(found), found.detail) == (error, detail)
 
 

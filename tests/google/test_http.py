@@ -26,9 +26,9 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from zope.interface import implementer
 
 from ldapgw import __version__
-from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkTrouble, QuotaExceeded
+from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded
 from ldapgw.google import http
-from ldapgw.google.http import Answer, Caller, http_client
+from ldapgw.google.http import GoogleHttpClient, GoogleResponse, http_client
 from tests.support.results import result_of
 
 from .double import NOW, Google, RudeServer, clock_at
@@ -37,8 +37,8 @@ URL = "https://people.googleapis.com/v1/things"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def call(google: Google, token: str = "ya29.EXAMPLE") -> Answer:
-    return result_of(Caller(google.http, clock_at(NOW)).get(URL, [("a", "1"), ("a", "2")], token))
+def call(google: Google, token: str = "ya29.EXAMPLE") -> GoogleResponse:
+    return result_of(GoogleHttpClient(google.http, clock_at(NOW)).get(URL, [("a", "1"), ("a", "2")], token))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def agent(reactor):
 def test_get():
     """A GET carries the token, what Google compresses for, a language, and repeated parameters."""
     google = Google((404, {}, b"gone"))
-    assert call(google) == Answer(404, b"gone")
+    assert call(google) == GoogleResponse(404, b"gone")
     (request,) = google.requests
     assert (request.method, request.url, request.args) == ("GET", URL, {"a": ["1", "2"]})
     assert {
@@ -66,7 +66,7 @@ def test_get():
 def test_post():
     """A POST carries the form, and no token."""
     google = Google((200, {}, b"{}"))
-    assert result_of(Caller(google.http, clock_at(NOW)).post(URL, "a=%26&b=2")) == Answer(200, b"{}")
+    assert result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, "a=%26&b=2")) == GoogleResponse(200, b"{}")
     (request,) = google.requests
     assert (request.method, request.args) == ("POST", {"a": ["&"], "b": ["2"]})
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -75,7 +75,7 @@ def test_post():
 
 def test_answer_hides_body():
     """The repr of an answer holds no body: a log must not."""
-    assert repr(Answer(200, b"secret")) == "Answer(status=200, retry_after=None)"
+    assert repr(GoogleResponse(200, b"secret")) == "Answer(status=200, retry_after=None)"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -83,7 +83,7 @@ def test_redirect(status):
     """A redirect is an answer like any other and is not followed: it would carry the token elsewhere."""
     google = Google((status, {"Location": "https://evil.example/"}, b""))
     answer = call(google)
-    assert (answer.status, type(answer.trouble), len(google.requests)) == (status, BadResponse, 1)
+    assert (answer.status, type(answer.error), len(google.requests)) == (status, BadResponse, 1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_redirect(status):
 )
 def test_trouble(status, trouble):
     """Statuses that mean the same for every endpoint carry how long to wait."""
-    found = Answer(status, b"", 30.0).trouble
+    found = GoogleResponse(status, b"", 30.0).error
     assert (type(found), found.retry_after) == (trouble, 30.0) if trouble else found is None
 
 
@@ -124,7 +124,7 @@ def test_trouble(status, trouble):
 def test_retry_after(value, seconds):
     """Retry-After is read as seconds or as a date by our clock, a day at most; junk counts as not sent."""
     now = datetime(2026, 9, 21, 14, 15, tzinfo=UTC).timestamp()
-    caller = Caller(Google((429, {"Retry-After": value}, b"")).http, clock_at(now))
+    caller = GoogleHttpClient(Google((429, {"Retry-After": value}, b"")).http, clock_at(now))
     assert result_of(caller.get(URL, [], "t")).retry_after == seconds
 
 
@@ -173,7 +173,7 @@ def test_largest_body():
     assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
     google = Google((200, {}, b"\0" * (http.LARGEST_TOKEN + 1)))
     with pytest.raises(BadResponse, match="too large"):
-        result_of(Caller(google.http, clock_at(NOW)).post(URL, ""))
+        result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, ""))
 
 
 class BrokenAgent:
@@ -202,8 +202,8 @@ class BrokenAgent:
 )
 def test_network(error, detail):
     """What goes wrong below HTTP is network trouble, told by its kind alone."""
-    caller = Caller(HTTPClient(BrokenAgent(error)), clock_at(NOW))
-    with pytest.raises(NetworkTrouble) as caught:
+    caller = GoogleHttpClient(HTTPClient(BrokenAgent(error)), clock_at(NOW))
+    with pytest.raises(NetworkFailure) as caught:
         result_of(caller.get(URL, [], "t"))
     assert caught.value.detail == detail
 
@@ -217,20 +217,20 @@ def test_deadline_before_headers():
         def request(self, *_: object) -> Deferred[object]:
             return pending
 
-    call = Deferred.fromCoroutine(Caller(HTTPClient(Silent()), clock).get(URL, [], "t"))
+    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Silent()), clock).get(URL, [], "t"))
     clock.advance(http.TIMEOUT - 0.1)
     assert not call.called
     clock.advance(0.2)
     outcome: list[Failure] = []
     call.addErrback(outcome.append)
-    assert (outcome[0].type, outcome[0].value.detail) == (NetworkTrouble, "no whole answer within 60 s")
+    assert (outcome[0].type, outcome[0].value.detail) == (NetworkFailure, "no whole answer within 60 s")
     assert clock.getDelayedCalls() == []
 
 
 def test_in_time():
     """An answer in time leaves no timer behind."""
     clock = clock_at(NOW)
-    result_of(Caller(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
+    result_of(GoogleHttpClient(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
     assert clock.getDelayedCalls() == []
 
 
@@ -241,11 +241,11 @@ async def test_deadline_in_body(reactor, agent):
     server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
     port = await server.listen(reactor)
     call = Deferred.fromCoroutine(
-        Caller(HTTPClient(agent), clock).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+        GoogleHttpClient(HTTPClient(agent), clock).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
     )
     await server.asked
     clock.advance(http.TIMEOUT)
-    with pytest.raises(NetworkTrouble, match="no whole answer"):
+    with pytest.raises(NetworkFailure, match="no whole answer"):
         await call
     await server.lost
     await port.stopListening()
@@ -257,7 +257,7 @@ async def test_cancelled(reactor, agent):
     server = RudeServer()
     port = await server.listen(reactor)
     call = Deferred.fromCoroutine(
-        Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+        GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
     )
     await server.asked
     call.cancel()
@@ -270,9 +270,9 @@ async def test_cancelled(reactor, agent):
 @pytest.mark.parametrize(
     ("answer", "hang_up", "error"),
     [
-        (HEAD + b"Content-Length: 100\r\n\r\n{}", True, NetworkTrouble),
-        (b"", True, NetworkTrouble),
-        (b"SSH-2.0-OpenSSH\r\n", True, NetworkTrouble),
+        (HEAD + b"Content-Length: 100\r\n\r\n{}", True, NetworkFailure),
+        (b"", True, NetworkFailure),
+        (b"SSH-2.0-OpenSSH\r\n", True, NetworkFailure),
         (HEAD + b"\r\n{}", True, None),
     ],
     ids=["cut-off", "nothing", "not-http", "without-length"],
@@ -282,7 +282,7 @@ async def test_hang_up(reactor, agent, answer, hang_up, error):
     """A connection that ends too early is network trouble; one that ends a body of unknown length is its end."""
     server = RudeServer(answer, hang_up=hang_up)
     port = await server.listen(reactor)
-    call = Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+    call = GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
     if error is None:
         assert (await call).body == b"{}"
     else:
@@ -298,7 +298,9 @@ async def test_endless_body(reactor, agent):
     server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
     port = await server.listen(reactor)
     with pytest.raises(BadResponse, match="too large"):
-        await Caller(HTTPClient(agent), clock_at(NOW)).get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")
+        await GoogleHttpClient(HTTPClient(agent), clock_at(NOW)).get(
+            f"http://127.0.0.1:{port.getHost().port}/", [], "t"
+        )
     await server.lost
     await port.stopListening()
 
@@ -342,7 +344,7 @@ async def test_endless_body_on_tls(reactor):
     policy = BrowserLikePolicyForHTTPS(tls.trust)
     client = HTTPClient(Agent(reactor, policy, pool=HTTPConnectionPool(reactor, persistent=False)))
     with pytest.raises(BadResponse, match="too large"):
-        await Caller(client, clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
+        await GoogleHttpClient(client, clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
     await server.lost
     await port.stopListening()
 
@@ -352,8 +354,10 @@ async def test_untrusted_certificate(reactor):
     """The gateway's own client checks certificates, and sends nothing to a server whose it does not trust."""
     server = RudeServer(HEAD + b"Content-Length: 2\r\n\r\n{}")
     port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=Tls())
-    with pytest.raises(NetworkTrouble, match="certificate verify failed"):
-        await Caller(http_client(reactor), clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
+    with pytest.raises(NetworkFailure, match="certificate verify failed"):
+        await GoogleHttpClient(http_client(reactor), clock_at(NOW)).get(
+            f"https://127.0.0.1:{port.getHost().port}/", [], "t"
+        )
     assert server.received == b""
     await port.stopListening()
 
@@ -363,7 +367,7 @@ async def test_no_cookies(reactor):
     """The gateway's own client never sends a cookie that an earlier call was given."""
     server = RudeServer(HEAD + b"Set-Cookie: NID=1; Path=/\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
     port = await server.listen(reactor)
-    caller = Caller(http_client(reactor), clock_at(NOW))
+    caller = GoogleHttpClient(http_client(reactor), clock_at(NOW))
     for _ in range(2):
         assert (await caller.get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")).body == b"{}"
     assert server.received.count(b"GET / ") == 2

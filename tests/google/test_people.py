@@ -12,7 +12,7 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
-from ldapgw.google.people import LISTINGS, Page, People, Persons, fingerprint
+from ldapgw.google.people import LISTINGS, People, PersonPage, Persons, fingerprint
 from tests.support.results import result_of
 
 from .double import ENDPOINTS, NOW, Google, at_once, clock_at, ok
@@ -53,14 +53,16 @@ def as_they_are(persons: Persons) -> Persons:
     return persons
 
 
-def listing(google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None) -> list[Page[Persons]]:
-    async def collect() -> list[Page[Persons]]:
+def listing(
+    google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None
+) -> list[PersonPage[Persons]]:
+    async def collect() -> list[PersonPage[Persons]]:
         return [page async for page in service(google).pages(source, authorized, sync_token, as_they_are)]
 
     return result_of(collect())
 
 
-def shape(page: Page[Persons]) -> tuple[int, str, int | None]:
+def shape(page: PersonPage[Persons]) -> tuple[int, str, int | None]:
     return len(page.content), page.next_sync_token, page.total
 
 
@@ -348,7 +350,7 @@ def test_off_thread():
 
 def test_page_hides_persons():
     """The repr of a page holds no person and no token."""
-    assert repr(Page(({"names": "Ada"},), "S", 1)) == "Page(total=1)"
+    assert repr(PersonPage(({"names": "Ada"},), "S", 1)) == "Page(total=1)"
 
 
 def test_fingerprint(monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind, Source
-from ldapgw.google.person import MOST_VALUES, Reading, read_numbers, read_person
+from ldapgw.google.person import MOST_VALUES, ParsedPerson, read_numbers, read_person
 from ldapgw.numbers import phone_number
 from tests.google.samples import SAMPLES, persons
 from tests.support import work
@@ -128,7 +128,7 @@ PERSONS = persons(
 }
 
 
-def read(person: dict[str, Any], source: Source = Source.CONTACTS) -> Reading:
+def read(person: dict[str, Any], source: Source = Source.CONTACTS) -> ParsedPerson:
     return read_person(person, source, "DE")
 
 
@@ -388,15 +388,23 @@ def test_notes_stay():
         (
             "connections_incremental",
             "people/c2300000000000000003",
-            Reading(None, "c2300000000000000003", "1feb3dd067660003", deleted=True),
+            ParsedPerson(None, "c2300000000000000003", "1feb3dd067660003", deleted=True),
         ),
-        ("connections_incremental", "people/c2300000000000000004", Reading(None, "c2300000000000000004", deleted=True)),
+        (
+            "connections_incremental",
+            "people/c2300000000000000004",
+            ParsedPerson(None, "c2300000000000000004", deleted=True),
+        ),
         (
             "other_contacts_incremental",
             "otherContacts/c4500000000000000001",
-            Reading(None, "other-c4500000000000000001", deleted=True),
+            ParsedPerson(None, "other-c4500000000000000001", deleted=True),
         ),
-        ("directory_incremental", "people/110000000000000001002", Reading(None, "110000000000000001002", deleted=True)),
+        (
+            "directory_incremental",
+            "people/110000000000000001002",
+            ParsedPerson(None, "110000000000000001002", deleted=True),
+        ),
     ],
 )
 def test_deleted(sample, name, reading):
@@ -741,7 +749,7 @@ JSON = st.recursive(
 )
 
 
-def checked(reading: Reading) -> Reading:
+def checked(reading: ParsedPerson) -> ParsedPerson:
     """A reading that keeps what its docstring promises."""
     assert (reading.contact is None) == (reading.deleted or bool(reading.skipped))
     if reading.contact is not None:

@@ -81,7 +81,7 @@ async def address_after_consent(url: str) -> str:
     """Where the browser ends, on a machine on which nobody listens there."""
     client = http()
     page = await browser.open_page(client, url)
-    (form, *_) = browser.forms(page.body)
+    (form, *_) = browser.read_forms(page.body)
     fields = browser._filled(form, ALICE, None) + browser._pressed(form, ("continue", "allow"))
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     target, data = urljoin(page.url, form.action), urlencode(fields).encode()

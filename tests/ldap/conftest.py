@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
-from ldapgw.server.tls import ServerContext
+from ldapgw.server.tls import TlsContextFactory
 from tests.support.listening import Server, contexts_in
 from tests.support.served import certified, serving
 
@@ -47,7 +47,7 @@ def still() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServerContext, str]:
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsContextFactory, str]:
     """A TLS context for servers, and the file with its certificate."""
     return contexts_in(tmp_path_factory.mktemp("tls"))
 

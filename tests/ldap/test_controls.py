@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.ber import SEQUENCE, Reader, boolean, integer, octets, tlv
+from ldapgw.ber import SEQUENCE, BerReader, boolean, integer, octets, tlv
 from ldapgw.directory.sort import AtLeast, Offset, SortKey, Window
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
@@ -42,7 +42,7 @@ UNKNOWN = "1.2.3.4"
 def test_controls_round_trip(control):
     """What is absent stays absent."""
     written = controls.write((control, control))
-    reader = Reader.over(written)
+    reader = BerReader.over(written)
     assert controls.read(reader) == (control, control)
     assert not reader
 
@@ -50,12 +50,12 @@ def test_controls_round_trip(control):
 def test_no_controls_take_no_room():
     """An empty list is read, but never written."""
     assert controls.write(()) == b""
-    assert controls.read(Reader.over(pdu.controls())) == ()
+    assert controls.read(BerReader.over(pdu.controls())) == ()
 
 
 def test_criticality_may_be_said_to_be_false():
     """The default may be written out."""
-    assert controls.read(Reader.over(pdu.controls(pdu.control(UNKNOWN, critical=False)))) == (Control(UNKNOWN),)
+    assert controls.read(BerReader.over(pdu.controls(pdu.control(UNKNOWN, critical=False)))) == (Control(UNKNOWN),)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_criticality_may_be_said_to_be_false():
 def test_what_cannot_be_read_ends_the_session(data):
     """A list of controls is part of the envelope."""
     with pytest.raises(ProtocolViolation):
-        controls.read(Reader.over(bytes.fromhex(data)))
+        controls.read(BerReader.over(bytes.fromhex(data)))
 
 
 @pytest.mark.parametrize("operation", [Operation.SEARCH, Operation.BIND])
 def test_more_controls_than_anybody_sends_are_refused(operation):
     """By the operation's own answer."""
-    assert controls.check_controls(controls.read(Reader.over(pdu.controls(pdu.control("1") * 32))), operation) == ()
-    found = controls.read(Reader.over(pdu.controls(pdu.control("1") * 1000)))
+    assert controls.check_controls(controls.read(BerReader.over(pdu.controls(pdu.control("1") * 32))), operation) == ()
+    found = controls.read(BerReader.over(pdu.controls(pdu.control("1") * 1000)))
     with pytest.raises(DirectoryError) as raised:
         controls.check_controls(found, operation)
     assert raised.value.code is ResultCode.ADMIN_LIMIT_EXCEEDED

@@ -16,7 +16,7 @@ from twisted.logger import globalLogPublisher
 from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import ServerContext, read_pair
+from ldapgw.server.tls import TlsContextFactory, load_certificate
 from tests.support import pdu
 from tests.support.certificates import Issued, issue
 from tests.support.world import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
@@ -31,7 +31,9 @@ class Server:
         self.reactor = reactor
         certificate, key = issue().write(folder)
         authority = File(folder / client_ca) if client_ca else None
-        self.contexts = ServerContext(Tls(certificate=File(certificate), private_key=File(key), client_ca=authority))
+        self.contexts = TlsContextFactory(
+            Tls(certificate=File(certificate), private_key=File(key), client_ca=authority)
+        )
         self.folder = folder
         self.phones: list[Phone] = []
         self.factory = make_factory(make_gate(make_dit(tls=True)), clock or reactor, tls=self.contexts)
@@ -44,7 +46,7 @@ class Server:
         """Another certificate, in use from now on."""
         issued = issue(which=which)
         issued.write(self.folder)
-        self.contexts.pair = read_pair(self.contexts.tls)
+        self.contexts.loaded = load_certificate(self.contexts.tls)
         return issued
 
     async def gone(self, left: int = 0) -> None:

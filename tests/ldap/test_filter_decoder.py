@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.ber import Reader, tlv
+from ldapgw.ber import BerReader, tlv
 from ldapgw.directory.filter import (
     And,
     Approximate,
@@ -29,7 +29,7 @@ from tests.support.filter_text import encode
 
 
 def read(data: bytes) -> Filter:
-    reader = Reader.over(data)
+    reader = BerReader.over(data)
     found = filters.read(reader)
     reader.finish("test")
     return found

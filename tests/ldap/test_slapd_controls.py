@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, Reader, boolean, integer, octets, tlv
+from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
 from tests.ldap.test_slapd import DIT, Gateway
 from tests.support import pdu, slapd
 from tests.support.awkward import BASE, ldif
@@ -59,7 +59,7 @@ def uids(answers: list[pdu.Response]) -> list[bytes]:
 
 def place(answers: list[pdu.Response]) -> tuple[int, int, int]:
     """Position, count and result of a view; the context is each server's own."""
-    content = Reader.over(dict(answers[-1].controls)[VIEWED]).enter(SEQUENCE, "response")
+    content = BerReader.over(dict(answers[-1].controls)[VIEWED]).enter(SEQUENCE, "response")
     return content.integer("position"), content.integer("count"), content.integer("result", ENUMERATED)
 
 

@@ -33,8 +33,8 @@ from ldapgw.ldap.limits import WRITE_TIMEOUT
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.listener import UNSENT, prepare
-from ldapgw.server.tls import ServerContext
+from ldapgw.server.listener import UNSENT_LIMIT, set_socket_options
+from ldapgw.server.tls import TlsContextFactory
 from tests.support import pdu
 from tests.support.certificates import issue
 from tests.support.world import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
@@ -291,7 +291,7 @@ class Peer:
         self.factory = make_factory(gate, clock, size_limit=100_000, tls=tls)
         listens = self.factory.over_tls() if at_once else self.factory
         self.port = reactor.listenTCP(0, listens, interface="127.0.0.1")
-        prepare(self.port)
+        set_socket_options(self.port)
         self.socket = socket.socket()
         # What this end has not read yet would hide what that end has not sent.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
@@ -355,7 +355,7 @@ def full_searches(count: int) -> bytes:
 @pytest.fixture(name="tls", scope="module")
 def _tls(tmp_path_factory):
     certificate, key = issue().write(tmp_path_factory.mktemp("tls"))
-    return ServerContext(Tls(certificate=File(certificate), private_key=File(key)))
+    return TlsContextFactory(Tls(certificate=File(certificate), private_key=File(key)))
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ async def test_a_client_that_reads_nothing_has_at_most_256_kib_waiting(reactor, 
         before, queued = queued, peer.queued()
         quiet = quiet + 1 if queued == before > 0 else 0
         most = max(most, queued)
-    assert UNSENT < most <= QUEUED_MOST
+    assert UNSENT_LIMIT < most <= QUEUED_MOST
     assert peer.connection._core.writer.blocked
     found = bytearray()
     while found.count(b"\x0a\x01\x00\x04\x00\x04\x00") < 5:

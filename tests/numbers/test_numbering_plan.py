@@ -39,7 +39,7 @@ def without_signs(text: str) -> str:
 
 def dialled_abroad(example: PhoneNumber, region: str) -> Iterator[str]:
     """How a number is dialled from a region, where there is one way that serves everybody."""
-    prefix = numbering_plan.dialling(region).out
+    prefix = numbering_plan.dialling(region).international_prefix
     # Not from Hong Kong: behind "00", "1" may be a carrier or the beginning of a country code; both are tried when a
     # number is asked for, but one stored so can be no more than one of them.
     if prefix and region != "HK":
@@ -65,7 +65,7 @@ def with_both(example: PhoneNumber) -> Iterator[str]:
     """Country code and trunk prefix, as letterheads have it."""
     main = phonenumbers.region_code_for_country_code(example.country_code or 0)
     # Not of Colombia, whose mobile numbers are as many digits with the 0 as others without.
-    if numbering_plan.dialling(main).zero and main != "CO":
+    if numbering_plan.dialling(main).has_zero_trunk and main != "CO":
         yield phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL).replace(" ", " (0) ", 1)
 
 
@@ -116,8 +116,8 @@ def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) 
     stored = phone_number.parse(one, region)
 
     assert stored is not None
-    assert phone_number.is_meant(stored, phone_number.readings(other, region, outside_line))
-    assert set(phone_number.stored_tails(stored)) & set(phone_number.asked_tails(other, region, outside_line))
+    assert phone_number.matches_any_reading(stored, phone_number.readings(other, region, outside_line))
+    assert set(phone_number.stored_tails(stored)) & set(phone_number.query_tails(other, region, outside_line))
 
 
 @settings(max_examples=200, deadline=None)
@@ -129,9 +129,9 @@ def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat
     stored = phone_number.parse(e164, region)
     assert stored is not None
 
-    written = phone_number.write(stored, form, region, outside_line)
+    written = phone_number.format_number(stored, form, region, outside_line)
 
-    assert phone_number.is_meant(stored, phone_number.readings(written, region, outside_line))
+    assert phone_number.matches_any_reading(stored, phone_number.readings(written, region, outside_line))
 
 
 @settings(max_examples=200, deadline=None)
@@ -142,7 +142,7 @@ def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, regio
 
     assert first is not None
     assert second is not None
-    assert phone_number.same(first, second) is (one == other)
+    assert phone_number.is_same_number(first, second) is (one == other)
 
 
 @settings(max_examples=300, deadline=None)
@@ -159,7 +159,12 @@ def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_l
 
     meant = {reading.e164 for reading in readings}
 
-    assert not phone_number.is_meant(stored, readings) or stored.e164 in meant or stored.national or not stored.e164
+    assert (
+        not phone_number.matches_any_reading(stored, readings)
+        or stored.e164 in meant
+        or stored.national
+        or not stored.e164
+    )
 
 
 # Digits as somebody may store or send them: few, many, with a country's beginning or any.
@@ -180,12 +185,14 @@ def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, re
     """Of numbers that nobody can have too: what is the same shares an end, and what can be told at once is true."""
     stored = phone_number.parse(one, region)
     asked = other[: -len(one[-8:])] + one[-8:] if alike else other
-    found = stored is not None and phone_number.is_meant(stored, phone_number.readings(asked, region, outside_line))
-    known = phone_number.asked(asked, region, outside_line)
+    found = stored is not None and phone_number.matches_any_reading(
+        stored, phone_number.readings(asked, region, outside_line)
+    )
+    known = phone_number.number_query(asked, region, outside_line)
 
     assert stored is not None
     assert not found or set(known.tails) & set(phone_number.stored_tails(stored))
-    assert found or not {*known.writings} & {stored.e164, stored.national}
+    assert found or not {*known.exact_forms} & {stored.e164, stored.national}
 
 
 @pytest.mark.parametrize("region", [*REGIONS, "ZZ"])
@@ -195,7 +202,7 @@ def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> 
     pattern = (metadata.national_prefix_for_parsing if metadata else None) or "(?!)"
     fronts = ("", "0", "00", "1", "8", "06", "01", "3411", "44")
     for digits in (front + behind for front in fronts for behind in _ENDS):
-        assert numbering_plan.dialling(region).within(digits) == re.sub(f"^(?:{pattern})", "", digits)
+        assert numbering_plan.dialling(region).strip_trunk_prefix(digits) == re.sub(f"^(?:{pattern})", "", digits)
 
 
 @settings(max_examples=500, deadline=None)
@@ -228,6 +235,6 @@ def test_the_whole_world() -> None:
                 missed += [
                     (region, one, asked)
                     for one, read in zip(ways, stored, strict=True)
-                    if not (isinstance(read, Number) and phone_number.is_meant(read, readings))
+                    if not (isinstance(read, Number) and phone_number.matches_any_reading(read, readings))
                 ]
     assert missed == []

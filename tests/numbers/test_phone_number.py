@@ -184,7 +184,7 @@ def test_all_writings_are_the_same_number(subscriber: tuple[str, str], separator
     missed = [
         text
         for text in asked
-        if not any(phone_number.same(stored, one) for one in phone_number.readings(text, "DE", "0"))
+        if not any(phone_number.is_same_number(stored, one) for one in phone_number.readings(text, "DE", "0"))
     ]
 
     assert missed == []
@@ -196,13 +196,13 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
     """And tails never rule out a number that is the same."""
     a, b = phone_number.parse(first, region), phone_number.parse(second, region)
     if a is not None:
-        assert phone_number.same(a, a)
+        assert phone_number.is_same_number(a, a)
     for one in phone_number.readings(first, region, outside_line):
         for other in (b, *phone_number.readings(second, region, outside_line)):
             if other is not None:
-                assert phone_number.same(one, other) == phone_number.same(other, one)
-                asked = phone_number.asked_tails(first, region, outside_line)
-                assert not phone_number.same(one, other) or set(asked) & set(phone_number.stored_tails(other))
+                assert phone_number.is_same_number(one, other) == phone_number.is_same_number(other, one)
+                asked = phone_number.query_tails(first, region, outside_line)
+                assert not phone_number.is_same_number(one, other) or set(asked) & set(phone_number.stored_tails(other))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
 
     assert one is not None
     assert other is not None
-    assert phone_number.same(one, other) is expected
+    assert phone_number.is_same_number(one, other) is expected
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
     """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
     one = phone_number.parse(stored, "AT")
     assert one is not None
-    tails = set(phone_number.asked_tails(asked, "AT", "0")) & set(phone_number.stored_tails(one))
+    tails = set(phone_number.query_tails(asked, "AT", "0")) & set(phone_number.stored_tails(one))
 
-    assert phone_number.is_meant(one, phone_number.readings(asked, "AT", "0")) is expected
+    assert phone_number.matches_any_reading(one, phone_number.readings(asked, "AT", "0")) is expected
     assert tails or not expected
 
 
@@ -272,8 +272,8 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
 )
 def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
     """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
-    assert phone_number.beginnings(text, "DE", outside_line) == forms
-    assert phone_number.beginnings("0049 30", "ZZ") == ("004930",)
+    assert phone_number.prefix_forms(text, "DE", outside_line) == forms
+    assert phone_number.prefix_forms("0049 30", "ZZ") == ("004930",)
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line:
     one = phone_number.parse(stored, "DE")
     assert one is not None
 
-    assert phone_number.is_meant(one, phone_number.readings(asked, "DE", outside_line)) is expected
-    tails = phone_number.asked_tails(asked, "DE", outside_line)
+    assert phone_number.matches_any_reading(one, phone_number.readings(asked, "DE", outside_line)) is expected
+    tails = phone_number.query_tails(asked, "DE", outside_line)
     assert not expected or set(tails) & set(phone_number.stored_tails(one))
 
 
@@ -320,9 +320,9 @@ def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line:
 )
 def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], writings: set[str]) -> None:
     """The end that leads to candidates, and the writings that settle it."""
-    known = phone_number.asked(asked, "DE", "0")
+    known = phone_number.number_query(asked, "DE", "0")
 
-    assert (known.tails, {*known.writings}) == (tails, writings)
+    assert (known.tails, {*known.exact_forms}) == (tails, writings)
     assert repr(known) == "<Asked>"
 
 
@@ -346,7 +346,7 @@ def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, writte
     read = phone_number.parse(typed, "DE")
 
     assert read is not None
-    assert tuple(phone_number.write(read, form, region, "0") for form in NumberFormat) == written
+    assert tuple(phone_number.format_number(read, form, region, "0") for form in NumberFormat) == written
 
 
 def test_a_number_does_not_show_in_its_repr() -> None:
@@ -370,8 +370,8 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
         phone_number.parse(text, "DE")
         phone_number.parse("1", "DE", text)
         phone_number.readings(text, "DE", "0")
-        phone_number.asked_tails(text, "DE", "0")
-        phone_number.beginnings(text, "DE", "0")
+        phone_number.query_tails(text, "DE", "0")
+        phone_number.prefix_forms(text, "DE", "0")
         dial_string.dial_text(text)
 
     assert work.calls(read_all) < 10_000

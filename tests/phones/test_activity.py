@@ -16,26 +16,26 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.errors import ResultCode, StoreError
-from ldapgw.phones.activity import LOOK_SECONDS, NOTE_SECONDS, PhoneWatch, SearchNotes
-from ldapgw.phones.hints import Seen
-from ldapgw.phones.search_log import Fresh, Searches
+from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
+from ldapgw.phones.hints import DecodedSearch
+from ldapgw.phones.search_log import SearchLog, SearchUpdate
 from ldapgw.store import phones
 from ldapgw.store.database import Database
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from tests.support import asks, pdu
 from tests.support.filter_text import encode
 from tests.support.web_stage import DirectStore
 
 BASE = "dc=acme,dc=example"
-WATCHED_DESK = PhoneLogin("desk1", "acme", None, Numbers.VALUES, "", 0.0)
-GONE = PhoneLogin("old", "globex", None, Numbers.VALUES, "", 0.0)
+WATCHED_DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0)
+GONE = PhoneLogin("old", "globex", None, NumberMode.VALUES, "", 0.0)
 NUMBER = Equality("telephoneNumber", b"0301234567")
 
 
-def watched(*messages: tuple[bytes, int]) -> PhoneWatch:
-    watch = PhoneWatch({"acme": BASE}, lambda: 7.0)
+def watched(*messages: tuple[bytes, int]) -> PhoneActivity:
+    watch = PhoneActivity({"acme": BASE}, lambda: 7.0)
     for message, entries in messages:
-        watch.searches.observe(watch.bind_dn(WATCHED_DESK), "192.0.2.7", message, entries, ResultCode.SUCCESS, 0.001)
+        watch.search_log.observe(watch.bind_dn(WATCHED_DESK), "192.0.2.7", message, entries, ResultCode.SUCCESS, 0.001)
     return watch
 
 
@@ -47,35 +47,35 @@ def message(entries: int, scope: int = 2) -> tuple[bytes, int]:
 def test_a_search_is_read_when_somebody_looks() -> None:
     """The request and its controls; what cannot be read, or is no search, has neither."""
     watch = watched((b"\x30\x03\x02\x01", 0), (pdu.message(2, pdu.WHO_AM_I), 0), message(1))
-    found, other, broken = watch.seen(WATCHED_DESK)
+    found, other, broken = watch.recent_searches(WATCHED_DESK)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, NUMBER, 50, 0, False, ("cn",))
-    assert found == Seen(watch.searches.of(watch.bind_dn(WATCHED_DESK))[0], request, (asks.SORT,))
+    assert found == DecodedSearch(watch.search_log.searches_of(watch.bind_dn(WATCHED_DESK))[0], request, (asks.SORT,))
     assert [one.request for one in (other, broken)] == [None, None]
 
 
 def test_what_is_remembered() -> None:
     """The gravest hint's code, and when it worked; nothing of what was searched for."""
     watch = watched(message(1), message(0))
-    [fresh] = watch.searches.take_fresh().values()
-    assert watch.judge(WATCHED_DESK, fresh) == SearchNote(7.0, "number_alone", 7.0)
+    [fresh] = watch.search_log.take_updates().values()
+    assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", 7.0)
 
 
 def test_reading_one_entry_is_not_working() -> None:
     """A phone that looks at the root DSE has found nobody."""
     watch = watched(message(1, scope=0))
-    [fresh] = watch.searches.take_fresh().values()
-    assert watch.judge(WATCHED_DESK, fresh) == SearchNote(7.0, "number_alone", None)
+    [fresh] = watch.search_log.take_updates().values()
+    assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", None)
 
 
 def test_a_phone_whose_tenant_is_gone() -> None:
     """Has no DN, no base and no searches."""
     watch = watched(message(1))
-    assert (watch.bind_dn(GONE), watch.base_dn("globex"), watch.seen(GONE)) == ("", "", ())
+    assert (watch.bind_dn(GONE), watch.base_dn("globex"), watch.recent_searches(GONE)) == ("", "", ())
     assert watch.bind_dn(WATCHED_DESK) == "cn=desk1,ou=phones,dc=acme,dc=example"
 
 
 NOW = 1790000000.0
-DESK1, HALL = (PhoneLogin(name, "acme", None, Numbers.VALUES, "sha256$00$00", NOW) for name in ("desk1", "hall"))
+DESK1, HALL = (PhoneLogin(name, "acme", None, NumberMode.VALUES, "sha256$00$00", NOW) for name in ("desk1", "hall"))
 
 
 class Stage:
@@ -91,30 +91,30 @@ class Stage:
             phones.add(connection, HALL)
         self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
         self.store: Any = DirectStore(self.database)
-        self.searches = Searches(self.clock.seconds)
+        self.searches = SearchLog(self.clock.seconds)
         self.judged = 0
-        self.notes = SearchNotes(
+        self.notes = SearchRecorder(
             clock=self.clock,
             store=self,  # type: ignore[arg-type]
-            take_fresh=self.searches.take_fresh,
-            login_of=lambda login: f"cn={login.name}",
+            take_updates=self.searches.take_updates,
+            bind_dn=lambda login: f"cn={login.name}",
             logins=lambda: self.logins,
-            judge=self.judge,
+            summarize=self.judge,
         )
 
     def run(self, *args: Any, **kw: Any) -> Any:
         return self.store.run(*args, **kw)
 
-    def judge(self, login: PhoneLogin, fresh: Fresh) -> SearchNote:
+    def judge(self, login: PhoneLogin, fresh: SearchUpdate) -> LastSearch:
         self.judged += 1
-        return SearchNote(fresh.last.when, f"of {login.name}", fresh.found.when if fresh.found else None)
+        return LastSearch(fresh.last.when, f"of {login.name}", fresh.last_found.when if fresh.last_found else None)
 
     def search(self, name: str = "desk1", entries: int = 0) -> None:
         self.searches.observe(f"cn={name}", "192.0.2.1", b"m", entries, ResultCode.SUCCESS, 0.001)
 
-    def wait(self, seconds: float = LOOK_SECONDS) -> None:
-        for _ in range(round(seconds / LOOK_SECONDS)):
-            self.clock.advance(LOOK_SECONDS)
+    def wait(self, seconds: float = POLL_SECONDS) -> None:
+        for _ in range(round(seconds / POLL_SECONDS)):
+            self.clock.advance(POLL_SECONDS)
 
     def stored(self, name: str = "desk1") -> tuple[float | None, str, float | None]:
         with self.database.begin() as connection:
@@ -132,9 +132,9 @@ def test_a_phone_is_noted_once_a_minute() -> None:
     stage.search()
     stage.wait()
     assert (stage.stored()[0], stage.judged) == (NOW, 1)
-    stage.wait(NOTE_SECONDS)
-    assert (stage.stored()[0], stage.judged) == (NOW + LOOK_SECONDS, 2)
-    stage.wait(NOTE_SECONDS * 3)
+    stage.wait(WRITE_SECONDS)
+    assert (stage.stored()[0], stage.judged) == (NOW + POLL_SECONDS, 2)
+    stage.wait(WRITE_SECONDS * 3)
     assert stage.judged == 2
     assert stage.stored("hall") == (None, "", None)
     stage.notes.stopService()
@@ -149,14 +149,14 @@ def test_that_it_works_is_noted_at_once_and_stays() -> None:
     stage.wait()
     stage.search(entries=1)
     stage.wait()
-    assert stage.stored()[2] == NOW + LOOK_SECONDS
+    assert stage.stored()[2] == NOW + POLL_SECONDS
     stage.search(entries=1)
     stage.wait()
     assert stage.judged == 2
-    stage.wait(NOTE_SECONDS * 2)
+    stage.wait(WRITE_SECONDS * 2)
     stage.search()
     stage.wait()
-    assert stage.stored()[2] == NOW + LOOK_SECONDS
+    assert stage.stored()[2] == NOW + POLL_SECONDS
     assert stage.judged == 4
     stage.notes.stopService()
 
@@ -170,7 +170,7 @@ def test_the_end_notes_everything() -> None:
     stage.search("hall")
     stage.search()
     stage.notes.stopService()
-    assert [stage.stored(name)[0] for name in ("desk1", "hall")] == [NOW + LOOK_SECONDS] * 2
+    assert [stage.stored(name)[0] for name in ("desk1", "hall")] == [NOW + POLL_SECONDS] * 2
 
 
 def test_a_database_that_is_away(caplog_twisted: list[str]) -> None:
@@ -184,7 +184,7 @@ def test_a_database_that_is_away(caplog_twisted: list[str]) -> None:
     stage.wait()
     stage.store = store
     stage.wait()
-    assert stage.stored() == (NOW + LOOK_SECONDS, "of desk1", NOW)
+    assert stage.stored() == (NOW + POLL_SECONDS, "of desk1", NOW)
     assert caplog_twisted == []
     stage.notes.stopService()
 
@@ -209,15 +209,15 @@ def test_what_was_found_with_an_older_password() -> None:
     stage.wait()
     assert stage.stored() == (None, "", None)
     stage.search(entries=1)
-    stage.notes._take()
+    stage.notes._collect()
     stage.searches.forget("cn=desk1")
     stage.notes.forget("cn=desk1")
     stage.logins["desk1"] = PhoneAccess("desk1", Dn(), "sha256$11$11", NOBODY)
-    stage.wait(NOTE_SECONDS * 2)
+    stage.wait(WRITE_SECONDS * 2)
     assert stage.stored() == (None, "", None)
     stage.search(entries=1)
     stage.wait()
-    assert stage.stored()[2] == stage.clock.seconds() - LOOK_SECONDS
+    assert stage.stored()[2] == stage.clock.seconds() - POLL_SECONDS
     stage.notes.stopService()
 
 
@@ -234,5 +234,5 @@ def test_a_password_that_changes_while_it_is_written() -> None:
     late.callback(None)
     stage.search(entries=1)
     stage.wait()
-    assert stage.stored()[2] == stage.clock.seconds() - LOOK_SECONDS
+    assert stage.stored()[2] == stage.clock.seconds() - POLL_SECONDS
     stage.notes.stopService()

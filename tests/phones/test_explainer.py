@@ -13,14 +13,14 @@ from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit, Features
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.model import USER
-from ldapgw.phones.explainer import PhoneExplainer, Question
-from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.sync.publisher import login_of
+from ldapgw.phones.explainer import ExplainRequest, PhoneExplainer
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.publisher import make_login
 from tests.support.explain_world import sight
 from tests.support.phonebook import naming_context
 from tests.support.results import result_of
 
-DESK = PhoneLogin("Desk1", "acme", 1, Numbers.VALUES, "sha256$00$00", 0.0)
+DESK = PhoneLogin("Desk1", "acme", 1, NumberMode.VALUES, "sha256$00$00", 0.0)
 
 
 class Thread:
@@ -35,12 +35,12 @@ class Thread:
         return done
 
 
-def question(asked: str, base: str = "") -> Question:
-    return Question(asked, base, USER, (), "here")
+def question(asked: str, base: str = "") -> ExplainRequest:
+    return ExplainRequest(asked, base, USER, (), "here")
 
 
 def served() -> Snapshot:
-    return Snapshot(sight().dit, {"desk1": login_of(DESK, naming_context(), "alice")}, loaded=True)
+    return Snapshot(sight().dit, {"desk1": make_login(DESK, naming_context(), "alice")}, loaded=True)
 
 
 def test_it_is_worked_out_elsewhere() -> None:

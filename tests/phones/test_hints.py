@@ -10,10 +10,10 @@ import pytest
 
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
-from ldapgw.phones.hints import _WORDS, HARMLESS, Habits, Hint, Seen, hints, words
-from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.hints import _HINT_TEXTS, HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
+from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
-from ldapgw.phones.search_log import Search
+from ldapgw.phones.search_log import LoggedSearch
 from tests.directory.test_phone_requests import CASES
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
@@ -21,7 +21,7 @@ from tests.support.keypad import KEYPADS, OLDER, Sent
 from tests.support.readers import read
 
 BASE = "dc=acme,dc=example"
-HABITS = Habits(BASE)
+HABITS = PhoneProfile(BASE)
 SORT, VIEW, PAGES = "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9", "1.2.840.113556.1.4.319"
 ALL = ("cn", "sn", "telephoneNumber", "mobile", "homePhone")
 LIMIT, NO_OBJECT = ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.NO_SUCH_OBJECT
@@ -42,10 +42,10 @@ class Case:
     controls: tuple[str, ...] = ()
 
     @property
-    def seen(self) -> Seen:
-        search = Search(self.login, "192.0.2.1", b"message", self.entries, self.code, 0.001, 0.0)
+    def seen(self) -> DecodedSearch:
+        search = LoggedSearch(self.login, "192.0.2.1", b"message", self.entries, self.code, 0.001, 0.0)
         request = SearchRequest(self.base, self.scope, read_filter(self.filter), self.size, 0, False, self.attributes)
-        return Seen(search, request, self.controls)
+        return DecodedSearch(search, request, self.controls)
 
 
 NUMBERS = "(|(telephoneNumber={0})(mobile={0})(homePhone={0}))"
@@ -109,7 +109,7 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
 @pytest.mark.parametrize(("case", "expected"), CASES_OF_HINTS.values(), ids=CASES_OF_HINTS)
 def test_hints(case: Case, expected: tuple[Hint, ...]) -> None:
     """The gravest first; nothing where all is well."""
-    assert hints(case.seen, HABITS) == expected
+    assert find_hints(case.seen, HABITS) == expected
 
 
 def test_every_hint_is_in_the_table() -> None:
@@ -120,21 +120,21 @@ def test_every_hint_is_in_the_table() -> None:
 
 def test_what_cannot_be_read() -> None:
     """Is said; what was too long to be kept is not taken for that."""
-    search = Search("cn=desk1", "192.0.2.1", b"?", 0, ResultCode.PROTOCOL_ERROR, 0.0, 0.0)
-    assert hints(Seen(search), HABITS) == (Hint.UNREADABLE,)
-    assert hints(Seen(replace(search, message=b"")), HABITS) == ()
+    search = LoggedSearch("cn=desk1", "192.0.2.1", b"?", 0, ResultCode.PROTOCOL_ERROR, 0.0, 0.0)
+    assert find_hints(DecodedSearch(search), HABITS) == (Hint.UNREADABLE,)
+    assert find_hints(DecodedSearch(replace(search, message=b"")), HABITS) == ()
 
 
 @pytest.mark.parametrize("name", ["telephoneNumber", "one number"])
 def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
     """Needs no other attribute."""
     case, _ = CASES_OF_HINTS[name]
-    assert set(hints(case.seen, replace(HABITS, wants_all=False))) <= {Hint.NOTHING}
+    assert set(find_hints(case.seen, replace(HABITS, wants_all_numbers=False))) <= {Hint.NOTHING}
 
 
 def sent_by(key: str) -> list[Sent]:
     """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
-    values = read(sheet(VENDORS[key], SETTINGS))
+    values = read(make_sheet(VENDORS[key], SETTINGS))
     sent: list[Sent] = []
     for keypad in (KEYPADS[key], *([OLDER[key]] if key in OLDER else [])):
         sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
@@ -155,11 +155,11 @@ def sent_by(key: str) -> list[Sent]:
 def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> None:
     """What we print for a vendor, sent as its phones do, gets no hint that something is to be changed."""
     for make in VENDORS[key].makes or ("",):
-        habits = Habits.of(BASE, make, per_number=False)
+        habits = PhoneProfile.for_model(BASE, make, per_number=False)
         for one in sent_by(key):
             code = LIMIT if entries > one.size_limit > 0 else ResultCode.SUCCESS
             seen = Case(one.filter, entries, code, attributes=one.attributes, size=one.size_limit).seen
-            assert set(hints(seen, habits)) <= HARMLESS, one
+            assert set(find_hints(seen, habits)) <= HARMLESS, one
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> 
 )
 def test_another_filter_than_the_models_own(model: str, filter_: str, expected: Hint) -> None:
     """Is found fault with as it is elsewhere."""
-    assert hints(Case(filter_, 0).seen, Habits.of(BASE, model, per_number=False))[0] is expected
+    assert find_hints(Case(filter_, 0).seen, PhoneProfile.for_model(BASE, model, per_number=False))[0] is expected
 
 
 def test_the_phones_of_the_world() -> None:
@@ -185,7 +185,7 @@ def test_the_phones_of_the_world() -> None:
         seen = Case(
             case["filter"], found, size=case["sizelimit"], scope=scope, attributes=tuple(case["attributes"])
         ).seen
-        told[case["id"]] = hints(seen, HABITS)
+        told[case["id"]] = find_hints(seen, HABITS)
     assert told["grandstream-ucm-attrs"] == (Hint.UNKNOWN_ATTRIBUTES, Hint.NO_NAME, Hint.NO_NUMBER)
     assert told["yealink-name-mueller"] == ()
     assert told["gigaset-detail-base"] == ()
@@ -193,50 +193,50 @@ def test_the_phones_of_the_world() -> None:
 
 def test_words_say_what_to_enter() -> None:
     """The model's own filter, the base; never a part of what was searched for."""
-    habits = Habits(BASE, "(cn=#)", "(mobile=#)")
-    assert str(words(Hint.NUMBER_ALONE, habits)) == (
+    habits = PhoneProfile(BASE, "(cn=#)", "(mobile=#)")
+    assert str(hint_text(Hint.NUMBER_ALONE, habits)) == (
         "Asks for telephoneNumber alone: mobiles and numbers at home will not be found. Use (mobile=#)"
     )
-    assert str(words(Hint.NO_SUCH_BASE, habits)) == "The search base does not exist. Use dc=acme,dc=example"
-    assert _WORDS.keys() == set(Hint)
+    assert str(hint_text(Hint.NO_SUCH_BASE, habits)) == "The search base does not exist. Use dc=acme,dc=example"
+    assert _HINT_TEXTS.keys() == set(Hint)
 
 
 @pytest.mark.parametrize("hint", Hint)
 def test_words_are_whole(hint: Hint) -> None:
     """Every value that stands in a sentence is there."""
-    said = str(words(hint, HABITS))
+    said = str(hint_text(hint, HABITS))
     assert "%(" not in said
     assert not [name for _, name, _, _ in Formatter().parse(said) if name]
 
 
 def test_what_works() -> None:
     """Somebody was found; the root DSE is nobody."""
-    assert Case().seen.works
-    assert not Case(entries=0).seen.works
-    assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.works
+    assert Case().seen.has_contacts
+    assert not Case(entries=0).seen.has_contacts
+    assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.has_contacts
 
 
 def test_the_filter_is_shown_as_text() -> None:
     """Empty where it could not be read."""
     assert Case().seen.filter == "(|(cn=mue*)(sn=mue*))"
-    assert Seen(Case().seen.search).filter == ""
+    assert DecodedSearch(Case().seen.search).filter == ""
 
 
 @pytest.mark.parametrize(
     ("model", "per_number", "expected"),
     [
-        ("snom", False, Habits(BASE, "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))")),
-        ("yealink", True, replace(HABITS, wants_all=False)),
+        ("snom", False, PhoneProfile(BASE, "(&(objectClass=person)(|(cn=%*)(sn=%*)(o=%*)))")),
+        ("yealink", True, replace(HABITS, wants_all_numbers=False)),
         (
             "cisco",
             False,
-            Habits(
+            PhoneProfile(
                 BASE,
                 "sn:(sn=$VALUE*)",
                 "telephoneNumber:(telephoneNumber=*$VALUE*)",
-                wants_all=False,
+                wants_all_numbers=False,
                 has_limit=False,
-                shapes=frozenset((frozenset((("telephoneNumber", True),)),)),
+                number_filter_shapes=frozenset((frozenset((("telephoneNumber", True),)),)),
             ),
         ),
         ("sangoma", False, HABITS),
@@ -244,6 +244,6 @@ def test_the_filter_is_shown_as_text() -> None:
         ("", False, HABITS),
     ],
 )
-def test_the_habits_of_models(model: str, per_number: bool, expected: Habits) -> None:
+def test_the_habits_of_models(model: str, per_number: bool, expected: PhoneProfile) -> None:
     """Those that we do not know are as most are."""
-    assert Habits.of(BASE, model, per_number=per_number) == expected
+    assert PhoneProfile.for_model(BASE, model, per_number=per_number) == expected

@@ -14,7 +14,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.numbers.phone_number import parse
-from ldapgw.phones.lookup import MOST_HITS, DirectoryFinder, Found
+from ldapgw.phones.lookup import MAX_CONTACTS, DirectoryFinder, LookupResult
 from tests.support.phonebook import BASE, contacts, naming_context
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
@@ -46,8 +46,8 @@ def result(work: Any) -> Any:
     return found
 
 
-def names(found: Found) -> list[str]:
-    return [hit.name for hit in found.hits]
+def names(found: LookupResult) -> list[str]:
+    return [hit.name for hit in found.contacts]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_names_and_numbers_while_they_are_typed(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "\t", "zzzz", "(cn=*)", "99999999"])
 def test_what_finds_nobody(text: str) -> None:
     """Nothing, and what is no name: a filter is not read."""
-    assert result(finder().find("acme", ["alice"], text)) == Found()
+    assert result(finder().find("acme", ["alice"], text)) == LookupResult()
 
 
 def test_whose_books_are_looked_at() -> None:
@@ -88,13 +88,13 @@ def test_callers_are_found_by_their_whole_number() -> None:
     """As on a phone; their book is not named."""
     (hit,) = result(finder(Sharing.CALLERS).find("acme", ["alice"], "+4930999000")).hits
     assert (hit.name, hit.book) == ("Xaver Quitt", "")
-    assert result(finder(Sharing.CALLERS).find("acme", ["alice"], "xaver")) == Found()
+    assert result(finder(Sharing.CALLERS).find("acme", ["alice"], "xaver")) == LookupResult()
 
 
 def test_only_so_many() -> None:
     """There are more, it says."""
     found = result(finder(more=100).find("acme", ["bob"], "aaa"))
-    assert (len(found.hits), found.complete) == (MOST_HITS, False)
+    assert (len(found.hits), found.complete) == (MAX_CONTACTS, False)
     assert names(found)[0] == "Aaa 00000"
 
 
@@ -105,7 +105,7 @@ def test_others_get_their_turn() -> None:
     Deferred.fromCoroutine(finder(clock=clock, more=5000).find("acme", ["bob"], "2223")).addBoth(done.append)
     assert not done
     clock.advance(0)
-    assert done == [Found()]
+    assert done == [LookupResult()]
 
 
 def test_an_example() -> None:

@@ -9,108 +9,110 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import ResultCode
 from ldapgw.phones import search_log
-from ldapgw.phones.search_log import KEPT, LONGEST, Fresh, Search, Searches
+from ldapgw.phones.search_log import MAX_MESSAGE_BYTES, SEARCHES_PER_PHONE, LoggedSearch, SearchLog, SearchUpdate
 
 DESK1, DESK2 = "cn=desk1,ou=phones,dc=acme,dc=example", "cn=desk2,ou=phones,dc=acme,dc=example"
 OK = ResultCode.SUCCESS
 
 
-def observe(kept: Searches, login: str = DESK1, message: bytes = b"m", entries: int = 1, code: ResultCode = OK) -> None:
+def observe(
+    kept: SearchLog, login: str = DESK1, message: bytes = b"m", entries: int = 1, code: ResultCode = OK
+) -> None:
     kept.observe(login, "192.0.2.1", message, entries, code, 0.002)
 
 
-def messages(kept: Searches, login: str = DESK1) -> list[bytes]:
-    return [search.message for search in kept.of(login)]
+def messages(kept: SearchLog, login: str = DESK1) -> list[bytes]:
+    return [search.message for search in kept.searches_of(login)]
 
 
 def test_the_newest_come_first_and_the_oldest_go() -> None:
     """Each phone has a ring of its own."""
     clock = Clock()
-    kept = Searches(clock.seconds)
-    for number in range(KEPT + 5):
+    kept = SearchLog(clock.seconds)
+    for number in range(SEARCHES_PER_PHONE + 5):
         clock.advance(1)
         observe(kept, message=b"%d" % number)
     observe(kept, DESK2, b"other", 0)
-    assert messages(kept) == [b"%d" % number for number in reversed(range(5, KEPT + 5))]
-    assert kept.of(DESK2) == (Search(DESK2, "192.0.2.1", b"other", 0, OK, 0.002, 25.0),)
-    assert kept.of("cn=desk3") == ()
-    assert kept._count == KEPT + 1
+    assert messages(kept) == [b"%d" % number for number in reversed(range(5, SEARCHES_PER_PHONE + 5))]
+    assert kept.searches_of(DESK2) == (LoggedSearch(DESK2, "192.0.2.1", b"other", 0, OK, 0.002, 25.0),)
+    assert kept.searches_of("cn=desk3") == ()
+    assert kept._count == SEARCHES_PER_PHONE + 1
 
 
 def test_a_long_message_is_not_kept() -> None:
     """That it came is."""
-    kept = Searches(Clock().seconds)
-    observe(kept, message=b"x" * (LONGEST + 1))
-    observe(kept, message=b"x" * LONGEST)
-    assert messages(kept) == [b"x" * LONGEST, b""]
+    kept = SearchLog(Clock().seconds)
+    observe(kept, message=b"x" * (MAX_MESSAGE_BYTES + 1))
+    observe(kept, message=b"x" * MAX_MESSAGE_BYTES)
+    assert messages(kept) == [b"x" * MAX_MESSAGE_BYTES, b""]
 
 
 def test_all_phones_together_are_bounded(monkeypatch) -> None:
     """Those that have not searched for longest are forgotten, whole."""
-    monkeypatch.setattr(search_log, "MOST", 10)
-    kept = Searches(Clock().seconds)
+    monkeypatch.setattr(search_log, "MAX_SEARCHES", 10)
+    kept = SearchLog(Clock().seconds)
     for _ in range(4):
         observe(kept, "a")
     for login in ("b", "c", "a", "b", "c"):
         observe(kept, login)
-    assert [len(kept.of(login)) for login in "abc"] == [5, 2, 2]
+    assert [len(kept.searches_of(login)) for login in "abc"] == [5, 2, 2]
     for _ in range(2):
         observe(kept, "d")
-    assert [len(kept.of(login)) for login in "abcd"] == [0, 2, 2, 2]
+    assert [len(kept.searches_of(login)) for login in "abcd"] == [0, 2, 2, 2]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=200))
 def test_the_count_is_right(steps: list[tuple[str, bool]]) -> None:
     """Whatever comes and goes."""
-    kept = Searches(Clock().seconds)
+    kept = SearchLog(Clock().seconds)
     for login, forget in steps:
         if forget:
             kept.forget(login)
         else:
             observe(kept, login)
-    assert kept._count == sum(len(kept.of(login)) for login in "abcdef")
+    assert kept._count == sum(len(kept.searches_of(login)) for login in "abcdef")
 
 
 def test_what_is_forgotten_is_gone() -> None:
     """Also for those who have not taken it yet."""
-    kept = Searches(Clock().seconds)
+    kept = SearchLog(Clock().seconds)
     observe(kept)
     kept.forget(DESK1)
-    assert (kept.of(DESK1), kept.take_fresh()) == ((), {})
+    assert (kept.searches_of(DESK1), kept.take_updates()) == ((), {})
 
 
 def test_what_is_fresh_is_taken_once() -> None:
     """The last search of a phone, and whether one has found something since."""
-    kept = Searches(Clock().seconds)
+    kept = SearchLog(Clock().seconds)
     observe(kept, message=b"found", entries=3)
     observe(kept, message=b"nothing", entries=0)
     observe(kept, DESK2, b"failed", 0, ResultCode.NO_SUCH_OBJECT)
-    last, found, failed = kept.of(DESK1)[0], kept.of(DESK1)[1], kept.of(DESK2)[0]
-    assert kept.take_fresh() == {DESK1: Fresh(last, found), DESK2: Fresh(failed)}
-    assert kept.take_fresh() == {}
-    assert len(kept.of(DESK1)) == 2
+    last, found, failed = kept.searches_of(DESK1)[0], kept.searches_of(DESK1)[1], kept.searches_of(DESK2)[0]
+    assert kept.take_updates() == {DESK1: SearchUpdate(last, found), DESK2: SearchUpdate(failed)}
+    assert kept.take_updates() == {}
+    assert len(kept.searches_of(DESK1)) == 2
 
 
 def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
     """What nobody searched for is not kept: it may be another company's; and only so many addresses are."""
-    monkeypatch.setattr(search_log, "STRANGERS", 2)
+    monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 2)
     clock = Clock()
-    kept = Searches(clock.seconds)
+    kept = SearchLog(clock.seconds)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"):
         clock.advance(1)
         kept.observe("", address, b"m", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.001)
-    found = [kept.stranger(f"192.0.2.{last}") for last in (1, 2, 3)]
+    found = [kept.last_refusal(f"192.0.2.{last}") for last in (1, 2, 3)]
     assert found == [3.0, None, 4.0]
     kept.observe("", "192.0.2.4", b"the root DSE", 1, ResultCode.SUCCESS, 0.001)
-    assert (kept.stranger("192.0.2.4"), kept.stranger("192.0.2.1")) == (None, 3.0)
-    assert (kept.of(""), kept.take_fresh()) == ((), {})
+    assert (kept.last_refusal("192.0.2.4"), kept.last_refusal("192.0.2.1")) == (None, 3.0)
+    assert (kept.searches_of(""), kept.take_updates()) == ((), {})
 
 
 def test_somebody_is_told_of_each() -> None:
     """By its login."""
     told: list[str] = []
-    kept = Searches(Clock().seconds)
-    kept.tell(told.append)
+    kept = SearchLog(Clock().seconds)
+    kept.set_listener(told.append)
     observe(kept)
     observe(kept, "", entries=0)
     assert told == [DESK1]
@@ -120,7 +122,7 @@ def test_what_counts_as_found() -> None:
     """Entries came, and nothing but the limit ended it."""
 
     def found(entries: int, code: ResultCode) -> bool:
-        return Search(DESK1, "", b"", entries, code, 0.0, 0.0).found
+        return LoggedSearch(DESK1, "", b"", entries, code, 0.0, 0.0).has_entries
 
     assert [found(1, OK), found(0, OK), found(50, ResultCode.SIZE_LIMIT_EXCEEDED)] == [True, False, True]
     assert not found(5, ResultCode.TIME_LIMIT_EXCEEDED)
@@ -128,6 +130,6 @@ def test_what_counts_as_found() -> None:
 
 def test_a_repr_holds_no_name_and_no_number() -> None:
     """It may get into a log."""
-    search = Search(DESK1, "192.0.2.1", b"(cn=anna)", 1, OK, 0.0, 0.0)
+    search = LoggedSearch(DESK1, "192.0.2.1", b"(cn=anna)", 1, OK, 0.0, 0.0)
     assert "anna" not in repr(search)
     assert "desk1" not in repr(search)

@@ -17,10 +17,15 @@ from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from ldapgw.server.certificate_renewal import LOOK_SECONDS, Renewal, Trust, private_certificate
+from ldapgw.server.certificate_renewal import (
+    CHECK_INTERVAL_SECONDS,
+    CertificateReloader,
+    PhoneTrustAnchor,
+    private_trust_anchor,
+)
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import ServerContext, read_pair
+from ldapgw.server.tls import TlsContextFactory, load_certificate
 from tests.support.certificates import Issued, issue
 from tests.support.results import result_of
 
@@ -50,7 +55,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_private_certificate(file: Path, chain: tuple[Issued, ...], given: int) -> None:
     """The end of its chain is what phones have to be given."""
     file.write_bytes(b"".join(one.pem for one in chain))
-    assert private_certificate(str(file)) == chain[given].pem.decode()
+    assert private_trust_anchor(str(file)) == chain[given].pem.decode()
 
 
 @pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
@@ -60,7 +65,7 @@ def test_a_public_certificate(file: Path, monkeypatch: pytest.MonkeyPatch, days:
     system.write_bytes(AUTHORITY.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(system))
     file.write_bytes(issue(by=AUTHORITY, days=days).pem)
-    assert private_certificate(str(file)) == ""
+    assert private_trust_anchor(str(file)) == ""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
@@ -68,25 +73,25 @@ def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
     """Has nothing to give."""
     if content is not None:
         file.write_bytes(content)
-    assert private_certificate(str(file)) == ""
+    assert private_trust_anchor(str(file)) == ""
 
 
 def test_the_answer_is_remembered_until_the_files_change(file: Path) -> None:
     """Reading what the system trusts takes a while, so it is done off the reactor's thread, once."""
     certificate, key = issue().write(file.parent)
-    contexts = ServerContext(Tls(certificate=File(certificate), private_key=File(key)))
+    contexts = TlsContextFactory(Tls(certificate=File(certificate), private_key=File(key)))
     asked: list[str] = []
 
     async def off_thread(function: Any, *arguments: Any) -> Any:
         asked.append(arguments[0])
         return function(*arguments)
 
-    trust = Trust(contexts, off_thread)
+    trust = PhoneTrustAnchor(contexts, off_thread)
     before = certificate.read_text()
-    assert [result_of(trust.certificate()) for _ in range(2)] == [before, before]
+    assert [result_of(trust.trust_anchor()) for _ in range(2)] == [before, before]
     issue(which=3).write(file.parent)
-    contexts.pair = read_pair(contexts.tls)
-    assert result_of(trust.certificate()) == certificate.read_text() != before
+    contexts.loaded = load_certificate(contexts.tls)
+    assert result_of(trust.trust_anchor()) == certificate.read_text() != before
     assert len(asked) == 2
 
 
@@ -96,7 +101,7 @@ def test_without_tls() -> None:
     async def never(*_: Any) -> Any:
         raise AssertionError
 
-    assert result_of(Trust(None, never).certificate()) == ""
+    assert result_of(PhoneTrustAnchor(None, never).trust_anchor()) == ""
 
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -112,9 +117,11 @@ class Stage:
         self.clock = Clock()
         self.clock.rightNow = NOW.timestamp()
         self.put(**first)
-        self.contexts = ServerContext(Tls(certificate=File(folder / "cert.pem"), private_key=File(folder / "key.pem")))
+        self.contexts = TlsContextFactory(
+            Tls(certificate=File(folder / "cert.pem"), private_key=File(folder / "key.pem"))
+        )
         self.calls = 0
-        self.renewal = Renewal(clock=self.clock, contexts=self.contexts, run_off_thread=self._run)
+        self.renewal = CertificateReloader(clock=self.clock, context_factory=self.contexts, run_off_thread=self._run)
 
     def _run(self, function: Any, *args: Any) -> Any:
         self.calls += 1
@@ -127,9 +134,9 @@ class Stage:
     def put(self, *, which: int = 0, days: float = 90) -> None:
         issue(now=NOW, which=which, days=days).write(self.folder)
 
-    def later(self, seconds: float = LOOK_SECONDS) -> list[str]:
+    def later(self, seconds: float = CHECK_INTERVAL_SECONDS) -> list[str]:
         """What the log says in that time."""
-        step = max(LOOK_SECONDS, seconds / 20)
+        step = max(CHECK_INTERVAL_SECONDS, seconds / 20)
         self.clock.pump([step] * round(seconds / step))
         said, self.lines = self.lines, []
         return said
@@ -151,7 +158,7 @@ def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
     before = stage.contexts.getContext()
     assert stage.later(60) == []
     assert stage.contexts.getContext() is before
-    assert stage.calls == 1 + 60 / LOOK_SECONDS
+    assert stage.calls == 1 + 60 / CHECK_INTERVAL_SECONDS
 
 
 def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:

@@ -14,11 +14,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
-from ldapgw.server.certificate_renewal import Renewal
+from ldapgw.server.certificate_renewal import CertificateReloader
 from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
 from ldapgw.server.gateway import Gateway, makeService
-from ldapgw.server.listener import Door
+from ldapgw.server.listener import DescriptorLimitedFactory
 from tests.support import pdu
 from tests.support.certificates import issue
 
@@ -58,7 +58,7 @@ def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
 
 def behind(door: Any) -> Any:
     """The factory that a port's door leads to."""
-    assert isinstance(door, Door)
+    assert isinstance(door, DescriptorLimitedFactory)
     return door._factory
 
 
@@ -98,4 +98,4 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
 
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
     """For as long as the gateway runs."""
-    assert len([part for part in gateway.services if isinstance(part, Renewal)]) == 1
+    assert len([part for part in gateway.services if isinstance(part, CertificateReloader)]) == 1

@@ -25,9 +25,19 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from ldapgw.errors import UserError
-from ldapgw.phones.provisioning.settings import Server
+from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.server.config import decode
-from ldapgw.server.listener import OTHERS, UNSENT, Door, Listener, Listening, ldap_url, make_room, phone_server, prepare
+from ldapgw.server.listener import (
+    OTHER_DESCRIPTORS,
+    UNSENT_LIMIT,
+    DescriptorLimitedFactory,
+    ListenAddress,
+    Listener,
+    ldap_url,
+    phone_server,
+    raise_descriptor_limit,
+    set_socket_options,
+)
 from tests.support import pdu
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
@@ -50,7 +60,7 @@ def test_a_door_lets_in_while_there_is_room(lines):
     """Then it closes at once, with a line a minute; and lets in again."""
     rooms = iter([True, False, False, False, False, True])
     clock = Clock()
-    door = Door('ldap.listen "tcp:389"', Factory.forProtocol(Protocol), clock, lambda: next(rooms))
+    door = DescriptorLimitedFactory('ldap.listen "tcp:389"', Factory.forProtocol(Protocol), clock, lambda: next(rooms))
     let_in = []
     for at in range(6):
         let_in.append(door.buildProtocol(PEER) is not None)
@@ -66,7 +76,7 @@ def test_a_door_starts_and_stops_what_is_behind_it():
     """As Twisted's ports expect."""
     factory = Factory()
     factory.noisy = False
-    door = Door("web.listen", factory, Clock(), lambda: True)
+    door = DescriptorLimitedFactory("web.listen", factory, Clock(), lambda: True)
     door.doStart()
     assert factory.numPorts == 1
     door.doStop()
@@ -115,7 +125,7 @@ def test_connections_inherit_what_answers_need():
     factory = Factory()
     factory.noisy = False
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-    prepare(port)
+    set_socket_options(port)
     with socket.create_connection(("127.0.0.1", port.getHost().port)):
         accepted, _ = port.socket.accept()
         with accepted:
@@ -123,7 +133,7 @@ def test_connections_inherit_what_answers_need():
                 accepted.getsockopt(socket.IPPROTO_TCP, one) for one in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT)
             ]
     port.stopListening()
-    assert options == [1, UNSENT]
+    assert options == [1, UNSENT_LIMIT]
 
 
 def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
@@ -133,7 +143,7 @@ def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
     factory = Factory()
     factory.noisy = False
     port = reactor.listenUNIX(str(tmp_path / "socket"), factory)
-    prepare(port)
+    set_socket_options(port)
     assert (tmp_path / "socket").is_socket()
     port.stopListening()
 
@@ -301,16 +311,16 @@ def test_a_process_with_descriptors_has_room(before):
 def test_our_own_limit_is_raised_as_far_as_is_needed():
     """And never lowered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    low = OTHERS + 200
+    low = OTHER_DESCRIPTORS + 200
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
         raised = []
         for connections in (10, 250, 220):
-            make_room(connections)
+            raise_descriptor_limit(connections)
             raised.append(resource.getrlimit(resource.RLIMIT_NOFILE))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert raised == [(low, hard), (OTHERS + 250, hard), (OTHERS + 250, hard)]
+    assert raised == [(low, hard), (OTHER_DESCRIPTORS + 250, hard), (OTHER_DESCRIPTORS + 250, hard)]
 
 
 @pytest.mark.parametrize(
@@ -331,21 +341,21 @@ TENANT = {"name": "acme", "base_dn": "dc=acme"}
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
-        ("tcp:389", Listening("", 389, ipv6=False)),
-        ("tcp:port=389:interface=192.0.2.1", Listening("192.0.2.1", 389, ipv6=False)),
-        ("tcp:389:192.0.2.1:backlog=5", Listening("192.0.2.1", 389, ipv6=False)),
-        (r"tcp6:389:interface=\:\:1", Listening("::1", 389, ipv6=True)),
-        (r"tcp:389:interface=2001\:db8\:\:1", Listening("2001:db8::1", 389, ipv6=True)),
-        ("ssl:636:privateKey=key.pem", Listening("", 636, ipv6=False)),
+        ("tcp:389", ListenAddress("", 389, ipv6=False)),
+        ("tcp:port=389:interface=192.0.2.1", ListenAddress("192.0.2.1", 389, ipv6=False)),
+        ("tcp:389:192.0.2.1:backlog=5", ListenAddress("192.0.2.1", 389, ipv6=False)),
+        (r"tcp6:389:interface=\:\:1", ListenAddress("::1", 389, ipv6=True)),
+        (r"tcp:389:interface=2001\:db8\:\:1", ListenAddress("2001:db8::1", 389, ipv6=True)),
+        ("ssl:636:privateKey=key.pem", ListenAddress("", 636, ipv6=False)),
         ("unix:/run/ldapgw.sock", None),
         ("systemd:domain=INET:index=0", None),
-        (r"haproxy:tcp6:389:interface=\:\:1", Listening("::1", 389, ipv6=True)),
+        (r"haproxy:tcp6:389:interface=\:\:1", ListenAddress("::1", 389, ipv6=True)),
         ("haproxy:systemd:domain=INET:index=0", None),
     ],
 )
-def test_read(endpoint: str, expected: Listening | None) -> None:
+def test_read(endpoint: str, expected: ListenAddress | None) -> None:
     """What Twisted takes for a TCP port is one; anything else is None."""
-    assert Listening.read(endpoint) == expected
+    assert ListenAddress.parse(endpoint) == expected
 
 
 @pytest.mark.parametrize(
@@ -371,24 +381,24 @@ def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("ldap", "public_url", "expected"),
     [
-        ({}, "https://book.example.com", Server("book.example.com", 389)),
-        ({}, "http://localhost:8080", Server("localhost", 389, loopback=True)),
-        ({}, "http://127.0.0.5", Server("127.0.0.5", 389, loopback=True)),
-        ({"listen": []}, "https://b.example", Server("b.example", 0)),
+        ({}, "https://book.example.com", ServerAddress("book.example.com", 389)),
+        ({}, "http://localhost:8080", ServerAddress("localhost", 389, is_loopback=True)),
+        ({}, "http://127.0.0.5", ServerAddress("127.0.0.5", 389, is_loopback=True)),
+        ({"listen": []}, "https://b.example", ServerAddress("b.example", 0)),
         (
             {"listen": ["unix:/run/ldap"], "listen_tls": ["unix:/run/ldaps"]},
             "https://b.example",
-            Server("b.example", 389, 636, start_tls=True, guessed=True),
+            ServerAddress("b.example", 389, 636, start_tls=True, is_port_guessed=True),
         ),
         (
             {"listen": ["unix:/run/ldap", "tcp:10389"], "listen_tls": []},
             "https://b.example",
-            Server("b.example", 10389),
+            ServerAddress("b.example", 10389),
         ),
     ],
     ids=["usual", "localhost", "loopback", "nothing", "no TCP", "one known"],
 )
-def test_phone_server(ldap: dict[str, object], public_url: str, expected: Server) -> None:
+def test_phone_server(ldap: dict[str, object], public_url: str, expected: ServerAddress) -> None:
     """What the settings of phones are made of, and whether it is any good to them."""
     document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}, "tenant": [TENANT]}
     if expected.start_tls:

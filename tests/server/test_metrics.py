@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
-from ldapgw.server.metrics import Metrics, Tally
+from ldapgw.server.metrics import Metrics, SearchCounters
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.phones import Numbers, PhoneLogin
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.results import result_of
 from tests.support.web_stage import NOW, Stage
 
@@ -22,7 +22,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def told(metrics: Metrics) -> Samples:
-    body, content_type = result_of(metrics.answer())
+    body, content_type = result_of(metrics.render())
     assert content_type.startswith("text/plain; version=")
     families = text_string_to_metric_families(body.decode())
     return {
@@ -34,13 +34,13 @@ def told(metrics: Metrics) -> Samples:
 
 
 def metrics_of(
-    stage: Stage, tally: Tally, *, ready: bool = True, ends: float | None = None, fails: bool = False
+    stage: Stage, tally: SearchCounters, *, ready: bool = True, ends: float | None = None, fails: bool = False
 ) -> Metrics:
     return Metrics(
         store=stage.store,
         now=stage.clock.seconds,
         version="1.2",
-        tally=tally,
+        search_counters=tally,
         ready=lambda: ready,
         contacts=lambda: {"acme": 812},
         database_fails=lambda: fails,
@@ -63,7 +63,7 @@ def stage() -> Stage:
 
 def test_before_anything_has_happened(stage: Stage) -> None:
     """Nothing is made up."""
-    assert told(metrics_of(stage, Tally(), ready=False)) == {
+    assert told(metrics_of(stage, SearchCounters(), ready=False)) == {
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 0,
         ("ldapgw_database_ok", ()): 1,
@@ -77,15 +77,15 @@ def test_before_anything_has_happened(stage: Stage) -> None:
 
 def test_what_is_told(stage: Stage) -> None:
     """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
-    tally = Tally()
-    tally.connections = lambda: 3
+    tally = SearchCounters()
+    tally.count_connections = lambda: 3
     tally.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25)
     tally.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5)
     tally.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25)
     connect(stage, "alice@acme.example", NOW - 60)
     connect(stage, "bob@acme.example", NOW - 3600)
     connect(stage, "carol@acme.example", None)
-    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
     found = told(metrics_of(stage, tally, ends=NOW + 5))
     assert found == {
@@ -110,10 +110,10 @@ def test_what_is_told(stage: Stage) -> None:
 def test_a_database_in_trouble(stage: Stage) -> None:
     """One that cannot be written is told; of one that cannot be read, so is what was read last."""
     connect(stage, "alice@acme.example", NOW)
-    metrics = metrics_of(stage, Tally(), fails=True)
+    metrics = metrics_of(stage, SearchCounters(), fails=True)
     before = told(metrics)
     assert (before["ldapgw_database_ok", ()], before["ldapgw_oldest_sync_timestamp_seconds", (ACME,)]) == (0, NOW)
-    metrics = metrics_of(stage, Tally())
+    metrics = metrics_of(stage, SearchCounters())
     before = told(metrics)
     with stage.database.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE account RENAME TO gone")
@@ -123,8 +123,8 @@ def test_a_database_in_trouble(stage: Stage) -> None:
 def test_nobody_is_named(stage: Stage) -> None:
     """Neither addresses nor phones; the process tells of itself."""
     connect(stage, "alice@acme.example", NOW)
-    stage.do(phones.add, PhoneLogin("desk1", "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    body, _ = result_of(metrics_of(stage, Tally()).answer())
+    stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    body, _ = result_of(metrics_of(stage, SearchCounters()).render())
     assert b"alice" not in body
     assert b"desk1" not in body
     assert b"process_resident_memory_bytes" in body

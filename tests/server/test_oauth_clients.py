@@ -13,9 +13,9 @@ from zope.interface import provider
 
 from ldapgw.google.endpoints import Client
 from ldapgw.server.config import decode
-from ldapgw.server.oauth_clients import Clients, Tenants, configured_clients
+from ldapgw.server.oauth_clients import LazyTenants, TenantClients, configured_clients
 from ldapgw.store import tenants as stored
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 from tests.support.results import result_of
 from tests.support.web_stage import Stage
@@ -24,14 +24,14 @@ CONFIGURED = Client("1-a", "hush")
 ENTERED = Client("2-b", "quiet")
 
 
-def enter(stage: Stage, tenant: str, client: Client, vault: Vault | None = None) -> None:
+def enter(stage: Stage, tenant: str, client: Client, vault: SecretBox | None = None) -> None:
     one = EnteredClient(tenant, client.client_id, client.client_secret, 1790000000.0)
     stage.do(stored.enter_client, vault or stage.vault, one)
 
 
 def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
     """For tenants without a configured one; those are as the file says, whatever was entered."""
-    clients = Clients(stage.store, stage.vault, {"acme": CONFIGURED})
+    clients = TenantClients(stage.store, stage.vault, {"acme": CONFIGURED})
     enter(stage, "acme", ENTERED)
     enter(stage, "globex", ENTERED)
     assert dict(clients) == {"acme": CONFIGURED}
@@ -42,8 +42,8 @@ def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
 
 def test_a_secret_under_another_key_is_entered_again(stage: Stage, logged: list[str]) -> None:
     """Until then it is as if there were none, which is told once; others are not concerned."""
-    clients = Clients(stage.store, stage.vault, {})
-    enter(stage, "acme", CONFIGURED, Vault([Fernet.generate_key()]))
+    clients = TenantClients(stage.store, stage.vault, {})
+    enter(stage, "acme", CONFIGURED, SecretBox([Fernet.generate_key()]))
     enter(stage, "globex", ENTERED)
     for _ in range(2):
         result_of(clients.refresh())
@@ -72,7 +72,7 @@ def logged() -> Iterator[list[str]]:
 def test_tenants_are_made_when_they_are_asked_for() -> None:
     """Whoever keeps the mapping sees what has changed; others than those named there are not."""
     words = {"acme": "first"}
-    tenants = Tenants(["acme"], lambda name: words[name])
+    tenants = LazyTenants(["acme"], lambda name: words[name])
     assert (tenants["acme"], list(tenants), len(tenants)) == ("first", ["acme"], 1)
     words |= {"acme": "second", "globex": "third"}
     assert dict(tenants) == {"acme": "second"}

@@ -25,13 +25,13 @@ from twisted.internet.threads import deferToThread
 
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
 from ldapgw.server import processes
-from ldapgw.server.processes import SMALL, Apart, Aside, OffProcess, serve
+from ldapgw.server.processes import THREAD_MAX_OCTETS, OneShotProcess, SizeBasedOffload, WorkerProcess, serve_calls
 from tests.support.results import result_of
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[OffProcess]:
-    process = OffProcess(reactor)
+async def started() -> AsyncIterator[WorkerProcess]:
+    process = WorkerProcess(reactor)
     process.startService()
     try:
         yield process
@@ -51,7 +51,7 @@ async def gone(pid: int) -> None:
 
 def test_until_it_is_started_it_calls_at_once() -> None:
     """Nothing is being served then."""
-    process = OffProcess(None)
+    process = WorkerProcess(None)
     assert result_of(process(divmod, 7, 2)) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         result_of(process(divmod, 7, 0))
@@ -105,7 +105,7 @@ async def test_a_call_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
     """After a while that is shortened here."""
     async with started() as process:
         await process(len, "")
-        monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(processes, "CALL_TIMEOUT_SECONDS", 0.05)
         with pytest.raises(ProcessLost):
             await process(os.read, 0, 1)
         monkeypatch.undo()
@@ -115,7 +115,7 @@ async def test_a_call_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest_twisted.ensureDeferred
 async def test_stopping_abandons_what_is_under_way() -> None:
     """At once, and the process ends."""
-    process = OffProcess(reactor)
+    process = WorkerProcess(reactor)
     process.startService()
     pid = await process(os.getpid)
     waiting = process(os.read, 0, 1)
@@ -153,7 +153,7 @@ def test_it_ends_with_its_pipe() -> None:
     frames = [pickle.dumps((len, ("abc",), {})), pickle.dumps((fails, (), {}))]
     calls = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
     answers = io.BytesIO()
-    serve(io.BytesIO(calls + b"\x00\x00"), answers)
+    serve_calls(io.BytesIO(calls + b"\x00\x00"), answers)
     answers.seek(0)
     found = [pickle.loads(answers.read(*struct.unpack(">I", answers.read(4)))) for _ in frames]
     assert found[0] == (True, 3)
@@ -164,15 +164,15 @@ def test_it_ends_with_its_pipe() -> None:
 def test_small_bodies_need_no_process() -> None:
     """A delta of some persons is read on a thread."""
     asked: list[str] = []
-    aside = Aside(lambda *_: asked.append("thread"), lambda *_: asked.append("process"))  # type: ignore[arg-type, func-returns-value]
-    for size in (0, SMALL, SMALL + 1):
+    aside = SizeBasedOffload(lambda *_: asked.append("thread"), lambda *_: asked.append("process"))  # type: ignore[arg-type, func-returns-value]
+    for size in (0, THREAD_MAX_OCTETS, THREAD_MAX_OCTETS + 1):
         aside(len, b"x" * size)
     assert asked == ["thread", "thread", "process"]
 
 
 def test_a_process_for_one_call() -> None:
     """Whoever calls waits for its result, or its error."""
-    apart = Apart()
+    apart = OneShotProcess()
     assert apart(os.getppid) == os.getpid()
     with pytest.raises(ZeroDivisionError):
         apart(divmod, 1, 0)
@@ -181,22 +181,22 @@ def test_a_process_for_one_call() -> None:
 def test_a_process_for_one_call_dies() -> None:
     """Whoever calls is told."""
     with pytest.raises(ProcessLost):
-        Apart()(os._exit, 3)
+        OneShotProcess()(os._exit, 3)
     with pytest.raises(ProcessLost):
-        Apart()(os._exit, 0)
+        OneShotProcess()(os._exit, 0)
 
 
 def test_a_process_for_one_call_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is ended, after a time that is shortened here."""
-    monkeypatch.setattr(processes, "LONG_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "ONE_SHOT_TIMEOUT_SECONDS", 0.05)
     with pytest.raises(ProcessLost):
-        Apart()(signal.pause)
+        OneShotProcess()(signal.pause)
 
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_ends_the_process_for_one_call() -> None:
     """What it was to do is not done by anybody else; nor is another one begun."""
-    apart = Apart()
+    apart = OneShotProcess()
     waiting = deferToThread(apart, signal.pause)
     while apart._process is None:
         await deferLater(reactor, 0.01)
@@ -255,5 +255,5 @@ def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Apart()(signal.pause)
+        OneShotProcess()(signal.pause)
     assert seen[0].wait() == -signal.SIGKILL

@@ -31,7 +31,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from ldapgw.server.reactor import PhoneReactor, WallClock, end_in_time, steady
+from ldapgw.server.reactor import PhoneReactor, WallClock, limit_shutdown_time, use_monotonic_clock
 
 
 def test_what_waits_longer_is_left_behind() -> None:
@@ -44,7 +44,7 @@ def test_what_waits_longer_is_left_behind() -> None:
         left.set()
 
     before = threading.active_count()
-    end_in_time(reactor, seconds=0.01, leave=leave)
+    limit_shutdown_time(reactor, seconds=0.01, exit_process=leave)
     assert threading.active_count() == before
     [begin] = reactor.triggers["before"]["shutdown"]
     begin[0]()
@@ -95,7 +95,7 @@ def test_a_timer_goes_on_when_the_clock_is_set(jump: float) -> None:
 def test_a_real_reactor_runs_by_the_time_since_boot() -> None:
     """From the moment on when an entry point says so."""
     reactor = Clock()
-    wall = steady(reactor)
+    wall = use_monotonic_clock(reactor)
     assert abs(reactor.seconds() - time.monotonic()) < 60
     assert abs(wall.seconds() - time.time()) < 60  # noqa: TID251  it is the one to compare with
 

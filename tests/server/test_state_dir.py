@@ -14,44 +14,44 @@ from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.server.state_dir import KEY, Lock, State, holder
+from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, lock_holder_pid
 from ldapgw.store import accounts, sync_state
 from tests.store.test_accounts import GRANT, NOW
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
     """Until the first lets go."""
-    assert holder(tmp_path) is None
-    first = Lock(tmp_path)
-    first.name_process()
-    assert holder(tmp_path) == os.getpid()
+    assert lock_holder_pid(tmp_path) is None
+    first = StateDirLock(tmp_path)
+    first.write_pid()
+    assert lock_holder_pid(tmp_path) == os.getpid()
     with pytest.raises(StoreError) as caught:
-        Lock(tmp_path)
+        StateDirLock(tmp_path)
     assert caught.value.problems == (f"state_dir = {tmp_path}: another gateway runs on it (process {os.getpid()})",)
     first.release()
-    assert holder(tmp_path) is None
-    Lock(tmp_path).release()
+    assert lock_holder_pid(tmp_path) is None
+    StateDirLock(tmp_path).release()
 
 
 def test_a_file_that_a_killed_process_left_holds_nobody_up(tmp_path: Path) -> None:
     """The kernel's lock counts, not the file."""
     (tmp_path / "ldapgw.pid").write_text("12345678901234\n")
-    assert holder(tmp_path) is None
-    lock = Lock(tmp_path)
-    lock.name_process()
+    assert lock_holder_pid(tmp_path) is None
+    lock = StateDirLock(tmp_path)
+    lock.write_pid()
     assert (tmp_path / "ldapgw.pid").read_text() == f"{os.getpid()}\n"
     lock.release()
 
 
 def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
     """It is there, by no name."""
-    lock = Lock(tmp_path)
-    assert holder(tmp_path) == 0
+    lock = StateDirLock(tmp_path)
+    assert lock_holder_pid(tmp_path) == 0
     lock.release()
 
 
-def connected(path: Path) -> State:
-    state = State(path, "")
+def connected(path: Path) -> OpenStateDir:
+    state = OpenStateDir(path, "")
     with state.database.begin() as connection:
         account_id = accounts.connect(connection, state.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
         assert account_id is not None
@@ -61,23 +61,23 @@ def connected(path: Path) -> State:
 
 def test_a_first_start_makes_all_of_it(tmp_path: Path) -> None:
     """For our eyes alone, and for one gateway at a time."""
-    state = State(tmp_path / "state", "")
+    state = OpenStateDir(tmp_path / "state", "")
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()}
     assert {modes[name] for name in ("ldapgw.db", "ldapgw.key", "ldapgw.pid")} == {"0o600"}
     with pytest.raises(StoreError, match="another gateway runs on it"):
-        State(tmp_path / "state", "")
+        OpenStateDir(tmp_path / "state", "")
     state.close()
-    State(tmp_path / "state", "").close()
+    OpenStateDir(tmp_path / "state", "").close()
 
 
 def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
     """Whatever a killed process has left."""
     connected(tmp_path / "state").close()
-    state = State(tmp_path / "state", "")
+    state = OpenStateDir(tmp_path / "state", "")
     with state.database.begin() as connection:
         (account,) = accounts.read_all(connection)
         assert not account.syncing
-        held = accounts.tokens(connection, state.vault, account.id)
+        held = accounts.read_tokens(connection, state.vault, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-1"
     state.close()
@@ -85,9 +85,9 @@ def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
 
 def test_another_database_can_be_configured(tmp_path: Path) -> None:
     """The key stays in the state_dir."""
-    State(tmp_path / "state", f"sqlite:///{tmp_path / 'other.db'}").close()
+    OpenStateDir(tmp_path / "state", f"sqlite:///{tmp_path / 'other.db'}").close()
     assert (tmp_path / "other.db").exists()
-    assert (tmp_path / "state" / KEY).exists()
+    assert (tmp_path / "state" / KEY_FILE).exists()
 
 
 LOST_KEYS = {
@@ -101,12 +101,12 @@ LOST_KEYS = {
 def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, message: str) -> None:
     """No new one is made, the stored grants are untouched, and nobody holds the lock."""
     connected(tmp_path / "state").close()
-    key = tmp_path / "state" / KEY
+    key = tmp_path / "state" / KEY_FILE
     kept = key.read_bytes()
     lose(key)  # type: ignore[operator]
     for _ in range(2):
         with pytest.raises(StoreError, match=message):
-            State(tmp_path / "state", "")
+            OpenStateDir(tmp_path / "state", "")
     key.write_bytes(kept)
     key.chmod(0o600)
-    State(tmp_path / "state", "").close()
+    OpenStateDir(tmp_path / "state", "").close()

@@ -9,14 +9,14 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
-from ldapgw.server.threads import OffThread
+from ldapgw.server.threads import WorkerThread
 from tests.support.results import result_of
 
 
 @pytest_twisted.ensureDeferred
 async def test_where_work_is_done() -> None:
     """The caller's thread while nothing is served; otherwise another, the same each time."""
-    off = OffThread(reactor, "test", 1)
+    off = WorkerThread(reactor, "test", 1)
     ours = threading.get_ident()
     assert await off(threading.get_ident) == ours
     off.startService()
@@ -30,4 +30,4 @@ async def test_where_work_is_done() -> None:
 def test_what_is_raised_comes_back() -> None:
     """As from a call."""
     with pytest.raises(ZeroDivisionError):
-        result_of(OffThread(reactor, "test", 1)(divmod, 1, 0))
+        result_of(WorkerThread(reactor, "test", 1)(divmod, 1, 0))

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
-from ldapgw.server.tls import Lifetime, ServerContext, read_certificates, read_private_key, stamp
+from ldapgw.server.tls import TlsContextFactory, ValidityPeriod, file_versions, read_certificates, read_private_key
 from tests.support.certificates import Issued, issue
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -46,16 +46,16 @@ DAY = 86400.0
 )
 def test_urgency(days, left, urgency):
     """It rises at 30, 7 and 1 days, and each day after the end."""
-    lifetime = Lifetime.of([issue(now=NOW, days=0).certificate])
+    lifetime = ValidityPeriod.of([issue(now=NOW, days=0).certificate])
     now = NOW.timestamp() - days * DAY
     assert (lifetime.days_left(now), lifetime.urgency(now)) == (left, urgency)
 
 
 def test_an_end_is_spoken_of_when_it_is_near():
     """From thirty days before it on."""
-    lifetime = Lifetime.of([issue(now=NOW, days=0).certificate])
-    ends = lifetime.ends.timestamp()
-    assert [lifetime.near_end(ends - days * DAY) for days in (31, 29, -1)] == [None, ends, ends]
+    lifetime = ValidityPeriod.of([issue(now=NOW, days=0).certificate])
+    ends = lifetime.not_after.timestamp()
+    assert [lifetime.expiry_if_near(ends - days * DAY) for days in (31, 29, -1)] == [None, ends, ends]
 
 
 def test_a_chain_lasts_as_long_as_all_of_it():
@@ -63,7 +63,7 @@ def test_a_chain_lasts_as_long_as_all_of_it():
     first, second = issue(now=NOW, days=50), issue(now=NOW, days=5, which=1)
     chain = read_certificates(first.pem + second.pem)
     assert chain == (first.certificate, second.certificate)
-    assert Lifetime.of(chain).ends == second.certificate.not_valid_after_utc
+    assert ValidityPeriod.of(chain).not_after == second.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
@@ -154,7 +154,7 @@ VERSIONS = {
 @pytest.mark.parametrize(("minimum", "expected"), VERSIONS.values(), ids=VERSIONS)
 def test_versions(tmp_path: Path, minimum: Any, expected: dict[int, str]) -> None:
     """Older ones are refused in the handshake."""
-    context = ServerContext(files_of(tmp_path, issue(), minimum=minimum)).getContext()
+    context = TlsContextFactory(files_of(tmp_path, issue(), minimum=minimum)).getContext()
     assert {highest: agreed(context, highest) for highest in expected} == expected
 
 
@@ -164,14 +164,14 @@ def test_both_kinds_of_certificate_work_without_a_server_name(tmp_path: Path, ki
     """Phones from before 2020 send none, and know RSA alone."""
     issued = issue(kind=kind)
     client = SSL.Connection(client_context(highest=highest))
-    _, problem = shake(ServerContext(files_of(tmp_path, issued)).getContext(), client)
+    _, problem = shake(TlsContextFactory(files_of(tmp_path, issued)).getContext(), client)
     shown = client.get_peer_certificate(as_cryptography=True)
     assert (problem, shown) == ("", issued.certificate)
 
 
 def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
     """Neither plain RSA nor anything broken is among them; one in CBC mode is, for old phones."""
-    names = SSL.Connection(ServerContext(files).getContext()).get_cipher_list()
+    names = SSL.Connection(TlsContextFactory(files).getContext()).get_cipher_list()
     old = [name for name in names if not name.startswith("TLS_")]
     assert [name for name in old if not name.startswith("ECDHE-")] == []
     assert [name for name in names if any(bad in name for bad in ("RC4", "DES", "MD5", "NULL", "EXP"))] == []
@@ -182,7 +182,7 @@ def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
 def test_nobody_renegotiates(files: Tls) -> None:
     """A client that tries is refused, and the session goes on without it."""
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
-    server, _ = shake(ServerContext(files).getContext(), client)
+    server, _ = shake(TlsContextFactory(files).getContext(), client)
     client.renegotiate()
     with suppress(SSL.Error):
         client.do_handshake()
@@ -196,7 +196,7 @@ def test_a_session_is_resumed_with_its_ticket(tmp_path: Path) -> None:
     """In TLS 1.2, where the ticket comes in the handshake; also where clients show certificates."""
     authority = issue("authority", authority=True, which=1)
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
     context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=authority, which=2))
     first, second = SSL.Connection(context), SSL.Connection(context)
     assert shake(server, first)[1] == ""
@@ -227,7 +227,7 @@ def test_clients_show_a_certificate_of_the_authority(
 ) -> None:
     """Where ``client_ca`` is set; who has none of it does not get through the handshake."""
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
-    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
     client = SSL.Connection(client_context(highest=highest, shows=shows()))
     assert shake(server, client)[1] == problem
 
@@ -235,7 +235,7 @@ def test_clients_show_a_certificate_of_the_authority(
 def test_clients_are_told_whose_certificate_is_wanted(tmp_path: Path) -> None:
     """One that has several picks by that."""
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
-    server = ServerContext(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
+    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
     shake(server, client)
     assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
@@ -257,19 +257,19 @@ def test_files_that_cannot_be_used(files: Tls, tmp_path: Path) -> None:
         authority = File(tmp_path / client_ca) if client_ca else None
         tls = Tls(certificate=File(tmp_path / certificate), private_key=File(tmp_path / private_key))
         with pytest.raises(UserError, match=message):
-            ServerContext(Tls(certificate=tls.certificate, private_key=tls.private_key, client_ca=authority))
+            TlsContextFactory(Tls(certificate=tls.certificate, private_key=tls.private_key, client_ca=authority))
 
 
 def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:
     """It changes when one is written, replaced by another, or gone."""
-    seen = [stamp(files)]
+    seen = [file_versions(files)]
     os.utime(files.certificate, (1, 1))
-    seen.append(stamp(files))
+    seen.append(file_versions(files))
     issue(which=9).write(tmp_path, "new-")
     (tmp_path / "new-key.pem").replace(files.private_key)
-    seen.append(stamp(files))
+    seen.append(file_versions(files))
     Path(files.private_key).unlink()
-    seen.append(stamp(files))
+    seen.append(file_versions(files))
     assert len(set(seen)) == 4
     assert seen[3][1] is None
 
@@ -280,5 +280,5 @@ def test_the_lifetime_is_that_of_the_whole_chain(tmp_path: Path) -> None:
     own = issue(by=authority)
     tls = files_of(tmp_path, own)
     Path(tls.certificate).write_bytes(own.pem + authority.pem)
-    pair = ServerContext(tls).pair
-    assert pair.lifetime.ends == authority.certificate.not_valid_after_utc
+    pair = TlsContextFactory(tls).loaded
+    assert pair.validity.not_after == authority.certificate.not_valid_after_utc

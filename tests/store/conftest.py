@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ClauseElement
 
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 
 
 @pytest.fixture
@@ -37,5 +37,5 @@ def connection(database: Database) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def vault() -> Vault:
-    return Vault([Fernet.generate_key()])
+def vault() -> SecretBox:
+    return SecretBox([Fernet.generate_key()])

@@ -11,13 +11,13 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store.account_status import (
     STALE_SECONDS,
     TESTING_SECONDS,
-    account_object,
-    message,
+    account_to_json,
+    code_message,
     state,
     timestamp,
-    without_database,
+    with_database_error,
 )
-from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 
 NOW = 1_800_000_000.0
 PAGE = "https://phonebook.example.com/acme/"
@@ -33,11 +33,11 @@ FINE = Account(
     syncing=False,
     last_sync=NOW - 60,
     next_sync=NOW + 540,
-    trouble=None,
+    error=None,
     failures=0,
     attempts=3,
-    wish=None,
-    due=None,
+    requested_sync=None,
+    pending_sync=None,
     generation=2,
     sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.UNAVAILABLE},
     contacts=812,
@@ -48,7 +48,7 @@ FINE = Account(
 
 def test_the_object_of_the_contract() -> None:
     """Key for key; a source that the configuration does not name is off, whatever it was."""
-    assert account_object(FINE, (Source.CONTACTS, Source.OTHER_CONTACTS), PAGE, NOW) == {
+    assert account_to_json(FINE, (Source.CONTACTS, Source.OTHER_CONTACTS), PAGE, NOW) == {
         "account": "alice@acme.example",
         "tenant": "acme",
         "state": "ok",
@@ -70,21 +70,21 @@ STATES = {
     "not synced yet": (replace(FINE, last_sync=None, connected_at=NOW), "waiting"),
     "not synced yet, syncing": (replace(FINE, last_sync=None, connected_at=NOW, syncing=True), "waiting"),
     "disconnected": (replace(FINE, connected_at=None), "disconnected"),
-    "trouble that passes": (replace(FINE, trouble=Trouble("network", NOW - 60)), "ok"),
+    "trouble that passes": (replace(FINE, error=ErrorStatus("network", NOW - 60)), "ok"),
     "trouble that passes, before the first sync": (
-        replace(FINE, last_sync=None, connected_at=NOW, trouble=Trouble("quota", NOW)),
+        replace(FINE, last_sync=None, connected_at=NOW, error=ErrorStatus("quota", NOW)),
         "waiting",
     ),
     "trouble that did not pass for a day": (
-        replace(FINE, last_sync=NOW - STALE_SECONDS - 1, trouble=Trouble("network", NOW)),
+        replace(FINE, last_sync=NOW - STALE_SECONDS - 1, error=ErrorStatus("network", NOW)),
         "attention",
     ),
     "trouble of the directory that did not pass for a day": (
-        replace(FINE, trouble=Trouble("quota", NOW - STALE_SECONDS - 1, facts={"source": "directory"})),
+        replace(FINE, error=ErrorStatus("quota", NOW - STALE_SECONDS - 1, facts={"source": "directory"})),
         "attention",
     ),
-    "trouble that a person has to mend": (replace(FINE, trouble=Trouble("consent_revoked", NOW)), "attention"),
-    "a shrunk book": (replace(FINE, syncing=True, trouble=Trouble("suspicious_shrink", NOW)), "attention"),
+    "trouble that a person has to mend": (replace(FINE, error=ErrorStatus("consent_revoked", NOW)), "attention"),
+    "a shrunk book": (replace(FINE, syncing=True, error=ErrorStatus("suspicious_shrink", NOW)), "attention"),
 }
 
 
@@ -111,10 +111,10 @@ CODES = (
 @pytest.mark.parametrize("code", CODES)
 def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
     """No braces are left, and an unknown code has one as well."""
-    text = str(message(code, FINE, PAGE))
+    text = str(code_message(code, FINE, PAGE))
     assert text.endswith(".")
     assert "{" not in text
-    assert text != str(message("unheard of", FINE, PAGE)) or code == "internal"
+    assert text != str(code_message("unheard of", FINE, PAGE)) or code == "internal"
 
 
 GIVEN = replace(FINE, connected_at=NOW - 3 * 86400)
@@ -123,80 +123,80 @@ UNTIL = "until then the contacts stay as they are."
 # trouble, account, the whole sentence
 TOLD = {
     "a consent that is gone": (
-        Trouble("consent_revoked", NOW),
+        ErrorStatus("consent_revoked", NOW),
         GIVEN,
         "Google no longer accepts the consent of alice@acme.example, given on 2027-01-12 08:00 UTC. Connect again on "
         f"{PAGE}; {UNTIL}",
     ),
     "gone by the will of an administrator": (
-        Trouble("consent_revoked", NOW, facts={"by": "admin"}),
+        ErrorStatus("consent_revoked", NOW, facts={"by": "admin"}),
         GIVEN,
         "The Google Workspace of alice@acme.example no longer allows this app. Its administrator has to trust it in "
         f"the Admin console (Security, API controls); then connect again on {PAGE}. U{UNTIL[1:]}",
     ),
     "gone after seven days": (
-        Trouble("consent_revoked", NOW),
+        ErrorStatus("consent_revoked", NOW),
         OLD,
         "The consent of alice@acme.example, given on 2027-01-08 07:50 UTC, has ended after 7 days, because the Google "
         "client is in “Testing”. The administrator has to publish the app in the Google console; then connect again on "
         f"{PAGE}. U{UNTIL[1:]}",
     ),
     "a client that is wrong": (
-        Trouble("client_rejected", NOW),
+        ErrorStatus("client_rejected", NOW),
         FINE,
         "Google rejects the OAuth client of acme, so none of its accounts is synced. The administrator has to check "
         "client id and secret in the Google console; users need not do anything.",
     ),
     "a box of another source": (
-        Trouble("scope_missing", NOW, facts={"source": "directory"}),
+        ErrorStatus("scope_missing", NOW, facts={"source": "directory"}),
         FINE,
         f"The box for the company directory was not ticked at Google. Connect alice@acme.example again on {PAGE} and "
         "tick “See and download your organization’s Google Workspace directory”.",
     ),
     "a box of other contacts": (
-        Trouble("scope_missing", NOW, facts={"source": "other_contacts"}),
+        ErrorStatus("scope_missing", NOW, facts={"source": "other_contacts"}),
         FINE,
         "The box for “other contacts” was not ticked at Google. Connect alice@acme.example again on "
         f"{PAGE} and tick “See and download contact info automatically saved in your “Other contacts””.",
     ),
     "an API that is off": (
-        Trouble("api_disabled", NOW, "https://console.example/x"),
+        ErrorStatus("api_disabled", NOW, "https://console.example/x"),
         FINE,
         "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
         "administrator has to enable it at https://console.example/x; users need not do anything.",
     ),
     "an API that is off, Google does not say where": (
-        Trouble("api_disabled", NOW),
+        ErrorStatus("api_disabled", NOW),
         FINE,
         "The People API is not enabled in the Google project of acme, so none of its accounts is synced. The "
         "administrator has to enable it in the Google console; users need not do anything.",
     ),
     "a book that shrinks": (
-        Trouble("suspicious_shrink", NOW, facts={"before": 812, "lost": 500}),
+        ErrorStatus("suspicious_shrink", NOW, facts={"before": 812, "lost": 500}),
         FINE,
         f"500 of 812 contacts of alice@acme.example would vanish. If that is right, accept it on {PAGE} or with ldapgw "
         "sync alice@acme.example --accept-shrink; until then they stay.",
     ),
     "a directory that shrinks": (
-        Trouble("suspicious_shrink", NOW, facts={"before": 90, "lost": 60, "source": "directory"}),
+        ErrorStatus("suspicious_shrink", NOW, facts={"before": 90, "lost": 60, "source": "directory"}),
         FINE,
         f"60 of 90 entries of the company directory would vanish. If that is right, accept it on {PAGE} or with ldapgw "
         "sync alice@acme.example --accept-shrink; until then they stay.",
     ),
     "other contacts that cannot be had": (
-        Trouble("bad_response", NOW, facts={"source": "other_contacts"}),
+        ErrorStatus("bad_response", NOW, facts={"source": "other_contacts"}),
         FINE,
         "The “other contacts” of alice@acme.example are not up to date: Google's answer made no sense. We try again; "
         "please report it if this lasts.",
     ),
     "labels that cannot be had": (
-        Trouble("google_unavailable", NOW, facts={"source": "labels"}),
+        ErrorStatus("google_unavailable", NOW, facts={"source": "labels"}),
         FINE,
         "The labels of alice@acme.example are not up to date: Google does not answer properly at the moment. We try "
         "again; nothing has to be done.",
     ),
     "a directory that cannot be had": (
-        Trouble("google_unavailable", NOW, facts={"source": "directory"}),
+        ErrorStatus("google_unavailable", NOW, facts={"source": "directory"}),
         FINE,
         "The company directory, which comes through alice@acme.example, is not up to date: Google does not answer "
         "properly at the moment. We try again; nothing has to be done.",
@@ -205,25 +205,25 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("trouble", "account", "text"), TOLD.values(), ids=TOLD)
-def test_a_message_names_who_and_where(trouble: Trouble, account: Account, text: str) -> None:
+def test_a_message_names_who_and_where(trouble: ErrorStatus, account: Account, text: str) -> None:
     """What to do, whom it concerns, and where to mend it, if Google said so."""
-    error = account_object(replace(account, trouble=trouble), (), PAGE, NOW)["error"]
+    error = account_to_json(replace(account, error=trouble), (), PAGE, NOW)["error"]
     assert error == {"code": trouble.code, "message": text, "since": "2027-01-15T08:00:00Z"}
 
 
 @pytest.mark.parametrize("days", [6.9, 7.3, 30], ids=str)
 def test_a_consent_that_ended_otherwise_is_not_blamed_on_testing(days: float) -> None:
     """Seven days and nothing else are Google's sign."""
-    account = replace(FINE, connected_at=NOW - days * 86400, trouble=Trouble("consent_revoked", NOW))
-    assert "Testing" not in account_object(account, (), PAGE, NOW)["error"]["message"]
+    account = replace(FINE, connected_at=NOW - days * 86400, error=ErrorStatus("consent_revoked", NOW))
+    assert "Testing" not in account_to_json(account, (), PAGE, NOW)["error"]["message"]
 
 
 def test_an_error_has_code_message_and_since() -> None:
     """In the object."""
-    account = replace(FINE, trouble=Trouble("network", NOW - 60))
-    assert account_object(account, (), PAGE, NOW)["error"] == {
+    account = replace(FINE, error=ErrorStatus("network", NOW - 60))
+    assert account_to_json(account, (), PAGE, NOW)["error"] == {
         "code": "network",
-        "message": str(message("network", FINE, PAGE)),
+        "message": str(code_message("network", FINE, PAGE)),
         "since": "2027-01-15T07:59:00Z",
     }
 
@@ -231,7 +231,7 @@ def test_an_error_has_code_message_and_since() -> None:
 def test_warnings() -> None:
     """A consent that ends by itself says when; a day without a good sync is told."""
     account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 604799, last_sync=NOW - STALE_SECONDS - 1)
-    first, second = account_object(account, (), PAGE, NOW)["warnings"]
+    first, second = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert (first["code"], second["code"]) == ("testing_client", "stale")
     assert "this consent ends on 2027-01-22 07:59 UTC" in first["message"]
     assert "no good sync since 2027-01-14 07:59 UTC" in second["message"]
@@ -241,7 +241,7 @@ def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
     """Publishing does not revive the consents of before."""
     ended = NOW - 60
     account = replace(FINE, connected_at=ended - 604799, refresh_expires_at=ended, last_sync=NOW - 600)
-    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert warning["code"] == "testing_client"
     assert "this consent has ended on 2027-01-15 07:59 UTC" in warning["message"]
 
@@ -249,14 +249,14 @@ def test_a_client_in_testing_is_named_after_its_seven_days_too() -> None:
 def test_an_account_that_never_synced_is_stale_after_a_day() -> None:
     """It says since when."""
     account = replace(FINE, connected_at=NOW - STALE_SECONDS - 1, last_sync=None)
-    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert warning["message"] == "There was no good sync yet, since the consent of 2027-01-14 07:59 UTC."
 
 
 def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
     """There is nothing that could end or grow old."""
     account = replace(FINE, connected_at=None, refresh_expires_at=NOW, last_sync=NOW - STALE_SECONDS * 9)
-    assert account_object(account, (), PAGE, NOW)["warnings"] == []
+    assert account_to_json(account, (), PAGE, NOW)["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -266,20 +266,20 @@ def test_an_account_that_is_not_connected_warns_of_nothing() -> None:
 )
 def test_a_certificate_that_ends(ends: float, words: str) -> None:
     """It is everybody's trouble, and one person's to mend."""
-    (warning,) = account_object(FINE, (), PAGE, NOW, ends)["warnings"]
+    (warning,) = account_to_json(FINE, (), PAGE, NOW, ends)["warnings"]
     assert warning["code"] == "certificate_expiry"
     assert warning["message"].startswith(f"The gateway's certificate {words}; ")
 
 
 @pytest.mark.parametrize(
     "account",
-    [FINE, replace(FINE, trouble=Trouble("quota", NOW)), replace(FINE, syncing=True)],
+    [FINE, replace(FINE, error=ErrorStatus("quota", NOW)), replace(FINE, syncing=True)],
     ids=["fine", "in trouble", "syncing"],
 )
 def test_a_database_that_cannot_be_used(account: Account) -> None:
     """Nobody's syncs go on, whatever else was the matter, and a person has to act."""
-    assert without_database(account, None) is account
-    shown = account_object(without_database(account, NOW - 60), (), PAGE, NOW)
+    assert with_database_error(account, None) is account
+    shown = account_to_json(with_database_error(account, NOW - 60), (), PAGE, NOW)
     assert shown["state"] == "attention"
     assert (shown["error"]["code"], shown["error"]["since"]) == ("internal", timestamp(NOW - 60))
     assert shown["error"]["message"].startswith("The gateway's database cannot be used")
@@ -288,13 +288,13 @@ def test_a_database_that_cannot_be_used(account: Account) -> None:
 def test_a_database_that_cannot_be_used_does_not_concern_who_is_not_connected() -> None:
     """There is nothing to be synced."""
     account = replace(FINE, connected_at=None)
-    assert without_database(account, NOW) is account
+    assert with_database_error(account, NOW) is account
 
 
 def test_a_consent_for_a_time_that_its_owner_chose() -> None:
     """Google ends it too, and nobody has to publish anything."""
     account = replace(FINE, connected_at=NOW, refresh_expires_at=NOW + 30 * 86400)
-    (warning,) = account_object(account, (), PAGE, NOW)["warnings"]
+    (warning,) = account_to_json(account, (), PAGE, NOW)["warnings"]
     assert warning == {
         "code": "consent_ends",
         "message": f"This consent was given until 2027-02-14 08:00 UTC. Connect again on {PAGE} to go on.",

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, select
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
-from ldapgw.store.accounts import Account, NewGrant, SourceState, Trouble, Wish
-from ldapgw.store.contacts import Record, SyncState
-from ldapgw.store.secrets import Vault
+from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
+from ldapgw.store.contacts import ContactRecord, SyncState
+from ldapgw.store.secrets import SecretBox
 
 NOW = 1_800_000_000.0
 
@@ -29,7 +29,7 @@ GRANT = NewGrant(
 )
 
 
-def connect(connection: Connection, vault: Vault, grant: NewGrant = GRANT, now: float = NOW) -> Account:
+def connect(connection: Connection, vault: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
     account_id = accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, now)
     assert account_id is not None
     account = accounts.read(connection, account_id)
@@ -37,7 +37,7 @@ def connect(connection: Connection, vault: Vault, grant: NewGrant = GRANT, now: 
     return account
 
 
-def test_a_consent_makes_an_account(connection: Connection, vault: Vault) -> None:
+def test_a_consent_makes_an_account(connection: Connection, vault: SecretBox) -> None:
     """It is connected, waits for its first, full sync, and nothing else is known of it."""
     account = connect(connection, vault)
     assert account == Account(
@@ -52,24 +52,24 @@ def test_a_consent_makes_an_account(connection: Connection, vault: Vault) -> Non
         syncing=False,
         last_sync=None,
         next_sync=NOW,
-        trouble=None,
+        error=None,
         failures=0,
         attempts=0,
-        wish=Wish.FULL,
-        due=None,
+        requested_sync=SyncRequest.FULL,
+        pending_sync=None,
         generation=0,
         sources={},
         contacts=0,
         numbers=0,
         skipped={},
     )
-    assert account.connected
+    assert account.is_connected
 
 
-def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, vault: Vault) -> None:
+def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, vault: SecretBox) -> None:
     """What lies in the table is sealed."""
     account = connect(connection, vault)
-    held = accounts.tokens(connection, vault, account.id)
+    held = accounts.read_tokens(connection, vault, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-1", NOW + 3600)
     row = connection.execute(select(tables.account)).one()
@@ -78,19 +78,19 @@ def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, va
     assert "refresh-1" not in repr(held)
 
 
-def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, vault: Vault) -> None:
+def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, vault: SecretBox) -> None:
     """Half an account would die within the hour."""
     grant = replace(GRANT, refresh_token=None)
     assert accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, NOW) is None
     assert accounts.read_all(connection) == ()
 
 
-def test_a_second_consent_continues_the_account(connection: Connection, vault: Vault) -> None:
+def test_a_second_consent_continues_the_account(connection: Connection, vault: SecretBox) -> None:
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
     account = connect(connection, vault)
-    accounts.share(connection, account.id, Sharing.SHARED)
+    accounts.set_sharing(connection, account.id, Sharing.SHARED)
     sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
-    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
         connection,
         vault,
@@ -98,57 +98,57 @@ def test_a_second_consent_continues_the_account(connection: Connection, vault: V
         NOW + 9,
     )
     assert again.id == account.id
-    assert (again.address, again.sharing, again.trouble, again.failures) == ("alice@new.example", "shared", None, 0)
-    assert (again.wish, again.next_sync, again.sources) == (Wish.FULL, NOW + 9, {})
-    held = accounts.tokens(connection, vault, account.id)
+    assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
+    assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
+    held = accounts.read_tokens(connection, vault, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
 
-def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, vault: Vault) -> None:
+def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, vault: SecretBox) -> None:
     """And each is found where it is."""
     account = connect(connection, vault)
     accounts.connect(connection, vault, "other", GRANT, Sharing.SHARED, NOW)
     assert [found.tenant for found in accounts.read_all(connection)] == ["acme", "other"]
     assert accounts.read_all(connection, "acme") == (account,)
-    assert [found.tenant for found in accounts.find(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
-    assert accounts.find(connection, "alice@acme.example", "acme") == (account,)
-    assert accounts.of_user(connection, "acme", "sub-1") == account
-    assert accounts.of_user(connection, "acme", "sub-2") is None
+    assert [found.tenant for found in accounts.find_by_address(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
+    assert accounts.find_by_address(connection, "alice@acme.example", "acme") == (account,)
+    assert accounts.read_by_sub(connection, "acme", "sub-1") == account
+    assert accounts.read_by_sub(connection, "acme", "sub-2") is None
 
 
-def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, vault: Vault) -> None:
+def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, vault: SecretBox) -> None:
     """Google sends a new refresh token rarely, and then it counts."""
     account = connect(connection, vault)
-    accounts.refreshed(connection, vault, account, "access-2", NOW + 7200, None)
-    held = accounts.tokens(connection, vault, account.id)
+    accounts.store_refreshed_tokens(connection, vault, account, "access-2", NOW + 7200, None)
+    held = accounts.read_tokens(connection, vault, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
-    accounts.refreshed(connection, vault, account, "access-3", NOW + 9999, "refresh-2")
-    held = accounts.tokens(connection, vault, account.id)
+    accounts.store_refreshed_tokens(connection, vault, account, "access-3", NOW + 9999, "refresh-2")
+    held = accounts.read_tokens(connection, vault, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-2"
 
 
-def test_a_sync_that_ends_well(connection: Connection, vault: Vault) -> None:
+def test_a_sync_that_ends_well(connection: Connection, vault: SecretBox) -> None:
     """What was wished for is due until it does; trouble ends with it."""
     account = connect(connection, vault)
     sync_state.fail(connection, account, "network", NOW, NOW + 30)
-    sync_state.ask(connection, account.id, Wish.ACCEPT)
+    sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
-    assert (begun.due, begun.failures) == (Wish.ACCEPT, 1)
+    assert (begun.pending_sync, begun.failures) == (SyncRequest.ACCEPT, 1)
     running = accounts.read(connection, account.id)
     assert running is not None
-    assert (running.syncing, running.wish, running.due) == (True, None, Wish.ACCEPT)
+    assert (running.syncing, running.requested_sync, running.pending_sync) == (True, None, SyncRequest.ACCEPT)
     sync_state.end(connection, begun, NOW + 60, NOW + 660)
     ended = accounts.read(connection, account.id)
     assert ended is not None
-    assert (ended.syncing, ended.last_sync, ended.next_sync, ended.due) == (False, NOW + 60, NOW + 660, None)
-    assert (ended.trouble, ended.failures, ended.attempts) == (None, 0, 2)
+    assert (ended.syncing, ended.last_sync, ended.next_sync, ended.pending_sync) == (False, NOW + 60, NOW + 660, None)
+    assert (ended.error, ended.failures, ended.attempts) == (None, 0, 2)
 
 
-def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault: Vault) -> None:
+def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault: SecretBox) -> None:
     """Another trouble has its own."""
     account = connect(connection, vault)
     seen = []
@@ -156,130 +156,140 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault
         sync_state.fail(connection, account, code, when, when + 1, link="https://x.example")
         found = accounts.read(connection, account.id)
         assert found is not None
-        seen.append((found.trouble, found.failures, found.next_sync))
+        seen.append((found.error, found.failures, found.next_sync))
     assert seen == [
-        (Trouble("network", 10.0, "https://x.example"), 1, 11.0),
-        (Trouble("network", 10.0, "https://x.example"), 2, 21.0),
-        (Trouble("quota", 30.0, "https://x.example"), 3, 31.0),
-        (Trouble("quota", 30.0, "https://x.example"), 4, 41.0),
+        (ErrorStatus("network", 10.0, "https://x.example"), 1, 11.0),
+        (ErrorStatus("network", 10.0, "https://x.example"), 2, 21.0),
+        (ErrorStatus("quota", 30.0, "https://x.example"), 3, 31.0),
+        (ErrorStatus("quota", 30.0, "https://x.example"), 4, 41.0),
     ]
 
 
-def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault: Vault) -> None:
+def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault: SecretBox) -> None:
     """The account itself and its sharing stay for the next consent; its book is built anew."""
     account = connect(connection, vault)
-    accounts.share(connection, account.id, Sharing.CALLERS)
-    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.ON})
+    accounts.set_sharing(connection, account.id, Sharing.CALLERS)
+    sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
-    contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
+    contacts.apply_changes(
+        connection, account.id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", Contact("c1", name="A"))], []
+    )
     accounts.disconnect(connection, account.id)
     left = accounts.read(connection, account.id)
     assert left is not None
-    assert (left.connected, left.sharing, left.contacts, left.sources, left.generation) == (False, "callers", 0, {}, 1)
-    assert (left.scopes, left.wish, left.next_sync) == (frozenset(), None, None)
-    assert accounts.tokens(connection, vault, account.id) is None
+    assert (left.is_connected, left.sharing, left.contacts, left.sources, left.generation) == (
+        False,
+        "callers",
+        0,
+        {},
+        1,
+    )
+    assert (left.scopes, left.requested_sync, left.next_sync) == (frozenset(), None, None)
+    assert accounts.read_tokens(connection, vault, account.id) is None
     assert sync_state.begin(connection, account.id) is None
     assert contacts.read_labels(connection, account.id) == {}
     row = connection.execute(select(tables.account)).one()
     assert (row.refresh_token, row.access_token) == (None, None)
 
 
-def test_states_of_sources(connection: Connection, vault: Vault) -> None:
+def test_states_of_sources(connection: Connection, vault: SecretBox) -> None:
     """A source that is not on loses its sync token, so that it begins anew once it is."""
     account = connect(connection, vault)
-    sync_state.set_sources(
+    sync_state.write_source_states(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
     state = SyncState("token", "fingerprint", NOW)
     contacts.set_sync_state(connection, account.id, Source.CONTACTS, state)
-    assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == state
-    sync_state.set_sources(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
-    assert contacts.sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
+    assert contacts.read_sync_states(connection, account.id)[Source.CONTACTS] == state
+    sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
+    assert contacts.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW)
     found = accounts.read(connection, account.id)
     assert found is not None
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}
 
 
-def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: Vault) -> None:
+def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: SecretBox) -> None:
     """The next start begins it anew at once, and what was wished for is due still."""
     account = connect(connection, vault)
     sync_state.begin(connection, account.id)
-    sync_state.forget_running(connection)
+    sync_state.clear_running(connection)
     found = accounts.read(connection, account.id)
     assert found is not None
-    assert (found.syncing, found.next_sync, found.due) == (False, 0.0, Wish.FULL)
+    assert (found.syncing, found.next_sync, found.pending_sync) == (False, 0.0, SyncRequest.FULL)
 
 
 WISHES = {
-    "a full one after a small one": ([Wish.INCREMENTAL, Wish.FULL], Wish.FULL),
-    "a small one after a full one": ([Wish.FULL, Wish.INCREMENTAL], Wish.FULL),
-    "acceptance counts": ([Wish.ACCEPT, Wish.FULL, Wish.INCREMENTAL], Wish.ACCEPT),
+    "a full one after a small one": ([SyncRequest.INCREMENTAL, SyncRequest.FULL], SyncRequest.FULL),
+    "a small one after a full one": ([SyncRequest.FULL, SyncRequest.INCREMENTAL], SyncRequest.FULL),
+    "acceptance counts": ([SyncRequest.ACCEPT, SyncRequest.FULL, SyncRequest.INCREMENTAL], SyncRequest.ACCEPT),
 }
 
 
 @pytest.mark.parametrize(("wishes", "strongest"), WISHES.values(), ids=WISHES)
-def test_the_strongest_wish_counts(connection: Connection, vault: Vault, wishes: list[Wish], strongest: Wish) -> None:
+def test_the_strongest_wish_counts(
+    connection: Connection, vault: SecretBox, wishes: list[SyncRequest], strongest: SyncRequest
+) -> None:
     """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
     account = connect(connection, vault)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
     sync_state.end(connection, begun, NOW, NOW)
     for wish in wishes:
-        sync_state.ask(connection, account.id, wish)
+        sync_state.request_sync(connection, account.id, wish)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
-    assert begun.due is strongest
+    assert begun.pending_sync is strongest
     sync_state.fail(connection, begun, "network", NOW, NOW + 30)
-    sync_state.ask(connection, account.id, Wish.INCREMENTAL)
+    sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     again = sync_state.begin(connection, account.id)
     assert again is not None
     # What was accepted before anybody was told of it was accepted for one try.
-    assert again.due is (Wish.FULL if strongest is Wish.ACCEPT else strongest)
+    assert again.pending_sync is (SyncRequest.FULL if strongest is SyncRequest.ACCEPT else strongest)
 
 
-def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Vault) -> None:
+def test_what_was_accepted_is_what_was_told(connection: Connection, vault: SecretBox) -> None:
     """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
     account = connect(connection, vault)
-    sync_state.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
-    assert [account.may_lose(what) for what in ("book", "directory")] == [0, 0]
+    sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    assert [account.max_loss(what) for what in ("book", "directory")] == [0, 0]
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
     for more in ({}, {"directory": 20}):
-        sync_state.ask(connection, account.id, Wish.ACCEPT)
+        sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
         for fail in (sync_state.fail, sync_state.fail):
             begun = sync_state.begin(connection, account.id)
             assert begun is not None
-            assert (begun.due, begun.accepted) == (Wish.ACCEPT, {"book": 35, **more})
-            assert [begun.may_lose(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
+            assert (begun.pending_sync, begun.accepted_loss) == (SyncRequest.ACCEPT, {"book": 35, **more})
+            assert [begun.max_loss(what) for what in ("book", "directory")] == [35, more.get("directory", 0)]
             fail(connection, begun, "suspicious_shrink", NOW, NOW + 30, facts={"before": 60, "lost": 35})
-        directory_accounts.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
+        directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
-def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, vault: Vault) -> None:
+def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, vault: SecretBox) -> None:
     """Whatever else would vanish is another question."""
     account = connect(connection, vault)
-    sync_state.set_sources(connection, account.id, {Source.DIRECTORY: SourceState.ON})
-    directory_accounts.note_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
+    sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
+    directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
     found = accounts.read(connection, account.id)
     assert found is not None
-    assert found.trouble is not None
-    assert not sync_state.accept(connection, account.id, "book-20-30")
-    assert sync_state.accept(connection, account.id, found.trouble.loss)
+    assert found.error is not None
+    assert not sync_state.accept_shrink(connection, account.id, "book-20-30")
+    assert sync_state.accept_shrink(connection, account.id, found.error.shrink_key)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
-    assert [begun.may_lose(what) for what in ("book", "directory")] == [0, 20]
+    assert [begun.max_loss(what) for what in ("book", "directory")] == [0, 20]
 
 
 @pytest.mark.parametrize("by_page", [True, False], ids=["page", "command"])
-def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault: Vault, *, by_page: bool) -> None:
+def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault: SecretBox, *, by_page: bool) -> None:
     """A second press while the sync runs that carries it out changes nothing."""
     account = connect(connection, vault)
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
 
     def press() -> None:
         if by_page:
-            assert sync_state.accept(connection, account.id, "book-35-60")
+            assert sync_state.accept_shrink(connection, account.id, "book-35-60")
         else:
-            sync_state.ask(connection, account.id, Wish.ACCEPT)
+            sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
 
     press()
     begun = sync_state.begin(connection, account.id)
@@ -288,27 +298,29 @@ def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault:
     sync_state.end(connection, begun, NOW, NOW)
     left = accounts.read(connection, account.id)
     assert left is not None
-    assert (left.wish, left.due) == (None, None)
+    assert (left.requested_sync, left.pending_sync) == (None, None)
 
 
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
-def test_what_was_accepted_untold_is_accepted_once(connection: Connection, vault: Vault, *, postponed: bool) -> None:
+def test_what_was_accepted_untold_is_accepted_once(
+    connection: Connection, vault: SecretBox, *, postponed: bool
+) -> None:
     """As much as there is to lose then; whatever comes later is another question."""
     account = connect(connection, vault)
-    sync_state.ask(connection, account.id, Wish.ACCEPT)
+    sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
-    assert begun.may_lose("book") == math.inf
+    assert begun.max_loss("book") == math.inf
     if postponed:
         sync_state.postpone(connection, begun, NOW, NOW + 30)
     else:
         sync_state.fail(connection, begun, "network", NOW, NOW + 30)
     again = sync_state.begin(connection, account.id)
     assert again is not None
-    assert (again.due, again.may_lose("book")) == (Wish.FULL, 0)
+    assert (again.pending_sync, again.max_loss("book")) == (SyncRequest.FULL, 0)
 
 
-def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, vault: Vault) -> None:
+def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, vault: SecretBox) -> None:
     """Neither onto a disconnected account nor onto the next consent's."""
     old = connect(connection, vault)
     accounts.disconnect(connection, old.id)
@@ -316,61 +328,63 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, va
     sync_state.fail(connection, old, "consent_revoked", NOW + 5, None)
     left = accounts.read(connection, old.id)
     assert left is not None
-    assert (left.last_sync, left.next_sync, left.trouble, left.attempts) == (None, None, None, 0)
+    assert (left.last_sync, left.next_sync, left.error, left.attempts) == (None, None, None, 0)
     new = connect(connection, vault, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
-    accounts.refreshed(connection, vault, old, "late", NOW, "late")
+    accounts.store_refreshed_tokens(connection, vault, old, "late", NOW, "late")
     sync_state.fail(connection, old, "consent_revoked", NOW + 10, None)
-    held = accounts.tokens(connection, vault, new.id)
+    held = accounts.read_tokens(connection, vault, new.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
     assert accounts.read(connection, new.id) == new
 
 
-def test_a_quick_look_does_not_count(connection: Connection, vault: Vault) -> None:
+def test_a_quick_look_does_not_count(connection: Connection, vault: SecretBox) -> None:
     """Contacts may be many; who only wants to know of accounts need not wait for the count."""
     account = connect(connection, vault)
-    contacts.apply(connection, account.id, Source.CONTACTS, [Record.of("c1", "s1", Contact("c1", name="A"))], [])
+    contacts.apply_changes(
+        connection, account.id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", Contact("c1", name="A"))], []
+    )
     assert [one.contacts for one in accounts.read_all(connection)] == [1]
     assert [one.contacts for one in accounts.read_all(connection, counted=False)] == [0]
 
 
-def test_no_address_is_in_a_repr(connection: Connection, vault: Vault) -> None:
+def test_no_address_is_in_a_repr(connection: Connection, vault: SecretBox) -> None:
     """A log may hold an account."""
     assert repr(connect(connection, vault)) == "<Account 1 of acme>"
 
 
-def test_an_account_that_is_not_there(connection: Connection, vault: Vault) -> None:
+def test_an_account_that_is_not_there(connection: Connection, vault: SecretBox) -> None:
     """Nothing is found, nothing is raised."""
     assert accounts.read(connection, 99) is None
-    assert accounts.tokens(connection, vault, 99) is None
+    assert accounts.read_tokens(connection, vault, 99) is None
     assert sync_state.begin(connection, 99) is None
 
 
-def test_accounts_that_a_person_has_added(connection: Connection, vault: Vault) -> None:
+def test_accounts_that_a_person_has_added(connection: Connection, vault: SecretBox) -> None:
     """Their own comes first; whoever adds one last has it; without being named, an owner stays."""
     own = connect(connection, vault)
     other = replace(GRANT, sub="sub-0", address="a@gmail.example")
     for owner in ("sub-9", "sub-1", None, "sub-0"):
         accounts.connect(connection, vault, "acme", other, Sharing.PRIVATE, NOW, owner)
     accounts.connect(connection, vault, "globex", other, Sharing.PRIVATE, NOW, "sub-1")
-    found = accounts.of_person(connection, "acme", "sub-1")
+    found = accounts.read_for_person(connection, "acme", "sub-1")
     assert [(one.sub, one.owner) for one in found] == [("sub-1", None), ("sub-0", "sub-1")]
-    assert [one.sub for one in accounts.of_person(connection, "acme", "sub-0")] == ["sub-0"]
-    assert accounts.of_person(connection, "acme", "sub-9") == ()
-    accounts.disown(connection, found[1].id)
-    assert [one.id for one in accounts.of_person(connection, "acme", "sub-1")] == [own.id]
+    assert [one.sub for one in accounts.read_for_person(connection, "acme", "sub-0")] == ["sub-0"]
+    assert accounts.read_for_person(connection, "acme", "sub-9") == ()
+    accounts.remove_owner(connection, found[1].id)
+    assert [one.id for one in accounts.read_for_person(connection, "acme", "sub-1")] == [own.id]
 
 
-def test_how_accounts_stand(connection: Connection, vault: Vault) -> None:
+def test_how_accounts_stand(connection: Connection, vault: SecretBox) -> None:
     """It changes with whatever shows, for all on whose page it is, and with nothing else."""
     account = connect(connection, vault)
     accounts.connect(connection, vault, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3")
-    before = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
+    before = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]
-    assert accounts.standings(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
-    accounts.refreshed(connection, vault, account, "access-2", NOW + 3600, None)
-    assert accounts.standings(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
+    assert accounts.read_status_keys(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
+    accounts.store_refreshed_tokens(connection, vault, account, "access-2", NOW + 3600, None)
+    assert accounts.read_status_keys(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
     sync_state.begin(connection, account.id)
-    after = accounts.standings(connection, ["sub-1", "sub-2", "sub-3"])
+    after = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]

@@ -16,9 +16,9 @@ from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
-from ldapgw.store.sign_ins import Flow, SignIn
-from ldapgw.store.worker import Watch
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sign_ins import ConsentFlow, SignIn
+from ldapgw.store.worker import ChangeDetector
 from tests.store.test_accounts import GRANT, NOW
 from tests.store.test_phones import DESK
 from tests.support.kill import Kill, Killed
@@ -31,16 +31,16 @@ class Site:
         folder.mkdir(exist_ok=True)
         self.path, self.backup = folder / "ldapgw.db", folder / "backups" / "monday.db"
         self.backup.parent.mkdir()
-        self.vault = Vault.open(folder / "ldapgw.key", create=True)
+        self.vault = SecretBox.open(folder / "ldapgw.key", create=True)
         self.database = Database(f"sqlite:///{self.path}")
         self.database.open()
         with self.database.begin() as connection:
             self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
             sync_state.begin(connection, self.account)
-            sync_state.bump_generation(connection, self.account)
+            sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)
-            sign_ins.begin_flow(connection, self.vault, "s", "b", Flow("acme", "connect", "n", "v"), NOW)
-            sign_ins.sign_in_person(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
+            sign_ins.begin_flow(connection, self.vault, "s", "b", ConsentFlow("acme", "connect", "n", "v"), NOW)
+            sign_ins.create_sign_in(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
 
     def add(self, name: str) -> None:
         with self.database.begin() as connection:
@@ -87,27 +87,27 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
     back_up(site.path, site.backup)
     for _ in range(7):
         with site.database.begin() as connection:
-            sync_state.bump_generation(connection, site.account)
+            sync_state.increment_generation(connection, site.account)
     site.restore()
     with site.database.begin() as connection:
         account = accounts.read(connection, site.account)
-        assert (account.syncing, account.connected) == (False, True)
+        assert (account.syncing, account.is_connected) == (False, True)
         assert account.generation > 100
         # Nobody knows what differs from what was built before.
-        assert contacts.changes(connection, account.id, account.generation - 1) is None
-        assert accounts.tokens(connection, site.vault, site.account).refresh_token == GRANT.refresh_token
+        assert contacts.read_changes(connection, account.id, account.generation - 1) is None
+        assert accounts.read_tokens(connection, site.vault, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []
 
 
 def test_who_has_the_database_open_sees_what_was_restored(site: Site) -> None:
     """As any change of another's; what there was is kept."""
-    watch = Watch(site.database)
+    watch = ChangeDetector(site.database)
     back_up(site.path, site.backup)
     site.add("late")
-    assert watch.changed()
+    assert watch.has_changed()
     site.restore()
-    assert watch.changed()
+    assert watch.has_changed()
     assert site.phones() == [DESK.name]
     assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
     site.add("later")
@@ -183,7 +183,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
 def test_a_backup_under_another_key_is_refused(site: Site) -> None:
     """It says how to go on."""
     back_up(site.path, site.backup)
-    site.vault = Vault([Fernet.generate_key()])
+    site.vault = SecretBox([Fernet.generate_key()])
     assert refused(site) == (
         "FILE: was made under another key; add that as another line of the key file, restore, and run rotate-key"
     )

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, delete, update
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, sync_state, tables
-from ldapgw.store.contacts import Mark, Record
-from ldapgw.store.secrets import Vault
+from ldapgw.store.contacts import ContactRecord, RecordSummary
+from ldapgw.store.secrets import SecretBox
 from tests.store.test_accounts import GRANT, NOW
 
 NUMBER = parse("+49 30 1234567 x9", "DE")
@@ -39,7 +39,7 @@ ADA = Contact(
 
 
 @pytest.fixture
-def account_id(connection: Connection, vault: Vault) -> int:
+def account_id(connection: Connection, vault: SecretBox) -> int:
     account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
     assert account_id is not None
     return account_id
@@ -47,19 +47,21 @@ def account_id(connection: Connection, vault: Vault) -> int:
 
 def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int) -> None:
     """Every field, numbers and their forms included: nothing is worked out again at a start."""
-    contacts.apply(connection, account_id, Source.CONTACTS, [Record.of("c1", "s1", ADA, unreadable=1)], [])
+    contacts.apply_changes(
+        connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA, unreadable=1)], []
+    )
     assert contacts.read(connection, account_id) == ((ADA,), 0)
 
 
 def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, account_id: int) -> None:
     """And is not served."""
     left_out = [
-        Record.of("c2", "s2", None, "empty"),
-        Record.of("c3", "s3", None, "empty"),
-        Record.of("c4", "s4", None, "label"),
+        ContactRecord.from_contact("c2", "s2", None, "empty"),
+        ContactRecord.from_contact("c3", "s3", None, "empty"),
+        ContactRecord.from_contact("c4", "s4", None, "label"),
     ]
-    stored = [Record.of("c1", "s1", ADA, unreadable=2), *left_out]
-    contacts.apply(connection, account_id, Source.CONTACTS, stored, [])
+    stored = [ContactRecord.from_contact("c1", "s1", ADA, unreadable=2), *left_out]
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, [])
     account = accounts.read(connection, account_id)
     assert account is not None
     assert (account.contacts, account.numbers) == (1, 2)
@@ -69,53 +71,62 @@ def test_what_is_left_out_is_counted_with_its_reason(connection: Connection, acc
 
 def test_changed_and_gone(connection: Connection, account_id: int) -> None:
     """A change replaces; other sources are not touched."""
-    other = Record.of("c1", "o1", Contact("other-c1", Source.OTHER_CONTACTS, emails=("x@y.example",)))
-    contacts.apply(connection, account_id, Source.OTHER_CONTACTS, [other], [])
-    many = [Record.of(f"c{number}", f"s{number}", Contact(f"c{number}", name="N")) for number in range(1200)]
-    contacts.apply(connection, account_id, Source.CONTACTS, many, [])
-    changed = Record.of("c7", "s7", Contact("c7", name="Seven"))
-    contacts.apply(connection, account_id, Source.CONTACTS, [changed], [f"c{number}" for number in range(100, 1200)])
-    stored = contacts.marks(connection, account_id, Source.CONTACTS)
+    other = ContactRecord.from_contact("c1", "o1", Contact("other-c1", Source.OTHER_CONTACTS, emails=("x@y.example",)))
+    contacts.apply_changes(connection, account_id, Source.OTHER_CONTACTS, [other], [])
+    many = [
+        ContactRecord.from_contact(f"c{number}", f"s{number}", Contact(f"c{number}", name="N"))
+        for number in range(1200)
+    ]
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, many, [])
+    changed = ContactRecord.from_contact("c7", "s7", Contact("c7", name="Seven"))
+    contacts.apply_changes(
+        connection, account_id, Source.CONTACTS, [changed], [f"c{number}" for number in range(100, 1200)]
+    )
+    stored = contacts.read_summaries(connection, account_id, Source.CONTACTS)
     assert stored.keys() == {f"c{number}" for number in range(100)}
-    assert stored["c7"] == Mark("s7", changed.digest, served=True)
-    assert contacts.marks(connection, account_id, Source.OTHER_CONTACTS) == {
-        "c1": Mark("o1", other.digest, served=True)
+    assert stored["c7"] == RecordSummary("s7", changed.digest, is_served=True)
+    assert contacts.read_summaries(connection, account_id, Source.OTHER_CONTACTS) == {
+        "c1": RecordSummary("o1", other.digest, is_served=True)
     }
 
 
 def test_who_was_missed(connection: Connection, account_id: int) -> None:
     """Noted in one source alone, and forgotten once the person is stored anew."""
-    records = [Record.of(uid, f"s{uid}", Contact(uid, name="N")) for uid in ("c1", "c2")]
+    records = [ContactRecord.from_contact(uid, f"s{uid}", Contact(uid, name="N")) for uid in ("c1", "c2")]
     for source in (Source.CONTACTS, Source.OTHER_CONTACTS):
-        contacts.apply(connection, account_id, source, records, [])
-    contacts.note_missed(connection, account_id, Source.CONTACTS, ["c1", "c2"], NOW)
-    contacts.apply(connection, account_id, Source.CONTACTS, records[1:], [])
-    missed = {uid: one.missed_at for uid, one in contacts.marks(connection, account_id, Source.CONTACTS).items()}
+        contacts.apply_changes(connection, account_id, source, records, [])
+    contacts.mark_missing(connection, account_id, Source.CONTACTS, ["c1", "c2"], NOW)
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, records[1:], [])
+    missed = {
+        uid: one.missed_at for uid, one in contacts.read_summaries(connection, account_id, Source.CONTACTS).items()
+    }
     assert missed == {"c1": NOW, "c2": None}
-    others = contacts.marks(connection, account_id, Source.OTHER_CONTACTS).values()
+    others = contacts.read_summaries(connection, account_id, Source.OTHER_CONTACTS).values()
     assert [one.missed_at for one in others] == [None, None]
 
 
 def test_marks_of_some_persons(connection: Connection, account_id: int) -> None:
     """Found by uid, or by Google's stable key where the uid has changed."""
-    many = [Record.of(f"c{number}", f"s{number}", None, "empty") for number in range(9)]
-    contacts.apply(connection, account_id, Source.CONTACTS, many, [])
-    found = contacts.marks(connection, account_id, Source.CONTACTS, (frozenset({"c1", "c99"}), frozenset({"s2"})))
+    many = [ContactRecord.from_contact(f"c{number}", f"s{number}", None, "empty") for number in range(9)]
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, many, [])
+    found = contacts.read_summaries(
+        connection, account_id, Source.CONTACTS, (frozenset({"c1", "c99"}), frozenset({"s2"}))
+    )
     assert found.keys() == {"c1", "c2"}
 
 
 def test_forgetting_a_source(connection: Connection, account_id: int) -> None:
     """It says whether there was anything."""
-    contacts.apply(connection, account_id, Source.CONTACTS, [Record.of("c1", "s1", ADA)], [])
-    assert contacts.forget_source(connection, account_id, Source.CONTACTS)
-    assert not contacts.forget_source(connection, account_id, Source.CONTACTS)
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", ADA)], [])
+    assert contacts.delete_source(connection, account_id, Source.CONTACTS)
+    assert not contacts.delete_source(connection, account_id, Source.CONTACTS)
     assert contacts.read(connection, account_id) == ((), 0)
 
 
-def write(connection: Connection, account_id: int, stored: list[Record], gone: list[str]) -> int:
+def write(connection: Connection, account_id: int, stored: list[ContactRecord], gone: list[str]) -> int:
     """One sync's writing; the generation that it made."""
-    contacts.apply(connection, account_id, Source.CONTACTS, stored, gone)
-    sync_state.bump_generation(connection, account_id)
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, gone)
+    sync_state.increment_generation(connection, account_id)
     account = accounts.read(connection, account_id)
     assert account is not None
     return account.generation
@@ -124,56 +135,73 @@ def write(connection: Connection, account_id: int, stored: list[Record], gone: l
 def test_changes_since_a_generation(connection: Connection, account_id: int) -> None:
     """New, different, left out from now on, removed, and back again; each since the generation that one has."""
     one, two, three, four = (Contact(f"c{number}", name="N") for number in range(4))
-    records = [Record.of(each.uid, "s", each) for each in (one, two, three)]
+    records = [ContactRecord.from_contact(each.uid, "s", each) for each in (one, two, three)]
     generations = [write(connection, account_id, records, [])]
     bee = replace(two, name="Bee")
     generations.append(
-        write(connection, account_id, [Record.of("c1", "s", bee), Record.of("c2", "s", None, "label")], ["c0"])
+        write(
+            connection,
+            account_id,
+            [ContactRecord.from_contact("c1", "s", bee), ContactRecord.from_contact("c2", "s", None, "label")],
+            ["c0"],
+        )
     )
-    generations.append(write(connection, account_id, [Record.of("c0", "s", one), Record.of("c3", "s", four)], ["c1"]))
-    told = [contacts.changes(connection, account_id, generation) for generation in generations]
+    generations.append(
+        write(
+            connection,
+            account_id,
+            [ContactRecord.from_contact("c0", "s", one), ContactRecord.from_contact("c3", "s", four)],
+            ["c1"],
+        )
+    )
+    told = [contacts.read_changes(connection, account_id, generation) for generation in generations]
     assert told == [
         ((one, four), ((Source.CONTACTS, "c1"), (Source.CONTACTS, "c2"))),
         ((one, four), ((Source.CONTACTS, "c1"),)),
         ((), ()),
     ]
-    assert contacts.changes(connection, account_id, generations[-1] + 1) is None
+    assert contacts.read_changes(connection, account_id, generations[-1] + 1) is None
 
 
 def test_changes_are_remembered_for_some_generations(connection: Connection, account_id: int) -> None:
     """Whoever is further behind reads everything; the memory stays bounded."""
-    first = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
+    first = write(connection, account_id, [ContactRecord.from_contact("c1", "s", ADA)], [])
     for number in range(contacts.KEPT_GENERATIONS):
         last = write(connection, account_id, [], [f"gone{number}"])
-    gone = contacts.changes(connection, account_id, first)
+    gone = contacts.read_changes(connection, account_id, first)
     assert gone is not None
     assert len(gone[1]) == contacts.KEPT_GENERATIONS
     write(connection, account_id, [], ["one more"])
-    assert contacts.changes(connection, account_id, first) is None
-    assert contacts.changes(connection, account_id, last) == ((), ((Source.CONTACTS, "one more"),))
+    assert contacts.read_changes(connection, account_id, first) is None
+    assert contacts.read_changes(connection, account_id, last) == ((), ((Source.CONTACTS, "one more"),))
 
 
 def test_more_changes_than_are_wanted(connection: Connection, account_id: int) -> None:
     """Are not read."""
-    before = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
-    write(connection, account_id, [Record.of(f"c{at}", "s", ADA) for at in range(3)], [])
-    found = [contacts.changes(connection, account_id, before, most) for most in (2, 3, None)]
+    before = write(connection, account_id, [ContactRecord.from_contact("c1", "s", ADA)], [])
+    write(connection, account_id, [ContactRecord.from_contact(f"c{at}", "s", ADA) for at in range(3)], [])
+    found = [contacts.read_changes(connection, account_id, before, most) for most in (2, 3, None)]
     assert [each and len(each[0]) for each in found] == [None, 3, 3]
 
 
 def test_persons_are_counted(connection: Connection, account_id: int) -> None:
     """Of all sources."""
-    write(connection, account_id, [Record.of("c1", "s", ADA), Record.of("c2", "s", None, "label")], [])
+    write(
+        connection,
+        account_id,
+        [ContactRecord.from_contact("c1", "s", ADA), ContactRecord.from_contact("c2", "s", None, "label")],
+        [],
+    )
     assert contacts.count(connection, account_id) == 2
 
 
 def forgets_source(connection: Connection, account_id: int) -> None:
-    contacts.forget_source(connection, account_id, Source.CONTACTS)
-    sync_state.bump_generation(connection, account_id)
+    contacts.delete_source(connection, account_id, Source.CONTACTS)
+    sync_state.increment_generation(connection, account_id)
 
 
 def removes_many(connection: Connection, account_id: int) -> None:
-    write(connection, account_id, [], [f"c{number}" for number in range(contacts.MOST_REMOVED + 1)])
+    write(connection, account_id, [], [f"c{number}" for number in range(contacts.MAX_REMOVED + 1)])
 
 
 def disconnects(connection: Connection, account_id: int) -> None:
@@ -181,7 +209,7 @@ def disconnects(connection: Connection, account_id: int) -> None:
 
 
 def damages(connection: Connection, account_id: int) -> None:
-    write(connection, account_id, [Record.of("c9", "s", Contact("c9", name="N"))], [])
+    write(connection, account_id, [ContactRecord.from_contact("c9", "s", Contact("c9", name="N"))], [])
     where = tables.contact.c.uid == "c9"
     connection.execute(update(tables.contact).where(where).values(content=b'{"uid": 7}'))
 
@@ -195,9 +223,9 @@ def test_changes_that_are_not_told(
     connection: Connection, account_id: int, happens: Callable[[Connection, int], None]
 ) -> None:
     """Then all is read, which is as quick and sees what is damaged."""
-    before = write(connection, account_id, [Record.of("c1", "s", ADA)], [])
+    before = write(connection, account_id, [ContactRecord.from_contact("c1", "s", ADA)], [])
     happens(connection, account_id)
-    assert contacts.changes(connection, account_id, before) is None
+    assert contacts.read_changes(connection, account_id, before) is None
 
 
 def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
@@ -211,20 +239,25 @@ def test_labels_are_replaced(connection: Connection, account_id: int) -> None:
 
 def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: Connection, account_id: int) -> None:
     """Another version may have written them; the rest is served, and their source is due for a full sync."""
-    whole = [Record.of("c1", "s1", ADA), Record.of("c2", "s2", Contact("c2", name="B"))]
-    contacts.apply(connection, account_id, Source.CONTACTS, whole, [])
-    sync_state.set_sources(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
+    whole = [
+        ContactRecord.from_contact("c1", "s1", ADA),
+        ContactRecord.from_contact("c2", "s2", Contact("c2", name="B")),
+    ]
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, whole, [])
+    sync_state.write_source_states(connection, account_id, {Source.CONTACTS: accounts.SourceState.ON})
     contacts.set_sync_state(connection, account_id, Source.CONTACTS, contacts.SyncState("token", "f", NOW))
     damage = update(tables.contact).where(tables.contact.c.uid == "c2")
     connection.execute(damage.values(content=b'{"uid": "c2", "phones": "of another time"}'))
     assert contacts.read(connection, account_id) == ((ADA,), 1)
-    assert contacts.sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
-    assert contacts.marks(connection, account_id, Source.CONTACTS)["c2"] == Mark("s2", None, served=True)
+    assert contacts.read_sync_states(connection, account_id)[Source.CONTACTS].sync_token is None
+    assert contacts.read_summaries(connection, account_id, Source.CONTACTS)["c2"] == RecordSummary(
+        "s2", None, is_served=True
+    )
 
 
 def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -> None:
     """Persons that were left out do not count."""
-    stored = [Record.of("c1", "s1", ADA), Record.of("c2", "s2", None, "empty")]
-    contacts.apply(connection, account_id, Source.DIRECTORY, stored, [])
-    assert contacts.who_holds(connection, Source.DIRECTORY) == {account_id}
-    assert contacts.who_holds(connection, Source.CONTACTS) == set()
+    stored = [ContactRecord.from_contact("c1", "s1", ADA), ContactRecord.from_contact("c2", "s2", None, "empty")]
+    contacts.apply_changes(connection, account_id, Source.DIRECTORY, stored, [])
+    assert contacts.accounts_with_source(connection, Source.DIRECTORY) == {account_id}
+    assert contacts.accounts_with_source(connection, Source.CONTACTS) == set()

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, create_engine, event, insert, text
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import contacts, phones, tables
-from ldapgw.store.database import Database, _alembic, prepare_state_dir, prove
-from ldapgw.store.worker import Watch
+from ldapgw.store.database import Database, _alembic, check_writable, prepare_state_dir
+from ldapgw.store.worker import ChangeDetector
 from tests.store.test_phones import DESK, NOW
 
 
@@ -111,7 +111,7 @@ def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
     database = opened(path)
     with database.begin() as connection:
         assert phones.read_all(connection) == (DESK,)
-        assert [contacts.changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
+        assert [contacts.read_changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
     database.close()
     with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
@@ -221,21 +221,21 @@ def test_a_try_to_write_writes(tmp_path: Path) -> None:
     """And changes nothing; damage is found where it is looked for."""
     path = tmp_path / "ldapgw.db"
     database = opened(path)
-    watch = Watch(database)
-    watch.changed()
+    watch = ChangeDetector(database)
+    watch.has_changed()
     with database.begin() as connection:
         before = connection.exec_driver_sql("SELECT * FROM sqlite_schema").all()
-        prove(connection, thoroughly=True)
+        check_writable(connection, thoroughly=True)
     with database.begin() as connection:
         assert connection.exec_driver_sql("SELECT * FROM sqlite_schema").all() == before
-    assert watch.changed()
+    assert watch.has_changed()
     watch.close()
     database.close()
     page = path.read_bytes()[4096:8192]
     path.write_bytes(path.read_bytes().replace(page, b"\xff" * 4096))
     told = f"^{path}: is damaged; put a backup back: ldapgw restore FILE$"
     with pytest.raises(DamagedStore, match=told), database.begin() as connection:
-        prove(connection, thoroughly=True)
+        check_writable(connection, thoroughly=True)
     database.close()
 
 
@@ -271,20 +271,20 @@ def test_the_watch_sees_what_others_commit(tmp_path: Path) -> None:
     """Once each, whoever it was; a file that is gone has not changed, one that came back has."""
     path = tmp_path / "ldapgw.db"
     ours, theirs = opened(path), opened(path)
-    watch = Watch(ours)
-    assert [watch.changed(), watch.changed()] == [True, False]
+    watch = ChangeDetector(ours)
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
 
     def add(connection: Connection) -> None:
         phones.add(connection, DESK)
 
     with theirs.begin() as connection:
         add(connection)
-    assert [watch.changed(), watch.changed()] == [True, False]
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
     path.rename(tmp_path / "away.db")
-    assert not watch.changed()
+    assert not watch.has_changed()
     (tmp_path / "new.db").write_bytes((tmp_path / "away.db").read_bytes())
     (tmp_path / "new.db").rename(path)
-    assert [watch.changed(), watch.changed()] == [True, False]
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
     watch.close()
     ours.close()
     theirs.close()

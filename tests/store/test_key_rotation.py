@@ -18,13 +18,13 @@ from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store import accounts, sign_ins, tables
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database
-from ldapgw.store.key_rotation import SEALED, rotate
-from ldapgw.store.secrets import Vault, new_key, read_keys
-from ldapgw.store.sign_ins import Flow
+from ldapgw.store.key_rotation import SEALED_COLUMNS, rotate
+from ldapgw.store.secrets import SecretBox, new_key, read_keys
+from ldapgw.store.sign_ins import ConsentFlow
 from tests.support.kill import Kill, Killed
 
 NOW = 1_800_000_000.0
-FLOW = Flow("acme", "connect", "nonce", "verifier")
+FLOW = ConsentFlow("acme", "connect", "nonce", "verifier")
 SECRETS = 6
 
 
@@ -33,7 +33,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.key_file = folder / "ldapgw.db", folder / "ldapgw.key"
-        self.vault = Vault.open(self.key_file, create=True)
+        self.vault = SecretBox.open(self.key_file, create=True)
         self.database = self.opened()
         with self.database.begin() as connection:
             self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
@@ -50,23 +50,23 @@ class Site:
         shutil.copytree(self.path.parent, folder)
         copied = copy.copy(self)
         copied.path, copied.key_file = folder / self.path.name, folder / self.key_file.name
-        copied.vault, copied.database = Vault.open(copied.key_file, create=False), copied.opened()
+        copied.vault, copied.database = SecretBox.open(copied.key_file, create=False), copied.opened()
         return copied
 
     def _connect(self, connection, sub):
         grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
         return accounts.connect(connection, self.vault, "acme", grant, Sharing.PRIVATE, NOW)
 
-    def held(self, vault: Vault) -> list[Tokens | None]:
+    def held(self, vault: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:
             assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
             connection.rollback()
         with self.database.begin() as connection:
-            return [accounts.tokens(connection, vault, account_id) for account_id in self.ids]
+            return [accounts.read_tokens(connection, vault, account_id) for account_id in self.ids]
 
     def is_whole(self) -> None:
         """Every secret is there, for whoever opens the key file now."""
-        assert self.held(Vault.open(self.key_file, create=False)) == [
+        assert self.held(SecretBox.open(self.key_file, create=False)) == [
             Tokens(f"rt-{sub}", f"at-{sub}", NOW) for sub in ("a", "b")
         ]
 
@@ -87,24 +87,28 @@ def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
     assert site.key_file.stat().st_mode & 0o777 == 0o600
     site.is_whole()
     with site.database.begin() as connection:
-        for column in SEALED:
+        for column in SEALED_COLUMNS:
             for (sealed,) in connection.execute(select(column).where(column.is_not(None))):
                 with pytest.raises(UnfitKey):
-                    Vault([old]).unseal(sealed)
-        accounts.refreshed(connection, site.vault, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a")
+                    SecretBox([old]).unseal(sealed)
+        accounts.store_refreshed_tokens(
+            connection, site.vault, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a"
+        )
     site.is_whole()
 
 
 def test_no_sealed_column_is_left_out() -> None:
     """Contacts are the only octets that are no secret."""
     octets = {str(c) for t in tables.metadata.sorted_tables for c in t.columns if isinstance(c.type, LargeBinary)}
-    assert {str(column) for column in SEALED} == {column for column in octets if not column.startswith("contact.")}
+    assert {str(column) for column in SEALED_COLUMNS} == {
+        column for column in octets if not column.startswith("contact.")
+    }
 
 
 def test_a_secret_that_does_not_fit_stops_it(site: Site) -> None:
     """Nothing has changed, the key file neither."""
     with site.database.begin() as connection:
-        stray = Vault([Fernet.generate_key()]).seal("x")
+        stray = SecretBox([Fernet.generate_key()]).seal("x")
         connection.execute(tables.account.update().where(tables.account.c.id == site.ids[1]).values(access_token=stray))
     before = site.key_file.read_bytes()
     with pytest.raises(UnfitKey):

@@ -9,17 +9,17 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
-from ldapgw.store.secrets import Vault
+from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
+from ldapgw.store.secrets import SecretBox
 from tests.store.test_accounts import GRANT, NOW
 
-DESK = PhoneLogin("desk1", "acme", None, Numbers.VALUES, "sha256$00$00", NOW)
+DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "sha256$00$00", NOW)
 
 
-def test_a_phone_comes_back_as_it_was(connection: Connection, vault: Vault) -> None:
+def test_a_phone_comes_back_as_it_was(connection: Connection, vault: SecretBox) -> None:
     """With and without an account, in the order of their names."""
     account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-    hall = PhoneLogin("Hall", "acme", account_id, Numbers.ENTRIES, "sha256$11$11", NOW, "cisco")
+    hall = PhoneLogin("Hall", "acme", account_id, NumberMode.ENTRIES, "sha256$11$11", NOW, "cisco")
     assert phones.add(connection, DESK)
     assert phones.add(connection, hall)
     assert phones.read_all(connection) == (hall, DESK)
@@ -37,12 +37,12 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
     """Each of one phone alone; one that is not there is told apart."""
     phones.add(connection, DESK)
     phones.add(connection, replace(DESK, name="desk2"))
-    seen = Sighting(NOW + 5, "192.0.2.1", DESK.password)
-    phones.seen(connection, {"desk1": seen, "gone": seen})
+    seen = LastBind(NOW + 5, "192.0.2.1", DESK.password)
+    phones.store_last_binds(connection, {"desk1": seen, "gone": seen})
     assert phones.remove(connection, "desk2")
     assert phones.read_all(connection) == (replace(DESK, last_seen=NOW + 5, last_address="192.0.2.1"),)
     assert phones.set_password(connection, "desk1", "sha256$22$22")
-    phones.seen(connection, {"desk1": seen})
+    phones.store_last_binds(connection, {"desk1": seen})
     assert phones.read_all(connection) == (replace(DESK, password="sha256$22$22"),)
     assert not phones.set_password(connection, "desk2", "x")
     assert not phones.remove(connection, "desk2")
@@ -51,27 +51,27 @@ def test_seen_reset_and_remove(connection: Connection) -> None:
 def test_what_is_remembered_of_searches(connection: Connection) -> None:
     """The last one, and when the first found somebody; with a new password it begins anew."""
     phones.add(connection, DESK)
-    phones.searched(connection, {"desk1": SearchNote(NOW + 1, "placeholder"), "gone": SearchNote(NOW, "")})
+    phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 1, "placeholder"), "gone": LastSearch(NOW, "")})
     assert phones.read_all(connection) == (replace(DESK, searched_at=NOW + 1, search_hint="placeholder"),)
-    phones.searched(connection, {"desk1": SearchNote(NOW + 2, "", NOW + 2)})
-    phones.searched(connection, {"desk1": SearchNote(NOW + 3, "nothing", NOW + 3)})
-    phones.searched(connection, {"desk1": SearchNote(NOW + 4, "nothing")})
+    phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 2, "", NOW + 2)})
+    phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 3, "nothing", NOW + 3)})
+    phones.store_last_searches(connection, {"desk1": LastSearch(NOW + 4, "nothing")})
     expected = replace(DESK, searched_at=NOW + 4, search_hint="nothing", worked_at=NOW + 2)
     assert phones.read_all(connection) == (expected,)
     phones.set_password(connection, "desk1", DESK.password)
     assert phones.read_all(connection) == (DESK,)
 
 
-def test_finding_some(connection: Connection, vault: Vault) -> None:
+def test_finding_some(connection: Connection, vault: SecretBox) -> None:
     """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
     account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
     for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
         phones.add(connection, replace(DESK, name=name, account_id=owner))
-    assert [login.name for login in phones.of_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]
-    assert phones.of_accounts(connection, []) == ()
-    found = phones.of_name(connection, "DESK-2")
+    assert [login.name for login in phones.read_by_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]
+    assert phones.read_by_accounts(connection, []) == ()
+    found = phones.read_by_name(connection, "DESK-2")
     assert found is not None
     assert found.name == "Desk-2"
-    assert phones.of_name(connection, "desk-1") is None
-    assert phones.names(connection, "desk-") == {"desk-2"}
-    assert phones.names(connection, "desk_") == {"desk_1"}
+    assert phones.read_by_name(connection, "desk-1") is None
+    assert phones.read_names(connection, "desk-") == {"desk-2"}
+    assert phones.read_names(connection, "desk_") == {"desk_1"}

@@ -9,90 +9,90 @@ from sqlalchemy import Connection, select
 
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, revocations, tables
-from ldapgw.store.revocations import FIRST_WAIT, KEPT_SECONDS, Revocation
-from ldapgw.store.secrets import Vault
+from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
+from ldapgw.store.secrets import SecretBox
 from tests.store.test_accounts import GRANT, NOW
 
 
 @pytest.fixture
-def account_id(connection: Connection, vault: Vault) -> int:
+def account_id(connection: Connection, vault: SecretBox) -> int:
     account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
     assert account_id is not None
     return account_id
 
 
 def test_who_leaves_is_forgotten_and_google_is_to_be_told(
-    connection: Connection, vault: Vault, account_id: int
+    connection: Connection, vault: SecretBox, account_id: int
 ) -> None:
     """The token stays, sealed, for this alone; the first try is left to whoever asked for it."""
-    left = revocations.leave(connection, account_id, NOW)
+    left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
     account = accounts.read(connection, account_id)
     assert account is not None
-    assert not account.connected
-    assert accounts.tokens(connection, vault, account_id) is None
+    assert not account.is_connected
+    assert accounts.read_tokens(connection, vault, account_id) is None
     expected = Revocation(left, "acme", GRANT.sub, GRANT.refresh_token or "", NOW)
     assert revocations.read(connection, vault, left) == expected
-    assert revocations.due(connection, vault, NOW + FIRST_WAIT - 1) == ()
-    assert revocations.due(connection, vault, NOW + FIRST_WAIT) == (expected,)
+    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT - 1) == ()
+    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == (expected,)
     (sealed,) = connection.execute(select(tables.revocation.c.token)).scalars()
     assert (GRANT.refresh_token or "").encode() not in sealed
     assert (GRANT.refresh_token or "") not in repr(expected)
     assert GRANT.sub not in repr(expected)
 
 
-def test_nothing_is_to_be_told_twice(connection: Connection, vault: Vault, account_id: int) -> None:
+def test_nothing_is_to_be_told_twice(connection: Connection, vault: SecretBox, account_id: int) -> None:
     """Of a grant that was revoked before, of one that is not there, of one that is done."""
-    assert revocations.leave(connection, account_id, NOW, revoked=True) is None
-    assert revocations.leave(connection, account_id, NOW) is None
-    assert revocations.leave(connection, 99, NOW) is None
-    assert revocations.due(connection, vault, NOW + FIRST_WAIT) == ()
+    assert revocations.disconnect_account(connection, account_id, NOW, revoked=True) is None
+    assert revocations.disconnect_account(connection, account_id, NOW) is None
+    assert revocations.disconnect_account(connection, 99, NOW) is None
+    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == ()
 
 
-def test_it_is_tried_again_when_it_is_time(connection: Connection, vault: Vault, account_id: int) -> None:
+def test_it_is_tried_again_when_it_is_time(connection: Connection, vault: SecretBox, account_id: int) -> None:
     """Until it is done."""
-    left = revocations.leave(connection, account_id, NOW)
+    left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
-    revocations.again(connection, left, NOW + 500)
-    assert [len(revocations.due(connection, vault, NOW + wait)) for wait in (499, 500)] == [0, 1]
-    revocations.done(connection, left)
-    assert revocations.due(connection, vault, NOW + 500) == ()
+    revocations.postpone(connection, left, NOW + 500)
+    assert [len(revocations.read_due(connection, vault, NOW + wait)) for wait in (499, 500)] == [0, 1]
+    revocations.remove(connection, left)
+    assert revocations.read_due(connection, vault, NOW + 500) == ()
     assert revocations.read(connection, vault, left) is None
 
 
-def test_a_day_is_enough(connection: Connection, vault: Vault, account_id: int) -> None:
+def test_a_day_is_enough(connection: Connection, vault: SecretBox, account_id: int) -> None:
     """If it was tried: a clock that is ahead does not end what was not begun."""
-    left = revocations.leave(connection, account_id, NOW)
+    left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
-    (untried,) = revocations.due(connection, vault, NOW + KEPT_SECONDS)
-    revocations.again(connection, left, NOW)
-    (tried,) = revocations.due(connection, vault, NOW + KEPT_SECONDS)
-    over = [one.is_over(NOW + after) for one in (untried, tried) for after in (KEPT_SECONDS - 1, KEPT_SECONDS)]
+    (untried,) = revocations.read_due(connection, vault, NOW + MAX_AGE_SECONDS)
+    revocations.postpone(connection, left, NOW)
+    (tried,) = revocations.read_due(connection, vault, NOW + MAX_AGE_SECONDS)
+    over = [one.is_expired(NOW + after) for one in (untried, tried) for after in (MAX_AGE_SECONDS - 1, MAX_AGE_SECONDS)]
     assert over == [False, False, False, True]
 
 
 def test_a_token_that_cannot_be_read_is_forgotten(connection: Connection, account_id: int) -> None:
     """With the key, what it could be told by is lost."""
-    left = revocations.leave(connection, account_id, NOW)
-    other = Vault([Fernet.generate_key()])
+    left = revocations.disconnect_account(connection, account_id, NOW)
+    other = SecretBox([Fernet.generate_key()])
     assert revocations.read(connection, other, left or 0) is None
-    assert revocations.due(connection, other, NOW + FIRST_WAIT) == ()
+    assert revocations.read_due(connection, other, NOW + FIRST_WAIT) == ()
     assert connection.execute(select(tables.revocation)).all() == []
 
 
-def test_who_is_back_keeps_the_new_grant(connection: Connection, vault: Vault, account_id: int) -> None:
+def test_who_is_back_keeps_the_new_grant(connection: Connection, vault: SecretBox, account_id: int) -> None:
     """Google would end it with the old one; another tenant's is another matter."""
-    revocations.leave(connection, account_id, NOW)
+    revocations.disconnect_account(connection, account_id, NOW)
     accounts.connect(connection, vault, "beta", GRANT, Sharing.PRIVATE, NOW)
-    assert len(revocations.due(connection, vault, NOW + FIRST_WAIT)) == 1
+    assert len(revocations.read_due(connection, vault, NOW + FIRST_WAIT)) == 1
     accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-    assert revocations.due(connection, vault, NOW + FIRST_WAIT) == ()
+    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == ()
 
 
-def test_whether_somebody_lives_on_a_grant(connection: Connection, vault: Vault, account_id: int) -> None:
+def test_whether_somebody_lives_on_a_grant(connection: Connection, vault: SecretBox, account_id: int) -> None:
     """Another tenant whose client is of the same project."""
     accounts.connect(connection, vault, "beta", GRANT, Sharing.PRIVATE, NOW)
-    revocations.leave(connection, account_id, NOW)
+    revocations.disconnect_account(connection, account_id, NOW)
     assert revocations.is_shared(connection, ["acme", "beta"], GRANT.sub)
     assert not revocations.is_shared(connection, ["acme", "gamma"], GRANT.sub)
     assert not revocations.is_shared(connection, ["beta"], "somebody else")

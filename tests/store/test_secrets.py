@@ -9,25 +9,25 @@ import pytest
 from cryptography.fernet import Fernet
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store.secrets import Vault, new_key, write_keys
+from ldapgw.store.secrets import SecretBox, new_key, write_keys
 
 
 def test_a_new_key_file_is_ours_alone(tmp_path: Path) -> None:
     """Mode 0600 from the first octet on, and the same key at the next start."""
     path = tmp_path / "key"
-    sealed = Vault.open(path, create=True).seal("hush")
+    sealed = SecretBox.open(path, create=True).seal("hush")
     assert path.stat().st_mode & 0o777 == 0o600
     assert b"hush" not in sealed
-    assert Vault.open(path, create=True).unseal(sealed) == "hush"
-    assert Vault.open(path, create=False).unseal(sealed) == "hush"
+    assert SecretBox.open(path, create=True).unseal(sealed) == "hush"
+    assert SecretBox.open(path, create=False).unseal(sealed) == "hush"
 
 
 def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
     """A key can be replaced while secrets are sealed under the old one."""
     first, second = Fernet.generate_key(), Fernet.generate_key()
-    old, both = Vault([first]), Vault([second, first])
+    old, both = SecretBox([first]), SecretBox([second, first])
     assert both.unseal(old.seal("hush")) == "hush"
-    assert Vault([second]).unseal(both.reseal(old.seal("hush"))) == "hush"
+    assert SecretBox([second]).unseal(both.reseal(old.seal("hush"))) == "hush"
     for use in (old.unseal, old.reseal):
         with pytest.raises(UnfitKey, match="does not fit the key file"):
             use(both.seal("hush"))
@@ -36,32 +36,32 @@ def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
 def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     """At the next use; what the file had before still unseals, and is all there is while it cannot be read."""
     path = tmp_path / "key"
-    vault = Vault.open(path, create=True)
+    vault = SecretBox.open(path, create=True)
     before = vault.seal("before")
     write_keys(path, [new_key()])
     after = vault.seal("after")
-    assert Vault.open(path, create=False).unseal(after) == "after"
+    assert SecretBox.open(path, create=False).unseal(after) == "after"
     for lose in (lambda: path.chmod(0o644), lambda: path.write_text("not a key"), path.unlink):
         lose()
         assert (vault.unseal(before), vault.unseal(after)) == ("before", "after")
         vault.seal("lost")
     write_keys(path, [new_key()])
-    assert Vault.open(path, create=False).unseal(vault.seal("again")) == "again"
+    assert SecretBox.open(path, create=False).unseal(vault.seal("again")) == "again"
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:
     """Missing, open to others, or no key: each says what to do."""
     path = tmp_path / "key"
     with pytest.raises(StoreError, match=r"key file is missing.*from a backup"):
-        Vault.open(path, create=False)
+        SecretBox.open(path, create=False)
     path.write_text("not a key")
     path.chmod(0o600)
     with pytest.raises(StoreError, match="is not a key file"):
-        Vault.open(path, create=True)
+        SecretBox.open(path, create=True)
     path.chmod(0o640)
     with pytest.raises(StoreError, match="chmod 600"):
-        Vault.open(path, create=True)
+        SecretBox.open(path, create=True)
     path.unlink()
     path.mkdir(mode=0o700)
     with pytest.raises(StoreError, match="cannot be read: Is a directory"):
-        Vault.open(path, create=True)
+        SecretBox.open(path, create=True)

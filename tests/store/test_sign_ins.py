@@ -12,24 +12,24 @@ import pytest
 from sqlalchemy import Connection, select
 
 from ldapgw.store import sign_ins, tables
-from ldapgw.store.secrets import Vault
-from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, LINK_SECONDS, Flow, SignIn
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, FLOW_SECONDS, IDLE_SECONDS, LINK_SECONDS, ConsentFlow, SignIn
 from ldapgw.store.tables import admin_link
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-FLOW = Flow("acme", "connect", "nonce-1", "verifier-1", expected="sub-1")
+FLOW = ConsentFlow("acme", "connect", "nonce-1", "verifier-1", expected="sub-1")
 ALICE = SignIn("acme", "sub-1", "alice@acme.example", "acme.example")
 
 
-def test_a_state_is_good_once(connection: Connection, vault: Vault) -> None:
+def test_a_state_is_good_once(connection: Connection, vault: SecretBox) -> None:
     """A reloaded callback is refused."""
     sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
     assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) == FLOW
     assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) is None
 
 
-def test_a_state_is_good_for_its_browser_alone(connection: Connection, vault: Vault) -> None:
+def test_a_state_is_good_for_its_browser_alone(connection: Connection, vault: SecretBox) -> None:
     """Another browser does not use it up either."""
     sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
     assert sign_ins.take_flow(connection, vault, "state", "other", NOW) is None
@@ -37,7 +37,7 @@ def test_a_state_is_good_for_its_browser_alone(connection: Connection, vault: Va
     assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
 
 
-def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: Vault) -> None:
+def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: SecretBox) -> None:
     """And is forgotten when the next one begins."""
     sign_ins.begin_flow(connection, vault, "late", "browser", FLOW, NOW)
     assert sign_ins.take_flow(connection, vault, "late", "browser", NOW + FLOW_SECONDS + 1) is None
@@ -45,7 +45,7 @@ def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: Vault) -
     assert len(connection.execute(select(tables.consent_flow)).all()) == 1
 
 
-def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, vault: Vault) -> None:
+def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, vault: SecretBox) -> None:
     """In either direction: one begins anew; none is good for longer than it was meant to be."""
     for jump in (-DAY, DAY):
         sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
@@ -57,17 +57,17 @@ def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, vau
 
 def test_a_clock_that_is_set_back_makes_no_sign_in_longer(connection: Connection) -> None:
     """Silence and the week count from then on."""
-    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
-    assert sign_ins.signed_in(connection, "token", "acme", NOW - DAY) == ALICE
-    assert sign_ins.signed_in(connection, "token", "acme", NOW - DAY + IDLE_SECONDS + 1) is None
+    sign_ins.create_sign_in(connection, "token", ALICE, NOW)
+    assert sign_ins.read_sign_in(connection, "token", "acme", NOW - DAY) == ALICE
+    assert sign_ins.read_sign_in(connection, "token", "acme", NOW - DAY + IDLE_SECONDS + 1) is None
     [row] = connection.execute(select(tables.sign_in)).all()
     assert (row.created_at, row.seen_at) == (NOW - DAY, NOW - DAY)
 
 
-def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: Vault) -> None:
+def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: SecretBox) -> None:
     """Neither states nor cookies nor verifiers are stored in clear."""
     sign_ins.begin_flow(connection, vault, "state-x", "browser-x", FLOW, NOW)
-    sign_ins.sign_in_person(connection, "token-x", ALICE, NOW)
+    sign_ins.create_sign_in(connection, "token-x", ALICE, NOW)
     stored = repr(
         connection.execute(select(tables.consent_flow)).all() + connection.execute(select(tables.sign_in)).all()
     )
@@ -76,36 +76,36 @@ def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: Va
 
 def test_who_is_signed_in(connection: Connection) -> None:
     """In the tenant where it was done, and nowhere else."""
-    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
-    assert sign_ins.signed_in(connection, "token", "acme", NOW + 1) == ALICE
-    assert sign_ins.signed_in(connection, "token", "other", NOW + 1) is None
-    assert sign_ins.signed_in(connection, "nekot", "acme", NOW + 1) is None
+    sign_ins.create_sign_in(connection, "token", ALICE, NOW)
+    assert sign_ins.read_sign_in(connection, "token", "acme", NOW + 1) == ALICE
+    assert sign_ins.read_sign_in(connection, "token", "other", NOW + 1) is None
+    assert sign_ins.read_sign_in(connection, "nekot", "acme", NOW + 1) is None
     sign_ins.sign_out(connection, "token")
-    assert sign_ins.signed_in(connection, "token", "acme", NOW + 1) is None
+    assert sign_ins.read_sign_in(connection, "token", "acme", NOW + 1) is None
 
 
 def test_silence_ends_a_sign_in_and_so_does_a_week(connection: Connection) -> None:
     """Each request begins the silence anew, not the week."""
-    sign_ins.sign_in_person(connection, "silent", ALICE, NOW)
-    assert sign_ins.signed_in(connection, "silent", "acme", NOW + IDLE_SECONDS + 1) is None
-    sign_ins.sign_in_person(connection, "busy", ALICE, NOW)
+    sign_ins.create_sign_in(connection, "silent", ALICE, NOW)
+    assert sign_ins.read_sign_in(connection, "silent", "acme", NOW + IDLE_SECONDS + 1) is None
+    sign_ins.create_sign_in(connection, "busy", ALICE, NOW)
     last = 0.0
-    while sign_ins.signed_in(connection, "busy", "acme", NOW + last + IDLE_SECONDS / 2) is not None:
+    while sign_ins.read_sign_in(connection, "busy", "acme", NOW + last + IDLE_SECONDS / 2) is not None:
         last += IDLE_SECONDS / 2
     assert ABSOLUTE_SECONDS - IDLE_SECONDS / 2 <= last <= ABSOLUTE_SECONDS
-    sign_ins.sign_in_person(connection, "new", ALICE, NOW + ABSOLUTE_SECONDS * 2)
+    sign_ins.create_sign_in(connection, "new", ALICE, NOW + ABSOLUTE_SECONDS * 2)
     assert len(connection.execute(select(tables.sign_in)).all()) == 1
 
 
 def test_what_a_page_asks_by_itself_keeps_nobody_signed_in(connection: Connection) -> None:
     """Silence is silence, though a window is open."""
-    sign_ins.sign_in_person(connection, "open", ALICE, NOW)
+    sign_ins.create_sign_in(connection, "open", ALICE, NOW)
     for later in range(0, IDLE_SECONDS, 600):
-        assert sign_ins.signed_in(connection, "open", "acme", NOW + later, seen=False) == ALICE
-    assert sign_ins.signed_in(connection, "open", "acme", NOW + IDLE_SECONDS + 1, seen=False) is None
+        assert sign_ins.read_sign_in(connection, "open", "acme", NOW + later, seen=False) == ALICE
+    assert sign_ins.read_sign_in(connection, "open", "acme", NOW + IDLE_SECONDS + 1, seen=False) is None
 
 
-def test_a_consent_in_a_popup(connection: Connection, vault: Vault) -> None:
+def test_a_consent_in_a_popup(connection: Connection, vault: SecretBox) -> None:
     """It is remembered, beside what the consent is for."""
     flow = replace(FLOW, popup=True)
     sign_ins.begin_flow(connection, vault, "state", "browser", flow, NOW)
@@ -114,9 +114,9 @@ def test_a_consent_in_a_popup(connection: Connection, vault: Vault) -> None:
 
 def test_where_a_cookie_belongs(connection: Connection) -> None:
     """Also once it is too old to sign anybody in."""
-    sign_ins.sign_in_person(connection, "token", ALICE, NOW)
-    assert sign_ins.tenant_of(connection, "token") == "acme"
-    assert sign_ins.tenant_of(connection, "nekot") is None
+    sign_ins.create_sign_in(connection, "token", ALICE, NOW)
+    assert sign_ins.read_tenant(connection, "token") == "acme"
+    assert sign_ins.read_tenant(connection, "nekot") is None
 
 
 MADE_AT = 1790000000.0

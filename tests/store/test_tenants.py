@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
 from ldapgw.store import tenants
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import oauth_client
 from ldapgw.store.tenants import EnteredClient
 
@@ -16,7 +16,7 @@ SECOND = EnteredClient("acme", "2-b.apps.example", "GOCSPX-2", 1790000100.0)
 OTHER = EnteredClient("globex", "3-c.apps.example", "GOCSPX-3", 1790000200.0)
 
 
-def test_a_new_client_takes_the_place_of_the_one_before(connection: Connection, vault: Vault) -> None:
+def test_a_new_client_takes_the_place_of_the_one_before(connection: Connection, vault: SecretBox) -> None:
     """A tenant has one; others keep theirs."""
     assert tenants.read_clients(connection, vault) == ((), frozenset())
     assert not tenants.has_any_client(connection)
@@ -28,12 +28,12 @@ def test_a_new_client_takes_the_place_of_the_one_before(connection: Connection, 
     assert found == [SECOND.entered_at, OTHER.entered_at, None]
 
 
-def test_the_secret_is_neither_stored_nor_shown(connection: Connection, vault: Vault) -> None:
+def test_the_secret_is_neither_stored_nor_shown(connection: Connection, vault: SecretBox) -> None:
     """Without the key nobody reads it; a log that gets the client does not show it either."""
     tenants.enter_client(connection, vault, FIRST)
     (row,) = connection.execute(select(oauth_client)).all()
     assert FIRST.client_secret.encode() not in row.client_secret
     assert FIRST.client_secret not in repr(FIRST)
-    other = Vault([Fernet.generate_key()])
+    other = SecretBox([Fernet.generate_key()])
     tenants.enter_client(connection, other, OTHER)
     assert tenants.read_clients(connection, other) == ((OTHER,), frozenset({"acme"}))

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store.database import Database
-from ldapgw.store.worker import LASTS, PAUSE, StoreWorker, WatchedStore
+from ldapgw.store.worker import LOG_AFTER_SECONDS, LOG_PAUSE_SECONDS, MonitoredStore, StoreWorker
 from tests.support.results import result_of
 
 NOW = 1_800_000_000.0
@@ -25,11 +25,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(database: Database, clock: Clock) -> WatchedStore:
-    return WatchedStore(StoreWorker(database, execute), clock.seconds, lambda: NOW + clock.seconds())
+def store(database: Database, clock: Clock) -> MonitoredStore:
+    return MonitoredStore(StoreWorker(database, execute), clock.seconds, lambda: NOW + clock.seconds())
 
 
-def fail(store: WatchedStore, error: Exception) -> None:
+def fail(store: MonitoredStore, error: Exception) -> None:
     def failing(_: Connection) -> None:
         raise error
 
@@ -37,30 +37,30 @@ def fail(store: WatchedStore, error: Exception) -> None:
         result_of(store.run(failing))
 
 
-def test_what_is_returned_and_what_is_raised_comes_back(store: WatchedStore) -> None:
+def test_what_is_returned_and_what_is_raised_comes_back(store: MonitoredStore) -> None:
     """Other faults than the database's are no trouble of it."""
     assert result_of(store.run(lambda _, number, *, more: number + more, 1, more=2)) == 3
     fail(store, ZeroDivisionError())
-    assert not store.in_trouble
+    assert not store.is_failing
 
 
 def test_one_line_for_all_who_asked_and_one_for_its_end(
-    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+    store: MonitoredStore, clock: Clock, caplog_twisted: list[str]
 ) -> None:
     """Of two problems in one outage, a line each."""
     for problem in (FULL, FULL, LOCKED, FULL):
         fail(store, StoreError(problem))
         clock.advance(1)
-    assert (store.fails_since, store.in_trouble, store.is_damaged) == (NOW, True, False)
-    store.is_well()
-    store.is_well()
-    assert (store.fails_since, store.in_trouble) == (None, False)
+    assert (store.failing_since, store.is_failing, store.is_damaged) == (NOW, True, False)
+    store.mark_recovered()
+    store.mark_recovered()
+    assert (store.failing_since, store.is_failing) == (None, False)
     assert caplog_twisted == [FULL + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
 
 
-def test_what_is_written_beside_the_database_is_told_likewise(store: WatchedStore, caplog_twisted: list[str]) -> None:
+def test_what_is_written_beside_the_database_is_told_likewise(store: MonitoredStore, caplog_twisted: list[str]) -> None:
     """A listing may need room on its disk too."""
-    call = store.watch(execute)
+    call = store.monitor(execute)
     assert result_of(call(int, "7", base=8)) == 7
 
     def full() -> None:
@@ -69,17 +69,17 @@ def test_what_is_written_beside_the_database_is_told_likewise(store: WatchedStor
     for _ in range(2):
         with pytest.raises(StoreError):
             result_of(call(full))
-    assert store.in_trouble
+    assert store.is_failing
     assert caplog_twisted == [FULL + FROM_MEMORY]
 
 
 def test_what_comes_and_goes_does_not_fill_the_log(
-    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+    store: MonitoredStore, clock: Clock, caplog_twisted: list[str]
 ) -> None:
     """A disk that is nearly full has room one moment and none the next."""
-    for _ in range(int(PAUSE)):
+    for _ in range(int(LOG_PAUSE_SECONDS)):
         fail(store, StoreError(FULL))
-        store.is_well()
+        store.mark_recovered()
         clock.advance(1)
     assert caplog_twisted == [FULL + FROM_MEMORY, BACK]
     fail(store, StoreError(FULL))
@@ -87,32 +87,34 @@ def test_what_comes_and_goes_does_not_fill_the_log(
 
 
 def test_trouble_that_begins_soon_after_the_last_is_told_when_it_lasts(
-    store: WatchedStore, clock: Clock, caplog_twisted: list[str]
+    store: MonitoredStore, clock: Clock, caplog_twisted: list[str]
 ) -> None:
     """Late, but told; once."""
     fail(store, StoreError(FULL))
-    store.is_well()
+    store.mark_recovered()
     said = []
-    for _ in range(int(2 * PAUSE)):
+    for _ in range(int(2 * LOG_PAUSE_SECONDS)):
         fail(store, StoreError(FULL))
         said.append(len(caplog_twisted))
         clock.advance(1)
     assert caplog_twisted == [FULL + FROM_MEMORY, BACK, FULL + FROM_MEMORY]
-    assert said.index(3) == LASTS
+    assert said.index(3) == LOG_AFTER_SECONDS
 
 
-def test_damage_is_remembered_until_all_is_well(store: WatchedStore, caplog_twisted: list[str]) -> None:
+def test_damage_is_remembered_until_all_is_well(store: MonitoredStore, caplog_twisted: list[str]) -> None:
     """Whatever else fails meanwhile; in how many ways it is found does not matter."""
     for error in (DamagedStore("db: is damaged"), StoreError(LOCKED), DamagedStore("db: is malformed")):
         fail(store, error)
     assert store.is_damaged
-    store.is_well()
+    store.mark_recovered()
     assert not store.is_damaged
     assert caplog_twisted == ["db: is damaged" + FROM_MEMORY, LOCKED + FROM_MEMORY, BACK]
 
 
-def test_a_key_that_does_not_fit_is_no_trouble_of_the_database(store: WatchedStore, caplog_twisted: list[str]) -> None:
+def test_a_key_that_does_not_fit_is_no_trouble_of_the_database(
+    store: MonitoredStore, caplog_twisted: list[str]
+) -> None:
     """It is told, and there is nothing to wait for."""
     fail(store, UnfitKey("does not fit"))
-    assert not store.in_trouble
+    assert not store.is_failing
     assert caplog_twisted == ["does not fit" + FROM_MEMORY]

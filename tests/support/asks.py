@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, Reader, boolean, integer, octets, tlv
+from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
 from tests.support import pdu
 
 PAGED, SORT, VIEW = "1.2.840.113556.1.4.319", "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
@@ -35,7 +35,7 @@ def view(
 
 def cookie(done: pdu.Response) -> bytes:
     """The cookie of a page; raises when there is no paged results control."""
-    content = Reader.over(dict(done.controls)[PAGED]).enter(SEQUENCE, "value")
+    content = BerReader.over(dict(done.controls)[PAGED]).enter(SEQUENCE, "value")
     assert content.integer("size") == 0
     found = content.octets("cookie")
     content.finish("value")
@@ -47,7 +47,7 @@ def sort_result(done: pdu.Response) -> tuple[int, str] | None:
     value = dict(done.controls).get(SORTED)
     if value is None:
         return None
-    content = Reader.over(value).enter(SEQUENCE, "value")
+    content = BerReader.over(value).enter(SEQUENCE, "value")
     code = content.integer("sortResult", ENUMERATED)
     attribute = content.octets("attributeType", 0x80).decode() if content else ""
     content.finish("value")
@@ -59,7 +59,7 @@ def view_result(done: pdu.Response) -> tuple[int, int, int] | None:
     value = dict(done.controls).get(VIEWED)
     if value is None:
         return None
-    content = Reader.over(value).enter(SEQUENCE, "value")
+    content = BerReader.over(value).enter(SEQUENCE, "value")
     found = content.integer("targetPosition"), content.integer("contentCount"), content.integer("result", ENUMERATED)
     content.finish("value")
     return found

@@ -26,7 +26,7 @@ _CHANGING = tuple(
         *("Language-Team", "Generated-By"),
     )
 )
-_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "marked": None}
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "gettext_noop": None}
 
 
 def extracted() -> Catalog:

@@ -13,8 +13,8 @@ from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import explain
 from ldapgw.phones.explain.model import Explanation
-from ldapgw.phones.explain.query import read_query
-from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.explain.query import parse_query
+from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE, naming_context
 
 ALICE, BOB, CAROL, DAVE = (f"{name}@acme.example" for name in ("alice", "bob", "carol", "dave"))
@@ -76,7 +76,7 @@ CISCO = DESK._replace(per_number=True)
 HALL = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
 
 
-def sight(viewer: Viewer = DESK, *, lenient: bool = True) -> Sight:
+def sight(viewer: Viewer = DESK, *, lenient: bool = True) -> PhoneView:
     """A phone before all books."""
     context = naming_context(lenient=lenient)
     labels = {"contactGroups/c": "Customers"}
@@ -84,13 +84,13 @@ def sight(viewer: Viewer = DESK, *, lenient: bool = True) -> Sight:
         build_book(context, key, name, sharing, contacts, labels if key == "alice" else {}, per_number=True)
         for key, name, sharing, contacts in BOOKS
     )
-    return Sight(Dit((Directory(context, books),), Features("1")), viewer, "acme")
+    return PhoneView(Dit((Directory(context, books),), Features("1")), viewer, "acme")
 
 
-def explained(asked: str, before: Sight, *, size_limit: int = 1000, **more: Any) -> Explanation:
+def explained(asked: str, before: PhoneView, *, size_limit: int = 1000, **more: Any) -> Explanation:
     """What is told of a query."""
-    query = read_query(asked, read_filter)
-    return explain(query, before, private=before.hidden(), size_limit=size_limit, **more)
+    query = parse_query(asked, read_filter)
+    return explain(query, before, private=before.hidden_books(), size_limit=size_limit, **more)
 
 
 def uids(dns: list[str]) -> list[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ldapgw.phones.provisioning.settings import Server, Settings
-from ldapgw.phones.provisioning.sheet import sheet
+from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
+from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 
 FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
 
-SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
-SETTINGS = Settings(
+SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
+SETTINGS = PhoneSettings(
     server=SERVER,
     base_dn="dc=acme,dc=example",
     login="desk1",
@@ -30,7 +30,7 @@ def texts() -> Iterator[tuple[str, str]]:
     """The name and the text of each file."""
     for vendor in VENDORS.values():
         if vendor.file:
-            yield vendor.file, sheet(vendor, SETTINGS).text
+            yield vendor.file, make_sheet(vendor, SETTINGS).text
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
-from ldapgw.server.tls import ServerContext
+from ldapgw.server.tls import TlsContextFactory
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def certificate_and_key() -> tuple[bytes, bytes]:
     return certificate.public_bytes(encoding), key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
 
 
-def contexts_in(folder: Path) -> tuple[ServerContext, str]:
+def contexts_in(folder: Path) -> tuple[TlsContextFactory, str]:
     """A TLS context for servers, and the file with its certificate."""
     certificate, key = certificate_and_key()
     (folder / "certificate.pem").write_bytes(certificate)
     (folder / "key.pem").write_bytes(key)
     files = Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem"))
-    return ServerContext(files), str(folder / "certificate.pem")
+    return TlsContextFactory(files), str(folder / "certificate.pem")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ldapgw.ber import ENUMERATED, SEQUENCE, SET, Reader, boolean, integer, octets, tlv
+from ldapgw.ber import ENUMERATED, SEQUENCE, SET, BerReader, boolean, integer, octets, tlv
 
 PRESENT = tlv(0x87, b"objectClass")
 
@@ -105,7 +105,7 @@ class Response:
 
 def responses(data: bytes) -> list[Response]:
     """All that came; raises when it is not whole messages."""
-    reader = Reader.over(data)
+    reader = BerReader.over(data)
     found = []
     while reader:
         content = reader.enter(SEQUENCE, "message")
@@ -118,7 +118,7 @@ def responses(data: bytes) -> list[Response]:
     return found
 
 
-def _controls(sequence: Reader) -> tuple[tuple[str, bytes], ...]:
+def _controls(sequence: BerReader) -> tuple[tuple[str, bytes], ...]:
     found = []
     while sequence:
         one = sequence.enter(SEQUENCE, "control")
@@ -127,7 +127,7 @@ def _controls(sequence: Reader) -> tuple[tuple[str, bytes], ...]:
     return tuple(found)
 
 
-def _entry(message_id: int, operation: Reader) -> Response:
+def _entry(message_id: int, operation: BerReader) -> Response:
     dn = operation.octets("objectName").decode()
     listed = operation.enter(SEQUENCE, "attributes")
     operation.finish("entry")
@@ -141,7 +141,7 @@ def _entry(message_id: int, operation: Reader) -> Response:
     return Response(message_id, 0x64, dn=dn, attributes=tuple(attributes))
 
 
-def _result(message_id: int, kind: int, operation: Reader) -> Response:
+def _result(message_id: int, kind: int, operation: BerReader) -> Response:
     code = operation.integer("resultCode", ENUMERATED)
     matched_dn = operation.octets("matchedDN").decode()
     diagnostic = operation.octets("diagnosticMessage").decode()

@@ -30,7 +30,7 @@ from twisted.logger import (
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
-from ldapgw.server.tls import ServerContext
+from ldapgw.server.tls import TlsContextFactory
 from tests.support import awkward
 from tests.support.checkout import ROOT
 from tests.support.listening import certificate_and_key
@@ -115,7 +115,7 @@ def main(folder: str | None = None, world: str = "small") -> None:
     tls = None
     if folder:
         files = Path(folder)
-        tls = ServerContext(Tls(certificate=File(files / "certificate.pem"), private_key=File(files / "key.pem")))
+        tls = TlsContextFactory(Tls(certificate=File(files / "certificate.pem"), private_key=File(files / "key.pem")))
     factory = make_factory(
         awkward.gate() if world == "awkward" else _small_gate(tls=tls is not None),
         reactor,

@@ -29,16 +29,15 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
-from ldapgw.google.sandbox.world import Client as RegisteredClient
-from ldapgw.google.sandbox.world import World
+from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.server.threads import OffThread
+from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts, contacts
-from ldapgw.store.account_status import Progress
+from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
@@ -123,8 +122,8 @@ class Stage:
         self.database = self.new_database()
         self.database.open()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
-        self.vault = Vault([Fernet.generate_key()])
-        at_once = OffThread(None, "never started", 1)  # type: ignore[arg-type]
+        self.vault = SecretBox([Fernet.generate_key()])
+        at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {})
@@ -136,26 +135,26 @@ class Stage:
             run_off_thread=at_once,
         )
         self.line = Line(self.world)
-        self.progress: list[tuple[int, Progress | None]] = []
+        self.progress: list[tuple[int, SyncProgress | None]] = []
         http: Any = self.line
         self.oauth = OAuth(http, ENDPOINTS, self.clock)
         self.job = SyncJob(
             store=self.store,
-            vault=self.vault,
+            secret_box=self.vault,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
             run_off_thread=at_once,
             folder=Path(gettempdir()),
             now=self.clock.seconds,
-            note_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
+            on_progress=lambda account_id, progress: self.progress.append((account_id, progress)),
         )
         self.scheduler = self.new_scheduler()
 
     def new_database(self) -> Database:
         return Database("sqlite://")
 
-    def new_store(self, at_once: OffThread) -> Store:
+    def new_store(self, at_once: WorkerThread) -> Store:
         return StoreWorker(self.database, at_once)
 
     def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
@@ -194,14 +193,14 @@ class Stage:
 
     def account(self, address: str = ALICE) -> Account:
         with self.database.begin() as connection:
-            (found,) = accounts.find(connection, address)
+            (found,) = accounts.find_by_address(connection, address)
         return found
 
     def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
         """The sync tokens and what they are bound to."""
         account = self.account(address)
         with self.database.begin() as connection:
-            return contacts.sync_states(connection, account.id)
+            return contacts.read_sync_states(connection, account.id)
 
     def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
         """All persons of a source of the account, as stored, by uid."""
@@ -220,7 +219,7 @@ class Stage:
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
         may_lose = math.inf if accept_shrink else 0
-        changed: bool = result_of(self.job.sync(self.account(address), full=full, may_lose=may_lose))
+        changed: bool = result_of(self.job.sync(self.account(address), full=full, max_loss=may_lose))
         return self.sync_directory(address, full=full, accept_shrink=accept_shrink) or changed
 
     def sync_directory(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
@@ -228,9 +227,9 @@ class Stage:
         account = self.account(address)
         try:
             may_lose = math.inf if accept_shrink else 0
-            changed: bool = result_of(self.job.sync_directory(account, full=full, may_lose=may_lose))
+            changed: bool = result_of(self.job.sync_directory(account, full=full, max_loss=may_lose))
         except GoogleError as error:
-            result_of(self.job.note_directory(account, error, self.clock.seconds() + 30))
+            result_of(self.job.record_directory_failure(account, error, self.clock.seconds() + 30))
             return False
         return changed
 

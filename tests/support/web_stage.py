@@ -27,30 +27,29 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.browser import Visit
-from ldapgw.google.sandbox.world import Client as RegisteredClient
-from ldapgw.google.sandbox.world import World
-from ldapgw.phones.activity import PhoneWatch
+from ldapgw.google.sandbox.world import RegisteredClient, World
+from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.explainer import PhoneExplainer
-from ldapgw.phones.lookup import Finder, Found, Hit
-from ldapgw.phones.provisioning.settings import Server
-from ldapgw.server.oauth_clients import Clients, Tenants
-from ldapgw.server.threads import OffThread
+from ldapgw.phones.lookup import ContactSummary, Finder, LookupResult
+from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.server.oauth_clients import LazyTenants, TenantClients
+from ldapgw.server.threads import WorkerThread
 from ldapgw.store import accounts
 from ldapgw.store.account_status import ProgressBoard
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
+from ldapgw.store.secrets import SecretBox
 from ldapgw.web.app import web_resource
-from ldapgw.web.dependencies import AdminGate, PhoneGate, WebGate, WebTenant
-from ldapgw.web.http import Place
-from ldapgw.web.live import Live, account_topic
+from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
+from ldapgw.web.http import PublicUrl
+from ldapgw.web.live import ChangeNotifier, account_topic
 from tests.support.results import result_of
 
 NOW = 1790000000.0
 URL = "https://phonebook.example.com"
 GOOGLE = "https://accounts.google.com"
 CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
-SERVER = Server("phonebook.example.com", 389, 636, start_tls=True)
+SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 ALICE, BOB, EVE = "alice@acme.example", "bob@acme.example", "eve@elsewhere.example"
 
 ACME = WebTenant(
@@ -83,24 +82,24 @@ class DirectStore:
 class Shelf:
     """A phone book of two, in the directory's place."""
 
-    def __init__(self, *hits: Hit) -> None:
+    def __init__(self, *hits: ContactSummary) -> None:
         self.hits = hits or (
-            Hit(
+            ContactSummary(
                 "Anna Berg",
                 "Berg & Söhne",
                 (("+49 30 1234567", "telephoneNumber"),),
                 ("anna@example.net",),
                 "team@acme.example",
             ),
-            Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
+            ContactSummary(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
         )
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
 
-    async def find(self, tenant: str, books: Iterable[str], text: str) -> Found:
+    async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
         self.asked.append((tenant, tuple(books), text))
-        return Found(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
+        return LookupResult(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
 
-    async def example(self, tenant: str, book: str) -> Hit | None:
+    async def example(self, tenant: str, book: str) -> ContactSummary | None:
         return self.hits[0]
 
 
@@ -171,7 +170,7 @@ class Stage:
     certificate_ends: float | None = None
     database_fails_since: float | None = None
     metrics_from: tuple[str, ...] = ()
-    server: Server = SERVER
+    server: ServerAddress = SERVER
     certificate: str = ""
 
     def __post_init__(self) -> None:
@@ -180,7 +179,7 @@ class Stage:
         self.database.open()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = DirectStore(self.database)
-        self.vault = Vault([Fernet.generate_key()])
+        self.vault = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
         for address, hd in ((ALICE, "acme.example"), (BOB, "acme.example"), ("root@acme.example", ""), (EVE, "")):
             self.world.add_account(address, address.partition("@")[0].title(), "Example", hd=hd)
@@ -189,15 +188,15 @@ class Stage:
         self.google = sandbox(self.world)
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
-        self.watch = PhoneWatch(bases, self.clock.seconds)
-        self.live = Live()
-        self.progress = ProgressBoard(lambda account_id: self.live.tell(account_topic(account_id)))
+        self.watch = PhoneActivity(bases, self.clock.seconds)
+        self.live = ChangeNotifier()
+        self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
         self.finder: Finder = Shelf()
         self.served = Snapshot(Dit((), Features("1")))
-        self.clients = Clients(self.store, self.vault, {})
+        self.clients = TenantClients(self.store, self.vault, {})
 
     @property
-    def gate(self) -> WebGate:
+    def gate(self) -> WebDependencies:
         endpoints = Endpoints(
             authorization_endpoint=f"{GOOGLE}/o/oauth2/v2/auth",
             token_endpoint=f"{GOOGLE}/token",
@@ -208,41 +207,41 @@ class Stage:
         http: Any = StubTreq(self.google)
         # One that is not started calls at once.
         no_reactor: Any = None
-        at_once = OffThread(no_reactor, "explain", 1)
+        at_once = WorkerThread(no_reactor, "explain", 1)
         named = {tenant.name: tenant for tenant in self.tenants}
         known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
         if known != self.clients.configured:
-            self.clients = Clients(self.store, self.vault, known)
-        return WebGate(
+            self.clients = TenantClients(self.store, self.vault, known)
+        return WebDependencies(
             public_url=self.url,
-            tenants=Tenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
+            tenants=LazyTenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
             store=self.store,
             vault=self.vault,
             oauth=OAuth(http, endpoints, self.clock),
             endpoints=endpoints,
             clock=self.clock,
             random=self.random,
-            trusts=self.trusts,
-            ready=lambda: self.is_ready,
+            is_trusted_proxy=self.trusts,
+            is_ready=lambda: self.is_ready,
             database_fails_since=lambda: self.database_fails_since,
-            certificate_ends=lambda: self.certificate_ends,
+            certificate_expiry=lambda: self.certificate_ends,
             changed=self._changed,
-            admin=AdminGate(
-                configured=self.clients.configured,
-                certificate_ends=lambda: self.certificate_ends,
+            admin=AdminDependencies(
+                tenants_with_configured_client=self.clients.configured,
+                certificate_expiry=lambda: self.certificate_ends,
                 metrics=self._metrics,
                 may_read_metrics=lambda address: address in self.metrics_from,
             ),
-            phones=PhoneGate(
+            phones=PhoneDependencies(
                 server=self.server,
                 base_dn=self.watch.base_dn,
                 bind_dn=self.watch.bind_dn,
-                searches=self.watch.seen,
-                stranger=self.watch.searches.stranger,
+                searches=self.watch.recent_searches,
+                anonymous_refused_at=self.watch.search_log.last_refusal,
                 certificate=self._certificate,
             ),
-            live=self.live,
-            progress=self.progress.of,
+            notifier=self.live,
+            progress=self.progress.get,
             finder=self.finder,
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
         )
@@ -276,7 +275,7 @@ class Browser:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._origin = Place.of(stage.url).origin
+        self._origin = PublicUrl.parse(stage.url).origin
         self._jar = IndexableCookieJar()
         agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
         self._http: Any = HTTPClient(agent, self._jar, data_to_body_producer=body_of)
@@ -311,7 +310,7 @@ class Browser:
     def code(self, path: str = "/acme/connect", account: str = ALICE) -> str:
         """Consent at Google, and stop before the callback: its address, with the code."""
         seen = result_of(self._http.request("GET", self.get(path).location))
-        form = person.forms(result_of(seen.text()))[0]
+        form = person.read_forms(result_of(seen.text()))[0]
         fields = [(c.name, c.value) for c in form.controls if c.kind == "hidden"]
         fields += [(c.name, c.value) for c in form.controls if c.kind == "radio" and account in c.value]
         fields += [(c.name, c.value) for c in form.controls if c.kind == "checkbox"]

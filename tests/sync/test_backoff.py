@@ -15,12 +15,12 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
-    NetworkTrouble,
+    NetworkFailure,
     QuotaExceeded,
     ScopeMissing,
     SuspiciousShrink,
 )
-from ldapgw.sync.backoff import TRIAL_SECONDS, Circuit, after_failure, after_success, of_source
+from ldapgw.sync.backoff import TRIAL_SECONDS, CircuitBreaker, after_failure, after_source_failure, after_success
 
 TEN_MINUTES = 600.0
 
@@ -39,8 +39,8 @@ CASES = {
     "the API is off: hourly": (ApiDisabled(), 1, TEN_MINUTES, 3240.0, 3960.0),
     "a shrunk book: hourly, each try is a full listing": (SuspiciousShrink(20, 11), 1, TEN_MINUTES, 3240.0, 3960.0),
     "a shrunk book still: daily": (SuspiciousShrink(20, 11), 9, TEN_MINUTES, 77760.0, 95040.0),
-    "first network trouble: soon": (NetworkTrouble(), 1, TEN_MINUTES, 1.0, 30.0),
-    "second": (NetworkTrouble(), 2, TEN_MINUTES, 1.0, 60.0),
+    "first network trouble: soon": (NetworkFailure(), 1, TEN_MINUTES, 1.0, 30.0),
+    "second": (NetworkFailure(), 2, TEN_MINUTES, 1.0, 60.0),
     "fourth": (GoogleUnavailable(), 4, TEN_MINUTES, 1.0, 240.0),
     "at most the interval": (BadResponse(), 60, TEN_MINUTES, 1.0, 600.0),
     "at most an hour": (BadResponse(), 60, 86400.0, 1.0, 3600.0),
@@ -80,17 +80,17 @@ def test_after_a_sync_that_failed(
 )
 def test_a_source_that_cannot_be_had(error: GoogleError, waits: list[float]) -> None:
     """At first, after ten minutes, after a day: twice as long, up to an hour, and not before Google wants it."""
-    assert [of_source(error, lasted) for lasted in (0.0, 600.0, 86400.0)] == waits
+    assert [after_source_failure(error, lasted) for lasted in (0.0, 600.0, 86400.0)] == waits
 
 
 NOW = 1_800_000_000.0
 DOWN = GoogleUnavailable()
-CLOSED = Circuit()
+CLOSED = CircuitBreaker()
 
 
-def failing(*account_ids: int, error: Exception = DOWN, circuit: Circuit = CLOSED) -> Circuit:
+def failing(*account_ids: int, error: Exception = DOWN, circuit: CircuitBreaker = CLOSED) -> CircuitBreaker:
     for account_id in account_ids:
-        circuit = circuit.after(error, account_id, NOW, 1.0)
+        circuit = circuit.after_outcome(error, account_id, NOW, 1.0)
     return circuit
 
 
@@ -101,9 +101,9 @@ DISABLED = failing(1, error=ApiDisabled())
 
 def test_it_is_closed_at_first() -> None:
     """Nobody waits."""
-    assert not Circuit().is_open
-    assert Circuit().wait(NOW) == 0.0
-    assert Circuit().tried(NOW) == Circuit()
+    assert not CircuitBreaker().is_open
+    assert CircuitBreaker().wait(NOW) == 0.0
+    assert CircuitBreaker().begin_trial(NOW) == CircuitBreaker()
 
 
 def test_three_accounts_in_a_row_open_it() -> None:
@@ -117,12 +117,12 @@ def test_three_accounts_in_a_row_open_it() -> None:
 def test_an_outcome_in_between_begins_anew() -> None:
     """Whatever Google answers, it answers."""
     for error in (None, QuotaExceeded(), BadResponse(), SuspiciousShrink(20, 11), ConsentRevoked()):
-        assert not failing(3, circuit=failing(1, 2).after(error, 9, NOW, 1.0)).is_open
+        assert not failing(3, circuit=failing(1, 2).after_outcome(error, 9, NOW, 1.0)).is_open
 
 
 def test_a_fault_of_ours_shows_nothing() -> None:
     """It closes nothing and opens nothing."""
-    assert failing(3, circuit=failing(1, 2).after(ZeroDivisionError(), 9, NOW, 1.0)).is_open
+    assert failing(3, circuit=failing(1, 2).after_outcome(ZeroDivisionError(), 9, NOW, 1.0)).is_open
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_a_fault_of_ours_shows_nothing() -> None:
 def test_it_stays_open_longer_and_longer(trips: int, least: float, most: float) -> None:
     """Up to a quarter of an hour, half of it in any case."""
     for jitter, wait in ((0.0, least), (1.0, most)):
-        circuit = Circuit(failed=frozenset({1, 2}))
+        circuit = CircuitBreaker(failed=frozenset({1, 2}))
         for _ in range(trips):
-            circuit = circuit.after(NetworkTrouble(), 3, NOW, jitter)
+            circuit = circuit.after_outcome(NetworkFailure(), 3, NOW, jitter)
         assert circuit.wait(NOW) == wait
 
 
 @pytest.mark.parametrize("error", [ClientRejected(), ApiDisabled()], ids=lambda error: error.code)
 def test_one_account_is_enough_for_what_is_the_tenants(error: Exception) -> None:
     """It is tried again after an hour, a tenth more or less."""
-    assert [Circuit().after(error, 1, NOW, jitter).wait(NOW) for jitter in (0.0, 1.0)] == pytest.approx(
+    assert [CircuitBreaker().after_outcome(error, 1, NOW, jitter).wait(NOW) for jitter in (0.0, 1.0)] == pytest.approx(
         [3240.0, 3960.0]
     )
 
@@ -148,10 +148,10 @@ def test_one_account_is_enough_for_what_is_the_tenants(error: Exception) -> None
 def test_one_tries_for_all() -> None:
     """Once the wait is over the first one asks; the others wait for what comes of it."""
     assert DOWN_NOW.wait(NOW + 61) == 0.0
-    trying = DOWN_NOW.tried(NOW + 61)
+    trying = DOWN_NOW.begin_trial(NOW + 61)
     assert (trying.is_open, trying.wait(NOW + 61)) == (True, TRIAL_SECONDS)
-    assert trying.after(None, 1, NOW + 62, 1.0) == Circuit()
-    again = trying.after(DOWN, 1, NOW + 62, 1.0)
+    assert trying.after_outcome(None, 1, NOW + 62, 1.0) == CircuitBreaker()
+    again = trying.after_outcome(DOWN, 1, NOW + 62, 1.0)
     assert (again.wait(NOW + 62), again.code) == (120.0, "google_unavailable")
 
 
@@ -171,15 +171,15 @@ def test_one_tries_for_all() -> None:
         (DISABLED, QuotaExceeded(), False),
     ],
 )
-def test_what_closes_it(circuit: Circuit, error: Exception | None, closes: bool) -> None:
+def test_what_closes_it(circuit: CircuitBreaker, error: Exception | None, closes: bool) -> None:
     """Only what shows that its reason is gone: a grant that is refused shows that the client was taken."""
-    assert circuit.after(error, 1, NOW + 4000, 1.0).is_open == (not closes)
+    assert circuit.after_outcome(error, 1, NOW + 4000, 1.0).is_open == (not closes)
 
 
 @pytest.mark.parametrize("error", [GoogleUnavailable, QuotaExceeded], ids=lambda error: error.code)
 def test_as_long_as_google_says(error: type[GoogleError]) -> None:
     """But not shorter than it would be otherwise."""
-    waits = [DOWN_NOW.after(error(retry_after=asked), 4, NOW, 1.0).wait(NOW) for asked in (None, 5.0, 700.0)]
+    waits = [DOWN_NOW.after_outcome(error(retry_after=asked), 4, NOW, 1.0).wait(NOW) for asked in (None, 5.0, 700.0)]
     assert waits == [120.0, 120.0, 700.0]
 
 

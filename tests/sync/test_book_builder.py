@@ -16,11 +16,11 @@ from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.accounts import Account
-from ldapgw.store.contacts import Record
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
-from ldapgw.store.secrets import Vault
-from ldapgw.sync.book_builder import build_images, let_go
-from ldapgw.sync.book_cache import Images, name_of
+from ldapgw.store.secrets import SecretBox
+from ldapgw.sync.book_builder import build_cached_books, free_slowly
+from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.store.test_accounts import GRANT, NOW
 from tests.support.sync_stage import CONTEXT
 
@@ -35,25 +35,27 @@ class Site:
         self.database = Database(self.url)
         self.database.open()
         with self.database.begin() as connection:
-            vault = Vault([Fernet.generate_key()])
+            vault = SecretBox([Fernet.generate_key()])
             account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
             assert account_id is not None
             for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]
-                contacts.apply(connection, account_id, source, [Record.of(one.uid, "", one) for one in people], ())
+                contacts.apply_changes(
+                    connection, account_id, source, [ContactRecord.from_contact(one.uid, "", one) for one in people], ()
+                )
             contacts.set_labels(connection, account_id, {"contactGroups/1": "Kunden"})
-            sync_state.bump_generation(connection, account_id)
+            sync_state.increment_generation(connection, account_id)
             found = accounts.read(connection, account_id)
             assert found is not None
             self.account: Account = found
 
     def build(self, *, feeds: bool = True, per_number: bool = False) -> dict[str, tuple[int, list[str], list[str]]]:
         """Generation, contacts and labels of each image."""
-        build_images(self.url, self.folder, CONTEXT, self.account, MADE_OF, per_number, feeds)
-        images = Images(self.folder)
+        build_cached_books(self.url, self.folder, CONTEXT, self.account, MADE_OF, per_number, feeds)
+        images = BookCache(self.folder)
         found = {}
         for directory in (False, True):
-            name = name_of(self.account.id, directory=directory)
+            name = cache_name(self.account.id, directory=directory)
             image = images.load(name, MADE_OF, CONTEXT, Sharing.SHARED)
             if image is not None:
                 names = [entry.attribute("cn")[0].decode() for entry in image.book.segments.contacts[0]]
@@ -109,6 +111,6 @@ def test_books_are_let_go() -> None:
     books = [book]
     entry = shelf.entries[7]
     del book, shelf
-    let_go(books)
+    free_slowly(books)
     assert books == []
     assert sys.getrefcount(entry) == 2

@@ -25,8 +25,8 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.accounts import Account
 from ldapgw.sync import book_cache, publisher
-from ldapgw.sync.book_builder import books_of, read_contacts, revised_books
-from ldapgw.sync.book_cache import Image, Images, name_of
+from ldapgw.sync.book_builder import build_books, read_contacts, revise_books
+from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
 from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
@@ -34,21 +34,21 @@ from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stag
 MADE_OF = ("acme", 1)
 
 
-def book(*names: str) -> Image:
+def book(*names: str) -> CachedBook:
     people = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
-    return Image(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False))
+    return CachedBook(7, build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, {}, per_number=False))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Images:
-    return Images(tmp_path / "images")
+def folder(tmp_path: Path) -> BookCache:
+    return BookCache(tmp_path / "images")
 
 
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def load(folder: Images, made_of: object = MADE_OF) -> tuple[int, list[str]] | None:
+def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] | None:
     found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
     if found is None:
         return None
@@ -56,7 +56,7 @@ def load(folder: Images, made_of: object = MADE_OF) -> tuple[int, list[str]] | N
     return found.generation, [entry.attribute("cn")[0].decode() for entry in shelf]
 
 
-def test_an_image_is_a_private_file(folder: Images, tmp_path: Path) -> None:
+def test_an_image_is_a_private_file(folder: BookCache, tmp_path: Path) -> None:
     """It replaces the one before; nothing else is left there."""
     folder.save("1", MADE_OF, book("Ada"))
     folder.save("1", MADE_OF, book("Ada", "Bo"))
@@ -66,7 +66,7 @@ def test_an_image_is_a_private_file(folder: Images, tmp_path: Path) -> None:
 
 
 def test_an_image_of_other_things_does_not_count(
-    folder: Images, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str]
+    folder: BookCache, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str]
 ) -> None:
     """Of another account, by other settings, or by other code; there is nothing to say about that."""
     assert load(folder) is None
@@ -95,7 +95,7 @@ def test_the_format_counts_what_makes_a_book() -> None:
     assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (1, "0b6cae8f716c07ac")
 
 
-def test_an_image_is_on_the_disk_before_it_counts(folder: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the power fails, the one before is there, or this one: never a part."""
     real, order = os.fsync, []
     monkeypatch.setattr(os, "fsync", lambda file: (order.append("fsync"), real(file)))
@@ -119,7 +119,7 @@ def changed(data: bytes) -> bytes:
     ids=["cut", "changed", "longer", "empty", "short"],
 )  # fmt: skip
 def test_a_damaged_image_does_not_count(
-    folder: Images, tmp_path: Path, caplog_twisted: list[str], spoil: Callable[[bytes], bytes]
+    folder: BookCache, tmp_path: Path, caplog_twisted: list[str], spoil: Callable[[bytes], bytes]
 ) -> None:
     """One line says so."""
     folder.save("1", MADE_OF, book("Ada"))
@@ -132,11 +132,11 @@ def test_a_damaged_image_does_not_count(
 def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str]) -> None:
     """Books are served without it."""
     (tmp_path / "images").write_text("a file")
-    folder = Images(tmp_path / "images")
+    folder = BookCache(tmp_path / "images")
     folder.save("1", MADE_OF, book("Ada"))
     assert load(folder) is None
-    folder.forget(1)
-    folder.keep(())
+    folder.delete(1)
+    folder.prune(())
     assert [line.partition(": ")[0] for line in caplog_twisted] == [
         "the image 1 cannot be written",
         "the image 1 cannot be read, its book is built anew",
@@ -145,18 +145,18 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     ]
 
 
-def test_images_of_nobody_are_deleted(folder: Images, tmp_path: Path) -> None:
+def test_images_of_nobody_are_deleted(folder: BookCache, tmp_path: Path) -> None:
     """With what an interrupted writer has left."""
-    folder.keep(())
-    for name in ("1", "2", name_of(2, directory=True), "12"):
+    folder.prune(())
+    for name in ("1", "2", cache_name(2, directory=True), "12"):
         folder.save(name, MADE_OF, book("Ada"))
     (tmp_path / "images" / "3.new").touch()
-    folder.forget(2)
+    folder.delete(2)
     assert names(tmp_path / "images") == ["1.image", "12.image", "3.new"]
     (tmp_path / "images" / "12.new").touch()
-    folder.keep({"12"}, unfinished=True)
+    folder.prune({"12"}, unfinished=True)
     assert names(tmp_path / "images") == ["12.image", "12.new"]
-    folder.keep({"12"})
+    folder.prune({"12"})
     assert names(tmp_path / "images") == ["12.image"]
 
 
@@ -191,8 +191,8 @@ class Site:
             contexts={"acme": CONTEXT},
             features=features,
             run_off_thread=run,
-            images=Images(self.folder),
-            build_apart=apart,
+            book_cache=BookCache(self.folder),
+            build_in_process=apart,
         )
         return self.refresh()
 
@@ -203,7 +203,7 @@ class Site:
     def refresh(self) -> list[str]:
         self.called.clear()
         result_of(self.stage.publisher.refresh())
-        kinds = {books_of: "build", revised_books: "revise"}
+        kinds = {build_books: "build", revise_books: "revise"}
         return [kinds.get(one, getattr(one, "__name__", "")) for one in self.called]
 
     def files(self) -> list[str]:
@@ -247,8 +247,8 @@ def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:
     saved = 0
     for at in range(2 * contacts.KEPT_GENERATIONS):
         with site.stage.database.begin() as connection:
-            contacts.apply(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
-            sync_state.bump_generation(connection, account.id)
+            contacts.apply_changes(connection, account.id, Source.CONTACTS, (), [f"nobody{at}"])
+            sync_state.increment_generation(connection, account.id)
         saved += site.refresh().count("save")
     assert saved == 2 * 3
     assert "build" not in site.start()
@@ -270,8 +270,8 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     """The book is built of the stored contacts, and written down."""
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
-        contacts.forget_source(connection, account.id, Source.CONTACTS)
-        sync_state.bump_generation(connection, account.id)
+        contacts.delete_source(connection, account.id, Source.CONTACTS)
+        sync_state.increment_generation(connection, account.id)
     assert site.start() == ["keep", "load", "load", "build", "unite"]
     assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []
@@ -296,7 +296,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
     for address, left in ((ALICE, ["2-directory.image", "2.image"]), (BOB, [])):
         account = site.stage.account(address)
         with site.stage.database.begin() as connection:
-            revocations.leave(connection, account.id, NOW)
+            revocations.disconnect_account(connection, account.id, NOW)
         site.start()
         site.refresh()
         assert site.files() == left
@@ -305,7 +305,7 @@ def test_images_go_with_their_accounts(site: Site) -> None:
 @pytest.fixture
 def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """One whose books are large, and are to be built anew."""
-    monkeypatch.setattr(publisher, "LARGE", 1)
+    monkeypatch.setattr(publisher, "MIN_PROCESS_CONTACTS", 1)
     account = site.stage.account(ALICE)
     with site.stage.database.begin() as connection:
         connection.exec_driver_sql("UPDATE account SET generation = generation + 1, known_since = generation + 1")
@@ -320,9 +320,9 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
         (everything, _), labels = read_contacts(connection, account.id)
 
     def built(context: NamingContext, account: Account, made_of: object, per_number: bool, feeds: bool) -> None:
-        for book in books_of(context, account, everything, labels, per_number, feeds):
-            name = name_of(account.id, directory=book.key == DIRECTORY)
-            Images(large.folder).save(name, made_of, Image(account.generation, book))
+        for book in build_books(context, account, everything, labels, per_number, feeds):
+            name = cache_name(account.id, directory=book.key == DIRECTORY)
+            BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book))
 
     monkeypatch.setattr(large, "build_apart", built)
     assert large.start() == ["keep", "load", "load", "built", "load", "load", "unite"]
@@ -335,9 +335,9 @@ def test_an_account_that_goes_while_its_book_is_built(large: Site, monkeypatch: 
 
     def built(*_: Any) -> None:
         with large.stage.database.begin() as connection:
-            revocations.leave(connection, account.id, NOW)
-        result_of(large.stage.publisher.look())
-        Images(large.folder).save("1", MADE_OF, book("Ada"))
+            revocations.disconnect_account(connection, account.id, NOW)
+        result_of(large.stage.publisher.publish_accounts())
+        BookCache(large.folder).save("1", MADE_OF, book("Ada"))
 
     monkeypatch.setattr(large, "build_apart", built)
     large.start()
@@ -375,7 +375,7 @@ def test_a_book_from_an_image_is_the_same(site: Site) -> None:
     site.start()
     with site.stage.database.begin() as connection:
         (everything, _), labels = read_contacts(connection, 1)
-    [built] = books_of(CONTEXT, site.stage.account(ALICE), everything, labels, False, False)
+    [built] = build_books(CONTEXT, site.stage.account(ALICE), everything, labels, False, False)
     [read] = [one for one in site.stage.catalog.dit().directories[0].books if one.name == ALICE]
     assert (read.key, read.sharing, read.container.dn) == (built.key, built.sharing, built.container.dn)
     assert [entry.to_record() for entry in read.segments.contacts[0]] == [

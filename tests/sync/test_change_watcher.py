@@ -15,14 +15,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
-from ldapgw.server.threads import OffThread
+from ldapgw.server.threads import WorkerThread
 from ldapgw.store import phones, sync_state
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
-from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.store.worker import Watch, WatchedStore
-from ldapgw.sync.book_builder import revised_books
-from ldapgw.sync.change_watcher import LOOK_SECONDS, SEEN_SECONDS, Refresher
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.worker import ChangeDetector, MonitoredStore
+from ldapgw.sync.book_builder import revise_books
+from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
 from tests.support.sync_stage import ALICE, BOB, NOW, Stage, person
 
 
@@ -36,22 +36,22 @@ class Scene(Stage):
         self.clients_read = 0
         self.logged: list[str] = []
         super().__init__()
-        self.refresher = Refresher(
+        self.refresher = ChangeWatcher(
             clock=self.clock,
             store=self.store,
-            watch=Watch(self.database),
+            change_detector=ChangeDetector(self.database),
             publisher=self.publisher,
             scheduler=self.scheduler,
-            take_seen=self.take_seen,
+            take_binds=self.take_seen,
             read_clients=self.read_clients,
-            tell_pages=self.tell_pages,
+            notify_pages=self.tell_pages,
         )
 
     def new_database(self) -> Database:
         return Database(f"sqlite:///{self.path}")
 
-    def new_store(self, at_once: OffThread) -> WatchedStore:
-        return WatchedStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
+    def new_store(self, at_once: WorkerThread) -> MonitoredStore:
+        return MonitoredStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
 
     def take_seen(self) -> dict[str, tuple[str, str]]:
         seen, self.seen = self.seen, {}
@@ -101,7 +101,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     assert not scene.clock.getDelayedCalls()
 
 
-def add_phone(scene: Scene, numbers: Numbers = Numbers.VALUES) -> None:
+def add_phone(scene: Scene, numbers: NumberMode = NumberMode.VALUES) -> None:
     """As a command does: in a process, and so on a connection, of its own."""
     other = scene.new_database()
     other.open()
@@ -119,14 +119,14 @@ def test_what_a_command_changes_is_served_within_two_seconds(scene: Scene) -> No
     """At the next look."""
     assert "desk1" not in scene.catalog.snapshot.logins
     add_phone(scene)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
 
 
 def test_nothing_is_built_when_nothing_changed(scene: Scene) -> None:
     """The picture stays the same one."""
     before, told = scene.catalog.snapshot, scene.told
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert (scene.catalog.snapshot, scene.told) == (before, told)
 
 
@@ -134,8 +134,8 @@ def test_open_pages_are_told_of_a_change(scene: Scene) -> None:
     """Once, within a second."""
     told = scene.told
     add_phone(scene)
-    scene.clock.advance(LOOK_SECONDS)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert scene.told == told + 1
 
 
@@ -143,8 +143,8 @@ def test_clients_that_were_entered_are_read_before_anybody_syncs(scene: Scene) -
     """By whomever they were entered; when nothing has changed, they are left alone."""
     before = scene.clients_read
     add_phone(scene)
-    scene.clock.advance(LOOK_SECONDS)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert scene.clients_read == before + 1
 
 
@@ -152,29 +152,29 @@ def test_phones_that_were_seen_are_written_down_from_time_to_time(scene: Scene) 
     """And at the end."""
     add_phone(scene)
     scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
-    scene.clock.advance(SEEN_SECONDS)
-    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.1")]
+    scene.clock.advance(WRITE_BINDS_SECONDS)
+    assert last_seen(scene) == [(NOW + WRITE_BINDS_SECONDS, "192.0.2.1")]
     scene.seen = {"desk1": ("192.0.2.2", UNKNOWN_LOGIN_HASH)}
     scene.refresher.stopService()
-    assert last_seen(scene) == [(NOW + SEEN_SECONDS, "192.0.2.2")]
+    assert last_seen(scene) == [(NOW + WRITE_BINDS_SECONDS, "192.0.2.2")]
 
 
 def test_a_database_that_is_gone_is_told_once_and_so_is_its_return(scene: Scene) -> None:
     """However long it lasts; what was seen meanwhile is not lost, and what was served stays."""
     add_phone(scene)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     away = scene.path.with_name("away.db")
     scene.database.close()
     scene.path.rename(away)
     scene.seen = {"desk1": ("192.0.2.1", UNKNOWN_LOGIN_HASH)}
     for _ in range(100):
-        scene.clock.advance(LOOK_SECONDS)
+        scene.clock.advance(POLL_SECONDS)
     trouble = f"{scene.path}: cannot be used: No such file or directory; put it back; phones are served from memory"
     assert scene.logged == [trouble]
     assert "desk1" in scene.catalog.snapshot.logins
     away.rename(scene.path)
     for _ in range(60):
-        scene.clock.advance(LOOK_SECONDS)
+        scene.clock.advance(POLL_SECONDS)
     assert scene.logged == [trouble, "the database can be used again"]
     assert [address for _, address in last_seen(scene)] == ["192.0.2.1"]
 
@@ -183,12 +183,12 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     """Another account's first sync, a new phone and a page that asks: all go on while it is being built."""
     scene.connect(ALICE)
     scene.world.add_person(ALICE, person("Ada Riese"))
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert scene.served(ALICE) == ["Ada Riese"]
     real, held, built = scene.publisher._run_off_thread, [ALICE], Deferred[None]()
 
     def run(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is revised_books and args[1][0].name in held:
+        if function is revise_books and args[1][0].name in held:
             return built.addCallback(lambda _: function(*args, **kw))
         return real(function, *args, **kw)
 
@@ -196,23 +196,23 @@ def test_a_book_that_takes_long_keeps_nobody_else_waiting(scene: Scene) -> None:
     scene.world.add_person(ALICE, person("Bo Weg"))
     account_id = scene.account(ALICE).id
     with scene.database.begin() as connection:
-        sync_state.ask(connection, account_id, Wish.INCREMENTAL)
-    scene.clock.pump([LOOK_SECONDS] * 2)
+        sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    scene.clock.pump([POLL_SECONDS] * 2)
     assert scene.account(ALICE).syncing
     scene.connect(BOB)
     scene.world.add_person(BOB, person("Cem Ak"))
-    asked = scene.refresher.look_now()
-    scene.clock.advance(LOOK_SECONDS)
+    asked = scene.refresher.refresh_now()
+    scene.clock.advance(POLL_SECONDS)
     assert asked.called
     assert (scene.served(ALICE), scene.served(BOB)) == (["Ada Riese"], ["Cem Ak"])
     assert scene.account(BOB).last_sync is not None
-    add_phone(scene, Numbers.ENTRIES)
-    scene.clock.advance(LOOK_SECONDS)
+    add_phone(scene, NumberMode.ENTRIES)
+    scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
     [directory] = scene.catalog.dit().directories
     assert {book.name: bool(book.segments.numbers) for book in directory.books} == {ALICE: False, BOB: True}
     built.callback(None)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert scene.served(ALICE) == ["Ada Riese", "Bo Weg"]
     assert not scene.account(ALICE).syncing
 
@@ -227,7 +227,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
 
     setattr(scene.publisher, step, broken)
     add_phone(scene)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert scene.logged == ["looking at the database failed"]
     setattr(scene.publisher, step, real)
     if step == "build":
@@ -238,7 +238,7 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
             await real()
 
         setattr(scene.publisher, step, tried)
-        scene.clock.advance(LOOK_SECONDS)
+        scene.clock.advance(POLL_SECONDS)
         assert tries == [1]
     scene.database.close()
     other = scene.new_database()
@@ -246,14 +246,14 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
     with other.begin() as connection:
         phones.set_password(connection, "desk1", "sha256$00$11")
     other.close()
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
 
 
 def test_the_pages_can_ask_for_it_at_once(scene: Scene) -> None:
     """After they have changed something themselves."""
     add_phone(scene)
-    scene.refresher.look_now()
+    scene.refresher.refresh_now()
     assert "desk1" in scene.catalog.snapshot.logins
 
 
@@ -261,19 +261,19 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     """Although the look of every second came first, found the same change, and is not done with it."""
     store = HeldStore(scene.store)
     told: Deferred[None] = Deferred()
-    refresher = Refresher(
+    refresher = ChangeWatcher(
         clock=scene.clock,
         store=store,  # type: ignore[arg-type]
-        watch=Watch(scene.database),
+        change_detector=ChangeDetector(scene.database),
         publisher=scene.publisher,
         scheduler=scene.scheduler,
-        take_seen=scene.take_seen,
+        take_binds=scene.take_seen,
         read_clients=scene.read_clients,
-        tell_pages=lambda: told,
+        notify_pages=lambda: told,
     )
     add_phone(scene)
     refresher.startService()
-    asked = refresher.look_now()
+    asked = refresher.refresh_now()
     store.go_on()
     assert not asked.called
     told.callback(None)
@@ -294,11 +294,11 @@ def test_what_could_not_be_carried_over_is_tried_again(scene: Scene) -> None:
 
     event.listen(scene.database.engine, "before_cursor_execute", broken)
     add_phone(scene)
-    scene.refresher.look_now()
-    scene.clock.advance(LOOK_SECONDS)
+    scene.refresher.refresh_now()
+    scene.clock.advance(POLL_SECONDS)
     assert len(failed) == 2
     event.remove(scene.database.engine, "before_cursor_execute", broken)
-    scene.clock.advance(LOOK_SECONDS)
+    scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
     assert scene.logged == [
         f"{scene.path}: cannot be used: disk I/O error; phones are served from memory",

@@ -13,9 +13,14 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import SuspiciousShrink
 from ldapgw.store import accounts, contacts, revocations, sync_state
-from ldapgw.store.accounts import SourceState, Wish
-from ldapgw.store.directory_accounts import Candidate
-from ldapgw.sync.directory_account import ENOUGH, REST_SECONDS, feeder, rests
+from ldapgw.store.accounts import SourceState, SyncRequest
+from ldapgw.store.directory_accounts import DirectoryCandidate
+from ldapgw.sync.directory_account import (
+    MAX_FAILING_ACCOUNTS,
+    UNAVAILABLE_RETRY_SECONDS,
+    choose_directory_account,
+    is_resting,
+)
 from tests.support.results import result_of
 from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
 
@@ -23,9 +28,9 @@ NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
 
 
-def candidate(account_id: int, **more: object) -> Candidate:
+def candidate(account_id: int, **more: object) -> DirectoryCandidate:
     known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "trouble": ""}
-    return Candidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
+    return DirectoryCandidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
 
 
 NEW = {"state": None, "asked_at": None}
@@ -41,7 +46,7 @@ CASES = {
     "who holds it may not any more": ([candidate(1, holds=True, **UNGRANTED), candidate(2)], 2),
     "closed to who holds it": ([candidate(1, holds=True, **CLOSED), candidate(2)], 2),
     "closed to everybody": ([candidate(1, holds=True, **CLOSED), candidate(2, **CLOSED)], None),
-    "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - REST_SECONDS}))], 1),
+    "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
     "who holds it has trouble of its own": ([candidate(1, holds=True, trouble="suspicious_shrink"), candidate(2)], 2),
     "it just failed through who holds it": ([candidate(1, holds=True, **FAILED), candidate(2)], 2),
     "it failed, and there is no other": ([candidate(1, holds=True, **FAILED)], None),
@@ -56,8 +61,8 @@ CASES = {
         ],
         2,
     ),
-    "it fails through many": ([*(candidate(n, **FAILED) for n in range(ENOUGH)), candidate(9)], None),
-    "it fails through some": ([*(candidate(n, **FAILED) for n in range(ENOUGH - 1)), candidate(9)], 9),
+    "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
+    "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
         [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
         None,
@@ -71,17 +76,17 @@ CASES = {
 
 
 @pytest.mark.parametrize(("candidates", "expected"), CASES.values(), ids=CASES)
-def test_whose_turn_it_is(candidates: list[Candidate], expected: int | None) -> None:
+def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | None) -> None:
     """One at a time, and the next one when that one fails."""
-    assert feeder(candidates, NOW) == expected
+    assert choose_directory_account(candidates, NOW) == expected
 
 
 def test_a_person_need_not_wait() -> None:
     """Who is asked to sync now tries at once, whatever was the matter."""
     shrinking = candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000)
-    assert feeder([shrinking, candidate(2)], NOW, asked=1) == 1
-    assert feeder([shrinking, candidate(2)], NOW, asked=2) is None
-    assert feeder([candidate(1, holds=True, **FAILED)], NOW, asked=1) == 1
+    assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
+    assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
+    assert choose_directory_account([candidate(1, holds=True, **FAILED)], NOW, requested_account_id=1) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,14 +96,14 @@ def test_a_person_need_not_wait() -> None:
         (None, 5, False),
         (SourceState.UNAVAILABLE, 5, True),
         (SourceState.NOT_GRANTED, 5, True),
-        (SourceState.UNAVAILABLE, REST_SECONDS, False),
+        (SourceState.UNAVAILABLE, UNAVAILABLE_RETRY_SECONDS, False),
         (SourceState.UNAVAILABLE, -5, False),
         (SourceState.UNAVAILABLE, None, False),
     ],
 )
 def test_what_google_does_not_offer_rests(state: SourceState | None, ago: float | None, expected: bool) -> None:
     """For a day."""
-    assert rests(state, None if ago is None else NOW - ago, NOW) == expected
+    assert is_resting(state, None if ago is None else NOW - ago, NOW) == expected
 
 
 COLLEAGUES = "/v1/people:listDirectoryPeople"
@@ -131,16 +136,16 @@ def asked(stage: Stage) -> int:
 def holder(stage: Stage) -> str:
     """Whose the stored directory is."""
     with stage.database.begin() as connection:
-        (account_id,) = contacts.who_holds(connection, Source.DIRECTORY)
+        (account_id,) = contacts.accounts_with_source(connection, Source.DIRECTORY)
         account = accounts.read(connection, account_id)
     assert account is not None
     return account.address
 
 
-def wish(stage: Stage, address: str, wish: Wish = Wish.INCREMENTAL) -> None:
+def wish(stage: Stage, address: str, wish: SyncRequest = SyncRequest.INCREMENTAL) -> None:
     account = stage.account(address)
     with stage.database.begin() as connection:
-        sync_state.ask(connection, account.id, wish)
+        sync_state.request_sync(connection, account.id, wish)
         sync_state.begin(connection, account.id)
 
 
@@ -156,7 +161,7 @@ def test_it_is_fetched_once_for_all(stage: Stage) -> None:
 
 def test_changes_come_by_its_own_token(stage: Stage) -> None:
     """Added, changed, deleted."""
-    first = next(iter(stage.world.shelf(ALICE, "directory")))["resourceName"]
+    first = next(iter(stage.world.persons_of(ALICE, "directory")))["resourceName"]
     stage.world.delete_person(ALICE, first)
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage)
@@ -169,7 +174,7 @@ def test_the_next_account_takes_over(stage: Stage) -> None:
     stage.world.add_person(ALICE, person("Fred Fort"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
-    trouble = stage.account(ALICE).trouble
+    trouble = stage.account(ALICE).error
     assert trouble is not None
     assert (trouble.code, trouble.facts) == ("google_unavailable", {"source": "directory"})
     round_of(stage, BOB)
@@ -197,10 +202,10 @@ def test_trouble_is_forgotten_when_it_comes_again(stage: Stage) -> None:
     """Through whomever: nobody has to do anything any more."""
     stage.world.faults.inject("error_internal_500", path=COLLEAGUES, times=2)
     round_of(stage)
-    assert [stage.account(one).trouble is None for one in (ALICE, BOB)] == [False, False]
+    assert [stage.account(one).error is None for one in (ALICE, BOB)] == [False, False]
     wish(stage, ALICE)
     round_of(stage, ALICE)
-    assert [stage.account(one).trouble for one in (ALICE, BOB)] == [None, None]
+    assert [stage.account(one).error for one in (ALICE, BOB)] == [None, None]
     assert holder(stage) == ALICE
 
 
@@ -209,7 +214,7 @@ def test_an_account_that_google_does_not_give_it_to_rests(stage: Stage) -> None:
     stage.world.faults.inject("error_permission_denied_directory_403", account=ALICE, path=COLLEAGUES)
     round_of(stage, ALICE)
     assert stage.account(ALICE).sources[Source.DIRECTORY] is SourceState.UNAVAILABLE
-    assert stage.account(ALICE).trouble is None
+    assert stage.account(ALICE).error is None
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
     stage.calls()
     round_of(stage)
@@ -237,7 +242,7 @@ def test_who_leaves_hands_it_over(stage: Stage) -> None:
     """The phones do not notice; the new one reads everything once."""
     account = stage.account(ALICE)
     with stage.database.begin() as connection:
-        revocations.leave(connection, account.id, stage.clock.seconds())
+        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage, BOB)
@@ -249,10 +254,10 @@ def test_the_last_who_leaves_takes_it_along(stage: Stage) -> None:
     for address in (ALICE, BOB):
         account = stage.account(address)
         with stage.database.begin() as connection:
-            revocations.leave(connection, account.id, stage.clock.seconds())
+            revocations.disconnect_account(connection, account.id, stage.clock.seconds())
     assert stage.names("directory") == []
     with stage.database.begin() as connection:
-        assert contacts.who_holds(connection, Source.DIRECTORY) == set()
+        assert contacts.accounts_with_source(connection, Source.DIRECTORY) == set()
 
 
 def test_who_grants_it_no_more_hands_it_over(stage: Stage) -> None:
@@ -285,16 +290,16 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
         stage.world.delete_person(ALICE, name)
     stage.world.expire_sync_tokens()
     round_of(stage)
-    trouble = stage.account(ALICE).trouble
+    trouble = stage.account(ALICE).error
     assert trouble is not None
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
-    wish(stage, BOB, Wish.ACCEPT)
+    wish(stage, BOB, SyncRequest.ACCEPT)
     stage.sync(BOB, full=True, accept_shrink=True)
     assert len(stage.names("directory")) == 30
-    wish(stage, ALICE, Wish.ACCEPT)
+    wish(stage, ALICE, SyncRequest.ACCEPT)
     stage.sync(ALICE, full=True, accept_shrink=True)
-    assert (stage.account(ALICE).trouble, len(stage.names("directory"))) == (None, 10)
+    assert (stage.account(ALICE).error, len(stage.names("directory"))) == (None, 10)
 
 
 def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> None:
@@ -308,7 +313,7 @@ def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> Non
     stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
     round_of(stage, ALICE)
     stage.world.faults.inject("broken_short_list", account=BOB, path=COLLEAGUES)
-    shelf = stage.world.shelf(ALICE, "directory")
+    shelf = stage.world.persons_of(ALICE, "directory")
     for one in list(shelf)[1::2]:
         stage.world.delete_person(ALICE, one["resourceName"])
     account = stage.account(BOB)
@@ -323,4 +328,4 @@ def test_a_directory_that_is_no_source_any_more_is_forgotten(stage: Stage) -> No
     stage.job._tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
     round_of(stage)
     with stage.database.begin() as connection:
-        assert contacts.who_holds(connection, Source.DIRECTORY) == set()
+        assert contacts.accounts_with_source(connection, Source.DIRECTORY) == set()

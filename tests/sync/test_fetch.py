@@ -11,47 +11,48 @@ import pytest
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
 from ldapgw.sync import fetch
-from ldapgw.sync.fetch import Spool
-from ldapgw.sync.records import read_batch, read_items
+from ldapgw.sync.fetch import PageBuffer
+from ldapgw.sync.records import decode_persons, encode_page
 from tests.sync.test_records import given
 
 
 def pages(count: int) -> list[bytes]:
     return [
-        read_batch([given(f"c{page}"), given(f"d{page}")], Source.CONTACTS, "DE", None).items for page in range(count)
+        encode_page([given(f"c{page}"), given(f"d{page}")], Source.CONTACTS, "DE", None).encoded_persons
+        for page in range(count)
     ]
 
 
 @pytest.mark.parametrize("in_memory", [0, 1 << 20], ids=["in a file", "in memory"])
 def test_what_was_kept_comes_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
     """Again and again, and more can be added in between; no file has a name."""
-    monkeypatch.setattr(fetch, "IN_MEMORY", in_memory)
-    kept = Spool(tmp_path)
+    monkeypatch.setattr(fetch, "MAX_IN_MEMORY", in_memory)
+    kept = PageBuffer(tmp_path)
     first, second = pages(2)
-    kept.add(first)
-    assert list(kept) == read_items(first)
-    kept.add(second)
+    kept.append_page(first)
+    assert list(kept) == decode_persons(first)
+    kept.append_page(second)
     for _ in range(2):
-        assert list(kept) == read_items(first) + read_items(second)
+        assert list(kept) == decode_persons(first) + decode_persons(second)
     assert list(tmp_path.iterdir()) == []
     kept.close()
 
 
 def test_an_empty_listing(tmp_path: Path) -> None:
     """It has nobody in it."""
-    kept = Spool(tmp_path)
+    kept = PageBuffer(tmp_path)
     assert list(kept) == []
     kept.close()
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which says where."""
-    monkeypatch.setattr(fetch, "IN_MEMORY", 1)
-    kept = Spool(tmp_path)
-    kept.add(b"")
+    monkeypatch.setattr(fetch, "MAX_IN_MEMORY", 1)
+    kept = PageBuffer(tmp_path)
+    kept.append_page(b"")
     with Path("/dev/full").open("wb", buffering=0) as full:
         os.dup2(full.fileno(), kept._file.fileno())
     with pytest.raises(StoreError) as caught:
-        kept.add(b"x" * (1 << 20))
+        kept.append_page(b"x" * (1 << 20))
     assert caught.value.problems == (f"{tmp_path}: cannot be written to: No space left on device",)
     kept.close()

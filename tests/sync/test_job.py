@@ -209,7 +209,7 @@ def test_another_version_reads_persons_anew(monkeypatch: pytest.MonkeyPatch) -> 
     """What an older ldapgw made of persons is not kept: it may have read their numbers otherwise."""
     stage = connected()
     stage.world.add_person(ALICE, person("Ada Riese"))
-    monkeypatch.setattr(fetch, "READING", fetch.READING - 1)
+    monkeypatch.setattr(fetch, "PARSER_VERSION", fetch.PARSER_VERSION - 1)
     stage.sync()
     monkeypatch.undo()
     stage.clock.advance(100)
@@ -304,7 +304,7 @@ def test_a_new_refresh_token_is_used_at_once() -> None:
 
     account_id = stage.account().id
     with stage.database.begin() as connection:
-        held = accounts.tokens(connection, stage.vault, account_id)
+        held = accounts.read_tokens(connection, stage.vault, account_id)
     assert held is not None
     first = held.refresh_token
     stage.oauth.refresh = rotate  # type: ignore[method-assign]
@@ -399,7 +399,7 @@ def test_an_account_that_is_disconnected_meanwhile_stays_so() -> None:
 
     stage.line.meanwhile[CONNECTIONS] = disconnect
     assert not stage.sync()
-    assert not stage.account().connected
+    assert not stage.account().is_connected
     assert stage.account().contacts == 0
 
 
@@ -413,7 +413,7 @@ def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
 
     def restore() -> None:
         with stage.database.begin() as connection:
-            sync_state.bump_generation(connection, account.id)
+            sync_state.increment_generation(connection, account.id)
 
     stage.world.add_person(ALICE, person("Bo Neu"))
     stage.line.meanwhile[CONNECTIONS] = restore
@@ -437,7 +437,7 @@ def test_a_disconnected_account_is_not_synced() -> None:
 def test_tenants_that_the_configuration_knows() -> None:
     """Accounts of one that was taken out rest."""
     stage = Stage()
-    assert [stage.job.serves("acme"), stage.job.serves("other")] == [True, False]
+    assert [stage.job.has_tenant("acme"), stage.job.has_tenant("other")] == [True, False]
 
 
 def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
@@ -563,7 +563,7 @@ def test_which_of_the_sources_is_fetched() -> None:
     """Each says its place, so that nobody takes the first one's end for all."""
     stage = connected(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     stage.sync()
-    told = {(note.source, note.place, note.places) for _, note in stage.progress if note}
+    told = {(note.source, note.step, note.step_count) for _, note in stage.progress if note}
     assert told == {(Source.CONTACTS, 1, 2), (Source.OTHER_CONTACTS, 2, 2)}
 
 

@@ -15,11 +15,11 @@ from ldapgw.errors import (
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
-    NetworkTrouble,
+    NetworkFailure,
     QuotaExceeded,
     SuspiciousShrink,
 )
-from ldapgw.store.accounts import Trouble
+from ldapgw.store.accounts import ErrorStatus
 from tests.support.sync_stage import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
@@ -42,8 +42,8 @@ class Case:
 
 
 CASES = [
-    Case("broken_cut_off", NetworkTrouble),
-    Case("broken_connection_lost", NetworkTrouble),
+    Case("broken_cut_off", NetworkFailure),
+    Case("broken_connection_lost", NetworkFailure),
     Case("broken_not_json", BadResponse),
     Case("broken_not_json", BadResponse, full=False),
     Case("broken_wrong_shape", BadResponse),
@@ -76,13 +76,13 @@ CASES = [
     Case("broken_loop", None, path=GROUPS),
     Case("broken_no_list", None, path=GROUPS),
     Case("broken_short_list", None, path=GROUPS),
-    Case("broken_cut_off", NetworkTrouble, path=GROUPS),
+    Case("broken_cut_off", NetworkFailure, path=GROUPS),
     Case("error_internal_500", None, path=GROUPS, full=False),
     Case("error_resource_exhausted_429", QuotaExceeded, path=GROUPS, full=False),
     Case("error_expired_sync_token_400", None, path=GROUPS, full=False, times=1),
     Case("token_error_503_html", GoogleUnavailable, path=TOKEN),
     Case("broken_not_json", BadResponse, path=TOKEN),
-    Case("broken_cut_off", NetworkTrouble, path=TOKEN),
+    Case("broken_cut_off", NetworkFailure, path=TOKEN),
     Case("token_error_invalid_client_secret", ClientRejected, path=TOKEN),
     Case("token_error_deleted_client", ClientRejected, path=TOKEN),
     Case("token_error_invalid_grant_revoked", ConsentRevoked, path=TOKEN),
@@ -128,7 +128,7 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
     stage.world.faults.clear()
     stage.sync()
     state = stage.sync_states(), stage.records(), stage.labels_of()
-    first = next(iter(stage.world.shelf(ALICE)))["resourceName"]
+    first = next(iter(stage.world.persons_of(ALICE)))["resourceName"]
     stage.world.change_person(ALICE, first, person(f"After {len(case.fault)}"))
     added = stage.world.add_person(ALICE, person("Somebody New"))
     if case.path == TOKEN:
@@ -150,7 +150,7 @@ def test_whole_or_not_at_all(book: Stage, case: Case) -> None:
         assert stage.sync(full=case.full)
     assert stage.labels_of() == labels
     known = {uid: content for uid, _, content, _, _ in stage.records().values()}
-    assert set(known) == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
+    assert set(known) == {one["resourceName"].removeprefix("people/") for one in stage.world.persons_of(ALICE)}
     assert b"After" in (known[first.removeprefix("people/")] or b"")
     stage.world.delete_person(ALICE, added)
 
@@ -167,7 +167,9 @@ def test_a_last_page_that_is_cut_takes_nobody_away(book: Stage, fault: str) -> N
     assert stage.records().keys() == before
     stage.world.faults.clear()
     stage.sync(full=True)
-    assert stage.records().keys() == {one["resourceName"].removeprefix("people/") for one in stage.world.shelf(ALICE)}
+    assert stage.records().keys() == {
+        one["resourceName"].removeprefix("people/") for one in stage.world.persons_of(ALICE)
+    }
 
 
 def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
@@ -184,7 +186,7 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     name = stage.world.add_person(ALICE, person("Mo Ves"))
     contact = stage.world.person(ALICE, name)
     twin = {**contact["metadata"], "sources": [{**source, "type": "CONTACT"}]}
-    stage.world.shelf(ALICE).put({**contact, "metadata": twin})
+    stage.world.persons_of(ALICE).put({**contact, "metadata": twin})
     assert stage.sync()
     assert stage.names() == ["Mo Ves", "stays@x.example"]
     stage.sync(full=True)
@@ -219,7 +221,7 @@ def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code
     stage.world.faults.inject(fault, path=OTHERS)
     assert stage.sync(full=True)
     assert stage.names() == ["Ada Riese", "Bo Neu", "other@x.example"]
-    assert stage.account().trouble == Trouble(code, NOW, facts={"source": "other_contacts"})
+    assert stage.account().error == ErrorStatus(code, NOW, facts={"source": "other_contacts"})
     after = stage.sync_states()[Source.OTHER_CONTACTS]
     assert (after.sync_token, after.full_sync_at) == (state.sync_token, state.full_sync_at)
     stage.calls()
@@ -232,7 +234,7 @@ def test_other_contacts_that_cannot_be_had_keep_no_contact_away(fault: str, code
     stage.world.faults.clear()
     assert not stage.sync()
     assert stage.sync(full=True)
-    assert (stage.account().trouble, stage.names()) == (None, ["Ada Riese", "Bo Neu"])
+    assert (stage.account().error, stage.names()) == (None, ["Ada Riese", "Bo Neu"])
 
 
 def test_other_contacts_alone_that_cannot_be_had_fail_the_sync() -> None:
@@ -250,11 +252,11 @@ def test_other_contacts_that_are_wanted_no_more_are_no_trouble() -> None:
     stage.connect()
     stage.world.faults.inject("error_internal_500", path=OTHERS)
     stage.sync()
-    assert stage.account().trouble is not None
+    assert stage.account().error is not None
     tenant = stage.job._tenants["acme"]
     stage.job._tenants = {"acme": replace(tenant, sources=(Source.CONTACTS,))}
     stage.sync()
-    assert stage.account().trouble is None
+    assert stage.account().error is None
 
 
 def test_a_source_is_guarded_as_a_part_of_its_book() -> None:

@@ -101,13 +101,13 @@ def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fau
     stage.world.faults.inject(fault, path=GROUPS)
     assert stage.sync(full=True)
     assert (stage.labels_of(), stage.names()) == ({known: "Kunden"}, ["Ada Riese", "Bo Neu"])
-    trouble = stage.account().trouble
+    trouble = stage.account().error
     assert trouble is not None
     assert trouble.facts == {"source": "labels"}
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
     stage.world.faults.clear()
     stage.sync()
-    assert (stage.labels_of(), stage.account().trouble) == ({new: "Neu"}, None)
+    assert (stage.labels_of(), stage.account().error) == ({new: "Neu"}, None)
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
 
 

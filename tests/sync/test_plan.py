@@ -10,148 +10,165 @@ from msgspec.structs import replace
 
 from ldapgw.contact import Contact, Source
 from ldapgw.errors import BadResponse
-from ldapgw.store.contacts import Mark, Record
-from ldapgw.sync.plan import GRACE, Plan, is_suspicious, make_plan, records
-from ldapgw.sync.records import Item
+from ldapgw.store.contacts import ContactRecord, RecordSummary
+from ldapgw.sync.plan import MISSING_GRACE_SECONDS, SyncPlan, is_suspicious, make_plan, planned_records
+from ldapgw.sync.records import FetchedPerson
 
 CONTACTS = Source.CONTACTS
 NOW = 1_800_000_000.0
 
 
-def record(uid: str, name: str = "N", source_id: str = "") -> Record:
+def record(uid: str, name: str = "N", source_id: str = "") -> ContactRecord:
     source_id = source_id or f"s-{uid}"
-    return Record.of(uid, source_id, Contact(uid, source_id=source_id, name=name))
+    return ContactRecord.from_contact(uid, source_id, Contact(uid, source_id=source_id, name=name))
 
 
-def item(uid: str, name: str = "N", *, source_id: str = "", previous: tuple[str, ...] = ()) -> Item:
+def item(uid: str, name: str = "N", *, source_id: str = "", previous: tuple[str, ...] = ()) -> FetchedPerson:
     found = record(uid, name, source_id)
-    return Item(uid, found.source_id, found, previous)
+    return FetchedPerson(uid, found.source_id, found, previous)
 
 
-def deleted(uid: str) -> Item:
-    return Item(uid, "", None)
+def deleted(uid: str) -> FetchedPerson:
+    return FetchedPerson(uid, "", None)
 
 
-def mark(of: Item | Record) -> Mark:
-    found = of if isinstance(of, Record) else of.record
+def mark(of: FetchedPerson | ContactRecord) -> RecordSummary:
+    found = of if isinstance(of, ContactRecord) else of.record
     assert found is not None
-    return Mark(found.source_id, found.digest, served=found.content is not None)
+    return RecordSummary(found.source_id, found.digest, is_served=found.content is not None)
 
 
-def stored(*uids: str) -> dict[str, Mark]:
+def stored(*uids: str) -> dict[str, RecordSummary]:
     return {uid: mark(record(uid)) for uid in uids}
 
 
-EMPTY = Item("c9", "s-c9", Record.of("c9", "s-c9", None, "empty"))
-NOBODY = Record.of("", "", None, "unidentified")
-NAMELESS = Item("", "", NOBODY)
-UNLABELLED = Item("c1", "s-c1", Record.of("c1", "s-c1", None, "label"))
+EMPTY = FetchedPerson("c9", "s-c9", ContactRecord.from_contact("c9", "s-c9", None, "empty"))
+NOBODY = ContactRecord.from_contact("", "", None, "unidentified")
+NAMELESS = FetchedPerson("", "", NOBODY)
+UNLABELLED = FetchedPerson("c1", "s-c1", ContactRecord.from_contact("c1", "s-c1", None, "label"))
 
-SPARED = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW - GRACE + 1)
-MISSED_TWICE = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW - GRACE)
-MISSED_TOMORROW = Mark("s-c1", record("c1").digest, served=True, missed_at=NOW + 1)
+SPARED = RecordSummary("s-c1", record("c1").digest, is_served=True, missed_at=NOW - MISSING_GRACE_SECONDS + 1)
+MISSED_TWICE = RecordSummary("s-c1", record("c1").digest, is_served=True, missed_at=NOW - MISSING_GRACE_SECONDS)
+MISSED_TOMORROW = RecordSummary("s-c1", record("c1").digest, is_served=True, missed_at=NOW + 1)
 
 CASES = {
-    "first sync": ({}, [item("c1"), item("c2")], True, Plan(CONTACTS, {0: "c1", 1: "c2"})),
-    "nothing changed": (stored("c1"), [item("c1")], True, Plan(CONTACTS, before=1)),
-    "a quiet delta": (stored("c1"), [], False, Plan(CONTACTS)),
-    "a changed contact": (stored("c1"), [item("c1", "New")], False, Plan(CONTACTS, {0: "c1"})),
+    "first sync": ({}, [item("c1"), item("c2")], True, SyncPlan(CONTACTS, {0: "c1", 1: "c2"})),
+    "nothing changed": (stored("c1"), [item("c1")], True, SyncPlan(CONTACTS, served_count=1)),
+    "a quiet delta": (stored("c1"), [], False, SyncPlan(CONTACTS)),
+    "a changed contact": (stored("c1"), [item("c1", "New")], False, SyncPlan(CONTACTS, {0: "c1"})),
     "swept by a full sync": (
         stored("c1", "c2"),
         [item("c2")],
         True,
-        Plan(CONTACTS, gone=("c1",), before=2, lost=1),
+        SyncPlan(CONTACTS, deleted_uids=("c1",), served_count=2, lost_count=1),
     ),
-    "not swept by a delta": (stored("c1", "c2"), [item("c2")], False, Plan(CONTACTS)),
+    "not swept by a delta": (stored("c1", "c2"), [item("c2")], False, SyncPlan(CONTACTS)),
     "moved and deleted before anybody was told of the new name": (
         stored("c1", "c3"),
         [replace(deleted("c2"), source_id="s-c1")],
         False,
-        Plan(CONTACTS, gone=("c1",)),
+        SyncPlan(CONTACTS, deleted_uids=("c1",)),
     ),
-    "deleted by a delta": (stored("c1"), [deleted("c1")], False, Plan(CONTACTS, gone=("c1",))),
-    "deleted and never known": ({}, [deleted("c1")], False, Plan(CONTACTS)),
+    "deleted by a delta": (stored("c1"), [deleted("c1")], False, SyncPlan(CONTACTS, deleted_uids=("c1",))),
+    "deleted and never known": ({}, [deleted("c1")], False, SyncPlan(CONTACTS)),
     "deleted, then there again": (
         stored("c1"),
         [deleted("c1"), item("c1", "New")],
         False,
-        Plan(CONTACTS, {1: "c1"}),
+        SyncPlan(CONTACTS, {1: "c1"}),
     ),
-    "there, then deleted": (stored("c1"), [item("c1", "New"), deleted("c1")], False, Plan(CONTACTS, gone=("c1",))),
+    "there, then deleted": (
+        stored("c1"),
+        [item("c1", "New"), deleted("c1")],
+        False,
+        SyncPlan(CONTACTS, deleted_uids=("c1",)),
+    ),
     "twice in one listing": (
         {},
         [item("c1", "A"), item("c2"), item("c1", "B")],
         True,
-        Plan(CONTACTS, {2: "c1", 1: "c2"}),
+        SyncPlan(CONTACTS, {2: "c1", 1: "c2"}),
     ),
-    "twice, then as it was": (stored("c1"), [item("c1", "A"), item("c1")], True, Plan(CONTACTS, before=1)),
-    "left out with a reason": ({}, [EMPTY], True, Plan(CONTACTS, {0: "c9"})),
-    "left out from now on": (stored("c1"), [UNLABELLED], False, Plan(CONTACTS, {0: "c1"})),
-    "without an id": ({}, [NAMELESS, NAMELESS], True, Plan(CONTACTS, {0: "?0", 1: "?1"})),
+    "twice, then as it was": (stored("c1"), [item("c1", "A"), item("c1")], True, SyncPlan(CONTACTS, served_count=1)),
+    "left out with a reason": ({}, [EMPTY], True, SyncPlan(CONTACTS, {0: "c9"})),
+    "left out from now on": (stored("c1"), [UNLABELLED], False, SyncPlan(CONTACTS, {0: "c1"})),
+    "without an id": ({}, [NAMELESS, NAMELESS], True, SyncPlan(CONTACTS, {0: "?0", 1: "?1"})),
     "moved to another name": (
         stored("c1"),
         [item("c2", source_id="s-c1", previous=("c1",))],
         False,
-        Plan(CONTACTS, {0: "c2"}, gone=("c1",)),
+        SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",)),
     ),
     "moved without being told": (
         stored("c1"),
         [item("c2", source_id="s-c1")],
         False,
-        Plan(CONTACTS, {0: "c2"}, gone=("c1",)),
+        SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",)),
     ),
-    "an empty answer": (stored("c1"), [], True, Plan(CONTACTS, gone=("c1",), before=1, lost=1)),
+    "an empty answer": (stored("c1"), [], True, SyncPlan(CONTACTS, deleted_uids=("c1",), served_count=1, lost_count=1)),
     "of another version": (
-        {"c1": Mark("s-c1", None, served=True)},
+        {"c1": RecordSummary("s-c1", None, is_served=True)},
         [item("c1")],
         True,
-        Plan(CONTACTS, {0: "c1"}, before=1),
+        SyncPlan(CONTACTS, {0: "c1"}, served_count=1),
     ),
 }
 
 
 @pytest.mark.parametrize(("before", "items", "full", "expected"), CASES.values(), ids=CASES)
-def test_what_changes(before: dict[str, Mark], items: list[Item], full: bool, expected: Plan) -> None:
+def test_what_changes(
+    before: dict[str, RecordSummary], items: list[FetchedPerson], full: bool, expected: SyncPlan
+) -> None:
     """The whole plan, for each way that Google tells a change."""
     plan = make_plan(CONTACTS, before, items, full=full)
     assert plan == expected
-    assert plan.is_empty == (not expected.stored and not expected.gone)
+    assert plan.is_empty == (not expected.stored_uids and not expected.deleted_uids)
 
 
 def test_a_plan_is_carried_out_with_the_listing_it_was_made_of() -> None:
     """It holds places; the persons are read again, each under the uid that it is stored under."""
     items = [item("c1"), NAMELESS, item("c2", "A"), deleted("c3"), item("c2", "B")]
     plan = make_plan(CONTACTS, stored("c1"), items, full=True)
-    assert list(records(plan, items)) == [replace(NOBODY, uid="?0"), record("c2", "B")]
+    assert list(planned_records(plan, items)) == [replace(NOBODY, uid="?0"), record("c2", "B")]
 
 
 TEN = [item(f"d{number}") for number in range(10)]
 NEW = {at: f"d{at}" for at in range(10)}
 NOT_WHOLE = {
-    "who is not listed stays": (stored("c1"), TEN, Plan(CONTACTS, NEW, missed=("c1",), before=1)),
-    "and is not missed anew": ({"c1": SPARED}, TEN, Plan(CONTACTS, NEW, before=1)),
-    "until a day later": ({"c1": MISSED_TWICE}, TEN, Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1)),
-    "by a clock that is right": ({"c1": MISSED_TOMORROW}, TEN, Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1)),
+    "who is not listed stays": (stored("c1"), TEN, SyncPlan(CONTACTS, NEW, missing_uids=("c1",), served_count=1)),
+    "and is not missed anew": ({"c1": SPARED}, TEN, SyncPlan(CONTACTS, NEW, served_count=1)),
+    "until a day later": (
+        {"c1": MISSED_TWICE},
+        TEN,
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1),
+    ),
+    "by a clock that is right": (
+        {"c1": MISSED_TOMORROW},
+        TEN,
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1),
+    ),
     "who is there again is missed no more": (
         {"c1": SPARED},
         [item("c1"), *TEN[:9]],
-        Plan(CONTACTS, {0: "c1"} | {at + 1: f"d{at}" for at in range(9)}, before=1),
+        SyncPlan(CONTACTS, {0: "c1"} | {at + 1: f"d{at}" for at in range(9)}, served_count=1),
     ),
     "who has another name is not missed": (
         stored("c1"),
         [*TEN[:9], item("d9", source_id="s-c1")],
-        Plan(CONTACTS, NEW, gone=("c1",), before=1),
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1),
     ),
     "who is said to be gone is": (
         stored("c1"),
         [*TEN, deleted("c1")],
-        Plan(CONTACTS, NEW, gone=("c1",), before=1, lost=1),
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1),
     ),
 }
 
 
 @pytest.mark.parametrize(("before", "items", "expected"), NOT_WHOLE.values(), ids=NOT_WHOLE)
-def test_a_listing_shorter_than_its_total(before: dict[str, Mark], items: list[Item], expected: Plan) -> None:
+def test_a_listing_shorter_than_its_total(
+    before: dict[str, RecordSummary], items: list[FetchedPerson], expected: SyncPlan
+) -> None:
     """Google counts eleven and lists ten: what is new is taken, and nobody is swept who was not missed before."""
     assert make_plan(CONTACTS, before, items, full=True, total=11, now=NOW) == expected
 
@@ -159,7 +176,7 @@ def test_a_listing_shorter_than_its_total(before: dict[str, Mark], items: list[I
 def test_a_whole_listing_sweeps_who_was_spared() -> None:
     """As many as Google counts: then whoever is not among them is gone."""
     plan = make_plan(CONTACTS, {"c1": SPARED}, TEN, full=True, total=10, now=NOW)
-    assert plan.gone == ("c1",)
+    assert plan.deleted_uids == ("c1",)
 
 
 def test_pages_that_repeat_each_other_are_no_listing() -> None:
@@ -183,7 +200,7 @@ def test_a_book_that_shrinks(size: int, lost: int, suspicious: bool) -> None:
     """More than half of twenty or more is likelier a fault."""
     before = stored(*(f"c{number}" for number in range(size)))
     plan = make_plan(CONTACTS, before, [item(f"c{number}") for number in range(lost, size)], full=True)
-    assert (plan.before, plan.lost, plan.is_suspicious) == (size, lost, suspicious)
+    assert (plan.served_count, plan.lost_count, plan.is_suspicious) == (size, lost, suspicious)
     assert is_suspicious(size, lost) == suspicious
 
 
@@ -191,13 +208,15 @@ def test_a_delta_may_delete_as_many_as_it_says() -> None:
     """What Google says is gone is gone: only what a full sync did not hear of is doubted."""
     before = stored(*(f"c{number}" for number in range(25)))
     plan = make_plan(CONTACTS, before, [deleted(uid) for uid in before], full=False)
-    assert (len(plan.gone), plan.is_suspicious) == (25, False)
+    assert (len(plan.deleted_uids), plan.is_suspicious) == (25, False)
 
 
 def test_contacts_that_become_empty_are_lost_too() -> None:
     """A Google that answers without names and numbers, or a label that vanished, empties the book as well."""
     before = stored(*(f"c{number}" for number in range(30)))
-    empty = [Item(uid, f"s-{uid}", Record.of(uid, f"s-{uid}", None, "empty")) for uid in before]
+    empty = [
+        FetchedPerson(uid, f"s-{uid}", ContactRecord.from_contact(uid, f"s-{uid}", None, "empty")) for uid in before
+    ]
     assert make_plan(CONTACTS, before, empty, full=True).is_suspicious
 
 
@@ -207,7 +226,7 @@ def test_contacts_that_move_are_not_lost() -> None:
     plan = make_plan(
         CONTACTS, before, [item(f"d{number}", source_id=f"s-c{number}") for number in range(50)], full=True
     )
-    assert (len(plan.stored), len(plan.gone), plan.lost, plan.is_suspicious) == (50, 50, 0, False)
+    assert (len(plan.stored_uids), len(plan.deleted_uids), plan.lost_count, plan.is_suspicious) == (50, 50, 0, False)
 
 
 names = st.dictionaries(st.sampled_from([f"c{number}" for number in range(8)]), st.sampled_from("ABC"))
@@ -222,7 +241,7 @@ def test_a_full_plan_leads_from_any_state_to_what_google_said(
     before = {uid: mark(record(uid, name)) for uid, name in old.items()}
     items = [item(uid, name) for said in (new, again) for uid, name in said.items()]
     plan = make_plan(CONTACTS, before, items, full=True)
-    written = {one.uid: mark(one) for one in records(plan, items)}
-    after = {uid: one for uid, one in before.items() if uid not in plan.gone} | written
+    written = {one.uid: mark(one) for one in planned_records(plan, items)}
+    after = {uid: one for uid, one in before.items() if uid not in plan.deleted_uids} | written
     assert after == {uid: mark(record(uid, name)) for uid, name in (new | again).items()}
     assert not [uid for uid, one in written.items() if before.get(uid) == one]

@@ -15,8 +15,8 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tables
-from ldapgw.store.phones import Numbers, PhoneLogin
-from ldapgw.sync.book_builder import books_of, revised_books
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
 from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
 
@@ -28,7 +28,7 @@ def books(stage: Stage) -> dict[str, Book]:
 
 
 def add_phone(
-    stage: Stage, name: str, tenant: str = "acme", owner: str = "", numbers: Numbers = Numbers.VALUES
+    stage: Stage, name: str, tenant: str = "acme", owner: str = "", numbers: NumberMode = NumberMode.VALUES
 ) -> None:
     account_id = stage.account(owner).id if owner else None
     with stage.database.begin() as connection:
@@ -69,7 +69,7 @@ def test_a_book_is_built_anew_only_when_something_of_it_changed() -> None:
     assert after[BOB] is before[BOB]
     account = stage.account(BOB)
     with stage.database.begin() as connection:
-        accounts.share(connection, account.id, Sharing.CALLERS)
+        accounts.set_sharing(connection, account.id, Sharing.CALLERS)
     shared = books(stage)
     assert shared[ALICE] is after[ALICE]
     assert shared[BOB].sharing is Sharing.CALLERS
@@ -88,11 +88,11 @@ def test_one_directory_a_tenant() -> None:
     assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
     account = stage.account(ALICE)
     with stage.database.begin() as connection:
-        revocations.leave(connection, account.id, NOW)
+        revocations.disconnect_account(connection, account.id, NOW)
     assert books(stage).keys() == {BOB, "directory"}
     account = stage.account(BOB)
     with stage.database.begin() as connection:
-        sync_state.set_sources(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+        sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
     assert books(stage).keys() == {BOB}
 
 
@@ -123,7 +123,7 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     stage.connect()
     stage.sync()
     assert books(stage)[ALICE].segments.numbers == ()
-    add_phone(stage, "Desk1", owner=ALICE, numbers=Numbers.ENTRIES)
+    add_phone(stage, "Desk1", owner=ALICE, numbers=NumberMode.ENTRIES)
     [shelf] = books(stage)[ALICE].segments.numbers
     assert shelf is not None
     assert len(shelf.entries) == 2
@@ -136,7 +136,7 @@ def test_sharing_is_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     account = stage.connect()
     before = books(stage)[ALICE]
     with stage.database.begin() as connection:
-        accounts.share(connection, account.id, Sharing.SHARED)
+        accounts.set_sharing(connection, account.id, Sharing.SHARED)
     after = books(stage)[ALICE]
     assert (after.sharing, after.segments) == (Sharing.SHARED, before.segments)
     assert after.segments is before.segments
@@ -179,7 +179,7 @@ def test_an_address_that_has_changed_hands() -> None:
         entries = [entry for entry in search(stage.catalog.dit(), viewer, asked) if entry is not None]
         assert [entry.attribute("cn") for entry in entries] == [(name.encode(),)]
     with stage.database.begin() as connection:
-        revocations.leave(connection, found[ALICE].id, NOW)
+        revocations.disconnect_account(connection, found[ALICE].id, NOW)
     assert books(stage).keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
 
 
@@ -199,7 +199,7 @@ def test_who_is_gone_is_gone_before_books_are_built() -> None:
     real = stage.publisher._run_off_thread
 
     def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        return building if function is revised_books else real(function, *args, **kw)
+        return building if function is revise_books else real(function, *args, **kw)
 
     stage.publisher._run_off_thread = slow
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
@@ -224,7 +224,7 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     real = stage.publisher._run_off_thread
 
     def slow(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is revised_books:
+        if function is revise_books:
             return building.addCallback(lambda _: function(*args, **kw))
         return real(function, *args, **kw)
 
@@ -232,7 +232,7 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
     alice, bob = stage.account(ALICE).id, stage.account(BOB).id
     Deferred.fromCoroutine(stage.publisher.refresh(alice))
     with stage.database.begin() as connection:
-        revocations.leave(connection, alice, NOW)
+        revocations.disconnect_account(connection, alice, NOW)
     result_of(stage.publisher.refresh(bob))
     [directory] = stage.catalog.dit().directories
     others = next(book for book in directory.books if book.name == "directory")
@@ -264,7 +264,7 @@ def test_changes_are_built_into_a_book() -> None:
     other = stage.world.add_person(ALICE, person("Ole Ander"), "other_contacts")
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     stage.connect(sharing=Sharing.SHARED)
-    add_phone(stage, "Desk1", numbers=Numbers.ENTRIES)
+    add_phone(stage, "Desk1", numbers=NumberMode.ENTRIES)
     stage.sync()
     before = books(stage)
     stage.world.delete_person(ALICE, ada)
@@ -274,7 +274,7 @@ def test_changes_are_built_into_a_book() -> None:
     called = calls(stage)
     stage.sync()
     found = books(stage)
-    assert (called.count(revised_books), called.count(books_of)) == (1, 0)
+    assert (called.count(revise_books), called.count(build_books)) == (1, 0)
     names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.segments.contacts for one in shelf)
              for name, book in found.items()}  # fmt: skip
     assert names == {ALICE: ["Bo Weg"], "directory": ["Dirk Dienst", "Dora Dienst"]}
@@ -295,16 +295,16 @@ def test_a_book_is_built_anew_where_changes_are_not_known() -> None:
     books(stage)
     called = calls(stage)
     with stage.database.begin() as connection:
-        contacts.forget_source(connection, account.id, Source.CONTACTS)
-        sync_state.bump_generation(connection, account.id)
+        contacts.delete_source(connection, account.id, Source.CONTACTS)
+        sync_state.increment_generation(connection, account.id)
     assert stage.names() == []
-    assert books_of in called
+    assert build_books in called
     for at in range(101):
         stage.world.add_person(ALICE, person(f"Person {at}"))
     del called[:]
     stage.sync()
     assert len(stage.names()) == 101
-    assert books_of in called
+    assert build_books in called
 
 
 def test_many_shared_books_are_joined_after_the_start() -> None:
@@ -337,7 +337,7 @@ def test_one_accounts_trouble_hurts_no_other(caplog_twisted: list[str]) -> None:
     real = stage.publisher._run_off_thread
 
     def broken(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is revised_books and args[1][0].name == ALICE:
+        if function is revise_books and args[1][0].name == ALICE:
             return fail(ZeroDivisionError())
         return real(function, *args, **kw)
 
@@ -356,7 +356,7 @@ def test_stored_contacts_that_cannot_be_read_come_anew(caplog_twisted: list[str]
     uid = next(iter(stage.records()))
     with stage.database.begin() as connection:
         damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=b"{")
-        sync_state.bump_generation(connection, stage_id)
+        sync_state.increment_generation(connection, stage_id)
         connection.execute(damaged)
     assert len(stage.names()) == 1
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync brings them anew"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store.contacts import Record
-from ldapgw.sync.records import Batch, Item, read_batch, read_items
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.sync.records import FetchedPage, FetchedPerson, decode_persons, encode_page
 from tests.support.sync_stage import person
 
 LABEL = "contactGroups/1"
@@ -24,8 +24,8 @@ def given(uid: str, **more: Any) -> dict[str, Any]:
     return {**person("Ada Riese", "030 23125 100"), **known, **more}
 
 
-def read(*persons: dict[str, Any], labels: frozenset[str] | None = None) -> Batch:
-    return read_batch(persons, Source.CONTACTS, "DE", labels)
+def read(*persons: dict[str, Any], labels: frozenset[str] | None = None) -> FetchedPage:
+    return encode_page(persons, Source.CONTACTS, "DE", labels)
 
 
 def test_a_page_becomes_records() -> None:
@@ -34,19 +34,19 @@ def test_a_page_becomes_records() -> None:
     batch = read(
         given("c1"), {"resourceName": "people/c9", "metadata": {"deleted": True}}, moved, {"resourceName": "people/c4"}
     )
-    first, gone, replacing, empty = read_items(batch.items)
-    assert (first.uid, first.source_id, first.previous) == ("c1", "sc1", ())
+    first, gone, replacing, empty = decode_persons(batch.encoded_persons)
+    assert (first.uid, first.source_id, first.previous_uids) == ("c1", "sc1", ())
     assert first.record is not None
     assert (first.record.numbers, first.record.skipped, first.record.unreadable) == (1, "", 0)
-    assert gone == Item("c9", "", None)
-    assert (replacing.uid, replacing.previous) == ("c3", ("c2",))
-    assert empty.record == Record.of("c4", "", None, "empty")
-    assert (batch.persons, batch.labels) == (4, {LABEL})
+    assert gone == FetchedPerson("c9", "", None)
+    assert (replacing.uid, replacing.previous_uids) == ("c3", ("c2",))
+    assert empty.record == ContactRecord.from_contact("c4", "", None, "empty")
+    assert (batch.person_count, batch.labels) == (4, {LABEL})
 
 
 def test_who_comes_twice_counts_once() -> None:
     """A listing is complete when it has as many persons as Google says, not as many lines."""
-    assert read(given("c1"), given("c1"), {}, {}).persons == 3
+    assert read(given("c1"), given("c1"), {}, {}).person_count == 3
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_who_comes_twice_counts_once() -> None:
 )
 def test_contacts_without_a_wanted_label_are_left_out(labels: frozenset[str] | None, skipped: str) -> None:
     """They are stored with the reason, so that they come back when the label does."""
-    (item,) = read_items(read(given("c1"), labels=labels).items)
+    (item,) = decode_persons(read(given("c1"), labels=labels).encoded_persons)
     assert item.record is not None
     assert (item.record.skipped, item.record.content is None) == (skipped, bool(skipped))
 
@@ -65,7 +65,7 @@ def test_what_no_phone_is_told_of_is_no_change() -> None:
     """Google's time of the last change grows with a note or a picture too."""
     later = given("c1")
     later["metadata"]["sources"][0]["updateTime"] = "2026-02-28T09:30:00Z"
-    (before,), (after,) = (read_items(read(one).items) for one in (given("c1"), later))
+    (before,), (after,) = (decode_persons(read(one).encoded_persons) for one in (given("c1"), later))
     assert before.record is not None
     assert after.record is not None
     assert before.record.digest == after.record.digest
@@ -83,11 +83,11 @@ def test_a_digest_tells_every_difference() -> None:
     """Key, reason, numbers that cannot be read, and each field but the time."""
     ada = Contact("c1", name="Ada")
     records = [
-        Record.of("c1", "s1", ada),
-        Record.of("c1", "s2", ada),
-        Record.of("c1", "s1", ada, unreadable=1),
-        Record.of("c1", "s1", None, "empty"),
-        Record.of("c1", "s1", None, "label"),
-        Record.of("c1", "s1", Contact("c1", name="Bo")),
+        ContactRecord.from_contact("c1", "s1", ada),
+        ContactRecord.from_contact("c1", "s2", ada),
+        ContactRecord.from_contact("c1", "s1", ada, unreadable=1),
+        ContactRecord.from_contact("c1", "s1", None, "empty"),
+        ContactRecord.from_contact("c1", "s1", None, "label"),
+        ContactRecord.from_contact("c1", "s1", Contact("c1", name="Bo")),
     ]
     assert len({record.digest for record in records}) == len(records)

@@ -15,7 +15,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts, sync_state
-from ldapgw.store.accounts import SourceState, Trouble, Wish
+from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from tests.support.results import result_of
 from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
 
@@ -49,10 +49,10 @@ def synced(stage: Stage) -> int:
     return stage.calls().get(CONNECTIONS, 0)
 
 
-def ask(stage: Stage, wish: Wish) -> None:
+def ask(stage: Stage, wish: SyncRequest) -> None:
     account = stage.account()
     with stage.database.begin() as connection:
-        sync_state.ask(connection, account.id, wish)
+        sync_state.request_sync(connection, account.id, wish)
 
 
 def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
@@ -63,7 +63,7 @@ def test_a_new_account_syncs_at_once_and_is_served(stage: Stage) -> None:
     assert stage.served() == ["Ada Riese"]
     account = stage.account()
     assert (account.last_sync, account.next_sync, account.syncing) == (NOW, NOW + INTERVAL, False)
-    assert (account.attempts, account.trouble, account.wish) == (1, None, None)
+    assert (account.attempts, account.error, account.requested_sync) == (1, None, None)
 
 
 def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) -> None:
@@ -136,7 +136,7 @@ def test_each_account_has_a_timer_of_its_own(stage: Stage) -> None:
     stage.clock.advance(INTERVAL / 2)
     stage.clock.advance(INTERVAL / 2)
     assert stage.account(BOB).last_sync == NOW + INTERVAL / 2 + INTERVAL
-    assert stage.account(ALICE).trouble is not None
+    assert stage.account(ALICE).error is not None
 
 
 def test_a_wish_is_fulfilled_at_once(stage: Stage) -> None:
@@ -145,7 +145,7 @@ def test_a_wish_is_fulfilled_at_once(stage: Stage) -> None:
     refresh(stage)
     stage.clock.advance(100)
     synced(stage)
-    ask(stage, Wish.INCREMENTAL)
+    ask(stage, SyncRequest.INCREMENTAL)
     refresh(stage)
     assert synced(stage) == 1
     stage.clock.advance(INTERVAL - 1)
@@ -161,13 +161,13 @@ def test_a_shrunk_book_is_noted_and_accepted(stage: Stage) -> None:
     refresh(stage)
     for name in names[:25]:
         stage.world.delete_person(ALICE, name)
-    ask(stage, Wish.FULL)
+    ask(stage, SyncRequest.FULL)
     refresh(stage)
-    assert stage.account().trouble == Trouble("suspicious_shrink", NOW, facts={"before": 30, "lost": 25})
+    assert stage.account().error == ErrorStatus("suspicious_shrink", NOW, facts={"before": 30, "lost": 25})
     assert len(stage.served()) == 30
-    ask(stage, Wish.ACCEPT)
+    ask(stage, SyncRequest.ACCEPT)
     refresh(stage)
-    assert stage.account().trouble is None
+    assert stage.account().error is None
     assert len(stage.served()) == 5
 
 
@@ -178,22 +178,22 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
     refresh(stage)
     for name in names[:35]:
         stage.world.delete_person(ALICE, name)
-    ask(stage, Wish.FULL)
+    ask(stage, SyncRequest.FULL)
     refresh(stage)
     stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
-    ask(stage, Wish.ACCEPT)
+    ask(stage, SyncRequest.ACCEPT)
     refresh(stage)
-    assert stage.account().trouble == Trouble("google_unavailable", NOW)
+    assert stage.account().error == ErrorStatus("google_unavailable", NOW)
     for name in names[35:]:
         stage.world.delete_person(ALICE, name)
     stage.clock.advance(INTERVAL)
-    trouble = stage.account().trouble
+    trouble = stage.account().error
     assert trouble is not None
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 60, "lost": 60})
     assert len(stage.served()) == 60
-    ask(stage, Wish.ACCEPT)
+    ask(stage, SyncRequest.ACCEPT)
     refresh(stage)
-    assert (stage.account().trouble, stage.served()) == (None, [])
+    assert (stage.account().error, stage.served()) == (None, [])
 
 
 def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
@@ -201,13 +201,13 @@ def test_trouble_is_tried_again_sooner_than_the_interval(stage: Stage) -> None:
     stage.connect()
     stage.world.faults.inject("error_unavailable_503", times=2, path=CONNECTIONS)
     refresh(stage)
-    assert stage.account().trouble == Trouble("google_unavailable", NOW)
+    assert stage.account().error == ErrorStatus("google_unavailable", NOW)
     stage.clock.advance(15)
     account = stage.account()
-    assert (account.failures, account.trouble) == (2, Trouble("google_unavailable", NOW))
+    assert (account.failures, account.error) == (2, ErrorStatus("google_unavailable", NOW))
     stage.clock.advance(30)
     account = stage.account()
-    assert (account.failures, account.trouble, account.last_sync) == (0, None, NOW + 45)
+    assert (account.failures, account.error, account.last_sync) == (0, None, NOW + 45)
 
 
 def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
@@ -215,15 +215,15 @@ def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
     stage.connect()
     stage.world.faults.inject("error_resource_exhausted_429_retry_after", times=1)
     refresh(stage)
-    assert stage.account().trouble == Trouble("quota", NOW)
+    assert stage.account().error == ErrorStatus("quota", NOW)
     synced(stage)
     stage.clock.advance(29)
     refresh(stage)
     assert synced(stage) == 0
-    ask(stage, Wish.INCREMENTAL)
+    ask(stage, SyncRequest.INCREMENTAL)
     refresh(stage)
     assert synced(stage) == 1
-    assert stage.account().trouble is None
+    assert stage.account().error is None
 
 
 def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
@@ -234,7 +234,7 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     stage.world.revoke(ALICE)
     stage.clock.advance(INTERVAL)
     account = stage.account()
-    assert (account.trouble, account.next_sync) == (Trouble("consent_revoked", NOW + INTERVAL), None)
+    assert (account.error, account.next_sync) == (ErrorStatus("consent_revoked", NOW + INTERVAL), None)
     assert stage.names() == ["Ada Riese"]
     stage.calls()
     stage.clock.advance(INTERVAL * 100)
@@ -242,7 +242,7 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     assert stage.calls() == {}
     stage.connect()
     refresh(stage)
-    assert (stage.account().trouble, synced(stage)) == (None, 1)
+    assert (stage.account().error, synced(stage)) == (None, 1)
 
 
 def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
@@ -251,16 +251,21 @@ def test_a_wish_does_not_call_for_a_revoked_consent(stage: Stage) -> None:
     refresh(stage)
     stage.world.revoke(ALICE)
     stage.clock.advance(INTERVAL)
-    trouble, attempts = stage.account().trouble, stage.account().attempts
+    trouble, attempts = stage.account().error, stage.account().attempts
     stage.calls()
-    ask(stage, Wish.FULL)
+    ask(stage, SyncRequest.FULL)
     refresh(stage)
     account = stage.account()
-    assert (account.trouble, account.attempts, account.wish, account.syncing) == (trouble, attempts + 1, None, False)
+    assert (account.error, account.attempts, account.requested_sync, account.syncing) == (
+        trouble,
+        attempts + 1,
+        None,
+        False,
+    )
     assert stage.calls() == {}
     stage.connect()
     refresh(stage)
-    assert stage.account().trouble is None
+    assert stage.account().error is None
 
 
 def test_where_to_mend_it_is_kept(stage: Stage) -> None:
@@ -268,7 +273,7 @@ def test_where_to_mend_it_is_kept(stage: Stage) -> None:
     stage.connect()
     stage.world.faults.inject("error_service_disabled_403")
     refresh(stage)
-    trouble = stage.account().trouble
+    trouble = stage.account().error
     assert trouble is not None
     assert trouble.code == "api_disabled"
     assert trouble.link.startswith("https://console.developers.google.com/apis/api/people.googleapis.com/overview")
@@ -280,11 +285,11 @@ def test_a_fault_of_ours_is_noted_logged_and_tried_again(stage: Stage, log: list
     tenants = stage.job._tenants
     stage.job._tenants = {"acme": None}  # type: ignore[dict-item]
     refresh(stage)
-    assert stage.account().trouble == Trouble("internal", NOW)
+    assert stage.account().error == ErrorStatus("internal", NOW)
     assert [event["log_format"] for event in log if event.get("log_failure")] == ["sync of account {account} failed"]
     stage.job._tenants = tenants
     stage.clock.advance(23)
-    assert stage.account().trouble is None
+    assert stage.account().error is None
 
 
 def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, Any]]) -> None:
@@ -317,7 +322,7 @@ def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
     stage.job._fetcher._run_off_thread = full
     stage.connect()
     refresh(stage)
-    assert stage.account().trouble == Trouble("internal", NOW)
+    assert stage.account().error == ErrorStatus("internal", NOW)
     assert {event["log_level"].name for event in log if "problem" in event} == {"debug"}
     assert stage.account().next_sync is not None
 
@@ -369,13 +374,13 @@ def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
     stage.connect()
     refresh(stage)
     assert stage.account().syncing
-    ask(stage, Wish.INCREMENTAL)
+    ask(stage, SyncRequest.INCREMENTAL)
     refresh(stage)
     assert len(waiting) == 1
     waiting[0].callback(False)
     refresh(stage)
     assert len(waiting) == 2
-    assert stage.account().wish is None
+    assert stage.account().requested_sync is None
     stopped: list[Any] = []
     stage.scheduler.stopService().addCallback(stopped.append)
     assert stopped
@@ -400,18 +405,18 @@ def test_a_client_that_google_rejects_is_one_alarm(stage: Stage, log: list[dict[
     stage.world.set_client(state="deleted")
     stage.clock.advance(3600 + 5)
     assert stage.calls() == {"/token": 1}
-    troubles = {stage.account(address).trouble for address in addresses}
+    troubles = {stage.account(address).error for address in addresses}
     (trouble,) = troubles
     assert trouble is not None
     assert trouble.code == "client_rejected"
     assert [event["tenant"] for event in log if event.get("code") == "client_rejected"] == ["acme"]
     stage.clock.advance(3600)
     assert stage.calls() == {"/token": 1}
-    assert {stage.account(address).trouble for address in addresses} == troubles
+    assert {stage.account(address).error for address in addresses} == troubles
     stage.world.set_client(state="ok")
     stage.clock.advance(3600)
     stage.clock.pump([1] * 120)
-    assert [stage.account(address).trouble for address in addresses] == [None] * 5
+    assert [stage.account(address).error for address in addresses] == [None] * 5
     assert stage.calls()[CONNECTIONS] >= 5
 
 
@@ -428,7 +433,7 @@ def test_an_alarm_outlives_a_restart(stage: Stage) -> None:
     stage.connect(addresses[0])
     result_of(again.refresh())
     assert stage.calls() == {"/token": 1}
-    assert {stage.account(address).trouble.code for address in addresses} == {"client_rejected"}  # type: ignore[union-attr]
+    assert {stage.account(address).error.code for address in addresses} == {"client_rejected"}  # type: ignore[union-attr]
     again.stopService()
 
 
@@ -438,19 +443,19 @@ def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
     stage.world.faults.inject("error_service_disabled_403")
     stage.clock.advance(INTERVAL + 5)
     assert synced(stage) == 1
-    links = {stage.account(address).trouble.link for address in addresses}  # type: ignore[union-attr]
+    links = {stage.account(address).error.link for address in addresses}  # type: ignore[union-attr]
     (link,) = links
     assert link.startswith("https://console.developers.google.com/")
     stage.world.faults.clear()
-    ask_for(stage, addresses[2], Wish.INCREMENTAL)
+    ask_for(stage, addresses[2], SyncRequest.INCREMENTAL)
     refresh(stage)
-    assert [stage.account(address).trouble for address in addresses] == [None] * 4
+    assert [stage.account(address).error for address in addresses] == [None] * 4
 
 
-def ask_for(stage: Stage, address: str, wish: Wish) -> None:
+def ask_for(stage: Stage, address: str, wish: SyncRequest) -> None:
     account = stage.account(address)
     with stage.database.begin() as connection:
-        sync_state.ask(connection, account.id, wish)
+        sync_state.request_sync(connection, account.id, wish)
 
 
 def test_when_google_is_down_few_ask(stage: Stage) -> None:
@@ -460,18 +465,18 @@ def test_when_google_is_down_few_ask(stage: Stage) -> None:
     stage.clock.pump([1] * int(INTERVAL))
     tried = synced(stage)
     assert 3 <= tried <= 6
-    codes = [stage.account(address).trouble.code for address in addresses]  # type: ignore[union-attr]
+    codes = [stage.account(address).error.code for address in addresses]  # type: ignore[union-attr]
     assert codes == ["google_unavailable"] * 12
     stage.clock.pump([60] * 60)
     assert synced(stage) <= 12
-    ask_for(stage, addresses[7], Wish.INCREMENTAL)
+    ask_for(stage, addresses[7], SyncRequest.INCREMENTAL)
     refresh(stage)
     assert synced(stage) == 1
     stage.world.faults.clear()
-    ask_for(stage, addresses[7], Wish.INCREMENTAL)
+    ask_for(stage, addresses[7], SyncRequest.INCREMENTAL)
     refresh(stage)
     stage.clock.pump([1] * 62)
-    assert [stage.account(address).trouble for address in addresses] == [None] * 12
+    assert [stage.account(address).error for address in addresses] == [None] * 12
 
 
 def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -> None:
@@ -483,18 +488,18 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
     stage.clock.advance(INTERVAL - 5)
     stage.clock.advance(1)
     told = stage.account(patient)
-    assert told.trouble is not None
-    assert told.trouble.code == "quota"
+    assert told.error is not None
+    assert told.error.code == "quota"
     next_sync = stage.account(well).next_sync
     for address in down:
         stage.world.faults.inject("error_unavailable_503", account=address)
     stage.clock.pump([1] * 60)
-    assert {stage.account(address).trouble.code for address in down} == {"google_unavailable"}  # type: ignore[union-attr]
+    assert {stage.account(address).error.code for address in down} == {"google_unavailable"}  # type: ignore[union-attr]
     stage.world.faults.pending[1:] = []
-    ask_for(stage, down[0], Wish.INCREMENTAL)
+    ask_for(stage, down[0], SyncRequest.INCREMENTAL)
     refresh(stage)
     stage.clock.pump([1] * 62)
-    assert [stage.account(address).trouble for address in down] == [None] * 3
+    assert [stage.account(address).error for address in down] == [None] * 3
     assert (stage.account(patient).attempts, stage.account(patient).next_sync) == (told.attempts, told.next_sync)
     assert stage.account(well).next_sync == next_sync
 
@@ -511,7 +516,7 @@ def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     stage.clock.advance(2)
     assert stage.calls().get(directory) == 1
     with stage.database.begin() as connection:
-        (found,) = accounts.find(connection, addresses[1])
+        (found,) = accounts.find_by_address(connection, addresses[1])
     assert found.sources[Source.DIRECTORY] is SourceState.ON
 
 
@@ -522,12 +527,12 @@ def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stag
     first, second = crowd(stage, 2)
     asked = api_error(429, "RESOURCE_EXHAUSTED", "Quota", extra=(("Retry-After", "7200"),))
     stage.world.faults.pending.append(Injection(Fault("patience", "/v1/", asked), None, second, CONNECTIONS))
-    ask_for(stage, second, Wish.INCREMENTAL)
+    ask_for(stage, second, SyncRequest.INCREMENTAL)
     refresh(stage)
     told = stage.account(second)
     stage.world.faults.inject("error_internal_500", account=first, path="/v1/people:listDirectoryPeople")
     stage.clock.advance(INTERVAL)
-    assert stage.account(first).trouble is not None
+    assert stage.account(first).error is not None
     stage.clock.advance(10)
     assert stage.account(second) == told
 
@@ -545,7 +550,7 @@ def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[di
     stage.connect()
     refresh(stage)
     assert stage.served() == ["Ada Riese"]
-    assert stage.account().trouble == Trouble("internal", NOW, facts={"source": "directory"})
+    assert stage.account().error == ErrorStatus("internal", NOW, facts={"source": "directory"})
     assert [event["log_format"] for event in log if event.get("log_failure")] == [
         "directory through account {account} failed"
     ]
@@ -586,7 +591,7 @@ def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
     result_of(narrow.refresh())
     assert len(waiting) == 1
     for wished, running in ((3, 2), (2, 2)):
-        ask_for(stage, addresses[wished], Wish.INCREMENTAL)
+        ask_for(stage, addresses[wished], SyncRequest.INCREMENTAL)
         result_of(narrow.refresh())
         assert len(waiting) == running
     waiting[1].callback(False)

@@ -15,7 +15,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.store import revocations, tables
-from ldapgw.sync.tokens import LOOK_SECONDS, Revoker
+from ldapgw.sync.tokens import POLL_SECONDS, TokenRevoker
 from tests.support.sync_stage import ALICE, CLIENT, ENDPOINTS, Stage
 
 REVOKE = "/revoke"
@@ -28,24 +28,24 @@ def stage() -> Iterator[Stage]:
     stage = Stage()
     account = stage.connect()
     with stage.database.begin() as connection:
-        revocations.leave(connection, account.id, stage.clock.seconds())
+        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
     stage.world.faults.inject("error_internal_500", path=REVOKE)
     yield stage
     assert not stage.clock.getDelayedCalls()
 
 
-def revoker(stage: Stage, **clients: Client) -> Revoker:
+def revoker(stage: Stage, **clients: Client) -> TokenRevoker:
     http: Any = stage.line
     oauth = OAuth(http, ENDPOINTS, stage.clock)
-    found = Revoker(
-        clock=stage.clock, store=stage.store, vault=stage.vault, oauth=oauth, clients=clients or {"acme": CLIENT}
+    found = TokenRevoker(
+        clock=stage.clock, store=stage.store, secret_box=stage.vault, oauth=oauth, clients=clients or {"acme": CLIENT}
     )
     found.startService()
     return found
 
 
 def is_granted(stage: Stage) -> bool:
-    return bool(stage.world.grants.granted(Grantee(stage.world.account(ALICE).sub, CLIENT.client_id)))
+    return bool(stage.world.grants.granted_scopes(Grantee(stage.world.account(ALICE).sub, CLIENT.client_id)))
 
 
 def left(stage: Stage) -> int:
@@ -60,13 +60,13 @@ def test_it_is_tried_until_google_listens(stage: Stage) -> None:
     assert stage.calls() == {}
     minutes = []
     for minute in range(1, 61):
-        stage.clock.advance(LOOK_SECONDS)
+        stage.clock.advance(POLL_SECONDS)
         if stage.calls().get(REVOKE):
             minutes.append(minute)
     assert minutes == [1, 2, 4, 8, 16, 32]
     assert is_granted(stage)
     stage.world.faults.clear()
-    stage.clock.advance(LOOK_SECONDS * 10)
+    stage.clock.advance(POLL_SECONDS * 10)
     assert (is_granted(stage), left(stage)) == (False, 0)
     service.stopService()
 
@@ -74,10 +74,10 @@ def test_it_is_tried_until_google_listens(stage: Stage) -> None:
 def test_after_a_day_it_is_given_up(stage: Stage) -> None:
     """Whoever has left was told how to do it alone; the log says so."""
     service = revoker(stage)
-    stage.clock.pump([LOOK_SECONDS] * 1439)
+    stage.clock.pump([POLL_SECONDS] * 1439)
     assert left(stage) == 1
     with capturedLogs() as events:
-        stage.clock.pump([LOOK_SECONDS] * 120)
+        stage.clock.pump([POLL_SECONDS] * 120)
     assert (left(stage), is_granted(stage)) == (0, True)
     assert stage.calls()[REVOKE] < 40
     assert [event["tenant"] for event in events if "given up" in event["log_format"]] == ["acme"]
@@ -98,7 +98,7 @@ def test_a_grant_that_is_gone_already_is_given_back(stage: Stage) -> None:
     stage.world.faults.clear()
     stage.world.revoke(ALICE)
     service = revoker(stage)
-    stage.clock.advance(LOOK_SECONDS)
+    stage.clock.advance(POLL_SECONDS)
     assert left(stage) == 0
     service.stopService()
 
@@ -108,7 +108,7 @@ def test_who_is_back_is_left_alone(stage: Stage) -> None:
     stage.world.faults.clear()
     stage.connect()
     service = revoker(stage)
-    stage.clock.advance(LOOK_SECONDS)
+    stage.clock.advance(POLL_SECONDS)
     assert (left(stage), is_granted(stage), stage.calls().get(REVOKE)) == (0, True, None)
     service.stopService()
 
@@ -119,11 +119,11 @@ def test_a_grant_that_another_tenant_lives_on(stage: Stage, client: Client, revo
     stage.world.faults.clear()
     account = stage.connect()
     with stage.database.begin() as connection:
-        revocations.leave(connection, account.id, stage.clock.seconds())
+        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
         update = tables.account.update().where(tables.account.c.id == account.id)
         connection.execute(update.values(connected_at=1.0, tenant="beta"))
     service = revoker(stage, acme=CLIENT, beta=client)
-    stage.clock.advance(LOOK_SECONDS)
+    stage.clock.advance(POLL_SECONDS)
     assert (left(stage), stage.calls().get(REVOKE, 0) > 0) == (0, revoked)
     service.stopService()
 
@@ -133,7 +133,7 @@ def test_stopping_abandons_a_call(stage: Stage) -> None:
     stage.world.faults.clear()
     stage.world.faults.inject("broken_silence", path=REVOKE)
     service = revoker(stage)
-    stage.clock.advance(LOOK_SECONDS)
+    stage.clock.advance(POLL_SECONDS)
     ended: Deferred[None] = service.stopService()
     assert ended.called
     assert left(stage) == 1

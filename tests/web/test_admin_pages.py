@@ -15,17 +15,17 @@ from zope.interface import provider
 from ldapgw.directory.access import UNKNOWN_LOGIN_HASH
 from ldapgw.google.endpoints import Client
 from ldapgw.store import accounts, phones, sign_ins, sync_state, tenants
-from ldapgw.store.accounts import NewGrant, Wish
-from ldapgw.store.phones import Numbers, PhoneLogin, Sighting
+from ldapgw.store.accounts import NewGrant, SyncRequest
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS, SignIn
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.web.admin_pages import Admin
-from ldapgw.web.admin_texts import ROWS
+from ldapgw.web.admin_pages import AdminPage
+from ldapgw.web.admin_texts import ROWS_PER_PAGE
 from ldapgw.web.consent import CONNECT
-from ldapgw.web.http import Call
-from ldapgw.web.layout import Frame
+from ldapgw.web.http import HttpRequest
+from ldapgw.web.layout import Layout
 from ldapgw.web.live import person_topic
-from ldapgw.web.phone_pages import Phones
+from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 from tests.support.results import result_of
 from tests.support.web_stage import ACME, ALICE, BOB, CLIENT, GLOBEX, NOW, URL, Browser, Seen, Stage
@@ -179,7 +179,7 @@ def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> No
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
     assert browser.consent(f"/acme/{CONNECT}", account=BOB).status == 200
     (bob,) = stage.accounts()
-    assert (bob.address, bob.owner, bob.connected) == (BOB, None, True)
+    assert (bob.address, bob.owner, bob.is_connected) == (BOB, None, True)
     assert browser.get("/acme/admin").status == 403
 
 
@@ -366,8 +366,8 @@ def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -
     browser = signed_in(stage)
     first, second = connect(stage, ALICE), connect(stage, BOB)
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
-    found = {one.id: one.wish for one in stage.accounts()}
-    assert found == {first: Wish.INCREMENTAL, second: None}
+    found = {one.id: one.requested_sync for one in stage.accounts()}
+    assert found == {first: SyncRequest.INCREMENTAL, second: None}
 
 
 def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
@@ -379,7 +379,7 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     enter(stage, OTHER)
     result_of(stage.clients.refresh())
     submit(browser, client_id=CLIENT.client_id, client_secret=CLIENT.client_secret)
-    troubles = {one.tenant: one.trouble.code if one.trouble else "" for one in stage.accounts()}
+    troubles = {one.tenant: one.error.code if one.error else "" for one in stage.accounts()}
     assert troubles == {"acme": "consent_revoked", "globex": ""}
     assert stage.do(tenants.read_alarm, "acme") is None
     assert other
@@ -409,8 +409,8 @@ def test_accounts_phones_and_whom_to_remind(stage: Stage) -> None:
     connect(stage, "tim@acme.example", ends=NOW + 86400)
     connect(stage, "eve@elsewhere.example", tenant="globex", code="consent_revoked")
     for name, tenant, owner in (("desk1", "acme", alice), ("hall", "acme", None), ("theirs", "globex", None)):
-        stage.do(phones.add, PhoneLogin(name, tenant, owner, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", UNKNOWN_LOGIN_HASH)})
+        stage.do(phones.add, PhoneLogin(name, tenant, owner, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", UNKNOWN_LOGIN_HASH)})
     page = browser.get("/acme/admin")
     words = words_on(page)
     assert "eve@" not in words
@@ -440,13 +440,13 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     assert 'data-events="/acme/events?admin=1&amp;phones=1"' in page.body
     connect(stage, ALICE)
     for name, tenant in (("desk1", "acme"), ("theirs", "globex")):
-        stage.do(phones.add, PhoneLogin(name, tenant, None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    frame = Frame.of(stage.gate)
-    admin = Admin(frame, Phones(frame))
+        stage.do(phones.add, PhoneLogin(name, tenant, None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    frame = Layout.of(stage.gate)
+    admin = AdminPage(frame, PhonePages(frame))
 
     def topics(address: str, query: dict[str, str]) -> list[str]:
         visitor = Visitor(SignIn("acme", address, address), "session", None)
-        return list(result_of(admin.topics(Call(query=query), ACME, visitor)))
+        return list(result_of(admin.topics(HttpRequest(query=query), ACME, visitor)))
 
     shown = {"admin": "1", "phones": "1"}
     assert topics(ROOT, shown) == [person_topic("acme", ALICE), DESK1]
@@ -490,15 +490,15 @@ def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
 def test_a_company_of_many(stage: Stage) -> None:
     """Page by page; a page that is not there is the first."""
     browser = signed_in(stage)
-    for number in range(ROWS + 1):
+    for number in range(ROWS_PER_PAGE + 1):
         connect(stage, f"user{number:03}@acme.example")
         name = f"desk{number:03}"
-        stage.do(phones.add, PhoneLogin(name, "acme", None, Numbers.VALUES, UNKNOWN_LOGIN_HASH, NOW))
-    last = f"user{ROWS:03}@acme.example"
+        stage.do(phones.add, PhoneLogin(name, "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
+    last = f"user{ROWS_PER_PAGE:03}@acme.example"
     assert last not in browser.get("/acme/admin").body
     assert last in browser.get("/acme/admin?accounts=2").body
     assert last not in browser.get("/acme/admin?accounts=3").body
-    assert f"desk{ROWS:03}" in browser.get("/acme/admin?phones=2").body
+    assert f"desk{ROWS_PER_PAGE:03}" in browser.get("/acme/admin?phones=2").body
 
 
 def test_in_german(stage: Stage) -> None:

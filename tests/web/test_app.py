@@ -14,12 +14,12 @@ from ldapgw.errors import StoreError
 from ldapgw.store import sync_state
 from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes
-from ldapgw.web.layout import Frame
+from ldapgw.web.layout import Layout
 from tests.support.web_stage import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
 
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
-    for route in routes(Frame.of(Stage().gate))
+    for route in routes(Layout.of(Stage().gate))
 ]
 NONE = [
     ("GET", "/nobody/"),

@@ -14,9 +14,9 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.store import accounts
-from ldapgw.store.accounts import Wish
+from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import consent_flow
-from ldapgw.web.sign_in_pages import SIGN_INS_AT_ONCE
+from ldapgw.web.sign_in_pages import SIGN_IN_BURST
 from tests.support.web_stage import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
 
 ALL_SOURCES = replace(ACME, sources=tuple(Source))
@@ -34,17 +34,17 @@ def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser
     assert "Google contacts are connected." in visit.body
     assert ALICE in visit.body
     (account,) = stage.accounts()
-    assert (account.tenant, account.address, account.sharing, account.wish) == (
+    assert (account.tenant, account.address, account.sharing, account.requested_sync) == (
         "acme",
         ALICE,
         Sharing.PRIVATE,
-        Wish.FULL,
+        SyncRequest.FULL,
     )
     assert account.sub == stage.world.account(ALICE).sub
     assert account.connected_at == NOW
     assert stage.changes == 1
-    held = stage.do(accounts.tokens, stage.vault, account.id)
-    assert stage.world.grants.refresh(held.refresh_token) is not None
+    held = stage.do(accounts.read_tokens, stage.vault, account.id)
+    assert stage.world.grants.use_refresh_token(held.refresh_token) is not None
     (shown,) = json.loads(browser.get("/acme/status.json").body)["accounts"]
     assert (shown["account"], shown["state"]) == (ALICE, "waiting")
 
@@ -88,8 +88,8 @@ def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
     stage.trusts = lambda address: address == "127.0.0.1"
     browser = stage.browser()
     here, there = ({"X-Forwarded-For": address} for address in ("2001:db8::1", "2001:db8:1::1"))
-    seen = [browser.get("/acme/signin", here).status for _ in range(SIGN_INS_AT_ONCE + 1)]
-    assert seen == [302] * SIGN_INS_AT_ONCE + [429]
+    seen = [browser.get("/acme/signin", here).status for _ in range(SIGN_IN_BURST + 1)]
+    assert seen == [302] * SIGN_IN_BURST + [429]
     refused = browser.get("/oauth/callback?state=x", {"X-Forwarded-For": "2001:db8::2"})
     assert (refused.status, refused.headers["retry-after"]) == (429, ["1"])
     assert "Too much at once" in refused.body
@@ -115,14 +115,14 @@ def test_signing_in_touches_no_stored_token(stage: Stage, browser: Browser) -> N
     """Neither tokens nor scopes nor the time of consent change."""
     browser.consent()
     (before,) = stage.accounts()
-    tokens = stage.do(accounts.tokens, stage.vault, before.id)
+    tokens = stage.do(accounts.read_tokens, stage.vault, before.id)
     stage.clock.advance(60)
     other = stage.browser()
     visit = other.consent("/acme/signin")
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
     assert "Connected" in visit.body
     assert stage.accounts() == (before,)
-    after = stage.do(accounts.tokens, stage.vault, before.id)
+    after = stage.do(accounts.read_tokens, stage.vault, before.id)
     assert (after.refresh_token, after.access_token) == (tokens.refresh_token, tokens.access_token)
 
 
@@ -210,7 +210,7 @@ def test_an_account_that_is_not_allowed_leaves_nothing_behind(stage: Stage, brow
     assert visit.status == 403
     assert "may not connect here" in visit.body
     assert stage.world.calls["/revoke"] == 1
-    assert not any(stage.world.grants.granted(grantee) for grantee in _grantees(stage, EVE))
+    assert not any(stage.world.grants.granted_scopes(grantee) for grantee in _grantees(stage, EVE))
     assert stage.accounts() == ()
     assert "Sign out" not in browser.get("/acme/").body
 
@@ -400,9 +400,9 @@ def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Br
     """A second consent without one leaves the account connected."""
     browser.consent()
     (before,) = stage.accounts()
-    held = stage.do(accounts.tokens, stage.vault, before.id)
+    held = stage.do(accounts.read_tokens, stage.vault, before.id)
     assert browser.get(_unrefreshable(stage, browser.code())).status == 303
-    assert stage.do(accounts.tokens, stage.vault, before.id).refresh_token == held.refresh_token
+    assert stage.do(accounts.read_tokens, stage.vault, before.id).refresh_token == held.refresh_token
 
 
 @pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])
@@ -446,7 +446,7 @@ def _unrefreshable(stage: Stage, callback: str) -> str:
     """The callback with a code that brings no refresh token, as when Google thinks that there is one."""
     parts = urlsplit(callback)
     query = dict(parse_qsl(parts.query))
-    consent = stage.world.grants.take(query["code"])
+    consent = stage.world.grants.redeem_code(query["code"])
     assert consent is not None
     query["code"] = stage.world.grants.issue_code(replace(consent, refreshable=False))
     return f"{parts.path}?{urlencode(query)}"

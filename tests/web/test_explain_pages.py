@@ -15,14 +15,14 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.phones.explainer import LONGEST
+from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.sync.publisher import login_of
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.explain_pages import AT_ONCE, MOST_RUNNING, Explain
-from ldapgw.web.http import Call
-from ldapgw.web.layout import Frame
+from ldapgw.sync.publisher import make_login
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPage
+from ldapgw.web.http import HttpRequest
+from ldapgw.web.layout import Layout
 from ldapgw.web.sessions import Visitor
 from tests.support import explain_world
 from tests.support.phonebook import naming_context
@@ -51,7 +51,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
     )
     owners = {account.id: account.sub for account in known.values()}
     logins = {
-        login.name.lower(): login_of(login, context, owners.get(login.account_id or 0, ""))
+        login.name.lower(): make_login(login, context, owners.get(login.account_id or 0, ""))
         for login in stage.do(phones.read_all)
     }
     stage.served = Snapshot(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
@@ -178,7 +178,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     stage.browser().consent(account=BOB)
     mine, bobs = stage.accounts()
     stage.do(sync_state.fail, mine, "quota", NOW, None)
-    stage.do(accounts.share, bobs.id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, bobs.id, Sharing.SHARED)
     serve(stage)
     seen = ask(alice, "xyzzy")
     said = words_on(seen)
@@ -204,7 +204,7 @@ def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
 def test_whose_phones(stage: Stage, alice: Browser) -> None:
     """One's own; an administrator's are all of the tenant."""
     bob = owner(stage, BOB, "desk2")
-    stage.do(phones.add, phones.PhoneLogin("hall", "globex", None, phones.Numbers.VALUES, "x", 0.0))
+    stage.do(phones.add, phones.PhoneLogin("hall", "globex", None, phones.NumberMode.VALUES, "x", 0.0))
     serve(stage)
     assert ask(bob, "x", "desk1").status == 404
     assert bob.get("/acme/explain?phone=desk1").status == 404
@@ -256,7 +256,7 @@ def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
 def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> None:
     """From the phone's page, with its filter and base; one that found somebody cannot, nor one that is too long."""
     search(stage, "(cn=mue*)", 1)
-    search(stage, f"(cn={'x' * LONGEST}*)", 0)
+    search(stage, f"(cn={'x' * MAX_QUERY_LENGTH}*)", 0)
     page = alice.get("/acme/phones/desk1")
     assert 'action="/acme/explain"' not in page.body
     assert 'href="/acme/explain?phone=desk1"' in page.body
@@ -309,8 +309,8 @@ def test_in_german(alice: Browser) -> None:
 def test_too_many(stage: Stage, alice: Browser) -> None:
     """Nobody types as fast; it goes on when they slow down."""
     form = {"token": alice.get("/acme/").token, "asked": "a", "phone": "desk1"}
-    seen = [alice.post("/acme/explain", form).status for _ in range(AT_ONCE + 1)]
-    assert seen == [200] * AT_ONCE + [429]
+    seen = [alice.post("/acme/explain", form).status for _ in range(EXPLAIN_BURST + 1)]
+    assert seen == [200] * EXPLAIN_BURST + [429]
     stage.clock.advance(2)
     assert alice.post("/acme/explain", form).status == 200
 
@@ -323,14 +323,14 @@ def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
         async def explain(self, _phone: object, _question: object) -> None:
             await waiting
 
-    page = Explain(Frame.of(replace(stage.gate, explainer=Slow())))
+    page = ExplainPage(Layout.of(replace(stage.gate, explainer=Slow())))
     [account] = stage.accounts()
     visitor = Visitor(SignIn("acme", account.sub, ALICE), "A" * 43, account, (account,))
-    call = Call(form={"phone": "desk1", "asked": "x"})
-    begun = [Deferred.fromCoroutine(page.explain(call, ACME, visitor)) for _ in range(MOST_RUNNING + 1)]
-    with pytest.raises(Ended) as ended:
+    call = HttpRequest(form={"phone": "desk1", "asked": "x"})
+    begun = [Deferred.fromCoroutine(page.explain(call, ACME, visitor)) for _ in range(MAX_RUNNING + 1)]
+    with pytest.raises(PageError) as ended:
         result_of(begun.pop())
-    assert ended.value.ending.status == 429
+    assert ended.value.error_page.status == 429
     waiting.callback(None)
-    assert [result_of(one).status for one in begun] == [400] * MOST_RUNNING
+    assert [result_of(one).status for one in begun] == [400] * MAX_RUNNING
     assert result_of(page.explain(call, ACME, visitor)).status == 400

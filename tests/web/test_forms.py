@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.account_status import timestamp
-from ldapgw.store.accounts import Wish
-from ldapgw.store.secrets import Vault
+from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
 from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
@@ -56,7 +56,7 @@ def test_sync_now(stage: Stage, alice: Browser) -> None:
     seen = alice.submit("/acme/sync")
     assert (seen.status, seen.location) == (303, "/acme/")
     (account,) = stage.accounts()
-    assert (account.wish, stage.changes) == (Wish.INCREMENTAL, 1)
+    assert (account.requested_sync, stage.changes) == (SyncRequest.INCREMENTAL, 1)
     assert "A sync was asked for" in alice.get("/acme/").body
     assert "A sync was asked for" not in alice.get("/acme/").body
 
@@ -78,7 +78,7 @@ def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
     assert "accept it on this page; until then they stay" in alice.get("/acme/").body
     alice.submit("/acme/sync", accept_shrink=told[0])
     (account,) = stage.accounts()
-    assert (account.wish, account.accepted, stage.changes) == (Wish.ACCEPT, {"book": 35}, 1)
+    assert (account.requested_sync, account.accepted_loss, stage.changes) == (SyncRequest.ACCEPT, {"book": 35}, 1)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Ca
     assert (stage.accounts(), stage.changes) == (before, 0)
     page = alice.get("/acme/").body
     assert "This has changed since the page was opened, so this answer was not used." in page
-    assert ("36 of 60" in page) == (before[0].trouble is not None and before[0].trouble.facts.get("lost") == 36)
+    assert ("36 of 60" in page) == (before[0].error is not None and before[0].error.facts.get("lost") == 36)
 
 
 @pytest.mark.parametrize("told", ["", "yes", "book-35", "book-35-60-1", "directory-35-60", "book-99-60"])
@@ -110,7 +110,7 @@ def test_accepting_what_nobody_told(stage: Stage, alice: Browser, told: str) -> 
     trouble(stage, "suspicious_shrink", lost=35, before=60)
     alice.submit("/acme/sync", accept_shrink=told)
     (account,) = stage.accounts()
-    assert (account.wish is Wish.ACCEPT, account.accepted) == (False, None)
+    assert (account.requested_sync is SyncRequest.ACCEPT, account.accepted_loss) == (False, None)
 
 
 @pytest.mark.parametrize("sharing", list(Sharing))
@@ -133,12 +133,12 @@ def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, 
 def test_disconnect(stage: Stage, alice: Browser) -> None:
     """The grant is revoked at Google, all is forgotten here, and there is nothing left to disconnect."""
     (account,) = stage.accounts()
-    token = stage.do(accounts.tokens, stage.vault, account.id).refresh_token
+    token = stage.do(accounts.read_tokens, stage.vault, account.id).refresh_token
     seen = alice.submit("/acme/disconnect")
     assert (seen.status, seen.location) == (303, "/acme/")
-    assert stage.world.grants.refresh(token) is None
+    assert stage.world.grants.use_refresh_token(token) is None
     (account,) = stage.accounts()
-    assert (account.connected, account.scopes, stage.changes) == (False, frozenset(), 1)
+    assert (account.is_connected, account.scopes, stage.changes) == (False, frozenset(), 1)
     page = alice.get("/acme/").body
     assert "the access at Google is revoked" in page
     assert "Not connected" in page
@@ -152,7 +152,7 @@ def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, f
     """All is forgotten here just the same, and the page says what is left to do."""
     stage.world.faults.inject(fault, path="/revoke")
     assert alice.submit("/acme/disconnect").status == 303
-    assert [account.connected for account in stage.accounts()] == [False]
+    assert [account.is_connected for account in stage.accounts()] == [False]
     page = alice.get("/acme/").body
     assert "Google could not be told" in page
     assert "myaccount.google.com/permissions" in page
@@ -170,7 +170,7 @@ def test_disconnect_with_a_key_that_does_not_fit(stage: Stage, alice: Browser) -
     with stage.database.begin() as connection:
         connection.execute(account_table.update().values(refresh_token=b"damaged"))
     assert alice.submit("/acme/disconnect").status == 303
-    assert [account.connected for account in stage.accounts()] == [False]
+    assert [account.is_connected for account in stage.accounts()] == [False]
     assert "Google could not be told" in alice.get("/acme/").body
 
 
@@ -183,7 +183,7 @@ def test_a_form_of_a_page_that_is_out_of_date(stage: Stage, alice: Browser, form
     seen = alice.post(f"/acme/{form}", {"token": token})
     assert (seen.status, seen.location) == (303, "/acme/")
     assert stage.world.calls["/revoke"] == revoked
-    assert [account.wish for account in stage.accounts()] == [None]
+    assert [account.requested_sync for account in stage.accounts()] == [None]
 
 
 def test_sign_out(stage: Stage, alice: Browser) -> None:
@@ -196,7 +196,7 @@ def test_sign_out(stage: Stage, alice: Browser) -> None:
     assert "Max-Age=0" in seen.cookie("__Host-ldapgw.acme")
     assert "You are signed out." in alice.get("/acme/").body
     assert "Sign out" not in thief.get("/acme/").body
-    assert [account.connected for account in stage.accounts()] == [True]
+    assert [account.is_connected for account in stage.accounts()] == [True]
 
 
 # --- whose form it is -----------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_a_token_in_the_address_is_none(stage: Stage, alice: Browser) -> None:
     """It has to be in the form."""
     token = alice.get("/acme/").token
     assert alice.post(f"/acme/disconnect?token={token}").status == 403
-    assert [account.connected for account in stage.accounts()] == [True]
+    assert [account.is_connected for account in stage.accounts()] == [True]
 
 
 def test_a_form_of_another_encoding_is_none(stage: Stage, alice: Browser) -> None:
@@ -256,7 +256,7 @@ def test_a_form_of_another_encoding_is_none(stage: Stage, alice: Browser) -> Non
     token = alice.get("/acme/").token
     body = f"token={token}".encode()
     assert alice.send("/acme/disconnect", body, {"Content-Type": "text/plain"}).status == 403
-    assert [account.connected for account in stage.accounts()] == [True]
+    assert [account.is_connected for account in stage.accounts()] == [True]
 
 
 def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
@@ -307,7 +307,7 @@ def test_a_session_is_one_in_its_tenant_alone() -> None:
         assert "Sign out" not in alice.get("/globex/", cookie).body
         assert alice.get("/globex/status.json", cookie).status == 401
         assert alice.post("/globex/disconnect", {"token": token}, cookie).status == 403
-    assert [account.connected for account in stage.accounts()] == [True]
+    assert [account.is_connected for account in stage.accounts()] == [True]
 
 
 def test_sessions_of_two_tenants_live_side_by_side() -> None:
@@ -456,7 +456,7 @@ def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None
         dump = "\n".join(driver.iterdump())
     secrets = [*alice.cookies().values()]
     (account,) = stage.accounts()
-    held = stage.do(accounts.tokens, stage.vault, account.id)
+    held = stage.do(accounts.read_tokens, stage.vault, account.id)
     for secret in (*secrets, held.refresh_token, held.access_token):
         assert secret not in dump
 
@@ -464,7 +464,7 @@ def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None
 def test_another_vault_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
     """A key that was replaced by hand is a trouble of the store: its page, and no trace."""
     callback = browser.code()
-    stage.vault = Vault([b"A" * 43 + b"="])
+    stage.vault = SecretBox([b"A" * 43 + b"="])
     other = stage.browser()
     other.take_cookies(browser)
     assert other.get(callback).status == 503

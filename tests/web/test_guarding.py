@@ -12,11 +12,11 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from ldapgw.web.app import routes
-from ldapgw.web.layout import Frame, Route, Who
+from ldapgw.web.layout import Layout, RequiredRole, Route
 from tests.support.checkout import ROOT
 from tests.support.web_stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
 
-ROUTES = routes(Frame.of(Stage().gate))
+ROUTES = routes(Layout.of(Stage().gate))
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
 PAGE = (ROOT / "docs" / "guarding.rst").read_text()
@@ -112,7 +112,11 @@ def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) ->
             assert "evil" not in location
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.who in (Who.SIGNED_IN, Who.ADMIN)], ids=by_path)
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if route.required_role in (RequiredRole.SIGNED_IN, RequiredRole.ADMIN)],
+    ids=by_path,
+)
 def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> None:
     """Others are told to sign in."""
     assert ask(browser, route).status == 403
@@ -120,15 +124,19 @@ def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> No
 
 def test_pages_for_administrators(bob: Browser) -> None:
     """Others are told whose they are, whatever they know."""
-    assert {route for route in ROUTES if "/admin" in route.path} == {r for r in ROUTES if r.who is Who.ADMIN}
+    assert {route for route in ROUTES if "/admin" in route.path} == {
+        r for r in ROUTES if r.required_role is RequiredRole.ADMIN
+    }
     token = {"token": bob.get("/acme/").token}
-    assert {ask(bob, route, fields=token).status for route in ROUTES if route.who is Who.ADMIN} <= {403}
+    assert {ask(bob, route, fields=token).status for route in ROUTES if route.required_role is RequiredRole.ADMIN} <= {
+        403
+    }
 
 
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:
     """A form is for somebody who is signed in."""
-    assert {route.who for route in POSTS} <= {Who.SIGNED_IN, Who.ADMIN}
-    assert all("<tenant>" in route.path for route in ROUTES if route.who is not Who.ANYBODY)
+    assert {route.required_role for route in POSTS} <= {RequiredRole.SIGNED_IN, RequiredRole.ADMIN}
+    assert all("<tenant>" in route.path for route in ROUTES if route.required_role is not RequiredRole.PUBLIC)
 
 
 # --- the page -------------------------------------------------------------------------------------------------------

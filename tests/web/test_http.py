@@ -19,17 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.web.http import (
-    LARGEST_BODY,
-    MOST_BUCKETS,
-    MOST_FIELDS,
+    MAX_BODY_SIZE,
+    MAX_BUCKETS,
+    MAX_FORM_FIELDS,
     Cookie,
-    Cookies,
-    Place,
-    Rates,
-    _form,
+    HttpCookies,
+    PublicUrl,
+    RateLimiter,
+    _parse_form,
     client_address,
+    client_network,
     is_secret,
-    network_of,
     new_secret,
 )
 
@@ -67,7 +67,7 @@ def test_the_nearest_address_that_is_no_proxy(peer: str, forwarded_for: tuple[st
 )
 def test_how_a_cookie_is_set(secure: bool, value: str) -> None:
     """With ``__Host-`` and Secure on https, without both on http."""
-    assert Cookies(secure=secure).set(Cookie.SESSION, "x", tenant="acme", seconds=60) == ("Set-Cookie", value)
+    assert HttpCookies(secure=secure).set(Cookie.SESSION, "x", tenant="acme", seconds=60) == ("Set-Cookie", value)
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def test_how_a_cookie_is_set(secure: bool, value: str) -> None:
     [
         ([], {}),
         (["__Host-ldapgw-language=x"], {Cookie.LANGUAGE: "x"}),
-        (["a=b; __Host-ldapgw-note=x;__Host-ldapgw-consent=y=z"], {Cookie.NOTE: "x", Cookie.BROWSER: "y=z"}),
-        (["a=b", "__Host-ldapgw-note=x"], {Cookie.NOTE: "x"}),
+        (["a=b; __Host-ldapgw-note=x;__Host-ldapgw-consent=y=z"], {Cookie.FLASH_MESSAGE: "x", Cookie.BROWSER: "y=z"}),
+        (["a=b", "__Host-ldapgw-note=x"], {Cookie.FLASH_MESSAGE: "x"}),
         (["ldapgw-note=x"], {}),
         (["__Host-ldapgw-note=x; __Host-ldapgw-note=y"], {}),
         (["__Host-ldapgw-note=x", "__Host-ldapgw-note=x"], {}),
-        (["__Host-ldapgw-note"], {Cookie.NOTE: ""}),
+        (["__Host-ldapgw-note"], {Cookie.FLASH_MESSAGE: ""}),
         ([";;=; =x;"], {}),
     ],
 )
 def test_which_cookies_are_read(headers: list[str], found: dict[Cookie, str]) -> None:
     """Ours, by their whole name; one that comes twice may be planted, and counts as none."""
-    assert Cookies(secure=True).read(headers) == found
+    assert HttpCookies(secure=True).read(headers) == found
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_which_cookies_are_read(headers: list[str], found: dict[Cookie, str]) ->
 )
 def test_which_sessions_are_read(header: str, found: dict[str, str]) -> None:
     """One for each tenant of ours."""
-    assert Cookies(secure=True).sessions([header], ["acme", "globex"]) == found
+    assert HttpCookies(secure=True).sessions([header], ["acme", "globex"]) == found
 
 
 def test_a_secret_has_256_bits() -> None:
@@ -142,14 +142,14 @@ FILE = '; filename="client.json"\r\nContent-Type: application/json'
         (part("a", b"1") + part("a", b"2") + part("b", b"3"), {"b": "3"}),
         (part("a", b"1") + part("a", b"2", FILE), {}),
         (b"", {}),
-        (part("a", b"1") * (MOST_FIELDS + 1), {}),
-        (part("a", b"1" * LARGEST_BODY * 2), {}),
+        (part("a", b"1") * (MAX_FORM_FIELDS + 1), {}),
+        (part("a", b"1" * MAX_BODY_SIZE * 2), {}),
     ],
     ids=["a file", "not UTF-8", "no file", "twice", "a field and a file", "nothing", "too many", "too large"],
 )
 def test_a_multipart_form(body: bytes, fields: dict[str, str]) -> None:
     """A file is a field with its text; a field that comes twice is none."""
-    assert _form(MULTIPART, body + END) == fields
+    assert _parse_form(MULTIPART, body + END) == fields
 
 
 @pytest.mark.parametrize(
@@ -165,14 +165,14 @@ def test_a_multipart_form(body: bytes, fields: dict[str, str]) -> None:
 )
 def test_what_is_a_form(kind: str, fields: dict[str, str]) -> None:
     """Nothing else is, whatever it looks like."""
-    assert _form(kind, b"a=1") == fields
+    assert _parse_form(kind, b"a=1") == fields
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", part("a", b"1"), part("file", b"{}", FILE)]))
 def test_any_octets(octets: bytes, before: bytes) -> None:
     """They are fields or nothing, and never a fault."""
-    assert isinstance(_form(MULTIPART, before + octets), dict)
+    assert isinstance(_parse_form(MULTIPART, before + octets), dict)
 
 
 @pytest.mark.parametrize(
@@ -189,21 +189,21 @@ def test_any_octets(octets: bytes, before: bytes) -> None:
 )
 def test_the_parts_of_public_url(url: str, origin: str, host: str, path: str, secure: bool) -> None:
     """The origin is written as browsers write it."""
-    place = Place.of(url)
+    place = PublicUrl.parse(url)
     assert (place.origin, place.host, place.path, place.secure) == (origin, host, path, secure)
 
 
 def test_addresses() -> None:
     """The redirect URI is the configured text, letter for letter."""
-    place = Place.of("https://X.example:443/book")
+    place = PublicUrl.parse("https://X.example:443/book")
     assert place.redirect_uri == "https://X.example:443/book/oauth/callback"
-    assert place.page("acme") == "https://X.example:443/book/acme/"
-    assert place.path_of("acme") == "/book/acme/"
+    assert place.tenant_url("acme") == "https://X.example:443/book/acme/"
+    assert place.tenant_path("acme") == "/book/acme/"
 
 
 def test_a_burst_and_then_a_steady_rate() -> None:
     """What was waited for is what is had; more than the burst is never saved up."""
-    rates = Rates(3, 2.0)
+    rates = RateLimiter(3, 2.0)
     assert [rates.take("a", 0.0) for _ in range(5)] == [0, 0, 0, 2.0, 2.0]
     assert [rates.take("a", now) for now in (1.0, 2.0, 3.0, 4.0)] == [1.0, 0, 1.0, 0]
     assert [rates.take("a", 1000.0) for _ in range(4)] == [0, 0, 0, 2.0]
@@ -211,18 +211,18 @@ def test_a_burst_and_then_a_steady_rate() -> None:
 
 def test_each_has_its_own() -> None:
     """One who asks too often holds up nobody else."""
-    rates = Rates(1, 60.0)
+    rates = RateLimiter(1, 60.0)
     assert [rates.take(key, 0.0) for key in ("a", "a", "b")] == [0, 60.0, 0]
 
 
 def test_only_so_many_are_kept() -> None:
     """The one that asked longest ago is forgotten."""
-    rates = Rates(1, 60.0)
-    for number in range(MOST_BUCKETS):
+    rates = RateLimiter(1, 60.0)
+    for number in range(MAX_BUCKETS):
         rates.take(str(number), 0.0)
     rates.take("0", 1.0)
     rates.take("new", 1.0)
-    assert len(rates._buckets) == MOST_BUCKETS
+    assert len(rates._buckets) == MAX_BUCKETS
     assert rates.take("0", 1.0) > 0
     assert rates.take("1", 1.0) == 0
 
@@ -240,4 +240,4 @@ def test_only_so_many_are_kept() -> None:
 )
 def test_whom_an_address_stands_for(address: str, network: str) -> None:
     """IPv4: itself; IPv6: the network that a customer gets."""
-    assert network_of(address) == network
+    assert client_network(address) == network

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from ldapgw.phrase import Moment, Phrase
+from ldapgw.phrase import Phrase, Timestamp
 from ldapgw.web.i18n import LANGUAGES, best_language, languages
 from tests.support.catalogs import catalog_files, extracted, stored, written
 from tests.support.checkout import ROOT
@@ -74,7 +74,7 @@ def test_every_language_has_its_catalog() -> None:
 def test_figures_and_times(tag: str, count: str, moment: str, day: str) -> None:
     """As they are written there."""
     language = languages()[tag]
-    assert (language.count(1812), language.moment(NOW), language.day(NOW)) == (count, moment, day)
+    assert (language.format_number(1812), language.format_time(NOW), language.format_date(NOW)) == (count, moment, day)
 
 
 def test_phrases() -> None:
@@ -83,15 +83,15 @@ def test_phrases() -> None:
     phrase = Phrase(
         "This consent was given until %(when)s. Connect again on %(page)s to go on.",
         {
-            "when": Moment(NOW),
+            "when": Timestamp(NOW),
             "page": Phrase("this page"),
         },
     )
     assert str(phrase) == "This consent was given until 2026-09-21 14:13 UTC. Connect again on this page to go on."
-    assert german.say(phrase).startswith(
+    assert german.translate(phrase).startswith(
         "Diese Zustimmung gilt bis 21.09.2026, 14:13 UTC. Verbinden Sie das Konto auf dieser Seite"
     )
-    assert german.say("") == ""
+    assert german.translate("") == ""
 
 
 def test_the_switch(browser: Browser) -> None:

@@ -11,10 +11,10 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, sign_ins, sync_state
-from ldapgw.store.account_status import Progress
+from ldapgw.store.account_status import SyncProgress
 from ldapgw.web.app import web_resource
-from ldapgw.web.events import KEEP_ALIVE_SECONDS, LONGEST_SECONDS, MOST_OF_A_SESSION
-from ldapgw.web.live import AccountWatch, Live, person_topic
+from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_SESSION
+from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import web_site
 from tests.support.web_stage import ALICE, BOB, Browser, Stage
 from tests.web.test_site import Connection
@@ -22,16 +22,16 @@ from tests.web.test_site import Connection
 
 def test_topics() -> None:
     """Who listens is called, as often as something is told, until they end it."""
-    live = Live()
+    live = ChangeNotifier()
     heard: list[str] = []
-    end_one = live.listen(["a", "b", "b"], lambda: heard.append("one"))
-    end_two = live.listen(["b"], lambda: heard.append("two"))
+    end_one = live.subscribe(["a", "b", "b"], lambda: heard.append("one"))
+    end_two = live.subscribe(["b"], lambda: heard.append("two"))
     for topic in ("a", "b", "c"):
-        live.tell(topic)
+        live.notify(topic)
     assert heard == ["one", "one", "two"]
     assert set(live.topics()) == {"a", "b"}
     end_one()
-    live.tell("b")
+    live.notify("b")
     assert heard[3:] == ["two"]
     end_two()
     assert set(live.topics()) == set()
@@ -39,31 +39,31 @@ def test_topics() -> None:
 
 def test_one_who_ends_while_told() -> None:
     """The others are told all the same."""
-    live = Live()
+    live = ChangeNotifier()
     heard: list[str] = []
     ends: list[Any] = []
-    ends.append(live.listen(["a"], lambda: ends[0]()))
-    live.listen(["a"], lambda: heard.append("second"))
-    live.tell("a")
+    ends.append(live.subscribe(["a"], lambda: ends[0]()))
+    live.subscribe(["a"], lambda: heard.append("second"))
+    live.notify("a")
     assert heard == ["second"]
 
 
 @pytest.fixture
-def watched(stage: Stage) -> tuple[AccountWatch, list[str]]:
+def watched(stage: Stage) -> tuple[AccountWatcher, list[str]]:
     """Alice's page is open, Bob's is not; what is heard of either."""
     for address in (ALICE, BOB):
         stage.browser().consent(account=address)
     heard: list[str] = []
-    stage.live.listen([person_topic("acme", stage.world.account(ALICE).sub)], lambda: heard.append(ALICE))
-    watch = AccountWatch(stage.store, stage.live)
+    stage.live.subscribe([person_topic("acme", stage.world.account(ALICE).sub)], lambda: heard.append(ALICE))
+    watch = AccountWatcher(stage.store, stage.live)
     look(watch)
     heard.clear()
     return watch, heard
 
 
-def look(watch: AccountWatch) -> None:
+def look(watch: AccountWatcher) -> None:
     done: list[Any] = []
-    Deferred.fromCoroutine(watch.look()).addCallbacks(done.append, lambda failure: failure.raiseException())
+    Deferred.fromCoroutine(watch.check()).addCallbacks(done.append, lambda failure: failure.raiseException())
     assert done == [None]
 
 
@@ -71,11 +71,11 @@ def of(stage: Stage, address: str) -> accounts.Account:
     return next(one for one in stage.accounts() if one.address == address)
 
 
-def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
     """It is told once; others' are not, nor is what does not show."""
     watch, heard = watched
     look(watch)
-    stage.do(accounts.share, of(stage, BOB).id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED)
     stage.clock.advance(100)
     stage.do(sign_ins.sign_out, "x")
     look(watch)
@@ -86,7 +86,7 @@ def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[A
     assert heard == [ALICE]
 
 
-def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
     """It changes its owner's page."""
     watch, heard = watched
     stage.do(
@@ -95,15 +95,15 @@ def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatch, lis
         )
     )
     look(watch)
-    stage.do(accounts.share, of(stage, BOB).id, Sharing.SHARED)
+    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED)
     look(watch)
     assert heard == [ALICE, ALICE]
 
 
-def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWatch, list[str]]) -> None:
+def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
     """It may have been made before the change that is looked at now, so it is told in any case."""
     watch, heard = watched
-    stage.live.listen([person_topic("acme", stage.world.account(BOB).sub)], lambda: heard.append(BOB))
+    stage.live.subscribe([person_topic("acme", stage.world.account(BOB).sub)], lambda: heard.append(BOB))
     look(watch)
     assert heard == [BOB]
 
@@ -146,10 +146,10 @@ def test_an_event(stage: Stage, alice: Browser) -> None:
     assert b"Cache-Control: no-store\r\n" in stream.head
     assert b"retry: 2000" in stream.head
     for _ in range(3):
-        stage.live.tell(topic(stage))
+        stage.live.notify(topic(stage))
     stage.clock.advance(0)
     assert stream.heard() == ["data: changed\n\n"]
-    stage.live.tell(topic(stage))
+    stage.live.notify(topic(stage))
     stage.clock.advance(0.5)
     assert stream.heard() == []
     stage.clock.advance(0.5)
@@ -161,19 +161,19 @@ def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
     """It is an event; the page says how far it is."""
     stream = Stream(stage, alice, stage.clock)
     (account,) = stage.accounts()
-    stage.progress.note(account.id, Progress(Source.CONTACTS, 1000, 2531))
+    stage.progress.update(account.id, SyncProgress(Source.CONTACTS, 1000, 2531))
     stage.clock.advance(0)
     assert stream.heard() == ["data: changed\n\n"]
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="2531" value="1000">' in page
     assert "Your contacts: 1,000 of 2,531" in page
-    stage.progress.note(account.id, Progress(Source.CONTACTS, 2531, 2531, 1, 2))
+    stage.progress.update(account.id, SyncProgress(Source.CONTACTS, 2531, 2531, 1, 2))
     page = alice.get("/acme/").body
     assert '<progress id="progress" max="5062" value="2531">' in page
     assert "Your contacts (source 1 of 2): 2,531 of 2,531" in page
-    stage.progress.note(account.id, Progress(Source.OTHER_CONTACTS, 1000, None))
+    stage.progress.update(account.id, SyncProgress(Source.OTHER_CONTACTS, 1000, None))
     assert '<progress id="progress">' in alice.get("/acme/").body
-    stage.progress.note(account.id, None)
+    stage.progress.update(account.id, None)
     assert "Waiting for Google" in alice.get("/acme/").body
     stream.close()
 
@@ -182,8 +182,8 @@ def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
     """Bob's account is nothing to Alice."""
     stage.browser().consent(account=BOB)
     stream = Stream(stage, alice, stage.clock)
-    stage.live.tell(person_topic("acme", stage.world.account(BOB).sub))
-    stage.progress.note(of(stage, BOB).id, Progress(Source.CONTACTS, 1, None))
+    stage.live.notify(person_topic("acme", stage.world.account(BOB).sub))
+    stage.progress.update(of(stage, BOB).id, SyncProgress(Source.CONTACTS, 1, None))
     stage.clock.advance(2)
     assert stream.heard() == []
     stream.close()
@@ -192,9 +192,9 @@ def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
 def test_a_stream_is_kept_alive_and_ends(stage: Stage, alice: Browser) -> None:
     """A line now and then; after ten minutes the browser comes back by itself."""
     stream = Stream(stage, alice, stage.clock)
-    stage.clock.pump([KEEP_ALIVE_SECONDS] * int(LONGEST_SECONDS / KEEP_ALIVE_SECONDS - 1))
+    stage.clock.pump([KEEPALIVE_SECONDS] * int(MAX_STREAM_SECONDS / KEEPALIVE_SECONDS - 1))
     assert set(stream.heard()) == {":\n\n"}
-    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    stage.clock.advance(KEEPALIVE_SECONDS)
     assert stream.transport.value().endswith(b"0\r\n\r\n")
     assert set(stage.live.topics()) == set()
 
@@ -203,7 +203,7 @@ def test_a_stream_ends_with_its_session(stage: Stage, alice: Browser) -> None:
     """Signed out elsewhere, or too old; and listening does not keep a session alive."""
     stream = Stream(stage, alice, stage.clock)
     alice.submit("/acme/signout")
-    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    stage.clock.advance(KEEPALIVE_SECONDS)
     assert stream.transport.value().endswith(b"0\r\n\r\n")
     assert set(stage.live.topics()) == set()
 
@@ -211,10 +211,10 @@ def test_a_stream_ends_with_its_session(stage: Stage, alice: Browser) -> None:
 def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
     """Nothing is left of its stream, not even what was about to be said."""
     stream = Stream(stage, alice, stage.clock)
-    stage.live.tell(topic(stage))
+    stage.live.notify(topic(stage))
     stream.close()
     assert set(stage.live.topics()) == set()
-    stage.clock.advance(KEEP_ALIVE_SECONDS)
+    stage.clock.advance(KEEPALIVE_SECONDS)
     assert stage.clock.getDelayedCalls() == []
 
 
@@ -222,13 +222,13 @@ def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
     """A window each, and a few more; whoever closes one has it back."""
     resource = web_resource(stage.gate)
     streams = []
-    for _ in range(MOST_OF_A_SESSION + 1):
+    for _ in range(MAX_STREAMS_PER_SESSION + 1):
         stream = Stream.__new__(Stream)
         Connection.__init__(stream, web_site(resource, stage.clock))
         cookie = f"Cookie: __Host-ldapgw.acme={alice.cookies()['__Host-ldapgw.acme']}\r\n".encode()
         stream.head = stream.send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")
         streams.append(stream)
-    assert [stream.head[9:12] for stream in streams] == [b"200"] * MOST_OF_A_SESSION + [b"429"]
+    assert [stream.head[9:12] for stream in streams] == [b"200"] * MAX_STREAMS_PER_SESSION + [b"429"]
     assert b"Retry-After: 30\r\n" in streams[-1].head
     streams[0].close()
     assert streams[-1].send(b"GET /acme/events HTTP/1.1\r\nHost: x\r\n" + cookie + b"\r\n")[9:12] == b"200"

@@ -19,16 +19,16 @@ from markupsafe import Markup
 
 from ldapgw.directory.access import verify_password
 from ldapgw.errors import ResultCode
-from ldapgw.phones.provisioning.settings import Server
+from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.store import phones
-from ldapgw.store.phones import Numbers, PhoneLogin, SearchNote, Sighting
+from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import phone_pages
-from ldapgw.web.error_pages import Ended
-from ldapgw.web.http import Call
-from ldapgw.web.layout import Frame
-from ldapgw.web.phone_pages import SECONDS, FreshPasswords, Phones, qr_code
+from ldapgw.web.error_pages import PageError
+from ldapgw.web.http import HttpRequest
+from ldapgw.web.layout import Layout
+from ldapgw.web.phone_pages import PASSWORD_SECONDS, OneTimePasswords, PhonePages, qr_code
 from ldapgw.web.sessions import Visitor
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
@@ -57,59 +57,64 @@ def test_other_texts_are_other_codes() -> None:
 
 def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
     """By the phone's name in whichever case."""
-    kept = FreshPasswords()
-    kept.put("session", "Desk1", "secret", 100.0)
-    assert kept.of("session", "desk1", 100.0 + SECONDS - 1) == "secret"
-    assert kept.of("other", "desk1", 100.0) == ""
-    assert kept.of("session", "desk1", 100.0 + SECONDS) == ""
-    assert not kept._kept
+    kept = OneTimePasswords()
+    kept.add("session", "Desk1", "secret", 100.0)
+    assert kept.get("session", "desk1", 100.0 + PASSWORD_SECONDS - 1) == "secret"
+    assert kept.get("other", "desk1", 100.0) == ""
+    assert kept.get("session", "desk1", 100.0 + PASSWORD_SECONDS) == ""
+    assert not kept._passwords
 
 
 def test_the_newer_counts() -> None:
     """And lasts as long as if it were the first."""
-    kept = FreshPasswords()
-    kept.put("session", "desk1", "old", 0.0)
-    kept.put("session", "desk2", "other", 1.0)
-    kept.put("session", "desk1", "new", 2.0)
-    assert kept.of("session", "desk1", SECONDS + 1.5) == "new"
-    assert kept.of("session", "desk2", SECONDS + 1.5) == ""
+    kept = OneTimePasswords()
+    kept.add("session", "desk1", "old", 0.0)
+    kept.add("session", "desk2", "other", 1.0)
+    kept.add("session", "desk1", "new", 2.0)
+    assert kept.get("session", "desk1", PASSWORD_SECONDS + 1.5) == "new"
+    assert kept.get("session", "desk2", PASSWORD_SECONDS + 1.5) == ""
 
 
 def test_it_can_be_forgotten() -> None:
     """In all sessions."""
-    kept = FreshPasswords()
+    kept = OneTimePasswords()
     for session in ("a", "b"):
-        kept.put(session, "desk1", "secret", 0.0)
-        kept.put(session, "desk2", "other", 0.0)
+        kept.add(session, "desk1", "secret", 0.0)
+        kept.add(session, "desk2", "other", 0.0)
     kept.forget("DESK1")
-    assert [kept.of(session, name, 0.0) for session in "ab" for name in ("desk1", "desk2")] == ["", "other"] * 2
+    assert [kept.get(session, name, 0.0) for session in "ab" for name in ("desk1", "desk2")] == ["", "other"] * 2
 
 
 def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes."""
-    monkeypatch.setattr(phone_pages, "MOST", 2)
-    kept = FreshPasswords()
+    monkeypatch.setattr(phone_pages, "MAX_PASSWORDS", 2)
+    kept = OneTimePasswords()
     for number in range(3):
-        kept.put("session", f"desk{number}", "secret", 0.0)
-    assert [kept.of("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]
+        kept.add("session", f"desk{number}", "secret", 0.0)
+    assert [kept.get("session", f"desk{number}", 0.0) for number in range(3)] == ["", "secret", "secret"]
 
 
 def test_its_code_is_drawn_once_for_each_language() -> None:
     """And goes with it; without a password there is none."""
-    kept = FreshPasswords()
+    kept = OneTimePasswords()
     drawn: list[str] = []
 
     def draw() -> Markup:
         drawn.append("code")
         return Markup(str(len(drawn)))
 
-    assert kept.drawn("session", "desk1", "en", draw) == ""
-    kept.put("session", "desk1", "secret", 0.0)
-    assert [kept.drawn("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == ["1", "1", "2", "1"]
-    kept.put("session", "desk1", "other", 1.0)
-    assert kept.drawn("session", "desk1", "en", draw) == "3"
-    assert kept.of("session", "desk1", SECONDS + 1.0) == ""
-    assert kept.drawn("session", "desk1", "en", draw) == ""
+    assert kept.cached_qr_code("session", "desk1", "en", draw) == ""
+    kept.add("session", "desk1", "secret", 0.0)
+    assert [kept.cached_qr_code("session", "Desk1", tag, draw) for tag in ("en", "en", "de", "en")] == [
+        "1",
+        "1",
+        "2",
+        "1",
+    ]
+    kept.add("session", "desk1", "other", 1.0)
+    assert kept.cached_qr_code("session", "desk1", "en", draw) == "3"
+    assert kept.get("session", "desk1", PASSWORD_SECONDS + 1.0) == ""
+    assert kept.cached_qr_code("session", "desk1", "en", draw) == ""
 
 
 ROOT = "root@acme.example"
@@ -158,7 +163,7 @@ def search(
 ) -> None:
     """The phone searches, as the wire tells it."""
     request = pdu.search(BASE, 2, encode(read_filter(filter_text)), ("cn", "telephoneNumber", "mobile"), size=50)
-    stage.watch.searches.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)
+    stage.watch.search_log.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)
 
 
 # --- adding ---------------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ def test_a_phone_is_added(stage: Stage) -> None:
     password = password_on(page)
     login = stored(stage)
     assert verify_password(password.encode(), login.password)
-    assert login == PhoneLogin("desk1", "acme", 1, Numbers.VALUES, login.password, NOW, "yealink")
+    assert login == PhoneLogin("desk1", "acme", 1, NumberMode.VALUES, login.password, NOW, "yealink")
     assert _yealink(file_on(page))["ldap.password"] == password
     assert "Its password is shown here for ten minutes" in words_on(page)
     assert stage.changes == 2  # the consent was the first
@@ -183,7 +188,7 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
     """To this browser, in the page and in files; then a word stands in its place."""
     browser = owner(stage, model="yealink")
     password = password_on(browser.get(PHONE))
-    stage.clock.advance(SECONDS - 1)
+    stage.clock.advance(PASSWORD_SECONDS - 1)
     assert password_on(browser.get(PHONE)) == password
     assert password in browser.get(f"{PHONE}/settings/snom").body
     stage.clock.advance(1)
@@ -293,7 +298,7 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
 
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person may have many, not all that there can be."""
-    monkeypatch.setattr("ldapgw.web.phone_pages.MOST_PHONES", 2)
+    monkeypatch.setattr("ldapgw.web.phone_pages.MAX_PHONES_PER_PERSON", 2)
     browser = owner(stage)
     assert add(browser, "desk2").status == 303
     assert "as many phones as a person may have" in words_on(add(browser, "desk3"))
@@ -375,7 +380,7 @@ def test_a_new_password(stage: Stage) -> None:
     """The old one is nowhere any more, and the phone has to show again that it works."""
     browser = owner(stage)
     old = password_on(browser.get(PHONE))
-    stage.do(phones.searched, {"desk1": SearchNote(NOW, "", NOW)})
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
     assert browser.submit(f"{PHONE}/reset").location == PHONE
     page = browser.get(PHONE)
     assert old not in page.body
@@ -452,7 +457,7 @@ def test_settings_that_are_not_there(stage: Stage) -> None:
     """Another vendor's, or of a phone that cannot connect here."""
     browser = owner(stage)
     assert browser.get(f"{PHONE}/settings/acme").status == 404
-    stage.server = Server("phonebook.example.com", 389, require_tls=True, start_tls=True)
+    stage.server = ServerAddress("phonebook.example.com", 389, require_tls=True, start_tls=True)
     browser = owner(stage, name="desk2")
     page = browser.get("/acme/phones/desk2?vendor=mitel")
     assert "This phone cannot log in here" in words_on(page)
@@ -494,7 +499,7 @@ def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
 
 def test_a_gateway_that_phones_cannot_reach(stage: Stage) -> None:
     """Whoever would paste localhost into a phone is warned."""
-    stage.server = Server("localhost", 389, loopback=True)
+    stage.server = ServerAddress("localhost", 389, is_loopback=True)
     page = owner(stage).get(PHONE).body
     assert '<p class="note warn">No phone can reach the gateway by this name' in page
 
@@ -512,7 +517,7 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
         return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
     assert state() == ("warn", "Waiting for its first search")
-    stage.do(phones.seen, {"desk1": Sighting(NOW, "192.0.2.7", stored(stage).password)})
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW, "192.0.2.7", stored(stage).password)})
     assert state() == ("warn", "Logged in")
     search(stage, "(cn=xyz*)", 0)
     assert state() == ("warn", "Connected")
@@ -527,18 +532,18 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
 def test_the_state_after_a_restart(stage: Stage) -> None:
     """By what is stored: no searches are there any more."""
     browser = owner(stage)
-    stage.do(phones.searched, {"desk1": SearchNote(NOW, "no_such_base")})
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "no_such_base")})
     page = words_on(browser.get(PHONE))
     assert "something is off The search base does not exist. Use dc=acme,dc=example" in page
     assert "None since the gateway was started." in page
-    stage.do(phones.searched, {"desk1": SearchNote(NOW, "of a newer version", NOW)})
+    stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
     assert "It found somebody for the first time on" in words_on(browser.get(PHONE))
 
 
 def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
     """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked."""
     browser = owner(stage)
-    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
     assert "Searches without logging in" in words_on(browser.get(PHONE))
     assert "mue" not in browser.get(PHONE).body
@@ -554,7 +559,7 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
 def test_somebody_at_its_address_reads_the_root_dse(stage: Stage) -> None:
     """A proxy's health check is no phone without a login."""
     browser = owner(stage)
-    stage.do(phones.seen, {"desk1": Sighting(NOW - 60, "192.0.2.7", stored(stage).password)})
+    stage.do(phones.store_last_binds, {"desk1": LastBind(NOW - 60, "192.0.2.7", stored(stage).password)})
     search(stage, "(objectClass=*)", login="", entries=1)
     assert "Searches without" not in words_on(browser.get(PHONE))
 
@@ -581,8 +586,8 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
     """A phone may be anybody's who has its password."""
     browser = owner(stage)
     search(stage, "(cn=<script>alert\\28'\"&\\29</script>*)", 0)
-    stage.watch.searches.observe(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
-    stage.watch.searches.observe(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
+    stage.watch.search_log.observe(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
+    stage.watch.search_log.observe(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
     page = browser.get(PHONE)
     assert "<script>alert" not in page.body
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
@@ -599,8 +604,8 @@ def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
         None,
         tuple(one for one in stage.accounts() if one.address == account),
     )
-    phone_pages = Phones(Frame.of(stage.gate))
-    return list(result_of(phone_pages.topics(Call(query=query), ACME, visitor)))
+    phone_pages = PhonePages(Layout.of(stage.gate))
+    return list(result_of(phone_pages.topics(HttpRequest(query=query), ACME, visitor)))
 
 
 def test_what_open_pages_listen_to(stage: Stage) -> None:
@@ -609,7 +614,7 @@ def test_what_open_pages_listen_to(stage: Stage) -> None:
     assert listened_to(stage, ALICE, {}) == [DESK1]
     assert listened_to(stage, BOB, {}) == []
     assert listened_to(stage, ROOT, {"phone": "desk1"}) == [DESK1]
-    with pytest.raises(Ended):
+    with pytest.raises(PageError):
         listened_to(stage, BOB, {"phone": "desk1"})
     assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
 

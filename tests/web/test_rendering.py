@@ -11,16 +11,16 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.contact import Sharing, Source
-from ldapgw.phones.lookup import Found, Hit
-from ldapgw.store.account_status import account_object
-from ldapgw.store.accounts import Account, SourceState, Trouble
+from ldapgw.phones.lookup import ContactSummary, LookupResult
+from ldapgw.store.account_status import account_to_json
+from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.web import error_pages
-from ldapgw.web.account_texts import STATES, standing
+from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_view
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.error_pages import Ending
-from ldapgw.web.layout import NOTES
-from ldapgw.web.rendering import Pages
+from ldapgw.web.error_pages import ErrorPage
+from ldapgw.web.layout import FLASH_MESSAGES
+from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
 from tests.support.web_stage import ACME, GLOBEX, HOSTILE, NOW
 
@@ -38,11 +38,11 @@ ACCOUNT = Account(
     syncing=False,
     last_sync=NOW - 300,
     next_sync=NOW + 300,
-    trouble=None,
+    error=None,
     failures=0,
     attempts=1,
-    wish=None,
-    due=None,
+    requested_sync=None,
+    pending_sync=None,
     generation=1,
     sources={Source.CONTACTS: SourceState.ON},
     contacts=1812,
@@ -92,22 +92,22 @@ def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Rea
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
-    return Pages("").render(language, template, **{"tenant": None, "visitor": None, "note": None, **values})
+    return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "note": None, **values})
 
 
 def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **more: Any) -> str:
     account = visitor.account
-    status = account_object(account, tuple(Source), "this page", NOW) if account else None
-    how = standing(tenant, account, status, **more)
+    status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
+    how = account_view(tenant, account, status, **more)
     return render("account.html", language, tenant=tenant, visitor=visitor, account=account, standing=how)
 
 
 def welcome(tenant: WebTenant) -> str:
-    boxes = [error_pages.BOXES[source] for source in tenant.sources]
+    boxes = [error_pages.CONSENT_CHECKBOXES[source] for source in tenant.sources]
     return render("welcome.html", tenant=tenant, boxes=boxes)
 
 
-def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
+def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
     return render("ending.html", tenant=tenant, ending=ending, popup=False)
 
 
@@ -123,13 +123,13 @@ def ending_page(ending: Ending, tenant: WebTenant | None) -> str:
             {"connect?add", "search", "sync", "share", "disconnect"},
         ),
         (
-            replace(ACCOUNT, trouble=Trouble("consent_revoked", NOW)),
+            replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW)),
             "!",
             "Needs attention",
             {"connect", "connect?add", "search", "share", "disconnect"},
         ),
         (
-            replace(ACCOUNT, trouble=Trouble("client_rejected", NOW)),
+            replace(ACCOUNT, error=ErrorStatus("client_rejected", NOW)),
             "!",
             "Needs attention",
             {"connect?add", "search", "sync", "share", "disconnect"},
@@ -150,7 +150,7 @@ def test_what_a_page_shows_and_offers(account: Account | None, sign: str, title:
     page = shown(account)
     assert f"{sign} {title}" in page.text
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
-    asked = {error_pages.PERMISSIONS} if account is None else set()
+    asked = {error_pages.GOOGLE_PERMISSIONS_URL} if account is None else set()
     assert page.links() == {"/acme/", "/acme/explain", "/acme/signout"} | {f"/acme/{name}" for name in offers} | asked
 
 
@@ -163,7 +163,7 @@ def test_who_never_connected_reads_what_is_asked_for() -> None:
 
 def test_trouble_before_the_first_sync() -> None:
     """Nothing is on the phones then, and the page does not say that it is."""
-    text = shown(replace(ACCOUNT, last_sync=None, trouble=Trouble("api_disabled", NOW))).text
+    text = shown(replace(ACCOUNT, last_sync=None, error=ErrorStatus("api_disabled", NOW))).text
     assert "None of your contacts are on the phones yet." in text
 
 
@@ -183,14 +183,16 @@ def test_the_figures() -> None:
 )
 def test_each_error_is_shown_in_plain_words(code: str) -> None:
     """Its words are there, its code is not."""
-    trouble = Trouble(code, NOW - 60, "https://console.developers.google.com/apis" if code == "api_disabled" else "")
-    page = shown(replace(ACCOUNT, trouble=trouble))
-    status = account_object(replace(ACCOUNT, trouble=trouble), tuple(Source), "this page", NOW)
+    trouble = ErrorStatus(
+        code, NOW - 60, "https://console.developers.google.com/apis" if code == "api_disabled" else ""
+    )
+    page = shown(replace(ACCOUNT, error=trouble))
+    status = account_to_json(replace(ACCOUNT, error=trouble), tuple(Source), "this page", NOW)
     assert status["error"]["message"] in page.text
     assert code == "network" or code not in page.text
     # To enable it is the administrators' matter.
     assert "https://console.developers.google.com/apis" not in page.links()
-    administrator = shown(replace(ACCOUNT, trouble=trouble), replace(ACME, admins=("alice@acme.example",)))
+    administrator = shown(replace(ACCOUNT, error=trouble), replace(ACME, admins=("alice@acme.example",)))
     assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
 
 
@@ -252,8 +254,8 @@ def test_hostile_texts_stay_text() -> None:
     tenant = replace(ACME, title=HOSTILE)
     account = replace(ACCOUNT, address=HOSTILE)
     visitor = Visitor(SignIn("acme", "1", HOSTILE), "A" * 43, account, (account, replace(account, id=2)))
-    hit = Hit(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
-    found = Found((hit, replace(hit, numbers=())))
+    hit = ContactSummary(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE)
+    found = LookupResult((hit, replace(hit, numbers=())))
     for html in (
         account_page(tenant, visitor, labels=[HOSTILE], example=hit),
         render("search.html", tenant=tenant, visitor=visitor, sought=HOSTILE, found=found),
@@ -266,14 +268,14 @@ def test_hostile_texts_stay_text() -> None:
         assert HOSTILE in page.text
 
 
-@pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, Ending)])
+@pytest.mark.parametrize("ending", [value for value in vars(error_pages).values() if isinstance(value, ErrorPage)])
 @pytest.mark.parametrize("tenant", [ACME, None], ids=["of a tenant", "of nobody"])
-def test_every_ending_says_what_happened_and_where_to_go(ending: Ending, tenant: Any) -> None:
+def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tenant: Any) -> None:
     """A title, sentences, a way on, an error's status."""
     page = Reader(ending_page(ending, tenant))
     assert ending.title in page.text
-    assert str(ending.happened) in page.text
-    assert str(ending.happened).endswith(".")
+    assert str(ending.explanation) in page.text
+    assert str(ending.explanation).endswith(".")
     assert all(str(line).endswith(".") for line in ending.advice)
     assert "button" in [str(attrs.get("class")) for tag, attrs in page.tags if tag == "a"]
     assert 400 <= ending.status < 600
@@ -290,8 +292,8 @@ def test_the_welcome_names_the_boxes_in_googles_words() -> None:
 
 def test_every_note_and_state_is_a_sentence() -> None:
     """They are for people."""
-    assert all(str(note.sentence).endswith(".") for note in NOTES.values())
-    assert all(state.sentence.endswith(".") for state in STATES.values())
+    assert all(str(note.sentence).endswith(".") for note in FLASH_MESSAGES.values())
+    assert all(state.sentence.endswith(".") for state in ACCOUNT_STATE_TEXTS.values())
 
 
 def test_no_tenants() -> None:

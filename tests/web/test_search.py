@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.web.account_pages import LONGEST, SEARCHES_AT_ONCE
+from ldapgw.web.account_pages import MAX_QUERY_LENGTH, SEARCH_BURST
 from tests.support.web_stage import ALICE, BOB, HOSTILE, Browser, Stage
 
 
@@ -67,7 +67,7 @@ def test_hostile_names(alice: Browser) -> None:
 def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
     """No name is as long."""
     alice.submit("/acme/search", sought="x" * 5000)
-    assert asked(stage)[0][2] == "x" * LONGEST
+    assert asked(stage)[0][2] == "x" * MAX_QUERY_LENGTH
 
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
@@ -79,7 +79,7 @@ def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
 def test_too_many(stage: Stage, alice: Browser) -> None:
     """Nobody types as fast; it goes on at once when they slow down."""
     form = {"token": alice.get("/acme/").token, "sought": "a"}
-    seen = [alice.post("/acme/search", form).status for _ in range(SEARCHES_AT_ONCE + 1)]
-    assert seen == [200] * SEARCHES_AT_ONCE + [429]
+    seen = [alice.post("/acme/search", form).status for _ in range(SEARCH_BURST + 1)]
+    assert seen == [200] * SEARCH_BURST + [429]
     stage.clock.advance(1)
     assert alice.post("/acme/search", form).status == 200

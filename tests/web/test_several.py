@@ -64,7 +64,7 @@ def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
     assert [one.sharing for one in (of(stage, ALICE), of(stage, BOB))] == [Sharing.PRIVATE, Sharing.SHARED]
     assert alice.submit("/acme/sync", account=sub).location == "/acme/?account=2"
     assert alice.submit("/acme/disconnect", account=sub).location == "/acme/"
-    assert (of(stage, ALICE).connected, of(stage, BOB).connected, of(stage, BOB).owner) == (True, False, None)
+    assert (of(stage, ALICE).is_connected, of(stage, BOB).is_connected, of(stage, BOB).owner) == (True, False, None)
     assert BOB not in alice.get("/acme/").body
 
 
@@ -76,7 +76,7 @@ def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None
     asked = alice.depart("/acme/connect?account=2")
     assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "consent")
     alice.consent("/acme/connect?account=2", account=BOB)
-    assert (of(stage, BOB).trouble, of(stage, BOB).owner) == (None, of(stage, ALICE).sub)
+    assert (of(stage, BOB).error, of(stage, BOB).owner) == (None, of(stage, ALICE).sub)
 
 
 @pytest.mark.parametrize("number", ["0", "3", "-1", "x", "", "1 OR 1", "²"])

@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from ldapgw.web.app import web_resource
-from ldapgw.web.site import IDLE_SECONDS, LARGEST_READ, REQUEST_SECONDS, WebSite, web_site
+from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REQUEST_SECONDS, WebSite, web_site
 from tests.support.web_stage import Browser, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -133,7 +133,7 @@ def test_an_endless_body_is_cut_off(connection: Connection) -> None:
     """At some point nobody listens any more."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Transfer-Encoding: chunked\r\n\r\n")
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-    for _ in range(LARGEST_READ // 65536):
+    for _ in range(MAX_READ_SIZE // 65536):
         connection.send(chunk)
     assert not connection.ended
     connection.send(chunk)
@@ -202,7 +202,7 @@ def test_what_was_begun_ends_although_the_browser_is_gone(stage: Stage, browser:
     connection.close()
     while stage.store.waiting:
         stage.store.answer(direct)
-    assert [account.connected for account in stage.accounts()] == [False]
+    assert [account.is_connected for account in stage.accounts()] == [False]
     assert (stage.changes, stage.world.calls["/revoke"]) == (1, 1)
 
 

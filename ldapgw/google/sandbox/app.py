@@ -21,7 +21,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.sandbox import api, authorization, controls, pages
 from ldapgw.google.sandbox.authorization import AuthorizationError, Redirect
 from ldapgw.google.sandbox.faults import Breakage
-from ldapgw.google.sandbox.reply import Call, Parameters, Reply
+from ldapgw.google.sandbox.reply import ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import World
 
 AUTHORIZATION = "/o/oauth2/v2/auth"
@@ -98,7 +98,7 @@ def _add_controls(app: Klein, world: World) -> None:
     def turn(request: Request, name: str) -> bytes:
         try:
             given = _arguments(request)
-            outcome = controls.turn(world, name, given)
+            outcome = controls.run_control(world, name, given)
         except UserError as error:
             return _refused(world, request, error)
         if _wants_json(request):
@@ -116,7 +116,7 @@ def _after(name: str, given: Mapping[str, Any]) -> str:
 
 def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
     """One of Google's API calls."""
-    call = Call(request.path.decode(), _query(request), _form(request), _header(request, "authorization"))
+    call = ApiRequest(request.path.decode(), _query(request), _form(request), _header(request, "authorization"))
     reply, breakage = api.answer(world, call)
     reply = api.compressed(reply, _header(request, "accept-encoding"), _header(request, "user-agent"))
     if breakage in (Breakage.LOST, Breakage.SILENCE, Breakage.CUT_OFF):
@@ -125,7 +125,7 @@ def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
     return reply.body
 
 
-def _broken(request: Request, reply: Reply, breakage: Breakage) -> Deferred[bytes]:
+def _broken(request: Request, reply: ApiReply, breakage: Breakage) -> Deferred[bytes]:
     """An answer that does not come, or not whole; the client's going away ends the wait."""
     if breakage is Breakage.CUT_OFF:
         _start(request, reply)
@@ -139,9 +139,9 @@ def _broken(request: Request, reply: Reply, breakage: Breakage) -> Deferred[byte
 def _authorize(world: World, request: Request, form: Parameters | None) -> bytes:
     world.calls[AUTHORIZATION] += 1
     fault = world.faults.take(AUTHORIZATION, "")
-    if fault is not None and isinstance(fault.happens, Reply):
-        _start(request, fault.happens)
-        return fault.happens.body
+    if fault is not None and isinstance(fault.effect, ApiReply):
+        _start(request, fault.effect)
+        return fault.effect.body
     try:
         asked = authorization.read_request(world, _query(request))
         outcome = authorization.authorize(world, asked) if form is None else authorization.decide(world, asked, form)
@@ -209,7 +209,7 @@ def _base(request: Request) -> str:
     return f"{'https' if request.isSecure() else 'http'}://{_header(request, 'host')}"
 
 
-def _start(request: Request, reply: Reply) -> None:
+def _start(request: Request, reply: ApiReply) -> None:
     request.setResponseCode(reply.status)
     for name, value in reply.headers:
         request.setHeader(name, value)

@@ -13,9 +13,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ldapgw.errors import LdapgwError
 from ldapgw.google.sandbox import oauth
-from ldapgw.google.sandbox.grants import CODE_LIFE, Consent, Grantee
+from ldapgw.google.sandbox.grants import CODE_LIFE, AuthorizationCode, Grantee
 from ldapgw.google.sandbox.reply import Parameters
-from ldapgw.google.sandbox.world import Account, Client, World
+from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 # What the consent page says about a scope; sign-in scopes are one line together.
 SCOPES = {
@@ -49,7 +49,7 @@ class AuthorizationError(LdapgwError):
 class AuthorizationRequest:
     """An authorization request that can be shown to an account's owner."""
 
-    client: Client
+    client: RegisteredClient
     redirect_uri: str
     scopes: tuple[str, ...]
     state: str
@@ -72,7 +72,7 @@ class ConsentPage:
     """The page to show; `chosen` is the account that is marked already."""
 
     request: AuthorizationRequest
-    accounts: tuple[Account, ...]
+    accounts: tuple[GoogleAccount, ...]
     chosen: str
     problem: str = ""
 
@@ -155,13 +155,13 @@ def decide(world: World, request: AuthorizationRequest, form: Parameters) -> Con
 
 
 def _granted(
-    world: World, request: AuthorizationRequest, account: Account, scopes: tuple[str, ...], *, shown: bool
+    world: World, request: AuthorizationRequest, account: GoogleAccount, scopes: tuple[str, ...], *, shown: bool
 ) -> Redirect:
     grantee = Grantee(account.sub, request.client.client_id)
     granted = oauth.spelled(scopes)
     if request.include_granted_scopes:
-        granted = tuple(dict.fromkeys((*granted, *sorted(world.grants.granted(grantee)))))
-    consent = Consent(
+        granted = tuple(dict.fromkeys((*granted, *sorted(world.grants.granted_scopes(grantee)))))
+    consent = AuthorizationCode(
         grantee=grantee,
         scopes=granted,
         redirect_uri=request.redirect_uri,
@@ -190,17 +190,17 @@ def _back(request: AuthorizationRequest, answer: dict[str, str]) -> Redirect:
     return Redirect(urlunsplit(parts._replace(query=query)))
 
 
-def _covered(world: World, request: AuthorizationRequest, account: Account) -> bool:
-    held = world.grants.granted(Grantee(account.sub, request.client.client_id))
+def _covered(world: World, request: AuthorizationRequest, account: GoogleAccount) -> bool:
+    held = world.grants.granted_scopes(Grantee(account.sub, request.client.client_id))
     return held.issuperset(oauth.spelled(request.scopes))
 
 
-def _hinted(world: World, hint: str) -> Account | None:
+def _hinted(world: World, hint: str) -> GoogleAccount | None:
     """An address or a ``sub``; one that is not known here is no hint."""
     return world.accounts.get(hint) or world.account_of(hint)
 
 
-def _client(world: World, given: dict[str, str]) -> Client:
+def _client(world: World, given: dict[str, str]) -> RegisteredClient:
     client = world.clients.get(_need(given, "client_id"))
     if client is None or client.state == "unknown":
         raise AuthorizationError(401, "invalid_client", "The OAuth client was not found.")

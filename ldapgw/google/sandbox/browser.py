@@ -37,7 +37,7 @@ class Visit:
 
 
 @dataclass(slots=True)
-class Control:
+class FormControl:
     """An ``input`` or ``button`` with the text that stands beside it or on it."""
 
     kind: str
@@ -48,12 +48,12 @@ class Control:
 
 
 @dataclass(slots=True)
-class Form:
+class HtmlForm:
     """A form and its controls, in the page's order."""
 
     action: str
     method: str
-    controls: list[Control] = field(default_factory=list)
+    controls: list[FormControl] = field(default_factory=list)
 
 
 async def consent(
@@ -70,7 +70,7 @@ async def consent(
     :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
     """
     visit = await open_page(http, url)
-    form = next((form for form in forms(visit.body) if _is_consent(form)), None)
+    form = next((form for form in read_forms(visit.body) if _is_consent(form)), None)
     if visit.status != 200 or form is None:
         return visit
     fields = _filled(form, account, tick)
@@ -83,7 +83,7 @@ async def open_page(http: HTTPClient, url: str) -> Visit:
     return await _follow(http, "GET", url, None)
 
 
-async def submit(http: HTTPClient, visit: Visit, form: Form, fields: list[tuple[str, str]]) -> Visit:
+async def submit(http: HTTPClient, visit: Visit, form: HtmlForm, fields: list[tuple[str, str]]) -> Visit:
     """Send a form of the page that the browser is on."""
     target = urljoin(visit.url, form.action)
     if form.method == "post":
@@ -91,7 +91,7 @@ async def submit(http: HTTPClient, visit: Visit, form: Form, fields: list[tuple[
     return await _follow(http, "GET", f"{target.partition('?')[0]}?{urlencode(fields)}", None)
 
 
-def forms(html: str) -> list[Form]:
+def read_forms(html: str) -> list[HtmlForm]:
     """The forms of a page."""
     reader = _FormReader()
     reader.feed(html)
@@ -117,15 +117,15 @@ async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[st
     raise LostInBrowser(f"{MOST_REDIRECTS} redirects and no page")
 
 
-def _is_consent(form: Form) -> bool:
+def _is_consent(form: HtmlForm) -> bool:
     return any(control.kind == "radio" for control in form.controls) and bool(_buttons(form, _CONTINUE))
 
 
-def _buttons(form: Form, texts: Collection[str]) -> list[Control]:
+def _buttons(form: HtmlForm, texts: Collection[str]) -> list[FormControl]:
     return [c for c in form.controls if c.kind == "submit" and (c.text or c.value).strip().lower() in texts]
 
 
-def _filled(form: Form, account: str, tick: Collection[str] | None) -> list[tuple[str, str]]:
+def _filled(form: HtmlForm, account: str, tick: Collection[str] | None) -> list[tuple[str, str]]:
     """The form's fields once the account is chosen and the boxes are ticked."""
     radios = [control for control in form.controls if control.kind == "radio"]
     chosen = [control for control in radios if account in (control.value, *control.text.split())]
@@ -137,7 +137,7 @@ def _filled(form: Form, account: str, tick: Collection[str] | None) -> list[tupl
     return [(c.name, c.value) for c in (*others, chosen[0], *ticked) if c.name]
 
 
-def _pressed(form: Form, texts: Collection[str]) -> list[tuple[str, str]]:
+def _pressed(form: HtmlForm, texts: Collection[str]) -> list[tuple[str, str]]:
     buttons = _buttons(form, texts)
     if not buttons:
         raise LostInBrowser(f"the consent page has no button {' or '.join(texts)}")
@@ -149,23 +149,23 @@ class _FormReader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[Form] = []
+        self.forms: list[HtmlForm] = []
         self._inside = False
-        self._open: list[Control] = []
+        self._open: list[FormControl] = []
         self._label: list[str] | None = None
-        self._labelled: list[Control] = []
+        self._labelled: list[FormControl] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get").lower()))
+            self.forms.append(HtmlForm(given.get("action", ""), given.get("method", "get").lower()))
             self._inside = True
         elif tag == "label":
             self._label, self._labelled = [], []
         elif tag in ("input", "button") and self._inside:
             kind = given.get("type", "text" if tag == "input" else "submit")
             value = given.get("value", "on" if kind in ("radio", "checkbox") else "")
-            control = Control(kind, given.get("name", ""), value, "checked" in given)
+            control = FormControl(kind, given.get("name", ""), value, "checked" in given)
             self.forms[-1].controls.append(control)
             self._labelled.append(control)
             if tag == "button":

@@ -31,7 +31,7 @@ def state(world: World) -> dict[str, Any]:
                 "workspace": account.hd,
                 "sub": account.sub,
                 "persons": {
-                    source: len(world.shelf(account.address, source))
+                    source: len(world.persons_of(account.address, source))
                     for source in SOURCES
                     if source != "directory" or account.hd
                 },
@@ -67,7 +67,7 @@ def persons(world: World, account: str, source: str) -> list[Resource]:
 
     :raises UserError: if there is no such account or source.
     """
-    return list(world.shelf(account, source or "contacts"))
+    return list(world.persons_of(account, source or "contacts"))
 
 
 def _add_person(world: World, given: Arguments) -> dict[str, Any]:
@@ -153,7 +153,7 @@ CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
 }
 
 
-def turn(world: World, name: str, given: Arguments) -> dict[str, Any]:
+def run_control(world: World, name: str, given: Arguments) -> dict[str, Any]:
     """Turn a control.
 
     :returns: what came of it, for ``POST /sandbox/…`` as JSON.

@@ -17,7 +17,7 @@ _SEAL = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class ListToken:
     """A place in a list.
 
     :ivar kind: ``page`` or ``sync``.
@@ -45,7 +45,7 @@ class Cursor:
         return base64.urlsafe_b64encode(_mac(key, content) + content).decode()
 
 
-def unseal(token: str, key: bytes) -> Cursor | None:
+def unseal(token: str, key: bytes) -> ListToken | None:
     """What a token says; None if it is not one of ours."""
     try:
         octets = base64.urlsafe_b64decode(token.encode())
@@ -54,7 +54,7 @@ def unseal(token: str, key: bytes) -> Cursor | None:
     seal, content = octets[:_SEAL], octets[_SEAL:]
     if not hmac.compare_digest(seal, _mac(key, content)):
         return None
-    return Cursor(*json.loads(content))
+    return ListToken(*json.loads(content))
 
 
 def _mac(key: bytes, content: bytes) -> bytes:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from ldapgw.errors import UserError
-from ldapgw.google.sandbox.reply import API_HEADERS, TOKEN_HEADERS, Headers, Reply
+from ldapgw.google.sandbox.reply import API_HEADERS, TOKEN_HEADERS, ApiReply, Headers
 
 _INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _HTML = ("Content-Type", "text/html; charset=UTF-8")
@@ -53,7 +53,7 @@ class Fault:
 
     name: str
     prefix: str
-    happens: Reply | Breakage
+    effect: ApiReply | Breakage
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Injection:
     path: str
     after: int = 0
 
-    def meets(self, path: str, account: str) -> bool:
+    def applies_to(self, path: str, account: str) -> bool:
         """Whether it happens to a call."""
         there = path == self.path if self.path else path.startswith(self.fault.prefix)
         return there and self.account in ("", account)
@@ -105,7 +105,7 @@ class Faults:
     def take(self, path: str, account: str) -> Fault | None:
         """What happens to a call, counted down."""
         for found in self.pending:
-            if not found.meets(path, account):
+            if not found.applies_to(path, account):
                 continue
             if found.after:
                 found.after -= 1
@@ -121,21 +121,21 @@ class Faults:
 # --- Errors that the sandbox's own rules raise too ------------------------------------------------------------------
 
 
-def api_error(code: int, status: str, message: str, *, extra: Headers = (), **more: Any) -> Reply:
+def api_error(code: int, status: str, message: str, *, extra: Headers = (), **more: Any) -> ApiReply:
     """An error of the People API.
 
     :param more: ``errors`` and ``details``, where it has them.
     """
     error = {"code": code, "message": message, **more, "status": status}
-    return Reply.of(code, {"error": error}, API_HEADERS + extra)
+    return ApiReply.of(code, {"error": error}, API_HEADERS + extra)
 
 
-def invalid_argument(message: str) -> Reply:
+def invalid_argument(message: str) -> ApiReply:
     """400: a parameter is wrong."""
     return api_error(400, "INVALID_ARGUMENT", message)
 
 
-def unauthenticated(method: str, reason: str) -> Reply:
+def unauthenticated(method: str, reason: str) -> ApiReply:
     """401: no access token, or one that is no longer good."""
     return api_error(
         401,
@@ -147,7 +147,7 @@ def unauthenticated(method: str, reason: str) -> Reply:
     )
 
 
-def scope_insufficient(method: str, scope: str) -> Reply:
+def scope_insufficient(method: str, scope: str) -> ApiReply:
     """403: the access token lacks the scope."""
     return api_error(
         403,
@@ -159,15 +159,15 @@ def scope_insufficient(method: str, scope: str) -> Reply:
     )
 
 
-def expired_sync_token(status: str = "INVALID_ARGUMENT") -> Reply:
+def expired_sync_token(status: str = "INVALID_ARGUMENT") -> ApiReply:
     """400: a full sync is due.  Both values of `status` have been seen for it."""
     details = [{"@type": _INFO, "reason": "EXPIRED_SYNC_TOKEN", "domain": "people.googleapis.com"}]
     return api_error(400, status, _EXPIRED, details=details)
 
 
-def token_error(status: int, error: str, description: str, **more: str) -> Reply:
+def token_error(status: int, error: str, description: str, **more: str) -> ApiReply:
     """An error of the token or revocation endpoint (RFC 6749 5.2)."""
-    return Reply.of(status, {"error": error, "error_description": description, **more}, TOKEN_HEADERS)
+    return ApiReply.of(status, {"error": error, "error_description": description, **more}, TOKEN_HEADERS)
 
 
 NO_DOMAIN_USER = api_error(400, "FAILED_PRECONDITION", "Must be a G Suite domain user.")
@@ -181,7 +181,7 @@ WRONG_REDIRECT = token_error(400, "redirect_uri_mismatch", "Bad Request")
 ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
 
 
-def missing_parameter(name: str) -> Reply:
+def missing_parameter(name: str) -> ApiReply:
     """400 of the token endpoint."""
     return token_error(400, "invalid_request", f"Missing required parameter: {name}")
 
@@ -191,7 +191,7 @@ def _service_info(reason: str, method: str) -> dict[str, Any]:
     return {"@type": _INFO, "reason": reason, "domain": "googleapis.com", "metadata": metadata}
 
 
-def _service_disabled() -> Reply:
+def _service_disabled() -> ApiReply:
     metadata = {
         "consumer": "projects/123456789012",
         "service": "people.googleapis.com",
@@ -213,7 +213,7 @@ def _service_disabled() -> Reply:
     return api_error(403, "PERMISSION_DENIED", _DISABLED, errors=[old], details=details)
 
 
-def _quota() -> Reply:
+def _quota() -> ApiReply:
     metadata = {
         "service": "people.googleapis.com",
         "consumer": "projects/123456789012",
@@ -237,17 +237,17 @@ def _help(description: str, url: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.Help", "links": [{"description": description, "url": url}]}
 
 
-def _gone() -> Reply:
+def _gone() -> ApiReply:
     return api_error(410, "FAILED_PRECONDITION", _EXPIRED)
 
 
-def _old_style_rate_limit() -> Reply:
+def _old_style_rate_limit() -> ApiReply:
     old = {"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}
     return api_error(403, "PERMISSION_DENIED", "Rate Limit Exceeded", errors=[old])
 
 
 _API = "/v1/"
-_PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
+_PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
     "error_expired_sync_token_400": expired_sync_token(),
     "error_expired_sync_token_400_precondition": expired_sync_token("FAILED_PRECONDITION"),
     "error_expired_sync_token_410": _gone(),
@@ -269,14 +269,14 @@ _PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
     ),
     "error_internal_500": api_error(500, "INTERNAL", "Internal error encountered."),
     "error_unavailable_503": api_error(503, "UNAVAILABLE", "The service is currently unavailable."),
-    "error_bad_gateway_502_html": Reply.of(
+    "error_bad_gateway_502_html": ApiReply.of(
         502,
         "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p>The server encountered a temporary "
         "error.</html>",
         (_HTML, *API_HEADERS[1:]),
     ),
-    "broken_not_json": Reply.of(200, "Please sign in to this network to continue.", API_HEADERS),
-    "broken_wrong_shape": Reply.of(200, {"connections": {"names": 1}, "nextSyncToken": 7}, API_HEADERS),
+    "broken_not_json": ApiReply.of(200, "Please sign in to this network to continue.", API_HEADERS),
+    "broken_wrong_shape": ApiReply.of(200, {"connections": {"names": 1}, "nextSyncToken": 7}, API_HEADERS),
     "broken_empty_page": Breakage.EMPTY_PAGE,
     "broken_short_list": Breakage.SHORT,
     "broken_few_missing": Breakage.FEW_MISSING,
@@ -287,7 +287,7 @@ _PEOPLE_FAULTS: dict[str, Reply | Breakage] = {
     "broken_page_token": Breakage.OLD_PAGE,
     "broken_no_sync_token": Breakage.NO_END,
 }
-_TOKEN_FAULTS: dict[str, Reply] = {
+_TOKEN_FAULTS: dict[str, ApiReply] = {
     "token_error_invalid_grant_revoked": REVOKED,
     "token_error_invalid_grant_plain": BAD_GRANT,
     "token_error_invalid_grant_reauth": token_error(
@@ -306,7 +306,7 @@ _TOKEN_FAULTS: dict[str, Reply] = {
     "token_error_admin_policy": token_error(
         400, "admin_policy_enforced", "Request is not allowed for your organization by its administrator."
     ),
-    "token_error_503_html": Reply.of(
+    "token_error_503_html": ApiReply.of(
         503,
         "<!DOCTYPE html><html><head><title>Error 503 (Service Unavailable)</title></head><body>Try again later."
         "</body></html>",

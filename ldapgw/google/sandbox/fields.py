@@ -60,7 +60,7 @@ _PREDEFINED = re.compile(r"[a-z]+(?:[A-Z][a-z]+)*")
 _EXTENSION = re.compile(r"[,;xX#]|ext", re.IGNORECASE)
 
 
-class Kind(Enum):
+class PersonKind(Enum):
     """A source's kinds of person: the ``type`` of its metadata, and how its names begin."""
 
     CONTACT = ("CONTACT", "people/c")
@@ -74,7 +74,7 @@ class Kind(Enum):
         return self.value[0]
 
 
-def complete(person: Mapping[str, Any], kind: Kind, number: int, updated: float) -> dict[str, Any]:
+def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: float) -> dict[str, Any]:
     """A person as Google would return it.
 
     :param number: its id; a contact has it in decimal digits in its name and in hexadecimal ones in its source.
@@ -82,7 +82,7 @@ def complete(person: Mapping[str, Any], kind: Kind, number: int, updated: float)
     """
     if isinstance(person.get("metadata"), Mapping) and person["metadata"].get("sources"):
         return {"resourceName": kind.value[1] + str(number), "etag": "%Eg==", **copy.deepcopy(dict(person))}
-    source_id = f"{number:x}" if kind in (Kind.CONTACT, Kind.OTHER_CONTACT) else str(number)
+    source_id = f"{number:x}" if kind in (PersonKind.CONTACT, PersonKind.OTHER_CONTACT) else str(number)
     source = {"type": kind.source, "id": source_id}
     fields = {
         name: _items(name, value, source) if isinstance(value, list) else copy.deepcopy(value)
@@ -95,7 +95,7 @@ def complete(person: Mapping[str, Any], kind: Kind, number: int, updated: float)
         "metadata": {"sources": [dict(source)], "objectType": "PERSON"},
         **fields,
     }
-    if kind is Kind.DOMAIN_PROFILE:
+    if kind is PersonKind.DOMAIN_PROFILE:
         types = {"objectType": "PERSON", "userTypes": ["GOOGLE_USER", "GOOGLE_APPS_USER"]}
         done["metadata"]["sources"][0]["profileMetadata"] = types
     return stamp(done, updated)

@@ -32,7 +32,7 @@ class Grantee:
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class AuthorizationCode:
     """An authorization code's consent, and all that the exchange has to match.
 
     :ivar refreshable: the exchange gives a refresh token: asked for, and a consent screen was shown.
@@ -79,30 +79,30 @@ class Grants:
     def __init__(self, now: Now, random: RandomBytes) -> None:
         self._now = now
         self._random = random
-        self._consents: dict[str, Consent] = {}
+        self._consents: dict[str, AuthorizationCode] = {}
         self._refresh: dict[str, RefreshToken] = {}
         self._access: dict[str, AccessToken] = {}
 
     def __repr__(self) -> str:
         return f"<Grants: {len(self._refresh)} refresh tokens, {len(self._access)} access tokens>"
 
-    def granted(self, grantee: Grantee) -> frozenset[str]:
+    def granted_scopes(self, grantee: Grantee) -> frozenset[str]:
         """All scopes that a living grant holds."""
         tokens: list[RefreshToken | AccessToken] = [*self._refresh.values(), *self._access.values()]
         return frozenset(scope for token in tokens if token.grantee == grantee for scope in token.scopes)
 
-    def issue_code(self, consent: Consent) -> str:
+    def issue_code(self, consent: AuthorizationCode) -> str:
         """A code for a consent; it holds a slash, as Google's do."""
         self._consents = {code: c for code, c in self._consents.items() if self._now() < c.expires_at}
         code = "4/0A" + self._token(48)
         self._consents[code] = consent
         return code
 
-    def consent(self, code: str) -> Consent | None:
+    def find_code(self, code: str) -> AuthorizationCode | None:
         """What a code stands for; None if it is unknown or long gone."""
         return self._consents.get(code)
 
-    def take(self, code: str) -> Consent | None:
+    def redeem_code(self, code: str) -> AuthorizationCode | None:
         """Use up a code; None if it was used before or came too late."""
         consent = self._consents.get(code)
         if consent is None or consent.used or self._now() >= consent.expires_at:
@@ -119,7 +119,7 @@ class Grants:
         self._refresh[token] = RefreshToken(grantee, scopes, life and self._now() + life, self._now())
         return token
 
-    def refresh(self, token: str) -> RefreshToken | None:
+    def use_refresh_token(self, token: str) -> RefreshToken | None:
         """A living refresh token, noted as used."""
         found = self._refresh.get(token)
         if found is None or not found.is_alive(self._now()):
@@ -134,7 +134,7 @@ class Grants:
         self._access[token] = AccessToken(grantee, scopes, self._now() + ACCESS_LIFE)
         return token
 
-    def access(self, token: str) -> AccessToken | None:
+    def find_access_token(self, token: str) -> AccessToken | None:
         """A living access token."""
         found = self._access.get(token)
         return found if found and self._now() < found.expires_at else None
@@ -150,13 +150,13 @@ class Grants:
         :returns: False if there is no such living token.
         """
         refresh = self._refresh.get(token)
-        found = refresh if refresh and refresh.is_alive(self._now()) else self.access(token)
+        found = refresh if refresh and refresh.is_alive(self._now()) else self.find_access_token(token)
         if found is None:
             return False
-        self.end(found.grantee.sub, found.grantee.client_id)
+        self.end_grants(found.grantee.sub, found.grantee.client_id)
         return True
 
-    def end(self, sub: str, client_id: str = "") -> None:
+    def end_grants(self, sub: str, client_id: str = "") -> None:
         """End an account's grants: to one client, or to all."""
 
         def goes(grantee: Grantee) -> bool:

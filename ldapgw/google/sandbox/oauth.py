@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from ldapgw.google.sandbox import faults
-from ldapgw.google.sandbox.grants import ACCESS_LIFE, TESTING_LIFE, Consent, Grantee
-from ldapgw.google.sandbox.reply import TOKEN_HEADERS, Call, Parameters, Refusal, Reply
-from ldapgw.google.sandbox.world import Account, Client, World
+from ldapgw.google.sandbox.grants import ACCESS_LIFE, TESTING_LIFE, AuthorizationCode, Grantee
+from ldapgw.google.sandbox.reply import TOKEN_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
+from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
 PROFILE = "https://www.googleapis.com/auth/userinfo.profile"
@@ -34,7 +34,7 @@ def spelled(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_SPELLINGS.get(scope, scope) for scope in scopes))
 
 
-def token(world: World, call: Call) -> Reply:
+def token(world: World, call: ApiRequest) -> ApiReply:
     """The token endpoint.
 
     :raises Refusal: as Google refuses.
@@ -42,24 +42,24 @@ def token(world: World, call: Call) -> Reply:
     grants = {"authorization_code": _exchange, "refresh_token": _refresh}
     grant_type = _required(call.form, "grant_type")
     if grant_type not in grants:
-        raise Refusal(faults.token_error(400, "unsupported_grant_type", f"Invalid grant_type: {grant_type}"))
+        raise ApiRefusal(faults.token_error(400, "unsupported_grant_type", f"Invalid grant_type: {grant_type}"))
     return grants[grant_type](world, call)
 
 
-def revoke(world: World, call: Call) -> Reply:
+def revoke(world: World, call: ApiRequest) -> ApiReply:
     """The revocation endpoint.
 
     :raises Refusal: as Google refuses.
     """
     given = _first(call.form, "token") or _first(call.query, "token")
     if not given:
-        raise Refusal(faults.missing_parameter("token"))
+        raise ApiRefusal(faults.missing_parameter("token"))
     if not world.grants.revoke(given):
-        raise Refusal(faults.ALREADY_GONE)
-    return Reply.of(200, {}, TOKEN_HEADERS)
+        raise ApiRefusal(faults.ALREADY_GONE)
+    return ApiReply.of(200, {}, TOKEN_HEADERS)
 
 
-def account_of(world: World, call: Call) -> str:
+def account_of(world: World, call: ApiRequest) -> str:
     """The address of the account whose code or token a call holds; empty if it is not known."""
     held = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
     grantee = world.grants.grantee(next(filter(None, held), "") or call.bearer)
@@ -67,16 +67,16 @@ def account_of(world: World, call: Call) -> str:
     return account.address if account else ""
 
 
-def _exchange(world: World, call: Call) -> Reply:
+def _exchange(world: World, call: ApiRequest) -> ApiReply:
     code, redirect_uri = _required(call.form, "code"), _required(call.form, "redirect_uri")
     client = _client(world, call)
-    if world.grants.consent(code) is None:
-        raise Refusal(faults.MALFORMED_CODE)
-    consent = world.grants.take(code)
+    if world.grants.find_code(code) is None:
+        raise ApiRefusal(faults.MALFORMED_CODE)
+    consent = world.grants.redeem_code(code)
     if consent is None or consent.grantee.client_id != client.client_id:
-        raise Refusal(faults.BAD_GRANT)
+        raise ApiRefusal(faults.BAD_GRANT)
     if consent.redirect_uri != redirect_uri:
-        raise Refusal(faults.WRONG_REDIRECT)
+        raise ApiRefusal(faults.WRONG_REDIRECT)
     _check_verifier(consent, _first(call.form, "code_verifier"))
     life = TESTING_LIFE if client.audience == "testing" and not SIGN_IN_SCOPES.issuperset(consent.scopes) else None
     refreshing: dict[str, Any] = {}
@@ -87,16 +87,16 @@ def _exchange(world: World, call: Call) -> Reply:
     return _tokens(world, consent.grantee, consent.scopes, consent.nonce, refreshing)
 
 
-def _refresh(world: World, call: Call) -> Reply:
+def _refresh(world: World, call: ApiRequest) -> ApiReply:
     given = _required(call.form, "refresh_token")
     client = _client(world, call)
-    found = world.grants.refresh(given)
+    found = world.grants.use_refresh_token(given)
     if found is None or found.grantee.client_id != client.client_id:
-        raise Refusal(faults.REVOKED if given.startswith("1//") else faults.BAD_GRANT)
+        raise ApiRefusal(faults.REVOKED if given.startswith("1//") else faults.BAD_GRANT)
     return _tokens(world, found.grantee, found.scopes, "", {})
 
 
-def _client(world: World, call: Call) -> Client:
+def _client(world: World, call: ApiRequest) -> RegisteredClient:
     """The client, by its id and secret in the form or in HTTP Basic (RFC 6749 2.3.1)."""
     client_id, secret = _first(call.form, "client_id"), _first(call.form, "client_secret")
     scheme, _, credentials = call.authorization.partition(" ")
@@ -104,37 +104,39 @@ def _client(world: World, call: Call) -> Client:
         try:
             pair = base64.b64decode(credentials, validate=True).decode()
         except ValueError:
-            raise Refusal(faults.WRONG_SECRET) from None
+            raise ApiRefusal(faults.WRONG_SECRET) from None
         client_id, _, secret = (unquote_plus(part) for part in pair.partition(":"))
     if not client_id:
-        raise Refusal(faults.token_error(400, "invalid_request", "Could not determine client ID from request."))
+        raise ApiRefusal(faults.token_error(400, "invalid_request", "Could not determine client ID from request."))
     client = world.clients.get(client_id)
     if client is None or client.state == "unknown":
-        raise Refusal(faults.UNKNOWN_CLIENT)
+        raise ApiRefusal(faults.UNKNOWN_CLIENT)
     if client.state == "deleted":
-        raise Refusal(faults.DELETED_CLIENT)
+        raise ApiRefusal(faults.DELETED_CLIENT)
     if not secret:
-        raise Refusal(faults.token_error(400, "invalid_request", "client_secret is missing."))
+        raise ApiRefusal(faults.token_error(400, "invalid_request", "client_secret is missing."))
     if not hmac.compare_digest(secret.encode(), client.client_secret.encode()):
-        raise Refusal(faults.WRONG_SECRET)
+        raise ApiRefusal(faults.WRONG_SECRET)
     return client
 
 
-def _check_verifier(consent: Consent, verifier: str) -> None:
+def _check_verifier(consent: AuthorizationCode, verifier: str) -> None:
     """RFC 7636 4.6."""
     if not consent.challenge:
         return
     if not verifier:
-        raise Refusal(faults.token_error(400, "invalid_grant", "Missing code verifier."))
+        raise ApiRefusal(faults.token_error(400, "invalid_grant", "Missing code verifier."))
     made = _base64url(hashlib.sha256(verifier.encode()).digest()) if consent.challenge_method == "S256" else verifier
     if not hmac.compare_digest(made.encode(), consent.challenge.encode()):
-        raise Refusal(faults.token_error(400, "invalid_grant", "Invalid code verifier."))
+        raise ApiRefusal(faults.token_error(400, "invalid_grant", "Invalid code verifier."))
 
 
-def _tokens(world: World, grantee: Grantee, scopes: tuple[str, ...], nonce: str, refreshing: dict[str, Any]) -> Reply:
+def _tokens(
+    world: World, grantee: Grantee, scopes: tuple[str, ...], nonce: str, refreshing: dict[str, Any]
+) -> ApiReply:
     account = world.account_of(grantee.sub)
     if account is None:
-        raise Refusal(faults.token_error(400, "invalid_grant", "Account has been deleted"))
+        raise ApiRefusal(faults.token_error(400, "invalid_grant", "Account has been deleted"))
     access_token = world.grants.issue_access(grantee, scopes)
     content = {
         "access_token": access_token,
@@ -145,11 +147,11 @@ def _tokens(world: World, grantee: Grantee, scopes: tuple[str, ...], nonce: str,
     }
     if "openid" in scopes:
         content["id_token"] = _id_token(world, account, grantee.client_id, scopes, nonce, access_token)
-    return Reply.of(200, content, TOKEN_HEADERS)
+    return ApiReply.of(200, content, TOKEN_HEADERS)
 
 
 def _id_token(
-    world: World, account: Account, client_id: str, scopes: tuple[str, ...], nonce: str, access_token: str
+    world: World, account: GoogleAccount, client_id: str, scopes: tuple[str, ...], nonce: str, access_token: str
 ) -> str:
     """OpenID Connect Core 2, with Google's claims; the signature is none."""
     issued = int(world.time())
@@ -181,5 +183,5 @@ def _first(parameters: Parameters, name: str) -> str:
 def _required(form: Parameters, name: str) -> str:
     value = _first(form, name)
     if not value:
-        raise Refusal(faults.missing_parameter(name))
+        raise ApiRefusal(faults.missing_parameter(name))
     return value

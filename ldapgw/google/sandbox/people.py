@@ -16,12 +16,12 @@ from itertools import islice
 from typing import Any
 
 from ldapgw.google.sandbox import faults, fields
-from ldapgw.google.sandbox.cursor import Cursor, unseal
+from ldapgw.google.sandbox.cursor import ListToken, unseal
 from ldapgw.google.sandbox.faults import invalid_argument
 from ldapgw.google.sandbox.grants import AccessToken
-from ldapgw.google.sandbox.reply import API_HEADERS, Call, Parameters, Refusal, Reply
-from ldapgw.google.sandbox.shelf import Record, Shelf
-from ldapgw.google.sandbox.world import Account, World, labels_of
+from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
+from ldapgw.google.sandbox.shelf import ResourceRecord, ResourceStore
+from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0
 # Page tokens expire too; Google does not say when.
@@ -46,7 +46,7 @@ _PAGING = frozenset(("pageSize", "pageToken", "syncToken"))
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class ListMethod:
     """What differs between the list methods.
 
     :ivar source: of the world's sources; empty: contact groups.
@@ -67,7 +67,7 @@ class Method:
 
 
 METHODS = {
-    "/v1/people/me/connections": Method(
+    "/v1/people/me/connections": ListMethod(
         "ListConnections",
         "contacts",
         "connections",
@@ -76,7 +76,7 @@ METHODS = {
         _PAGING | {"personFields", "requestSyncToken", "sources", "sortOrder"},
         ("totalPeople", "totalItems"),
     ),
-    "/v1/otherContacts": Method(
+    "/v1/otherContacts": ListMethod(
         "ListOtherContacts",
         "other_contacts",
         "otherContacts",
@@ -85,7 +85,7 @@ METHODS = {
         _PAGING | {"readMask", "requestSyncToken", "sources"},
         ("totalSize",),
     ),
-    "/v1/people:listDirectoryPeople": Method(
+    "/v1/people:listDirectoryPeople": ListMethod(
         "ListDirectoryPeople",
         "directory",
         "people",
@@ -93,7 +93,7 @@ METHODS = {
         "readMask",
         _PAGING | {"readMask", "requestSyncToken", "sources"},
     ),
-    "/v1/contactGroups": Method(
+    "/v1/contactGroups": ListMethod(
         "ListContactGroups",
         "",
         "contactGroups",
@@ -107,19 +107,19 @@ METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _ListCall:
     """A checked call: what to show of which records, from where on."""
 
     mask: frozenset[str]
     sources: tuple[str, ...]
     size: int
     wants_sync_token: bool
-    cursor: Cursor
+    cursor: ListToken
     # What the next sync token is bound to: this call without its tokens.
     call: str
 
 
-def answer(world: World, call: Call, *, empty: bool = False) -> Reply:
+def answer(world: World, call: ApiRequest, *, empty: bool = False) -> ApiReply:
     """One page of a list.
 
     :param empty: an empty page with a next page token, as Google sometimes sends one.
@@ -129,35 +129,35 @@ def answer(world: World, call: Call, *, empty: bool = False) -> Reply:
     token = _authenticated(world, call, method)
     account = world.account_of(token.grantee.sub)
     if account is None:
-        raise Refusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
+        raise ApiRefusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
     page = _checked(world, call, method, account)
-    shelf = world.shelf(account.address, method.source) if method.source else account.groups
-    return Reply.of(200, _content(world, method, shelf, account, page, empty=empty), API_HEADERS)
+    shelf = world.persons_of(account.address, method.source) if method.source else account.groups
+    return ApiReply.of(200, _content(world, method, shelf, account, page, empty=empty), API_HEADERS)
 
 
-def account_of(world: World, call: Call) -> str:
+def account_of(world: World, call: ApiRequest) -> str:
     """The address of the account whose access token a call holds; empty if it is not known."""
     grantee = world.grants.grantee(call.bearer)
     account = world.account_of(grantee.sub) if grantee else None
     return account.address if account else ""
 
 
-def _authenticated(world: World, call: Call, method: Method) -> AccessToken:
+def _authenticated(world: World, call: ApiRequest, method: ListMethod) -> AccessToken:
     if not call.bearer:
-        raise Refusal(faults.unauthenticated(method.name, "CREDENTIALS_MISSING"))
-    token = world.grants.access(call.bearer)
+        raise ApiRefusal(faults.unauthenticated(method.name, "CREDENTIALS_MISSING"))
+    token = world.grants.find_access_token(call.bearer)
     if token is None:
-        raise Refusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
+        raise ApiRefusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
     if not set(method.scopes) & set(token.scopes):
-        raise Refusal(faults.scope_insufficient(method.name, method.scopes[0]))
+        raise ApiRefusal(faults.scope_insufficient(method.name, method.scopes[0]))
     return token
 
 
 def _content(
-    world: World, method: Method, shelf: Shelf, account: Account, page: _Page, *, empty: bool
+    world: World, method: ListMethod, resources: ResourceStore, account: GoogleAccount, page: _ListCall, *, empty: bool
 ) -> dict[str, Any]:
     cursor = page.cursor
-    found = list(islice(shelf.after(cursor.position, deleted=cursor.incremental), 0 if empty else page.size + 1))
+    found = list(islice(resources.after(cursor.position, deleted=cursor.incremental), 0 if empty else page.size + 1))
     records = found[: page.size]
     members = Counter(_memberships(account)) if not method.source and "memberCount" in page.mask else Counter()
     shown = (_shown(record, page, members[record.resource["resourceName"]]) for record in records)
@@ -172,12 +172,12 @@ def _content(
         onward = replace(cursor, kind="sync", call=page.call, position=0, issued_at=world.time(), incremental=False)
         content["nextSyncToken"] = onward.seal(world.key)
     if not cursor.incremental or (items and method.source != "contacts"):
-        total = len(items) if cursor.incremental and not method.source else len(shelf)
+        total = len(items) if cursor.incremental and not method.source else len(resources)
         content |= dict.fromkeys(method.totals, total) if total else {}
     return content
 
 
-def _shown(record: Record, page: _Page, members: int) -> dict[str, Any] | None:
+def _shown(record: ResourceRecord, page: _ListCall, members: int) -> dict[str, Any] | None:
     """A record as the call wants it; None if it comes from sources that were not asked for."""
     types = {source.get("type") for source in record.resource.get("metadata", {}).get("sources", ())}
     if page.sources and types and not types & set(page.sources):
@@ -188,7 +188,7 @@ def _shown(record: Record, page: _Page, members: int) -> dict[str, Any] | None:
     return {**shown, "memberCount": members} if members else shown
 
 
-def _memberships(account: Account) -> Iterator[str]:
+def _memberships(account: GoogleAccount) -> Iterator[str]:
     for person in account.contacts:
         yield "contactGroups/all"
         yield from labels_of(person)
@@ -197,22 +197,22 @@ def _memberships(account: Account) -> Iterator[str]:
 # --- Parameters -----------------------------------------------------------------------------------------------------
 
 
-def _checked(world: World, call: Call, method: Method, account: Account) -> _Page:
+def _checked(world: World, call: ApiRequest, method: ListMethod, account: GoogleAccount) -> _ListCall:
     query = {name: values for name, values in call.query.items() if name not in _STANDARD}
     for name in query.keys() - method.parameters:
-        raise Refusal(
+        raise ApiRefusal(
             invalid_argument(
                 f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
                 f"Field '{name}' could not be found in request message."
             )
         )
     if method.source == "directory" and not account.hd:
-        raise Refusal(faults.NO_DOMAIN_USER)
+        raise ApiRefusal(faults.NO_DOMAIN_USER)
     sources = _sources(query, method)
     if _one(query, "sortOrder") not in ("", "LAST_MODIFIED_ASCENDING"):
-        raise Refusal(invalid_argument("The sandbox sorts by LAST_MODIFIED_ASCENDING alone."))
-    shelf = world.shelf(account.address, method.source) if method.source else account.groups
-    return _Page(
+        raise ApiRefusal(invalid_argument("The sandbox sorts by LAST_MODIFIED_ASCENDING alone."))
+    shelf = world.persons_of(account.address, method.source) if method.source else account.groups
+    return _ListCall(
         mask=_mask(query, method),
         sources=sources,
         size=_page_size(query, method),
@@ -223,7 +223,7 @@ def _checked(world: World, call: Call, method: Method, account: Account) -> _Pag
     )
 
 
-def _mask(query: Parameters, method: Method) -> frozenset[str]:
+def _mask(query: Parameters, method: ListMethod) -> frozenset[str]:
     paths = [path.strip() for path in ",".join(query.get(method.mask, ())).split(",") if path.strip()]
     if method.source == "":
         allowed = fields.GROUP_FIELDS
@@ -233,11 +233,11 @@ def _mask(query: Parameters, method: Method) -> frozenset[str]:
     else:
         allowed = fields.PERSON_FIELDS
     if not paths:
-        raise Refusal(invalid_argument(f"{method.mask} mask is required. Please specify one or more valid paths."))
+        raise ApiRefusal(invalid_argument(f"{method.mask} mask is required. Please specify one or more valid paths."))
     for path in paths:
         # A path may go deeper ("names.givenName"); the sandbox gives the whole field then.
         if path.partition(".")[0] not in allowed:
-            raise Refusal(
+            raise ApiRefusal(
                 invalid_argument(
                     f'Invalid {method.mask} mask path: "{path}". Valid paths are documented at '
                     f"https://developers.google.com/people/api/rest/v1/{_page_of(method)}."
@@ -248,40 +248,40 @@ def _mask(query: Parameters, method: Method) -> frozenset[str]:
     return named | {"formattedName"} if "name" in named else named
 
 
-def _page_of(method: Method) -> str:
+def _page_of(method: ListMethod) -> str:
     pages = {"contacts": "people.connections/list", "other_contacts": "otherContacts/list"}
     return pages.get(method.source, "people/listDirectoryPeople" if method.source else "contactGroups/list")
 
 
-def _sources(query: Parameters, method: Method) -> tuple[str, ...]:
+def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
     """The source types to show; empty: all."""
     values = query.get("sources", ())
     known = _DIRECTORY_SOURCES if method.source == "directory" else _READ_SOURCES
     for value in values:
         if value not in known:
-            raise Refusal(invalid_argument(f"Invalid value at 'sources': \"{value}\""))
+            raise ApiRefusal(invalid_argument(f"Invalid value at 'sources': \"{value}\""))
     if method.source == "directory" and not values:
-        raise Refusal(invalid_argument("sources is required. Please specify one or more sources."))
+        raise ApiRefusal(invalid_argument("sources is required. Please specify one or more sources."))
     if method.source == "other_contacts":
         if values and "READ_SOURCE_TYPE_CONTACT" not in values:
-            raise Refusal(invalid_argument("READ_SOURCE_TYPE_CONTACT is required in sources."))
+            raise ApiRefusal(invalid_argument("READ_SOURCE_TYPE_CONTACT is required in sources."))
         return ("OTHER_CONTACT", *(_PROFILES if "READ_SOURCE_TYPE_PROFILE" in values else ()))
     return tuple(kind for value in values for kind in known[value])
 
 
-def _page_size(query: Parameters, method: Method) -> int:
+def _page_size(query: Parameters, method: ListMethod) -> int:
     text = _one(query, "pageSize") or "0"
     if not text.isascii() or not text.isdigit():
-        raise Refusal(invalid_argument(f"Invalid value at 'page_size' (TYPE_INT32), \"{text}\""))
+        raise ApiRefusal(invalid_argument(f"Invalid value at 'page_size' (TYPE_INT32), \"{text}\""))
     if int(text) > MOST_ON_A_PAGE:
-        raise Refusal(invalid_argument(f"Page size must be between 1 and {MOST_ON_A_PAGE}."))
+        raise ApiRefusal(invalid_argument(f"Page size must be between 1 and {MOST_ON_A_PAGE}."))
     return int(text) or method.page_size
 
 
 def _truth(query: Parameters, name: str) -> bool:
     text = _one(query, name) or "false"
     if text not in ("true", "false"):
-        raise Refusal(invalid_argument(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\""))
+        raise ApiRefusal(invalid_argument(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\""))
     return text == "true"
 
 
@@ -293,7 +293,7 @@ def _one(query: Parameters, name: str) -> str:
 # --- Tokens ---------------------------------------------------------------------------------------------------------
 
 
-def _cursor(world: World, query: Parameters, method: Method, account: Account, revision: int) -> Cursor:
+def _cursor(world: World, query: Parameters, method: ListMethod, account: GoogleAccount, revision: int) -> ListToken:
     """Where to go on: behind a page, behind an earlier sync, or from the beginning.
 
     A token is good for the very call that gave it: same account, same parameters ("All other parameters provided must
@@ -305,24 +305,24 @@ def _cursor(world: World, query: Parameters, method: Method, account: Account, r
         call = _fingerprint(query, method, account, without=("pageToken",))
         cursor = unseal(page_token, world.key)
         if cursor is None or cursor.kind != "page" or cursor.call != call or now > cursor.issued_at + PAGE_TOKEN_LIFE:
-            raise Refusal(invalid_argument("Request contains an invalid argument."))
+            raise ApiRefusal(invalid_argument("Request contains an invalid argument."))
         return cursor
     call = _fingerprint(query, method, account, without=())
     if not sync_token:
-        return Cursor("page", call, account.generation, now, now, revision, 0, incremental=False)
+        return ListToken("page", call, account.generation, now, now, revision, 0, incremental=False)
     cursor = unseal(sync_token, world.key)
     if (
         cursor is None
         or cursor.kind != "sync"
         or cursor.call != _fingerprint(query, method, account, without=("syncToken",))
     ):
-        raise Refusal(invalid_argument("Request contains an invalid argument."))
+        raise ApiRefusal(invalid_argument("Request contains an invalid argument."))
     if now > cursor.full_at + SYNC_TOKEN_LIFE or cursor.generation < account.generation:
-        raise Refusal(faults.expired_sync_token())
+        raise ApiRefusal(faults.expired_sync_token())
     return replace(cursor, kind="page", call=call, base=revision, position=cursor.base, incremental=True)
 
 
-def _fingerprint(query: Parameters, method: Method, account: Account, *, without: tuple[str, ...]) -> str:
+def _fingerprint(query: Parameters, method: ListMethod, account: GoogleAccount, *, without: tuple[str, ...]) -> str:
     """What a token is bound to; the order of a mask's paths does not matter."""
     parameters = [
         (name, sorted(path for value in values for path in value.split(",")))

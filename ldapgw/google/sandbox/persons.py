@@ -24,17 +24,17 @@ _PLAIN = str.maketrans(
 )
 
 
-class Dice:
+class SeededRandom:
     """Choices that look random and depend on a seed alone."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
-        self._thrown = 0
+        self._draws = 0
 
     def below(self, limit: int) -> int:
         """A whole number from 0 to below the limit."""
-        self._thrown += 1
-        return int.from_bytes(hashlib.sha256(f"{self._seed}/{self._thrown}".encode()).digest()[:8]) % limit
+        self._draws += 1
+        return int.from_bytes(hashlib.sha256(f"{self._seed}/{self._draws}".encode()).digest()[:8]) % limit
 
     def pick(self, options: Sequence[_T]) -> _T:
         """One of the options."""
@@ -46,7 +46,7 @@ class Dice:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class NameForms:
     """A name as it is written, in Latin letters, and as it is read; in the lists ``native|latin|reading``."""
 
     native: str
@@ -54,17 +54,17 @@ class Word:
     reading: str
 
     @classmethod
-    def read(cls, text: str) -> Word:
+    def read(cls, text: str) -> NameForms:
         """Of the lists' form; the Latin writing may be left out where it is the native one."""
         native, latin, reading = (*text.split("|"), "", "")[:3]
         return cls(native, latin or native, reading)
 
 
-class Crowd:
+class PersonGenerator:
     """Invents persons; no two of one crowd have the same number."""
 
     def __init__(self, seed: str) -> None:
-        self._dice = Dice(seed)
+        self._dice = SeededRandom(seed)
         self._cultures: list[dict[str, Any]] = read_data("cultures.json")
         self._used: dict[str, int] = {}
 
@@ -100,14 +100,14 @@ class Crowd:
             self._at_home(person, culture, latin, labels, mobile_only=throw < 75)
         return person
 
-    def _pair(self, culture: Mapping[str, Any]) -> tuple[Word, Word]:
+    def _pair(self, culture: Mapping[str, Any]) -> tuple[NameForms, NameForms]:
         """Given and family name; where they agree in gender, the lists alternate."""
         at = self._dice.below(len(culture["given"]))
         families = culture["family"][at % 2 :: 2] if culture.get("gendered") else culture["family"]
-        return Word.read(culture["given"][at]), Word.read(self._dice.pick(families))
+        return NameForms.read(culture["given"][at]), NameForms.read(self._dice.pick(families))
 
     def _company(self, culture: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-        company = Word.read(self._dice.pick(culture["companies"]))
+        company = NameForms.read(self._dice.pick(culture["companies"]))
         return {
             "organizations": [{"name": company.native}],
             "phoneNumbers": [self._number(culture, "fixed", "main")],
@@ -116,7 +116,7 @@ class Crowd:
         }
 
     def _at_work(self, person: dict[str, Any], culture: Mapping[str, Any], latin: str, labels: Sequence[str]) -> None:
-        company = Word.read(self._dice.pick(culture["companies"]))
+        company = NameForms.read(self._dice.pick(culture["companies"]))
         organization = {"name": company.native, "title": self._dice.pick(culture["titles"]), "type": "work"}
         if self._dice.chance(25):
             organization["department"] = self._dice.pick(culture["departments"])
@@ -183,7 +183,7 @@ def read_data(name: str) -> Any:
     return json.loads(resources.files(__package__).joinpath("data", name).read_text("utf-8"))
 
 
-def _name(culture: Mapping[str, Any], given: Word, family: Word) -> dict[str, str]:
+def _name(culture: Mapping[str, Any], given: NameForms, family: NameForms) -> dict[str, str]:
     order: str = culture["order"]
     shown = order.replace("given", given.native).replace("family", family.native)
     name = {"givenName": given.native, "familyName": family.native, "displayName": shown}

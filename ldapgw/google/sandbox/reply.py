@@ -29,7 +29,7 @@ TOKEN_HEADERS: Headers = (
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Call:
+class ApiRequest:
     """A request to one of Google's endpoints.
 
     :ivar query: the parameters of the URL, each with all its values.
@@ -50,7 +50,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Reply:
+class ApiReply:
     """An answer: status, headers, body."""
 
     status: int
@@ -58,15 +58,15 @@ class Reply:
     body: bytes
 
     @classmethod
-    def of(cls, status: int, content: Any, headers: Headers) -> Reply:
+    def of(cls, status: int, content: Any, headers: Headers) -> ApiReply:
         """JSON in UTF-8, or text as it stands."""
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False) + "\n"
         return cls(status, headers, text.encode())
 
 
-class Refusal(LdapgwError):
+class ApiRefusal(LdapgwError):
     """Raised when a call ends in an error of Google's."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: ApiReply) -> None:
         super().__init__(f"HTTP {reply.status}")
         self.reply = reply

@@ -15,7 +15,7 @@ Resource = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ResourceRecord:
     """A resource at its latest revision.
 
     :ivar resource: complete, or what is left of it once it is `deleted`.
@@ -28,12 +28,12 @@ class Record:
     previous: tuple[str, ...] = ()
 
 
-class Shelf:
+class ResourceStore:
     """Resources of one kind: persons of a source, or contact groups.  Mutable; the resources in it are not."""
 
     def __init__(self) -> None:
         self.revision = 0
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, ResourceRecord] = {}
 
     def __len__(self) -> int:
         return sum(not record.deleted for record in self._records.values())
@@ -50,20 +50,20 @@ class Shelf:
         """Add a resource, or replace the one of the same name; `previous` ones vanish without a trace."""
         for name in previous:
             self._records.pop(name, None)
-        self._store(Record(self.revision + 1, resource, previous=previous))
+        self._store(ResourceRecord(self.revision + 1, resource, previous=previous))
 
     def delete(self, tombstone: Resource) -> None:
         """Delete a resource; `tombstone` is what an incremental list says of it."""
-        self._store(Record(self.revision + 1, tombstone, deleted=True))
+        self._store(ResourceRecord(self.revision + 1, tombstone, deleted=True))
 
-    def after(self, revision: int, *, deleted: bool) -> Iterator[Record]:
+    def after(self, revision: int, *, deleted: bool) -> Iterator[ResourceRecord]:
         """Records changed after a revision, oldest change first.
 
         :param deleted: with the deleted ones.
         """
         return (r for r in self._records.values() if r.revision > revision and (deleted or not r.deleted))
 
-    def _store(self, record: Record) -> None:
+    def _store(self, record: ResourceRecord) -> None:
         name = record.resource["resourceName"]
         self._records.pop(name, None)
         self._records[name] = record

@@ -15,10 +15,10 @@ from ldapgw.google.sandbox.persons import address, memberships, plain
 _STARRED = "contactGroups/starred"
 _SWITCHBOARD = "+49 30 23125"
 
-Sketch = Mapping[str, Any]
+PersonSpec = Mapping[str, Any]
 
 
-def contact(sketch: Sketch, labels: Mapping[str, str]) -> dict[str, Any]:
+def contact(sketch: PersonSpec, labels: Mapping[str, str]) -> dict[str, Any]:
     """A contact.
 
     :param labels: resource names of groups by their names.
@@ -30,12 +30,12 @@ def contact(sketch: Sketch, labels: Mapping[str, str]) -> dict[str, Any]:
     return person
 
 
-def other_contact(sketch: Sketch) -> dict[str, Any]:
+def other_contact(sketch: PersonSpec) -> dict[str, Any]:
     """An "other contact": what Google noted from mails and calls; its values have no types."""
     return _person(sketch)
 
 
-def colleague(sketch: Sketch, domain: str) -> dict[str, Any]:
+def colleague(sketch: PersonSpec, domain: str) -> dict[str, Any]:
     """A profile of the Workspace directory, or what its administrator shares with all."""
     person = _person(sketch)
     if sketch.get("shared"):
@@ -55,7 +55,7 @@ def colleague(sketch: Sketch, domain: str) -> dict[str, Any]:
     return person
 
 
-def _person(sketch: Sketch) -> dict[str, Any]:
+def _person(sketch: PersonSpec) -> dict[str, Any]:
     person: dict[str, Any] = {}
     if "name" in sketch:
         person["names"] = [_name(sketch)]
@@ -77,7 +77,7 @@ def _person(sketch: Sketch) -> dict[str, Any]:
     return person
 
 
-def _name(sketch: Sketch) -> dict[str, str]:
+def _name(sketch: PersonSpec) -> dict[str, str]:
     given, _, family = sketch["name"].partition("|")
     if sketch.get("swap"):
         given, family = family, given

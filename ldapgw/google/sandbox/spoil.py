@@ -9,7 +9,7 @@ from typing import Any
 
 from ldapgw.google.sandbox.faults import Breakage, invalid_argument
 from ldapgw.google.sandbox.people import METHODS
-from ldapgw.google.sandbox.reply import Call, Reply
+from ldapgw.google.sandbox.reply import ApiReply, ApiRequest
 
 # More than any client should read.
 _TOO_MUCH = 17 << 20
@@ -17,47 +17,47 @@ _TOO_MUCH = 17 << 20
 _Content = dict[str, Any]
 
 
-def spoil(call: Call, reply: Reply, breakage: Breakage | None) -> Reply:
+def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None) -> ApiReply:
     """A reply as it comes out of a breakage; an error, and a breakage that is the line's, leave it as it is."""
     if reply.status != 200 or call.path not in METHODS:
         return reply
     if breakage is Breakage.OLD_PAGE and _page_token(call):
         return invalid_argument("Request contains an invalid argument.")
     if breakage is Breakage.LARGE:
-        return Reply(200, reply.headers, reply.body + b" " * _TOO_MUCH)
+        return ApiReply(200, reply.headers, reply.body + b" " * _TOO_MUCH)
     if breakage not in _CHANGES:
         return reply
     content = json.loads(reply.body)
     _CHANGES[breakage](content, METHODS[call.path].key, call)
-    return Reply.of(200, content, reply.headers)
+    return ApiReply.of(200, content, reply.headers)
 
 
-def _shorten(content: _Content, key: str, _call: Call) -> None:
+def _shorten(content: _Content, key: str, _call: ApiRequest) -> None:
     content[key] = content.get(key, [])[::2]
 
 
-def _leave_out_few(content: _Content, key: str, _call: Call) -> None:
+def _leave_out_few(content: _Content, key: str, _call: ApiRequest) -> None:
     content[key] = [one for at, one in enumerate(content.get(key, [])) if at % 20]
 
 
-def _drop_list(content: _Content, key: str, _call: Call) -> None:
+def _drop_list(content: _Content, key: str, _call: ApiRequest) -> None:
     content.pop(key, None)
 
 
-def _repeat(content: _Content, key: str, _call: Call) -> None:
+def _repeat(content: _Content, key: str, _call: ApiRequest) -> None:
     content[key] = content.get(key, []) * 2
 
 
-def _loop(content: _Content, _key: str, call: Call) -> None:
+def _loop(content: _Content, _key: str, call: ApiRequest) -> None:
     content["nextPageToken"] = _page_token(call) or "again"
     content.pop("nextSyncToken", None)
 
 
-def _forget_sync_token(content: _Content, _key: str, _call: Call) -> None:
+def _forget_sync_token(content: _Content, _key: str, _call: ApiRequest) -> None:
     content.pop("nextSyncToken", None)
 
 
-_CHANGES: Mapping[Breakage | None, Callable[[_Content, str, Call], None]] = {
+_CHANGES: Mapping[Breakage | None, Callable[[_Content, str, ApiRequest], None]] = {
     Breakage.SHORT: _shorten,
     Breakage.FEW_MISSING: _leave_out_few,
     Breakage.NO_LIST: _drop_list,
@@ -67,5 +67,5 @@ _CHANGES: Mapping[Breakage | None, Callable[[_Content, str, Call], None]] = {
 }
 
 
-def _page_token(call: Call) -> str:
+def _page_token(call: ApiRequest) -> str:
     return call.query.get("pageToken", ("",))[-1]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ldapgw.google.sandbox import sketch
-from ldapgw.google.sandbox.fields import Kind
+from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Now, RandomBytes
-from ldapgw.google.sandbox.persons import Crowd, read_data
-from ldapgw.google.sandbox.world import Client, World
+from ldapgw.google.sandbox.persons import PersonGenerator, read_data
+from ldapgw.google.sandbox.world import RegisteredClient, World
 
 DOMAIN = "acme.example"
 ALICE = "alice@acme.example"
@@ -45,7 +45,7 @@ def demo_world(
     :param people: contacts from a file (`loading.load_people`), which replace those of their account.
     """
     world = World(now=now, random=random, issuer=issuer)
-    world.register(Client(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
+    world.register(RegisteredClient(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
     world.add_account(ALICE, "Alice", "Adler", hd=DOMAIN)
     world.add_account(BOB, "Bob", "Bergmann", hd=DOMAIN)
     world.add_account(CAROL, "Carol", "Sandmann")
@@ -59,16 +59,16 @@ def demo_world(
     for entry in lists["other"]:
         world.add_person(ALICE, sketch.other_contact(entry), "other_contacts", updated=_UPDATED)
     for entry in lists["directory"]:
-        kind = Kind.DOMAIN_CONTACT if entry.get("shared") else Kind.DOMAIN_PROFILE
+        kind = PersonKind.DOMAIN_CONTACT if entry.get("shared") else PersonKind.DOMAIN_PROFILE
         world.add_person(ALICE, sketch.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
     return world
 
 
-def _add_contacts(world: World, address: str, written: Sequence[sketch.Sketch], invented: int) -> None:
+def _add_contacts(world: World, address: str, written: Sequence[sketch.PersonSpec], invented: int) -> None:
     labels = {name: world.add_label(address, name) for name in LABELS}
     for entry in written:
         world.add_person(address, sketch.contact(entry, labels), updated=_UPDATED)
-    for number, person in enumerate(Crowd(address).invent(invented, tuple(labels.values()))):
+    for number, person in enumerate(PersonGenerator(address).invent(invented, tuple(labels.values()))):
         world.add_person(address, person, updated=_UPDATED + 3600.0 * number)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox import fields
 from ldapgw.google.sandbox.faults import Faults
-from ldapgw.google.sandbox.fields import Kind
+from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
-from ldapgw.google.sandbox.shelf import Resource, Shelf
+from ldapgw.google.sandbox.shelf import Resource, ResourceStore
 
 SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
@@ -39,7 +39,7 @@ MY_CONTACTS = "contactGroups/myContacts"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class RegisteredClient:
     """An OAuth client of type "Web application".
 
     :ivar audience: of its project: ``external``, ``testing`` (consent lasts 7 days) or ``internal`` (one Workspace).
@@ -56,7 +56,7 @@ class Client:
 
 
 @dataclass(slots=True, repr=False)
-class Account:
+class GoogleAccount:
     """A Google account; `hd` is its Workspace domain, empty for a consumer's."""
 
     address: str
@@ -64,9 +64,9 @@ class Account:
     given_name: str
     family_name: str
     hd: str = ""
-    contacts: Shelf = field(default_factory=Shelf)
-    other_contacts: Shelf = field(default_factory=Shelf)
-    groups: Shelf = field(default_factory=Shelf)
+    contacts: ResourceStore = field(default_factory=ResourceStore)
+    other_contacts: ResourceStore = field(default_factory=ResourceStore)
+    groups: ResourceStore = field(default_factory=ResourceStore)
     # Sync tokens of an earlier generation are expired.
     generation: int = 0
     # How many persons and groups it ever had: their ids come from it, so that they are the same at each start.
@@ -89,19 +89,19 @@ class World:
 
     def __init__(self, *, now: Now, random: RandomBytes, issuer: str = "https://accounts.google.com") -> None:
         self._now = now
-        self._ahead = 0.0
+        self._clock_offset = 0.0
         self.issuer = issuer
         self.key = random(32)
-        self.accounts: dict[str, Account] = {}
-        self.directories: dict[str, Shelf] = {}
-        self.clients: dict[str, Client] = {}
+        self.accounts: dict[str, GoogleAccount] = {}
+        self.directories: dict[str, ResourceStore] = {}
+        self.clients: dict[str, RegisteredClient] = {}
         self.grants = Grants(self.time, random)
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
 
     def time(self) -> float:
         """Seconds since the epoch, as this world has it."""
-        return self._now() + self._ahead
+        return self._now() + self._clock_offset
 
     def advance(self, seconds: float) -> None:
         """Let time pass.
@@ -110,21 +110,23 @@ class World:
         """
         if not seconds >= 0:
             raise UserError(f"seconds = {seconds}: time only goes forward")
-        self._ahead += seconds
+        self._clock_offset += seconds
 
     # --- Accounts and clients ---------------------------------------------------------------------------------------
 
-    def add_account(self, address: str, given_name: str, family_name: str, *, hd: str = "") -> Account:
+    def add_account(self, address: str, given_name: str, family_name: str, *, hd: str = "") -> GoogleAccount:
         """A new account with Google's system groups and no contacts."""
-        account = self.accounts[address] = Account(address, str(_account_id(address)), given_name, family_name, hd)
+        account = self.accounts[address] = GoogleAccount(
+            address, str(_account_id(address)), given_name, family_name, hd
+        )
         for name, formatted in SYSTEM_GROUPS.items():
             group = {"resourceName": f"contactGroups/{name}", "groupType": "SYSTEM_CONTACT_GROUP"}
             account.groups.put(group | {"name": name, "formattedName": formatted})
         if hd:
-            self.directories.setdefault(hd, Shelf())
+            self.directories.setdefault(hd, ResourceStore())
         return account
 
-    def account(self, address: str) -> Account:
+    def account(self, address: str) -> GoogleAccount:
         """An account by its address.
 
         :raises UserError: if there is none.
@@ -133,7 +135,7 @@ class World:
             raise UserError(f"{address}: is no account here; there are: {', '.join(self.accounts)}")
         return self.accounts[address]
 
-    def account_of(self, sub: str) -> Account | None:
+    def account_of(self, sub: str) -> GoogleAccount | None:
         """An account by its ``sub``."""
         return next((account for account in self.accounts.values() if account.sub == sub), None)
 
@@ -149,7 +151,7 @@ class World:
         """Delete an account; its tokens are no longer good."""
         del self.accounts[self.account(address).address]
 
-    def register(self, client: Client) -> None:
+    def register(self, client: RegisteredClient) -> None:
         """Add a client, or replace the one of the same id."""
         if client.audience not in AUDIENCES or client.state not in CLIENT_STATES:
             raise UserError(
@@ -174,7 +176,7 @@ class World:
 
     # --- Persons and labels -----------------------------------------------------------------------------------------
 
-    def shelf(self, address: str, source: str = "contacts") -> Shelf:
+    def persons_of(self, address: str, source: str = "contacts") -> ResourceStore:
         """The persons of one of an account's sources; the directory is its Workspace's.
 
         :raises UserError: if there is no such account or source.
@@ -203,7 +205,7 @@ class World:
         person: Mapping[str, Any],
         source: str = "contacts",
         *,
-        kind: Kind | None = None,
+        kind: PersonKind | None = None,
         updated: float | None = None,
     ) -> str:
         """Add a person: what somebody typed, or the whole in Google's form.
@@ -212,7 +214,7 @@ class World:
         :param updated: when it was changed last; now if it is not said.
         :returns: its resource name.
         """
-        shelf = self.shelf(address, source)
+        shelf = self.persons_of(address, source)
         number = self._next_number(self.account(address), source)
         if source == "directory":
             # A colleague's profile has the id of the colleague's account.
@@ -220,7 +222,11 @@ class World:
             number = _account_id(str(mails[0].get("value", number)))
         if source == "contacts" and "metadata" not in person and "memberships" not in person:
             person = {**person, "memberships": [membership(MY_CONTACTS)]}
-        kinds = {"contacts": Kind.CONTACT, "other_contacts": Kind.OTHER_CONTACT, "directory": Kind.DOMAIN_PROFILE}
+        kinds = {
+            "contacts": PersonKind.CONTACT,
+            "other_contacts": PersonKind.OTHER_CONTACT,
+            "directory": PersonKind.DOMAIN_PROFILE,
+        }
         done = fields.complete(person, kind or kinds[source], number, self.time() if updated is None else updated)
         shelf.put(done)
         return str(done["resourceName"])
@@ -286,12 +292,12 @@ class World:
 
     def revoke(self, address: str, client_id: str = "") -> None:
         """End an account's grant to one client, or to all, as its owner can on Google's own page."""
-        self.grants.end(self.account(address).sub, client_id)
+        self.grants.end_grants(self.account(address).sub, client_id)
 
-    def _chosen(self, address: str) -> list[Account]:
+    def _chosen(self, address: str) -> list[GoogleAccount]:
         return [self.account(address)] if address else list(self.accounts.values())
 
-    def _find(self, address: str, resource_name: str) -> tuple[Shelf, Resource]:
+    def _find(self, address: str, resource_name: str) -> tuple[ResourceStore, Resource]:
         account = self.account(address)
         shelves = [account.contacts, account.other_contacts, *filter(None, [self.directories.get(account.hd)])]
         for shelf in shelves:
@@ -299,7 +305,7 @@ class World:
                 return shelf, person
         raise UserError(f"{resource_name}: is no person of {address}")
 
-    def _next_number(self, account: Account, what: str) -> int:
+    def _next_number(self, account: GoogleAccount, what: str) -> int:
         account.counter += 1
         return _number(f"{account.sub}/{what}/{account.counter}")
 

@@ -25,168 +25,174 @@ from ldapgw.directory.query_plan import AndQuery, ExactKey, NameRange, OrQuery, 
 from ldapgw.directory.schema import Family
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
-from ldapgw.phones.explain.matches import holding
-from ldapgw.phones.explain.misses import Searcher
+from ldapgw.phones.explain.matches import matched_terms
+from ldapgw.phones.explain.misses import MissFinder
 from ldapgw.phones.explain.model import (
     OPERATOR,
-    BookState,
+    BookSyncState,
     Explanation,
-    Match,
-    Note,
-    NumberForm,
-    Reader,
-    Reading,
+    ExplanationNote,
+    ExplanationReader,
+    MatchedEntry,
+    NumberReading,
+    NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import Query as PhoneQuery
-from ldapgw.phones.explain.terms import Leaf, forms_of, leaves
-from ldapgw.phones.explain.view import Sight, book_of, name_of
-from ldapgw.phrase import Phrase, marked
+from ldapgw.phones.explain.query import PhoneQuery as PhoneQuery
+from ldapgw.phones.explain.terms import FilterTerm, filter_terms, text_variants
+from ldapgw.phones.explain.view import PhoneView, book_of, name_of
+from ldapgw.phrase import Phrase, gettext_noop
 
-_OF = {"N": "names", "M": "mail addresses", "O": "other words"}
+_INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
 
 # A line; three digits on the keys spell 64 beginnings.
-_MOST_TEXTS = 4
+_MAX_TEXTS = 4
 
 
-def found_by(place: Query, shelves: Sequence[Segment]) -> str:
+def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
     """How the entries are found that are then looked at one by one.
 
     :param shelves: those that are searched.
     """
-    if not isinstance(place, AndQuery):
-        return f"{_where(place)} ({_count(place, shelves)})"
-    sides = sorted((_count(side, shelves), _where(side)) for side in place.queries)
+    if not isinstance(plan, AndQuery):
+        return f"{_describe(plan)} ({_count(plan, segments)})"
+    sides = sorted((_count(side, segments), _describe(side)) for side in plan.queries)
     return "the rarest of: " + "; ".join(f"{where} ({count})" for count, where in sides)
 
 
-def _count(place: Query, shelves: Iterable[Segment]) -> int:
-    return sum(len(shelf.find_documents(place)) for shelf in shelves)
+def _count(plan: Query, segments: Iterable[Segment]) -> int:
+    return sum(len(shelf.find_documents(plan)) for shelf in segments)
 
 
-def _where(place: Query) -> str:
-    match place:
+def _describe(plan: Query) -> str:
+    match plan:
         case None:
             return "no index helps: each entry is looked at"
         case AndQuery(places):
-            return "the rarest of: " + ", ".join(map(_where, places))
+            return "the rarest of: " + ", ".join(map(_describe, places))
         case OrQuery(places):
-            return _joined(map(_said, places)) if places else "nothing can have that"
+            return _join_by_kind(map(_kind_and_text, places)) if places else "nothing can have that"
         case _:
-            return _joined([_said(place)])
+            return _join_by_kind([_kind_and_text(plan)])
 
 
-def _joined(said: Iterable[tuple[str, str]]) -> str:
+def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
     """Those of one kind together: names that begin with "a" or "b"."""
     found: dict[str, list[str]] = {}
-    for what, text in sorted(said):
+    for what, text in sorted(parts):
         found.setdefault(what, []).append(text)
-    return ", ".join(f"{what} {_listed(texts)}".rstrip() for what, texts in found.items())
+    return ", ".join(f"{what} {_join_texts(texts)}".rstrip() for what, texts in found.items())
 
 
-def _listed(texts: Sequence[str]) -> str:
-    if len(texts) > _MOST_TEXTS:
-        return f"{' or '.join(texts[:_MOST_TEXTS])} or {len(texts) - _MOST_TEXTS} more"
+def _join_texts(texts: Sequence[str]) -> str:
+    if len(texts) > _MAX_TEXTS:
+        return f"{' or '.join(texts[:_MAX_TEXTS])} or {len(texts) - _MAX_TEXTS} more"
     return " or ".join(texts)
 
 
-def _said(place: Query) -> tuple[str, str]:
+def _kind_and_text(plan: Query) -> tuple[str, str]:
     """What is looked for, and the text of it."""
-    match place:
+    match plan:
         case ExactKey(key=key):
             return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
         case TermRange(low, _):
-            return _of_term(low, begins=True)
+            return _index_term_text(low, begins=True)
         case str():
-            return _of_term(place, begins=place[1] != "w")
+            return _index_term_text(plan, begins=plan[1] != "w")
         case ValueRange() | NameRange():
             return "the order of values", ""
         case _:
-            return _where(place), ""
+            return _describe(plan), ""
 
 
-def _of_term(term: str, *, begins: bool) -> tuple[str, str]:
-    of, kind, text = term[0], term[1], f'"{term[2:]}"'
-    if of == "P":
+def _index_term_text(term: str, *, begins: bool) -> tuple[str, str]:
+    field, kind, text = term[0], term[1], f'"{term[2:]}"'
+    if field == "P":
         return "entries that have the attribute", ""
-    if of == "C":
+    if field == "C":
         return "entries of the object class", ""
-    what = _OF.get(of, "numbers")
+    what = _INDEX_FIELDS.get(field, "numbers")
     if kind == "t":
         return f"{what} with", text
-    return (f"{what} that begin with" if begins or of == "D" else what), text
+    return (f"{what} that begin with" if begins or field == "D" else what), text
 
 
-_UNKNOWN = marked("%(term)s is never true: no entry here has that attribute.")
-_EMPTY = marked("%(term)s is never true: a caller without a number is nobody.")
-_NO_NUMBER = marked("%(term)s is never true: that is no telephone number.")
-_RINGING = marked("So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s.")
-_TROUBLE = marked("The last sync of %(book)s failed. %(trouble)s")
+_UNKNOWN = gettext_noop("%(term)s is never true: no entry here has that attribute.")
+_EMPTY = gettext_noop("%(term)s is never true: a caller without a number is nobody.")
+_NO_NUMBER = gettext_noop("%(term)s is never true: that is no telephone number.")
+_CALLER_FILTER = gettext_noop(
+    "So few digits are looked for as if they were typed. When it rings, the phone sends %(filter)s."
+)
+_SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
 
 _STATES = {
-    "waiting": marked("The first sync of %(book)s has not ended yet; its contacts come with it."),
-    "disconnected": marked("%(book)s is not connected to Google, so none of its contacts are here."),
+    "waiting": gettext_noop("The first sync of %(book)s has not ended yet; its contacts come with it."),
+    "disconnected": gettext_noop("%(book)s is not connected to Google, so none of its contacts are here."),
 }
 
 # By the reasons of an account's ``skipped``.
 _LEFT_OUT = {
-    "empty": marked(
+    "empty": gettext_noop(
         "Left out of %(book)s, as they have no name, company, number, e-mail or postal address: %(count)s."
     ),
-    "label": marked("Left out of %(book)s, as they have none of the labels that are chosen here: %(count)s."),
-    "unidentified": marked("Left out of %(book)s, as Google gave no id: %(count)s."),
-    "unreadable_number": marked(
+    "label": gettext_noop("Left out of %(book)s, as they have none of the labels that are chosen here: %(count)s."),
+    "unidentified": gettext_noop("Left out of %(book)s, as Google gave no id: %(count)s."),
+    "unreadable_number": gettext_noop(
         "Numbers in %(book)s that cannot be dialled, so that their contacts are there without: %(count)s."
     ),
 }
 
 
-def notes(
-    query: PhoneQuery, leaves: Iterable[Leaf], context: NamingContext, states: Iterable[BookState]
-) -> tuple[Note, ...]:
+def query_notes(
+    query: PhoneQuery, terms: Iterable[FilterTerm], context: NamingContext, states: Iterable[BookSyncState]
+) -> tuple[ExplanationNote, ...]:
     """All that there is to say, each once."""
-    found = [Note("ringing", Phrase(_RINGING, {"filter": to_string(query.ringing)}))] if query.ringing else []
-    found += [note for leaf in leaves for note in _of_leaf(leaf, context)]
-    found += [note for state in states for note in _of_book(state)]
+    found = (
+        [ExplanationNote("ringing", Phrase(_CALLER_FILTER, {"filter": to_string(query.caller_filter)}))]
+        if query.caller_filter
+        else []
+    )
+    found += [note for leaf in terms for note in _term_notes(leaf, context)]
+    found += [note for state in states for note in _book_notes(state)]
     return tuple({str(note.message): note for note in found}.values())
 
 
-def _of_leaf(leaf: Leaf, context: NamingContext) -> Iterator[Note]:
-    term = to_string(leaf.term)
-    if leaf.kind is None and not isinstance(leaf.term, Extensible):
-        yield Note("unknown_attribute", Phrase(_UNKNOWN, {"term": term}))
-    if leaf.family is not Family.NUMBER or not context.lenient or not isinstance(leaf.term, Equality | Approximate):
+def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[ExplanationNote]:
+    term_text = to_string(term.item)
+    if term.attribute_type is None and not isinstance(term.item, Extensible):
+        yield ExplanationNote("unknown_attribute", Phrase(_UNKNOWN, {"term": term_text}))
+    if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
         return
-    if not leaf.text.strip():
-        yield Note("empty_number", Phrase(_EMPTY, {"term": term}))
-    elif not phone_number.readings(leaf.text, context.region, context.outside_line):
-        yield Note("no_number", Phrase(_NO_NUMBER, {"term": term}))
+    if not term.text.strip():
+        yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
+    elif not phone_number.readings(term.text, context.region, context.outside_line):
+        yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
 
 
-def _of_book(book: BookState) -> Iterator[Note]:
+def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
     if book.state in _STATES:
-        yield Note(book.state, Phrase(_STATES[book.state], {"book": book.name}))
-    if book.trouble:
-        yield Note("trouble", Phrase(_TROUBLE, {"book": book.name, "trouble": book.trouble}))
+        yield ExplanationNote(book.state, Phrase(_STATES[book.state], {"book": book.name}))
+    if book.error:
+        yield ExplanationNote("trouble", Phrase(_SYNC_ERROR, {"book": book.name, "trouble": book.error}))
     for reason, count in book.skipped.items():
         if reason in _LEFT_OUT:
-            yield Note("left_out", Phrase(_LEFT_OUT[reason], {"book": book.name, "count": count}))
+            yield ExplanationNote("left_out", Phrase(_LEFT_OUT[reason], {"book": book.name, "count": count}))
 
 
 # What a person reads; the rest is counted.
-MOST_MATCHES = 50
-MOST_MISSES = 10
+MAX_MATCHES = 50
+MAX_MISSES = 10
 
 
 def explain(
     query: PhoneQuery,
-    sight: Sight,
+    view: PhoneView,
     *,
     private: Iterable[Book] = (),
-    states: Iterable[BookState] = (),
+    states: Iterable[BookSyncState] = (),
     size_limit: int,
     base: str = "",
-    reader: Reader = OPERATOR,
+    reader: ExplanationReader = OPERATOR,
 ) -> Explanation:
     """Explain what a phone finds and what it does not.
 
@@ -197,58 +203,60 @@ def explain(
     :param reader: whom it is told to.
     :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
     """
-    context = sight.context
+    context = view.context
     base = base or str(context.base)
-    answer = sight.answer(query.filter, base, size_limit)
-    wanted = tuple(leaves(query.filter))
-    misses = [*Searcher(query.filter, sight, answer, base, reader).search(private)]
-    if answer.entries:
-        misses = [one for one in misses if one.has_it]
-    nearest = nsmallest(MOST_MISSES, misses)
+    result = view.search(query.filter, base, size_limit)
+    terms = tuple(filter_terms(query.filter))
+    misses = [*MissFinder(query.filter, view, result, base, reader).find(private)]
+    if result.entries:
+        misses = [one for one in misses if one.has_query]
+    nearest = nsmallest(MAX_MISSES, misses)
     return Explanation(
         query=query,
         filter=to_string(query.filter),
         base=base,
         lenient=context.lenient,
-        forms=tuple(dict.fromkeys(form for leaf in wanted for form in forms_of(leaf, context))),
-        keypad=context.lenient and any(map(_is_dialled, wanted)),
-        numbers=_each_once(form for leaf in wanted for form in _numbers(leaf, context)),
-        books=tuple(SearchedBook(book.name, seen) for book, seen in sight.books()),
-        matches=tuple(_match(entry, wanted, context) for entry in answer.entries[:MOST_MATCHES]),
-        found=len(answer.entries),
-        complete=answer.complete,
+        name_variants=tuple(dict.fromkeys(form for leaf in terms for form in text_variants(leaf, context))),
+        keypad=context.lenient and any(map(_is_keypad_term, terms)),
+        numbers=_distinct_numbers(form for leaf in terms for form in _number_variants(leaf, context)),
+        books=tuple(SearchedBook(book.name, seen) for book, seen in view.books()),
+        matches=tuple(_match(entry, terms, context) for entry in result.entries[:MAX_MATCHES]),
+        entry_count=len(result.entries),
+        complete=result.complete,
         misses=tuple(one.miss for one in nearest),
         more_misses=len(misses) - len(nearest),
-        plan=found_by(prepare(query.filter, context).place, tuple(sight.shelves())),
-        notes=notes(query, wanted, context, states),
+        plan=describe_plan(prepare(query.filter, context).place, tuple(view.segments())),
+        notes=query_notes(query, terms, context, states),
     )
 
 
-def _match(entry: Entry, wanted: Iterable[Leaf], context: NamingContext) -> Match:
+def _match(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> MatchedEntry:
     is_tenant = entry.dn == str(context.base)
-    return Match(name_of(entry), entry.dn, book_of(entry, context), holding(entry, wanted, context), is_tenant)
+    return MatchedEntry(
+        name_of(entry), entry.dn, book_of(entry, context), matched_terms(entry, terms, context), is_tenant
+    )
 
 
-def _is_dialled(leaf: Leaf) -> bool:
-    return leaf.family is Family.TEXT and name_folding.keypad_pattern(leaf.text) is not None
+def _is_keypad_term(term: FilterTerm) -> bool:
+    return term.family is Family.TEXT and name_folding.keypad_pattern(term.text) is not None
 
 
-def _numbers(leaf: Leaf, context: NamingContext) -> Iterator[NumberForm]:
+def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[NumberVariant]:
     """The numbers that one that is asked for may mean."""
-    if leaf.family is not Family.NUMBER or not context.lenient:
+    if term.family is not Family.NUMBER or not context.lenient:
         return
-    readings = phone_number.readings(leaf.text, context.region, context.outside_line)
+    readings = phone_number.readings(term.text, context.region, context.outside_line)
     for one in readings:
         if one.digits == readings[0].digits:
-            how = Reading.TYPED if one.e164 == readings[0].e164 else Reading.WITH_PLUS
+            how = NumberReading.TYPED if one.e164 == readings[0].e164 else NumberReading.WITH_PLUS
         else:
-            how = Reading.WITHOUT_OUTSIDE_LINE
-        yield NumberForm(one.e164 or one.digits, how)
+            how = NumberReading.WITHOUT_OUTSIDE_LINE
+        yield NumberVariant(one.e164 or one.digits, how)
 
 
-def _each_once(forms: Iterable[NumberForm]) -> tuple[NumberForm, ...]:
+def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
     """Each number in its first reading."""
-    found: dict[str, NumberForm] = {}
-    for form in forms:
+    found: dict[str, NumberVariant] = {}
+    for form in variants:
         found.setdefault(form.number, form)
     return tuple(found.values())

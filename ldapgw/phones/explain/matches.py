@@ -12,73 +12,75 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Approximate, Equality, GreaterOrEqual, LessOrEqual, Present, Substrings, to_string
 from ldapgw.directory.schema import AttributeType, Family
 from ldapgw.numbers import phone_number
-from ldapgw.phones.explain.model import Held
-from ldapgw.phones.explain.terms import Leaf, each_value, forms_of, test_of
-from ldapgw.phones.explain.texts import How
+from ldapgw.phones.explain.model import MatchedTerm
+from ldapgw.phones.explain.terms import FilterTerm, term_predicate, text_variants, values_with_search_text
+from ldapgw.phones.explain.texts import MatchKind
 
 
-def holding(entry: Entry, leaves: Iterable[Leaf], context: NamingContext) -> tuple[Held, ...]:
+def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> tuple[MatchedTerm, ...]:
     """The terms that an entry makes true, each with the value that does so.
 
     That something is there, and the class of the entry, are told where there is nothing else.
     """
-    found = [held for leaf in leaves for kind in leaf.kinds if (held := _held(entry, leaf, kind, context))]
-    telling = [held for held in found if held.how is not How.PRESENT and held.attribute != "objectClass"]
-    return tuple(dict.fromkeys(telling or found))
+    matched = [
+        held for leaf in terms for kind in leaf.attribute_types if (held := _matched_term(entry, leaf, kind, context))
+    ]
+    telling = [held for held in matched if held.kind is not MatchKind.PRESENT and held.attribute != "objectClass"]
+    return tuple(dict.fromkeys(telling or matched))
 
 
-def _held(entry: Entry, leaf: Leaf, kind: AttributeType, context: NamingContext) -> Held | None:
-    term = to_string(leaf.term)
-    if isinstance(leaf.term, Present):
-        return Held(kind.name, "", term, How.PRESENT) if entry.search_text(kind) is not None else None
-    test = test_of(leaf, kind, context)
+def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: NamingContext) -> MatchedTerm | None:
+    term_text = to_string(term.item)
+    if isinstance(term.item, Present):
+        return MatchedTerm(kind.name, "", term_text, MatchKind.PRESENT) if entry.search_text(kind) is not None else None
+    test = term_predicate(term, kind, context)
     if test is None:
         return None
-    for value, sought in each_value(entry, kind, context):
-        if test(sought):
-            how, form = _how(leaf, sought, context)
-            return Held(kind.name, value, term, how, form)
-    everything = entry.search_text(kind)
-    if everything is None or not test(everything):
+    for value, search_text in values_with_search_text(entry, kind, context):
+        if test(search_text):
+            match_kind, variant = _match_kind(term, search_text, context)
+            return MatchedTerm(kind.name, value, term_text, match_kind, variant)
+    all_search_text = entry.search_text(kind)
+    if all_search_text is None or not test(all_search_text):
         return None
-    return Held(kind.name, "", term, How.ALSO, next(_other_lines(everything, test), ""))
+    return MatchedTerm(kind.name, "", term_text, MatchKind.ALSO, next(_other_name_lines(all_search_text, test), ""))
 
 
-def _other_lines(everything: str, test: TextPredicate) -> Iterator[str]:
+def _other_name_lines(all_search_text: str, test: TextPredicate) -> Iterator[str]:
     """The forms of other names that pass a test."""
-    _, _, others = everything.partition("\f")
+    _, _, others = all_search_text.partition("\f")
     return (line.strip() for line in others.split("\n") if line and test(f"\n{line}\n"))
 
 
-def _how(leaf: Leaf, sought: str, context: NamingContext) -> tuple[How, str]:
-    if isinstance(leaf.term, GreaterOrEqual | LessOrEqual):
-        return How.VALUE, ""
-    if leaf.family is Family.NUMBER:
-        return _how_number(leaf, sought, context), ""
-    if leaf.family is not Family.TEXT or not leaf.text:
-        return How.VALUE, ""
-    pattern = name_folding.keypad_pattern(leaf.text) if context.lenient else None
-    form = next((form for form in forms_of(leaf, context) if form in sought), "")
-    if pattern and not form:
-        spelt = pattern.search(sought)
-        return How.KEYS, spelt[0].strip() if spelt else ""
-    return (How.WORDS if context.lenient and _begins(leaf) else How.VALUE), form
+def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> tuple[MatchKind, str]:
+    if isinstance(term.item, GreaterOrEqual | LessOrEqual):
+        return MatchKind.VALUE, ""
+    if term.family is Family.NUMBER:
+        return _number_match_kind(term, search_text, context), ""
+    if term.family is not Family.TEXT or not term.text:
+        return MatchKind.VALUE, ""
+    pattern = name_folding.keypad_pattern(term.text) if context.lenient else None
+    variant = next((form for form in text_variants(term, context) if form in search_text), "")
+    if pattern and not variant:
+        spelt = pattern.search(search_text)
+        return MatchKind.KEYS, spelt[0].strip() if spelt else ""
+    return (MatchKind.WORDS if context.lenient and _is_prefix_term(term) else MatchKind.VALUE), variant
 
 
-def _begins(leaf: Leaf) -> bool:
+def _is_prefix_term(term: FilterTerm) -> bool:
     """Whether a term asks for the beginning of a word and no more."""
-    match leaf.term:
+    match term.item:
         case Substrings(initial=initial, any=(), final=None):
             return bool(initial)
         case _:
             return False
 
 
-def _how_number(leaf: Leaf, sought: str, context: NamingContext) -> How:
-    if not context.lenient or not isinstance(leaf.term, Equality | Approximate):
-        return How.DIGITS
-    [line] = assertion.lines_of(sought)
+def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> MatchKind:
+    if not context.lenient or not isinstance(term.item, Equality | Approximate):
+        return MatchKind.DIGITS
+    [line] = assertion.lines_of(search_text)
     stored = assertion.number_of(line)
-    asked = phone_number.readings(leaf.text, context.region, context.outside_line)
+    asked = phone_number.readings(term.text, context.region, context.outside_line)
     exact = any(stored.e164 == one.e164 if one.e164 else stored.digits == one.digits for one in asked)
-    return How.NUMBER if exact else How.NUMBER_END
+    return MatchKind.NUMBER if exact else MatchKind.NUMBER_END

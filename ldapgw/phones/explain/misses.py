@@ -18,68 +18,94 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Equality, Filter, Or, to_string
 from ldapgw.directory.schema import AttributeType, Family, attribute_type
-from ldapgw.phones.explain.model import Miss, Reader, Seen
+from ldapgw.phones.explain.model import BookAccess, ExplanationReader, MissedContact
 from ldapgw.phones.explain.near_misses import (
-    NAMES,
-    NUMBERS,
-    TEXTS,
-    Difference,
-    Differs,
-    Said,
-    Words,
-    difference,
-    numbers_asked,
-    texts_asked,
-    wider,
+    NAME_ATTRIBUTES,
+    NUMBER_ATTRIBUTES,
+    TEXT_ATTRIBUTES,
+    DifferenceKind,
+    NumberDifference,
+    SearchTexts,
+    WordDifference,
+    asserted_numbers,
+    asserted_texts,
+    near_miss_filters,
+    number_difference,
 )
-from ldapgw.phones.explain.terms import leaves, lenient, names_number, numbers_of, searchable, test_of
-from ldapgw.phones.explain.texts import ASK, BESIDES, DISCREET, OWN_BOOK, WORDS, Reason
-from ldapgw.phones.explain.view import Answer, OneBook, Sight, book_of, name_of, uid_of
-from ldapgw.phrase import Phrase, marked
+from ldapgw.phones.explain.terms import (
+    as_lenient,
+    filter_terms,
+    has_number_assertion,
+    numbers_of,
+    search_text,
+    term_predicate,
+)
+from ldapgw.phones.explain.texts import (
+    ACCESS_TEXTS,
+    OWN_BOOK_ADVICE,
+    PRIVATE_BOOK_ADVICE,
+    PRIVATE_BOOK_MESSAGE,
+    REASON_TEXTS,
+    MissReason,
+)
+from ldapgw.phones.explain.view import BookSearch, PhoneSearchResult, PhoneView, book_of, name_of, uid_of
+from ldapgw.phrase import Phrase, gettext_noop
 
 _NUMBER_REASONS: Final = {
-    Differs.NOT: Reason.OTHER_ATTRIBUTE,
-    Differs.COUNTRY: Reason.OTHER_COUNTRY,
-    Differs.LAST_DIGITS: Reason.LAST_DIGITS,
-    Differs.ONE_DIGIT: Reason.ONE_DIGIT,
-    Differs.BEGINNING: Reason.OTHER_BEGINNING,
-    Differs.SHORT: Reason.SHORT_NUMBER,
+    DifferenceKind.SAME: MissReason.OTHER_ATTRIBUTE,
+    DifferenceKind.COUNTRY: MissReason.OTHER_COUNTRY,
+    DifferenceKind.LAST_DIGITS: MissReason.LAST_DIGITS,
+    DifferenceKind.ONE_DIGIT: MissReason.ONE_DIGIT,
+    DifferenceKind.BEGINNING: MissReason.OTHER_BEGINNING,
+    DifferenceKind.SHORT: MissReason.SHORT_NUMBER,
 }
 
 # The nearest first; those of one rank are as near as each other.
-RANKS: Final[Mapping[Reason, int]] = {
+REASON_RANKS: Final[Mapping[MissReason, int]] = {
     reason: rank
     for rank, reasons in enumerate(
         (
-            (Reason.OUTSIDE_BASE, Reason.NO_NUMBER, Reason.NUMBER_ENTRIES, Reason.PRIVATE_BOOK, Reason.CALLERS_BOOK),
-            (Reason.STRICT_MATCHING, Reason.FILTER_TERM, Reason.SIZE_LIMIT),
-            (Reason.OTHER_ATTRIBUTE, Reason.WHOLE_VALUE, Reason.WORDS_APART, Reason.DUPLICATE),
-            (Reason.OTHER_COUNTRY, Reason.LAST_DIGITS, Reason.ONE_DIGIT, Reason.INSIDE_WORD, Reason.SPELLING),
-            (Reason.OTHER_BEGINNING, Reason.SOME_WORDS),
-            (Reason.SHORT_NUMBER,),
+            (
+                MissReason.OUTSIDE_BASE,
+                MissReason.NO_NUMBER,
+                MissReason.NUMBER_ENTRIES,
+                MissReason.PRIVATE_BOOK,
+                MissReason.CALLERS_BOOK,
+            ),
+            (MissReason.STRICT_MATCHING, MissReason.FILTER_TERM, MissReason.SIZE_LIMIT),
+            (MissReason.OTHER_ATTRIBUTE, MissReason.WHOLE_VALUE, MissReason.WORDS_APART, MissReason.DUPLICATE),
+            (
+                MissReason.OTHER_COUNTRY,
+                MissReason.LAST_DIGITS,
+                MissReason.ONE_DIGIT,
+                MissReason.INSIDE_WORD,
+                MissReason.SPELLING,
+            ),
+            (MissReason.OTHER_BEGINNING, MissReason.SOME_WORDS),
+            (MissReason.SHORT_NUMBER,),
         )
     )
     for reason in reasons
 }
 
-_LAST, _LAST_FEW = marked("the last digit"), marked("the last %(count)s digits")
-_TELLING = 3  # letters: a shorter one of several words tells nothing by itself
+_LAST, _LAST_FEW = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
+_MIN_TELLING_LENGTH = 3  # letters: a shorter one of several words tells nothing by itself
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Finding:
+class MissCause:
     """What stands between an entry and a query.
 
     :ivar told: what the words of the reason need.
     :ivar distance: how far off it is, of those with the same reason.
     """
 
-    reason: Reason
-    told: Mapping[str, object]
+    reason: MissReason
+    values: Mapping[str, object]
     distance: int = 0
 
 
-class Judge:
+class MissClassifier:
     """Holds entries that do not match against a query.
 
     :param context: the tenant's.
@@ -88,129 +114,150 @@ class Judge:
     :ivar numbers: what the numbers that are asked for may mean.
     """
 
-    def __init__(self, sought: Filter, context: NamingContext, fulfils: Callable[[Filter, Entry], bool]) -> None:
-        self._sought = sought
+    def __init__(
+        self, search_filter: Filter, context: NamingContext, matches_filter: Callable[[Filter, Entry], bool]
+    ) -> None:
+        self._search_filter = search_filter
         self._context = context
-        self._fulfils = fulfils
-        self._leaves = tuple(leaf for leaf in leaves(sought) if leaf.family in (Family.TEXT, Family.NUMBER))
-        self.texts = texts_asked(self._leaves)
-        self.numbers = numbers_asked(self._leaves, context)
-        self._asked_of = frozenset(kind.name for leaf in self._leaves if leaf.text for kind in leaf.kinds)
-        self._whole = frozenset(leaf.text for leaf in self._leaves if isinstance(leaf.term, Equality))
-        self._literal = self._tests(context)
-        self._read = () if context.lenient else self._tests(lenient(context))
-        self._words = tuple(Words(text, lenient(context)) for text in self.texts)
+        self._matches_filter = matches_filter
+        self._terms = tuple(leaf for leaf in filter_terms(search_filter) if leaf.family in (Family.TEXT, Family.NUMBER))
+        self.texts = asserted_texts(self._terms)
+        self.numbers = asserted_numbers(self._terms, context)
+        self._asserted_attributes = frozenset(
+            kind.name for leaf in self._terms if leaf.text for kind in leaf.attribute_types
+        )
+        self._equality_texts = frozenset(leaf.text for leaf in self._terms if isinstance(leaf.item, Equality))
+        self._predicates = self._term_predicates(context)
+        self._lenient_predicates = () if context.lenient else self._term_predicates(as_lenient(context))
+        self._word_differences = tuple(WordDifference(text, as_lenient(context)) for text in self.texts)
 
-    def judge(self, entry: Entry) -> Finding | None:
+    def classify(self, entry: Entry) -> MissCause | None:
         """What is in the way of an entry that does not match; None: it does not come near."""
-        literal = ((kind.name, entry.search_text(kind), test) for kind, test in self._literal)
+        literal = ((kind.name, entry.search_text(kind), test) for kind, test in self._predicates)
         if any(sought is not None and test(sought) for _, sought, test in literal):
-            terms = ", ".join(dict.fromkeys(map(to_string, self._blamed(self._sought, entry))))
-            return Finding(Reason.FILTER_TERM, {"terms": terms})
-        return self._by_letter(entry) or self._by_number(entry) or self._by_words(entry)
+            terms = ", ".join(dict.fromkeys(map(to_string, self._false_terms(self._search_filter, entry))))
+            return MissCause(MissReason.FILTER_TERM, {"terms": terms})
+        return self._strict_matching_cause(entry) or self._number_cause(entry) or self._text_cause(entry)
 
-    def _tests(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
+    def _term_predicates(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
         """What the terms ask of values; presence asks nothing of them."""
-        found = ((kind, test_of(leaf, kind, context)) for leaf in self._leaves if leaf.text for kind in leaf.kinds)
+        found = (
+            (kind, term_predicate(leaf, kind, context))
+            for leaf in self._terms
+            if leaf.text
+            for kind in leaf.attribute_types
+        )
         return tuple((kind, test) for kind, test in found if test)
 
-    def _blamed(self, sought: Filter, entry: Entry) -> Iterator[Filter]:
+    def _false_terms(self, search_filter: Filter, entry: Entry) -> Iterator[Filter]:
         """The terms for whose sake a filter is not true of an entry."""
-        if isinstance(sought, And):
-            for term in sought.terms:
-                yield from self._blamed(term, entry)
-        elif not self._fulfils(sought, entry):
-            yield sought
+        if isinstance(search_filter, And):
+            for term in search_filter.terms:
+                yield from self._false_terms(term, entry)
+        elif not self._matches_filter(search_filter, entry):
+            yield search_filter
 
-    def _by_letter(self, entry: Entry) -> Finding | None:
-        for kind, test in self._read:
-            sought = searchable(entry, kind, self._context)
+    def _strict_matching_cause(self, entry: Entry) -> MissCause | None:
+        for kind, test in self._lenient_predicates:
+            sought = search_text(entry, kind, self._context)
             if sought is not None and test(sought):
-                return Finding(Reason.STRICT_MATCHING, {"attribute": kind.name, "value": _first(entry, kind.name)})
+                return MissCause(
+                    MissReason.STRICT_MATCHING, {"attribute": kind.name, "value": _first_value(entry, kind.name)}
+                )
         return None
 
-    def _by_number(self, entry: Entry) -> Finding | None:
-        found: list[tuple[Difference, int, str]] = []
-        for at, kind in enumerate(map(attribute_type, NUMBERS)) if self.numbers else ():
+    def _number_cause(self, entry: Entry) -> MissCause | None:
+        found: list[tuple[NumberDifference, int, str]] = []
+        for at, kind in enumerate(map(attribute_type, NUMBER_ATTRIBUTES)) if self.numbers else ():
             for value, stored in numbers_of(entry, kind, self._context) if kind else ():
-                least = difference(stored, self.numbers)
-                if kind and least and (least.how is not Differs.NOT or kind.name not in self._asked_of):
+                least = number_difference(stored, self.numbers)
+                if (
+                    kind
+                    and least
+                    and (least.kind is not DifferenceKind.SAME or kind.name not in self._asserted_attributes)
+                ):
                     found.append((least, at, value))
         if not found:
             return None
         least, at, value = min(found)
         digits = Phrase(_LAST if least.digits == 1 else _LAST_FEW, {"count": str(least.digits)})
         # With more digits alike at its end a number is nearer, with more that differ it is not.
-        distance = -least.digits if least.how is Differs.BEGINNING else least.digits
-        told = {"attribute": NUMBERS[at], "value": value, "digits": digits}
-        return Finding(_NUMBER_REASONS[least.how], told, distance)
+        distance = -least.digits if least.kind is DifferenceKind.BEGINNING else least.digits
+        values = {"attribute": NUMBER_ATTRIBUTES[at], "value": value, "digits": digits}
+        return MissCause(_NUMBER_REASONS[least.kind], values, distance)
 
-    def _by_words(self, entry: Entry) -> Finding | None:
-        kinds = ((name, attribute_type(name)) for name in TEXTS)
-        fields = ((name, searchable(entry, kind, self._context)) for name, kind in kinds if kind)
-        said = {name: sought for name, sought in fields if sought is not None}
+    def _text_cause(self, entry: Entry) -> MissCause | None:
+        kinds = ((name, attribute_type(name)) for name in TEXT_ATTRIBUTES)
+        fields = ((name, search_text(entry, kind, self._context)) for name, kind in kinds if kind)
+        search_texts = {name: sought for name, sought in fields if sought is not None}
         findings = [
             finding
-            for words in self._words
-            for finding in (*self._in_place(words, entry, said), *_apart(words, said), *_misspelt(words, entry))
+            for words in self._word_differences
+            for finding in (
+                *self._same_attribute_causes(words, entry, search_texts),
+                *_scattered_word_causes(words, search_texts),
+                *_spelling_causes(words, entry),
+            )
         ]
-        return min(findings, key=lambda finding: RANKS[finding.reason], default=None)
+        return min(findings, key=lambda finding: REASON_RANKS[finding.reason], default=None)
 
-    def _in_place(self, words: Words, entry: Entry, said: Said) -> Iterator[Finding]:
-        for name in said:
-            told = {"attribute": name, "value": _first(entry, name)}
-            if not words.begins(name, said):
-                if words.inside(name, said):
-                    yield Finding(Reason.INSIDE_WORD, told)
-            elif name not in self._asked_of:
-                yield Finding(Reason.OTHER_ATTRIBUTE, told)
-            elif words.text in self._whole:
-                yield Finding(Reason.WHOLE_VALUE, told)
+    def _same_attribute_causes(
+        self, words: WordDifference, entry: Entry, search_texts: SearchTexts
+    ) -> Iterator[MissCause]:
+        for name in search_texts:
+            values = {"attribute": name, "value": _first_value(entry, name)}
+            if not words.has_prefix(name, search_texts):
+                if words.has_substring(name, search_texts):
+                    yield MissCause(MissReason.INSIDE_WORD, values)
+            elif name not in self._asserted_attributes:
+                yield MissCause(MissReason.OTHER_ATTRIBUTE, values)
+            elif words.text in self._equality_texts:
+                yield MissCause(MissReason.WHOLE_VALUE, values)
 
 
-def _apart(words: Words, said: Said) -> Iterator[Finding]:
+def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> Iterator[MissCause]:
     """Where several words were asked for and stand in several places."""
-    places = words.places(said)
+    places = words.attributes_by_word(search_texts)
     there = {word: place for word, place in places.items() if place}
     told = ", ".join(f"“{word}” ({place})" for word, place in there.items())
     if places and len(there) == len(places):
-        yield Finding(Reason.WORDS_APART, {"value": told})
-    elif any(len(word) >= _TELLING for word in there):
+        yield MissCause(MissReason.WORDS_APART, {"value": told})
+    elif any(len(word) >= _MIN_TELLING_LENGTH for word in there):
         missing = ", ".join(f"“{word}”" for word in places if word not in there)
-        yield Finding(Reason.SOME_WORDS, {"value": told, "missing": missing})
+        yield MissCause(MissReason.SOME_WORDS, {"value": told, "missing": missing})
 
 
-def _misspelt(words: Words, entry: Entry) -> Iterator[Finding]:
-    for name in NAMES:
+def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]:
+    for name in NAME_ATTRIBUTES:
         for value in entry.attribute(name):
             if words.is_misspelt(value.decode()):
-                yield Finding(Reason.SPELLING, {"attribute": name, "value": value.decode()})
+                yield MissCause(MissReason.SPELLING, {"attribute": name, "value": value.decode()})
 
 
-def _first(entry: Entry, name: str) -> str:
+def _first_value(entry: Entry, name: str) -> str:
     return next((value.decode() for value in entry.attribute(name)), "")
 
 
-_HIDDEN = {Seen.PRIVATE: Reason.PRIVATE_BOOK, Seen.CALLERS: Reason.CALLERS_BOOK}
+_ACCESS_REASONS = {BookAccess.PRIVATE: MissReason.PRIVATE_BOOK, BookAccess.CALLERS: MissReason.CALLERS_BOOK}
 
 
 # From this rank on a contact has not what was asked for, but something like it.
-_LIKE = 3
+_FIRST_SIMILAR_RANK = 3
 
 
-class Ranked(NamedTuple):
+class RankedMiss(NamedTuple):
     """A miss, and how near it comes: by its reason, how far it is off, its book, and its name."""
 
-    rank: tuple[int, int, int, str]
-    miss: Miss
+    sort_key: tuple[int, int, int, str]
+    miss: MissedContact
 
     @property
-    def has_it(self) -> bool:
+    def has_query(self) -> bool:
         """Whether it has what was asked for; what is merely like that is told where nothing was found."""
-        return self.rank[0] < _LIKE
+        return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 
-class Searcher:
+class MissFinder:
     """Looks for misses.
 
     :param sought: the phone's filter.
@@ -218,97 +265,115 @@ class Searcher:
     :param reader: whom they are told to.
     """
 
-    def __init__(self, sought: Filter, sight: Sight, answer: Answer, base: str, reader: Reader) -> None:
-        self._sought = sought
-        self._sight = sight
-        self._context = sight.context
-        self._answer = answer
-        self._below_all = Dn.parse(base).key in (self._context.base.key, ())
-        self._is_number = names_number(sought)
+    def __init__(
+        self, search_filter: Filter, view: PhoneView, result: PhoneSearchResult, base: str, reader: ExplanationReader
+    ) -> None:
+        self._search_filter = search_filter
+        self._view = view
+        self._context = view.context
+        self._result = result
+        self._is_whole_tenant = Dn.parse(base).key in (self._context.base.key, ())
+        self._is_number = has_number_assertion(search_filter)
         self._reader = reader
 
-    def search(self, private: Iterable[Book]) -> Iterator[Ranked]:
+    def find(self, private: Iterable[Book]) -> Iterator[RankedMiss]:
         """All misses, book by book.
 
         :param private: books that the phone does not see.
         """
         closed: list[Book] = []
         place = 0
-        books = chain(self._sight.books(), ((book, Seen.PRIVATE) for book in private))
-        for place, (book, seen) in enumerate(books):
-            if seen in _HIDDEN and self._reader.discreet and book.key not in self._reader.books:
-                closed += [book] * (seen is Seen.PRIVATE)
+        books = chain(self._view.books(), ((book, BookAccess.PRIVATE) for book in private))
+        for place, (book, access) in enumerate(books):
+            if (
+                access in _ACCESS_REASONS
+                and self._reader.hides_private_books
+                and book.key not in self._reader.own_books
+            ):
+                closed += [book] * (access is BookAccess.PRIVATE)
                 continue
-            for entry, finding in self._of_book(book, seen):
-                rank = RANKS[finding.reason], finding.distance, place, entry.sort_key + entry.dn
-                yield Ranked(rank, self._miss(entry, finding, book, seen))
+            for entry, finding in self._book_misses(book, access):
+                rank = REASON_RANKS[finding.reason], finding.distance, place, entry.sort_key + entry.dn
+                yield RankedMiss(rank, self._miss(entry, finding, book, access))
         # For a phone, and so for a user, others' private books do not exist.
-        yield from self._discreetly(closed if self._reader.administers else (), place)
+        yield from self._private_book_misses(closed if self._reader.is_admin else (), place)
 
-    def _of_book(self, book: Book, seen: Seen) -> Iterator[tuple[Entry, Finding]]:
-        shelf = OneBook(self._context, self._sight.dit.features, book)
-        judge = Judge(self._sought, self._context, lambda term, entry: shelf.has(entry, term))
+    def _book_misses(self, book: Book, access: BookAccess) -> Iterator[tuple[Entry, MissCause]]:
+        book_search = BookSearch(self._context, self._view.dit.features, book)
+        judge = MissClassifier(self._search_filter, self._context, lambda term, entry: book_search.matches(entry, term))
         done: set[str] = set()
-        for entry in shelf.ask(self._sought):
+        for entry in book_search.candidates(self._search_filter):
             done.add(entry.dn)
-            finding = self._matching(entry, seen, shelf)
+            finding = self._matching_cause(entry, access, book_search)
             if finding:
                 yield entry, finding
-        for near in wider(judge.texts, judge.numbers, self._context):
-            for entry in shelf.ask(near):
-                if entry.dn not in done and not self._is_found(entry, seen, book.name):
+        for near in near_miss_filters(judge.texts, judge.numbers, self._context):
+            for entry in book_search.candidates(near):
+                if entry.dn not in done and not self._is_found(entry, access, book.name):
                     done.add(entry.dn)
-                    finding = judge.judge(entry)
+                    finding = judge.classify(entry)
                     if finding:
                         yield entry, finding
 
-    def _is_found(self, entry: Entry, seen: Seen, book: str) -> bool:
-        return self._answer.tells(entry) if seen is Seen.CALLERS else self._answer.has(book, uid_of(entry))
+    def _is_found(self, entry: Entry, access: BookAccess, book: str) -> bool:
+        return (
+            self._result.has_caller(entry)
+            if access is BookAccess.CALLERS
+            else self._result.has_contact(book, uid_of(entry))
+        )
 
-    def _matching(self, entry: Entry, seen: Seen, shelf: OneBook) -> Finding | None:
+    def _matching_cause(self, entry: Entry, access: BookAccess, book_search: BookSearch) -> MissCause | None:
         """What is in the way of an entry that fulfils the filter; None: nothing, the phone has it."""
-        if self._is_found(entry, seen, shelf.name):
+        if self._is_found(entry, access, book_search.name):
             return None
-        per_number = self._sight.viewer.per_number
-        shown = shelf.singles(uid_of(entry)) if per_number else (entry,)
-        twin = next((twin for one in shown if (twin := self._answer.twin(one))), None)
-        if seen in _HIDDEN:
-            return None if twin else Finding(_HIDDEN[seen], {})
-        if twin is not None:
-            return Finding(Reason.DUPLICATE, {"other": book_of(twin, self._context) or name_of(twin)})
+        per_number = self._view.viewer.per_number
+        shown = book_search.number_entries(uid_of(entry)) if per_number else (entry,)
+        duplicate = next((duplicate for one in shown if (duplicate := self._result.find_duplicate(one))), None)
+        if access in _ACCESS_REASONS:
+            return None if duplicate else MissCause(_ACCESS_REASONS[access], {})
+        if duplicate is not None:
+            return MissCause(MissReason.DUPLICATE, {"other": book_of(duplicate, self._context) or name_of(duplicate)})
         if not shown:
-            return Finding(Reason.NO_NUMBER, {})
-        if not self._below_all:
-            return Finding(Reason.OUTSIDE_BASE, {"base": str(self._context.base)})
-        if not self._answer.complete:
-            return Finding(Reason.SIZE_LIMIT, {"count": str(len(self._answer.entries))})
-        return Finding(Reason.NUMBER_ENTRIES, {}) if per_number else None
+            return MissCause(MissReason.NO_NUMBER, {})
+        if not self._is_whole_tenant:
+            return MissCause(MissReason.OUTSIDE_BASE, {"base": str(self._context.base)})
+        if not self._result.complete:
+            return MissCause(MissReason.SIZE_LIMIT, {"count": str(len(self._result.entries))})
+        return MissCause(MissReason.NUMBER_ENTRIES, {}) if per_number else None
 
-    def _miss(self, entry: Entry, finding: Finding, book: Book, seen: Seen) -> Miss:
-        words = WORDS[finding.reason]
+    def _miss(self, entry: Entry, finding: MissCause, book: Book, access: BookAccess) -> MissedContact:
+        words = REASON_TEXTS[finding.reason]
         # A whole number is answered by a book of callers' names too, and such a book gives nothing else away.
-        told = {**finding.told, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
-        message = Phrase(words.message, told)
-        if seen in _HIDDEN and finding.reason not in _HIDDEN.values():
-            message = Phrase("%(one)s %(other)s", {"one": message, "other": Phrase(BESIDES[_HIDDEN[seen]], told)})
-        advice = words.advice if self._reader.administers else words.for_users or words.advice
-        if finding.reason in _HIDDEN.values() and book.key in self._reader.books:
-            advice = OWN_BOOK
-        return Miss(finding.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, told))
+        values = {**finding.values, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
+        message = Phrase(words.message, values)
+        if access in _ACCESS_REASONS and finding.reason not in _ACCESS_REASONS.values():
+            message = Phrase(
+                "%(one)s %(other)s", {"one": message, "other": Phrase(ACCESS_TEXTS[_ACCESS_REASONS[access]], values)}
+            )
+        advice = words.advice if self._reader.is_admin else words.user_advice or words.advice
+        if finding.reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
+            advice = OWN_BOOK_ADVICE
+        return MissedContact(finding.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, values))
 
-    def _discreetly(self, closed: Iterable[Book], place: int) -> Iterator[Ranked]:
+    def _private_book_misses(self, closed: Iterable[Book], place: int) -> Iterator[RankedMiss]:
         """Whether somebody has the number, by the numbers alone: nothing else can be felt for.
 
         :param place: behind all books that are seen.
         """
-        numbers = Or(tuple(_whole_numbers(self._sought)))
+        numbers = Or(tuple(_whole_numbers(self._search_filter)))
         for book in closed if numbers.terms else ():
-            shelf = OneBook(self._context, self._sight.dit.features, book)
-            if any(self._answer.twin(entry) is None for entry in shelf.ask(numbers)):
-                miss = Miss(Reason.PRIVATE_BOOK, "", "", "", Phrase(DISCREET), Phrase(ASK))
-                yield Ranked((RANKS[Reason.PRIVATE_BOOK], 0, place, ""), miss)
+            book_search = BookSearch(self._context, self._view.dit.features, book)
+            if any(self._result.find_duplicate(entry) is None for entry in book_search.candidates(numbers)):
+                miss = MissedContact(
+                    MissReason.PRIVATE_BOOK, "", "", "", Phrase(PRIVATE_BOOK_MESSAGE), Phrase(PRIVATE_BOOK_ADVICE)
+                )
+                yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, place, ""), miss)
                 return
 
 
-def _whole_numbers(sought: Filter) -> Iterator[Filter]:
-    return (leaf.term for leaf in leaves(sought) if leaf.family is Family.NUMBER and isinstance(leaf.term, Equality))
+def _whole_numbers(search_filter: Filter) -> Iterator[Filter]:
+    return (
+        leaf.item
+        for leaf in filter_terms(search_filter)
+        if leaf.family is Family.NUMBER and isinstance(leaf.item, Equality)
+    )

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ldapgw.phones.explain.query import Query
-from ldapgw.phones.explain.texts import How, Reason
-from ldapgw.phrase import Phrase, Said
+from ldapgw.phones.explain.query import PhoneQuery
+from ldapgw.phones.explain.texts import MatchKind, MissReason
+from ldapgw.phrase import Phrase, Translatable
 
 
-class Seen(StrEnum):
+class BookAccess(StrEnum):
     """How a phone sees a book."""
 
     OWN = "own"
@@ -25,7 +25,7 @@ class Seen(StrEnum):
     PRIVATE = "private"
 
 
-class Reading(StrEnum):
+class NumberReading(StrEnum):
     """How a number is read."""
 
     TYPED = "typed"
@@ -34,11 +34,11 @@ class Reading(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class NumberForm:
+class NumberVariant:
     """A number that was tried: E.164 where the country is known, else its digits."""
 
     number: str
-    reading: Reading
+    reading: NumberReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class SearchedBook:
     """A book that was looked at."""
 
     name: str
-    seen: Seen
+    access: BookAccess
 
 
 @dataclass(frozen=True, slots=True)
-class BookState:
+class BookSyncState:
     """What is known of the sync behind a book that the phone sees.
 
     :ivar state: as in ``status.json``: ok, syncing, waiting, attention, disconnected.
@@ -59,14 +59,14 @@ class BookState:
     """
 
     name: str
-    seen: Seen
+    access: BookAccess
     state: str
-    trouble: Said = ""
+    error: Translatable = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Held:
+class MatchedTerm:
     """Why an entry matched: a value of it, and the term of the filter that it makes true.
 
     :ivar value: empty where no value but another name of the contact did.
@@ -76,12 +76,12 @@ class Held:
     attribute: str
     value: str
     term: str
-    how: How
-    form: str = ""
+    kind: MatchKind
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Match:
+class MatchedEntry:
     """An entry that the phone finds.
 
     :ivar book: empty for a caller's name, and for the tenant's own entry.
@@ -90,12 +90,12 @@ class Match:
     name: str
     dn: str
     book: str
-    held: tuple[Held, ...]
+    matched_terms: tuple[MatchedTerm, ...]
     is_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Miss:
+class MissedContact:
     """A contact that exists and was not found.
 
     :ivar name: empty, like `dn` and `book`, where it is none of the reader's business.
@@ -103,7 +103,7 @@ class Miss:
     :ivar advice: what to do about it, as a sentence.
     """
 
-    reason: Reason
+    reason: MissReason
     name: str
     dn: str
     book: str
@@ -112,7 +112,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ExplanationNote:
     """Something that concerns the whole query or a whole book."""
 
     code: str
@@ -132,25 +132,25 @@ class Explanation:
     :ivar more_misses: how many contacts come near besides `misses`.
     """
 
-    query: Query
+    query: PhoneQuery
     filter: str
     base: str
     lenient: bool
-    forms: tuple[str, ...]
+    name_variants: tuple[str, ...]
     keypad: bool
-    numbers: tuple[NumberForm, ...]
+    numbers: tuple[NumberVariant, ...]
     books: tuple[SearchedBook, ...]
-    matches: tuple[Match, ...]
-    found: int
+    matches: tuple[MatchedEntry, ...]
+    entry_count: int
     complete: bool
-    misses: tuple[Miss, ...]
+    misses: tuple[MissedContact, ...]
     more_misses: int
-    notes: tuple[Note, ...]
+    notes: tuple[ExplanationNote, ...]
     plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ExplanationReader:
     """A person.
 
     :ivar discreet: of books that the phone does not see, or not whole, nothing is told; to administrators that a whole
@@ -159,11 +159,11 @@ class Reader:
     :ivar administers: whether advice may name commands and settings.
     """
 
-    discreet: bool = False
-    books: frozenset[str] = frozenset()
-    administers: bool = True
+    hides_private_books: bool = False
+    own_books: frozenset[str] = frozenset()
+    is_admin: bool = True
 
 
 # At the command line, who may read the database anyway; and at a page, somebody of whom nothing else is known.
-OPERATOR = Reader()
-USER = Reader(discreet=True, administers=False)
+OPERATOR = ExplanationReader()
+USER = ExplanationReader(hides_private_books=True, is_admin=False)

@@ -21,7 +21,7 @@ _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
-class Kind(StrEnum):
+class QueryKind(StrEnum):
     """How a query is meant."""
 
     TEXT = "text"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Query:
+class PhoneQuery:
     """A query as it is understood.
 
     :ivar asked: as it was typed.
@@ -38,40 +38,40 @@ class Query:
     :ivar ringing: what they send when that number calls, where it is another filter.
     """
 
-    asked: str
-    kind: Kind
+    text: str
+    kind: QueryKind
     filter: Filter
-    ringing: Filter | None = None
+    caller_filter: Filter | None = None
 
 
-def read_query(asked: str, read_filter: Callable[[str], Filter]) -> Query:
+def parse_query(text: str, read_filter: Callable[[str], Filter]) -> PhoneQuery:
     """Understand a query; a text in parentheses is a filter (RFC 4515).
 
     :param read_filter: reads a filter's text, and raises UserError when it is none.
     """
-    if asked.strip().startswith("("):
-        return Query(asked, Kind.FILTER, read_filter(asked))
-    if not is_number(asked):
-        return Query(asked, Kind.TEXT, while_typed(asked))
-    whole = Or(_whole(asked))
+    if text.strip().startswith("("):
+        return PhoneQuery(text, QueryKind.FILTER, read_filter(text))
+    if not is_number(text):
+        return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
+    whole = Or(_whole_number(text))
     # A telephone system signals these digits, or somebody types a number, or a name on the keys.
-    if _DIGITS.fullmatch(asked) and sum(map(str.isdigit, asked)) < SHORTEST_PUBLIC:
-        return Query(asked, Kind.NUMBER, while_typed(asked), whole)
-    return Query(asked, Kind.NUMBER, whole)
+    if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
+        return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), whole)
+    return PhoneQuery(text, QueryKind.NUMBER, whole)
 
 
-def while_typed(text: str) -> Filter:
+def typeahead_filter(text: str) -> Filter:
     """What phones ask for the beginning of a name or a number; digits alone may be letters on the keys too."""
     if not is_number(text):
         return And((_PERSON, Or(_beginnings(_NAMES, text))))
-    return And((_PERSON, Or((*_beginnings((*_NUMBERS, *_NAMES), text), *_whole(text)))))
+    return And((_PERSON, Or((*_beginnings((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
 
 
 def _beginnings(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
     return tuple(Substrings(attribute, _octets(text), (), None) for attribute in attributes)
 
 
-def _whole(text: str) -> tuple[Filter, ...]:
+def _whole_number(text: str) -> tuple[Filter, ...]:
     return tuple(Equality(attribute, _octets(text)) for attribute in _NUMBERS)
 
 
@@ -80,20 +80,20 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def is_number(asked: str) -> bool:
+def is_number(text: str) -> bool:
     """Whether a person means a telephone number, as it is typed, or as telephone systems and letterheads write it.
 
     Where letters are among its digits, it has to be long: "204 Empfang" may be a name, "030 1234567 x204" is none.
     """
-    return _DIGITS.fullmatch(asked) is not None or _is_signalled(asked)
+    return _DIGITS.fullmatch(text) is not None or _is_signalled(text)
 
 
-def _is_signalled(asked: str) -> bool:
+def _is_signalled(text: str) -> bool:
     """Whether a text is what a telephone system sends, or spelt on the keys, or has an extension or a remark behind."""
-    readings = phone_number.readings(asked, "")
+    readings = phone_number.readings(text, "")
     if not readings:
         return False
-    typed = dial_string.clean(asked)
+    typed = dial_string.clean(text)
     core = dial_string.unwrapped(typed)
     if core != typed and _DIGITS.fullmatch(core):
         return True

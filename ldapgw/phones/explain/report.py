@@ -6,151 +6,160 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ldapgw.phones.explain.model import Explanation, Held, Match, Miss, Reading, SearchedBook, Seen
-from ldapgw.phones.explain.query import Kind
-from ldapgw.phones.explain.texts import HELD, WORDS_AS, How
+from ldapgw.phones.explain.model import (
+    BookAccess,
+    Explanation,
+    MatchedEntry,
+    MatchedTerm,
+    MissedContact,
+    NumberReading,
+    SearchedBook,
+)
+from ldapgw.phones.explain.query import QueryKind
+from ldapgw.phones.explain.texts import MATCH_TEXTS, WORD_VARIANT_TEXT, MatchKind
 from ldapgw.phrase import Phrase
 
 _READINGS = {
-    Reading.TYPED: "{number}",
-    Reading.WITHOUT_OUTSIDE_LINE: "{number} (without the outside line)",
-    Reading.WITH_PLUS: "{number} (with + before it)",
+    NumberReading.TYPED: "{number}",
+    NumberReading.WITHOUT_OUTSIDE_LINE: "{number} (without the outside line)",
+    NumberReading.WITH_PLUS: "{number} (with + before it)",
 }
 
 _BOOKS = {
-    Seen.OWN: "{name} (the phone's own)",
-    Seen.SHARED: "{name} (shared)",
-    Seen.DIRECTORY: "{name} (the Workspace directory)",
-    Seen.CALLERS: "{name} (callers' names alone)",
+    BookAccess.OWN: "{name} (the phone's own)",
+    BookAccess.SHARED: "{name} (shared)",
+    BookAccess.DIRECTORY: "{name} (the Workspace directory)",
+    BookAccess.CALLERS: "{name} (callers' names alone)",
 }
 
 # A line; the object has all.
 _MOST_BOOKS = 10
 
-_KINDS = {Kind.TEXT: "the name", Kind.NUMBER: "the number", Kind.FILTER: "the filter"}
+_KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}
 
 
-def explanation_object(told: Explanation) -> dict[str, Any]:
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """The object of ``--json``."""
     return {
-        "query": {"asked": told.query.asked, "kind": told.query.kind.value},
-        "filter": told.filter,
-        "base": told.base,
-        "matching": "lenient" if told.lenient else "strict",
-        "forms": list(told.forms),
-        "keypad": told.keypad,
-        "numbers": [{"number": one.number, "reading": one.reading.value} for one in told.numbers],
-        "books": [{"name": book.name, "seen": book.seen.value} for book in told.books],
-        "plan": told.plan,
-        "found": told.found,
-        "complete": told.complete,
-        "matches": [_match_object(match) for match in told.matches],
-        "misses": [_miss_object(miss) for miss in told.misses],
-        "more_misses": told.more_misses,
-        "notes": [{"code": note.code, "message": str(note.message)} for note in told.notes],
+        "query": {"asked": explanation.query.text, "kind": explanation.query.kind.value},
+        "filter": explanation.filter,
+        "base": explanation.base,
+        "matching": "lenient" if explanation.lenient else "strict",
+        "forms": list(explanation.name_variants),
+        "keypad": explanation.keypad,
+        "numbers": [{"number": one.number, "reading": one.reading.value} for one in explanation.numbers],
+        "books": [{"name": book.name, "seen": book.access.value} for book in explanation.books],
+        "plan": explanation.plan,
+        "found": explanation.entry_count,
+        "complete": explanation.complete,
+        "matches": [_match_json(match) for match in explanation.matches],
+        "misses": [_miss_json(miss) for miss in explanation.misses],
+        "more_misses": explanation.more_misses,
+        "notes": [{"code": note.code, "message": str(note.message)} for note in explanation.notes],
     }
 
 
-def lines(told: Explanation) -> Iterator[str]:
+def report_lines(explanation: Explanation) -> Iterator[str]:
     """The same for people; what belongs to a line above it is indented."""
-    yield f"Asked for  {_KINDS[told.query.kind]} {told.query.asked}"
-    if told.query.kind is not Kind.FILTER:
-        yield f"Sent as    {told.filter}"
-    yield f"Tried as   {_tried(told)}"
-    yield f"Below      {told.base}"
-    yield f"Looked in  {_books(told.books)}"
-    if told.plan:
-        yield f"Found by   {told.plan}"
-    yield from _matches(told)
-    yield from _misses(told)
-    if told.notes:
+    yield f"Asked for  {_KINDS[explanation.query.kind]} {explanation.query.text}"
+    if explanation.query.kind is not QueryKind.FILTER:
+        yield f"Sent as    {explanation.filter}"
+    yield f"Tried as   {_tried(explanation)}"
+    yield f"Below      {explanation.base}"
+    yield f"Looked in  {_books(explanation.books)}"
+    if explanation.plan:
+        yield f"Found by   {explanation.plan}"
+    yield from _matches(explanation)
+    yield from _misses(explanation)
+    if explanation.notes:
         yield ""
         yield "Good to know:"
-        yield from (f"  {note.message}" for note in told.notes)
+        yield from (f"  {note.message}" for note in explanation.notes)
 
 
-def _tried(told: Explanation) -> str:
-    forms = [f"“{form}”" for form in told.forms]
-    forms += [_READINGS[one.reading].format(number=one.number) for one in told.numbers]
-    if told.keypad:
+def _tried(explanation: Explanation) -> str:
+    forms = [f"“{form}”" for form in explanation.name_variants]
+    forms += [_READINGS[one.reading].format(number=one.number) for one in explanation.numbers]
+    if explanation.keypad:
         forms.append("the letters on these keys")
-    if not told.lenient:
+    if not explanation.lenient:
         forms.append("it stands, by the letter of RFC 4517")
     return ", ".join(forms) or "it stands"
 
 
 def _books(books: Sequence[SearchedBook]) -> str:
-    shown = [_BOOKS[book.seen].format(name=book.name) for book in books[:_MOST_BOOKS]]
+    shown = [_BOOKS[book.access].format(name=book.name) for book in books[:_MOST_BOOKS]]
     if len(books) > _MOST_BOOKS:
         shown.append(f"and {len(books) - _MOST_BOOKS} more")
     return ", ".join(shown) or "no book: there is none that this phone sees"
 
 
-def _matches(told: Explanation) -> Iterator[str]:
+def _matches(explanation: Explanation) -> Iterator[str]:
     yield ""
-    if not told.found:
+    if not explanation.entry_count:
         yield "Found: nothing."
         return
-    yield f"Found: {told.found}{'' if told.complete else ', and there are more: a limit has cut the answer'}."
-    for match in told.matches:
-        yield f"  {match.name}, {_place(match)}"
-        yield from (f"    {sentence}" for sentence in because(match))
-    if told.found > len(told.matches):
-        yield f"  … and {told.found - len(told.matches)} more."
+    more = "" if explanation.complete else ", and there are more: a limit has cut the answer"
+    yield f"Found: {explanation.entry_count}{more}."
+    for match in explanation.matches:
+        yield f"  {match.name}, {_book_text(match)}"
+        yield from (f"    {sentence}" for sentence in match_sentences(match))
+    if explanation.entry_count > len(explanation.matches):
+        yield f"  … and {explanation.entry_count - len(explanation.matches)} more."
 
 
-def _place(match: Match) -> str:
+def _book_text(match: MatchedEntry) -> str:
     """Whose entry a match is."""
     if match.is_tenant:
         return "the tenant's own entry"
     return f"in {match.book}" if match.book else "as a caller"
 
 
-def because(match: Match) -> Iterator[Phrase]:
+def match_sentences(match: MatchedEntry) -> Iterator[Phrase]:
     """Why an entry was found; the reasons that differ in the attribute alone are one."""
-    found: dict[tuple[How, str, str], list[Held]] = {}
-    for held in match.held:
-        found.setdefault((held.how, held.value, held.form), []).append(held)
-    return map(_sentence, found.values())
+    found: dict[tuple[MatchKind, str, str], list[MatchedTerm]] = {}
+    for term in match.matched_terms:
+        found.setdefault((term.kind, term.value, term.variant), []).append(term)
+    return map(_match_sentence, found.values())
 
 
-def _sentence(together: Sequence[Held]) -> Phrase:
-    first = together[0]
-    plain = first.how is not How.WORDS or not first.form or first.form in first.term.lower()
-    told = {
-        "attribute": ", ".join(dict.fromkeys(held.attribute for held in together)),
+def _match_sentence(terms: Sequence[MatchedTerm]) -> Phrase:
+    first = terms[0]
+    plain = first.kind is not MatchKind.WORDS or not first.variant or first.variant in first.term.lower()
+    values = {
+        "attribute": ", ".join(dict.fromkeys(held.attribute for held in terms)),
         "value": first.value,
-        "term": ", ".join(dict.fromkeys(held.term for held in together)),
-        "form": first.form,
+        "term": ", ".join(dict.fromkeys(held.term for held in terms)),
+        "form": first.variant,
     }
-    return Phrase(HELD[first.how] if plain else WORDS_AS, told)
+    return Phrase(MATCH_TEXTS[first.kind] if plain else WORD_VARIANT_TEXT, values)
 
 
-def _misses(told: Explanation) -> Iterator[str]:
-    if not told.misses:
+def _misses(explanation: Explanation) -> Iterator[str]:
+    if not explanation.misses:
         return
     yield ""
     yield "Similar contacts that were not found:"
-    for miss in told.misses:
+    for miss in explanation.misses:
         if miss.name:
             yield f"  {miss.name}, in {miss.book}"
             yield f"    {miss.message}"
         else:
             yield f"  {miss.message}"
         yield f"    → {miss.advice}"
-    if told.more_misses:
-        yield f"  … and {told.more_misses} more."
+    if explanation.more_misses:
+        yield f"  … and {explanation.more_misses} more."
 
 
-def _match_object(match: Match) -> dict[str, Any]:
-    held = [
-        {"attribute": one.attribute, "value": one.value, "term": one.term, "how": one.how.value, "form": one.form}
-        for one in match.held
+def _match_json(match: MatchedEntry) -> dict[str, Any]:
+    matched_terms = [
+        {"attribute": one.attribute, "value": one.value, "term": one.term, "how": one.kind.value, "form": one.variant}
+        for one in match.matched_terms
     ]
-    return {"name": match.name, "dn": match.dn, "book": match.book, "because": held}
+    return {"name": match.name, "dn": match.dn, "book": match.book, "because": matched_terms}
 
 
-def _miss_object(miss: Miss) -> dict[str, Any]:
+def _miss_json(miss: MissedContact) -> dict[str, Any]:
     return {
         "reason": miss.reason.value,
         "name": miss.name,

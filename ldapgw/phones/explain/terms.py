@@ -27,93 +27,93 @@ from ldapgw.directory.schema import AttributeType, Family, attribute_type, subty
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import Number
 
-Term = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual | Present | Extensible
+FilterItem = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual | Present | Extensible
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Leaf:
+class FilterTerm:
     """A term.
 
     :ivar kind: its attribute; None where that is unknown or there is none.
     :ivar text: what it asks for, its parts joined by blanks; empty for presence.
     """
 
-    term: Term
-    kind: AttributeType | None
+    item: FilterItem
+    attribute_type: AttributeType | None
     text: str = ""
 
     @property
     def family(self) -> Family | None:
         """How its attribute's values compare."""
-        return self.kind.comparison.family if self.kind else None
+        return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
-    def kinds(self) -> tuple[AttributeType, ...]:
+    def attribute_types(self) -> tuple[AttributeType, ...]:
         """The attributes that hold its values."""
-        return subtypes(self.kind) if self.kind else ()
+        return subtypes(self.attribute_type) if self.attribute_type else ()
 
 
-def leaves(sought: Filter, *, wanted: bool = True) -> Iterator[Leaf]:
+def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
     """The terms of a filter that have to be true for it; those under a "not" are none of these."""
-    match sought:
+    match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
-                yield from leaves(term, wanted=wanted)
+                yield from filter_terms(term, is_positive=is_positive)
         case Not(term):
-            yield from leaves(term, wanted=not wanted)
-        case _ if wanted:
-            yield _leaf(sought)
+            yield from filter_terms(term, is_positive=not is_positive)
+        case _ if is_positive:
+            yield _filter_term(search_filter)
 
 
-def _leaf(term: Term) -> Leaf:
-    kind = attribute_type(term.attribute) if term.attribute is not None else None
-    match term:
+def _filter_term(item: FilterItem) -> FilterTerm:
+    kind = attribute_type(item.attribute) if item.attribute is not None else None
+    match item:
         case Present():
-            return Leaf(term, kind)
+            return FilterTerm(item, kind)
         case Substrings(initial=initial, any=middle, final=final):
             parts = (initial, *middle, final)
         case _:
-            parts = (term.value,)
+            parts = (item.value,)
     texts = (assertion.text_of(part, lenient=True) or "" for part in parts if part)
-    return Leaf(term, kind, " ".join(text for text in texts if text))
+    return FilterTerm(item, kind, " ".join(text for text in texts if text))
 
 
-def test_of(leaf: Leaf, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
+def term_predicate(term: FilterTerm, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """The test of a term on an attribute's haystack; None: Undefined, or not one of values alone."""
-    term = leaf.term
-    match term:
+    item = term.item
+    match item:
         case Substrings(initial=initial, any=middle, final=final):
-            return _test(assertion.substrings(kind, initial, middle, final, context))
+            return _predicate(assertion.substrings(kind, initial, middle, final, context))
         case Equality():
-            return _test(assertion.equality(kind, term.value, context))
+            return _predicate(assertion.equality(kind, item.value, context))
         case Approximate():
-            return _test(assertion.approximate(kind, term.value, context))
+            return _predicate(assertion.approximate(kind, item.value, context))
         case GreaterOrEqual() | LessOrEqual():
-            return _test(assertion.ordering(kind, term.value, context, greater=isinstance(term, GreaterOrEqual)))
+            return _predicate(assertion.ordering(kind, item.value, context, greater=isinstance(item, GreaterOrEqual)))
         case _:
             return None
 
 
-def _test(asked: Assertion | None) -> TextPredicate | None:
-    return None if asked is None else asked.test
+def _predicate(prepared: Assertion | None) -> TextPredicate | None:
+    return None if prepared is None else prepared.test
 
 
-def begins_word(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
+def word_prefix_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Whether a value has the text at the beginning of a word."""
-    return _test(assertion.substrings(kind, text.encode("utf-8", "surrogateescape"), (), None, context))
+    return _predicate(assertion.substrings(kind, text.encode("utf-8", "surrogateescape"), (), None, context))
 
 
-def holds(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
+def substring_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
     """Whether a value has the text anywhere."""
-    return _test(assertion.substrings(kind, None, (text.encode("utf-8", "surrogateescape"),), None, context))
+    return _predicate(assertion.substrings(kind, None, (text.encode("utf-8", "surrogateescape"),), None, context))
 
 
-def lenient(context: NamingContext) -> NamingContext:
+def as_lenient(context: NamingContext) -> NamingContext:
     """The same tenant, if it matched as people read."""
     return replace(context, lenient=True)
 
 
-def searchable(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
+def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
     """What an attribute of an entry is searched in leniently, whether its tenant does so or not."""
     found = entry.search_text(kind)
     if context.lenient or found is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
@@ -124,7 +124,7 @@ def searchable(entry: Entry, kind: AttributeType, context: NamingContext) -> str
     return assertion.number_search_text(read for _, read in numbers_of(entry, kind, context))
 
 
-def each_value(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, str]]:
+def values_with_search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, str]]:
     """The values of an attribute, each with what it alone is searched in by its tenant's matching."""
     values = [value.decode() for value in entry.attribute(kind.name)]
     family = kind.comparison.family
@@ -147,14 +147,14 @@ def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Ite
         yield from ((value, read) for value in values if (read := phone_number.parse(value, context.region)))
 
 
-def forms_of(leaf: Leaf, context: NamingContext) -> tuple[str, ...]:
+def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
     """The forms in which a text is looked for."""
-    if leaf.family is not Family.TEXT or not leaf.text:
+    if term.family is not Family.TEXT or not term.text:
         return ()
-    return name_folding.query_variants(leaf.text) if context.lenient else (matching_rules.string(leaf.text).strip(),)
+    return name_folding.query_variants(term.text) if context.lenient else (matching_rules.string(term.text).strip(),)
 
 
-def names_number(sought: Filter) -> bool:
+def has_number_assertion(search_filter: Filter) -> bool:
     """Whether a filter asks for a whole telephone number: books of callers' names answer that alone."""
-    wanted = (leaf for leaf in leaves(sought) if leaf.family is Family.NUMBER)
-    return any(isinstance(leaf.term, Equality | Approximate) for leaf in wanted)
+    wanted = (leaf for leaf in filter_terms(search_filter) if leaf.family is Family.NUMBER)
+    return any(isinstance(leaf.item, Equality | Approximate) for leaf in wanted)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.phrase import marked
+from ldapgw.phrase import gettext_noop
 
 
-class How(StrEnum):
+class MatchKind(StrEnum):
     """How a value makes a term true."""
 
     WORDS = "words"
@@ -23,7 +23,7 @@ class How(StrEnum):
     PRESENT = "present"
 
 
-class Reason(StrEnum):
+class MissReason(StrEnum):
     """Why a contact was not found; what a phone's owner can do least about comes first."""
 
     PRIVATE_BOOK = "private_book"
@@ -49,7 +49,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ReasonText:
     """What is said of a reason; who found it gives the values.
 
     :ivar advice: for an administrator.
@@ -58,138 +58,140 @@ class Words:
 
     message: str
     advice: str
-    for_users: str = ""
+    user_advice: str = ""
 
 
-WORDS: Mapping[Reason, Words] = {
-    Reason.PRIVATE_BOOK: Words(
-        marked("It is in the private book of %(book)s, which this phone does not see."),
-        marked("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
+REASON_TEXTS: Mapping[MissReason, ReasonText] = {
+    MissReason.PRIVATE_BOOK: ReasonText(
+        gettext_noop("It is in the private book of %(book)s, which this phone does not see."),
+        gettext_noop("Let all phones find it: ldapgw share %(book)s %(sharing)s."),
     ),
-    Reason.CALLERS_BOOK: Words(
-        marked(
+    MissReason.CALLERS_BOOK: ReasonText(
+        gettext_noop(
             "It is in the book of %(book)s, which tells other phones the name behind a whole number, and nothing else."
         ),
-        marked("Let all phones find the book: ldapgw share %(book)s shared."),
+        gettext_noop("Let all phones find the book: ldapgw share %(book)s shared."),
     ),
-    Reason.OUTSIDE_BASE: Words(
-        marked("It matches, but is not below the base that was searched."),
-        marked("Give the phone the base %(base)s, or the contact the label at Google."),
+    MissReason.OUTSIDE_BASE: ReasonText(
+        gettext_noop("It matches, but is not below the base that was searched."),
+        gettext_noop("Give the phone the base %(base)s, or the contact the label at Google."),
     ),
-    Reason.SIZE_LIMIT: Words(
-        marked("It matches, but comes behind the last of the %(count)s entries that one answer holds."),
-        marked("Type more of the name, or raise ldap.size_limit."),
-        marked("Type more of the name."),
+    MissReason.SIZE_LIMIT: ReasonText(
+        gettext_noop("It matches, but comes behind the last of the %(count)s entries that one answer holds."),
+        gettext_noop("Type more of the name, or raise ldap.size_limit."),
+        gettext_noop("Type more of the name."),
     ),
-    Reason.DUPLICATE: Words(
-        marked("It matches, but is the same person with the same numbers as in %(other)s, and is returned once."),
-        marked("Nothing is wrong."),
+    MissReason.DUPLICATE: ReasonText(
+        gettext_noop("It matches, but is the same person with the same numbers as in %(other)s, and is returned once."),
+        gettext_noop("Nothing is wrong."),
     ),
-    Reason.NO_NUMBER: Words(
-        marked("It matches, but has no telephone number, and this phone gets an entry for each number."),
-        marked("Add a number at Google, or add the phone anew with --numbers values."),
-        marked("Add a number at Google."),
+    MissReason.NO_NUMBER: ReasonText(
+        gettext_noop("It matches, but has no telephone number, and this phone gets an entry for each number."),
+        gettext_noop("Add a number at Google, or add the phone anew with --numbers values."),
+        gettext_noop("Add a number at Google."),
     ),
-    Reason.NUMBER_ENTRIES: Words(
-        marked(
+    MissReason.NUMBER_ENTRIES: ReasonText(
+        gettext_noop(
             "It matches, but this phone gets an entry for each number, which holds the number in telephoneNumber alone."
         ),
-        marked("Let the phone ask for telephoneNumber, or add it anew with --numbers values."),
-        marked("Let the phone ask for telephoneNumber."),
+        gettext_noop("Let the phone ask for telephoneNumber, or add it anew with --numbers values."),
+        gettext_noop("Let the phone ask for telephoneNumber."),
     ),
-    Reason.STRICT_MATCHING: Words(
-        marked(
+    MissReason.STRICT_MATCHING: ReasonText(
+        gettext_noop(
             "It has %(attribute)s “%(value)s”, which matches as people read it; but this tenant matches by the letter."
         ),
-        marked('Set matching = "lenient" for the tenant.'),
-        marked("Type it exactly as it is stored."),
+        gettext_noop('Set matching = "lenient" for the tenant.'),
+        gettext_noop("Type it exactly as it is stored."),
     ),
-    Reason.FILTER_TERM: Words(
-        marked("It has what is asked for, but does not fulfil %(terms)s of the filter."),
-        marked("Change the filter in the phone's settings, or the contact at Google."),
+    MissReason.FILTER_TERM: ReasonText(
+        gettext_noop("It has what is asked for, but does not fulfil %(terms)s of the filter."),
+        gettext_noop("Change the filter in the phone's settings, or the contact at Google."),
     ),
-    Reason.OTHER_ATTRIBUTE: Words(
-        marked("It has this as %(attribute)s “%(value)s”, which the phone does not ask for."),
-        marked("Add %(attribute)s to the phone's filter."),
+    MissReason.OTHER_ATTRIBUTE: ReasonText(
+        gettext_noop("It has this as %(attribute)s “%(value)s”, which the phone does not ask for."),
+        gettext_noop("Add %(attribute)s to the phone's filter."),
     ),
-    Reason.WHOLE_VALUE: Words(
-        marked("It has %(attribute)s “%(value)s”, and the filter asks for the whole of it."),
-        marked("Put a star behind what is asked for: it finds beginnings then."),
+    MissReason.WHOLE_VALUE: ReasonText(
+        gettext_noop("It has %(attribute)s “%(value)s”, and the filter asks for the whole of it."),
+        gettext_noop("Put a star behind what is asked for: it finds beginnings then."),
     ),
-    Reason.INSIDE_WORD: Words(
-        marked(
+    MissReason.INSIDE_WORD: ReasonText(
+        gettext_noop(
             "It has the text within a word of %(attribute)s “%(value)s”, and the phone asks for beginnings of words."
         ),
-        marked("Type the word from its beginning, or put a star before it in the phone's filter."),
-        marked("Type the word from its beginning."),
+        gettext_noop("Type the word from its beginning, or put a star before it in the phone's filter."),
+        gettext_noop("Type the word from its beginning."),
     ),
-    Reason.WORDS_APART: Words(
-        marked("It has all the words, but not one behind the other in one field: %(value)s."),
-        marked("Type one of the words."),
+    MissReason.WORDS_APART: ReasonText(
+        gettext_noop("It has all the words, but not one behind the other in one field: %(value)s."),
+        gettext_noop("Type one of the words."),
     ),
-    Reason.SOME_WORDS: Words(
-        marked("It has %(value)s, but not %(missing)s."),
-        marked("Type one of the words, or correct the contact at Google."),
+    MissReason.SOME_WORDS: ReasonText(
+        gettext_noop("It has %(value)s, but not %(missing)s."),
+        gettext_noop("Type one of the words, or correct the contact at Google."),
     ),
-    Reason.SPELLING: Words(
-        marked("It has %(attribute)s “%(value)s”, which is spelt otherwise."),
-        marked("Type less of the name, or correct the contact at Google."),
+    MissReason.SPELLING: ReasonText(
+        gettext_noop("It has %(attribute)s “%(value)s”, which is spelt otherwise."),
+        gettext_noop("Type less of the name, or correct the contact at Google."),
     ),
-    Reason.OTHER_COUNTRY: Words(
-        marked("It has %(attribute)s %(value)s: the same number in another country."),
-        marked(
+    MissReason.OTHER_COUNTRY: ReasonText(
+        gettext_noop("It has %(attribute)s %(value)s: the same number in another country."),
+        gettext_noop(
             "Correct the number at Google; where it was typed without a country, region in the tenant's settings "
             "decides."
         ),
-        marked("Correct the number at Google, with its country."),
+        gettext_noop("Correct the number at Google, with its country."),
     ),
-    Reason.LAST_DIGITS: Words(
-        marked("It has %(attribute)s %(value)s, which differs in %(digits)s."),
-        marked("If that is the caller's company, add this number at Google."),
+    MissReason.LAST_DIGITS: ReasonText(
+        gettext_noop("It has %(attribute)s %(value)s, which differs in %(digits)s."),
+        gettext_noop("If that is the caller's company, add this number at Google."),
     ),
-    Reason.ONE_DIGIT: Words(
-        marked("It has %(attribute)s %(value)s, which differs in one digit."),
-        marked("Correct the number at Google."),
+    MissReason.ONE_DIGIT: ReasonText(
+        gettext_noop("It has %(attribute)s %(value)s, which differs in one digit."),
+        gettext_noop("Correct the number at Google."),
     ),
-    Reason.OTHER_BEGINNING: Words(
-        marked("It has %(attribute)s %(value)s: %(digits)s are the same, and what stands before them is not."),
-        marked("Compare the numbers with the user, and correct the wrong one."),
+    MissReason.OTHER_BEGINNING: ReasonText(
+        gettext_noop("It has %(attribute)s %(value)s: %(digits)s are the same, and what stands before them is not."),
+        gettext_noop("Compare the numbers with the user, and correct the wrong one."),
     ),
-    Reason.SHORT_NUMBER: Words(
-        marked(
+    MissReason.SHORT_NUMBER: ReasonText(
+        gettext_noop(
             "It has %(attribute)s %(value)s. Numbers of less than 7 digits are internal ones, and match exactly or not "
             "at all."
         ),
-        marked("Store the number as it is signalled, or let the telephone system signal the whole number."),
+        gettext_noop("Store the number as it is signalled, or let the telephone system signal the whole number."),
     ),
 }
 
 # What is said where nothing else of somebody's private book may be, and what to do.
-DISCREET = marked("A contact in somebody else's private book has this number.")
-ASK = marked("Ask your colleagues whether somebody shares the book that has it.")
+PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in somebody else's private book has this number.")
+PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues whether somebody shares the book that has it.")
 
 # What to do where the book that is in the way is the reader's own.
-OWN_BOOK = marked("That book is yours: choose who sees it, and this phone finds it too.")
+OWN_BOOK_ADVICE = gettext_noop("That book is yours: choose who sees it, and this phone finds it too.")
 
 # What is added to another reason where the book is in the way too.
-BESIDES: Mapping[Reason, str] = {
-    Reason.PRIVATE_BOOK: marked("It is in the private book of %(book)s besides, which this phone does not see."),
-    Reason.CALLERS_BOOK: marked(
+ACCESS_TEXTS: Mapping[MissReason, str] = {
+    MissReason.PRIVATE_BOOK: gettext_noop(
+        "It is in the private book of %(book)s besides, which this phone does not see."
+    ),
+    MissReason.CALLERS_BOOK: gettext_noop(
         "It is in the book of %(book)s besides, which tells other phones callers' names alone."
     ),
 }
 
-HELD: Mapping[How, str] = {
-    How.WORDS: marked("%(attribute)s “%(value)s” has a word that begins so."),
-    How.KEYS: marked("%(attribute)s “%(value)s” has “%(form)s”, which these keys spell."),
-    How.ALSO: marked("%(attribute)s has another name or a reading that matches: “%(form)s”."),
-    How.NUMBER: marked("%(attribute)s %(value)s is the same telephone number."),
-    How.NUMBER_END: marked(
+MATCH_TEXTS: Mapping[MatchKind, str] = {
+    MatchKind.WORDS: gettext_noop("%(attribute)s “%(value)s” has a word that begins so."),
+    MatchKind.KEYS: gettext_noop("%(attribute)s “%(value)s” has “%(form)s”, which these keys spell."),
+    MatchKind.ALSO: gettext_noop("%(attribute)s has another name or a reading that matches: “%(form)s”."),
+    MatchKind.NUMBER: gettext_noop("%(attribute)s %(value)s is the same telephone number."),
+    MatchKind.NUMBER_END: gettext_noop(
         "%(attribute)s %(value)s ends in the same digits; of one of the two the country is not known."
     ),
-    How.DIGITS: marked("%(attribute)s %(value)s has these digits."),
-    How.VALUE: marked("%(attribute)s “%(value)s” fulfils %(term)s."),
-    How.PRESENT: marked("%(attribute)s is there."),
+    MatchKind.DIGITS: gettext_noop("%(attribute)s %(value)s has these digits."),
+    MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” fulfils %(term)s."),
+    MatchKind.PRESENT: gettext_noop("%(attribute)s is there."),
 }
 # Instead of that of `How.WORDS`, where they meet in a form that is not plain.
-WORDS_AS = marked("%(attribute)s “%(value)s” has a word that begins so, as “%(form)s”.")
+WORD_VARIANT_TEXT = gettext_noop("%(attribute)s “%(value)s” has a word that begins so, as “%(form)s”.")

@@ -21,10 +21,10 @@ from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.phones.explain.model import Seen
+from ldapgw.phones.explain.model import BookAccess
 
 
-class Answer:
+class PhoneSearchResult:
     """What a phone is answered.
 
     :ivar entries: in their order.
@@ -37,23 +37,25 @@ class Answer:
         found = [(book_of(entry, context), uid_of(entry)) for entry in entries]
         self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in found)
         self._callers = _by_name(entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid)
-        self._named = _by_name(entries)
+        self._entries_by_name = _by_name(entries)
 
-    def has(self, book: str, uid: str) -> bool:
+    def has_contact(self, book: str, uid: str) -> bool:
         """Whether a contact is among them, whole or by one of its numbers."""
         return (book, uid) in self._contacts
 
-    def tells(self, entry: Entry) -> bool:
+    def has_caller(self, entry: Entry) -> bool:
         """Whether the name of a contact is told as a caller's."""
-        return any(is_same_person(entry, caller) for caller in self._callers.get(_folded_name(entry), ()))
+        return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
-    def twin(self, entry: Entry) -> Entry | None:
+    def find_duplicate(self, entry: Entry) -> Entry | None:
         """An entry among them that is the same person, for whose sake another is left out."""
-        return next((other for other in self._named.get(_folded_name(entry), ()) if is_same_person(other, entry)), None)
+        return next(
+            (other for other in self._entries_by_name.get(_name_key(entry), ()) if is_same_person(other, entry)), None
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PhoneView:
     """A phone and its tenant.
 
     :ivar dit: with all books that the phone sees, the callers' books among them.
@@ -69,31 +71,31 @@ class Sight:
         """The tenant as the directory knows it."""
         return self._directory.context
 
-    def books(self) -> Iterator[tuple[Book, Seen]]:
+    def books(self) -> Iterator[tuple[Book, BookAccess]]:
         """The books that the phone sees, and how."""
         access = self._access
         for book in self._directory.visible_books(access):
-            shared = Seen.DIRECTORY if book.name == DIRECTORY else Seen.SHARED
-            yield book, Seen.OWN if book.key == access.book else shared
+            shared = BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
+            yield book, BookAccess.OWN if book.key == access.book else shared
         for book in self._directory.caller_id_books(access):
-            yield book, Seen.CALLERS
+            yield book, BookAccess.CALLERS
 
-    def shelves(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         """The contacts of the books that the phone can browse, as they stand in the books' indexes."""
         for book in self._directory.visible_books(self._access):
             yield from book.segments.form(per_number=self.viewer.per_number)
 
-    def hidden(self) -> Iterator[Book]:
+    def hidden_books(self) -> Iterator[Book]:
         """The tenant's other books, as far as they are in the tree."""
         seen = {book.key for book, _ in self.books()}
         return (book for book in self._directory.books if book.key not in seen)
 
-    def answer(self, sought: Filter, base: str, size_limit: int) -> Answer:
+    def search(self, search_filter: Filter, base: str, size_limit: int) -> PhoneSearchResult:
         """What the phone is answered.
 
         :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
         """
-        request = SearchRequest(base, Scope.WHOLE_SUBTREE, sought, size_limit=size_limit)
+        request = SearchRequest(base, Scope.WHOLE_SUBTREE, search_filter, size_limit=size_limit)
         found: list[Entry] = []
         complete = True
         try:
@@ -102,7 +104,7 @@ class Sight:
             if error.code is not ResultCode.SIZE_LIMIT_EXCEEDED:
                 raise
             complete = False
-        return Answer(tuple(found), self.context, complete=complete, per_number=self.viewer.per_number)
+        return PhoneSearchResult(tuple(found), self.context, complete=complete, per_number=self.viewer.per_number)
 
     @property
     def _directory(self) -> Directory:
@@ -120,19 +122,19 @@ def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Entries by what two for the same person share."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
-        found.setdefault(_folded_name(entry), []).append(entry)
+        found.setdefault(_name_key(entry), []).append(entry)
     return found
 
 
-def _folded_name(entry: Entry) -> str:
+def _name_key(entry: Entry) -> str:
     return name_folding.collation_key(name_of(entry))
 
 
 # Bounds what one filter can cost in one book.
-MOST_CANDIDATES = 2000
+MAX_CANDIDATES = 2000
 
 
-class OneBook:
+class BookSearch:
     """A book of a tenant, alone."""
 
     def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
@@ -141,22 +143,22 @@ class OneBook:
         self._dit = Dit((Directory(context, (book,)),), features)
         self._access = (Access(context.name, book.key),)
 
-    def ask(self, sought: Filter, *, per_number: bool = False) -> Iterator[Entry]:
+    def candidates(self, search_filter: Filter, *, per_number: bool = False) -> Iterator[Entry]:
         """The contacts that match, in their order; no more than `MOST_CANDIDATES`."""
         viewer = Viewer(access=self._access, per_number=per_number)
-        request = SearchRequest(str(self._context.base), Scope.WHOLE_SUBTREE, sought)
+        request = SearchRequest(str(self._context.base), Scope.WHOLE_SUBTREE, search_filter)
         found = (entry for entry in search(self._dit, viewer, request) if entry and entry.attribute("uid"))
-        return islice(found, MOST_CANDIDATES)
+        return islice(found, MAX_CANDIDATES)
 
-    def has(self, entry: Entry, sought: Filter) -> bool:
+    def matches(self, entry: Entry, search_filter: Filter) -> bool:
         """Whether one of its contacts fulfils a filter."""
-        request = SearchRequest(entry.dn, Scope.BASE_OBJECT, sought)
+        request = SearchRequest(entry.dn, Scope.BASE_OBJECT, search_filter)
         return any(search(self._dit, Viewer(access=self._access), request))
 
-    def singles(self, uid: str) -> tuple[Entry, ...]:
+    def number_entries(self, uid: str) -> tuple[Entry, ...]:
         """The entries of a contact's numbers, for phones that get one for each."""
         start = f"{uid}-".encode()
-        found = self.ask(Substrings("uid", start, (), None), per_number=True)
+        found = self.candidates(Substrings("uid", start, (), None), per_number=True)
         return tuple(entry for entry in found if uid_of(entry).rpartition("-")[0] == uid)
 
 

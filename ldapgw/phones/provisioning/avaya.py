@@ -10,14 +10,14 @@ from collections.abc import Iterable
 
 from ldapgw.phones.provisioning.filters import NUMBER_ATTRIBUTES, name_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Field, Vendor
 
 _SECURE = {Security.STARTTLS: "1", Security.LDAPS: "2"}
 _UNVERIFIED = ("DIRAUTHTYPE", "DIRSEARCH_FIELDS")
 
 
-def _j100(settings: Settings, link: Link) -> str:
+def _j100(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "DIRENABLED_PLATFORM": "1",
         "DIRSRVR": link.host,
@@ -35,7 +35,7 @@ def _j100(settings: Settings, link: Link) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _b179(settings: Settings, link: Link) -> Iterable[Field]:
+def _b179(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Name filter", name_filter("%*"))
     yield Field("Server URL", link.url)
     yield Field("Search base", settings.base_dn)
@@ -52,7 +52,7 @@ AVAYA = Vendor(
     title="Avaya J100",
     series="J139, J159, J169, J179, J189",
     makes=("avaya",),
-    able=(Security.LDAPS, Security.STARTTLS),
+    supported_security=(Security.LDAPS, Security.STARTTLS),
     number_filter="(telephoneNumber=*%*)",
     file="avaya-j100-46xxsettings.txt",
     write=_j100,
@@ -64,7 +64,7 @@ B179 = Vendor(
     title="Avaya B179",
     series="B179; Konftel 300IP",
     makes=("avaya",),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     name_filter=name_filter("%*"),
     fields=_b179,
     advice=(Advice.FIELDS_ALONE,),

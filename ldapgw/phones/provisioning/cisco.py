@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from ldapgw.phones.provisioning.lines import element, label, within, xml
-from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
 # The first number that has t=p can be dialled, no other.
@@ -16,7 +16,7 @@ _NUMBER = "telephoneNumber:(telephoneNumber=*$VALUE*)"
 _COLUMNS_PER_NUMBER = "a=cn,n=Name;a=telephoneNumber,n=Number,t=p"
 
 
-def _write(server: str, settings: Settings, item_4: str) -> str:
+def _write(server: str, settings: PhoneSettings, item_4: str) -> str:
     values = {
         "LDAP_Dir_Enable": "Yes",
         "LDAP_Corp_Dir_Name": label(settings.title, 30),
@@ -35,15 +35,15 @@ def _write(server: str, settings: Settings, item_4: str) -> str:
         "LDAP_Display_Attrs": _COLUMNS_PER_NUMBER if settings.per_number else _COLUMNS,
         "LDAP_Number_Mapping": "",
     }
-    return xml(within("flat-profile", (element(key, value, ua="na") for key, value in values.items())))
+    return xml_document(nested_element("flat-profile", (element(key, value, ua="na") for key, value in values.items())))
 
 
-def _mpp(settings: Settings, link: Link) -> str:
+def _mpp(settings: PhoneSettings, link: LdapEndpoint) -> str:
     server = link.url if link.security is Security.LDAPS else link.authority
     return _write(server, settings, "LDAP_Item_4_Filter")
 
 
-def _spa(settings: Settings, link: Link) -> str:
+def _spa(settings: PhoneSettings, link: LdapEndpoint) -> str:
     # With a small i: so it is in SPA phones.
     return _write(link.authority, settings, "LDAP_item_4_Filter")
 
@@ -56,7 +56,7 @@ CISCO_MPP = _cisco(
     key="cisco-mpp",
     title="Cisco MPP",
     series="6800, 7800, 8800",
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     file="cisco-mpp-ldap.xml",
     write=_mpp,
     unverified=("LDAP_Server (ldaps://)",),
@@ -66,7 +66,7 @@ CISCO_SPA = _cisco(
     key="cisco-spa",
     title="Cisco SPA",
     series="SPA3xx, SPA5xx",
-    able=(Security.PLAIN,),
+    supported_security=(Security.PLAIN,),
     file="cisco-spa-ldap.xml",
     write=_spa,
     advice=(Advice.NO_CALLER_LOOKUP,),

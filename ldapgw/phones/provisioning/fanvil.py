@@ -6,8 +6,8 @@ from __future__ import annotations
 from functools import partial
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, name_filter, number_filter
-from ldapgw.phones.provisioning.lines import element, label, one_line, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, label, nested_element, one_line, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _USE_SSL = {Security.PLAIN: "0", Security.LDAPS: "1", Security.STARTTLS: "2"}
@@ -15,7 +15,7 @@ _VERSION = "2.0000000000"
 _SIMPLE = "3"
 
 
-def _values(settings: Settings, link: Link) -> dict[str, str]:
+def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str]:
     """By the name that a line has; an element has it without blanks."""
     work, mobile, home = NUMBER_ATTRIBUTES
     return {
@@ -42,19 +42,19 @@ def _values(settings: Settings, link: Link) -> dict[str, str]:
     }
 
 
-def _xml(settings: Settings, link: Link) -> str:
+def _xml(settings: PhoneSettings, link: LdapEndpoint) -> str:
     parts = (element(name.replace(" ", ""), value) for name, value in _values(settings, link).items())
-    phone = within("phone", [within("ldap", parts, index="1")])
-    return xml(within("sysConf", [element("Version", _VERSION), phone]))
+    phone = nested_element("phone", [nested_element("ldap", parts, index="1")])
+    return xml_document(nested_element("sysConf", [element("Version", _VERSION), phone]))
 
 
-def _lines(settings: Settings, link: Link) -> str:
+def _lines(settings: PhoneSettings, link: LdapEndpoint) -> str:
     lines = [f"{f'LDAP1 {name}':<25}:{one_line(value)}" for name, value in _values(settings, link).items()]
     head = (f"<<VOIP CONFIG FILE>>Version:{_VERSION}", "", "<PHONE FEATURE MODULE>", "--LDAP Config--    :")
     return "\n".join((*head, *lines, "<<END OF FILE>>")) + "\n"
 
 
-_fanvil = partial(Vendor, able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
+_fanvil = partial(Vendor, supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN))
 
 FANVIL = _fanvil(
     key="fanvil",

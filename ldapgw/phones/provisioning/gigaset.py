@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
-from ldapgw.phones.provisioning.lines import element, label, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, label, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Field, Vendor
 
 _SECURITY = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
 _LONGEST_NAME = 20
 
 
-def _maxwell(settings: Settings, link: Link) -> str:
+def _maxwell(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "DirectoryName": label(settings.title, _LONGEST_NAME),
         "Enable": "1",
@@ -39,10 +39,10 @@ def _maxwell(settings: Settings, link: Link) -> str:
         "PhoneMobile": "mobile",
     }
     parts = (element("param", name=f"NetDir.LDAP.0.{key}", value=value) for key, value in values.items())
-    return xml(within("provisioning", [within("nvm", parts)], version="1.1"))
+    return xml_document(nested_element("provisioning", [nested_element("nvm", parts)], version="1.1"))
 
 
-def _dect(settings: Settings, link: Link) -> Iterable[Field]:
+def _dect(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     yield Field("Directory name", label(settings.title, _LONGEST_NAME))
     yield Field("Server address", link.host)
     yield Field("Server port", str(link.port))
@@ -66,7 +66,7 @@ MAXWELL = Vendor(
     title="Gigaset Maxwell",
     series="Maxwell Basic, 2, 3, 4, C",
     makes=("gigaset",),
-    able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="gigaset-maxwell-ldap.xml",
     media_type=XML,
     write=_maxwell,
@@ -76,7 +76,7 @@ GIGASET = Vendor(
     title="Gigaset DECT",
     series="N510, N670, N720, N870; Unify OpenScape Cordless IP",
     makes=("gigaset",),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     fields=_dect,
     advice=(Advice.FIELDS_ALONE, Advice.EXACT_NUMBER),
 )

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import name_filter, number_attributes, number_filter
-from ldapgw.phones.provisioning.lines import element, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "P8037": "1" if link.security is Security.LDAPS else "0",
         "P8020": link.host,
@@ -31,7 +31,7 @@ def _write(settings: Settings, link: Link) -> str:
         "P8036": "%cn",
     }
     parts = (element(key, value) for key, value in values.items())
-    return xml(within("gs_provision", [within("config", parts, version="1")], version="1"))
+    return xml_document(nested_element("gs_provision", [nested_element("config", parts, version="1")], version="1"))
 
 
 GRANDSTREAM = Vendor(
@@ -39,7 +39,7 @@ GRANDSTREAM = Vendor(
     title="Grandstream",
     series="GXP, GRP, GXV, DP, WP, GHP",
     makes=("grandstream",),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     file="grandstream-ldap.xml",
     media_type=XML,
     write=_write,

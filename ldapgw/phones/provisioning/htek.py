@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
-from ldapgw.phones.provisioning.lines import element, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _VERSION_3 = "1"
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = (
         ("P5430", "LDAP.NameFilter", name_filter("%")),
         ("P5431", "LDAP.NumberFilter", number_filter("%")),
@@ -30,7 +30,7 @@ def _write(settings: Settings, link: Link) -> str:
         ("P5444", "LDAP.SortingResults", "1"),
     )
     parts = (element(code, value, para=name) for code, name, value in values)
-    return xml(within("hl_provision", [within("config", parts, version="1")], version="1"))
+    return xml_document(nested_element("hl_provision", [nested_element("config", parts, version="1")], version="1"))
 
 
 HTEK = Vendor(
@@ -38,7 +38,7 @@ HTEK = Vendor(
     title="Htek",
     series="UC9xx; Sangoma S, P",
     makes=("htek", "sangoma"),
-    able=(Security.PLAIN,),
+    supported_security=(Security.PLAIN,),
     file="htek-ldap.xml",
     media_type=XML,
     write=_write,

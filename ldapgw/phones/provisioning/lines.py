@@ -18,9 +18,9 @@ def one_line(value: str) -> str:
                    for sign in value).strip()  # fmt: skip
 
 
-def label(title: str, longest: int) -> str:
+def label(title: str, max_length: int) -> str:
     """A directory's name for a menu."""
-    return one_line(title)[:longest].rstrip() or "Contacts"
+    return one_line(title)[:max_length].rstrip() or "Contacts"
 
 
 def quoted(value: str) -> str:
@@ -28,7 +28,7 @@ def quoted(value: str) -> str:
     return '"' + one_line(value).replace('"', "'") + '"'
 
 
-def xml(root: Element, unverified: Iterable[str] = ()) -> str:
+def xml_document(root: Element, unverified: Iterable[str] = ()) -> str:
     """A document; keys of which we are not sure are named in front."""
     ElementTree.indent(root)
     told = "".join(f"<!-- {NOT_VERIFIED}: {key} -->\n" for key in unverified)
@@ -43,7 +43,7 @@ def element(tag: str, text: str = "", **attributes: str) -> Element:
     return made
 
 
-def within(tag: str, parts: Iterable[Element], **attributes: str) -> Element:
+def nested_element(tag: str, parts: Iterable[Element], **attributes: str) -> Element:
     """An element around others."""
     made = Element(tag, attributes)
     made.extend(parts)

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import name_filter
-from ldapgw.phones.provisioning.lines import element, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _SIMPLE = "1"
 _FILTER = name_filter("*%s*")
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "enable": "1",
         "server": link.url,
@@ -28,8 +28,10 @@ def _write(settings: Settings, link: Link) -> str:
         "max_results": str(MAX_HITS),
         "min_chars": "2",
     }
-    section = within("section", (element("entry", value, name=key) for key, value in values.items()), name="ldap_0")
-    return xml(within("config", [section], xmlns="http://www.linphone.org/xsds/lpconfig.xsd"))
+    section = nested_element(
+        "section", (element("entry", value, name=key) for key, value in values.items()), name="ldap_0"
+    )
+    return xml_document(nested_element("config", [section], xmlns="http://www.linphone.org/xsds/lpconfig.xsd"))
 
 
 LINPHONE = Vendor(
@@ -37,7 +39,7 @@ LINPHONE = Vendor(
     title="Linphone",
     series="Linphone 4.4 or newer",
     makes=("linphone",),
-    able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     name_filter=_FILTER,
     file="linphone-ldap.xml",
     media_type=XML,

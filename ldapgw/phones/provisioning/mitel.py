@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import name_filter
 from ldapgw.phones.provisioning.lines import one_line, quoted
-from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "ldap server": f"{settings.login}:{settings.password}@{link.authority}",
         "ldap base dn": settings.base_dn,
@@ -33,7 +33,7 @@ MITEL = Vendor(
     title="Mitel",
     series="6700, 6800, 6900; Aastra",
     makes=("mitel",),
-    able=(Security.PLAIN,),
+    supported_security=(Security.PLAIN,),
     max_hits=False,
     file="mitel-ldap.cfg",
     write=_write,

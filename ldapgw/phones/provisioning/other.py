@@ -7,40 +7,40 @@ import json
 from collections.abc import Iterable
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import JSON, Field, Vendor
-from ldapgw.phrase import marked
+from ldapgw.phrase import gettext_noop
 
 _LABELS = {
-    "server": marked("Server"),
-    "port": marked("Port"),
-    "security": marked("Encryption"),
-    "url": marked("LDAP URL"),
-    "base": marked("Search base"),
-    "scope": marked("Search scope"),
-    "user": marked("User name"),
-    "user_dn": marked("User name as a DN"),
-    "password": marked("Password"),
-    "version": marked("LDAP version"),
-    "name_filter": marked("Name filter"),
-    "number_filter": marked("Number filter"),
-    "name_attributes": marked("Name attributes"),
-    "number_attributes": marked("Number attributes"),
-    "display_name": marked("Display name"),
-    "max_hits": marked("Maximum number of hits"),
+    "server": gettext_noop("Server"),
+    "port": gettext_noop("Port"),
+    "security": gettext_noop("Encryption"),
+    "url": gettext_noop("LDAP URL"),
+    "base": gettext_noop("Search base"),
+    "scope": gettext_noop("Search scope"),
+    "user": gettext_noop("User name"),
+    "user_dn": gettext_noop("User name as a DN"),
+    "password": gettext_noop("Password"),
+    "version": gettext_noop("LDAP version"),
+    "name_filter": gettext_noop("Name filter"),
+    "number_filter": gettext_noop("Number filter"),
+    "name_attributes": gettext_noop("Name attributes"),
+    "number_attributes": gettext_noop("Number attributes"),
+    "display_name": gettext_noop("Display name"),
+    "max_hits": gettext_noop("Maximum number of hits"),
 }
 
 
-def _fields(settings: Settings, link: Link) -> Iterable[Field]:
+def _fields(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
     for key, value in _values(settings, link).items():
         yield Field(_LABELS[key], " ".join(value) if isinstance(value, tuple) else str(value))
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     return json.dumps(_values(settings, link), ensure_ascii=False, indent=2) + "\n"
 
 
-def _values(settings: Settings, link: Link) -> dict[str, str | int | tuple[str, ...]]:
+def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str | int | tuple[str, ...]]:
     return {
         "server": link.host,
         "port": link.port,
@@ -66,7 +66,7 @@ OTHER = Vendor(
     title="Any other",
     series="",
     makes=(),
-    able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="ldap.json",
     media_type=JSON,
     write=_write,

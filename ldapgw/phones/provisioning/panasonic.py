@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, quoted
-from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Advice, Vendor
 
 _UNVERIFIED = ("LDAP_SSL_VERIFY",)
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "LDAP_ENABLE": "Y",
         "LDAP_DNSSRV_ENABLE": "N",
@@ -42,7 +42,7 @@ PANASONIC = Vendor(
     title="Panasonic",
     series="KX-HDV, KX-TGP",
     makes=("panasonic",),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     file="panasonic-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,

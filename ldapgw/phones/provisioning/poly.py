@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ldapgw.phones.provisioning.filters import number_attributes
-from ldapgw.phones.provisioning.lines import Element, element, within, xml
-from ldapgw.phones.provisioning.settings import Link, Security, Settings
+from ldapgw.phones.provisioning.lines import Element, element, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Vendor
 
 _UNVERIFIED = ("feature.corporateDirectory.enabled", "dir.corp.sortControl")
 _LABELS = {"telephoneNumber": "Work", "mobile": "Mobile", "homePhone": "Home"}
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     directory = {
         "address": link.address,
         "port": str(link.port),
@@ -37,10 +37,10 @@ def _write(settings: Settings, link: Link) -> str:
         _element("vlv", "dir.corp.vlv", {"allow": "1", "sortOrder": "sn givenName"}),
         element("backGroundSync", **{"dir.corp.backGroundSync": "0", "dir.corp.backGroundSync.period": "86400"}),
     ]
-    return xml(within("PHONE_CONFIG", parts), _UNVERIFIED)
+    return xml_document(nested_element("PHONE_CONFIG", parts), _UNVERIFIED)
 
 
-def _attributes(settings: Settings) -> Iterable[Element]:
+def _attributes(settings: PhoneSettings) -> Iterable[Element]:
     rows = [("sn", "Last name", "last_name", "1"), ("givenName", "First name", "first_name", "1")]
     names = number_attributes(per_number=settings.per_number)
     rows += [(name, _LABELS[name], "phone_number", "0") for name in names]
@@ -59,7 +59,7 @@ POLY = Vendor(
     title="Poly",
     series="SoundPoint, VVX, CCX, Trio",
     makes=("poly",),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     max_hits=False,
     file="poly-ldap.cfg",
     media_type=XML,

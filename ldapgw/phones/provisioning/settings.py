@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 # Stands where the password belongs once it is no longer known.
-PASSWORD = "PASSWORD"  # noqa: S105  not a password: the word that is shown in its place
+PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that is shown in its place
 
 MAX_HITS = 50
 
@@ -21,7 +21,7 @@ class Security(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerAddress:
     """Where phones find the gateway.
 
     :ivar host: a name or an address.
@@ -38,11 +38,11 @@ class Server:
     tls_port: int = 0
     start_tls: bool = False
     require_tls: bool = False
-    loopback: bool = False
-    guessed: bool = False
+    is_loopback: bool = False
+    is_port_guessed: bool = False
 
     @property
-    def offers(self) -> tuple[Security, ...]:
+    def security_options(self) -> tuple[Security, ...]:
         """What a phone can use to log in, the safest first."""
         found = []
         if self.tls_port:
@@ -55,7 +55,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PhoneSettings:
     """One phone's settings.
 
     :ivar login: the bare name, which every phone can take.
@@ -65,17 +65,17 @@ class Settings:
     :ivar per_number: whether the phone gets an entry for each number.
     """
 
-    server: Server
+    server: ServerAddress
     base_dn: str
     login: str
     bind_dn: str
-    password: str = field(default=PASSWORD, repr=False)
+    password: str = field(default=PASSWORD_PLACEHOLDER, repr=False)
     title: str = ""
     per_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LdapEndpoint:
     """How one model of phone reaches the gateway."""
 
     security: Security
@@ -102,12 +102,12 @@ class Link:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def link(server: Server, able: tuple[Security, ...]) -> Link | None:
+def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> LdapEndpoint | None:
     """The safest way that both know; None: there is none.
 
     :param able: what the phone can do.
     """
-    for security in server.offers:
-        if security in able:
-            return Link(security, server.host, server.tls_port if security is Security.LDAPS else server.port)
+    for security in server.security_options:
+        if security in supported:
+            return LdapEndpoint(security, server.host, server.tls_port if security is Security.LDAPS else server.port)
     return None

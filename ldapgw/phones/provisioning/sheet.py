@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.filters import name_filter, number_filter
-from ldapgw.phones.provisioning.settings import Link, Security, Settings, link
+from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security, choose_endpoint
 
 XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/json"
 
@@ -17,7 +17,7 @@ XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/j
 class Advice(StrEnum):
     """What somebody who sets a phone up has to know; the page has the words."""
 
-    NO_WAY = "no_way"  # the phone can do nothing that the gateway offers
+    NO_COMMON_SECURITY = "no_way"  # the phone can do nothing that the gateway offers
     LOOPBACK = "loopback"  # no phone can reach the server by this name
     GUESSED_PORT = "guessed_port"  # the port is only likely to be the one
     PLAIN_ONLY = "plain_only"  # this model has no TLS
@@ -66,14 +66,14 @@ class Vendor:
     title: str
     series: str
     makes: tuple[str, ...]
-    able: tuple[Security, ...]
+    supported_security: tuple[Security, ...]
     name_filter: str = name_filter("%")
     number_filter: str = number_filter("%")
     max_hits: bool = True
     file: str = ""
     media_type: str = TEXT
-    write: Callable[[Settings, Link], str] | None = None
-    fields: Callable[[Settings, Link], Iterable[Field]] | None = None
+    write: Callable[[PhoneSettings, LdapEndpoint], str] | None = None
+    fields: Callable[[PhoneSettings, LdapEndpoint], Iterable[Field]] | None = None
     unverified: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
 
@@ -92,43 +92,43 @@ class Sheet:
     """
 
     vendor: Vendor
-    link: Link | None
+    link: LdapEndpoint | None
     text: str = ""
     fields: tuple[Field, ...] = ()
     advice: tuple[Advice, ...] = ()
 
 
-def sheet(vendor: Vendor, settings: Settings) -> Sheet:
+def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
     """The settings of a phone, as its vendor wants them."""
-    way = link(settings.server, vendor.able)
-    if way is None:
-        return Sheet(vendor, None, advice=(*_about_server(settings), Advice.NO_WAY))
+    endpoint = choose_endpoint(settings.server, vendor.supported_security)
+    if endpoint is None:
+        return Sheet(vendor, None, advice=(*_about_server(settings), Advice.NO_COMMON_SECURITY))
     return Sheet(
         vendor,
-        way,
-        vendor.write(settings, way) if vendor.write else "",
-        tuple(vendor.fields(settings, way)) if vendor.fields else (),
-        (*_about_server(settings), *_about_tls(vendor, way), *_about_entries(vendor, settings)),
+        endpoint,
+        vendor.write(settings, endpoint) if vendor.write else "",
+        tuple(vendor.fields(settings, endpoint)) if vendor.fields else (),
+        (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings)),
     )
 
 
-def _about_server(settings: Settings) -> Iterable[Advice]:
-    if settings.server.loopback:
+def _about_server(settings: PhoneSettings) -> Iterable[Advice]:
+    if settings.server.is_loopback:
         yield Advice.LOOPBACK
-    if settings.server.guessed:
+    if settings.server.is_port_guessed:
         yield Advice.GUESSED_PORT
 
 
-def _about_tls(vendor: Vendor, way: Link) -> Iterable[Advice]:
-    if way.security is Security.PLAIN:
-        yield Advice.PLAIN_HERE if len(vendor.able) > 1 else Advice.PLAIN_ONLY
+def _about_tls(vendor: Vendor, endpoint: LdapEndpoint) -> Iterable[Advice]:
+    if endpoint.security is Security.PLAIN:
+        yield Advice.PLAIN_HERE if len(vendor.supported_security) > 1 else Advice.PLAIN_ONLY
         return
     yield Advice.CERTIFICATE
-    if _is_address(way.host):
+    if _is_address(endpoint.host):
         yield Advice.HOST_NAME
 
 
-def _about_entries(vendor: Vendor, settings: Settings) -> Iterable[Advice]:
+def _about_entries(vendor: Vendor, settings: PhoneSettings) -> Iterable[Advice]:
     for advice in vendor.advice:
         if advice is Advice.NAME_CHARACTERS and settings.login.isalnum():
             continue

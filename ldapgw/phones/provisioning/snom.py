@@ -8,12 +8,12 @@ two stars as one, so one file suits both.
 from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
-from ldapgw.phones.provisioning.lines import element, within, xml
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.lines import element, nested_element, xml_document
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "ldap_server": link.host,
         "ldap_port": str(link.port),
@@ -37,7 +37,7 @@ def _write(settings: Settings, link: Link) -> str:
         "guess_start_length": "3",
     }
     parts = (element(key, value, perm="") for key, value in values.items())
-    return xml(within("settings", [within("phone-settings", parts)]))
+    return xml_document(nested_element("settings", [nested_element("phone-settings", parts)]))
 
 
 SNOM = Vendor(
@@ -45,7 +45,7 @@ SNOM = Vendor(
     title="Snom",
     series="D7xx, D8xx, 7xx, PA1; Gigaset P7xx, P8xx",
     makes=("snom", "gigaset"),
-    able=(Security.LDAPS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.PLAIN),
     name_filter=name_filter("%*"),
     file="snom-ldap.xml",
     media_type=XML,

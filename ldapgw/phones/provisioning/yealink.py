@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from ldapgw.phones.provisioning.filters import NAME_ATTRIBUTES, name_filter, number_attributes, number_filter
 from ldapgw.phones.provisioning.lines import NOT_VERIFIED, label, one_line
-from ldapgw.phones.provisioning.settings import MAX_HITS, Link, Security, Settings
+from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import Vendor
 
 _TLS_MODE = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
 _UNVERIFIED = ("ldap.incoming_call_special_search.enable",)
 
 
-def _write(settings: Settings, link: Link) -> str:
+def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
         "ldap.enable": "1",
         "ldap.host": link.host,
@@ -53,7 +53,7 @@ YEALINK = Vendor(
     title="Yealink",
     series="T2x – T5x, CP, AX, W-DECT; Tiptel, Flyingvoice",
     makes=("yealink",),
-    able=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
+    supported_security=(Security.LDAPS, Security.STARTTLS, Security.PLAIN),
     file="yealink-ldap.cfg",
     write=_write,
     unverified=_UNVERIFIED,

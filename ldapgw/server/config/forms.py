@@ -67,7 +67,7 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
             raise ValueError
         return cls(ipaddress.ip_network(item) for item in value)
 
-    def hold(self, address: str) -> bool:
+    def contains(self, address: str) -> bool:
         """Whether an address lies in one of them; an IPv4 address mapped into IPv6 counts as itself."""
         if not self:
             return False
@@ -84,7 +84,7 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
 _NO_REACTOR = cast("IReactorCore", object())
 
 
-class Endpoints(tuple[str, ...]):
+class ServerEndpoints(tuple[str, ...]):
     """Twisted server endpoint strings."""
 
     __slots__ = ()
@@ -125,12 +125,12 @@ class Text(str):
     """A text of a certain form."""
 
     expected: ClassVar[str] = "text"
-    form: ClassVar[re.Pattern[str]] = re.compile(r".+", re.DOTALL)
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r".+", re.DOTALL)
 
     @classmethod
     def read(cls, value: object) -> Self:
         """:raises ValueError: when it has another form."""
-        if not isinstance(value, str) or not cls.form.fullmatch(value):
+        if not isinstance(value, str) or not cls.pattern.fullmatch(value):
             raise ValueError
         return cls(value)
 
@@ -138,7 +138,7 @@ class Text(str):
 class Secret(Text):
     """A text that no message, log or repr may show; empty: none."""
 
-    form: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
 
     def __repr__(self) -> str:
         return "Secret()"
@@ -148,7 +148,7 @@ class Slug(Text):
     """A tenant's name: part of addresses and paths."""
 
     expected: ClassVar[str] = 'a name of a-z, 0-9 and -, such as "acme"'
-    form: ClassVar[re.Pattern[str]] = re.compile(
+    pattern: ClassVar[re.Pattern[str]] = re.compile(
         # not the first part of one of our own addresses
         r"(?!(?:healthz|metrics|oauth|readyz|static)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
     )
@@ -189,21 +189,21 @@ class Digits(Text):
     """Digits dialled for an outside line; may be empty."""
 
     expected: ClassVar[str] = 'up to five digits, such as "0", or ""'
-    form: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
 
 
 class Allowed(Text):
     """Who may connect: an address, a domain, or everybody."""
 
     expected: ClassVar[str] = 'an address, "@domain" or "*"'
-    form: ClassVar[re.Pattern[str]] = re.compile(r"\*|[^@\s]*@[^@\s]+\.[^@\s]+")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"\*|[^@\s]*@[^@\s]+\.[^@\s]+")
 
 
 class Mail(Text):
     """An e-mail address."""
 
     expected: ClassVar[str] = "an e-mail address"
-    form: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class Url(Text):
@@ -218,12 +218,12 @@ class Url(Text):
             raise ValueError
         parts = urlsplit(value)
         fit = parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc and parts.port != 0
-        if not fit or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(value))):
+        if not fit or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(value))):
             raise ValueError
         return cls(value.rstrip("/"))
 
 
-def is_loopback(url: str) -> bool:
+def is_loopback_url(url: str) -> bool:
     """Whether an address is one that only this machine can open."""
     host = urlsplit(url).hostname or ""
     try:

@@ -16,7 +16,7 @@ import msgspec
 from ldapgw.directory.dn import Dn
 from ldapgw.errors import UserError
 from ldapgw.google.client_file import UnfitClientFile, read_client_file
-from ldapgw.server.config.forms import Duration, File, Secret, is_loopback
+from ldapgw.server.config.forms import Duration, File, Secret, is_loopback_url
 from ldapgw.server.config.tables import Config, Google, Ldap, Sync, Table, Tenant, Tls, Web
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -48,7 +48,7 @@ def decode(document: Mapping[str, Any], file: str) -> Config:
     """
     decoder = _Decoder(Path(file).absolute().parent)
     config = decoder.table(Config, document, "")
-    found = decoder.found
+    found = decoder.decoded
     problems = [*decoder.problems, *_contradictions(found), *_tenant_contradictions(found.get(Tenant, []))]
     tenants = tuple(_with_client(tenant, problems) for tenant in found.get(Tenant, []))
     if problems or config is None:
@@ -65,14 +65,14 @@ class _Decoder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.problems: list[str] = []
-        self.found: dict[type[Table], list[Any]] = {}
+        self.decoded: dict[type[Table], list[Any]] = {}
 
     def table(self, kind: type[_T], found: object, where: str) -> _T | None:
         """One table; None where a required key is missing or wrong."""
         if not isinstance(found, Mapping):
             self.problems.append(f"{where.rstrip('.')}: expected a table")
             return None
-        self.found.setdefault(kind, [])
+        self.decoded.setdefault(kind, [])
         hints = get_type_hints(kind, include_extras=True)
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(kind):
@@ -88,7 +88,7 @@ class _Decoder:
         if not required <= values.keys():
             return None
         table = kind(**values)
-        self.found[kind].append(table)
+        self.decoded[kind].append(table)
         return table
 
     def _value(self, hint: Any, raw: object, where: str) -> Any:
@@ -104,7 +104,7 @@ class _Decoder:
         try:
             value = msgspec.convert(raw, hint, dec_hook=_read)
         except (msgspec.ValidationError, ValueError, TypeError):
-            shown = "" if hint is Secret else f" = {_shown(raw)}"
+            shown = "" if hint is Secret else f" = {_abbreviated_json(raw)}"
             self.problems.append(f"{where}{shown}: expected {_expected(hint)}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
@@ -142,7 +142,7 @@ def _expected(hint: Any) -> str:
     return _expected(arguments[0]) if arguments else "a table"
 
 
-def _shown(raw: object) -> str:
+def _abbreviated_json(raw: object) -> str:
     text = json.dumps(raw, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:59] + "…"
 
@@ -154,7 +154,8 @@ def _contradictions(found: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]
     sync = next(iter(found.get(Sync, [])), Sync())
     google = next(iter(found.get(Google, [])), Google())
     if ldap.listen_tls and Tls not in found:
-        yield f"ldap.listen_tls = {_shown(ldap.listen_tls)}: needs the table [tls] with certificate and private_key"
+        value = _abbreviated_json(ldap.listen_tls)
+        yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
     if ldap.require_tls and Tls not in found:
         yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
     shortest = Duration(1) if _on_loopback(google) else Duration(60)
@@ -191,13 +192,13 @@ def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
         if tenant.client_secret_file and (tenant.client_id or tenant.client_secret):
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
-            yield f"{where}: sources = {_shown(tenant.sources)}: expected each source once, and one at least"
+            yield f"{where}: sources = {_abbreviated_json(tenant.sources)}: expected each source once, and one at least"
         if bool(tenant.client_id) != bool(tenant.client_secret):
             yield f"{where}: client_id and client_secret go together"
 
 
 def _on_loopback(google: Google) -> bool:
-    return all(is_loopback(getattr(google, field)) for field in google.__struct_fields__)
+    return all(is_loopback_url(getattr(google, field)) for field in google.__struct_fields__)
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:

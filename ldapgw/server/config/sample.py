@@ -26,7 +26,7 @@ def sample() -> str:
     return files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
 
 
-def filled(values: Mapping[str, object]) -> str:
+def fill_sample(values: Mapping[str, object]) -> str:
     """The sample with values; all else keeps its default.
 
     :param values: of keys whose names are in the file once: text or lists of text; None leaves a key out.

@@ -14,12 +14,12 @@ from ldapgw.server.config.forms import (
     BaseDn,
     Digits,
     Duration,
-    Endpoints,
     File,
     Mail,
     Networks,
     Region,
     Secret,
+    ServerEndpoints,
     Size,
     Slug,
     Url,
@@ -35,9 +35,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 class Ldap(Table, frozen=True, kw_only=True):
     """``[ldap]``"""
 
-    listen: Endpoints = Endpoints(["tcp:389"])
+    listen: ServerEndpoints = ServerEndpoints(["tcp:389"])
     # There is no certificate by default.
-    listen_tls: Endpoints = Endpoints()
+    listen_tls: ServerEndpoints = ServerEndpoints()
     # Cisco SPA and Sangoma phones have no TLS at all.
     require_tls: bool = False
     # A phone's list shows 50; an address book that reads everything pages.  1000 is what Active Directory gives.
@@ -69,7 +69,7 @@ class Web(Table, frozen=True, kw_only=True):
     """``[web]``"""
 
     public_url: Url
-    listen: Endpoints = Endpoints(["tcp:8080"])
+    listen: ServerEndpoints = ServerEndpoints(["tcp:8080"])
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import CONTACTS, DIRECTORY, OTHER, Google, authorization_path
@@ -17,11 +17,11 @@ THREE = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"
 
 def boxes(page: str) -> dict[str, bool]:
     """The tick boxes of a page and whether they are ticked."""
-    return {c.value: c.checked for form in forms(page) for c in form.controls if c.kind == "checkbox"}
+    return {c.value: c.checked for form in read_forms(page) for c in form.controls if c.kind == "checkbox"}
 
 
 def chosen(page: str) -> list[str]:
-    return [c.value for form in forms(page) for c in form.controls if c.kind == "radio" and c.checked]
+    return [c.value for form in read_forms(page) for c in form.controls if c.kind == "radio" and c.checked]
 
 
 def test_boxes_start_empty(google: Google) -> None:
@@ -198,5 +198,5 @@ def test_page_is_strict_and_plain(google: Google) -> None:
 
 def test_form_keeps_the_request(google: Google) -> None:
     """The page's form goes to the request's own address, so that nothing of it is lost."""
-    (form,) = forms(google.authorize(scope=THREE).text)
+    (form,) = read_forms(google.authorize(scope=THREE).text)
     assert (form.method, form.action) == ("post", authorization_path(scope=THREE))

@@ -12,7 +12,7 @@ from klein import Klein
 from treq.testing import StubTreq
 
 from ldapgw.google.sandbox.app import sandbox
-from ldapgw.google.sandbox.browser import LostInBrowser, Visit, consent, forms, open_page, submit
+from ldapgw.google.sandbox.browser import LostInBrowser, Visit, consent, open_page, read_forms, submit
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
 from tests.support.results import result_of
@@ -123,7 +123,7 @@ def test_page_without_a_way_to_refuse(http: StubTreq) -> None:
     agreed = result_of(consent(http, f"{GATEWAY}/half", account=ALICE))
     assert agreed.url == f"{GATEWAY}/done?a=1&x=alice%40acme.example"
     page = result_of(open_page(http, f"{GATEWAY}/half"))
-    assert json.loads(result_of(submit(http, page, forms(page.body)[0], [("b", "2")])).body) == {"b": "2"}
+    assert json.loads(result_of(submit(http, page, read_forms(page.body)[0], [("b", "2")])).body) == {"b": "2"}
 
 
 def test_endless_redirects(http: StubTreq) -> None:
@@ -136,7 +136,7 @@ def test_forms_are_read_as_a_person_sees_them() -> None:
     """Labels and buttons give controls their texts; what is outside a form is none."""
     page = """<input name=outside><form action="/a"><label>First <b>one</b> <input type=checkbox name=c checked></label>
     <input type=submit name=s value=Go></form><form method=POST><button name=b value=1>Press &amp; go</button></form>"""
-    first, second = forms(page)
+    first, second = read_forms(page)
     assert (first.action, first.method, second.action, second.method) == ("/a", "get", "", "post")
     box, go = first.controls
     assert (box.kind, box.name, box.value, box.checked, box.text) == ("checkbox", "c", "on", True, "First one")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.google.sandbox.browser import forms
+from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import START, Google
@@ -191,7 +191,7 @@ def test_person_is_edited_on_its_page(google: Google) -> None:
 def test_every_form_of_the_control_page_works(google: Google) -> None:
     """Each form goes to a control that is there."""
     page = google.request("GET", "/sandbox/").text
-    targets = {form.action for form in forms(page)}
+    targets = {form.action for form in read_forms(page)}
     assert targets >= {"/sandbox/inject-fault", "/sandbox/revoke", "/sandbox/client", "/sandbox/advance"}
     for target in targets:
         problem = google.form(target).text

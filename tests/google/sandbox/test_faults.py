@@ -12,7 +12,7 @@ from twisted.web.client import ResponseFailed
 
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.google.sandbox.reply import Reply
+from ldapgw.google.sandbox.reply import ApiReply
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import BASE, CONTACTS, OTHER, Google
@@ -26,15 +26,15 @@ BOTH = f"openid email {CONTACTS} {OTHER}"
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_are_googles(name: str) -> None:
     """Status, headers and body of each error are those of the sample of the same name."""
-    happens, sample = FAULTS[name].happens, SAMPLES[name]
-    assert isinstance(happens, Reply)
+    happens, sample = FAULTS[name].effect, SAMPLES[name]
+    assert isinstance(happens, ApiReply)
     body = happens.body.decode() if isinstance(sample["body"], str) else json.loads(happens.body)
     assert {"status": happens.status, "headers": dict(happens.headers), "body": body} == {
         key: sample[key] for key in ("status", "headers", "body")
     }
 
 
-@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if isinstance(fault.happens, Reply)])
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if isinstance(fault.effect, ApiReply)])
 def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
     """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
     tokens = google.connect()
@@ -46,9 +46,9 @@ def test_injected_error_arrives(google: Google, world: World, name: str) -> None
     world.faults.inject(name, times=1)
     fault, call = FAULTS[name], calls[FAULTS[name].prefix]
     answer = call()
-    assert isinstance(fault.happens, Reply)
-    assert (answer.status, answer.body) == (fault.happens.status, fault.happens.body)
-    assert {header: answer.header(header) for header, _ in fault.happens.headers} == dict(fault.happens.headers)
+    assert isinstance(fault.effect, ApiReply)
+    assert (answer.status, answer.body) == (fault.effect.status, fault.effect.body)
+    assert {header: answer.header(header) for header, _ in fault.effect.headers} == dict(fault.effect.headers)
     assert call().status == 200
 
 

@@ -11,7 +11,7 @@ import phonenumbers
 import pytest
 
 from ldapgw.google.sandbox.fields import canonical
-from ldapgw.google.sandbox.persons import Crowd
+from ldapgw.google.sandbox.persons import PersonGenerator
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, DOMAIN, demo_world
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import Clock, randomness
@@ -37,8 +37,8 @@ def test_the_same_at_each_start(world: World) -> None:
 
 def test_seed_decides(world: World) -> None:
     """Another seed invents others."""
-    assert list(Crowd("a").invent(20, ())) == list(Crowd("a").invent(20, ()))
-    assert list(Crowd("a").invent(20, ())) != list(Crowd("b").invent(20, ()))
+    assert list(PersonGenerator("a").invent(20, ())) == list(PersonGenerator("a").invent(20, ()))
+    assert list(PersonGenerator("a").invent(20, ())) != list(PersonGenerator("b").invent(20, ()))
 
 
 @pytest.mark.parametrize("address", [ALICE, BOB, CAROL])

@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET
-from ldapgw.google.sandbox.world import Client, World
+from ldapgw.google.sandbox.world import RegisteredClient, World
 from tests.support.sandbox_client import Clock
 
 
@@ -23,7 +23,10 @@ from tests.support.sandbox_client import Clock
         (lambda world: world.delete_label(ALICE, "contactGroups/x"), "contactGroups/x: is no label of this account"),
         (lambda world: world.person(BOB, "people/c0"), "people/c0: is no person of bob@acme.example"),
         (lambda world: world.advance(-1), "time only goes forward"),
-        (lambda world: world.register(Client("a", "b", (), audience="all")), "audience is one of external, testing"),
+        (
+            lambda world: world.register(RegisteredClient("a", "b", (), audience="all")),
+            "audience is one of external, testing",
+        ),
     ],
 )
 def test_wrong_wishes(world: World, wish: Callable[[World], object], problem: str) -> None:
@@ -56,4 +59,4 @@ def test_a_change_keeps_identity_and_the_rest(world: World) -> None:
 
 def test_secret_is_not_shown() -> None:
     """A client's repr holds no secret."""
-    assert CLIENT_SECRET not in repr(Client(CLIENT_ID, CLIENT_SECRET, ()))
+    assert CLIENT_SECRET not in repr(RegisteredClient(CLIENT_ID, CLIENT_SECRET, ()))

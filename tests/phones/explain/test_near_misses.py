@@ -8,43 +8,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.numbers import phone_number
-from ldapgw.phones.explain.near_misses import Difference, Differs, difference, is_one_off
+from ldapgw.phones.explain.near_misses import DifferenceKind, NumberDifference, is_one_edit_apart, number_difference
 
 
 @pytest.mark.parametrize(
     ("stored", "asked", "expected"),
     [
-        ("+49 30 1234567", "0301234567", Difference(Differs.NOT)),
-        ("+49 30 1234567", "1234567", Difference(Differs.NOT)),
-        ("+43 30 1234567", "030 1234567", Difference(Differs.COUNTRY)),
-        ("+49 30 1234567", "030 1234560", Difference(Differs.LAST_DIGITS, 1)),
-        ("+49 30 1234567", "030 1234321", Difference(Differs.LAST_DIGITS, 3)),
-        ("+49 30 1234567", "030 1239567", Difference(Differs.ONE_DIGIT, 1)),
-        ("+49 30 1234567", "030 1324567", Difference(Differs.ONE_DIGIT, 1)),
-        ("+49 30 1234567", "030 123567", Difference(Differs.ONE_DIGIT, 1)),
-        ("+49 30 123456-0", "030 123456-789", Difference(Differs.LAST_DIGITS, 3)),
-        ("+49 30 1234567", "089 1234567", Difference(Differs.BEGINNING, 7)),
-        ("+49 30 1234567", "040 9234567", Difference(Differs.BEGINNING, 6)),
-        ("+49 30 1234567", "567", Difference(Differs.SHORT, 3)),
-        ("567", "+49 30 1234567", Difference(Differs.SHORT, 3)),
+        ("+49 30 1234567", "0301234567", NumberDifference(DifferenceKind.SAME)),
+        ("+49 30 1234567", "1234567", NumberDifference(DifferenceKind.SAME)),
+        ("+43 30 1234567", "030 1234567", NumberDifference(DifferenceKind.COUNTRY)),
+        ("+49 30 1234567", "030 1234560", NumberDifference(DifferenceKind.LAST_DIGITS, 1)),
+        ("+49 30 1234567", "030 1234321", NumberDifference(DifferenceKind.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "030 1239567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 1324567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
+        ("+49 30 1234567", "030 123567", NumberDifference(DifferenceKind.ONE_DIGIT, 1)),
+        ("+49 30 123456-0", "030 123456-789", NumberDifference(DifferenceKind.LAST_DIGITS, 3)),
+        ("+49 30 1234567", "089 1234567", NumberDifference(DifferenceKind.BEGINNING, 7)),
+        ("+49 30 1234567", "040 9234567", NumberDifference(DifferenceKind.BEGINNING, 6)),
+        ("+49 30 1234567", "567", NumberDifference(DifferenceKind.SHORT, 3)),
+        ("567", "+49 30 1234567", NumberDifference(DifferenceKind.SHORT, 3)),
         ("+49 30 1234567", "67", None),
         ("204", "205", None),
         ("204", "1204", None),
         ("+49 30 1234567", "040 9876543", None),
     ],
 )
-def test_how_two_numbers_differ(stored: str, asked: str, expected: Difference | None) -> None:
+def test_how_two_numbers_differ(stored: str, asked: str, expected: NumberDifference | None) -> None:
     """The stored one, and one that is asked for in Germany."""
     read = phone_number.parse(stored, "DE")
     assert read is not None
-    assert difference(read, phone_number.readings(asked, "DE", "")) == expected
+    assert number_difference(read, phone_number.readings(asked, "DE", "")) == expected
 
 
 def test_the_nearest_reading_counts() -> None:
     """With an outside line, a number may mean two."""
     stored = phone_number.parse("+49 30 1234560", "DE")
     assert stored is not None
-    assert difference(stored, phone_number.readings("00301234567", "DE", "0")) == Difference(Differs.LAST_DIGITS, 1)
+    assert number_difference(stored, phone_number.readings("00301234567", "DE", "0")) == NumberDifference(
+        DifferenceKind.LAST_DIGITS, 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_the_nearest_reading_counts() -> None:
 )
 def test_one_sign_off(first: str, second: str, expected: bool) -> None:
     """Another sign, one too many or too few, two that have changed places."""
-    assert is_one_off(first, second) is expected
+    assert is_one_edit_apart(first, second) is expected
 
 
 @settings(deadline=None)
@@ -71,5 +73,5 @@ def test_one_sign_off(first: str, second: str, expected: bool) -> None:
 def test_one_mistake_is_always_seen(text: str, at: int, sign: str) -> None:
     """Wherever it is, and from either side."""
     for changed in (text[:at] + sign + text[at:], text[:at] + text[at + 1 :], text[:at] + sign + text[at + 1 :]):
-        assert is_one_off(text, changed)
-        assert is_one_off(changed, text)
+        assert is_one_edit_apart(text, changed)
+        assert is_one_edit_apart(changed, text)

@@ -8,7 +8,7 @@ import pytest
 from ldapgw.directory.filter import Filter, Present, to_string
 from ldapgw.errors import UserError
 from ldapgw.ldap.filter_text import read_filter
-from ldapgw.phones.explain.query import Kind, is_number, read_query
+from ldapgw.phones.explain.query import QueryKind, is_number, parse_query
 
 
 def never(_text: str) -> Filter:
@@ -19,37 +19,37 @@ def never(_text: str) -> Filter:
 @pytest.mark.parametrize(
     ("asked", "kind", "sent"),
     [
-        ("mül", Kind.TEXT, "(&(objectClass=person)(|(cn=mül*)(sn=mül*)(o=mül*)))"),
+        ("mül", QueryKind.TEXT, "(&(objectClass=person)(|(cn=mül*)(sn=mül*)(o=mül*)))"),
         (
             "O'Brien (*)",
-            Kind.TEXT,
+            QueryKind.TEXT,
             r"(&(objectClass=person)(|(cn=O'Brien \28\2a\29*)(sn=O'Brien \28\2a\29*)(o=O'Brien \28\2a\29*)))",
         ),
-        ("", Kind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
-        ("030/123 45", Kind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
+        ("", QueryKind.TEXT, "(&(objectClass=person)(|(cn=*)(sn=*)(o=*)))"),
+        ("030/123 45", QueryKind.NUMBER, "(|(telephoneNumber=030/123 45)(mobile=030/123 45)(homePhone=030/123 45))"),
         (
             "685",
-            Kind.NUMBER,
+            QueryKind.NUMBER,
             "(&(objectClass=person)(|(telephoneNumber=685*)(mobile=685*)(homePhone=685*)(cn=685*)(sn=685*)(o=685*)"
             "(telephoneNumber=685)(mobile=685)(homePhone=685)))",
         ),
-        ("m\udcfcl", Kind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
+        ("m\udcfcl", QueryKind.TEXT, r"(&(objectClass=person)(|(cn=m\fcl*)(sn=m\fcl*)(o=m\fcl*)))"),
     ],
     ids=["name", "signs", "nothing", "number", "few digits", "ISO 8859-1"],
 )
-def test_what_is_typed_becomes_what_phones_send(asked: str, kind: Kind, sent: str) -> None:
+def test_what_is_typed_becomes_what_phones_send(asked: str, kind: QueryKind, sent: str) -> None:
     """The filters that ``phones add`` prints; octets reach the search as they were typed, and no repr says them."""
-    query = read_query(asked, never)
+    query = parse_query(asked, never)
     assert (query.kind, to_string(query.filter)) == (kind, sent)
     assert repr(query) == object.__repr__(query)
 
 
 def test_a_text_in_parentheses_is_a_filter() -> None:
     """Blanks around it do not matter; one that is none is refused."""
-    query = read_query(" (cn=*) ", read_filter)
-    assert (query.kind, query.filter) == (Kind.FILTER, Present("cn"))
+    query = parse_query(" (cn=*) ", read_filter)
+    assert (query.kind, query.filter) == (QueryKind.FILTER, Present("cn"))
     with pytest.raises(UserError, match="This is not a filter"):
-        read_query("(cn=*", read_filter)
+        parse_query("(cn=*", read_filter)
 
 
 @pytest.mark.parametrize(

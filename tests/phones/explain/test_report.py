@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ldapgw.phones.explain.model import BookState, Reader, SearchedBook, Seen
-from ldapgw.phones.explain.report import explanation_object, lines
-from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.explain.model import BookAccess, BookSyncState, ExplanationReader, SearchedBook
+from ldapgw.phones.explain.report import explanation_json, report_lines
+from ldapgw.phones.explain.view import PhoneView
 from tests.support.explain_world import ALICE, BOB, CAROL, DAVE, explained, sight
 from tests.support.phonebook import BASE
 
@@ -19,14 +19,14 @@ BOOKS = (
 
 
 @pytest.fixture(scope="module")
-def desk() -> Sight:
+def desk() -> PhoneView:
     return sight()
 
 
-def test_a_name_for_people(desk: Sight) -> None:
+def test_a_name_for_people(desk: PhoneView) -> None:
     """All of it, in the order in which one asks on the telephone."""
     assert (
-        "\n".join(lines(explained("mueller", desk)))
+        "\n".join(report_lines(explained("mueller", desk)))
         == f"""\
 Asked for  the name mueller
 Sent as    (&(objectClass=person)(|(cn=mueller*)(sn=mueller*)(o=mueller*)))
@@ -52,16 +52,18 @@ Similar contacts that were not found:
     )
 
 
-def test_a_number_for_people(desk: Sight) -> None:
+def test_a_number_for_people(desk: PhoneView) -> None:
     """With what is known of the books besides."""
     states = (
-        BookState(BOB, Seen.SHARED, "attention", "Google rejects it.", {"empty": 1, "label": 2, "unknown": 9}),
-        BookState(CAROL, Seen.CALLERS, "waiting", "", {"unreadable_number": 1}),
-        BookState("erin@acme.example", Seen.SHARED, "disconnected"),
+        BookSyncState(
+            BOB, BookAccess.SHARED, "attention", "Google rejects it.", {"empty": 1, "label": 2, "unknown": 9}
+        ),
+        BookSyncState(CAROL, BookAccess.CALLERS, "waiting", "", {"unreadable_number": 1}),
+        BookSyncState("erin@acme.example", BookAccess.SHARED, "disconnected"),
     )
     told = explained("0301234599", desk, states=states)
     assert (
-        "\n".join(lines(told))
+        "\n".join(report_lines(told))
         == f"""\
 Asked for  the number 0301234599
 Sent as    (|(telephoneNumber=0301234599)(mobile=0301234599)(homePhone=0301234599))
@@ -123,38 +125,40 @@ Good to know:
         ("(|(cn=x)(shoe=1))", "  (shoe=1) is never true: no entry here has that attribute."),
     ],
 )  # fmt: skip
-def test_lines(desk: Sight, asked: str, line: str) -> None:
+def test_lines(desk: PhoneView, asked: str, line: str) -> None:
     """Each kind of form, of reason and of note."""
-    assert line in list(lines(explained(asked, desk)))
+    assert line in list(report_lines(explained(asked, desk)))
 
 
-def test_what_is_cut_is_said(desk: Sight) -> None:
+def test_what_is_cut_is_said(desk: PhoneView) -> None:
     """By a limit, by the length of a page, or by the width of a line."""
     told = explained("(objectClass=*)", desk, size_limit=3)
-    cut = replace(told, found=9, books=(SearchedBook(BOB, Seen.SHARED),) * 12, plan="an index", lenient=False)
-    shown = list(lines(cut))
+    cut = replace(
+        told, entry_count=9, books=(SearchedBook(BOB, BookAccess.SHARED),) * 12, plan="an index", lenient=False
+    )
+    shown = list(report_lines(cut))
     assert "Found: 9, and there are more: a limit has cut the answer." in shown
     assert "  … and 6 more." in shown
     assert "  … and 1 more." in shown
     assert "Found by   an index" in shown
     assert "Tried as   it stands, by the letter of RFC 4517" in shown
     assert next(line for line in shown if line.startswith("Looked in")).endswith(f"{BOB} (shared), and 2 more")
-    assert "Looked in  no book: there is none that this phone sees" in list(lines(replace(told, books=())))
+    assert "Looked in  no book: there is none that this phone sees" in list(report_lines(replace(told, books=())))
 
 
-def test_who_must_be_discreet_is_told_a_sentence(desk: Sight) -> None:
+def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
     """Where there is no name to tell."""
-    shown = list(lines(explained("0171 7654399", desk, reader=Reader(discreet=True))))
+    shown = list(report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True))))
     assert shown[-2:] == [
         "  A contact in somebody else's private book has this number.",
         "    → Ask your colleagues whether somebody shares the book that has it.",
     ]
 
 
-def test_the_object(desk: Sight) -> None:
+def test_the_object(desk: PhoneView) -> None:
     """What programs get: stable, and all of it."""
-    state = BookState(CAROL, Seen.CALLERS, "waiting")
-    assert explanation_object(explained("01717654399", desk, states=[state])) == {
+    state = BookSyncState(CAROL, BookAccess.CALLERS, "waiting")
+    assert explanation_json(explained("01717654399", desk, states=[state])) == {
         "query": {"asked": "01717654399", "kind": "number"},
         "filter": "(|(telephoneNumber=01717654399)(mobile=01717654399)(homePhone=01717654399))",
         "base": BASE,
@@ -201,9 +205,9 @@ def test_the_object(desk: Sight) -> None:
     }
 
 
-def test_the_object_of_a_match(desk: Sight) -> None:
+def test_the_object_of_a_match(desk: PhoneView) -> None:
     """Why it was found."""
-    [match] = explanation_object(explained("adler", desk))["matches"]
+    [match] = explanation_json(explained("adler", desk))["matches"]
     assert match == {
         "name": "Zoë Adler",
         "dn": f"uid=zoe,ou=directory,{BASE}",

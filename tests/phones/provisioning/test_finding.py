@@ -19,10 +19,10 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.messages import Message, Operation
 from ldapgw.ldap.session import DirectoryPort
-from ldapgw.phones.explain.view import Sight
+from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.provisioning import settings
 from ldapgw.phones.provisioning.settings import Security
-from ldapgw.phones.provisioning.sheet import Sheet, sheet
+from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
@@ -61,14 +61,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
     """The vendor's settings, for a gateway that offers that alone; if the phone cannot do it, everything."""
-    everything = settings.Server("127.0.0.1", server.plain, server.tls, start_tls=True)
+    everything = settings.ServerAddress("127.0.0.1", server.plain, server.tls, start_tls=True)
     one = {
         Security.LDAPS: replace(everything, port=0),
         Security.STARTTLS: replace(everything, tls_port=0, require_tls=True),
         Security.PLAIN: replace(everything, tls_port=0, start_tls=False),
     }[offered]
     vendor = VENDORS[key]
-    return sheet(vendor, replace(SETTINGS, server=one if offered in vendor.able else everything))
+    return make_sheet(vendor, replace(SETTINGS, server=one if offered in vendor.supported_security else everything))
 
 
 async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[str, list[str]]]:
@@ -122,10 +122,10 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
     """The tenant itself has the company's name, which somebody types; nor does it stand in an opened list."""
     dit = phonebook()
     [directory] = dit.directories
-    printed = read(sheet(VENDORS[key], SETTINGS))
+    printed = read(make_sheet(VENDORS[key], SETTINGS))
     for typed in ("acme", ""):
         sought = read_filter(KEYPADS[key].name(printed, typed).filter.replace("**", "*"))
-        found = Sight(dit, PHONE, directory.context.name).answer(sought, str(directory.context.base), 1000).entries
+        found = PhoneView(dit, PHONE, directory.context.name).search(sought, str(directory.context.base), 1000).entries
         assert [entry.dn for entry in found if not entry.attribute("cn")] == []
 
 
@@ -177,13 +177,13 @@ def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
     """A star would find somebody else whose number goes on."""
     calls = KEYPADS[key].caller
     assert calls is not None
-    assert "*" not in calls(read(sheet(VENDORS[key], SETTINGS)), "0301234567").filter
+    assert "*" not in calls(read(make_sheet(VENDORS[key], SETTINGS)), "0301234567").filter
 
 
 @pytest.mark.parametrize(("key", "keypad"), OLDER.items(), ids=OLDER)
 def test_older_firmware(key: str, keypad: Keypad) -> None:
     """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
-    values = read(sheet(VENDORS[key], SETTINGS))
+    values = read(make_sheet(VENDORS[key], SETTINGS))
     sent = keypad.name(values, "oezt")
     assert "**" in sent.filter
     request = SearchRequest(values[BASE_KEYS[key]], Scope.WHOLE_SUBTREE, read_filter(sent.filter), sent.size_limit)

@@ -10,13 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapgw.phones.provisioning.settings import MAX_HITS, PASSWORD, Link, Security, Server, link
-from ldapgw.phones.provisioning.sheet import Advice, Field, sheet
+from ldapgw.phones.provisioning.settings import (
+    MAX_HITS,
+    PASSWORD_PLACEHOLDER,
+    LdapEndpoint,
+    Security,
+    ServerAddress,
+    choose_endpoint,
+)
+from ldapgw.phones.provisioning.sheet import Advice, Field, make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support.golden import FOLDER, SERVER, SETTINGS, texts
 from tests.support.readers import BASE_KEYS, read
 
-PLAIN = replace(SETTINGS, server=Server("192.0.2.5", 389))
+PLAIN = replace(SETTINGS, server=ServerAddress("192.0.2.5", 389))
 TITLE_KEYS = {
     "yealink": "ldap.customize_label",
     "cisco-mpp": "LDAP_Corp_Dir_Name",
@@ -48,9 +55,9 @@ SECURITY = {
     "other": ("security", {"ldaps": "ldaps", "starttls": "starttls", "plain": "plain"}),
 }  # fmt: skip
 OFFERING = {
-    "ldaps": Server("phonebook.example.com", 0, 636),
-    "starttls": Server("phonebook.example.com", 389, start_tls=True, require_tls=True),
-    "plain": Server("phonebook.example.com", 389),
+    "ldaps": ServerAddress("phonebook.example.com", 0, 636),
+    "starttls": ServerAddress("phonebook.example.com", 389, start_tls=True, require_tls=True),
+    "plain": ServerAddress("phonebook.example.com", 389),
 }
 
 every_vendor = pytest.mark.parametrize("key", VENDORS)
@@ -64,7 +71,7 @@ def test_files_are_as_they_are_known_to_be_right() -> None:
 @every_vendor
 def test_what_a_phone_reads(key: str) -> None:
     """The login, the password and the base come out of the file as they went in; no filter is too long for a field."""
-    values = read(sheet(VENDORS[key], SETTINGS))
+    values = read(make_sheet(VENDORS[key], SETTINGS))
     assert values[BASE_KEYS[key]] == SETTINGS.base_dn
     printed = "\n".join(values.values())
     assert SETTINGS.password in printed
@@ -76,18 +83,18 @@ def test_what_a_phone_reads(key: str) -> None:
 @every_vendor
 def test_a_password_that_is_no_longer_known(key: str) -> None:
     """A word stands in its place."""
-    values = read(sheet(VENDORS[key], replace(SETTINGS, password=PASSWORD)))
-    assert any(PASSWORD in value for value in values.values())
+    values = read(make_sheet(VENDORS[key], replace(SETTINGS, password=PASSWORD_PLACEHOLDER)))
+    assert any(PASSWORD_PLACEHOLDER in value for value in values.values())
 
 
 @pytest.mark.parametrize("offered", OFFERING)
 @every_vendor
 def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
-    """Said as the phone says it; where there is none, nothing is printed and that is told."""
-    made = sheet(VENDORS[key], replace(SETTINGS, server=OFFERING[offered]))
+    """Translatable as the phone says it; where there is none, nothing is printed and that is told."""
+    made = make_sheet(VENDORS[key], replace(SETTINGS, server=OFFERING[offered]))
     named, ways = SECURITY[key]
     if offered not in ways:
-        assert (made.link, made.text, made.fields, made.advice) == (None, "", (), (Advice.NO_WAY,))
+        assert (made.link, made.text, made.fields, made.advice) == (None, "", (), (Advice.NO_COMMON_SECURITY,))
         return
     assert made.link is not None
     assert made.link.security == offered
@@ -97,18 +104,23 @@ def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
 def test_ways_in_their_order() -> None:
     """TLS from the start before StartTLS before clear; a password that would be refused in clear is not sent there."""
     everything = (Security.PLAIN, Security.STARTTLS, Security.LDAPS)
-    assert link(SERVER, everything) == Link(Security.LDAPS, "phonebook.example.com", 636)
-    assert link(replace(SERVER, tls_port=0), everything) == Link(Security.STARTTLS, "phonebook.example.com", 389)
-    assert link(replace(SERVER, require_tls=True), (Security.PLAIN,)) is None
-    assert link(Server("h", 0), everything) is None
+    assert choose_endpoint(SERVER, everything) == LdapEndpoint(Security.LDAPS, "phonebook.example.com", 636)
+    assert choose_endpoint(replace(SERVER, tls_port=0), everything) == LdapEndpoint(
+        Security.STARTTLS, "phonebook.example.com", 389
+    )
+    assert choose_endpoint(replace(SERVER, require_tls=True), (Security.PLAIN,)) is None
+    assert choose_endpoint(ServerAddress("h", 0), everything) is None
 
 
 def test_an_address_of_version_6() -> None:
     """In brackets where a port follows."""
-    server = Server("2001:db8::1", 389)
-    mitel = read(sheet(VENDORS["mitel"], replace(SETTINGS, server=server)))
+    server = ServerAddress("2001:db8::1", 389)
+    mitel = read(make_sheet(VENDORS["mitel"], replace(SETTINGS, server=server)))
     assert mitel["ldap server"].endswith("@[2001:db8::1]:389")
-    assert read(sheet(VENDORS["poly"], replace(SETTINGS, server=server)))["dir.corp.address"] == "ldap://[2001:db8::1]"
+    assert (
+        read(make_sheet(VENDORS["poly"], replace(SETTINGS, server=server)))["dir.corp.address"]
+        == "ldap://[2001:db8::1]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,23 +139,32 @@ def test_an_address_of_version_6() -> None:
 )  # fmt: skip
 def test_an_entry_for_each_number(key: str, named: str, values: str, entries: str) -> None:
     """Has its number in one place, and that alone is asked for."""
-    server = replace(SETTINGS, server=Server("h", 389))
-    assert read(sheet(VENDORS[key], server))[named] == values
-    assert read(sheet(VENDORS[key], replace(server, per_number=True)))[named] == entries
+    server = replace(SETTINGS, server=ServerAddress("h", 389))
+    assert read(make_sheet(VENDORS[key], server))[named] == values
+    assert read(make_sheet(VENDORS[key], replace(server, per_number=True)))[named] == entries
 
 
 def advice(key: str, **changed: object) -> set[Advice]:
-    return set(sheet(VENDORS[key], replace(SETTINGS, **changed)).advice)  # type: ignore[arg-type]
+    return set(make_sheet(VENDORS[key], replace(SETTINGS, **changed)).advice)  # type: ignore[arg-type]
 
 
 def test_advice() -> None:
     """What somebody has to know follows from the phone and from the gateway."""
     assert advice("yealink") == {Advice.CERTIFICATE}
-    assert advice("yealink", server=Server("192.0.2.5", 0, 636)) == {Advice.CERTIFICATE, Advice.HOST_NAME}
-    assert advice("yealink", server=Server("192.0.2.5", 389)) == {Advice.PLAIN_HERE}
-    assert advice("yealink", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.PLAIN_HERE}
-    assert advice("yealink", server=Server("h", guessed=True)) == {Advice.GUESSED_PORT, Advice.PLAIN_HERE}
-    assert advice("avaya-j100", server=Server("localhost", loopback=True)) == {Advice.LOOPBACK, Advice.NO_WAY}
+    assert advice("yealink", server=ServerAddress("192.0.2.5", 0, 636)) == {Advice.CERTIFICATE, Advice.HOST_NAME}
+    assert advice("yealink", server=ServerAddress("192.0.2.5", 389)) == {Advice.PLAIN_HERE}
+    assert advice("yealink", server=ServerAddress("localhost", is_loopback=True)) == {
+        Advice.LOOPBACK,
+        Advice.PLAIN_HERE,
+    }
+    assert advice("yealink", server=ServerAddress("h", is_port_guessed=True)) == {
+        Advice.GUESSED_PORT,
+        Advice.PLAIN_HERE,
+    }
+    assert advice("avaya-j100", server=ServerAddress("localhost", is_loopback=True)) == {
+        Advice.LOOPBACK,
+        Advice.NO_COMMON_SECURITY,
+    }
     assert advice("mitel") == {Advice.PLAIN_ONLY, Advice.NUMBER_FIELDS}
     assert advice("cisco-spa") == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP, Advice.ONE_NUMBER}
     assert advice("cisco-spa", per_number=True) == {Advice.PLAIN_ONLY, Advice.NO_CALLER_LOOKUP}
@@ -155,7 +176,7 @@ def test_advice() -> None:
 def test_keys_that_are_not_verified_are_marked_in_the_file(key: str) -> None:
     """As a comment in front; where a key is not even printed for sure, the page says it alone."""
     vendor = VENDORS[key]
-    text = sheet(vendor, SETTINGS).text
+    text = make_sheet(vendor, SETTINGS).text
     for named in vendor.unverified:
         told = f"not verified by ldapgw with such a phone:.*{re.escape(named)}"
         assert re.search(told, text, re.DOTALL) or key == "cisco-mpp"
@@ -178,8 +199,8 @@ HOSTILE = (
 def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
     """No other value changes, nothing is added, and the file is read as before."""
     named = TITLE_KEYS.get(key)
-    before = dict(read(sheet(VENDORS[key], SETTINGS)))
-    after = dict(read(sheet(VENDORS[key], replace(SETTINGS, title=title))))
+    before = dict(read(make_sheet(VENDORS[key], SETTINGS)))
+    after = dict(read(make_sheet(VENDORS[key], replace(SETTINGS, title=title))))
     shown = after.pop(named) if named else "Contacts"
     if named:
         before.pop(named)
@@ -191,14 +212,14 @@ def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
 def test_any_title_can_be_read(title: str) -> None:
     """By every format's parser."""
     for vendor in VENDORS.values():
-        assert read(sheet(vendor, replace(SETTINGS, title=title)))
+        assert read(make_sheet(vendor, replace(SETTINGS, title=title)))
 
 
 @pytest.mark.parametrize("base", ['o=A\\"cme & <Co>,c=de', "o=A\\#1,c=de"], ids=["quotes", "sharp"])
 @every_vendor
 def test_a_base_with_awkward_signs(key: str, base: str) -> None:
     """It is the base that the phone reads; formats without escaping have an apostrophe for a quotation mark."""
-    found = read(sheet(VENDORS[key], replace(SETTINGS, base_dn=base)))[BASE_KEYS[key]]
+    found = read(make_sheet(VENDORS[key], replace(SETTINGS, base_dn=base)))[BASE_KEYS[key]]
     assert found.replace("\\'", '\\"') == base
 
 
@@ -206,7 +227,7 @@ def test_what_is_entered_by_hand() -> None:
     """Where a phone has no file that we know, its fields are given."""
     by_hand = {key for key, vendor in VENDORS.items() if not vendor.file}
     assert by_hand == {"gigaset", "avaya-b179"}
-    assert Field("Max hits", str(MAX_HITS)) in sheet(VENDORS["avaya-b179"], SETTINGS).fields
+    assert Field("Max hits", str(MAX_HITS)) in make_sheet(VENDORS["avaya-b179"], SETTINGS).fields
 
 
 def test_passwords_are_not_shown_by_accident() -> None:

@@ -99,8 +99,8 @@ def test_the_smallest_file_has_all_defaults_of_the_contract(tmp_path: Path) -> N
     assert (config.ldap.max_message, config.ldap.max_connections) == (65536, 10000)
     assert config.ldap.max_connections_per_address == 500
     assert config.web.listen == ("tcp:8080",)
-    assert config.web.trusted_proxies.hold("127.0.0.1")
-    assert config.web.metrics_networks.hold("::1")
+    assert config.web.trusted_proxies.contains("127.0.0.1")
+    assert config.web.metrics_networks.contains("::1")
     assert config.sync.interval == 600
     assert config.google.token_endpoint == "https://oauth2.googleapis.com/token"
     assert config.redirect_uri == "https://phonebook.example.com/oauth/callback"
@@ -125,10 +125,10 @@ def test_every_key_of_the_contract_is_read(tmp_path: Path) -> None:
     assert config.redirect_uri == "http://localhost:8081/oauth/callback"
     assert config.sync.interval == 1
     (tenant,) = config.tenant
-    assert tenant.anonymous_networks.hold("192.168.3.4")
-    assert tenant.anonymous_networks.hold("::ffff:192.168.3.4")
-    assert not tenant.anonymous_networks.hold("10.0.0.1")
-    assert not tenant.anonymous_networks.hold("not an address")
+    assert tenant.anonymous_networks.contains("192.168.3.4")
+    assert tenant.anonymous_networks.contains("::ffff:192.168.3.4")
+    assert not tenant.anonymous_networks.contains("10.0.0.1")
+    assert not tenant.anonymous_networks.contains("not an address")
     assert tenant.client_secret == "hush"
 
 
