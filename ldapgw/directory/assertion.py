@@ -303,7 +303,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
         if pattern:
             parts.append(re.compile(before + pattern.pattern + behind))
-        elif forms := name_folding.query_variants(text, goes_on=at < last and not behind):
+        elif forms := name_folding.query_variants(text, open_ended=at < last and not behind):
             parts.append(tuple(before + form + behind for form in forms))
     return _in_order(parts, "\n") if parts else ANY_VALUE
 

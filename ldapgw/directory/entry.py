@@ -115,7 +115,7 @@ class ParentEntry:
 
     def __post_init__(self) -> None:
         """Encode the name once."""
-        object.__setattr__(self, "suffix", f",{self.dn}".encode("utf-8", "replace"))
+        object.__setattr__(self, "dn_suffix", f",{self.dn}".encode("utf-8", "replace"))
 
     def rdn(self, dn: str) -> str:
         """The first part of an entry's name."""

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""A filter made ready: what it says of an entry, where to look for those that it holds for; AND, OR, NOT of such.
+"""A filter (RFC 4511 4.5.1.7) prepared for a search: a predicate on entries, and a query that finds candidates.
 
-Looking for something in an entry's text, which is what a search does most.
+What a filter asserts is read, folded and parsed here, once; what is left for each entry is a look into its search text.
+A predicate is True, False or None (Undefined) of an entry.  Where an index finds just the entries that match, the
+filter is *exact*, and nobody looks at the entries at all.
 
-From a filter (RFC 4511 4.5.1.7) to its matcher: a function of an entry that is True, False or None (Undefined).
-
-What was asked for is read, folded and parsed here, once; what is left for each entry is a look into its haystacks.
-With the function goes the place in an index where the entries are that it may be true for.
+`FilterTemplate` is a filter without its value: phones send the same filter with another name or number each time.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Final
 
 from ldapgw.directory import assertion, index_terms, query_plan
 from ldapgw.directory.access import NamingContext
@@ -29,7 +30,6 @@ from ldapgw.directory.entry import (
     SAME_AS_CN,
     TAG_START,
     Entry,
-    PackedAttributes,
     attribute_tag,
 )
 from ldapgw.directory.filter import (
@@ -45,6 +45,7 @@ from ldapgw.directory.filter import (
     Present,
     Substrings,
 )
+from ldapgw.directory.index import Index
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
@@ -59,8 +60,11 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
+# What is worked out for each entry anew takes about so many looks' time.
+_SLOW = 20
 
-class Term(ABC):
+
+class Predicate(ABC):
     """What a filter says of an entry, the same whenever it is asked.
 
     A class, for many entries are looked at: compiled, to call a method is a jump, and to call a function is not.
@@ -69,68 +73,148 @@ class Term(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def holds(self, entry: Entry) -> bool | None:
-        """Whether it holds for an entry; None: Undefined (RFC 4511 4.5.1.7)."""
+    def matches(self, entry: Entry) -> bool | None:
+        """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
 
 
-class Matcher:
-    """A filter made ready; never changed once it is made (a frozen dataclass takes longer to make).
+class NamedNumber:
+    """A telephone number that a filter names as a whole, in a term that can make the filter true.
 
-    :ivar term: what it says of an entry.
-    :ivar place: where the entries are that it may hold for.
-    :ivar calls: whether it may name a telephone number.
-    :ivar letters: it holds for no entry that has no part of one of these signs (`Entry.parts`); None: for any.
+    :ivar kinds: the attributes that it is asked of.
+    :ivar test: tells the number in a search text.
+    :ivar query: finds candidates.
     """
 
-    __slots__ = ("calls", "letters", "place", "term")
+    __slots__ = ("kinds", "query", "test")
+
+    def __init__(self, kinds: tuple[AttributeType, ...], test: TextPredicate, query: Query) -> None:
+        self.kinds = kinds
+        self.test = test
+        self.query = query
+
+
+class PreparedFilter:
+    """A filter prepared for a search; never changed once it is made (a frozen dataclass takes longer to make).
+
+    :ivar predicate: what it says of an entry.
+    :ivar exact: whether the query finds no entry that does not match.
+    :ivar cost: about how many looks at a search text the predicate takes for an entry.
+    :ivar numbers: the telephone numbers that it names.
+    :ivar letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
+    :ivar conditions: the filters of an AND; empty for all others.
+    """
+
+    __slots__ = ("_query", "conditions", "cost", "exact", "letters", "numbers", "predicate")
 
     def __init__(
         self,
-        term: Term,
-        place: Query = None,
-        calls: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
-        letters: frozenset[str] | None = None,
+        predicate: Predicate,
+        query: Query = None,
+        *,
+        exact: bool = False,
+        cost: int = 1,
+        numbers: tuple[NamedNumber, ...] = (),
+        letters: tuple[frozenset[str], ...] = (),
+        conditions: tuple[PreparedFilter, ...] = (),
     ) -> None:
-        self.term = term
-        self.place = place
-        self.calls = calls
+        self.predicate = predicate
+        self._query = query
+        self.exact = exact
+        self.cost = cost
+        self.numbers = numbers
         self.letters = letters
+        self.conditions = conditions
+
+    @property
+    def is_term(self) -> bool:
+        """Whether the filter matches just the entries that one term of the index has."""
+        return self.exact and isinstance(self._query, str)
+
+    @property
+    def query(self) -> Query:
+        """Finds every entry that matches, and may find others."""
+        if self.conditions:
+            return query_plan.all_of([one.query for one in self.conditions])
+        return self._query
+
+    def plan(self, index: Index, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
+        """How to search a segment: the query that finds candidates, and what is left to look at in them; None: nothing.
+
+        Of an AND the condition with the fewest candidates is looked up, if it has far fewer than all others; what all
+        entries of the segment fulfil is left out.
+        """
+        if not self.conditions:
+            return self._query, None if self.exact else self.predicate
+        counted = [(query_plan.count(one.query, index, entries), one) for one in self.conditions]
+        left = [pair for pair in counted if not (pair[0] == index.count and pair[1].is_term)]
+        if not left:
+            return None, None
+        least, first = min(left, key=_COUNT)
+        others = [one for count, one in left if one is not first]
+        if any(count < least * _FAR_MORE for count, one in left if one is not first):
+            return query_plan.all_of([one.query for _, one in left]), _all([one.predicate for _, one in left])
+        checked = [one.predicate for one in others]
+        if not first.exact:
+            checked.insert(0, first.predicate)
+        return first.query, _all(checked) if checked else None
 
 
-def every(matchers: Sequence[Matcher]) -> Matcher:
+_COUNT = itemgetter(0)
+# Of an AND, a condition with so many times as many candidates as another one tells little of them.
+_FAR_MORE: Final = 8
+
+
+def _all(predicates: Sequence[Predicate]) -> Predicate:
+    return predicates[0] if len(predicates) == 1 else _And(predicates)
+
+
+def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     """An AND (RFC 4511 4.5.1.7.1)."""
-    said = [matcher for matcher in matchers if matcher is not TRUE]
-    if len(said) < 2:
-        return said[0] if said else TRUE
-    place = query_plan.all_of([one.place for one in matchers])
-    return Matcher(_Every([one.term for one in said]), place, any(one.calls for one in matchers))
+    conditions = tuple([one for one in filters if one is not MATCH_ALL])
+    if len(conditions) < 2:
+        return conditions[0] if conditions else MATCH_ALL
+    return PreparedFilter(
+        _And([one.predicate for one in conditions]),
+        cost=1 + sum([one.cost for one in conditions]),
+        numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
+        letters=tuple(chain.from_iterable([one.letters for one in conditions])),
+        conditions=conditions,
+    )
 
 
-def either(matchers: Sequence[Matcher]) -> Matcher:
+def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     """An OR (RFC 4511 4.5.1.7.1)."""
-    if TRUE in matchers:
-        return TRUE
-    if len(matchers) == 1:
-        return matchers[0]
-    place = query_plan.any_of([one.place for one in matchers])
-    return Matcher(_Either([one.term for one in matchers]), place, any(one.calls for one in matchers))
+    if MATCH_ALL in filters:
+        return MATCH_ALL
+    if len(filters) == 1:
+        return filters[0]
+    letters: tuple[frozenset[str], ...] = ()
+    if filters and all(len(one.letters) == 1 for one in filters):
+        letters = (frozenset().union(*[one.letters[0] for one in filters]),)
+    return PreparedFilter(
+        _Or([one.predicate for one in filters]),
+        query_plan.any_of([one.query for one in filters]),
+        cost=1 + sum([one.cost for one in filters]),
+        numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
+        letters=letters,
+    )
 
 
-def negated(matcher: Matcher) -> Matcher:
+def negated(one: PreparedFilter) -> PreparedFilter:
     """A NOT."""
-    return Matcher(_Not(matcher.term))
+    return PreparedFilter(_Not(one.predicate), cost=1 + one.cost)
 
 
-class _Every(Term):
-    __slots__ = ("_terms",)
+class _And(Predicate):
+    __slots__ = ("_predicates",)
 
-    def __init__(self, terms: Sequence[Term]) -> None:
-        self._terms = terms
+    def __init__(self, predicates: Sequence[Predicate]) -> None:
+        self._predicates = predicates
 
-    def holds(self, entry: Entry) -> bool | None:
+    def matches(self, entry: Entry) -> bool | None:
         result: bool | None = True
-        for term in self._terms:
-            found = term.holds(entry)
+        for predicate in self._predicates:
+            found = predicate.matches(entry)
             if found is False:
                 return False
             if found is None:
@@ -138,16 +222,16 @@ class _Every(Term):
         return result
 
 
-class _Either(Term):
-    __slots__ = ("_terms",)
+class _Or(Predicate):
+    __slots__ = ("_predicates",)
 
-    def __init__(self, terms: Sequence[Term]) -> None:
-        self._terms = terms
+    def __init__(self, predicates: Sequence[Predicate]) -> None:
+        self._predicates = predicates
 
-    def holds(self, entry: Entry) -> bool | None:
+    def matches(self, entry: Entry) -> bool | None:
         result: bool | None = False
-        for term in self._terms:
-            found = term.holds(entry)
+        for predicate in self._predicates:
+            found = predicate.matches(entry)
             if found:
                 return True
             if found is None:
@@ -155,147 +239,129 @@ class _Either(Term):
         return result
 
 
-class _Not(Term):
-    __slots__ = ("_term",)
+class _Not(Predicate):
+    __slots__ = ("_predicate",)
 
-    def __init__(self, term: Term) -> None:
-        self._term = term
+    def __init__(self, predicate: Predicate) -> None:
+        self._predicate = predicate
 
-    def holds(self, entry: Entry) -> bool | None:
-        found = self._term.holds(entry)
+    def matches(self, entry: Entry) -> bool | None:
+        found = self._predicate.matches(entry)
         return None if found is None else not found
 
 
-class _Known(Term):
+class _Constant(Predicate):
     """The same for every entry."""
 
-    __slots__ = ("_said",)
+    __slots__ = ("_result",)
 
-    def __init__(self, *, said: bool | None) -> None:
-        self._said = said
+    def __init__(self, *, result: bool | None) -> None:
+        self._result = result
 
-    def holds(self, entry: Entry) -> bool | None:  # noqa: ARG002 - whichever it is
-        return self._said
-
-
-ALWAYS: Final[Term] = _Known(said=True)
-TRUE: Final = Matcher(ALWAYS)
-FALSE: Final = Matcher(_Known(said=False), query_plan.NO_DOCUMENTS)
-UNDEFINED: Final = Matcher(_Known(said=None), query_plan.NO_DOCUMENTS)
+    def matches(self, entry: Entry) -> bool | None:  # noqa: ARG002 - whichever it is
+        return self._result
 
 
-class Searching:
-    """Looks for something in some attributes of entries: what `Entry.haystack` gives, but fast.
+MATCH_ALL: Final = PreparedFilter(_Constant(result=True), exact=True)
+FALSE: Final = PreparedFilter(_Constant(result=False), query_plan.NO_DOCUMENTS)
+UNDEFINED: Final = PreparedFilter(_Constant(result=None), query_plan.NO_DOCUMENTS)
 
-    :ivar letters: the signs of the attributes' parts (`Entry.parts`) of which a found entry has one; None: it need not.
+
+def _cost(kind: AttributeType) -> int:
+    return _SLOW if kind.operational or assertion.has_list_rule(kind) else 1
+
+
+class _AttributeSet:
+    """Attributes that an assertion is asked of, and where they stand in the texts of entries.
+
+    :ivar letters: the letters of which a matching entry has one (`Entry.tagged_texts`); empty: it need not.
+    :ivar cost: about how many looks at a search text an assertion takes.
     """
 
-    __slots__ = ("_kinds", "_letters", "_marks", "letters")
+    __slots__ = ("_kinds", "_letters", "_tags", "cost", "letters")
 
     def __init__(self, kinds: Sequence[AttributeType]) -> None:
         self._kinds = kinds
-        self._marks = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
-        self._letters = "".join([mark[1] for mark in self._marks])
-        is_plain = len(self._marks) == len(kinds) and OBJECT_CLASS_TAG not in self._marks
-        self.letters = frozenset(self._letters + ALIAS_LETTER) if is_plain else None
+        self._tags = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
+        self._letters = "".join([tag[1] for tag in self._tags])
+        self.cost = sum([_cost(kind) for kind in kinds])
+        is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
+        self.letters = (frozenset(self._letters + ALIAS_LETTER),) if is_tagged else ()
 
-    def of(self, test: Callable[[str], bool], sure: Sequence[str] = ()) -> Term:
-        """Says whether an entry has any of the attributes that pass a test.
-
-        :param test: passes a haystack if it passes one of its lines.
-        :param sure: a haystack with one of these in it passes.
-        """
-        if len(self._kinds) == 1 and OBJECT_CLASS_TAG in self._marks:
-            return _OfClass(self._kinds[0], test)
-        if self.letters is None:
-            return _InHaystacks(self._kinds, test)
-        return _AtOnce(self._marks, test, sure, self._letters) if sure else _InParts(self._marks, test)
+    def predicate(self, assertion: Assertion) -> Predicate:
+        """Says whether an assertion is true of any of these attributes of an entry."""
+        if not self.letters:
+            return _SearchTextPredicate(self._kinds, assertion.test)
+        if assertion.sufficient:
+            return _SufficientTextPredicate(self._tags, assertion.test, assertion.sufficient, self._letters)
+        return _TaggedTextPredicate(self._tags, assertion.test)
 
 
-class _InHaystacks(Term):
-    """By whole haystacks: what is operational has no part in a text."""
+class _SearchTextPredicate(Predicate):
+    """By whole search texts: what is operational or shared is not in an entry's own text."""
 
     __slots__ = ("_kinds", "_test")
 
-    def __init__(self, kinds: Sequence[AttributeType], test: Callable[[str], bool]) -> None:
+    def __init__(self, kinds: Sequence[AttributeType], test: TextPredicate) -> None:
         self._kinds = kinds
         self._test = test
 
-    def holds(self, entry: Entry) -> bool | None:
+    def matches(self, entry: Entry) -> bool | None:
         for kind in self._kinds:
-            sought = entry.search_text(kind)
-            if sought is not None and self._test(sought):
+            text = entry.search_text(kind)
+            if text is not None and self._test(text):
                 return True
         return False
 
 
-class _InParts(Term):
-    """By the parts of an entry's text."""
+class _TaggedTextPredicate(Predicate):
+    """By the tagged texts of an entry."""
 
-    __slots__ = ("_marks", "_test")
+    __slots__ = ("_tags", "_test")
 
-    def __init__(self, marks: Sequence[str], test: Callable[[str], bool]) -> None:
-        self._marks = marks
+    def __init__(self, tags: Sequence[str], test: TextPredicate) -> None:
+        self._tags = tags
         self._test = test
 
-    def holds(self, entry: Entry) -> bool | None:
-        text, test, named = entry.text, self._test, False
-        for beginning in self._marks:
-            at = text.find(beginning) + 2
+    def matches(self, entry: Entry) -> bool | None:
+        text, test, is_name = entry.text, self._test, False
+        for tag in self._tags:
+            at = text.find(tag) + 2
             if at > 1:
-                sought = text[at : text.index(TAG_START, at)]
-                if sought == SAME_AS_CN:
+                tagged = text[at : text.index(TAG_START, at)]
+                if tagged == SAME_AS_CN:
                     at = text.index(CN_TAG) + 2
-                    sought = text[at : text.index(TAG_START, at)]
-                if test(sought):
+                    tagged = text[at : text.index(TAG_START, at)]
+                if test(tagged):
                     return True
-                named = named or beginning in NAME_TAGS
-        at = text.find(ALIAS_TAG) + 2 if named else 0
+                is_name = is_name or tag in NAME_TAGS
+        at = text.find(ALIAS_TAG) + 2 if is_name else 0
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 
-class _AtOnce(_InParts):
-    """The same for an entry that an index gives: most have what is looked for, in the attributes that are asked for."""
+class _SufficientTextPredicate(_TaggedTextPredicate):
+    """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes."""
 
-    __slots__ = ("_letters", "_sure")
+    __slots__ = ("_letters", "_sufficient")
 
-    def __init__(self, marks: Sequence[str], test: Callable[[str], bool], sure: Sequence[str], letters: str) -> None:
-        super().__init__(marks, test)
-        self._sure = sure
+    def __init__(self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str) -> None:
+        super().__init__(tags, test)
+        self._sufficient = sufficient
         self._letters = letters
 
-    def holds(self, entry: Entry) -> bool | None:
+    def matches(self, entry: Entry) -> bool | None:
         text, letters = entry.text, self._letters
-        for one in self._sure:
+        for one in self._sufficient:
             at = text.find(one)
             if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
                 return True
-        return super().holds(entry)
-
-
-class _OfClass(Term):
-    """The same of object classes, which all contacts of a book share: they are looked at once, not for each."""
-
-    __slots__ = ("_held", "_kind", "_last", "_test")
-
-    def __init__(self, kind: AttributeType, test: Callable[[str], bool]) -> None:
-        self._kind = kind
-        self._test = test
-        self._last: PackedAttributes | None = None
-        self._held = False
-
-    def holds(self, entry: Entry) -> bool | None:
-        shared = None if OBJECT_CLASS_TAG in entry.text else entry.shared
-        if shared is None or shared is not self._last:
-            sought = entry.search_text(self._kind)
-            self._last, self._held = shared, sought is not None and self._test(sought)
-        return self._held
+        return super().matches(entry)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 
-# What is worked out for each entry anew takes about so many looks' time.
-_SLOW = 20
+# To look up a member in its enumeration takes time, and every search asks for this one.
+_NUMBER: Final = Family.NUMBER
 
 # RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules that compare a Directory String compare all its alternatives,
 # which are, of the syntaxes here, Directory String itself, Country String and Telephone Number.
@@ -305,25 +371,25 @@ _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (1
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
-def prepare(sought: Filter, context: NamingContext) -> Matcher:
-    """Make a filter ready (RFC 4511 4.5.1.7)."""
+def prepare(sought: Filter, context: NamingContext) -> PreparedFilter:
+    """Prepare a filter (RFC 4511 4.5.1.7)."""
     return _Preparation(context).of(sought)
 
 
 class _Preparation:
-    """One filter being made ready; what it asks of several attributes that are compared alike is read once."""
+    """One filter being prepared; what it asserts of several attributes that are compared alike is read once."""
 
     def __init__(self, context: NamingContext) -> None:
         self._context = context
-        self._needles: dict[object, Assertion | None] = {}
-        self._places: dict[tuple[int, str], Query] = {}
+        self._assertions: dict[object, Assertion | None] = {}
+        self._queries: dict[tuple[int, str], Query] = {}
 
-    def of(self, sought: Filter) -> Matcher:
+    def of(self, sought: Filter) -> PreparedFilter:
         match sought:
             case And(terms):
-                return every([self.of(term) for term in terms])
+                return all_of([self.of(term) for term in terms])
             case Or(terms):
-                return self._alike(terms) or either([self.of(term) for term in terms])
+                return self._alike(terms) or any_of([self.of(term) for term in terms])
             case Not(term):
                 return negated(self.of(term))
             case Present(attribute):
@@ -333,95 +399,191 @@ class _Preparation:
         kind = attribute_type(sought.attribute)
         if kind is None:
             return UNDEFINED
-        return either([self._on(one, sought) for one in subtypes(kind)])
+        return any_of([self._term(one, sought) for one in subtypes(kind)])
 
-    def _alike(self, terms: tuple[Filter, ...]) -> Matcher | None:
-        alike = Alike.of(terms, self._context)
-        return None if alike is None else alike.as_asked()
+    def _alike(self, terms: tuple[Filter, ...]) -> PreparedFilter | None:
+        alike = _AlikeTerms.of(terms, self._context)
+        return None if alike is None else alike.prepare(alike.sample)
 
-    def _on(self, kind: AttributeType, sought: _Assertion) -> Matcher:
-        key = type(sought), _asked(sought), assertion.comparison_key(kind)
-        if key not in self._needles:
-            self._needles[key] = _needle(sought, kind, self._context)
-        asked = self._needles[key]
-        if asked is None:
+    def _term(self, kind: AttributeType, sought: _Assertion) -> PreparedFilter:
+        key = type(sought), _value_of(sought), assertion.comparison_key(kind)
+        if key not in self._assertions:
+            self._assertions[key] = _read_assertion(sought, kind, self._context)
+        found = self._assertions[key]
+        if found is None:
             return UNDEFINED
-        calls = kind.comparison.family is Family.NUMBER and isinstance(sought, Equality | Approximate)
-        return Matcher(Searching((kind,)).of(asked.test, asked.sufficient), self._place(kind, asked), calls)
+        prefix = index_terms.prefix_query((kind,), found)
+        query = self._query(kind, found) if prefix is None else prefix
+        return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], found, sought, query, exact=prefix is not None)
 
-    def _place(self, kind: AttributeType, asked: Assertion) -> Query:
-        # Attributes whose values have the same terms have the same place.
-        key = id(asked), (asked.value_range is None and index_terms.term_group(kind)) or kind.name
-        if key not in self._places:
-            self._places[key] = index_terms.assertion_query(kind, asked, lenient=self._context.lenient)
-        return self._places[key]
+    def _query(self, kind: AttributeType, found: Assertion) -> Query:
+        # Attributes whose values have the same terms have the same query.
+        key = id(found), (found.value_range is None and index_terms.term_group(kind)) or kind.name
+        if key not in self._queries:
+            self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
+        return self._queries[key]
 
 
-class Alike:
-    """The same asked of several attributes that are compared alike, as phones do: all is ready but what is asked for.
+def _prepared(
+    kinds: tuple[AttributeType, ...],
+    attributes: _AttributeSet,
+    found: Assertion,
+    sought: _Assertion | Extensible,
+    query: Query,
+    *,
+    exact: bool,
+) -> PreparedFilter:
+    """An assertion about any of some attributes that are compared alike."""
+    numbers: tuple[NamedNumber, ...] = ()
+    if kinds[0].comparison.family is _NUMBER and isinstance(sought, Equality | Approximate):
+        numbers = (NamedNumber(kinds, found.test, query),)
+    return PreparedFilter(
+        attributes.predicate(found),
+        query,
+        exact=exact or (not attributes.letters and index_terms.is_exact(kinds, found)),
+        cost=attributes.cost + (len(sought.any) if isinstance(sought, Substrings) else 0),
+        numbers=numbers,
+        letters=attributes.letters,
+    )
+
+
+_SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
+
+
+class _AlikeTerms:
+    """The same assertion about several attributes that are compared alike, as the OR of a phone's filter has it.
 
     :ivar sample: one of the terms.
     """
 
-    __slots__ = ("_calls", "_context", "_groups", "_lenient", "_searching", "_whole", "sample")
+    __slots__ = ("_attributes", "_context", "_groups", "_kinds", "sample")
 
-    def __init__(self, kinds: tuple[AttributeType, ...], sample: Equality | Substrings, context: NamingContext) -> None:
+    def __init__(self, kinds: tuple[AttributeType, ...], sample: _Assertion, context: NamingContext) -> None:
+        self._kinds = kinds
         self._context = context
-        self._lenient = context.lenient
-        self._searching = Searching(kinds)
-        # One of those whose values have the same terms.
+        self._attributes = _AttributeSet(kinds)
         self._groups = tuple({index_terms.term_group(kind) or kind.name: kind for kind in kinds}.values())
-        self._whole = isinstance(sample, Equality)
-        self._calls = self._whole and kinds[0].comparison.family is Family.NUMBER
         self.sample = sample
 
     @classmethod
-    def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> Alike | None:
-        """What the terms of an OR have in common; None if they ask in different ways."""
+    def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> _AlikeTerms | None:
+        """What the terms of an OR have in common; None if they assert different things."""
         first = terms[0] if terms else None
         if not isinstance(first, Equality | Substrings):
             return None
         kinds = []
         for term in terms:
-            if type(term) is not type(first) or _asked(term) != _asked(first):
+            if type(term) is not type(first) or _value_of(term) != _value_of(first):
                 return None
             kind = attribute_type(term.attribute)
             if kind is None or len(subtypes(kind)) > 1:
                 return None
             kinds.append(kind)
-        alike = assertion.comparison_key(kinds[0])
-        return (
-            cls(tuple(kinds), first, context)
-            if all(assertion.comparison_key(kind) == alike for kind in kinds)
-            else None
-        )
+        key = assertion.comparison_key(kinds[0])
+        alike = all(assertion.comparison_key(kind) == key for kind in kinds)
+        return cls(tuple(kinds), first, context) if alike else None
 
-    def asking(self, value: bytes) -> Matcher:
-        """The matcher of the same terms with another value, where each has one."""
-        if self._whole:
-            return self._matcher(assertion.equality(self._groups[0], value, self._context))
-        return self._matcher(_needle(with_value(self.sample, value), self._groups[0], self._context))
-
-    def as_asked(self) -> Matcher:
-        """The matcher of the terms."""
-        return self._matcher(_needle(self.sample, self._groups[0], self._context))
-
-    def _matcher(self, asked: Assertion | None) -> Matcher:
-        if asked is None:
+    def prepare(self, sought: _Assertion) -> PreparedFilter:
+        """The terms with the value of another one."""
+        found = _read_assertion(sought, self._groups[0], self._context)
+        if found is None:
             return UNDEFINED
-        kinds, searching = self._groups, self._searching
-        if len(kinds) == 1:
-            place = index_terms.assertion_query(kinds[0], asked, lenient=self._lenient)
-        else:
-            place = query_plan.any_of(
-                [index_terms.assertion_query(kind, asked, lenient=self._lenient) for kind in kinds]
+        query: Query = index_terms.prefix_query(self._kinds, found)
+        exact = query is not None
+        if not exact:
+            lenient = self._context.lenient
+            query = query_plan.any_of(
+                [index_terms.assertion_query(kind, found, lenient=lenient) for kind in self._groups]
             )
-        return Matcher(searching.of(asked.test, asked.sufficient), place, self._calls, searching.letters)
+        return _prepared(self._kinds, self._attributes, found, sought, query, exact=exact)
 
 
-def with_value(term: Equality | Substrings, value: bytes) -> Equality | Substrings:
-    """The same term, which has one value, with another."""
+# A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of such.
+_TemplatePart = PreparedFilter | _AlikeTerms | tuple[bool, list["_TemplatePart"]]
+
+
+class FilterTemplate:
+    """A filter without its value, as phones have it in their settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
+
+    :ivar context: the tenant that it is prepared for.
+    """
+
+    __slots__ = ("_root", "context")
+
+    def __init__(self, root: _TemplatePart, context: NamingContext) -> None:
+        self._root = root
+        self.context = context
+
+    @classmethod
+    def of(cls, sought: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
+        """The template of a filter; None where the value is not all of what its terms assert.
+
+        :param value: what is another one in other requests.
+        """
+        root = _template_part(sought, value, context)
+        return None if root is None or isinstance(root, PreparedFilter) else cls(root, context)
+
+    def prepare(self, value: bytes) -> PreparedFilter:
+        """The filter with a value."""
+        return _fill(self._root, value)
+
+
+def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _TemplatePart | None:
+    match sought:
+        case Not() | Extensible() | GreaterOrEqual() | LessOrEqual() | Approximate():
+            return None
+        case Present():
+            return prepare(sought, context)
+        case And(terms) | Or(terms):
+            alike = _AlikeTerms.of(terms, context) if isinstance(sought, Or) and has_value(terms[0], value) else None
+            if alike is not None:
+                return alike
+            parts = [_template_part(term, value, context) for term in terms]
+            known = [part for part in parts if part is not None]
+            if len(known) < len(parts) or not parts:
+                return None
+            if all(isinstance(part, PreparedFilter) for part in known):
+                return prepare(sought, context)
+            return isinstance(sought, And), known
+    if has_value(sought, value):
+        return _AlikeTerms.of((sought,), context)
+    if isinstance(sought, Substrings) and value in (sought.initial, *sought.any, sought.final):
+        return None
+    return prepare(sought, context)
+
+
+def _fill(part: _TemplatePart, value: bytes) -> PreparedFilter:
+    if isinstance(part, PreparedFilter):
+        return part
+    if isinstance(part, _AlikeTerms):
+        return part.prepare(_with_value(part.sample, value))
+    is_and, parts = part
+    filled = [_fill(one, value) for one in parts]
+    return all_of(filled) if is_and else any_of(filled)
+
+
+def has_value(term: Filter, value: bytes) -> bool:
+    """Whether a value is all that a term asserts of its attribute."""
     if isinstance(term, Equality):
+        return term.value == value
+    return isinstance(term, Substrings) and [part for part in (term.initial, *term.any, term.final) if part] == [value]
+
+
+def replace_value(sought: Filter, value: bytes, other: bytes) -> Filter:
+    """A filter with another value in all terms that have just one."""
+    match sought:
+        case And(terms):
+            return And(tuple([replace_value(term, value, other) for term in terms]))
+        case Or(terms):
+            return Or(tuple([replace_value(term, value, other) for term in terms]))
+        case Equality() | Substrings() if has_value(sought, value):
+            return _with_value(sought, other)
+    return sought
+
+
+def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
+    """The same term, which has one value, with another."""
+    if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:
         return Substrings(term.attribute, value, (), None)
@@ -430,67 +592,13 @@ def with_value(term: Equality | Substrings, value: bytes) -> Equality | Substrin
     return Substrings(term.attribute, None, (), value)
 
 
-def _asked(sought: _Assertion) -> object:
-    """What is asked of the attribute, whichever that is."""
+def _value_of(sought: _Assertion) -> object:
+    """What is asserted of the attribute, whichever that is."""
     return (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
 
 
-def weight(sought: Filter) -> int:
-    """About how many looks at an entry a filter costs."""
-    match sought:
-        case And(terms) | Or(terms):
-            return 1 + sum(map(weight, terms))
-        case Not(term):
-            return 1 + weight(term)
-        case Substrings(attribute, any=middle):
-            return _weight_of(attribute) + len(middle)
-        case Extensible(attribute=None):
-            return _SLOW * len(ATTRIBUTE_TYPES)
-        case Extensible():
-            return _SLOW
-        case _:
-            return _weight_of(sought.attribute)
-
-
-def _weight_of(attribute: str) -> int:
-    kind = attribute_type(attribute)
-    return _SLOW if kind and (kind.operational or assertion.has_list_rule(kind)) else 1
-
-
-class NumbersNamed(NamedTuple):
-    """The telephone numbers that a filter names as a whole, in terms that can make it true.
-
-    :ivar named: attributes with what tells the number in them.
-    :ivar place: where the entries are that may have one.
-    """
-
-    named: tuple[tuple[AttributeType, TextPredicate], ...]
-    place: Query
-
-
-def numbers_named(sought: Filter, context: NamingContext) -> NumbersNamed:
-    """The telephone numbers of a filter."""
-    asked = tuple(_numbers_named(sought, context))
-    place = query_plan.any_of([index_terms.assertion_query(kind, one, lenient=context.lenient) for kind, one in asked])
-    return NumbersNamed(tuple((kind, one.test) for kind, one in asked), place)
-
-
-def _numbers_named(sought: Filter, context: NamingContext) -> Iterator[tuple[AttributeType, Assertion]]:
-    match sought:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from _numbers_named(term, context)
-        case Equality(attribute, value) | Approximate(attribute, value):
-            kind = attribute_type(attribute)
-            asked = (
-                assertion.equality(kind, value, context) if kind and kind.comparison.family is Family.NUMBER else None
-            )
-            if kind and asked:
-                yield kind, asked
-
-
-def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
-    """What a term looks for in one attribute; None: Undefined."""
+def _read_assertion(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
+    """What a term asserts of one attribute; None: Undefined."""
     if isinstance(sought, Substrings):
         return assertion.substrings(kind, sought.initial, sought.any, sought.final, context)
     if isinstance(sought, Equality):
@@ -500,32 +608,33 @@ def _needle(sought: _Assertion, kind: AttributeType, context: NamingContext) -> 
     return assertion.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
 
 
-def _on(kind: AttributeType, asked: Assertion, context: NamingContext) -> Matcher:
-    place = index_terms.assertion_query(kind, asked, lenient=context.lenient)
-    return Matcher(Searching((kind,)).of(asked.test, asked.sufficient), place)
-
-
-def _present(attribute: str, context: NamingContext) -> Matcher:
+def _present(attribute: str, context: NamingContext) -> PreparedFilter:
     kind = attribute_type(attribute)
     if kind is None:
         return FALSE if context.lenient else UNDEFINED
     if kind.name == "objectClass":
-        return TRUE
-    return either([Matcher(_Present(one), index_terms.presence_query(one)) for one in subtypes(kind)])
+        return MATCH_ALL
+    return any_of([_present_attribute(one) for one in subtypes(kind)])
 
 
-class _Present(Term):
-    __slots__ = ("_kind", "_mark")
+def _present_attribute(kind: AttributeType) -> PreparedFilter:
+    query = index_terms.presence_query(kind)
+    letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
+    return PreparedFilter(_Present(kind), query, exact=query is not None, cost=_cost(kind), letters=letters)
+
+
+class _Present(Predicate):
+    __slots__ = ("_kind", "_tag")
 
     def __init__(self, kind: AttributeType) -> None:
         self._kind = kind
-        self._mark = "" if kind.operational else attribute_tag(kind)
+        self._tag = "" if kind.operational else attribute_tag(kind)
 
-    def holds(self, entry: Entry) -> bool | None:
-        return self._mark in entry.text if self._mark else entry.search_text(self._kind) is not None
+    def matches(self, entry: Entry) -> bool | None:
+        return self._tag in entry.text if self._tag else entry.search_text(self._kind) is not None
 
 
-def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
+def _extensible(sought: Extensible, context: NamingContext) -> PreparedFilter:
     """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
     rule = matching_rule(sought.rule) if sought.rule is not None else None
     kind = attribute_type(sought.attribute) if sought.attribute is not None else None
@@ -538,16 +647,16 @@ def _extensible(sought: Extensible, context: NamingContext) -> Matcher:
     for one in [] if rule else each:
         if assertion.comparison_key(one) not in own:
             own[assertion.comparison_key(one)] = assertion.equality(one, sought.value, context)
-    matchers = [
+    prepared = [
         _extended(one, rule, ruled if rule else own[assertion.comparison_key(one)], sought, context) for one in each
     ]
-    known = [one for one in matchers if one is not None]
-    return either(known) if known else UNDEFINED
+    known = [one for one in prepared if one is not None]
+    return any_of(known) if known else UNDEFINED
 
 
 def _extended(
     kind: AttributeType, rule: MatchingRule | None, asked: Assertion | None, sought: Extensible, context: NamingContext
-) -> Matcher | None:
+) -> PreparedFilter | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
     :param asked: by the rule, or without one by the attribute's own.
@@ -555,13 +664,13 @@ def _extended(
     if asked is None or (rule is not None and not applies(rule, kind, context)):
         return None
     if not (rule or sought.dn_attributes):
-        return _on(kind, asked, context)
-    search = _ruled_haystack(rule.family) if rule else _own_haystack(kind, context)
+        query = index_terms.assertion_query(kind, asked, lenient=context.lenient)
+        return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], asked, sought, query, exact=False)
+    search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, context)
+    return PreparedFilter(_Extended(kind, search, asked.test, with_dn=sought.dn_attributes), cost=_SLOW)
 
-    return Matcher(_Extended(kind, search, asked.test, with_dn=sought.dn_attributes))
 
-
-class _Extended(Term):
+class _Extended(Predicate):
     __slots__ = ("_kind", "_search", "_test", "_with_dn")
 
     def __init__(
@@ -572,7 +681,7 @@ class _Extended(Term):
         self._test = test
         self._with_dn = with_dn
 
-    def holds(self, entry: Entry) -> bool | None:
+    def matches(self, entry: Entry) -> bool | None:
         values = [value.decode() for value in entry.attribute(self._kind.name)]
         if self._with_dn:
             values += _dn_values(entry.dn, self._kind)
@@ -588,7 +697,7 @@ def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> 
     )
 
 
-def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
+def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return assertion.text_search_text
@@ -596,10 +705,10 @@ def _own_haystack(kind: AttributeType, context: NamingContext) -> Callable[[Iter
         return lambda values: assertion.number_search_text(
             filter(None, (phone_number.parse(text, context.region) for text in values))
         )
-    return _ruled_haystack(kind.comparison.family)
+    return _ruled_search_text(kind.comparison.family)
 
 
-def _ruled_haystack(family: Family) -> Callable[[Iterable[str]], str]:
+def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
     return lambda values: assertion.value_search_text(family, values)
 
 

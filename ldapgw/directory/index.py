@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""Values and arrays one behind the other in a file, with a checksum of all at the end.
+"""The index of a segment: which documents hold a term, in sorted arrays that the garbage collector need not look at.
 
-Each stands in a frame, behind its length.  None is large but arrays, which are written and read where they are: so
-neither side ever holds all of it twice.
+An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  It
+keeps three kinds of strings: *terms*, which many entries share and which have neighbours, such as the beginning of a
+word; *prefixes*, one to three letters that a word begins with, for each of which it also knows the attributes that the
+word stands in; and *keys*, which one or two entries have, such as the end of a telephone number, and which are kept as
+checksums.  What terms and keys give are candidates: the filter decides.
 
-Which entries of a shelf hold a term: sorted arrays and nothing that has to be collected.
-
-An index is built once and never changed.  It keeps two kinds of things of which it gives positions (of entries, in the
-order of their shelf): *terms*, which many entries share and which have neighbours, as the beginning of a word has; and
-*keys*, which one or two entries have, as the end of a telephone number, and which are kept as checksums.  What it gives
-is a hint: whoever asks holds each entry against the filter itself.
+An index is written to a file as records: values and arrays one behind the other, each behind its length, with a
+checksum of all at the end.  Arrays are written and read in place, so that neither side holds an index twice.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
-from itertools import accumulate
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -110,20 +108,20 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
     return RecordReader(file)
 
 
-# Positions that stand side by side in an index: in what; where runs of them begin, each of which goes up to the next
-# one, and last where the last one ends; and whether within a run they ascend, each there once.  To cut them out costs
-# what they are; this costs nothing.
+# Documents that stand side by side in an index: the array; where ranges of them begin, each of which goes up to the
+# next one, and last where the last one ends; and whether the documents of a range ascend, each there once.  To cut
+# ranges out costs what they hold; this costs nothing.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# Runs of a row that are told apart; more of them are one that does not ascend.
+# Ranges of one lookup that are told apart; more of them are one that does not ascend.
 _MAX_RANGES: Final = 128
 
-# Sorts behind everything that begins with the same signs.
+# Sorts behind everything that begins with the same letters.
 HIGHEST = "\U0010ffff"
 
-# Of a checksum, and as many of a position behind it where keys are sorted.
+# Bits of a checksum, and of a document number behind it where keys are sorted.
 _BITS: Final = 32
-_POSITION: Final = (1 << _BITS) - 1
+_DOCUMENT: Final = (1 << _BITS) - 1
 
 # Parts that keys are sorted in, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
@@ -131,24 +129,41 @@ _PARTS, _PART_SHIFT = 16, 28
 # Keys that are gone through one by one sooner than by halves.
 _FEW: Final = 16
 
-# Terms that are written down in one piece.
+# Terms that are written in one record.
 _CHUNK = 10_000
+
+
+class EntryTerms(NamedTuple):
+    """What one entry is found by; nothing in it twice.
+
+    :ivar terms: strings that many entries share.
+    :ivar prefixes: the first letters of words, each with the attributes that such a word stands in, as bits; prefixes
+        sort before all terms.
+    :ivar keys: strings that one or two entries have.
+    """
+
+    terms: Iterable[str]
+    prefixes: Mapping[str, int]
+    keys: Iterable[str]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Index:
-    """Positions by term and by key.
+    """Document numbers by term, by prefix and by key.
 
-    :ivar count: entries of the shelf.
+    :ivar count: how many documents the segment has.
     :ivar everywhere: terms that all of them have.
     """
 
     count: int
     everywhere: frozenset[str]
+    # The term dictionary, prefixes first, and where the postings of each begin.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]
-    # The checksums of keys, and the position that each one belongs to.
+    # For each posting of a prefix, the attributes that it stands in.
+    _attributes: array[int]
+    # The checksums of keys, and the document that each one belongs to.
     _checksums: array[int]
     _key_documents: array[int]
     # Keys are apart by the highest bits of their checksums: where each part begins, and how many bits are below those.
@@ -156,65 +171,95 @@ class Index:
     _below: int
 
     @classmethod
-    def build(cls, described: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Index:
+    def build(cls, described: Iterable[EntryTerms]) -> Index:
         """Index entries.
 
-        :param described: the terms and the keys of each entry, in the order of the entries; none of them twice.
+        :param described: what each is found by, in the order of the entries.
         """
         found: dict[str, array[int]] = {}
+        prefixes: dict[str, tuple[array[int], array[int]]] = {}
         # Apart by their highest bits, so that never more than a part of them is sorted, as objects, at a time.
         parts = [array("Q") for _ in range(_PARTS)]
-        position = -1
-        for position, (terms, own) in enumerate(described):
-            for term in terms:
-                held = found.get(term)
-                if held is None:
-                    held = found[term] = array("I")
-                held.append(position)
-            for checksum in {crc32(key.encode()) for key in own}:
-                parts[checksum >> _PART_SHIFT].append(checksum << _BITS | position)
-        count = position + 1
-        everywhere = frozenset(term for term, held in found.items() if len(held) == count)
-        terms = sorted(found.keys() - everywhere)
-        offsets = array("I", accumulate((len(found[term]) for term in terms), initial=0))
-        positions = array("I")
-        for term in terms:
-            positions.extend(found.pop(term))
-        checksums, holders = array("I"), array("I")
+        document = -1
+        for document, entry in enumerate(described):
+            for term in entry.terms:
+                documents = found.get(term)
+                if documents is None:
+                    documents = found[term] = array("I")
+                documents.append(document)
+            for prefix, bits in entry.prefixes.items():
+                pair = prefixes.get(prefix)
+                if pair is None:
+                    pair = prefixes[prefix] = array("I"), array("B")
+                pair[0].append(document)
+                pair[1].append(bits)
+            for checksum in {crc32(key.encode()) for key in entry.keys}:
+                parts[checksum >> _PART_SHIFT].append(checksum << _BITS | document)
+        count = document + 1
+        everywhere = frozenset(term for term, documents in found.items() if len(documents) == count)
+        postings, attributes, offsets = array("I"), array("B"), array("I", [0])
+        terms = sorted(prefixes)
+        for prefix in terms:
+            documents, bits_of = prefixes.pop(prefix)
+            postings.extend(documents)
+            attributes.extend(bits_of)
+            offsets.append(len(postings))
+        others = sorted(found.keys() - everywhere)
+        for term in others:
+            postings.extend(found.pop(term))
+            offsets.append(len(postings))
+        checksums, key_documents = array("I"), array("I")
         while parts:
             keys = sorted(parts.pop(0))
             checksums.extend([key >> _BITS for key in keys])
-            holders.extend([key & _POSITION for key in keys])
-        return cls(count, everywhere, terms, offsets, positions, checksums, holders, *_parted(checksums))
+            key_documents.extend([key & _DOCUMENT for key in keys])
+        terms += others
+        starts, below = _parted(checksums)
+        return cls(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
     def write(self, to: RecordWriter) -> None:
-        """Write it down."""
+        """Write the index as records."""
         to.value((self.count, sorted(self.everywhere), len(self._terms), self._below))
         for start in range(0, len(self._terms), _CHUNK):
             to.value(self._terms[start : start + _CHUNK])
-        for numbers in (self._offsets, self._postings, self._checksums, self._key_documents, self._starts):
+        arrays = (self._offsets, self._postings, self._attributes, self._checksums, self._key_documents, self._starts)
+        for numbers in arrays:
             to.numbers(numbers)
 
     @classmethod
     def read(cls, source: RecordReader) -> Index:
-        """What was written down."""
+        """The index that was written."""
         count, everywhere, length, below = source.value(tuple[int, frozenset[str], int, int])
         terms: list[str] = []
         while len(terms) < length:
             terms += source.value(list[str])
-        offsets, positions, checksums, holders, starts = (source.numbers("I") for _ in range(5))
-        return cls(count, everywhere, terms, offsets, positions, checksums, holders, starts, below)
+        offsets, postings, attributes, checksums, key_documents, starts = (source.numbers(code) for code in "IIBIII")
+        return cls(count, everywhere, terms, offsets, postings, attributes, checksums, key_documents, starts, below)
 
     def postings(self, term: str) -> PostingsRanges:
-        """Where the positions of a term stand."""
+        """The postings of a term or a prefix."""
         terms = self._terms
         at = bisect_left(terms, term)
         if at == len(terms) or terms[at] != term:
             return range(self.count), (0, self.count if term in self.everywhere else 0), True
         return self._postings, self._offsets[at : at + 2], True
 
+    def prefix_postings(self, prefix: str, attributes: int, most: int) -> tuple[list[int], bool]:
+        """The first documents in which a prefix stands in one of some attributes; whether there may be others.
+
+        :param most: postings to look at.
+        """
+        terms = self._terms
+        at = bisect_left(terms, prefix)
+        if at == len(terms) or terms[at] != prefix:
+            return [], False
+        start, end = self._offsets[at], self._offsets[at + 1]
+        stop = min(end, start + most)
+        pairs = zip(self._postings[start:stop], self._attributes[start:stop], strict=True)
+        return [document for document, bits in pairs if bits & attributes], stop < end
+
     def range_postings(self, low: str, high: str) -> PostingsRanges:
-        """Where the positions of all terms stand from one on and before another."""
+        """The postings of all terms from one on and before another."""
         if any(low <= term < high for term in self.everywhere):
             return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
@@ -224,7 +269,7 @@ class Index:
         return self._postings, self._offsets[start : end + 1], True
 
     def key_postings(self, key: str) -> PostingsRanges:
-        """Where the positions of a key stand; once in four thousand million times one that does not have it."""
+        """The postings of a key; once in four thousand million times one that does not have it."""
         checksum = crc32(key.encode())
         part = checksum >> self._below
         checksums, start, end = self._checksums, self._starts[part], self._starts[part + 1]

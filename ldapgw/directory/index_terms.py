@@ -1,29 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""What an entry is found by in an index, and where to look for what a search asks.
+"""What an entry is found by in an index, and where an index is to be asked for what a filter asserts.
 
 The first letter of a term says what it is of:
 
 * ``N`` of a name (cn, displayName, sn, givenName), ``M`` of a mail address, ``O`` of any other text: ``w`` and a word,
   its first letters alone; ``t`` and three letters of one, the last two and the last one, but of mail, which would have
-  the most of them.  The beginnings of names have terms of their own, ``1`` to ``3`` and as many letters: many entries
-  have them.
-* ``D`` of a telephone number: ``b`` and how a writing of it begins; ``t`` and three digits, the last two and the last.
+  the most of them.
+* ``D`` of a telephone number: ``b`` and how a written form of it begins; ``t`` and three digits, the last two and the
+  last.
 * ``C`` of an object class; ``P`` of an attribute that is there; ``S`` of an attribute and a value, for order.
 
-Keys are the ends of numbers (`phone_number`), and uids.  `of_entry` and the questions know each other's form and
-nobody else does.  A question has to name every entry that it can be true for, and may name others.
+Prefixes are one to three letters that a word of a name or of an organization begins with, behind their count; with each
+stand the attributes that the word is in (`_WORD_BITS`), and those whose value it begins (`_VALUE_BITS`).  Keys are the
+ends of numbers (`phone_number.stored_tails`), and uids.
+
+`entry_terms` and the queries know each other's form and nobody else does.  A query names every entry that an assertion
+can be true for, and may name others; what `prefix_query` gives names no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ldapgw.directory import query_plan
 from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion, lines_of, number_of
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, Entry, attribute_tag
-from ldapgw.directory.index import HIGHEST, Index
-from ldapgw.directory.query_plan import ExactKey, NameRange, Query, TermRange, ValueRange
+from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
+from ldapgw.directory.index import HIGHEST, EntryTerms, Index
+from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
@@ -33,8 +37,12 @@ _VALUE = 12
 
 _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# Letters of a beginning that have a term of their own.
+# Letters of a prefix.
 _SHORT = 3
+# The bits of attributes that a word stands in, and of those whose value it begins; a name's alias counts for each name.
+_WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
+_VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
+_NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
 # Words of a text, and pieces of a word, that are looked up: with more of them hardly fewer entries are left.
 _ENOUGH = 8
@@ -42,6 +50,9 @@ _ENOUGH = 8
 _BEGINNING = 6
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
+_CN = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "cn")
+# Whose words have prefixes, by the letter of the attribute.
+_PREFIX_LETTERS = {_LETTERS[name]: name for name in _WORD_BITS}
 _OBJECT_CLASS, _UID = _LETTERS["objectClass"], _LETTERS["uid"]
 # Each has one value.
 _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
@@ -60,41 +71,62 @@ _GROUPS = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES 
 _GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES}
 
 
-def entry_terms(entry: Entry) -> tuple[set[str], set[str]]:
-    """An entry's terms and keys."""
+def entry_terms(entry: Entry) -> EntryTerms:
+    """What an entry is found by."""
     terms: set[str] = set()
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
+    bits: dict[str, int] = {}
     for part in entry.tagged_texts():
-        letter, sought = part[0], part[1:]
+        letter, text = part[0], part[1:]
         if letter == ALIAS_LETTER:
-            words["N"].update(sought.split())
+            found = text.split()
+            words["N"].update(found)
+            _add_bits(bits, found, _NAME_BITS)
             continue
         terms.add("P" + letter)
-        of = _GROUPS[letter]
-        if of == "D":
-            for line in lines_of(sought):
+        group = _GROUPS[letter]
+        if group == "D":
+            for line in lines_of(text):
                 _add_number(line, terms, keys)
-        elif of:
-            words[of].update(sought.split())
+        elif group:
+            name = _PREFIX_LETTERS.get(letter)
+            found = (entry.search_text(_CN) or "" if text == SAME_AS_CN else text).split()
+            words[group].update(found)
+            if name is not None:
+                _add_bits(bits, found, _WORD_BITS[name])
+                if name in _VALUE_BITS:
+                    _add_bits(bits, [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()],
+                              _VALUE_BITS[name])  # fmt: skip
         if letter in _ORDERED:
-            terms.update([f"S{letter}{line[:_VALUE]}" for line in lines_of(sought)])
+            terms.update([f"S{letter}{line[:_VALUE]}" for line in lines_of(text)])
         elif letter == _OBJECT_CLASS:
-            terms.update(["C" + line for line in lines_of(sought)])
+            terms.update(["C" + line for line in lines_of(text)])
         elif letter == _UID:
-            keys.update([uid_key(uid).key for uid in (*lines_of(sought), *_unusual_uids(entry))])
+            keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
     _add_words(words, terms)
-    return terms, keys
+    return EntryTerms(terms, _prefixes(bits), keys)
+
+
+def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
+    for word in words:
+        bits[word] = bits.get(word, 0) | added
+
+
+def _prefixes(bits: Mapping[str, int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for word, of_word in bits.items():
+        for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}"):
+            found[prefix] = found.get(prefix, 0) | of_word
+    return found
 
 
 def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
-    for of, found in words.items():
+    for group, found in words.items():
         for word in found:
-            terms.add(f"{of}w{word[:_WORD]}")
-            if of != "M":
-                terms.update([f"{of}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
-    for word in words["N"]:
-        terms.update((f"N1{word[:1]}", f"N2{word[:2]}", f"N3{word[:3]}"))
+            terms.add(f"{group}w{word[:_WORD]}")
+            if group != "M":
+                terms.update([f"{group}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
@@ -137,6 +169,33 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         if len(clues) == 1
         else query_plan.all_of([_alternatives_query(of, kind, clue) for clue in clues])
     )
+
+
+def prefix_query(kinds: Iterable[AttributeType], assertion: Assertion) -> PrefixQuery | None:
+    """The query that names just the entries for which an assertion is true of one of some attributes.
+
+    :returns: None where the assertion is not about the one to three letters that a word or a value begins with, or the
+        index does not know of these attributes where their words stand.
+    """
+    if len(assertion.sufficient) != 1 or assertion.required != (assertion.sufficient,):
+        return None
+    [text] = assertion.sufficient
+    bits_of = _VALUE_BITS if text.startswith("\n") else _WORD_BITS
+    word = text.lstrip("\n")[1:]
+    if text.lstrip("\n")[:1] != " " or not 0 < len(word) <= _SHORT or len(word.split()) != 1 or word != word.strip():
+        return None
+    attributes = 0
+    for kind in kinds:
+        bit = bits_of.get(kind.name)
+        if bit is None:
+            return None
+        attributes |= bit
+    return PrefixQuery(f"{len(word)}{word}", attributes)
+
+
+def is_exact(kinds: Sequence[AttributeType], assertion: Assertion) -> bool:
+    """Whether what `assertion_query` names for these attributes are just the entries that an assertion is true for."""
+    return len(kinds) == 1 and kinds[0].name == "objectClass" and assertion.required == (assertion.sufficient,)
 
 
 def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> Query:
@@ -183,7 +242,11 @@ def _word_query(of: str, word: str, *, begins: bool, ends: bool) -> Query:
         return f"{of}w{word[:_WORD]}"
     if begins:
         short = of == "N" and len(word) <= _SHORT
-        return f"N{len(word)}{word}" if short else TermRange(f"{of}w{word}", f"{of}w{word}{HIGHEST}")
+        return (
+            PrefixQuery(f"{len(word)}{word}", _NAME_BITS)
+            if short
+            else TermRange(f"{of}w{word}", f"{of}w{word}{HIGHEST}")
+        )
     if of == "M":
         return None
     if ends and len(word) < _TRIGRAM:
@@ -207,6 +270,10 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
+    if string[:1] == "\n" == string[-1:]:
+        tails = phone_number.stored_tails(phone_number.Number("", "", "", form))
+        if tails:
+            return ExactKey(NUMBER_END + tails[0])
     if string[:1] in ("\t", "\n"):
         beginning = "Db" + form[:_BEGINNING]
         if len(form) < _BEGINNING:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 
-_SORT_KEY = attrgetter("order")
+_SORT_KEY = attrgetter("sort_key")
 
 # What part of all entries is not worth sorting: a walk over all finds the first ones as fast.
 _WORTH: Final = 3
@@ -58,6 +58,13 @@ class ExactKey:
         return hash(self.key)
 
 
+class PrefixQuery(NamedTuple):
+    """What has a word that begins with a prefix, in one of some attributes (`Index.prefix_postings`)."""
+
+    prefix: str
+    attributes: int
+
+
 class ValueRange(NamedTuple):
     """The terms of an attribute with one value: from the beginning of a value to that of another, both included."""
 
@@ -86,7 +93,7 @@ class OrQuery(NamedTuple):
 
 
 # A text is a term.
-Narrowing = str | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
+Narrowing = str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None: anywhere.
 Query = Narrowing | None
 
@@ -139,39 +146,58 @@ def any_of(queries: Sequence[Query]) -> Query:
 
 
 def find_documents(query: Query, index: Index, entries: Sequence[Entry]) -> Sequence[int] | None:
-    """The positions in a place, ascending, each once; None: anywhere.
+    """The documents that a query finds, ascending, each once; None: all of them.
 
     :param entries: those that the index is of.
     """
     if query is None:
         return None
-    rows = _postings(query, index, entries)
-    if len(rows) == 1 and len(rows[0][1]) == 2 and rows[0][2]:
-        held, runs, _ = rows[0]
-        return held[runs[0] : runs[1]]
-    if _count(rows) > min(index.count // _WORTH, _SORTED):
+    if isinstance(query, PrefixQuery):
+        return index.prefix_postings(query.prefix, query.attributes, index.count)[0]
+    found = _postings(query, index, entries)
+    if len(found) == 1 and len(found[0][1]) == 2 and found[0][2]:
+        documents, ranges, _ = found[0]
+        return documents[ranges[0] : ranges[1]]
+    if _count(found) > min(index.count // _WORTH, _SORTED):
         return None
-    return sorted(set(chain.from_iterable([held[runs[0] : runs[-1]] for held, runs, _ in rows])))
+    return sorted(set(chain.from_iterable([held[ranges[0] : ranges[-1]] for held, ranges, _ in found])))
 
 
 def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: int) -> tuple[Sequence[int], bool]:
-    """The first positions in a place, ascending, each once; whether there may be others behind them.
+    """The first documents that a query finds, ascending, each once; whether there may be others behind them.
 
     :param entries: those that the index is of.
-    :param most: positions that are enough; there may be fewer of them although there are others.
+    :param most: documents that are enough; there may be fewer of them although there are others.
     """
     if query is None:
         return range(min(most, index.count)), index.count > most
+    if isinstance(query, PrefixQuery):
+        return index.prefix_postings(query.prefix, query.attributes, most)
     if isinstance(query, ExactKey | str):
         held, (start, end), _ = index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
         return held[start : min(end, start + most)], end - start > most
-    sides = [_postings(one, index, entries) for one in (query.queries if isinstance(query, AndQuery) else (query,))]
-    positions = _first(sorted(sides, key=_count), index.count, most)
-    if positions is None:
-        positions = find_documents(query, index, entries)
-    if positions is None:
-        positions = range(index.count)
-    return positions[:most], len(positions) > most
+    sides = query.queries if isinstance(query, AndQuery) else (query,)
+    counts = sorted([(count(one, index, entries), number) for number, one in enumerate(sides)])
+    least = counts[0][0] * _ALSO
+    chosen = [_postings(sides[number], index, entries) for documents, number in counts if documents <= least]
+    documents = _first(chosen, index.count, most)
+    if documents is None:
+        documents = find_documents(query, index, entries)
+    if documents is None:
+        documents = range(index.count)
+    return documents[:most], len(documents) > most
+
+
+def count(query: Query, index: Index, entries: Sequence[Entry]) -> int:
+    """How many documents a query finds at most: those that several terms find are counted several times."""
+    if query is None:
+        return index.count
+    if isinstance(query, AndQuery):
+        return min([count(one, index, entries) for one in query.queries])
+    if isinstance(query, OrQuery):
+        return sum([count(one, index, entries) for one in query.queries])
+    _, ranges, _ = _postings_of(query, index, entries)
+    return ranges[-1] - ranges[0]
 
 
 def _first(sides: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
@@ -183,10 +209,8 @@ def _first(sides: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> 
     :param count: of all entries.
     :returns: None: that would take too long.
     """
-    least = _count(sides[0])
-    if not least:
+    if not _count(sides[0]):
         return ()
-    sides = [side for side in sides if _count(side) <= least * _ALSO]
     rows = list(chain.from_iterable(sides))
     if sum([len(runs) if ascends else _CUT for _, runs, ascends in rows]) >= _CUT:
         return None
@@ -221,18 +245,21 @@ def _postings(query: Narrowing, index: Index, entries: Sequence[Entry]) -> list[
     Nothing is taken out: what an AND has no need of costs a look, however much it is.
     """
     if isinstance(query, AndQuery):
-        return _smallest(query, index, entries)
+        _, smallest = min([(count(one, index, entries), number) for number, one in enumerate(query.queries)])
+        return _postings(query.queries[smallest], index, entries)
     if isinstance(query, OrQuery):
         return _union(query, index, entries)
     return [_postings_of(query, index, entries)]
 
 
 def _postings_of(
-    query: str | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[Entry]
+    query: str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[Entry]
 ) -> PostingsRanges:
     match query:
         case str():
             return index.postings(query)
+        case PrefixQuery(prefix=prefix):
+            return index.postings(prefix)
         case ExactKey(key=key):
             return index.key_postings(key)
         case TermRange(low, high):
@@ -244,24 +271,15 @@ def _postings_of(
     return range(index.count), (start, max(start, end)), True
 
 
-def _smallest(query: AndQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
-    """Those of the place that has the fewest positions."""
-    first, *others = query.queries
-    best = _postings(first, index, entries)
-    least = _count(best)
-    for place in others:
-        rows = _postings(place, index, entries)
-        count = _count(rows)
-        if count < least:
-            best, least = rows, count
-    return best
-
-
 def _union(query: OrQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
     """Those of all places that have any."""
     every: list[PostingsRanges] = []
-    for place in query.queries:
-        every += [index.postings(place)] if isinstance(place, str) else _postings(place, index, entries)
+    for one in query.queries:
+        if isinstance(one, PrefixQuery):
+            documents, _ = index.prefix_postings(one.prefix, one.attributes, index.count)
+            every.append((documents, (0, len(documents)), True))
+        else:
+            every += [index.postings(one)] if isinstance(one, str) else _postings(one, index, entries)
     return [row for row in every if row[1][0] < row[1][-1]]
 
 

@@ -1,606 +1,505 @@
 # SPDX-License-Identifier: MIT
-"""What the base and the scope of a search cover, for somebody who sees a part of the tree.
+"""Search and Compare (RFC 4511 4.5 and 4.10): the directory as a function of who asks and what for.
 
-What one may not see does not exist: it is found neither by a search nor by its name.
+One `SearchCursor` answers every search.  It gives the matches of a filter in the order of their sort keys, a few at a
+time: the first page of a phone's list, a long list in slices, the matches behind a page of RFC 2696, or all that are to
+be sorted.  A cursor keeps the directories that it began with: a sync in the middle of a search changes nothing for it.
 
-Books that are open to callers' names only: who is calling, and nothing else.
-
-Such an entry holds cn, sn, displayName and the one number that was asked for.  Its name is made of what it holds
-anyway, right below the tenant, so that neither the book nor the contact's id shows; the filter is held against these
-attributes alone, so that it cannot be used to feel for others.
-
-The walk over what a search covers: every entry that matches, with the place where it stands.
-
-A *place* is a text that sorts all entries of a search.  A walk can begin behind any place, of an entry that is there or
-is there no more: that is found by bisection, not by walking.  A walk keeps the tree that it began with.
-
-A search that one look is enough for: as phones search, for a number or for the first names of a list.
-
-It finds what the walk finds, or says that the walk has to be taken: where the index leaves too many entries to look at
-in one go, where books and labels themselves are found, and where callers' names may be told.
-
-Search (RFC 4511 4.5): the directory as a function of who asks and what for.
-
-A search keeps the tree that it began with: a sync in the middle of it changes nothing for it.
-
-Compare (RFC 4511 4.10): whether an entry holds a value, by the attribute's own equality rule.
+For each segment a `_SegmentMatches` asks the index for candidates and looks at what the index does not know.  The
+matches of several segments are merged, and a person who is in several books is given once: all entries of one name are
+looked at together, because which of them is shown must not depend on where a page began.
 """
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple
 
-from ldapgw.contact import Sharing
-from ldapgw.directory import assertion
-from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
+from ldapgw.directory import assertion, query_plan
+from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.assertion import TextPredicate
-from ldapgw.directory.book import Book, Label
-from ldapgw.directory.dedup import Area, Batch, Namesakes, each_once
-from ldapgw.directory.dit import Directory, Dit, subschema, tenant_entry
-from ldapgw.directory.dn import Dn, InvalidDn, folded
+from ldapgw.directory.dedup import SameName
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
     NAME_END,
-    SUBSCHEMA_DN,
     Entry,
     FixedAttributes,
     PackedAttributes,
-    Selection,
     encoded_texts,
     octets_of,
     sort_name,
 )
-from ldapgw.directory.filter import Filter, Scope, SearchRequest
-from ldapgw.directory.filter_matcher import ALWAYS, Matcher, Term, numbers_named, prepare, weight
-from ldapgw.directory.index import HIGHEST
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
+from ldapgw.directory.search_scope import SearchScope, search_scopes
 from ldapgw.directory.segment import PAGE_SIZE, Segment
-from ldapgw.directory.shared_books import segments_of
 from ldapgw.errors import DirectoryError, ResultCode
 
-_SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
-_ORDER = attrgetter("order")
+_SORT_KEY = attrgetter("sort_key")
+
+# Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the
+# heaviest.
+_LOOKS: Final = 800
+# Candidates that are looked at in one slice, at most; and those that are taken at once where none is looked at.
+_MAX_CANDIDATES: Final = PAGE_SIZE
+_MAX_EXACT: Final = 16 * PAGE_SIZE
+# Candidates that an index is asked for first: those that a phone shows, and as many that do not match.
+_FIRST: Final = 128
+# Matches of each segment that are merged at once, at least.
+_MERGED: Final = 64
+# Entries of one name that are compared in one slice of work.
+_COMPARED: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of the tree in which one filter means one thing.
+class ResultBatch:
+    """Matches that stand in one segment, in their order; never changed once it is made.
 
-    :ivar above: the tenant, the books and labels; or the one entry that was asked for.
-    :ivar shelves: the contacts.
-    :ivar callers: contacts of books that tell a caller's name and no more.
-    :ivar own: the path of the viewer's own book: of two entries for the same person, the one in it counts.
-    :ivar mixed: whether the contacts are of several books, in which there may be the same person.
+    :ivar documents: their numbers in the segment.
+    :ivar key_prefix: with an entry's sort key behind it, sorts all matches of a search.
     """
 
-    context: NamingContext
-    above: tuple[Segment, ...] = ()
-    shelves: tuple[Segment, ...] = ()
-    callers: tuple[Segment, ...] = ()
-    own: str = ""
-    mixed: bool = False
+    __slots__ = ("context", "documents", "key_prefix", "segment")
+
+    def __init__(self, segment: Segment, documents: Sequence[int], key_prefix: str, context: NamingContext) -> None:
+        self.segment = segment
+        self.documents = documents
+        self.key_prefix = key_prefix
+        self.context = context
+
+    def __len__(self) -> int:
+        """How many matches there are."""
+        return len(self.documents)
+
+    def entries(self) -> list[Entry]:
+        """The entries of the matches."""
+        entries = self.segment.entries
+        return [entries[document] for document in self.documents]
+
+    def part(self, start: int, end: int) -> ResultBatch:
+        """Some of the matches."""
+        return ResultBatch(self.segment, self.documents[start:end], self.key_prefix, self.context)
+
+
+class SearchCursor:
+    """The matches of one search, in order.
+
+    Mutable: how far the search is.
+
+    :param scopes: what the search covers.
+    :param prepare_filter: prepares its filter for a tenant.
+    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`), of an entry that may be gone.
+    :ivar finished: whether all matches were given.
+    """
+
+    __slots__ = ("_batches", "_rest", "_wanted", "finished")
+
+    def __init__(
+        self,
+        scopes: Sequence[SearchScope],
+        prepare_filter: Callable[[NamingContext], PreparedFilter],
+        after: str = "",
+    ) -> None:
+        self._batches = self._search(scopes, prepare_filter, after)
+        self._rest: ResultBatch | None = None
+        self._wanted = 0
+        self.finished = False
 
     @classmethod
-    def of(cls, context: NamingContext, *entries: Entry) -> Self:
-        """A few entries, and nothing below them."""
-        return cls(context, (Segment(tuple(sorted(entries, key=_ORDER))),) if entries else ())
+    def over(cls, dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
+        """The cursor of a request; its limits are not looked at.
 
-
-def regions(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Region, ...]:
-    """What a search covers.
-
-    :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
-    """
-    try:
-        dn = Dn.parse(base)
-    except InvalidDn:
-        raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
-    if not dn.rdns and scope is Scope.BASE_OBJECT:
-        return (Region.of(ROOT, dit.root_dse(viewer)),)
-    if dn.key == _SUBSCHEMA:
-        return () if scope is Scope.SINGLE_LEVEL else (Region.of(ROOT, subschema()),)
-    if not viewer.access:
-        raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
-    views = tuple(_views(dit, viewer))
-    if not dn.rdns:
-        return tuple(view.whole(scope) for view in views)
-    for view in views:
-        depth = len(dn.rdns) - len(view.directory.context.base.rdns)
-        if depth >= 0 and dn.key[depth:] == view.directory.context.base.key:
-            return (view.below(dn, depth, scope),)
-    raise _missing("")
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A tenant as one viewer sees it."""
-
-    directory: Directory
-    access: Access
-    per_number: bool
-
-    def whole(self, scope: Scope) -> Region:
-        """The tenant's tree, seen from the root of all trees."""
-        tenant = tenant_entry(self.directory.context)
-        return Region.of(self.directory.context, tenant) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
-
-    def below(self, dn: Dn, depth: int, scope: Scope) -> Region:
-        """The entry of a name, and what lies below it as far as the scope reaches.
-
-        :param depth: how many parts of the name stand before the tenant's.
+        :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
         """
-        if depth == 0:
-            return self._tenant(scope)
-        value = _only(dn, depth - 1, "ou")
-        book = None if value is None else self.directory.book_named(value, self.access)
-        if book is None:
-            raise _missing(str(dn.parent(depth)))
-        if depth == 1:
-            return self._branch(scope, book, book.labels)
-        value = _only(dn, depth - 2, "ou")
-        label = next((label for label in book.labels if folded(label.name) == value), None)
-        if label is None:
-            return self._leaf(dn, depth - 1, book, scope)
-        return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
+        scopes = search_scopes(dit, viewer, request.base, request.scope)
+        return cls(scopes, lambda context: prepare(request.filter, context), after)
 
-    def _tenant(self, scope: Scope) -> Region:
-        directory, context = self.directory, self.directory.context
-        tenant = tenant_entry(context)
-        if scope is Scope.BASE_OBJECT:
-            return Region.of(context, tenant)
-        if scope is Scope.SINGLE_LEVEL:
-            return Region.of(context, *(book.container for book in directory.visible_books(self.access)))
-        own, union, seen = directory.own_book(self.access), directory.shared_books, directory.shared
-        above = [Segment((tenant,)), *segments_of(union.containers)]
-        contacts = [*union.form(per_number=self.per_number)]
-        if own is not None and own.sharing is not Sharing.SHARED:
-            above.append(own.containers)
-            contacts[:0] = self._entries(own)
-            seen += 1
-        return Region(
-            context,
-            tuple(above),
-            tuple(contacts),
-            segments_of(union.callers),
-            f"{context.name}/{self.access.book}",
-            mixed=bool(union.contacts) and seen > 1,
-        )
+    def next(self, limit: int) -> list[ResultBatch]:
+        """The next matches, at most `limit`.
 
-    def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> Region:
-        """A book or a label; the contacts of a label are found in it alone."""
-        own = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
-        if scope is Scope.BASE_OBJECT:
-            return Region.of(self.directory.context, *own)
-        above = Region.of(self.directory.context, *own, *(label.container for label in labels)).above
-        return Region(self.directory.context, above, self._entries(branch))
-
-    def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> Region:
-        """A contact by its name, in either form.
-
-        :param depth: how many parts of the name stand before the branch's.
+        :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
-        uid = _only(dn, depth - 1, "uid")
-        entry = None if uid is None else branch.segments.entry_of_uid(uid)
-        if entry is None:
-            raise _missing(str(dn.parent(depth)))
-        if depth > 1:
-            raise _missing(str(dn.parent(depth - 1)))
-        return Region.of(self.directory.context, *(() if scope is Scope.SINGLE_LEVEL else (entry,)))
+        found: list[ResultBatch] = []
+        self._wanted = limit
+        while limit:
+            batch = self._rest
+            if batch is None:
+                try:
+                    batch = next(self._batches)
+                except StopIteration:
+                    self.finished = True
+                    break
+                if batch is None:
+                    break
+            count = len(batch.documents)
+            if count > limit:
+                self._rest = batch.part(limit, count)
+                batch = batch.part(0, limit)
+                count = limit
+            else:
+                self._rest = None
+            found.append(batch)
+            limit -= count
+        return found
 
-    def _entries(self, branch: Book | Label) -> tuple[Segment, ...]:
-        return branch.segments.form(per_number=self.per_number)
+    def _search(
+        self, scopes: Sequence[SearchScope], prepare_filter: Callable[[NamingContext], PreparedFilter], after: str
+    ) -> Iterator[ResultBatch | None]:
+        """Batches, none of them empty; None: a slice of work is done."""
+        for number, scope in enumerate(scopes):
+            prepared = prepare_filter(scope.context)
+            containers, contacts = f"{number:04x}0", f"{number:04x}1"
+            if after < contacts and _may_match(scope.container_letters, prepared):
+                behind = _behind(containers, after)
+                yield from self._merge(scope.containers, prepared, scope.context, containers, behind)
+            if after[: len(contacts)] > contacts:
+                continue
+            segments, own = scope.contacts, scope.own if scope.has_duplicates else None
+            if scope.callers and prepared.numbers:
+                callers = yield from _callers(scope, prepared)
+                if callers is not None:
+                    segments, own = (*segments, callers), scope.own
+            yield from self._merge(segments, prepared, scope.context, contacts, _behind(contacts, after), own)
+
+    def _merge(
+        self,
+        segments: Sequence[Segment],
+        prepared: PreparedFilter,
+        context: NamingContext,
+        key_prefix: str,
+        behind: str | None,
+        own: str | None = None,
+    ) -> Iterator[ResultBatch | None]:
+        """The matches of segments in one order.
+
+        :param behind: the sort key behind which they begin; None: with the first.
+        :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
+            contacts are different persons anyway.
+        """
+        if len(segments) == 1 and not segments[0].duplicates:
+            own = None
+        streams = [_SegmentMatches(segment, prepared, _start(segment, behind, own)) for segment in segments]
+        if len(streams) == 1 and own is None:
+            for documents in self._read(streams[0], _slice_size(prepared)):
+                yield None if documents is None else ResultBatch(segments[0], documents, key_prefix, context)
+            return
+        slice_size = _slice_size(prepared)
+        left, wanted, is_last = slice_size, 0, not streams
+        while not is_last:
+            wanted = max(2 * wanted, _MERGED, self._wanted)
+            for stream in streams:
+                while len(stream.found) < wanted and not stream.exhausted:
+                    stream.found += stream.read(min(wanted - len(stream.found), left))
+                    left -= stream.looked
+                    if left <= 0:
+                        left = slice_size
+                        yield None
+            rows, is_last = _rows(streams, own)
+            if rows:
+                wanted = 0  # else one name fills all that was read, and more of it is needed
+            if own is not None:
+                rows = yield from _without_duplicates(rows, streams, own)
+                if behind is not None:
+                    rows = [row for row in rows if row[0] > behind]
+            for at, same in groupby(rows, key=_STREAM):
+                yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
+
+    def _read(self, stream: _SegmentMatches, slice_size: int) -> Iterator[Sequence[int] | None]:
+        """The matches of one segment; None: a slice of work is done."""
+        left = slice_size
+        while not stream.exhausted:
+            documents = stream.read(min(self._wanted, left))
+            left -= stream.looked
+            if documents:
+                yield documents
+            if left <= 0 and not stream.exhausted:
+                left = slice_size
+                yield None
 
 
-def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
-    for access in viewer.access:
-        directory = dit.directory(access.tenant)
-        if directory is not None:
-            yield _View(directory, access, viewer.per_number)
+def _slice_size(prepared: PreparedFilter) -> int:
+    """The candidates that are looked at in one slice of work."""
+    return max(1, min(_MAX_CANDIDATES, _LOOKS // prepared.cost))
 
 
-def _only(dn: Dn, at: int, kind: str) -> str | None:
-    """The folded value of one part of a name, if it is of this type alone."""
-    rdn = dn.key[at]
-    return dict(rdn).get(kind) if len(rdn) == 1 else None
+def _may_match(letters: frozenset[str], prepared: PreparedFilter) -> bool:
+    """Whether an entry can match that has no attributes but those of some letters."""
+    return not any(map(letters.isdisjoint, prepared.letters))
 
 
-def _missing(matched: str) -> DirectoryError:
-    return DirectoryError(ResultCode.NO_SUCH_OBJECT, "no such entry, or not for this login", matched_dn=matched)
+def _start(segment: Segment, behind: str | None, own: str | None) -> int:
+    """The document at which matches behind a sort key begin; with all of its name where duplicates are removed."""
+    if behind is None:
+        return 0
+    return segment.document_after(behind) if own is None else segment.document_from(sort_name(behind) + NAME_END)
 
 
-_SHOWN = ("cn", "sn", "displayName")
+# A match: its sort key, the number of its stream, and its document.
+_Row = tuple[str, int, int]
+_STREAM = itemgetter(1)
 
-Named = Sequence[tuple[AttributeType, TextPredicate]]
 
+class _SegmentMatches:
+    """The matches of one segment, found as far as they are asked for.
 
-def caller(entry: Entry, named: Named, context: NamingContext) -> Entry | None:
-    """What a stranger may know of a contact that has one of the numbers named by a filter; None if it has none.
+    Mutable: how far that is.
 
-    :param named: attributes with the numbers asked for in them.
+    :param start: the document to begin with.
+    :ivar found: matches that were read and not given yet.
+    :ivar exhausted: whether all matches were read.
+    :ivar looked: candidates that the last `read` looked at.
     """
-    numbers = {kind.name: _held(entry, kind, test) for kind, test in named}
-    numbers = {name: held for name, held in numbers.items() if held}
+
+    __slots__ = (
+        "_at",
+        "_candidates",
+        "_has_more",
+        "_predicate",
+        "_query",
+        "_step",
+        "exhausted",
+        "found",
+        "looked",
+        "segment",
+    )
+
+    def __init__(self, segment: Segment, prepared: PreparedFilter, start: int) -> None:
+        self.segment = segment
+        self.found: list[int] = []
+        self.looked = 0
+        self._query, self._predicate = segment.plan(prepared)
+        self._at = 0
+        if start:
+            self._candidates: Sequence[int] = segment.find_documents(self._query, start)
+            self._has_more = False
+        else:
+            self._candidates, self._has_more = segment.first_documents(self._query, _FIRST)
+        self.exhausted = not self._candidates and not self._has_more
+
+    def read(self, size: int) -> Sequence[int]:
+        """Some more matches; there may be none although there are others.
+
+        :param size: candidates to look at.
+        """
+        at, candidates = self._at, self._candidates
+        if at >= len(candidates):  # the first ones were not enough
+            start = candidates[-1] + 1 if candidates else 0
+            self._candidates = candidates = self.segment.find_documents(self._query, start)
+            self._has_more = False
+            at = 0
+        predicate = self._predicate
+        if predicate is None:
+            # Whole pages, where all entries match.
+            size = _MAX_EXACT - candidates[at] % PAGE_SIZE if at < len(candidates) else 0
+            self.looked = 1
+        else:
+            self.looked = size
+        documents = candidates[at : at + size]
+        self._at = at + size
+        self.exhausted = self._at >= len(candidates) and not self._has_more
+        deleted, entries = self.segment.deleted, self.segment.entries
+        if deleted:
+            documents = [document for document in documents if not deleted[document]]
+        if predicate is not None:
+            documents = [document for document in documents if predicate.matches(entries[document])]
+        return documents
+
+
+def _rows(streams: Sequence[_SegmentMatches], own: str | None) -> tuple[list[_Row], bool]:
+    """Take the matches out of streams before which no other one will come; whether they are the last ones.
+
+    :param own: where not None, all matches of one name are taken together.
+    """
+    bound: str | None = None
+    for stream in streams:
+        if not stream.exhausted:
+            last = stream.segment.entries[stream.found[-1]].sort_key
+            bound = last if bound is None else min(bound, last)
+    if bound is not None and own is not None:
+        bound = sort_name(bound)  # sorts before all keys of that name
+    rows: list[_Row] = []
+    for number, stream in enumerate(streams):
+        entries, found = stream.segment.entries, stream.found
+        end = len(found)
+        if bound is not None:
+            end = bisect_right(found, bound, key=lambda document: entries[document].sort_key)
+        rows += [(entries[document].sort_key, number, document) for document in found[:end]]
+        del found[:end]
+    rows.sort()
+    return rows, bound is None
+
+
+def _without_duplicates(
+    rows: list[_Row], streams: Sequence[_SegmentMatches], own: str
+) -> Generator[None, None, list[_Row]]:
+    """Rows without those of a person who is in a book that comes first."""
+    names = [sort_name(row[0]) for row in rows]
+    if len(set(names)) == len(names):
+        return rows
+    kept: list[_Row] = []
+    compared = 0
+    for _, group in groupby(zip(names, rows, strict=True), key=itemgetter(0)):
+        same = [row for _, row in group]
+        if len(same) > 1 and _may_be_duplicates(same, streams):
+            entries = SameName(own)
+            for _, at, document in same:
+                entries.add(streams[at].segment.entries[document])
+                compared += 1
+                if compared % _COMPARED == 0:
+                    yield None
+            same = [row for number, row in enumerate(same) if not entries.is_duplicate(number)]
+        kept += same
+    return kept
+
+
+def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches]) -> bool:
+    """Whether any of several entries of one name may be the same person."""
+    first = same[0][1]
+    if any(at != first for _, at, _ in same):
+        return True
+    return streams[first].segment.has_duplicates([document for _, _, document in same])
+
+
+def _behind(key_prefix: str, after: str) -> str | None:
+    """The sort key behind which the matches of a key prefix begin; None: with the first."""
+    return after[len(key_prefix) :] if after.startswith(key_prefix) else None
+
+
+# --- caller ID --------------------------------------------------------------------------------------------------------
+
+
+def _callers(scope: SearchScope, prepared: PreparedFilter) -> Generator[None, None, Segment | None]:
+    """What books that are open for caller ID only tell of whom a filter names by a number.
+
+    The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
+    """
+    query = query_plan.any_of([one.query for one in prepared.numbers])
+    found: dict[str, Entry] = {}
+    step = _slice_size(prepared)
+    for segment in scope.callers:
+        deleted = segment.deleted
+        for count, document in enumerate(segment.find_documents(query), start=1):
+            if deleted and deleted[document]:
+                continue
+            entry = segment.entries[document]
+            known = (
+                _caller_id_entry(entry, prepared.numbers, scope.context)
+                if entry.parent.uuid_namespace != scope.own
+                else None
+            )
+            if known is not None:
+                found.setdefault(known.dn, known)
+            if count % step == 0:
+                yield None
+    return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
+
+
+# The attributes of a caller-ID entry, besides the number that was asked for.
+_CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
+
+
+def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
+    """What a caller-ID book tells of a contact that has one of the numbers that a filter names; None if it has none.
+
+    The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
+    tenant, so that neither the book nor the contact's id shows.
+    """
+    asked = [(kind, one.test) for one in numbers_named for kind in one.kinds]
+    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in asked}
+    numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:
         return None
-    texts = {name: [value.decode() for value in entry.attribute(name)] for name in _SHOWN}
-    number = next(value for held in numbers.values() for value in held)
+    texts = {name: [value.decode() for value in entry.attribute(name)] for name in _CALLER_ATTRIBUTES}
+    number = next(value for values in numbers.values() for value in values)
     dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
     of_texts = (
         assertion.text_search_text
         if context.lenient
         else lambda values: assertion.value_search_text(Family.TEXT, values)
     )
-    pieces = {"objectClass": (b"", assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
-    pieces |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
-    pieces |= {
-        name: (encoded_texts(held), "".join(f"\n{line}" for line in held.values()) + "\n")
-        for name, held in numbers.items()
+    packed = {"objectClass": (b"", assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
+    packed |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
+    packed |= {
+        name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
+        for name, values in numbers.items()
     }
-    return Entry(octets_of(str(dn)), PackedAttributes.pack(pieces), FixedAttributes({}), sort_key=entry.sort_key)
+    return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
 
 
-def _held(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
-    """The values of an attribute that are the number asked for, with their searchable lines."""
-    sought = entry.search_text(kind)
-    if sought is None or not test(sought):
+def _matching_values(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
+    """The values of an attribute that are the number asked for, with their lines of the search text."""
+    text = entry.search_text(kind)
+    if text is None or not test(text):
         return {}
     values = [value.decode() for value in entry.attribute(kind.name)]
-    lines = assertion.lines_of(sought)
+    lines = assertion.lines_of(text)
     return {value: line for value, line in zip(values, lines, strict=True) if test(f"\n{line}\n")}
 
 
-# Looks at entries between two breaths: a fraction of a millisecond for an ordinary filter, a few for the heaviest.
-_LOOKS = 800
-_MOST_ENTRIES = PAGE_SIZE
-# Less is left of them where a filter has so many terms that looking into an index may take a millisecond, too.
-_HEAVY = 20
-# Where all match nobody looks.
-_WHOLE = 16 * PAGE_SIZE
-# The first ones: what an index has found for a phone, which wants a list of 50 at most.
-_FIRST = 64
+# --- the operations ---------------------------------------------------------------------------------------------------
 
 
-class Hit(NamedTuple):
-    """An entry that matches, and the area that it stands in."""
+class Match(NamedTuple):
+    """A match by itself.
 
-    area: Area
+    :ivar key: sorts the matches of a search, and is the same in the next one.
+    """
+
+    key: str
     entry: Entry
-
-    @property
-    def place(self) -> str:
-        """Sorts the hits of a walk, and is the same in the next one."""
-        return self.area.start + self.entry.sort_key
+    context: NamingContext
 
 
-def walk(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Hit | None]:
-    """The entries that match, in the order of their places; limits are not looked at.
+def matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Match | None]:
+    """The matches of a search in order; limits are not looked at.
 
-    :param after: the place to begin behind.
-    :returns: an iterator of hits and breaths: None says that a slice of work is done, and the caller may serve others
-        before it goes on.
+    :param after: the key behind which they begin.
+    :returns: matches, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.
     """
-    for batch in batches(dit, viewer, request, after):
-        if batch is None:
+    cursor = SearchCursor.over(dit, viewer, request, after)
+    while not cursor.finished:
+        for batch in cursor.next(PAGE_SIZE):
+            for entry in batch.entries():
+                yield Match(batch.key_prefix + entry.sort_key, entry, batch.context)
+        if not cursor.finished:
             yield None
-        else:
-            yield from [Hit(batch.area, batch.shelf.entries[position]) for position in batch.positions]
-
-
-def batches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Batch | None]:
-    """The same in batches, none of them empty; None is a breath."""
-    for at, region in enumerate(regions(dit, viewer, request.base, request.scope)):
-        matcher = prepare(request.filter, region.context)
-        step = max(1, min(_MOST_ENTRIES, _LOOKS // weight(request.filter)))
-        above, below = (Area(f"{at:04x}{level}", region.context) for level in (0, 1))
-        if after < below.start:
-            yield from _matching(above, region.above, matcher, step, _behind(above, after))
-        if after[: len(below.start)] <= below.start:
-            callers = yield from _callers(region, request.filter, step)
-            shelves, mixed = (*region.shelves, *callers), region.mixed or bool(callers)
-            own = region.own if mixed else None
-            yield from _matching(below, shelves, matcher, step, _behind(below, after), own)
-
-
-def _behind(area: Area, after: str) -> str | None:
-    """The order behind which the walk begins in an area; None: with the first entry."""
-    return after[len(area.start) :] if after.startswith(area.start) else None
-
-
-def _matching(
-    area: Area, shelves: Sequence[Segment], matcher: Matcher, step: int, behind: str | None, own: str | None = None
-) -> Iterator[Batch | None]:
-    """The matching entries of one area.
-
-    :param own: the path of the viewer's own book, where each person is to come once; None: they are different anyway.
-    """
-    if own is not None:
-        first = None if behind is None else sort_name(behind) + NAME_END
-        yield from each_once(_runs(area, shelves, matcher, step, first, None), own, behind)
-    elif len(shelves) == 1:
-        yield from _steps(area, shelves[0], shelves[0].find_documents(matcher.place, behind=behind), matcher, step)
-    else:
-        yield from _runs(area, shelves, matcher, step, None, behind)
-
-
-def _callers(region: Region, sought: Filter, step: int) -> Generator[None, None, tuple[Segment, ...]]:
-    """What may be told of callers in books that cannot be browsed: nothing, unless the filter names their number."""
-    if not region.callers:
-        return ()
-    numbers = numbers_named(sought, region.context)
-    found: dict[str, Entry] = {}
-    for shelf in region.callers if numbers.named else ():
-        for count, position in enumerate(shelf.find_documents(numbers.place), start=1):
-            entry = shelf.entries[position]
-            known = caller(entry, numbers.named, region.context) if entry.parent.uuid_namespace != region.own else None
-            if known is not None:
-                found.setdefault(known.dn, known)
-            if count % step == 0:
-                yield None
-    return (Segment(tuple(sorted(found.values(), key=_ORDER))),) if found else ()
-
-
-def _steps(
-    area: Area,
-    shelf: Segment,
-    positions: Sequence[int],
-    matcher: Matcher,
-    step: int,
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[Batch | None]:
-    """The matching entries of one shelf among those at some positions."""
-    entries, holds, every = shelf.entries, matcher.term.holds, matcher.term is ALWAYS
-    stop = len(positions) if stop is None else stop
-    step = _WHOLE if every else step
-    at, end = start, start + (step if every else min(step, _FIRST))
-    while at < stop:
-        if at > start:
-            yield None
-        some = positions[at : min(end, stop)]
-        at, end = end, (end // step + 1) * step  # where all match, as blocks stand
-        found = some if every else [position for position in some if holds(entries[position])]
-        if found:
-            yield Batch(area, shelf, found)
-
-
-def _runs(
-    area: Area, shelves: Iterable[Segment], matcher: Matcher, step: int, first: str | None, behind: str | None
-) -> Iterator[Batch | None]:
-    """The matching entries of several shelves in one order: of each shelf as many as come before another's next.
-
-    :param first: the least order that counts; `behind`: the one behind which entries count.
-    """
-    rows = []
-    for shelf in shelves:
-        rows.append((shelf, shelf.find_documents(matcher.place, first, behind)))
-        if step < _HEAVY:
-            yield None
-    heads = [(shelf.entries[row[0]].sort_key, at, 0) for at, (shelf, row) in enumerate(rows) if row]
-    heapq.heapify(heads)
-    looked = 0
-    while heads:
-        _, at, start = heapq.heappop(heads)
-        shelf, row = rows[at]
-        stop = _before(heads[0][0], shelf.entries, row, start + 1) if heads else len(row)
-        yield from _steps(area, shelf, row, matcher, step, start, stop)
-        if stop < len(row):
-            heapq.heappush(heads, (shelf.entries[row[stop]].sort_key, at, stop))
-        looked += stop - start
-        if looked >= step:
-            looked = 0
-            yield None
-
-
-def _before(order_: str, entries: Sequence[Entry], positions: Sequence[int], start: int) -> int:
-    """Where the first entry stands, from a place on, that does not come before an order."""
-    if start == len(positions) or entries[positions[start]].sort_key >= order_:
-        return start
-    return bisect_left(positions, order_, lo=start, key=lambda position: entries[position].sort_key)
-
-
-# Entries that are looked at on one shelf: those that a phone shows, and as many that the index gave in vain.
-_FIRST_PAGE_CANDIDATES = 128
-
-
-# Where an entry stands in the order, on which shelf, and at which position.
-_Row = tuple[str, int, int]
-
-
-class Seen:
-    """What one look has found; never changed once it is made (compiled, a named tuple takes longer to make).
-
-    :ivar rows: positions on shelves, in the order of their entries.
-    :ivar more: whether there are more entries than are allowed.
-    """
-
-    __slots__ = ("more", "rows")
-
-    def __init__(self, rows: Sequence[tuple[Segment, Sequence[int]]], *, more: bool) -> None:
-        self.rows = rows
-        self.more = more
-
-
-class Glance:
-    """What is the same for all searches in a region.
-
-    :ivar context: where they are asked.
-    """
-
-    __slots__ = ("_above", "_letters", "_only", "_region", "_tells_callers", "context")
-
-    def __init__(self, region: Region) -> None:
-        self.context = region.context
-        self._region = region
-        self._above = region.above
-        self._tells_callers = bool(region.callers)
-        self._letters = frozenset[str]().union(*[shelf.attribute_letters for shelf in region.above])
-        self._only = region.shelves[0] if len(region.shelves) == 1 and not region.mixed else None
-
-    def look(self, matcher: Matcher, limit: int) -> Seen | None:
-        """Look once.
-
-        :param limit: most entries; more than 0.
-        :returns: None: the walk has to be taken.
-        """
-        if matcher.calls and self._tells_callers:
-            return None
-        letters = matcher.letters
-        if letters is None or not letters.isdisjoint(self._letters):
-            for shelf in self._above:
-                positions, unseen = _look(shelf, matcher, 0)
-                if positions or unseen:
-                    return None
-        only = self._only
-        if only is None:
-            return _together(self._region, matcher, limit)
-        return _seen(only, *_look(only, matcher, limit), limit)
-
-
-def _seen(shelf: Segment, positions: Sequence[int], unseen: bool, limit: int) -> Seen | None:  # noqa: FBT001  of `_look`
-    """What is seen on one shelf."""
-    more = len(positions) > limit
-    return None if unseen and not more else Seen(((shelf, positions[:limit] if more else positions),), more=more)
-
-
-def _look(shelf: Segment, matcher: Matcher, limit: int) -> tuple[Sequence[int], bool]:
-    """Some of the positions that match, at least one more than the limit if there are; whether there may be others."""
-    positions, others = shelf.first_documents(matcher.place, _FIRST_PAGE_CANDIDATES)
-    entries, term = shelf.entries, matcher.term
-    enough = limit + 1
-    if len(positions) <= enough:
-        return _matching_positions(positions, entries, term), others
-    found = _matching_positions(positions[:enough], entries, term)
-    if len(found) > limit:
-        return found, True
-    return found + _matching_positions(positions[enough:], entries, term), others
-
-
-def _matching_positions(positions: Sequence[int], entries: tuple[Entry, ...], term: Term) -> list[int]:
-    return [position for position in positions if term.holds(entries[position])]
-
-
-def _together(region: Region, matcher: Matcher, limit: int) -> Seen | None:
-    """Look at several shelves, or at one on which the same person may be more than once."""
-    looked = [(shelf, *_look(shelf, matcher, limit)) for shelf in region.shelves]
-    busy = [one for one in looked if one[1] or one[2]]
-    if len(busy) == 1 and not (region.mixed and busy[0][0].has_twins(busy[0][1])):
-        return _seen(*busy[0], limit)
-    found: list[_Row] = []
-    certain = HIGHEST  # the order up to which nothing is unseen
-    for at, (shelf, positions, unseen) in enumerate(looked):
-        entries = shelf.entries
-        found += [(entries[position].sort_key, at, position) for position in positions]
-        if unseen:
-            certain = min(certain, found[-1][0] if positions else "")
-    found.sort()
-    if region.mixed:
-        # All of one name are looked at together.
-        names = [one[0].partition(NAME_END)[0] for one in found]
-        found = found[: bisect_left(names, sort_name(certain))]
-        if len(set(names)) < len(names):
-            found = _each_once(found, region, limit)
-    else:
-        found = found[: bisect_right(found, certain, key=itemgetter(0))]
-    more = len(found) > limit
-    if (certain != HIGHEST and not more) or min(len(found), limit) > _FIRST_PAGE_CANDIDATES:
-        return None
-    rows = groupby(found[:limit], key=itemgetter(1))
-    return Seen([(region.shelves[at], [position for _, _, position in row]) for at, row in rows], more=more)
-
-
-def _each_once(found: Sequence[_Row], region: Region, limit: int) -> list[_Row]:
-    """Without those of a person who is there before, as far as they are wanted."""
-    chosen: list[_Row] = []
-    shelves = region.shelves
-    for _, group in groupby(found, key=lambda one: sort_name(one[0])):
-        if len(chosen) > limit:
-            break
-        same = [*group]
-        if len(same) > 1 and _may_be_twins(same, shelves):
-            namesakes = Namesakes(region.own)
-            for _, at, position in same:
-                namesakes.add(shelves[at].entries[position])
-            same = [one for place, one in enumerate(same) if not namesakes.is_double(place)]
-        chosen += same
-    return chosen
-
-
-def _may_be_twins(same: Sequence[_Row], shelves: Sequence[Segment]) -> bool:
-    """Whether any of several entries of one name may be the same person."""
-    first = same[0][1]
-    return any(at != first for _, at, _ in same) or shelves[first].has_twins([position for _, _, position in same])
-
-
-class Portion(Protocol):
-    """Some of the entries that a search finds."""
-
-    def __len__(self) -> int: ...
-
-    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:
-        """From the one at `start` on, at most `count` of them as whole SearchResultEntries, without the message id."""
-
-    def block(self, start: int, selection: Selection, message_id: bytes) -> tuple[bytes, int] | None:
-        """From the one at `start` on, the messages of a block of them if there is one, and how many they are.
-
-        :param message_id: an INTEGER, as it stands in each.
-        """
-
-
-class Single:
-    """An entry as a portion."""
-
-    __slots__ = ("_entry",)
-
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
-
-    def __len__(self) -> int:
-        return 1
-
-    def encoded(self, start: int, count: int, selection: Selection, *, types_only: bool) -> list[bytes]:  # noqa: ARG002
-        """It."""
-        return [self._entry.encode(selection, types_only=types_only)]
-
-    def block(self, start: int, selection: Selection, message_id: bytes) -> None:
-        """There is none."""
 
 
 def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry | None]:
     """The entries that a search finds, in the order of their names.
 
     :param request: its size limit is the one to keep; 0: none.
-    :returns: an iterator of entries and breaths: None says that a slice of work is done, and the caller may serve
-        others before it goes on.
+    :returns: entries, and None where a slice of work is done: the caller may serve others before it goes on.
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; behind
         the last entry, when there are more than the size limit allows.
     """
-    return limited((hit and hit.entry for hit in walk(dit, viewer, request)), request.size_limit)
+    return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
 
 
-def portions(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) -> Iterator[Batch | None]:
-    """The same in portions, none of them empty.
+def result_batches(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) -> Iterator[ResultBatch | None]:
+    """The same in batches, none of them empty.
 
     :param size_limit: the one to keep; more than 0.
     """
+    cursor = SearchCursor.over(dit, viewer, request)
     left = size_limit
-    for batch in batches(dit, viewer, request):
-        if batch is not None:
-            if len(batch) > left:
-                if left:
-                    yield batch.part(0, left)
+    while not cursor.finished:
+        for batch in cursor.next(max(left, 1)):
+            if not left:
                 raise _more()
             left -= len(batch)
-        yield batch
+            yield batch
+        if not cursor.finished:
+            yield None
 
 
-def limited(entries: Iterable[Entry | None], size_limit: int) -> Iterator[Entry | None]:
+def limited(entries: Iterator[Entry | None], size_limit: int) -> Iterator[Entry | None]:
     """No more entries than a limit allows; 0: all.
 
     :raises DirectoryError: sizeLimitExceeded, behind the last entry that it allows, when there is one more.
@@ -624,17 +523,17 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     :raises DirectoryError: as a search of that base does; undefinedAttributeType and noSuchAttribute; and
         invalidAttributeSyntax where the comparison is Undefined, which is no "false" (RFC 4511 4.10).
     """
-    region = regions(dit, viewer, dn, Scope.BASE_OBJECT)[0]
-    [entry] = region.above[0]
+    found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
+    [entry] = found.containers[0]
     kind = attribute_type(attribute)
     if kind is None:
         raise DirectoryError(ResultCode.UNDEFINED_ATTRIBUTE_TYPE, "no such attribute type")
-    haystacks = [(each, entry.search_text(each)) for each in subtypes(kind)]
-    present = [(each, haystack) for each, haystack in haystacks if haystack is not None]
+    texts = [(each, entry.search_text(each)) for each in subtypes(kind)]
+    present = [(each, text) for each, text in texts if text is not None]
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
-    tests = [(assertion.equality(each, value, region.context), haystack) for each, haystack in present]
-    defined = [(asked.test, haystack) for asked, haystack in tests if asked]
+    assertions = [(assertion.equality(each, value, found.context), text) for each, text in present]
+    defined = [(asked.test, text) for asked, text in assertions if asked]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
-    return any(test(haystack) for test, haystack in defined)
+    return any(test(text) for test, text in defined)

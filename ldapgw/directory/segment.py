@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Which attribute selections a shelf keeps its entries encoded for: those that are asked for again and again.
+"""A segment: entries in their order, with an index, and the octets that they were last sent as.
 
-Phones of a few models ask in turn, each for its own.  A selection is kept from its second request on.  Where there is
-no room, it takes the place of the one that was not asked for for longest, if that was not asked for since its own first
-request: of more selections than are kept, all in use, the first ones stay.
+A segment is built once.  A book has few of them: `Segments` says when they are merged.
 
-Whole lists: entries that stand side by side on a shelf, as they are sent one behind the other.
-
-An answer differs from the next one by its message id alone, which stands in each message.  So a block keeps messages
-with a sign in place of it that is nowhere else in them; to replace that makes an answer of it, in one walk through
-octets that lie side by side, whatever the number of entries.
-
-A shelf: entries in their order, with an index, and as they were encoded last.
-
-Everything but the encodings is built once and never changed.  Those are kept for the few attribute selections that are
-asked for again and again, as phones of a few models do, and grow as entries are asked for.
-
-The shelves of a book or a label: one with nearly all contacts, and small ones with those that have changed since.
-
-A change costs what it changes: old entries are withdrawn from the shelf that they stand on, and new ones are put on
-another shelf, together with all those that stand on shelves not much larger.  So there are few shelves, and an entry
-is put on another one a few times at most.
+An answer differs from the next one by its messageID alone, which stands in each message (RFC 4511 4.1.1).  So entries
+are kept as whole messages with `PLACEHOLDER_ID`, and whoever sends them puts the messageID in its place: one walk
+through octets that lie side by side, whatever the number of entries.  Messages are kept for the few attribute
+selections that are asked for again and again, as phones of a few models do; a whole list is kept as *pages* of
+messages.
 """
 
 from __future__ import annotations
@@ -29,27 +16,61 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, overload
+from typing import Final
 
 from ldapgw.ber import SEQUENCE, head
-from ldapgw.directory import entry, index_terms, query_plan
+from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
+from ldapgw.directory.filter_matcher import Predicate, PreparedFilter
 from ldapgw.directory.index import Index
 from ldapgw.directory.query_plan import Query
 
-# Attribute selections whose encodings are kept: one is some 25 MiB where a shelf has 100,000 entries.
-_MAX_SELECTIONS: Final = 4
+# A messageID of one octet, as nearly all are, and the tag of the SearchResultEntry behind it.  The texts have
+# no control characters, so no entry holds these octets; if one did, its NUL would become a blank (`_message`).
+_ID_HEAD: Final = b"\x02\x01"
+PLACEHOLDER_ID: Final = _ID_HEAD + b"\x00\x64"
 
+# Attribute selections whose messages are kept: one is some 25 MiB where a segment has 100,000 entries.
+_MAX_SELECTIONS: Final = 4
 # Others that are known to have been asked for.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# Encoded entries by position; None: nobody has asked for that one.
-EncodedList = list[bytes | None]
+# Entries of a page; each page begins at a multiple of it.
+PAGE_SIZE: Final = 192
+# Octets of a page that is kept, and of what is written at once (`ldapgw.ldap.limits.JOINED`).
+MAX_PAGE_OCTETS: Final = 64 << 10
+# Attribute selections whose pages are kept.
+_MAX_PAGED_SELECTIONS: Final = 2
+
+_SORT_KEY = attrgetter("sort_key")
 
 
-class EncodedEntries:
-    """Entries of a shelf as they were encoded.
+def set_message_id(messages: bytes, message_id: int) -> bytes:
+    """Messages with a messageID in place of `PLACEHOLDER_ID`.
+
+    :param message_id: from 1 to 127.
+    """
+    return messages.replace(PLACEHOLDER_ID, _ID_HEAD + bytes((message_id, 0x64)))
+
+
+def response_of(message: bytes) -> bytes:
+    """The SearchResultEntry of a message with `PLACEHOLDER_ID`."""
+    return message[message.index(PLACEHOLDER_ID) + 3 :]
+
+
+def _message(response: bytes) -> bytes:
+    if PLACEHOLDER_ID in response:
+        response = response.replace(PLACEHOLDER_ID, b"\x02\x01 \x64")
+    return head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
+
+
+class _KeptMessages:
+    """The messages of a segment's entries, for the attribute selections that are asked for again and again.
+
+    A selection is kept from its second request on.  Where there is no room, it takes the place of the one that was not
+    asked for for longest, if that was not asked for since its own first request: of more selections than are kept, all
+    in use, the first ones stay.
 
     Mutable: what is kept, and what was asked for.
 
@@ -60,13 +81,14 @@ class EncodedEntries:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._kept: dict[Selection, EncodedList] = {}
+        # By document; None: nobody has asked for that entry.
+        self._kept: dict[Selection, list[bytes | None]] = {}
         # By their last request if they are kept, otherwise by their first.
         self._asked: dict[Selection, None] = {}
         self._last: Selection | None = None
 
-    def for_selection(self, selection: Selection) -> EncodedList | None:
-        """What is kept for a selection; None: nothing, it is not asked for often enough."""
+    def of(self, selection: Selection) -> list[bytes | None] | None:
+        """The messages of a selection; None: it is not asked for often enough."""
         kept = self._kept.get(selection)
         if selection is self._last and kept is not None:
             return kept
@@ -79,150 +101,49 @@ class EncodedEntries:
         self._asked[selection] = None
         return kept
 
-    def _keep(self, selection: Selection) -> EncodedList | None:
-        """Begin to keep it, where there is room or one has to go."""
+    def _keep(self, selection: Selection) -> list[bytes | None] | None:
+        """Begin to keep a selection, where there is room or another one has to go."""
         if len(self._kept) == _MAX_SELECTIONS:
             first = next(one for one in self._asked if one is selection or one in self._kept)
             if first is selection:
                 return None
             del self._kept[first], self._asked[first]
-        kept = self._kept[selection] = [None] * self._count
+        kept: list[bytes | None] = [None] * self._count
+        self._kept[selection] = kept
         return kept
-
-
-# Entries of a block; each begins at a multiple of it.  One is about what is written at once.
-PAGE_SIZE: Final = 192
-# Octets of a block that is kept, and of what is written at once (`ldapgw.ldap.limits.JOINED`).
-MAX_PAGE_OCTETS: Final = 64 << 10
-# Attribute selections whose blocks are kept: one is some 25 MiB where there are 100,000 entries.
-_MAX_PAGED_SELECTIONS: Final = 2
-
-# Octets of a message id that blocks are for, its tag and length included: from 1 to 127, as nearly all are.
-_ID_OCTETS: Final = 3
-
-# Messages, and the sign in place of their ids; no messages: there is no such sign, or too much to be kept.
-EncodedPage = tuple[bytes, bytes]
-
-
-class EncodedPages:
-    """The blocks of a shelf's entries, made when they are first asked for.
-
-    Mutable: what is kept.
-    """
-
-    __slots__ = ("_entries", "_kept")
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._entries = entries
-        self._kept: dict[Selection, dict[int, EncodedPage]] = {}
-
-    def at(self, first: int, count: int, selection: Selection, message_id: bytes) -> bytes | None:
-        """The messages of so many entries from a position on; None where there is no block of them.
-
-        :param message_id: an INTEGER, as it stands in each.
-        """
-        if first % PAGE_SIZE or count != min(PAGE_SIZE, len(self._entries) - first) or len(message_id) != _ID_OCTETS:
-            return None
-        kept = self._kept.get(selection)
-        if kept is None:
-            if len(self._kept) == _MAX_PAGED_SELECTIONS:
-                del self._kept[next(iter(self._kept))]
-            kept = self._kept[selection] = {}
-        block = kept.get(first)
-        if block is None:
-            responses = [entry.encode(selection) for entry in self._entries[first : first + count]]
-            block = kept[first] = _encode_page(responses, message_id[:-1])
-        messages, sign = block
-        return messages.replace(sign, message_id[-1:]) if messages else None
-
-
-def _encode_page(responses: Sequence[bytes], before: bytes) -> EncodedPage:
-    """A block.
-
-    :param before: the tag and the length of the message id.
-    """
-    heads = [head(SEQUENCE, _ID_OCTETS + len(response)) + before for response in responses]
-    pieces = [*heads, *responses]
-    if sum(map(len, pieces)) + len(heads) > MAX_PAGE_OCTETS:
-        return b"", b""
-    used = b"".join(pieces)
-    for octet in range(0xFF, -1, -1):
-        if octet not in used:
-            sign = bytes((octet,))
-            return b"".join([start + sign + response for start, response in zip(heads, responses, strict=True)]), sign
-    return b"", b""
-
-
-# Positions that are looked through at once for entries that do not count; of more, each is when its turn comes.
-_FEW: Final = 1000
-
-_SORT_KEY = attrgetter("order")
-
-
-class Left(Sequence[int]):
-    """Ascending positions without those of entries that do not count, which are looked for when they are asked for.
-
-    So one begins at once, however many there are.  Its length is that with them, and a part of it may be shorter than
-    the positions that it was cut by.
-    """
-
-    __slots__ = ("_positions", "_withdrawn")
-
-    def __init__(self, positions: Sequence[int], withdrawn: bytes) -> None:
-        self._positions = positions
-        self._withdrawn = withdrawn
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __iter__(self) -> Iterator[int]:
-        withdrawn = self._withdrawn
-        return (position for position in self._positions if not withdrawn[position])
-
-    @overload
-    def __getitem__(self, at: int) -> int: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[int]: ...
-
-    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
-        """A part of it; or what stands at a place, whether it counts or not, as bisection asks."""
-        if isinstance(at, int):
-            return self._positions[at]
-        withdrawn = self._withdrawn
-        return [position for position in self._positions[at] if not withdrawn[position]]
 
 
 class Segment:
     """Entries that are searched together.
 
-    :ivar entries: in their order.
-    :ivar index: of them; None: they are few, and all are looked at.
-    :ivar withdrawn: for each position, whether the entry counts no longer; empty: all count.
-    :ivar blocks: of the entries, withdrawn or not.
-    :ivar twins: for each position, whether another book's entry here may be the same person; empty: none is.
+    Mutable: the messages that are kept.
+
+    :ivar entries: in their order; an entry's number in it is its *document*.
+    :ivar index: None where the entries are few: then all are looked at.
+    :ivar deleted: for each document, whether it is deleted; empty: none is.
+    :ivar duplicates: for each document, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_attribute_letters", "_encodings", "deleted", "entries", "index", "pages", "twins")
+    __slots__ = ("_attribute_letters", "_messages", "_pages", "deleted", "duplicates", "entries", "index")
 
     def __init__(
         self,
         entries: tuple[Entry, ...],
         index: Index | None = None,
         deleted: bytes = b"",
-        encodings: EncodedEntries | None = None,
-        twins: bytes = b"",
+        duplicates: bytes = b"",
+        same_entries: Segment | None = None,
     ) -> None:
         """Put together what was built before.
 
-        :param encodings: of another shelf with the same entries.
+        :param same_entries: a segment with the same entries, whose messages are shared.
         """
         self.entries = entries
-        self.pages = EncodedPages(entries)
         self.index = index
         self.deleted = deleted
-        self.twins = twins
-        self._encodings = EncodedEntries(len(entries)) if encodings is None else encodings
+        self.duplicates = duplicates
+        self._messages: _KeptMessages = _KeptMessages(len(entries)) if same_entries is None else same_entries._messages  # noqa: SLF001
+        self._pages: dict[Selection, dict[int, bytes]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
         self._attribute_letters: frozenset[str] | None = None
 
     @classmethod
@@ -232,132 +153,147 @@ class Segment:
         return cls(ordered, Index.build(map(index_terms.entry_terms, ordered)))
 
     def __len__(self) -> int:
-        """How many entries count."""
+        """How many entries are not deleted."""
         return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries that count."""
+        """The entries that are not deleted."""
         return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
 
     def with_deleted(self, documents: Iterable[int]) -> Segment:
-        """The same without some entries."""
-        withdrawn = bytearray(self.deleted or bytes(len(self.entries)))
-        for position in documents:
-            withdrawn[position] = 1
-        left = Segment(self.entries, self.index, bytes(withdrawn), self._encodings, self.twins)
-        left.pages = self.pages
-        return left
+        """The same segment with more documents deleted."""
+        deleted = bytearray(self.deleted or bytes(len(self.entries)))
+        for document in documents:
+            deleted[document] = 1
+        return Segment(self.entries, self.index, bytes(deleted), self.duplicates, self)
 
-    def with_parent(self, parent: entry.ParentEntry) -> Segment:
-        """The same contacts at another place of the tree; what they are found by does not depend on that."""
+    def with_parent(self, parent: ParentEntry) -> Segment:
+        """The same contacts below another entry; what they are found by does not depend on that."""
         return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
-    def marked(self, twins: bytes) -> Segment:
-        """The same with its twins known.
+    def with_duplicates(self, duplicates: bytes) -> Segment:
+        """The same segment with its duplicates known (see `Segment`)."""
+        return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
-        :param twins: see `Shelf`.
-        """
-        return Segment(self.entries, self.index, self.deleted, self._encodings, twins)
-
-    def has_twins(self, positions: Iterable[int]) -> bool:
-        """Whether an entry at one of these positions may be the same person as another one here."""
-        return bool(self.twins) and any(map(self.twins.__getitem__, positions))
+    def has_duplicates(self, documents: Iterable[int]) -> bool:
+        """Whether the entry of one of these documents may be the same person as another one here."""
+        return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
-        """The entries that counted on another shelf with the same entries, and do not count here."""
+        """The entries that are deleted here, and are not in another segment with the same entries."""
         if self.deleted:
             kept = before.deleted or bytes(len(self.entries))
             pairs = zip(self.entries, kept, self.deleted, strict=True)
-            yield from (entry for entry, gone_before, gone in pairs if gone and not gone_before)
+            yield from (entry for entry, deleted_before, deleted in pairs if deleted and not deleted_before)
 
-    def find_documents(self, query: Query, first: str | None = None, behind: str | None = None) -> Sequence[int]:
-        """The positions of the entries in a place, ascending.
+    # --- finding ----------------------------------------------------------------------------------------------------
 
-        :param first: the least order that counts.
-        :param behind: the order behind which entries count.
-        """
-        found = query_plan.find_documents(query, self.index, self.entries) if self.index else None
-        positions: Sequence[int] = range(len(self.entries)) if found is None else found
-        if first is not None:
-            positions = positions[bisect_left(positions, bisect_left(self.entries, first, key=_SORT_KEY)) :]
-        if behind is not None:
-            positions = positions[bisect_left(positions, bisect_right(self.entries, behind, key=_SORT_KEY)) :]
-        if self.deleted:
-            left = Left(positions, self.deleted)
-            positions = left if len(left) > _FEW else left[:]
-        return positions
+    def plan(self, prepared: PreparedFilter) -> tuple[Query, Predicate | None]:
+        """How a filter is searched here: see `PreparedFilter.plan`."""
+        if self.index is None:
+            return None, prepared.predicate
+        return prepared.plan(self.index, self.entries)
+
+    def find_documents(self, query: Query, start: int = 0) -> Sequence[int]:
+        """The documents that a query finds from one on, ascending; deleted ones are among them."""
+        found = None if self.index is None else query_plan.find_documents(query, self.index, self.entries)
+        if found is None:
+            return range(start, len(self.entries))
+        return found[bisect_left(found, start) :] if start else found
 
     def first_documents(self, query: Query, most: int) -> tuple[Sequence[int], bool]:
-        """The first positions of the entries in a place, ascending; whether there may be others behind them.
+        """The first documents that a query finds, deleted ones among them; whether there may be others behind them.
 
-        :param most: positions that are enough; there may be fewer of them although there are others.
+        :param most: documents that are enough; there may be fewer of them although there are others.
         """
         if self.index is None:
-            positions: Sequence[int] = range(min(most, len(self.entries)))
-            others = len(self.entries) > most
-        else:
-            positions, others = query_plan.first_documents(query, self.index, self.entries, most)
-        withdrawn = self.deleted
-        return [position for position in positions if not withdrawn[position]] if withdrawn else positions, others
+            return range(min(most, len(self.entries))), len(self.entries) > most
+        return query_plan.first_documents(query, self.index, self.entries, most)
+
+    def document_from(self, sort_key: str) -> int:
+        """The first document whose sort key is not less than one."""
+        return bisect_left(self.entries, sort_key, key=_SORT_KEY)
+
+    def document_after(self, sort_key: str) -> int:
+        """The first document whose sort key is greater than one."""
+        return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
     def document_of_uid(self, uid: str) -> int | None:
-        """Where the entry of a uid stands; as it is written."""
+        """The document of a uid, letter for letter; None where there is none, or it is deleted."""
         rdn = octets_of(f"uid={escape(uid)}")
-        found = (
-            position
-            for position in self.find_documents(index_terms.uid_key(folded(uid)))
-            if self.entries[position].rdn == rdn
+        return next(
+            (document for document in self._uid_documents(folded(uid)) if self.entries[document].rdn == rdn), None
         )
-        return next(found, None)
 
     def entry_of_uid(self, uid: str) -> Entry | None:
         """The entry of a uid.
 
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
-        for position in self.find_documents(index_terms.uid_key(uid)):
-            if folded(self.entries[position].attribute("uid")[0].decode()) == uid:
-                return self.entries[position]
-        return None
+        found = (self.entries[document] for document in self._uid_documents(uid))
+        return next((entry for entry in found if folded(entry.attribute("uid")[0].decode()) == uid), None)
+
+    def _uid_documents(self, uid: str) -> Iterator[int]:
+        deleted = self.deleted
+        return (one for one in self.find_documents(index_terms.uid_key(uid)) if not (deleted and deleted[one]))
 
     @property
     def attribute_letters(self) -> frozenset[str]:
-        """The signs of the parts that containers have (`Entry.parts`); of contacts, other names may be missing."""
+        """The letters of the attributes that entries have (`Entry.tagged_texts`); with an index, without aliases."""
         if self._attribute_letters is None:
-            found = (
-                index_terms.present_attributes(self.index)
-                if self.index
-                else (part[0] for one in self for part in one.tagged_texts())
-            )
-            self._attribute_letters = frozenset(found)
+            texts = (text[0] for one in self for text in one.tagged_texts())
+            self._attribute_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
         return self._attribute_letters
 
-    def encode(self, documents: Sequence[int], selection: Selection, *, types_only: bool = False) -> list[bytes]:
-        """The whole SearchResultEntry of each position, ready to stand behind a message id."""
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def messages(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
+        """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`."""
         entries = self.entries
-        if types_only:
-            return [entries[position].encode(selection, types_only=True) for position in documents]
-        kept = self._encodings.for_selection(selection)
+        kept = self._messages.of(selection)
         if kept is None:
-            return [entries[position].encode(selection) for position in documents]
-        found = []
-        for position in documents:
-            one = kept[position]
-            if one is None:
-                one = kept[position] = entries[position].encode(selection)
-            found.append(one)
-        return found
+            return [_message(entries[document].encode(selection)) for document in documents]
+        found = [kept[document] for document in documents]
+        if None in found:
+            for document in documents:
+                if kept[document] is None:
+                    kept[document] = _message(entries[document].encode(selection))
+            found = [kept[document] for document in documents]
+        return found  # type: ignore[return-value]  # none is left
+
+    def page(self, first: int, selection: Selection) -> bytes:
+        """The messages of all entries of a page, joined; empty where they are too many octets.
+
+        :param first: the page's first document.
+        """
+        pages = self._pages.get(selection)
+        if pages is None:
+            if len(self._pages) == _MAX_PAGED_SELECTIONS:
+                del self._pages[next(iter(self._pages))]
+            pages = self._pages[selection] = {}
+        page = pages.get(first)
+        if page is None:
+            entries = self.entries[first : first + PAGE_SIZE]
+            page = b"".join([_message(entry.encode(selection)) for entry in entries])
+            page = pages[first] = page if len(page) <= MAX_PAGE_OCTETS else b""
+        return page
 
 
-# How many times as large as the next one a shelf has to be to stay; and the part of it that may be withdrawn.
+# How many times as large as the new segment an older one has to be not to be merged into it; and how many times as
+# large as its deleted entries, not to be built anew.
 _MERGE_FACTOR = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The same contacts in two forms: an entry for each contact, and an entry for each number (if wanted).
+    """The contacts of a book or a label, in two forms: an entry for each contact, and an entry for each number.
 
-    Each form may be on several shelves, of which no two have an entry for the same contact.
+    Each form has one segment with nearly all entries, and small ones with those that have changed since.  No two
+    segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
+    into a new segment, which is merged with every segment less than `_MERGE_FACTOR` times its size: so there are few
+    segments, and an entry is written again a few times at most.
+
+    :ivar numbers: empty where no phone wants this form.
     """
 
     contacts: tuple[Segment, ...] = ()
@@ -373,70 +309,72 @@ class Segments:
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
-        """The form that a viewer wants, as far as it was built."""
+        """The segments of the form that a viewer wants, as far as it was built."""
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
         """An entry by the folded value of its uid, in either form."""
-        found = (shelf.entry_of_uid(uid) for shelf in (*self.contacts, *self.numbers))
+        found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
     ) -> Segments:
-        """With some contacts in place of others.
+        """The segments with some contacts in place of others.
 
-        :param gone: uids of contacts, who may be on none of the shelves.
-        :param whole: the entries of the others, as `contacts` has them.
-        :param singles: those of their numbers.
+        :param deleted_uids: of contacts that may be in no segment.
+        :param contact_entries: the new entries, one for each contact.
+        :param number_entries: the new entries, one for each number of these contacts.
         """
         contacts = _updated(self.contacts, deleted_uids, _contact_documents, [*contact_entries])
         numbers = _updated(self.numbers, deleted_uids, _number_documents, [*number_entries])
         return Segments(contacts, numbers if self.per_number else ())
 
     def with_parent(self, parent: ParentEntry) -> Segments:
-        """The same contacts at another place of the tree."""
-        return Segments(*(tuple(shelf.with_parent(parent) for shelf in form) for form in (self.contacts, self.numbers)))
+        """The same contacts below another entry of the tree."""
+        return Segments(
+            *(tuple(segment.with_parent(parent) for segment in form) for form in (self.contacts, self.numbers))
+        )
 
 
 def empty_segments(*, per_number: bool) -> Segments:
-    """Nobody yet.
+    """The segments of a book without contacts.
 
-    :param per_number: also one entry for each number.
+    :param per_number: whether the form with an entry for each number is wanted.
     """
     return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 
 
-def _contact_documents(shelf: Segment, uids: Iterable[str]) -> Iterator[int]:
-    """The positions of contacts."""
-    return (position for uid in uids if (position := shelf.document_of_uid(uid)) is not None)
+def _contact_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
+    """The documents of contacts, by their uids."""
+    return (document for uid in uids if (document := segment.document_of_uid(uid)) is not None)
 
 
-def _number_documents(shelf: Segment, uids: Iterable[str]) -> Iterator[int]:
-    """The positions of contacts' numbers, which are counted from 1 on and stand on one shelf."""
+def _number_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
+    """The documents of contacts' numbers, whose uids are counted from 1 on within one segment."""
     for uid in uids:
         at = 1
-        while (position := shelf.document_of_uid(f"{uid}-{at}")) is not None:
-            yield position
+        while (document := segment.document_of_uid(f"{uid}-{at}")) is not None:
+            yield document
             at += 1
 
 
 def _updated(
-    shelves: Sequence[Segment],
-    gone: Collection[str],
-    positions: Callable[[Segment, Collection[str]], Iterable[int]],
+    segments: Sequence[Segment],
+    deleted_uids: Collection[str],
+    find_documents: Callable[[Segment, Collection[str]], Iterable[int]],
     new: list[Entry],
 ) -> tuple[Segment, ...]:
     left: list[Segment] = []
-    for shelf in shelves:
-        withdrawn = tuple(positions(shelf, gone)) if len(shelf) else ()
-        left.append(shelf.with_deleted(withdrawn) if withdrawn else shelf)
+    for segment in segments:
+        deleted = tuple(find_documents(segment, deleted_uids)) if len(segment) else ()
+        left.append(segment.with_deleted(deleted) if deleted else segment)
     while left and len(left[-1]) < _MERGE_FACTOR * len(new):
         new += left.pop()
     kept = [
-        shelf if shelf.deleted.count(1) * _MERGE_FACTOR <= len(shelf.entries) else Segment.build(shelf)
-        for shelf in left
+        segment if segment.deleted.count(1) * _MERGE_FACTOR <= len(segment.entries) else Segment.build(segment)
+        for segment in left
     ]
     if new or not kept:
         kept.append(Segment.build(new))
-    return tuple(shelf for shelf in kept if len(shelf)) or (kept[0],)
+    return tuple(segment for segment in kept if len(segment)) or (kept[0],)

@@ -13,7 +13,7 @@ from itertools import chain
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book
-from ldapgw.directory.dedup import twins
+from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
 # Shelves that a search looks through one by one; it costs some microseconds for each.
@@ -122,4 +122,4 @@ def _fewer(joined: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
     alone, others = ordered[:large], ordered[large:]
     sources = tuple(chain.from_iterable(one.sources for one in others))
     shelf = Segment.build(chain.from_iterable(sources))
-    return (*alone, MergedSegment(shelf.marked(twins(shelf.entries)), sources))
+    return (*alone, MergedSegment(shelf.with_duplicates(duplicate_flags(shelf.entries)), sources))

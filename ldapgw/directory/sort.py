@@ -26,7 +26,7 @@ from ldapgw.directory.assertion import lines_of
 from ldapgw.directory.entry import TIEBREAKER_LENGTH, Entry
 from ldapgw.directory.filter_matcher import applies
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
-from ldapgw.directory.search import Hit
+from ldapgw.directory.search import Match
 from ldapgw.errors import LdapgwError, ResultCode
 
 LONGEST: Final = 208
@@ -94,17 +94,17 @@ class Sorter:
             if key.kind in kinds[:at]:
                 raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, key.asked.attribute)
 
-    def rank(self, hit: Hit) -> bytes:
+    def rank(self, match: Match) -> bytes:
         """What an entry is sorted by.
 
         :raises Unsortable: when a key has no order where the entry stands, or its rule does not go with it.
         """
-        context = hit.area.context
+        context = match.context
         values = self._values.get(context)
         if values is None:
             values = self._values[context] = [(key.lines(context), key.asked.reverse) for key in self._keys]
-        place = hit.place.encode("utf-8", "surrogatepass")
-        keys = b"".join([_least(lines(hit.entry), reverse) for lines, reverse in values])
+        place = match.key.encode("utf-8", "surrogatepass")
+        keys = b"".join([_least(lines(match.entry), reverse) for lines, reverse in values])
         return (keys + place)[:LONGEST] + place[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
@@ -219,24 +219,24 @@ class Ranking:
                 yield None
 
 
-def collect(hits: Iterable[Hit | None], sorter: Sorter, after: bytes = b"") -> Generator[None, None, Ranking]:
+def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"") -> Generator[None, None, Ranking]:
     """Sort what a walk finds, with its breaths.
 
     :param after: the rank behind which entries count.
     :raises Unsortable: when they are too many, or cannot be sorted.
     """
     ranking = Ranking()
-    for hit in hits:
-        if hit is None:
+    for match in matches:
+        if match is None:
             yield None
             continue
-        rank = sorter.rank(hit)
+        rank = sorter.rank(match)
         if rank <= after:
             continue
         if len(ranking) == MOST_ENTRIES:
             raise Unsortable(ResultCode.ADMIN_LIMIT_EXCEEDED)
-        ranking.context = ranking.context or hit.area.context
-        ranking.add(rank, hit.entry)
+        ranking.context = ranking.context or match.context
+        ranking.add(rank, match.entry)
     ranking.settle()
     return ranking
 

@@ -295,10 +295,10 @@ class LdapProtocol(Protocol):
         match step:
             case SendReply(reply):
                 self._add_reply(reply)
-            case StartSearch(message_id, portions, selection, types_only, time_limit):
+            case StartSearch(message_id, batches, selection, types_only, time_limit):
                 self._server.batch.flush()  # this may last
                 self._response = SearchResponse(
-                    message_id, portions, selection, types_only=types_only, time_limit=time_limit
+                    message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
             case DelayResult(result, login):
                 delay = self._server.bind_delay(self.address, login)

@@ -11,11 +11,12 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from ldapgw.directory.access import Viewer
+from ldapgw.directory.access import ROOT, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import SearchRequest
-from ldapgw.directory.search import Hit, Portion, Single, limited, walk
+from ldapgw.directory.search import Match, ResultBatch, limited, matches
+from ldapgw.directory.segment import Segment
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.controls import (
@@ -30,7 +31,7 @@ from ldapgw.ldap.controls import (
 from ldapgw.ldap.messages import Control, Result
 
 # What the place in a cookie is a place in: the walk, or the sorted list.
-_WALKED, _SORTED = b"w", b"s"
+_UNSORTED, _SORTED = b"w", b"s"
 
 # How a search ends whose entries were sent as the controls say.
 _SENT = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
@@ -99,7 +100,7 @@ class ControlledSearch:
         self._view_response: Control | None = None
         self._next_page: bytes | None = None
 
-    def portions(self) -> Iterator[Portion | None]:
+    def batches(self) -> Iterator[ResultBatch | None]:
         """The entries to send, and breaths.
 
         :raises DirectoryError: as the search does; when a wish cannot be fulfilled and has to be; behind the last entry
@@ -110,7 +111,7 @@ class ControlledSearch:
                 yield None
             else:
                 self._sent += 1
-                yield Single(entry)
+                yield ResultBatch(Segment((entry,)), (0,), "", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
         """What is said about the wishes behind the entries.
@@ -171,15 +172,15 @@ class ControlledSearch:
         """The entries behind a place, each with its own; sorted if that is wished and can be."""
         kind, place = after[:1], after[1:]
         ranking = yield from self._ranking(place if kind == _SORTED else b"")
-        if kind == (_SORTED if ranking is None else _WALKED):
+        if kind == (_SORTED if ranking is None else _UNSORTED):
             # One page was sorted, this one cannot be: too many entries have come, or enough have gone.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the pages before were in another order")
         if ranking is not None:
             for ranked in ranking:
                 yield _SORTED + ranked.rank, ranked.entry
         else:
-            for hit in self._walk(place.decode("utf-8", "surrogatepass")):
-                yield hit and (_WALKED + hit.place.encode("utf-8", "surrogatepass"), hit.entry)
+            for match in self._matches(place.decode("utf-8", "surrogatepass")):
+                yield match and (_UNSORTED + match.key.encode("utf-8", "surrogatepass"), match.entry)
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
         """The entries sorted; None: that is not wished, or cannot be and does not have to be."""
@@ -187,7 +188,7 @@ class ControlledSearch:
         if sort is None:
             return None
         try:
-            ranking = yield from collect(self._walk(), Sorter(sort.keys), after)
+            ranking = yield from collect(self._matches(), Sorter(sort.keys), after)
         except Unsortable as trouble:
             self._sort_error = trouble
             if sort.critical:
@@ -198,8 +199,8 @@ class ControlledSearch:
         self._is_sorted = True
         return ranking
 
-    def _walk(self, after: str = "") -> Iterator[Hit | None]:
-        return walk(self._dit, self._viewer, self._request, after)
+    def _matches(self, after: str = "") -> Iterator[Match | None]:
+        return matches(self._dit, self._viewer, self._request, after)
 
     def _window(self, view: VirtualListView) -> Iterator[Entry | None]:
         sort = self._requested.sort

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What is to be said and not yet written: pieces, and how much they are together.
+"""The answer to a search: output that is not written yet, and the entries that are still to be encoded into it.
 
-A search that is being answered: entries are pulled while somebody wants them.
-
-Size limit, Abandon and back-pressure fall out of that: who does not pull gets nothing.  No clock here; the time is
-passed in.
+`SearchResponse` encodes entries only while somebody takes them; size limit, Abandon and back-pressure follow from that:
+for a client that does not read, nothing is encoded.  No clock here: the time is passed in.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from typing import Final
 
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.search import Portion
-from ldapgw.directory.segment import MAX_PAGE_OCTETS
+from ldapgw.directory.search import ResultBatch
+from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, response_of, set_message_id
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import message_head
 from ldapgw.ldap.limits import JOINED
@@ -40,15 +38,15 @@ class OutputBuffer:
         self.full = False
 
     def add(self, octets: bytes) -> None:
-        """Say this next."""
+        """Add octets at the end."""
         self.pieces.append(octets)
         self.size += len(octets)
         self.full = self.size >= JOINED
 
     def add_page(self, page: bytes) -> bool:
-        """Say a block of entries next, unless that is too much; whether it is said.
+        """Add a page of entries at the end, unless that is too much; whether it was added.
 
-        It is full as soon as one more of that size would be too much, so that none is made in vain most often.
+        The buffer is full as soon as one more page of that size would be too much: so hardly any is encoded in vain.
         """
         size = len(page)
         fits = not self.size or self.size + size <= self.max_octets
@@ -59,53 +57,50 @@ class OutputBuffer:
         return fits
 
     def take(self) -> bytes:
-        """All of it, joined; then there is nothing."""
+        """All octets, joined; the buffer is empty then."""
         return b"".join(self.take_pieces())
 
     def take_pieces(self) -> list[bytes]:
-        """All of it as it is."""
+        """All pieces; the buffer is empty then."""
         pieces, self.pieces = self.pieces, []
         self.size = 0
         self.full = False
         return pieces
 
 
-# Entries that are encoded at once: a phone's list of 50 is one stride; one of full entries is 32 KiB.
+# Entries that are encoded at once: a phone's list of 50 is one chunk; one of full entries is 32 KiB.
 CHUNK: Final = 64
+# The messageIDs of one octet, for which messages are kept (`ldapgw.directory.segment`).
+_SHORT_IDS: Final = range(1, 128)
 
 
 class SearchResponse:
-    """The entries of one search, in their envelopes.
+    """The SearchResultEntry messages of one search.
 
-    :param portions: as `ldapgw.directory.search.portions` gives them; None is a breath.
-    :param time_limit: seconds, from the first pull on.
-    :ivar sent: entries that were added to an outbox.
+    Mutable: how far the search is.
+
+    :param batches: the matches (`ldapgw.directory.search.result_batches`); None: a slice of work is done.
+    :param time_limit: seconds, from the first `write_next` on.
+    :ivar sent: entries that were added to a buffer.
     """
 
     __slots__ = (
-        "_at",
-        "_deadline",
-        "_message_id",
-        "_portion",
-        "_portions",
-        "_selection",
-        "_time_limit",
-        "_types_only",
+        *("_at", "_batch", "_batches", "_deadline", "_message_id", "_selection", "_time_limit", "_types_only"),
         "sent",
     )
 
     def __init__(
         self,
         message_id: int,
-        portions: Iterator[Portion | None],
+        batches: Iterator[ResultBatch | None],
         selection: Selection,
         *,
         types_only: bool,
         time_limit: float,
     ) -> None:
-        self._message_id = integer(message_id)
-        self._portions = portions
-        self._portion: Portion | None = None
+        self._message_id = message_id
+        self._batches = batches
+        self._batch: ResultBatch | None = None
         self._at = self.sent = 0
         self._selection = selection
         self._types_only = types_only
@@ -113,7 +108,7 @@ class SearchResponse:
         self._deadline: float | None = None
 
     def write_next(self, buffer: OutputBuffer, now: float) -> Result | None:
-        """Add the next entries to the outbox: until there is a breath, until it is full, or a block.
+        """Add the next entries to a buffer: until a slice of work is done, the buffer is full, or a page was added.
 
         :param now: seconds, of any clock that goes forward.
         :returns: how the search ended, or None while it goes on.
@@ -125,48 +120,77 @@ class SearchResponse:
         try:
             more = True
             while more and not buffer.full:
-                if self._portion is None:
-                    self._portion = next(self._portions)
+                if self._batch is None:
+                    self._batch = next(self._batches)
                     self._at = 0
-                    if self._portion is None:
+                    if self._batch is None:
                         return None
-                more = self._add(self._portion, buffer)
+                more = self._add(self._batch, buffer)
         except StopIteration:
             return SUCCESS
         except DirectoryError as error:
             return Result.of(error)
         return None
 
-    def _add(self, portion: Portion, outbox: OutputBuffer) -> bool:
-        """Add a block of a portion, or a stride, or as much of that as is enough.
+    def _add(self, batch: ResultBatch, buffer: OutputBuffer) -> bool:
+        """Add a page of a batch, or a chunk, or as much of that as is enough.
 
-        :returns: whether to add more before the clock is looked at: a large block may be made only now.
+        :returns: whether to add more before the clock is looked at: a page may be encoded only now.
         """
-        before = self.sent
-        block = None if self._types_only else portion.block(self._at, self._selection, self._message_id)
-        if block is not None:
-            messages, count = block
-            if not outbox.add_page(messages):
+        page = self._page(batch) if self._message_id in _SHORT_IDS and not self._types_only else b""
+        if page:
+            if not buffer.add_page(set_message_id(page, self._message_id)):
                 return False
+            count = min(PAGE_SIZE, len(batch.segment.entries) - batch.documents[self._at])
             self._at += count
             self.sent += count
         else:
-            self._add_chunk(portion, outbox)
-        if self._at >= len(portion):
-            self._portion = None
-        return self.sent - before <= CHUNK
+            count = self._add_chunk(batch, buffer)
+        if self._at >= len(batch.documents):
+            self._batch = None
+        return count <= CHUNK
 
-    def _add_chunk(self, portion: Portion, outbox: OutputBuffer) -> None:
-        message_id, pieces, size = self._message_id, outbox.pieces, outbox.size
-        extra = len(message_id)
-        for response in portion.encoded(self._at, CHUNK, self._selection, types_only=self._types_only):
-            length = extra + len(response)
-            head = message_head(length)
-            pieces += (head, message_id, response)
-            size += len(head) + length
-            self._at += 1
-            self.sent += 1
-            if size >= JOINED:
+    def _page(self, batch: ResultBatch) -> bytes:
+        """The page that stands next in a batch; empty where not all of its entries do."""
+        documents, at, segment = batch.documents, self._at, batch.segment
+        first = documents[at]
+        last = min(first + PAGE_SIZE, len(segment.entries)) - 1
+        end = at + last - first
+        if first % PAGE_SIZE or end >= len(documents) or documents[end] != last:
+            return b""
+        return segment.page(first, self._selection)
+
+    def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
+        """Add some messages, up to where a page may begin; how many."""
+        documents, at = batch.documents, self._at
+        ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
+        count = min(CHUNK, ahead) if documents[at : at + ahead][-1] - documents[at] == ahead - 1 else CHUNK
+        chunk = documents[at : at + count]
+        if self._types_only:
+            entries = batch.segment.entries
+            responses = [entries[document].encode(self._selection, types_only=True) for document in chunk]
+            pieces = [with_message_id(response, self._message_id) for response in responses]
+        elif self._message_id in _SHORT_IDS:
+            pieces = batch.segment.messages(chunk, self._selection)
+        else:
+            messages = batch.segment.messages(chunk, self._selection)
+            pieces = [with_message_id(response_of(message), self._message_id) for message in messages]
+        size = count = 0
+        for piece in pieces:
+            size += len(piece)
+            count += 1
+            if buffer.size + size >= JOINED:
                 break
-        outbox.size = size
-        outbox.full = size >= JOINED
+        joined = b"".join(pieces[:count])
+        if not self._types_only and self._message_id in _SHORT_IDS:
+            joined = set_message_id(joined, self._message_id)
+        buffer.add(joined)
+        self._at += count
+        self.sent += count
+        return count
+
+
+def with_message_id(response: bytes, message_id: int) -> bytes:
+    """The LDAPMessage of a response."""
+    content = integer(message_id) + response
+    return message_head(len(content)) + content

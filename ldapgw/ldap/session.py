@@ -30,7 +30,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import SearchRequest
-from ldapgw.directory.search import Portion, compare, portions
+from ldapgw.directory.search import ResultBatch, compare, result_batches
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.decoder import cancel_id, simple_bind
@@ -185,10 +185,10 @@ class DelayResult:
 
 @dataclass(frozen=True, slots=True)
 class StartSearch:
-    """Answer a search: pull its portions, then `finish` it."""
+    """Answer a search: send its matches, then `finish` it."""
 
     message_id: int
-    portions: Iterator[Portion | None]
+    batches: Iterator[ResultBatch | None]
     selection: Selection
     types_only: bool
     time_limit: float
@@ -368,9 +368,9 @@ class Session:
         if wishes:
             key = self._port.cookie_key
             self._controlled_search = ControlledSearch(dit, viewer, request, wishes, size_limit=size_limit, key=key)
-            found: Iterator[Portion | None] = self._controlled_search.portions()
+            found: Iterator[ResultBatch | None] = self._controlled_search.batches()
         else:
-            found = portions(dit, viewer, request, size_limit)
+            found = result_batches(dit, viewer, request, size_limit)
         return StartSearch(
             message.message_id,
             found,

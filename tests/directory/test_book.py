@@ -18,14 +18,14 @@ from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, select
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
-from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index import RecordWriter, verified_records
-from ldapgw.directory.search import Glance, regions, search, walk
-from ldapgw.directory.segment import Left, Segment, empty_segments
+from ldapgw.directory.search import search
+from ldapgw.directory.segment import Segment, empty_segments
 from ldapgw.errors import DirectoryError
 from tests.directory.test_query_plan import COMPANIES, NAMES, NUMBERS, contact, filters
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
+from tests.support.search import all_matches, first_page
 
 GROUPS = ["contactGroups/1", "contactGroups/2", "contactGroups/3"]
 LABEL_NAMES = ["Kunden", "kunden", "Müller & Söhne", "VIP", " "]
@@ -100,14 +100,11 @@ def reread(book: Book, context: NamingContext) -> Book:
 
 
 def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:
-    """All that a search tells, and that a glance tells the same if it can."""
+    """All that a search tells, and that the first page tells the same if one slice of work is enough."""
     whole = select(("*", "+"))
     entries = [entry for entry in search(dit, viewer, request) if entry]
-    for region in regions(dit, viewer, request.base, request.scope):
-        seen = Glance(region).look(prepare(request.filter, region.context), MOST)
-        if seen:
-            at_once = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
-            assert at_once == entries
+    seen = first_page(dit, viewer, request, MOST)
+    assert seen in (None, (entries, False))
     return ((entry.dn, entry.encode(whole)) for entry in entries)
 
 
@@ -207,12 +204,12 @@ def test_a_change_shares_what_has_not_changed(large: Both) -> None:
     [before] = both.revised.segments.contacts
     whole = select(("cn",))
     for _ in range(2):
-        [kept] = before.encode([7], whole)
+        [kept] = before.messages([7], whole)
     both.change([replace(both.contacts["c5"], name="Neu Er"), Contact("x1", name="Neu Sie")], {"c9", "unknown"}, None)
     base, small = both.revised.segments.contacts
     assert base.entries is before.entries
     assert (len(base), base.deleted.count(1), len(small)) == (998, 2, 2)
-    assert base.encode([7], whole)[0] is kept
+    assert base.messages([7], whole)[0] is kept
     assert both.revised.containers is large.revised.containers
     assert names(both.revised, "(cn=neu*)") == ["Neu Er", "Neu Sie"]
     assert names(both.revised, "(uid=c9)") == []
@@ -310,11 +307,11 @@ def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
     both = copy(large)
     dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"), ())
-    hits = [hit for hit in walk(dit, VIEWER, request) if hit]
+    hits = all_matches(dit, VIEWER, request)
     both.change([replace(both.contacts["c5"], name="Zzz")], {hits[499].entry.rdn.decode().removeprefix("uid=")}, None)
     dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
-    rest = [hit.entry.dn for hit in walk(dit, VIEWER, request, hits[499].place) if hit]
-    assert rest == [hit.entry.dn for hit in walk(dit, VIEWER, request) if hit][-len(rest) :]
+    rest = [hit.entry.dn for hit in all_matches(dit, VIEWER, request, hits[499].key)]
+    assert rest == [hit.entry.dn for hit in all_matches(dit, VIEWER, request)][-len(rest) :]
     assert len(rest) in (500, 501)
 
 
@@ -340,9 +337,3 @@ def test_an_empty_shelf_withdraws_nothing() -> None:
     empty = empty_segments(per_number=True)
     assert len(empty.updated({"c1"}, (), ())) == 0
     assert list(Segment.build(()).deleted_since(Segment.build(()))) == []
-
-
-def test_positions_that_are_left() -> None:
-    """They are cut by what was there, so that nobody has to look at all of them to begin."""
-    left = Left(range(2000), bytes(at % 2 for at in range(2000)))
-    assert (len(left), list(left), left[3:8], left[3]) == (2000, list(range(0, 2000, 2)), [4, 6], 3)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The walk: places, and going on behind one.
-
-One look finds what the walk finds, on however many shelves a book is.
-"""
+"""The search cursor: matches in order, behind any key, over any number of segments; and the first page of a list."""
 
 from __future__ import annotations
 
@@ -19,8 +16,7 @@ from ldapgw.directory.book import build_book, update_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.search import Glance, Hit, regions, search, walk
+from ldapgw.directory.search import Match, matches, search
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
 from tests.directory.test_filter_matcher import phone
@@ -28,17 +24,17 @@ from tests.directory.test_search import ALL, BASES, BOTH, TREE, VIEWERS
 from tests.directory.test_search import PHONE as ALICES
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
+from tests.support.search import all_matches, first_page
 
 CONTEXT = naming_context()
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
 
 
-def hits(dit: Dit, viewer: Viewer, base: str = "", text: str = ALL, after: str = "") -> list[Hit]:
-    request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text))
-    return [hit for hit in walk(dit, viewer, request, after) if hit]
+def hits(dit: Dit, viewer: Viewer, base: str = "", text: str = ALL, after: str = "") -> list[Match]:
+    return all_matches(dit, viewer, SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text)), after)
 
 
-def dns(found: Iterable[Hit]) -> list[str]:
+def dns(found: Iterable[Match]) -> list[str]:
     return [hit.entry.dn for hit in found]
 
 
@@ -48,7 +44,7 @@ def dns(found: Iterable[Hit]) -> list[str]:
 def test_a_walk_goes_on_behind_any_place(viewer: Viewer, base: str, text: str) -> None:
     """With what stood there in the whole walk, over tenants, containers, books and callers."""
     whole = hits(TREE, viewer, base, text)
-    places = [hit.place for hit in whole]
+    places = [hit.key for hit in whole]
 
     assert places == sorted(set(places))
     for at, place in enumerate(places):
@@ -98,14 +94,14 @@ def test_what_did_not_change_is_met_once(
     first, second = tree(before), tree(after)
     whole_before, whole_after = hits(first, PHONE), hits(second, PHONE)
     seen = whole_before[:cut]
-    behind = hits(second, PHONE, after=seen[-1].place) if seen else whole_after
+    behind = hits(second, PHONE, after=seen[-1].key) if seen else whole_after
     met = dns(seen) + dns(behind)
 
-    places_before = {hit.entry.dn: hit.place for hit in whole_before}
-    places_after = {hit.entry.dn: hit.place for hit in whole_after}
+    places_before = {hit.entry.dn: hit.key for hit in whole_before}
+    places_after = {hit.entry.dn: hit.key for hit in whole_after}
     unchanged = {dn for dn, place in places_before.items() if places_after.get(dn) == place}
     assert [dn for dn in met if dn in unchanged] == [dn for dn in dns(whole_after) if dn in unchanged]
-    assert dns(behind) == dns(hit for hit in whole_after if not seen or hit.place > seen[-1].place)
+    assert dns(behind) == dns(hit for hit in whole_after if not seen or hit.key > seen[-1].key)
 
 
 def test_a_person_who_was_met_does_not_come_again_from_another_book() -> None:
@@ -116,7 +112,7 @@ def test_a_person_who_was_met_does_not_come_again_from_another_book() -> None:
 
     assert len(whole) == 8
     for at, hit in enumerate(whole, start=1):
-        assert dns(hits(dit, PHONE, text="(cn=ada)", after=hit.place)) == dns(whole[at:])
+        assert dns(hits(dit, PHONE, text="(cn=ada)", after=hit.key)) == dns(whole[at:])
 
 
 def test_long_names_are_told_apart() -> None:
@@ -174,7 +170,7 @@ def test_shelves_are_walked_in_one_order() -> None:
 def test_the_walk_keeps_the_tree_that_it_began_with() -> None:
     """A sync in the middle of it changes nothing."""
     dit = tree({"a": [Contact(f"u{at}", name=f"N {at}") for at in range(5)]})
-    walked = walk(dit, PHONE, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)")))
+    walked = matches(dit, PHONE, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)")))
     first = next(walked)
     dit = replace(dit, directories=())
 
@@ -210,13 +206,11 @@ def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int
             walked += [entry] if entry else []
     except DirectoryError:
         more = True
-    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
-    seen = Glance(region).look(prepare(request.filter, region.context), limit)
+    seen = first_page(dit, VIEWER, request, limit)
     if seen is None:
         assert limit > 50
     else:
-        assert [shelf.entries[position] for shelf, positions in seen.rows for position in positions] == walked
-        assert seen.more is more
+        assert seen == (walked, more)
 
 
 @pytest.mark.parametrize("limit", [2, 50])
@@ -231,9 +225,9 @@ def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
     directory = Directory(CONTEXT, tuple(books))
     directory.merge_shared_books(None)
     dit = Dit((directory,), features(tls=False))
-    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
-    seen = Glance(region).look(prepare(Substrings("cn", b"a", (), None), CONTEXT), limit)
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", b"a", (), None))
+    seen = first_page(dit, VIEWER, request, limit)
     assert seen is not None
-    found = [shelf.entries[position].attribute("cn")[0] for shelf, positions in seen.rows for position in positions]
+    found = [entry.attribute("cn")[0] for entry in seen[0]]
     assert found == [b"Aa 0", b"Aa 1", b"Anna 000", *(b"Anna %03d" % at for at in range(1, 9))][:limit]
-    assert seen.more is (limit < 11)
+    assert seen[1] is (limit < 11)

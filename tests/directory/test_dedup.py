@@ -17,12 +17,13 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.search import Glance, regions, walk
+from ldapgw.directory.search import matches
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
+from tests.support.search import all_matches, first_page
 
 CONTEXT = naming_context()
 OWN = "book03"
@@ -69,7 +70,7 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     [directory] = dit.directories
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
     seen.sort(key=lambda one: (one.key != OWN, one.key))
-    holds = prepare(sought, CONTEXT).term.holds
+    holds = prepare(sought, CONTEXT).predicate.matches
     every = [(at, entry) for at, one in enumerate(seen) for shelf in one.segments.contacts for entry in shelf]
     matching = [(at, entry) for at, entry in every if holds(entry)]
 
@@ -92,18 +93,15 @@ def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]]
     """By a walk, by one that begins behind any entry, and by a look."""
     dit = tree(contents)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
-    hits = [hit for hit in walk(dit, VIEWER, request) if hit]
+    hits = all_matches(dit, VIEWER, request)
     contacts = [hit.entry for hit in hits if is_contact(hit.entry)]
     assert contacts == expected(dit, sought)
     for at, hit in enumerate(hits):
-        behind = [one.place for one in walk(dit, VIEWER, request, hit.place) if one]
-        assert behind == [one.place for one in hits[at + 1 :]]
-    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
-    seen = Glance(region).look(prepare(sought, CONTEXT), 5)
+        behind = [one.key for one in all_matches(dit, VIEWER, request, hit.key)]
+        assert behind == [one.key for one in hits[at + 1 :]]
+    seen = first_page(dit, VIEWER, request, 5)
     if seen is not None:
-        found = [shelf.entries[position] for shelf, positions in seen.rows for position in positions]
-        assert found == [hit.entry for hit in hits][:5]
-        assert seen.more is (len(hits) > 5)
+        assert ([entry.dn for entry in seen[0]], seen[1]) == ([hit.entry.dn for hit in hits][:5], len(hits) > 5)
 
 
 def test_a_person_in_many_books_is_found_once() -> None:
@@ -114,16 +112,14 @@ def test_a_person_in_many_books_is_found_once() -> None:
         + [(Sharing.SHARED, anna)]
     )
     [joined] = dit.directories[0].shared_books.contacts
-    assert [joined.segment.twins[at] for at in range(len(joined.segment.entries))].count(1) == 42
+    assert [joined.segment.duplicates[at] for at in range(len(joined.segment.entries))].count(1) == 42
     sought = read_filter("(objectClass=person)")
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
-    found = [hit.entry for hit in walk(dit, VIEWER, request) if hit]
+    found = [hit.entry for hit in all_matches(dit, VIEWER, request)]
     assert found == expected(dit, sought)
     assert [entry.attribute("cn") for entry in found][:4] == [(b"Anna",)] * 3 + [(b"Zoe 00",)]
-    [region] = regions(dit, VIEWER, BASE, Scope.WHOLE_SUBTREE)
-    seen = Glance(region).look(prepare(read_filter("(cn=anna)"), CONTEXT), 50)
-    assert seen is not None
-    assert [shelf.entries[at] for shelf, positions in seen.rows for at in positions] == found[:3]
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna)"))
+    assert first_page(dit, VIEWER, request, 50) == (found[:3], False)
 
 
 def test_namesakes_are_looked_at_once_each() -> None:
@@ -133,7 +129,7 @@ def test_namesakes_are_looked_at_once_each() -> None:
         same = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(count)]
         dit = tree([(Sharing.SHARED, same[at::4] + same[:2]) for at in range(4)])
         request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna)"))
-        return work.calls(lambda: list(walk(dit, VIEWER, request)))
+        return work.calls(lambda: list(matches(dit, VIEWER, request)))
 
     few, many = effort(100), effort(400)
     assert many < 5 * few
@@ -148,8 +144,8 @@ def test_callers_of_one_name_are_looked_at_once_each() -> None:
         dit = tree([(Sharing.CALLERS, told), (Sharing.PRIVATE, []), (Sharing.PRIVATE, []), (Sharing.PRIVATE, own)])
         sought = read_filter("(|(cn=annamaria)(telephoneNumber=0301000000))")
         request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought)
-        assert len([hit for hit in walk(dit, VIEWER, request) if hit]) == 1 + (1 << bits)
-        return work.calls(lambda: list(walk(dit, VIEWER, request)))
+        assert len(all_matches(dit, VIEWER, request)) == 1 + (1 << bits)
+        return work.calls(lambda: list(matches(dit, VIEWER, request)))
 
     few, many = effort(6), effort(8)
     assert many < 5 * few
@@ -163,7 +159,7 @@ def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
     """One for each slice of work, not one for each of them."""
     same = [Contact("", name=f"Anna {at}", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(1000)]
     dit = tree([(Sharing.SHARED, same), (Sharing.SHARED, same)])
-    steps = list(walk(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
+    steps = list(matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
     assert len(steps) - steps.count(None) == 1000
     assert 5 <= steps.count(None) <= 40
 

@@ -41,7 +41,7 @@ def subscriber(written: str) -> Contact:
 
 
 def finds(sought: Filter, contact: Contact, context: NamingContext = CONTEXT) -> bool | None:
-    return filter_matcher.prepare(sought, context).term.holds(entry(contact, lenient=context.lenient))
+    return filter_matcher.prepare(sought, context).predicate.matches(entry(contact, lenient=context.lenient))
 
 
 def begins(name: str) -> Filter:

@@ -60,7 +60,7 @@ ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 def value(text: str | Filter, *, lenient: bool) -> bool | None:
     """What a filter is on the contact."""
     sought = read_filter(text) if isinstance(text, str) else text
-    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(ENTRIES[lenient])
+    return filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(ENTRIES[lenient])
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
             found = [
                 filter_matcher.prepare(
                     Extensible(named, kind, asked.encode()), naming_context(lenient=lenient)
-                ).term.holds(known or ENTRIES[lenient])
+                ).predicate.matches(known or ENTRIES[lenient])
                 for asked in (held, missing)
             ]
             assert found == [True, False]
@@ -354,14 +354,14 @@ def test_every_rule_that_is_published_is_evaluated(rule: MatchingRule, lenient: 
 def test_an_integer_is_written_in_one_way(text: str) -> None:
     """RFC 4517 3.3.16; anything else is no value, and the term Undefined."""
     sought = Extensible("integerMatch", "supportedLDAPVersion", text.encode())
-    assert filter_matcher.prepare(sought, naming_context(lenient=False)).term.holds(PUBLISHED) is None
+    assert filter_matcher.prepare(sought, naming_context(lenient=False)).predicate.matches(PUBLISHED) is None
 
 
 @pytest.mark.parametrize("lenient", [True, False])
 def test_what_several_attributes_are_asked_that_is_no_text_is_undefined(*, lenient: bool) -> None:
     """With strict matching, where a value has to be UTF-8; with lenient matching it is read as Latin-1."""
     sought = Or(tuple(Equality(name, b"\xff") for name in ("cn", "sn")))
-    found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(entry(lenient=lenient))
+    found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(entry(lenient=lenient))
     assert found is (False if lenient else None)
 
 
@@ -380,7 +380,7 @@ def test_an_extensible_term_of_nothing_is_undefined() -> None:
 def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None:
     """The same end in another country is another number."""
     contact = Contact("c2", phones=(phone(Kind.WORK, number),))
-    sought = filter_matcher.prepare(read_filter(asked), naming_context()).term.holds
+    sought = filter_matcher.prepare(read_filter(asked), naming_context()).predicate.matches
 
     assert sought(entry(contact, lenient=True)) is found
 
@@ -442,7 +442,7 @@ def test_substrings_are_consumed(name: str, parts: list[str]) -> None:
     contact = Contact("c", name=name, phones=())
 
     for lenient in (True, False):
-        found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).term.holds(
+        found = filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(
             entry(contact, lenient=lenient)
         )
         assert found is walk(name, parts)
@@ -460,8 +460,8 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
     )
     one, asked = entry(contact, lenient=True), spell(name).encode("utf-8", "replace")
     context = naming_context(lenient=True)
-    if filter_matcher.prepare(Equality("cn", asked), context).term.holds(one):
-        assert filter_matcher.prepare(Approximate("cn", asked), context).term.holds(one)
+    if filter_matcher.prepare(Equality("cn", asked), context).predicate.matches(one):
+        assert filter_matcher.prepare(Approximate("cn", asked), context).predicate.matches(one)
 
 
 @pytest.mark.parametrize(
@@ -473,16 +473,16 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
         ("(cn=a*b*c*)", 3),
         ("(postalAddress=a)", 20),
         ("(postalAddress=a*b*c*)", 22),
-        ("(entryUUID=a*b)", 20),
+        ("(entryUUID=a*b)", 1),
         ("(&(cn=a)(!(sn=b*c*d)))", 5),
-        ("(entryUUID=a)", 20),
+        ("(entryUUID=597ae2f6-16a6-1027-98f4-d28b5365dc14)", 20),
         ("(cn:caseIgnoreMatch:=a)", 20),
-        ("(:caseIgnoreMatch:=a)", 920),
+        ("(:caseIgnoreMatch:=a)", 501),
     ],
 )
 def test_weight(text: str, weight: int) -> None:
     """What a search may look at between two breaths depends on how much a look costs."""
-    assert filter_matcher.weight(read_filter(text)) == weight
+    assert filter_matcher.prepare(read_filter(text), naming_context()).cost == weight
 
 
 @pytest.mark.parametrize(
@@ -499,6 +499,5 @@ def test_weight(text: str, weight: int) -> None:
 )
 def test_numbers_named(text: str, attributes: list[str]) -> None:
     """A filter names a number where it asks for all of it, and wants it."""
-    assert [
-        kind.name for kind, _ in filter_matcher.numbers_named(read_filter(text), naming_context()).named
-    ] == attributes
+    prepared = filter_matcher.prepare(read_filter(text), naming_context())
+    assert [kind.name for one in prepared.numbers for kind in one.kinds] == attributes

@@ -85,7 +85,7 @@ def test_other_names_are_not_found(stored: str, typed: str) -> None:
 def test_an_umlaut_at_the_end_may_be_none(text: str, closed: tuple[str, ...], goes_on: tuple[str, ...]) -> None:
     """Where more letters may follow, "mue" is the beginning of Mueller and of no Mustermann."""
     assert name_folding.query_variants(text) == closed
-    assert name_folding.query_variants(text, goes_on=True) == goes_on
+    assert name_folding.query_variants(text, open_ended=True) == goes_on
 
 
 @pytest.mark.parametrize(

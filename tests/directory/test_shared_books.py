@@ -11,15 +11,14 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.filter import Scope, Substrings
-from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.search import Glance, regions
+from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.shared_books import MergedSegment, SharedBooks, merge_shared_books, segments_of
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
 from tests.support.phonebook import naming_context
+from tests.support.search import all_matches, first_page
 
 CONTEXT = naming_context()
 SYLLABLES = [first + second for first in "bdgklmnpst" for second in "aeiu"]
@@ -97,13 +96,11 @@ def test_what_was_withdrawn_is_not_found() -> None:
     before = merge_shared_books(books, SharedBooks())
     left = [*books[:10], *books[11:]]
     after = merge_shared_books(left, before)
-    sought = prepare(Substrings("cn", b"of", (), None), CONTEXT)
-    found = [
-        shelf.entries[position]
-        for shelf in segments_of(after.contacts)
-        for position in shelf.find_documents(sought.place)
-    ]
-    assert sorted(entry.dn for entry in found) == having(left, Sharing.SHARED)
+    dit = Dit((Directory(CONTEXT, tuple(left)),), features(tls=False))
+    dit.directories[0].merge_shared_books(Directory(CONTEXT, tuple(books)))
+    viewer = Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
+    request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"of", (), None))
+    assert sorted(match.entry.dn for match in all_matches(dit, viewer, request)) == having(left, Sharing.SHARED)
     assert not any(shelf.entry_of_uid("c10x0") for shelf in segments_of(after.contacts))
 
 
@@ -131,12 +128,10 @@ def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
     directory = Directory(CONTEXT, tuple(books))
     directory.merge_shared_books(None)
     dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
-    [region] = regions(dit, viewer, str(CONTEXT.base), Scope.WHOLE_SUBTREE)
-    glance, matcher = Glance(region), prepare(Substrings("cn", b"mu", (), None), CONTEXT)
-    seen = glance.look(matcher, 50)
+    request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"mu", (), None))
+    seen = first_page(dit, viewer, request, 50)
     assert seen is not None
-    found = [shelf.entries[position].attribute("cn") for shelf, positions in seen.rows for position in positions]
-    return found, work.calls(lambda: glance.look(matcher, 50))
+    return [entry.attribute("cn") for entry in seen[0]], work.calls(lambda: first_page(dit, viewer, request, 50))
 
 
 def test_containers_are_told_from_contacts() -> None:

@@ -29,46 +29,46 @@ SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonl
 
 
 def candidate(account_id: int, **more: object) -> DirectoryCandidate:
-    known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "trouble": ""}
+    known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "account_error": ""}
     return DirectoryCandidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
 
 
 NEW = {"state": None, "asked_at": None}
-GONE = {"trouble": "consent_revoked"}
+GONE = {"error": "consent_revoked"}
 UNGRANTED = {"scopes": frozenset({"openid"})}
 CLOSED = {"state": SourceState.UNAVAILABLE}
-FAILED = {"fails": "bad_response", "next_try": NOW + 20}
+FAILED = {"directory_error": "bad_response", "next_try": NOW + 20}
 CASES = {
     "nobody": ([], None),
     "the first who may": ([candidate(1, **UNGRANTED), candidate(2, **NEW), candidate(3, **NEW)], 2),
-    "who holds it goes on": ([candidate(1), candidate(2, holds=True)], 2),
-    "who holds it has no consent any more": ([candidate(1, holds=True, **GONE), candidate(2)], 2),
-    "who holds it may not any more": ([candidate(1, holds=True, **UNGRANTED), candidate(2)], 2),
-    "closed to who holds it": ([candidate(1, holds=True, **CLOSED), candidate(2)], 2),
-    "closed to everybody": ([candidate(1, holds=True, **CLOSED), candidate(2, **CLOSED)], None),
+    "who holds it goes on": ([candidate(1), candidate(2, is_directory_account=True)], 2),
+    "who holds it has no consent any more": ([candidate(1, is_directory_account=True, **GONE), candidate(2)], 2),
+    "who holds it may not any more": ([candidate(1, is_directory_account=True, **UNGRANTED), candidate(2)], 2),
+    "closed to who holds it": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2)], 2),
+    "closed to everybody": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2, **CLOSED)], None),
     "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
-    "who holds it has trouble of its own": ([candidate(1, holds=True, trouble="suspicious_shrink"), candidate(2)], 2),
-    "it just failed through who holds it": ([candidate(1, holds=True, **FAILED), candidate(2)], 2),
-    "it failed, and there is no other": ([candidate(1, holds=True, **FAILED)], None),
+    "who holds it has trouble of its own": ([candidate(1, is_directory_account=True, account_error="suspicious_shrink"), candidate(2)], 2),
+    "it just failed through who holds it": ([candidate(1, is_directory_account=True, **FAILED), candidate(2)], 2),
+    "it failed, and there is no other": ([candidate(1, is_directory_account=True, **FAILED)], None),
     "it failed some time ago, and there is no other": (
-        [candidate(1, holds=True, **(FAILED | {"next_try": NOW - 1}))],
+        [candidate(1, is_directory_account=True, **(FAILED | {"next_try": NOW - 1}))],
         1,
     ),
     "it failed through all, the longest ago": (
         [
-            candidate(1, holds=True, fails="quota", next_try=NOW - 1),
-            candidate(2, fails="quota", next_try=NOW - 1, asked_at=NOW - 900),
+            candidate(1, is_directory_account=True, directory_error="quota", next_try=NOW - 1),
+            candidate(2, directory_error="quota", next_try=NOW - 1, asked_at=NOW - 900),
         ],
         2,
     ),
     "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
-        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
+        [candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
         None,
     ),
     "it would shrink, an hour later": (
-        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW), candidate(2)],
+        [candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW), candidate(2)],
         1,
     ),
     "a clock that was wrong": ([candidate(1, **(FAILED | {"asked_at": NOW + 86400}))], 1),
@@ -174,9 +174,9 @@ def test_the_next_account_takes_over(stage: Stage) -> None:
     stage.world.add_person(ALICE, person("Fred Fort"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
-    trouble = stage.account(ALICE).error
-    assert trouble is not None
-    assert (trouble.code, trouble.facts) == ("google_unavailable", {"source": "directory"})
+    error = stage.account(ALICE).error
+    assert error is not None
+    assert (error.code, error.facts) == ("google_unavailable", {"source": "directory"})
     round_of(stage, BOB)
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst", "Fred Fort"])
     stage.calls()
@@ -290,9 +290,9 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
         stage.world.delete_person(ALICE, name)
     stage.world.expire_sync_tokens()
     round_of(stage)
-    trouble = stage.account(ALICE).error
-    assert trouble is not None
-    assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
+    error = stage.account(ALICE).error
+    assert error is not None
+    assert (error.code, error.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
     wish(stage, BOB, SyncRequest.ACCEPT)
     stage.sync(BOB, full=True, accept_shrink=True)

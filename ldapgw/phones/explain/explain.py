@@ -225,7 +225,7 @@ def explain(
         complete=result.complete,
         misses=tuple(one.miss for one in nearest),
         more_misses=len(misses) - len(nearest),
-        plan=describe_plan(prepare(query.filter, context).place, tuple(view.segments())),
+        plan=describe_plan(prepare(query.filter, context).query, tuple(view.segments())),
         notes=query_notes(query, terms, context, states),
     )
 
