@@ -200,7 +200,7 @@ async def test_handshakes_that_stall_are_cut(make_server, reactor, tmp_path, log
     """After ten seconds, a hundred as one."""
     clock = LiveClock()
     server = make_server(clock=clock)
-    server.factory._connections._most_per_network = 1000
+    server.factory._connections._max_per_network = 1000
     stalled = [Phone(server, "LDAPS") for _ in range(100)]
     while len(server.factory._connections) < 100:
         await deferLater(reactor, 0)

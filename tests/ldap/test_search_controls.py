@@ -226,11 +226,11 @@ def test_a_page_of_the_root_dse(world):
 def test_pages_take_breath(sort):
     """Also behind the last entry, on the way to see whether there is one more."""
     _, run = state_of(tree(contacts(1000)), asks.page(1), *sort)
-    steps = list(run.portions)
+    steps = list(run.batches)
     assert sum(step is not None for step in steps) == 1
     assert steps.count(None) == (6 if sort else 0)
     _, run = state_of(tree(contacts(1000)), asks.page(1), *sort, text="(!(!(uid=c700)))")
-    steps = list(run.portions)
+    steps = list(run.batches)
     assert (steps.count(None), len(steps)) == (6, 7)
 
 
@@ -355,7 +355,7 @@ def state_of(dit: Dit, *controls: bytes, text: str = "(uid=*)") -> tuple[Session
 def test_the_time_limit_before_and_after_sorting(fifty, pulled, code):
     """RFC 2891 has a code for the one; a page that is not whole has no cookie."""
     state, run = state_of(fifty, asks.sort("cn"), asks.page(10))
-    assert len(list(islice(filter(None, run.portions), pulled))) == min(pulled, 10)
+    assert len(list(islice(filter(None, run.batches), pulled))) == min(pulled, 10)
     [said] = state.finish(Result(ResultCode.TIME_LIMIT_EXCEEDED)).controls
     assert (said.type, said.value) == (asks.SORTED, tlv(SEQUENCE, integer(code, ENUMERATED)))
 
@@ -363,14 +363,14 @@ def test_the_time_limit_before_and_after_sorting(fifty, pulled, code):
 def test_a_failure_of_ours_says_nothing_about_controls(fifty):
     """Nobody knows how far they were followed."""
     state, run = state_of(fifty, asks.sort("cn"))
-    assert next(filter(None, run.portions))
+    assert next(filter(None, run.batches))
     assert state.finish(Result(ResultCode.OTHER)).controls == ()
 
 
 def test_controls_are_answered_once(fifty):
     """The next answer knows nothing of them."""
     state, run = state_of(fifty, asks.sort("cn"))
-    assert next(filter(None, run.portions))
+    assert next(filter(None, run.batches))
     assert len(state.finish(Result(ResultCode.SUCCESS)).controls) == 1
     state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))
     assert state.advance().reply.controls == ()
@@ -380,7 +380,7 @@ def test_controls_are_answered_once(fifty):
 def test_what_is_given_up_says_nothing_about_controls(fifty, request_):
     """And neither does what comes behind it."""
     state, run = state_of(fifty, asks.sort("cn"))
-    assert next(filter(None, run.portions))
+    assert next(filter(None, run.batches))
     steps = state.receive(decode(pdu.message(4, request_)))
     assert [step.reply.controls for step in steps if isinstance(step, SendReply)] == [()] * (len(steps) - 1)
     state.receive(decode(pdu.message(5, pdu.WHO_AM_I)))

@@ -12,7 +12,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.search import portions
+from ldapgw.directory.search import result_batches
 from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
@@ -27,7 +27,7 @@ def answer(count: int, *, organization: str = "", types_only: bool = False, size
     entries = [replace(contact, organization=organization) for contact in contacts(count)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, entries, {}, per_number=False)
     sought = SearchRequest(BOOK, Scope.SINGLE_LEVEL, Present("objectClass"))
-    found = portions(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought, size_limit)
+    found = result_batches(Dit((Directory(CONTEXT, (book,)),), features(tls=False)), VIEWER, sought, size_limit)
     return SearchResponse(5, found, Selection.parse(()), types_only=types_only, time_limit=10.0)
 
 

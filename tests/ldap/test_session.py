@@ -170,7 +170,7 @@ def everything(run: StartSearch) -> tuple[int, ResultCode]:
     """How many entries a search gives, and how it ends."""
     found = 0
     try:
-        for portion in run.portions:
+        for portion in run.batches:
             found += 0 if portion is None else len(portion)
     except DirectoryError as error:
         return found, error.code

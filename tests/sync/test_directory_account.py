@@ -34,7 +34,7 @@ def candidate(account_id: int, **more: object) -> DirectoryCandidate:
 
 
 NEW = {"state": None, "asked_at": None}
-GONE = {"error": "consent_revoked"}
+GONE = {"account_error": "consent_revoked"}
 UNGRANTED = {"scopes": frozenset({"openid"})}
 CLOSED = {"state": SourceState.UNAVAILABLE}
 FAILED = {"directory_error": "bad_response", "next_try": NOW + 20}
