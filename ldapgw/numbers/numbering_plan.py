@@ -13,7 +13,7 @@ from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, V
 
 from ldapgw.numbers import dial_string
 
-# Python caches 512 patterns, and the numbering plans have thousands, so most would be compiled at every use.
+# Python caches 512 patterns and the numbering plans have thousands, which would be compiled again and again.
 phonenumbers.enable_pattern_cache()
 
 Parsed: TypeAlias = PhoneNumber
@@ -24,8 +24,8 @@ _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# A number without "+" and with fewer digits is internal: it is compared exactly and belongs to no country.  Behind a
-# trunk prefix "0", one digit less is enough if the numbering plan has assigned the number.
+# A number without "+" and with fewer digits than this is internal: it is compared exactly and has no country.  Behind
+# a trunk prefix "0", one digit less is enough if the numbering plan has assigned the number.
 SHORTEST_PUBLIC = 7
 
 # Without the trunk prefix "0", a full national number has nine digits or more in most countries; a shorter number is
@@ -37,7 +37,7 @@ _NEVER = re.compile("(?!)")
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """How numbers are dialled in a region.
+    """The dialling rules of a region.
 
     :ivar country: the country code; empty if the region is unknown.
     :ivar international_prefix: digits to dial abroad ("00", "011"); empty if there are none that work for everybody.
@@ -96,7 +96,7 @@ def load() -> tuple[int, ...]:
 
 @cache
 def dialling(region: str) -> Dialling:
-    """How numbers are dialled in a region (ISO 3166-1)."""
+    """Return the dialling rules of a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
         return Dialling(_international_pattern=_NEVER, _trunk_pattern=_NEVER, _trunk_prefix="")
@@ -169,7 +169,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
         and digits[0] == "0" != digits[1]
         and not plan.strip_international_prefix(digits)
     ):
-        return _from_e164(plan.country, digits[1:])
+        return _from_parts(plan.country, digits[1:])
     return parse(digits, region)
 
 
@@ -186,7 +186,7 @@ def canonical(text: str) -> Parsed | None:
     if len(digits) < 3 or plan.strip_trunk_prefix(digits) != digits:
         parsed = parse(text, "")
         return parsed if parsed and _is_unambiguous(parsed) else None
-    return _from_e164(code, digits)
+    return _from_parts(code, digits)
 
 
 def e164(parsed: Parsed) -> str:
@@ -251,7 +251,7 @@ def international(parsed: Parsed) -> str:
     return phonenumbers.format_number(_without_extension(parsed), PhoneNumberFormat.INTERNATIONAL)
 
 
-def _from_e164(country: str, digits: str) -> Parsed:
+def _from_parts(country: str, digits: str) -> Parsed:
     zeros = min(len(digits) - len(digits.lstrip("0")), len(digits) - 1)
     return PhoneNumber(
         country_code=int(country),

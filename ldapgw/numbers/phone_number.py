@@ -232,7 +232,7 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     if any(map(str.isalpha, core)):
         return ()
     # "+49 (0)30": the zero is dialled within the country only.
-    forms = [dial_string.dial_text(one) for one in (core, core.replace("(0)", ""))]
+    forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))
     forms += [plus for form in forms for plus in _with_country_code(form, region)]
     return tuple(dict.fromkeys(filter(None, forms)))

@@ -128,7 +128,7 @@ def authorize(world: World, request: AuthorizationRequest) -> ConsentPage | Redi
     hinted = _hinted_account(world, request.login_hint)
     is_granted = hinted is not None and _is_granted(world, request, hinted)
     if hinted and is_granted and not request.prompt & {"consent", "select_account"}:
-        return _grant(world, request, hinted, request.scopes, shown=False)
+        return _grant(world, request, hinted, request.scopes, is_consent_shown=False)
     if "none" in request.prompt:
         return _redirect_back(request, {"error": "consent_required" if hinted else "interaction_required"})
     return ConsentPage(request, tuple(world.accounts.values()), hinted.address if hinted else "")
@@ -150,12 +150,17 @@ def decide(world: World, request: AuthorizationRequest, form: Parameters) -> Con
     has_boxes = len(request.choices) > 1
     scopes = tuple(s for s in request.scopes if not has_boxes or s in oauth.SIGN_IN_SCOPES or s in ticked)
     # If the chosen account granted all scopes before, Google shows no consent screen and issues no new refresh token.
-    shown = "consent" in request.prompt or not _is_granted(world, request, account)
-    return _grant(world, request, account, scopes, shown=shown)
+    is_consent_shown = "consent" in request.prompt or not _is_granted(world, request, account)
+    return _grant(world, request, account, scopes, is_consent_shown=is_consent_shown)
 
 
 def _grant(
-    world: World, request: AuthorizationRequest, account: GoogleAccount, scopes: tuple[str, ...], *, shown: bool
+    world: World,
+    request: AuthorizationRequest,
+    account: GoogleAccount,
+    scopes: tuple[str, ...],
+    *,
+    is_consent_shown: bool,
 ) -> Redirect:
     grantee = Grantee(account.sub, request.client.client_id)
     granted = oauth.spelled(scopes)
@@ -168,7 +173,7 @@ def _grant(
         nonce=request.nonce,
         challenge=request.challenge,
         challenge_method=request.challenge_method,
-        refreshable=request.offline and shown,
+        refreshable=request.offline and is_consent_shown,
         expires_at=world.time() + CODE_LIFE,
     )
     answer = {
@@ -179,7 +184,7 @@ def _grant(
     }
     if account.hd:
         answer["hd"] = account.hd
-    return _redirect_back(request, answer | {"prompt": "consent" if shown else "none"})
+    return _redirect_back(request, answer | {"prompt": "consent" if is_consent_shown else "none"})
 
 
 def _redirect_back(request: AuthorizationRequest, answer: dict[str, str]) -> Redirect:

@@ -50,7 +50,7 @@ PERSON_FIELDS = frozenset(
         "userDefined",
     )
 )
-# otherContacts.list: these alone, unless the source PROFILE is asked for as well.
+# otherContacts.list: only these fields, unless the source PROFILE is requested too.
 OTHER_CONTACT_FIELDS = frozenset(("emailAddresses", "metadata", "names", "phoneNumbers", "photos"))
 GROUP_FIELDS = frozenset(("clientData", "groupType", "memberCount", "metadata", "name"))
 

@@ -65,10 +65,10 @@ def persons(world: World, account: str, source: str) -> str:
 
 def person(world: World, account: str, resource_name: str) -> str:
     """Render a person as JSON in a form to edit it."""
-    shown = world.person(account, resource_name)
-    editable = {name: value for name, value in shown.items() if name not in ("resourceName", "etag", "metadata")}
+    resource = world.person(account, resource_name)
+    editable = {name: value for name, value in resource.items() if name not in ("resourceName", "etag", "metadata")}
     text = json.dumps(_without_metadata(editable), ensure_ascii=False, indent=2)
-    return _render("person.html", account=account, name=resource_name, title=_summary(shown)[0], text=text)
+    return _render("person.html", account=account, name=resource_name, title=_summary(resource)[0], text=text)
 
 
 def style() -> bytes:
@@ -85,8 +85,8 @@ def _summary(person: Resource) -> tuple[str, str]:
     names = [name.get("displayName") for name in person.get("names", ())]
     companies = [organization.get("name") for organization in person.get("organizations", ())]
     mails = [mail.get("value") for mail in person.get("emailAddresses", ())]
-    shown = next((text for text in (*names, *companies, *mails) if text), "(no name)")
-    return str(shown), ", ".join(str(number.get("value", "")) for number in person.get("phoneNumbers", ()))
+    title = next((text for text in (*names, *companies, *mails) if text), "(no name)")
+    return str(title), ", ".join(str(number.get("value", "")) for number in person.get("phoneNumbers", ()))
 
 
 def _without_metadata(fields: dict[str, Any]) -> dict[str, Any]:

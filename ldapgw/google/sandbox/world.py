@@ -146,7 +146,7 @@ class World:
         if new in self.accounts:
             raise UserError(f"{new}: is an account already")
         account.address = new
-        self.accounts = {held.address: held for held in self.accounts.values()}
+        self.accounts = {account.address: account for account in self.accounts.values()}
 
     def delete_account(self, address: str) -> None:
         """Delete an account; its tokens become invalid."""
