@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""ldapgw: Google contacts on desk phones, by LDAP.
+"""ldapgw serves Google contacts to desk phones over LDAP.
 
-The path of a contact, left to right, and where each step lives::
+The path of a contact, from left to right, and the package of each step::
 
-    Google ──► person ──► contact ──► book ──► directory ──► entries ──► wire
-    google/    google/    contact     directory/book   directory/search   ldap/
-    people     person     (+ number)                                      session, protocol
-         └── sync/ plans the change, store/ keeps it, catalog publishes it ──┘
+    Google ──► person ──► contact ──► record ──► book ──► entry ──► LDAP message
+               google/    google/     sync/      directory/         ldap/
+               people     person      store/
 
-    browser ──► web/ ──► google/oauth ──► store/accounts          (the consent)
+    browser ──► web/consent ──► google/oauth ──► store/accounts          (the consent)
 
-The left half writes, the right half reads, and they meet in one place: ``catalog``, whose directories are replaced
-by one assignment after the database has committed.  ``service`` puts the parts together; ``docs/glossary.rst``
-explains the nouns.
+``sync`` writes: it fetches persons, plans the changes, stores them and publishes new books.  ``ldap`` reads: it answers
+searches from the published books.  The two meet in ``directory/catalog`` only: after the database has committed, one
+assignment replaces the served directories.  ``server/gateway`` constructs all of it; ``phones``, ``web`` and ``cli``
+use the same packages.  ``docs/glossary.rst`` explains the nouns.
 """
 
 __version__ = "0.1.0"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``python -m ldapgw`` is the command ``ldapgw``."""
+"""The entry point of ``python -m ldapgw``, which is the same as the command ``ldapgw``."""
 
 from ldapgw.cli import main
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The Basic Encoding Rules that LDAP uses (RFC 4511 5.1): definite lengths, primitive strings.
+"""Encoding and decoding of BER as LDAP restricts it (RFC 4511 5.1): definite lengths, primitive strings.
 
-Writing is joining ready pieces.  Reading is a cursor over one octet string which never looks beyond its element and
-names what it reads, so that an error says which field is wrong.
+Functions encode: each returns one element as octets, and callers join them.  `BerReader` decodes: a cursor over one
+octet string that never reads beyond its element.  Callers name each field, so that an error says which field is wrong.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ENUMERATED = 0x0A
 SEQUENCE = 0x30
 SET = 0x31
 
-# RFC 4511 4.1.1 has no larger INTEGER than 2147483647; a longer one is an attack on naive decoders.
+# Octets.  RFC 4511 4.1.1 has no INTEGER above 2147483647; longer ones are attacks on naive decoders.
 LONGEST_INTEGER = 4
 
 
 def head(tag: int, length: int) -> bytes:
-    """What stands before the content of an element: its tag and definite length, in the shortest form."""
+    """Return the tag and the definite length that precede the content of an element, in the shortest form."""
     if length < 0x80:
         return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
@@ -29,32 +29,32 @@ def head(tag: int, length: int) -> bytes:
 
 
 def tlv(tag: int, content: bytes) -> bytes:
-    """One element: tag, length, content."""
+    """Encode one element: tag, length, content."""
     return head(tag, len(content)) + content
 
 
 def octets(value: bytes, tag: int = OCTET_STRING) -> bytes:
-    """An OCTET STRING."""
+    """Encode an OCTET STRING."""
     return tlv(tag, value)
 
 
 def integer(value: int, tag: int = INTEGER) -> bytes:
-    """An INTEGER or ENUMERATED in its shortest form."""
+    """Encode an INTEGER or ENUMERATED in its shortest form."""
     magnitude = value if value >= 0 else ~value
     return tlv(tag, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
-def boolean(value: bool, tag: int = BOOLEAN) -> bytes:  # noqa: FBT001 - the boolean is what is written
-    """A BOOLEAN; true is 0xFF (RFC 4511 5.1)."""
+def boolean(value: bool, tag: int = BOOLEAN) -> bytes:  # noqa: FBT001 - the boolean is the value to encode
+    """Encode a BOOLEAN; true is 0xFF (RFC 4511 5.1)."""
     return bytes((tag, 1, 0xFF if value else 0))
 
 
 class BerReader:
     """A cursor over the content of one constructed element.
 
-    :param data: the octets that the element lies in; never copied.
-    :param start: where its content begins.
-    :param end: where its content ends.
+    :param data: the octets that contain the element; never copied.
+    :param start: offset of the first octet of the content.
+    :param end: offset behind the last octet of the content.
     """
 
     __slots__ = ("_data", "_end", "_position")
@@ -66,21 +66,22 @@ class BerReader:
 
     @classmethod
     def over(cls, data: bytes) -> BerReader:
-        """A reader over a whole octet string."""
+        """Return a reader over a whole octet string."""
         return cls(data, 0, len(data))
 
     def __bool__(self) -> bool:
-        """Whether anything is left to read."""
+        """Whether any octets are left to read."""
         return self._position < self._end
 
     def peek(self) -> int:
-        """The next tag; 0 at the end (LDAP has no element with tag 0)."""
+        """Return the next tag without reading it; 0 at the end (LDAP has no element with tag 0)."""
         return self._data[self._position] if self._position < self._end else 0
 
     def element(self, field: str) -> tuple[int, int, int]:
-        """The next element whatever its tag: tag, and where its content begins and ends.
+        """Read the next element, whatever its tag.
 
-        :raises ProtocolViolation: when it does not lie within its parent, or its length is not definite.
+        :returns: its tag, and the start and end offset of its content.
+        :raises ProtocolViolation: if the element extends beyond its parent, or its length is not definite.
         """
         data, position, end = self._data, self._position, self._end
         if end - position < 2:
@@ -101,41 +102,41 @@ class BerReader:
         return tag, position, position + length
 
     def next_length(self, field: str) -> int:
-        """How many octets the next element's content has; the element stays to be read."""
-        before = self._position
+        """Return the length of the next element's content in octets, without reading the element."""
+        position = self._position
         _, start, end = self.element(field)
-        self._position = before
+        self._position = position
         return end - start
 
     def inside(self, field: str) -> tuple[int, BerReader]:
-        """The next element whatever its tag: its tag, and a reader over its content."""
+        """Read the next element, whatever its tag; return its tag and a reader over its content."""
         tag, start, end = self.element(field)
         return tag, BerReader(self._data, start, end)
 
     def rest(self) -> bytes:
-        """All octets that are left, read or not as elements."""
+        """Read all remaining octets, undecoded."""
         start, self._position = self._position, self._end
         return self._data[start : self._end]
 
     def expect(self, tag: int, field: str) -> tuple[int, int]:
-        """Where the content of the next element begins and ends, which must have this tag."""
-        found, start, end = self.element(field)
-        if found != tag:
+        """Read the next element, which must have this tag; return the start and end offset of its content."""
+        actual, start, end = self.element(field)
+        if actual != tag:
             raise ProtocolViolation(f"{field}: unexpected tag")
         return start, end
 
     def enter(self, tag: int, field: str) -> BerReader:
-        """A reader over the content of the next element, which must have this tag."""
+        """Read the next element, which must have this tag; return a reader over its content."""
         start, end = self.expect(tag, field)
         return BerReader(self._data, start, end)
 
     def octets(self, field: str, tag: int = OCTET_STRING) -> bytes:
-        """The next OCTET STRING."""
+        """Read an OCTET STRING."""
         start, end = self.expect(tag, field)
         return self._data[start:end]
 
     def text(self, field: str, tag: int = OCTET_STRING) -> str:
-        """The next LDAPString (RFC 4511 4.1.2); one that is not UTF-8 is read as ISO 8859-1, as old phones send it."""
+        """Read an LDAPString (RFC 4511 4.1.2); if it is not UTF-8, decode it as ISO 8859-1, which old phones send."""
         value = self.octets(field, tag)
         try:
             return value.decode()
@@ -143,23 +144,23 @@ class BerReader:
             return value.decode("latin-1")
 
     def integer(self, field: str, tag: int = INTEGER) -> int:
-        """The next INTEGER or ENUMERATED, of at most `LONGEST_INTEGER` octets."""
+        """Read an INTEGER or ENUMERATED of at most `LONGEST_INTEGER` octets."""
         start, end = self.expect(tag, field)
         if not 1 <= end - start <= LONGEST_INTEGER:
             raise ProtocolViolation(f"{field}: integer of a wrong length")
         return int.from_bytes(self._data[start:end], "big", signed=True)
 
     def boolean(self, field: str, tag: int = BOOLEAN) -> bool:
-        """The next BOOLEAN; any octet but zero is true, as BER (not RFC 4511 5.1) has it."""
+        """Read a BOOLEAN; any octet but zero is true, as in BER (RFC 4511 5.1 allows only 0xFF)."""
         start, end = self.expect(tag, field)
         if end - start != 1:
             raise ProtocolViolation(f"{field}: boolean of a wrong length")
         return self._data[start] != 0
 
     def finish(self, field: str) -> None:
-        """Check that nothing is left.
+        """Check that no octets are left.
 
-        :raises ProtocolViolation: when octets follow the last element; an assertion could hide in them.
+        :raises ProtocolViolation: if octets follow the last element; an assertion could hide in them.
         """
         if self._position != self._end:
             raise ProtocolViolation(f"{field}: octets behind the last element")

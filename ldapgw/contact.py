@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A contact: our immutable reading of a person, and the value that everything else is about."""
+"""`Contact`: the immutable value that the gateway makes of a person of the People API."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from ldapgw.numbers.phone_number import Number
 
 
 class Source(StrEnum):
-    """Where persons come from; the values of the setting ``sources``, in the order in which they are synced."""
+    """The lists of persons that Google offers: the values of the setting ``sources``, in the order of their syncs."""
 
     CONTACTS = "contacts"
     OTHER_CONTACTS = "other_contacts"
     DIRECTORY = "directory"
 
 
-# The uid of an "other contact" begins so; behind it is the id that it has as a contact, once it is one.
+# The uid of an "other contact" begins with this prefix.  The rest is its id, which Google keeps when it becomes a
+# contact.
 OTHER_CONTACT_PREFIX = "other-"
 
-# The groups of every account that Google shows beside those that the user has made.
+# The contact groups of every account that Google shows beside the user's own ones.
 SYSTEM_LABELS = frozenset({"contactGroups/myContacts", "contactGroups/starred"})
 
 
 class Sharing(StrEnum):
-    """Who sees a book besides its own account's phones."""
+    """Who sees a book besides the phones of the account that the book belongs to."""
 
     PRIVATE = "private"
     CALLERS = "callers"
@@ -33,7 +34,7 @@ class Sharing(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a number is for; each kind has its LDAP attribute (``directory/entry.py``)."""
+    """The purpose of a number; ``directory/inet_org_person.py`` maps each kind to an LDAP attribute."""
 
     WORK = "work"
     MAIN = "main"
@@ -46,7 +47,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A number of a contact, and what it is for."""
+    """A telephone number of a contact, with its purpose."""
 
     kind: Kind
     number: Number
@@ -54,7 +55,7 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address; `lines` is the whole of it as Google formats it, the rest are its parts."""
+    """A postal address: `lines` is the whole address as Google formats it, the other fields are its parts."""
 
     lines: tuple[str, ...] = ()
     street: str = ""
@@ -66,17 +67,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Contact:
-    """What a phone may be told of a person.
+    """The data of one person that phones may see.
 
-    Texts are clean: no control or invisible signs, no blanks around them, NFC.  Values of one field come best first.
-    Notes (biographies) are not here: they never leave Google.
+    Texts are in NFC, without control or invisible characters and without surrounding blanks.  The best value of a field
+    comes first.  Notes (biographies) are missing on purpose: they never leave Google.
 
     :ivar uid: the id in the ``resourceName`` (``c1234567``); ``other-ID`` for an "other contact".
-    :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; survives a change of `uid`.
+    :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; it stays when `uid` changes.
     :ivar name: the display name; empty for a company or a bare number.
-    :ivar also: nicknames, former and phonetic names: they find the contact but are not shown.
-    :ivar labels: resource names of the contact groups it is in.
-    :ivar updated: seconds since the epoch of Google's last change; 0 where unknown.
+    :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
+    :ivar labels: resource names of the contact groups that have the contact as a member.
+    :ivar updated: time of the last change at Google, in seconds since the epoch; 0 if unknown.
     """
 
     uid: str
@@ -97,5 +98,5 @@ class Contact:
     updated: float = 0.0
 
     def __repr__(self) -> str:
-        """Without names or numbers: a log must not hold them."""
+        """Hold no name and no number: a ``repr`` may end up in a log."""
         return f"<Contact {self.source}/{self.uid}>"

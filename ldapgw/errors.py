@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What can go wrong, in four families that know their answer.
+"""The exceptions of ldapgw, in four families: operator, Google, directory and LDAP protocol.
 
 * `UserError`: an operator's mistake; printed as plain lines, never with a traceback.
-* `GoogleError`: Google refused or failed; carries an error code of ``status.json`` and how long to wait.
+* `GoogleError`: Google refused or failed; carries an error code of ``status.json`` and the time to wait.
 * `DirectoryError`: an LDAP request that ends in a result code other than success.
 * `ProtocolViolation`: octets that are not LDAP; the session ends with a Notice of Disconnection.
 """
@@ -15,13 +15,13 @@ from typing import ClassVar
 
 
 class LdapgwError(Exception):
-    """The base of all our errors; never raised itself."""
+    """The base class of all errors of ldapgw; never raised itself."""
 
 
 class UserError(LdapgwError):
-    """Raised when an operator has to change something: the file, the command, the machine.
+    """Raised when an operator has to change a file, a command or the machine.
 
-    :param problems: complete sentences, one a line, each saying what is wrong, where, and what is expected.
+    :param problems: complete sentences, one per line; each says what is wrong, where, and what is expected.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -30,24 +30,24 @@ class UserError(LdapgwError):
 
 
 class StoreError(UserError):
-    """Raised when the database cannot be used: gone, unreadable, of another version, or its key does not fit."""
+    """Raised when the database cannot be used: missing, unreadable, of another version, or sealed with another key."""
 
 
 class UnfitKey(StoreError):
-    """Raised when a stored secret was sealed under a key that we do not have; all else of the database can be used."""
+    """Raised when a stored secret was sealed with a key that we do not have; the rest of the database can be used."""
 
 
 class DamagedStore(StoreError):
-    """Raised when the database's file holds nonsense: it gets better when another file takes its place, not before."""
+    """Raised when the file of the database is damaged; only replacing the file helps."""
 
 
 # --- Google ---------------------------------------------------------------------------------------------------------
 
 
 class GoogleError(LdapgwError):
-    """Raised when a call to Google did not end well; the subclass says how.
+    """Raised when a call to Google fails; the subclass names the failure.
 
-    :param detail: a short phrase for the log; holds no token, name or number.
+    :param detail: a short phrase for the log; contains no token, name or number.
     :param retry_after: seconds that Google asked us to wait, if it did.
     """
 
@@ -60,14 +60,14 @@ class GoogleError(LdapgwError):
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        """What a person should know of it besides the code; it is stored, and told with the account."""
+        """Facts for the user besides the code; they are stored and shown with the account."""
         return {}
 
 
 class ConsentRevoked(GoogleError):
     """Raised when Google no longer accepts the grant: ``invalid_grant`` or ``admin_policy_enforced``.
 
-    :param by_admin: whether it was the Workspace's administrator who has forbidden it.
+    :param by_admin: whether an administrator of the Workspace has forbidden the access.
     """
 
     code = "consent_revoked"
@@ -78,20 +78,19 @@ class ConsentRevoked(GoogleError):
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        """Who has ended it, where that is known."""
         return {"by": "admin"} if self.by_admin else {}
 
 
 class AccessTokenRejected(GoogleError):
-    """Raised when an API answers 401: the access token is to be renewed once; a second time means consent is gone."""
+    """Raised when an API answers 401.  Renew the access token once; a second 401 means that consent was withdrawn."""
 
     code = "consent_revoked"
 
 
 class ScopeMissing(GoogleError):
-    """Raised when the grant lacks a scope that the call needs (a box that was not ticked).
+    """Raised when the grant lacks a scope that the call needs: the user left a box on the consent page empty.
 
-    :param source: whose box it is, where that is not the contacts'.
+    :param source: the source that needs the scope; empty for the contacts.
     """
 
     code = "scope_missing"
@@ -102,12 +101,11 @@ class ScopeMissing(GoogleError):
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        """Whose box it is."""
         return {"source": self.source} if self.source else {}
 
 
 class ClientRejected(GoogleError):
-    """Raised when Google rejects the tenant's OAuth client: one trouble for the whole tenant."""
+    """Raised when Google rejects the tenant's OAuth client; all accounts of the tenant are affected."""
 
     code = "client_rejected"
 
@@ -123,9 +121,9 @@ class ApiDisabled(GoogleError):
 
 
 class QuotaExceeded(GoogleError):
-    """Raised when Google asks us to slow down: 429, or 403 in its old form.
+    """Raised when Google asks us to slow down: status 429, or 403 in the old style of errors.
 
-    :param full_sync: whether a full listing was begun, for which Google has a small quota of its own.
+    :param full_sync: whether the call began a full listing, for which Google has a separate small quota.
     """
 
     code = "quota"
@@ -142,19 +140,19 @@ class GoogleUnavailable(GoogleError):
 
 
 class NetworkFailure(GoogleError):
-    """Raised when Google could not be reached, or did not answer in time."""
+    """Raised when Google cannot be reached or does not answer in time."""
 
     code = "network"
 
 
 class BadResponse(GoogleError):
-    """Raised when an answer is not what the API promises: not JSON, cut off, too large, of another shape."""
+    """Raised when an answer breaks the API's contract: not JSON, cut off, too large, or of another shape."""
 
     code = "bad_response"
 
 
 class SyncTokenExpired(GoogleError):
-    """Raised when a sync token is no longer good (``EXPIRED_SYNC_TOKEN``): a full sync is due, nothing is wrong."""
+    """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``): a full sync is due.  This is no fault."""
 
     code = "bad_response"
 
@@ -168,8 +166,8 @@ class SourceUnavailable(GoogleError):
 class SuspiciousShrink(GoogleError):
     """Raised when a full sync would remove more than half of a book of 20 contacts or more.
 
-    :param before: how many contacts there were.
-    :param lost: how many of them would go.
+    :param before: number of contacts before the sync.
+    :param lost: number of contacts that the sync would remove.
     """
 
     code = "suspicious_shrink"
@@ -181,7 +179,6 @@ class SuspiciousShrink(GoogleError):
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        """How many of how many."""
         return {"before": self.before, "lost": self.lost}
 
 
@@ -189,7 +186,7 @@ class SuspiciousShrink(GoogleError):
 
 
 class ResultCode(IntEnum):
-    """RFC 4511 4.1.9, appendix A; RFC 3909 for the cancel codes, draft-ietf-ldapext-ldapv3-vlv-09 for 60, 61 and 76."""
+    """Result codes: RFC 4511 4.1.9 and appendix A; RFC 3909 (cancel); draft-ietf-ldapext-ldapv3-vlv-09 (60, 61, 76)."""
 
     SUCCESS = 0
     OPERATIONS_ERROR = 1
@@ -227,8 +224,8 @@ class ResultCode(IntEnum):
 class DirectoryError(LdapgwError):
     """Raised when an operation ends in a result code other than success.
 
-    :param diagnostic: a fixed phrase of ours; never a part of what was sent, never another error's text.
-    :param matched_dn: for noSuchObject, the DN of the nearest entry above that the login may see (RFC 4511 4.1.9).
+    :param diagnostic: a fixed phrase; never a part of the request, never the text of another error.
+    :param matched_dn: for noSuchObject, the DN of the nearest ancestor that the login may see (RFC 4511 4.1.9).
     """
 
     def __init__(self, code: ResultCode, diagnostic: str = "", *, matched_dn: str = "") -> None:
@@ -239,7 +236,7 @@ class DirectoryError(LdapgwError):
 
 
 class ProtocolViolation(LdapgwError):
-    """Raised when octets cannot be read as an LDAPMessage; RFC 4511 4.1.1: send a Notice of Disconnection, close.
+    """Raised when octets are not an LDAPMessage: send a Notice of Disconnection and close (RFC 4511 4.1.1).
 
     :param diagnostic: a fixed phrase that names the field.
     """
@@ -250,4 +247,4 @@ class ProtocolViolation(LdapgwError):
 
 
 class ProcessLost(LdapgwError):
-    """Raised when the process that was to do some work has died over it, or took too long."""
+    """Raised when a worker process dies or takes too long."""

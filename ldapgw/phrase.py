@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Words for people, in English, that a page says in the language of its reader.
+"""Translatable texts outside of templates: English messages with values, translated when a page shows them.
 
-What is not in a template is marked where it stands, so that the tools find it, and translated where it is shown.
+A message is marked with `gettext_noop` where it is defined, so that the extraction tool finds it.  The page translates
+it into the language of its reader.
 """
 
 from __future__ import annotations
@@ -13,26 +14,26 @@ from types import MappingProxyType
 
 
 def gettext_noop(message: str) -> str:
-    """The message itself: it tells the tools that a translation is wanted."""
+    """Return the message; the call marks the message for the extraction tool."""
     return message
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A time in a phrase, in seconds since the epoch."""
+    """A time in a phrase; `seconds` is counted since the epoch."""
 
     seconds: float
 
     def __str__(self) -> str:
-        """To the minute, in UTC."""
+        """Format the time in UTC, to the minute."""
         return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A marked message with ``%(name)s`` in it.
+    """A marked message with placeholders ``%(name)s``.
 
-    :ivar values: what stands there; a phrase is translated too, a moment is written as the language has it, a text
+    :ivar values: by placeholder.  A `Phrase` is translated too, a `Timestamp` is formatted for the language, a text
         stays as it is.
     """
 
@@ -40,9 +41,9 @@ class Phrase:
     values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
-        """In English."""
+        """Format the message in English."""
         return self.message % {name: str(value) for name, value in self.values.items()}
 
 
-# A marked message without values may stand for itself.
+# A marked message without values may be a plain string.
 Translatable = str | Phrase

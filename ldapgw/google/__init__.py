@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The outside world, speaking Google: OAuth 2.0, OpenID Connect and the People API v1.
+"""The client of Google's APIs: OAuth 2.0, OpenID Connect and the People API v1.
 
-`oauth.OAuth` gets and renews a grant, `people.People` reads pages of persons with it, `person.read_person` makes a
-contact of one.  Every call goes through `http.Caller`, which bounds its time and its size; everything else here is
-pure.  What goes wrong is a `GoogleError`: a failure never looks like an empty address book.
+`oauth.OAuth` obtains, renews and revokes a grant.  `people.People` lists persons page by page with an access token of
+the grant, and `person.read_person` turns a person into a contact.  Every call goes through `http.GoogleHttpClient`,
+which limits its time and its size; the other modules do no I/O of their own.  Every failure is raised as a
+`GoogleError`, so a failure never looks like an empty address book.
 """

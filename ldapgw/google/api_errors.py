@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a People API error means.
+"""Mapping of error answers of the People API to exceptions.
 
-Google describes one error in up to three ways, and they are read in this order: the ``reason`` of a
-``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP code.  ``status`` is not believed:
-an expired sync token has come as INVALID_ARGUMENT and as FAILED_PRECONDITION.  A body may also be HTML, or missing.
+Google describes an error in up to three ways.  They are tried in this order: the ``reason`` of a
+``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` is
+ignored: an expired sync token has come as INVALID_ARGUMENT and as FAILED_PRECONDITION.  A body may also be HTML or
+missing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
         "ACCESS_TOKEN_EXPIRED": AccessTokenRejected,
         "ACCESS_TOKEN_TYPE_UNSUPPORTED": AccessTokenRejected,
         "CREDENTIALS_MISSING": AccessTokenRejected,
-        # old style
+        # old style of errors
         "accessNotConfigured": ApiDisabled,
         "rateLimitExceeded": QuotaExceeded,
         "userRateLimitExceeded": QuotaExceeded,
@@ -50,7 +51,7 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
     }
 )
 
-# The words of the 400 that a directory answers to an account outside Google Workspace; it has no reason of its own.
+# The message of the 400 for the directory of an account outside Google Workspace; this error has no reason.
 _NO_WORKSPACE = "Must be a G Suite domain user"
 
 _WORD = re.compile(r"[A-Za-z_]{1,60}")
@@ -60,11 +61,11 @@ _URL = re.compile(r"https://[\x21-\x7e]{1,500}")
 def read_refusal(
     answer: GoogleResponse, source: Source | None, *, incremental: bool, first: bool = True
 ) -> GoogleError:
-    """The exception for an answer that is not 200.
+    """Return the exception for an answer whose status is not 200.
 
-    :param source: what was listed; None for contact groups.
-    :param incremental: whether the request held a sync token, which may be to blame.
-    :param first: whether it asked for the first page; else its page token may be to blame.
+    :param source: the listed source; None for contact groups.
+    :param incremental: whether the request had a sync token, which may be the cause.
+    :param first: whether the request was for the first page; otherwise its page token may be the cause.
     """
     error = _error(answer.body)
     reasons = _reasons(error)
@@ -75,7 +76,7 @@ def read_refusal(
     if answer.error is not None:
         return answer.error
     if source is not Source.CONTACTS and answer.status in (403, 404):
-        # A page of words is a proxy's, or meant for people who are held to be robots: it is over tomorrow.
+        # An HTML page comes from a proxy, or from Google's check for robots, and is temporary.
         return SourceUnavailable(detail) if error or not answer.body.strip() else BadResponse(detail)
     return _error_from_status(answer.status, detail, error, source, is_sync_token_suspect=incremental and first)
 
@@ -86,7 +87,7 @@ def _error_from_reason(
     if refusal is ApiDisabled:
         return ApiDisabled(detail, activation_url=_activation_url(error))
     if refusal is SyncTokenExpired and not incremental:
-        # Without a sync token another full sync would not help: it was one.
+        # The request had no sync token, so this sync is a full one and another full sync would not help.
         return BadResponse(detail)
     return refusal(detail, retry_after=answer.retry_after)
 
@@ -94,22 +95,22 @@ def _error_from_reason(
 def _error_from_status(
     status: int, detail: str, error: Mapping[str, Any], source: Source | None, *, is_sync_token_suspect: bool
 ) -> GoogleError:
-    """What the HTTP code alone means.
+    """Return the exception for the HTTP status alone.
 
-    :param doubted: whether the sync token may be to blame.
+    :param is_sync_token_suspect: whether the sync token may be the cause.
     """
     if status == 401:
         return AccessTokenRejected(detail)
     if source is Source.DIRECTORY and status == 400 and _NO_WORKSPACE in str(error.get("message")):
         return SourceUnavailable(detail)
-    # A damaged or foreign sync token gives a bare 400; a full sync settles which it was.
+    # Google answers a bare 400 to a damaged or foreign sync token; a full sync shows whether the token was the cause.
     if status in (400, 410) and is_sync_token_suspect:
         return SyncTokenExpired(detail)
     return BadResponse(detail)
 
 
 def _error(body: bytes) -> Mapping[str, Any]:
-    """The ``error`` object; empty where the body is something else."""
+    """Return the ``error`` object of a body; empty if there is none."""
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -118,14 +119,14 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _reasons(error: Mapping[str, Any]) -> list[str]:
-    """The reasons given, best first, as far as they are words."""
-    old = _objects(error.get("errors"))[:1]
-    reasons = [item.get("reason") for item in (*_error_infos(error), *old)]
+    """Return the well-formed reasons of an error, the most reliable first."""
+    old_style = _objects(error.get("errors"))[:1]
+    reasons = [item.get("reason") for item in (*_error_infos(error), *old_style)]
     return [reason for reason in reasons if isinstance(reason, str) and _WORD.fullmatch(reason)]
 
 
 def _activation_url(error: Mapping[str, Any]) -> str:
-    """Where an administrator enables the API; empty unless it is surely a page of Google's: it becomes a link."""
+    """Return the URL where an administrator enables the API; empty unless its host is Google: it becomes a link."""
     for info in _error_infos(error):
         url = _object(info.get("metadata")).get("activationUrl")
         if isinstance(url, str) and _URL.fullmatch(url):

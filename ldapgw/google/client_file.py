@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The JSON file of an OAuth client, as the Google console gives it for download."""
+"""Reading the JSON file of an OAuth client, as downloaded from the Google console."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ldapgw.errors import UserError
 class UnfitClientFile(UserError):
     """Raised when octets are not the file of a Web application client.
 
-    :ivar is_desktop: whether they are that of a Desktop client, which is the usual mistake.
+    :ivar is_desktop: whether the file is that of a Desktop client, the usual mistake.
     """
 
     def __init__(self, problem: str, *, is_desktop: bool = False) -> None:
@@ -22,9 +22,9 @@ class UnfitClientFile(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ClientFile:
-    """What the file says.
+    """The content of the file.
 
-    :ivar redirect_uris: those that were registered when it was downloaded.
+    :ivar redirect_uris: the redirect URIs registered at the time of the download.
     """
 
     client_id: str
@@ -33,9 +33,9 @@ class ClientFile:
 
 
 def read_client_file(octets: bytes) -> ClientFile:
-    """Read the file.
+    """Decode the file.
 
-    :raises UnfitClientFile: when it is another one.
+    :raises UnfitClientFile: if `octets` are anything else.
     """
     try:
         content = json.loads(octets)
@@ -53,5 +53,5 @@ def read_client_file(octets: bytes) -> ClientFile:
             "expected the JSON file of a Web application client, as downloaded from the Google console"
         )
     uris = web.get("redirect_uris")
-    known = tuple(uri for uri in uris if isinstance(uri, str)) if isinstance(uris, list) else ()
-    return ClientFile(web["client_id"], web["client_secret"], known)
+    redirect_uris = tuple(uri for uri in uris if isinstance(uri, str)) if isinstance(uris, list) else ()
+    return ClientFile(web["client_id"], web["client_secret"], redirect_uris)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Calls to Google: every one ends in time, and none brings more than it may.
+"""HTTP calls to Google with a time limit and a size limit.
 
-One deadline covers the whole call, from the name's look-up to the last octet of the body, so a body that trickles for
-ever ends too.  A body is counted as it is unpacked, so neither a large answer nor a gzip bomb is ever held whole; the
-connection of one that is too large is dropped at once.  Redirects are not followed: the request carries credentials.
+One deadline covers the whole call, from the DNS lookup to the last octet of the body, so a body that trickles in for
+ever ends too.  A body is counted while it is decompressed, so neither a large answer nor a gzip bomb is ever in memory
+as a whole.  The connection of a body that is too large is closed at once.  Redirects are not followed, because requests
+carry credentials.
 """
 
 from __future__ import annotations
@@ -41,19 +42,19 @@ from twisted.web.iweb import IResponse
 from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleError, GoogleUnavailable, NetworkFailure, QuotaExceeded
 
-# A page of 1000 persons is 1 to 3 MB and arrives in seconds; Google gives up on its own requests after 60 s.
+# Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 15.0
 
-# Five times the largest page that 1000 persons have been seen to make.
+# Octets: five times the largest page of 1000 persons seen so far.
 LARGEST_BODY = 16 * 1024 * 1024
-# A token answer has some 2 KiB, most of it the id_token.
+# Octets.  A token answer has some 2 KiB, most of them in the id_token.
 LARGEST_TOKEN = 64 * 1024
 
-# A server that asks for more than a day is asked again after a day.
+# Seconds: after a day Google is called again, even if it asked for a longer wait.
 LONGEST_WAIT = 86400.0
 
-# Google compresses only for clients that also have "gzip" in their name.  The language decides ``formattedName``.
+# Google compresses only if the User-Agent contains "gzip" too.  The language decides ``formattedName``.
 _HEADERS = {"User-Agent": f"ldapgw/{__version__} (gzip)", "Accept-Language": "en", "Accept": "application/json"}
 
 _NETWORK = (
@@ -68,9 +69,9 @@ _NETWORK = (
 
 @dataclass(frozen=True, slots=True)
 class GoogleResponse:
-    """What came back: any status, the body unpacked.
+    """A response of any status, with its body decompressed.
 
-    :ivar retry_after: seconds to wait that the header ``Retry-After`` asks for; None without a readable one.
+    :ivar retry_after: seconds to wait according to the header ``Retry-After``; None without a readable header.
     """
 
     status: int
@@ -79,7 +80,7 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """What the status alone tells to have gone wrong: 3xx, 429 and 5xx."""
+        """The error that the status alone proves (3xx, 429 and 5xx), if any."""
         if self.status >= 500:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:
@@ -88,22 +89,22 @@ class GoogleResponse:
 
 
 def http_client(reactor: Any) -> HTTPClient:
-    """The HTTP client for a gateway: checks certificates, keeps a few connections, keeps no cookies.
+    """Return the HTTP client of a gateway: checks certificates, keeps a few connections open, stores no cookies.
 
-    :param reactor: the reactor; provides what `twisted.web.client.Agent` needs of one.
+    :param reactor: a reactor with the interfaces that `twisted.web.client.Agent` needs.
     """
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 4
-    # Calls are made for many accounts: a cookie set in one's call must not be sent in another's.
+    # The client is shared by many accounts: a cookie set for one account must not be sent for another.
     cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
     return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=pool), cookies)
 
 
 class GoogleHttpClient:
-    """Makes bounded calls.
+    """Makes calls with a time limit and a size limit.
 
-    :param http: sends them; any of treq's clients, or `treq.testing.StubTreq`.
-    :param clock: the time that deadlines and ``Retry-After`` dates are measured by.
+    :param http: sends the requests: a client of treq, or `treq.testing.StubTreq`.
+    :param clock: the clock for deadlines and ``Retry-After`` dates.
     """
 
     def __init__(self, http: HTTPClient, clock: IReactorTime) -> None:
@@ -111,24 +112,30 @@ class GoogleHttpClient:
         self._clock = clock
 
     async def get(self, url: str, params: Sequence[tuple[str, str]], access_token: str) -> GoogleResponse:
-        """GET with a bearer token (RFC 6750 2.1); raises `NetworkTrouble` and `BadResponse`, returns any status."""
+        """GET with a bearer token (RFC 6750 2.1); return a response of any status.
+
+        :raises GoogleError: `NetworkFailure` or `BadResponse`.
+        """
         headers = {"Authorization": f"Bearer {access_token}"}
         return await self._call("GET", url, LARGEST_BODY, headers, params=list(params))
 
     async def post(self, url: str, form: str) -> GoogleResponse:
-        """POST a form that is already encoded; raises `NetworkTrouble` and `BadResponse`, returns any status."""
+        """POST an encoded form; return a response of any status.
+
+        :raises GoogleError: `NetworkFailure` or `BadResponse`.
+        """
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._call("POST", url, LARGEST_TOKEN, headers, data=form.encode())
 
     async def _call(
-        self, method: str, url: str, largest: int, headers: Mapping[str, str], **request: object
+        self, method: str, url: str, limit: int, headers: Mapping[str, str], **request: object
     ) -> GoogleResponse:
-        exchange = Deferred.fromCoroutine(self._exchange(method, url, largest, {**_HEADERS, **headers}, request))
+        exchange = Deferred.fromCoroutine(self._exchange(method, url, limit, {**_HEADERS, **headers}, request))
         exchange.addTimeout(TIMEOUT, self._clock, onTimeoutCancel=_timed_out)
         return await exchange
 
     async def _exchange(
-        self, method: str, url: str, largest: int, headers: dict[str, str], request: Mapping[str, Any]
+        self, method: str, url: str, limit: int, headers: dict[str, str], request: Mapping[str, Any]
     ) -> GoogleResponse:
         try:
             response = await self._http.request(
@@ -137,11 +144,11 @@ class GoogleHttpClient:
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 allow_redirects=False,
                 unbuffered=True,
-                # Without one treq would import the global reactor, for a time-out that is not used here.
+                # Without a reactor treq would import the global one, for a timeout that is not used here.
                 reactor=cast("Any", self._clock),
                 **request,
             )
-            body = await _read(response.original, largest)
+            body = await _read_body(response.original, limit)
         except ConnectingCancelledError as error:
             raise CancelledError from error
         except _NETWORK as error:
@@ -151,29 +158,29 @@ class GoogleHttpClient:
         return GoogleResponse(response.code, body, _retry_after(response.headers, self._clock.seconds()))
 
 
-async def _read(response: IResponse, largest: int) -> bytes:
-    """The body, unpacked by us: treq's own decoder unpacks without a bound, and as often as the header says."""
+async def _read_body(response: IResponse, limit: int) -> bytes:
+    """Read and decompress a body; treq's own decoder has no limit and decompresses as often as the header says."""
     layers = 0
     while isinstance(response, GzipDecoder):
         layers += 1
         response = response.original
-    body = _Body(largest, packed=layers > 0)
-    left = b",".join(response.headers.getRawHeaders(b"Content-Encoding", [])).strip()
-    if layers > 1 or left not in (b"", b"identity"):
+    body = _Body(limit, compressed=layers > 0)
+    encoding = b",".join(response.headers.getRawHeaders(b"Content-Encoding", [])).strip()
+    if layers > 1 or encoding not in (b"", b"identity"):
         body.refuse(BadResponse("content encoding not asked for"))
     response.deliverBody(body)
     return await body.done
 
 
 class _Body(Protocol):
-    """Collects one body up to its bound; the only mutable state of a call."""
+    """Collects a body up to its size limit; the only mutable state of a call."""
 
-    def __init__(self, largest: int, *, packed: bool) -> None:
+    def __init__(self, limit: int, *, compressed: bool) -> None:
         self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-        self._left = largest
-        # One buffer: millions of tiny parts would take many times their own size.
+        self._remaining = limit
+        # One buffer: millions of tiny chunks would take many times their own size.
         self._body = bytearray()
-        self._unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if packed else None
+        self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS) if compressed else None
 
     def connectionMade(self) -> None:
         if self.done.called:
@@ -183,20 +190,20 @@ class _Body(Protocol):
         if self.done.called:
             return
         try:
-            self._take(data)
+            self._append(data)
         except BadResponse as error:
             self.refuse(error)
 
-    def _take(self, data: bytes) -> None:
-        if self._unpack is not None:
+    def _append(self, data: bytes) -> None:
+        if self._decompressor is not None:
             try:
-                data = self._unpack.decompress(data, self._left + 1)
+                data = self._decompressor.decompress(data, self._remaining + 1)
             except zlib.error:
                 raise BadResponse("damaged gzip body") from None
-            if self._unpack.unused_data:
+            if self._decompressor.unused_data:
                 raise BadResponse("octets behind the end of a gzip body")
-        self._left -= len(data)
-        if self._left < 0:
+        self._remaining -= len(data)
+        if self._remaining < 0:
             raise BadResponse("body too large")
         self._body += data
 
@@ -205,20 +212,20 @@ class _Body(Protocol):
             return
         if not reason.check(ResponseDone, PotentialDataLoss):
             self.done.errback(reason)
-        elif self._unpack is not None and self._body and not self._unpack.eof:
+        elif self._decompressor is not None and self._body and not self._decompressor.eof:
             self.done.errback(BadResponse("gzip body cut off"))
         else:
             self.done.callback(bytes(self._body))
 
     def refuse(self, error: BadResponse) -> None:
-        """End the call, and the connection with it."""
+        """Fail the call and close its connection."""
         self._body.clear()
         self.done.errback(error)
         self._abort()
 
     def _abort(self) -> None:
-        # A body's transport has no abortConnection, and its loseConnection would wait for the other side of TLS to
-        # agree.  stopProducing closes the socket below TLS.
+        # The transport of a body has no abortConnection, and its loseConnection would wait for the peer's TLS closure.
+        # stopProducing closes the socket below TLS.
         if self.transport is not None:
             cast("IPushProducer", self.transport).stopProducing()
 
@@ -228,19 +235,19 @@ def _timed_out(_: object, timeout: float) -> NoReturn:
 
 
 def _network_detail(error: Exception) -> str:
-    """What went wrong, for the log: kinds and OpenSSL's own phrases; other texts may hold addresses of the network."""
+    """Describe an error for the log by exception types and OpenSSL's phrases; other texts may contain IP addresses."""
     reasons = [reason.value for reason in getattr(error, "reasons", ())] or [error]
-    return ", ".join(dict.fromkeys(map(_reason, reasons)))
+    return ", ".join(dict.fromkeys(map(_error_name, reasons)))
 
 
-def _reason(error: BaseException) -> str:
+def _error_name(error: BaseException) -> str:
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return "TLS: " + ", ".join(phrase for *_, phrase in error.args[0])
     return type(error).__name__
 
 
 def _retry_after(headers: Headers, now: float) -> float | None:
-    """RFC 9110 10.2.3: seconds, or a date; what cannot be read counts as not sent."""
+    """Return the seconds to wait (RFC 9110 10.2.3: seconds or a date); None for a missing or unreadable header."""
     value = headers.getRawHeaders("Retry-After", [""])[0].strip()[:64]
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value), LONGEST_WAIT)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Who consented: the claims of an ``id_token``.
+"""Decoding and checking an ``id_token``, which says which Google user has consented.
 
-The token comes straight from the token endpoint over TLS, so its claims are checked and its signature is not
-(OpenID Connect Core 1.0, 3.1.3.7, step 6).  An account is keyed by ``sub`` alone: addresses can change hands.
+The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
+(OpenID Connect Core 1.0, 3.1.3.7, step 6).  The key of an account is ``sub`` alone, because an
+address can pass to another user.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 
 from ldapgw.errors import BadResponse
 
-SKEW = 60.0  # seconds that two clocks may differ
-LARGEST = 16 * 1024  # Google's has 1.2 KiB
+SKEW = 60.0  # seconds that the two clocks may differ
+LARGEST = 16 * 1024  # octets; tokens of Google have 1.2 KiB
 
 _GOOGLE = ("https://accounts.google.com", "accounts.google.com")
 _SUB = re.compile(r"[\x21-\x7e]{1,255}")
@@ -28,9 +29,9 @@ _WORD = re.compile(r"[^\s\x00-\x1f\x7f]{0,320}")
 class Identity:
     """A Google user.
 
-    :ivar sub: never changes and is never given to another user; case matters.
-    :ivar email: empty where it was not asked for; may be given to another user some day.
-    :ivar hd: the Workspace domain; empty for a consumer account, whatever its address ends in.
+    :ivar sub: never changes and is never assigned to another user; case-sensitive.
+    :ivar email: empty if the scope was not requested; may pass to another user some day.
+    :ivar hd: the Workspace domain; empty for a consumer account, whatever the domain of its address.
     """
 
     sub: str
@@ -52,18 +53,18 @@ class _Claims(msgspec.Struct):
 
 
 def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | None, now: float) -> Identity:
-    """Read and check an ``id_token`` (OpenID Connect Core 1.0, 2 and 3.1.3.7).
+    """Decode and check an ``id_token`` (OpenID Connect Core 1.0, 2 and 3.1.3.7).
 
-    :param nonce: what the authorization request sent; None where there was none, as on a refresh.
+    :param nonce: the nonce of the authorization request; None if there was no such request, as on a refresh.
     :param now: seconds since the epoch.
-    :raises BadResponse: not readable, not meant for us, not from this flow, or too old.
+    :raises BadResponse: if the token is unreadable, for another client, of another flow, or expired.
     """
     claims = _claims(id_token)
     if claims.iss not in (_GOOGLE if issuer in _GOOGLE else (issuer,)):
         raise BadResponse("id_token of another issuer")
     if client_id not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
         raise BadResponse("id_token for another client")
-    # With several audiences the token has to say which of them asked for it.
+    # A token for several audiences must name the one that requested it.
     if claims.azp != client_id and (claims.azp or not isinstance(claims.aud, str)):
         raise BadResponse("id_token for another party")
     if claims.exp + SKEW <= now:
@@ -76,7 +77,7 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
 
 
 def _claims(id_token: str) -> _Claims:
-    """The middle one of a JWS's three parts (RFC 7515 3.1)."""
+    """Decode the payload, the second of the three parts of a JWS (RFC 7515 3.1)."""
     parts = id_token.split(".") if len(id_token) <= LARGEST else ()
     if len(parts) != 3:
         raise BadResponse("id_token is not a JWT")

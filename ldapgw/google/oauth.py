@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A grant: asked for, fetched, renewed and given back (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
+"""The OAuth 2.0 client: requests, exchanges, refreshes and revokes a grant (RFC 6749, RFC 7636, OpenID Connect).
 
-oauthlib writes the requests and reads the answers.  It is never told which scopes were asked for: Google spells them
-otherwise and lets people untick them, and oauthlib would take that for an error.
+oauthlib builds the requests and parses the answers.  It never learns the requested scopes: Google answers with other
+spellings and lets people leave scopes out, and oauthlib would treat both as errors.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ SCOPE_OF: Mapping[Source, str] = MappingProxyType(
     }
 )
 
-# Google answers with the long names of these two.
-_SHORT = {
+# Google answers with the long names of these two scopes.
+_SHORT_SCOPES = {
     "https://www.googleapis.com/auth/userinfo.email": "email",
     "https://www.googleapis.com/auth/userinfo.profile": "profile",
 }
 
-# RFC 6749 5.1: expires_in is only recommended.  Google's tokens live an hour.
+# Seconds.  RFC 6749 5.1: expires_in is only recommended; tokens of Google last an hour.
 _LIFETIME = 3600.0
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
 
-# RFC 6749 appendix A.12: visible signs.  The token goes into a header.
+# RFC 6749 appendix A.12: visible ASCII characters.  The token becomes part of a header.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 
-# Of the form of a code; Google has given it to nobody.
-_NO_CODE = "4/ldapgw-asks-whether-its-client-is-known"
+# Has the form of a code, but Google never issued it.
+_UNISSUED_CODE = "4/ldapgw-asks-whether-its-client-is-known"
 
-# RFC 6749 5.2, and what Google adds to it.  Only the first two may cost an account its grant.
+# Error codes of RFC 6749 5.2 and of Google.  Only the first two may end the grant of an account.
 _REFUSALS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
         "invalid_grant": ConsentRevoked,
@@ -77,13 +77,13 @@ _REFUSALS: Mapping[str, type[GoogleError]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token answer grants; its ``repr`` shows no token.
+    """The content of a successful token answer; its ``repr`` shows no token.
 
-    :ivar expires_at: end of the access token, seconds since the epoch.
-    :ivar refresh_token: None on a refresh: the old one stays good.  None on an exchange: Google wants new consent.
-    :ivar scopes: really granted, by their short names; empty on a refresh: as before (RFC 6749 5.1).
-    :ivar identity: None on a refresh that does not tell it.
-    :ivar refresh_expires_at: end of the refresh token; told for clients in "Testing" and consents with an end.
+    :ivar expires_at: end of the access token, in seconds since the epoch.
+    :ivar refresh_token: None on a refresh: the old token stays valid.  None on an exchange: Google wants new consent.
+    :ivar scopes: the granted scopes by their short names; empty on a refresh: unchanged (RFC 6749 5.1).
+    :ivar identity: None on a refresh without an ``id_token``.
+    :ivar refresh_expires_at: end of the refresh token; only for clients in "Testing" and consents with a time limit.
     """
 
     access_token: str = field(repr=False)
@@ -95,7 +95,7 @@ class Grant:
 
 
 class _Token(msgspec.Struct):
-    """The shape of a token answer, good or bad; more keys may come."""
+    """The schema of a token answer, success or error; further keys are ignored."""
 
     access_token: str = ""
     expires_in: float = _LIFETIME
@@ -108,7 +108,7 @@ class _Token(msgspec.Struct):
 
 
 def sources_of(scopes: Iterable[str]) -> frozenset[Source]:
-    """The sources that granted scopes open."""
+    """Return the sources that granted scopes give access to."""
     granted = frozenset(scopes)
     return frozenset(source for source, scope in SCOPE_OF.items() if scope in granted)
 
@@ -126,16 +126,16 @@ def authorization_url(
     login_hint: str = "",
     choose: bool = False,
 ) -> str:
-    """Where to send a browser for consent (RFC 6749 4.1.1, RFC 7636 4.3).
+    """Return the URL of the consent page (RFC 6749 4.1.1, RFC 7636 4.3).
 
-    :param scopes: besides `OPENID_SCOPES`, which are always asked for.
-    :param verifier: 43 to 128 signs of RFC 7636 4.1; its S256 challenge is sent.
-    :param offline: ask for a refresh token.  Google gives one only after a consent screen, so that is asked for too.
-    :param choose: let the person choose among their Google accounts, even where the browser has one alone.
+    :param scopes: in addition to `OPENID_SCOPES`, which are always requested.
+    :param verifier: 43 to 128 characters (RFC 7636 4.1); the URL contains its S256 challenge.
+    :param offline: request a refresh token, and a consent screen, because Google issues the token only after one.
+    :param choose: show the account chooser, even if the browser is signed in to a single account.
     """
     client = WebApplicationClient(client_id)
     prompts = [*(["select_account"] if choose else []), *(["consent"] if offline else [])]
-    # oauthlib takes https alone.  The configuration allows http too, on loopback addresses, for the sandbox.
+    # oauthlib accepts https only.  The configuration also allows http on loopback addresses, for the sandbox.
     scheme, _, rest = endpoints.authorization_endpoint.partition("://")
     url = client.prepare_request_uri(
         f"https://{rest}",
@@ -153,10 +153,10 @@ def authorization_url(
 
 
 class OAuth:
-    """Speaks to the token and revocation endpoints.
+    """The client of the token and revocation endpoints.
 
-    All methods raise `GoogleError`: `NetworkTrouble`, `GoogleUnavailable`, `QuotaExceeded`, `ClientRejected` or
-    `BadResponse`, and what they name themselves.
+    All methods raise `GoogleError`: `NetworkFailure`, `GoogleUnavailable`, `QuotaExceeded`, `ClientRejected`,
+    `BadResponse` and the errors that their docstrings add.
     """
 
     def __init__(self, http: HTTPClient, endpoints: Endpoints, clock: IReactorTime) -> None:
@@ -165,11 +165,11 @@ class OAuth:
         self._clock = clock
 
     async def exchange(self, client: Client, *, code: str, redirect_uri: str, verifier: str, nonce: str) -> Grant:
-        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is good once: after any error the flow starts anew."""
+        """Exchange a code for a grant (RFC 6749 4.1.3).  A code is valid once: after an error, start the flow again."""
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=code, redirect_uri=redirect_uri, code_verifier=verifier, client_secret=client.client_secret
         )
-        asked = self._clock.seconds()
+        requested_at = self._clock.seconds()
         answer = await self._http.post(self._endpoints.token_endpoint, form)
         try:
             token = _read_token(answer)
@@ -179,15 +179,17 @@ class OAuth:
             raise
         if not token.id_token or not token.scope:
             raise BadResponse("token answer without id_token or scope")
-        return _grant(token, asked, self._identity(token.id_token, client, nonce))
+        return _grant(token, requested_at, self._identity(token.id_token, client, nonce))
 
     async def try_client(self, client: Client, redirect_uri: str) -> None:
-        """Find out whether Google takes a client, by a code that it has never given: of a known one it says just that.
+        """Check that Google accepts a client, by exchanging a code that Google never issued.
 
-        :raises ClientRejected: when it does not; ``redirect_uri_mismatch`` means that it knows the client.
+        Google answers ``invalid_grant`` to a client that it accepts.
+
+        :raises ClientRejected: if Google rejects the client; ``redirect_uri_mismatch`` means that Google knows it.
         """
         form = WebApplicationClient(client.client_id).prepare_request_body(
-            code=_NO_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
+            code=_UNISSUED_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret
         )
         try:
             _read_token(await self._http.post(self._endpoints.token_endpoint, form))
@@ -203,17 +205,17 @@ class OAuth:
         form = WebApplicationClient(client.client_id).prepare_refresh_body(
             refresh_token=refresh_token, client_id=client.client_id, client_secret=client.client_secret
         )
-        asked = self._clock.seconds()
+        requested_at = self._clock.seconds()
         token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
         try:
             identity = self._identity(token.id_token, client, None) if token.id_token else None
         except BadResponse:
-            # It tells of a new address at most; a wrong clock here must not stop the syncs.
+            # The identity could bring a new address at most; a wrong clock of this machine must not stop the syncs.
             identity = None
-        return _grant(token, asked, identity)
+        return _grant(token, requested_at, identity)
 
     async def revoke(self, token: str) -> None:
-        """Give a grant back (RFC 7009).  One that Google no longer knows is given back already."""
+        """Revoke a grant (RFC 7009).  A token that Google no longer knows counts as revoked."""
         answer = await self._http.post(self._endpoints.revocation_endpoint, urlencode({"token": token}))
         if answer.status == 200:
             return
@@ -236,11 +238,11 @@ class OAuth:
 
 
 def _read_token(answer: GoogleResponse) -> _Token:
-    """RFC 6749 5.1 and 5.2; raises what the answer means."""
+    """Decode a token answer (RFC 6749 5.1); raise the `GoogleError` of an error answer (5.2)."""
     if answer.error is not None:
         raise answer.error
     try:
-        # oauthlib expects the right shape, and fails in many ways on another: it sees none.
+        # oauthlib fails in many ways on an answer of the wrong shape; msgspec rejects such answers first.
         token = msgspec.json.decode(answer.body, type=_Token, strict=False)
         WebApplicationClient("").parse_request_body_response(answer.body.decode())
     except (ValueError, RecursionError):
@@ -253,26 +255,29 @@ def _read_token(answer: GoogleResponse) -> _Token:
 
 
 def _refusal(error: str, subtype: str, answer: GoogleResponse) -> GoogleError:
-    """The exception for an ``error``; its description is for nobody: it is vague, and may hold an address."""
-    known = [word for word in (error, subtype) if _ERROR.fullmatch(word)]
-    detail = " ".join(known) or "unreadable error"
+    """Return the exception for an ``error``.  Its description is ignored: it is vague and may contain an address."""
+    words = [word for word in (error, subtype) if _ERROR.fullmatch(word)]
+    detail = " ".join(words) or "unreadable error"
     if error == "admin_policy_enforced":
         return ConsentRevoked(detail, by_admin=True)
     return _REFUSALS.get(error, BadResponse)(detail, retry_after=answer.retry_after)
 
 
 def _grant(token: _Token, requested_at: float, identity: Identity | None) -> Grant:
-    """Lifetimes count from the request, which is before they began."""
-    ends = token.refresh_token_expires_in
+    """Make a grant of a token answer.
+
+    Lifetimes count from the time of the request, so a token never counts as valid for too long.
+    """
+    refresh_expires_in = token.refresh_token_expires_in
     return Grant(
         access_token=token.access_token,
-        expires_at=requested_at + _bounded(token.expires_in),
+        expires_at=requested_at + _limited(token.expires_in),
         refresh_token=token.refresh_token or None,
-        scopes=frozenset(_SHORT.get(scope, scope) for scope in token.scope.split()),
+        scopes=frozenset(_SHORT_SCOPES.get(scope, scope) for scope in token.scope.split()),
         identity=identity,
-        refresh_expires_at=None if ends is None else requested_at + _bounded(ends),
+        refresh_expires_at=None if refresh_expires_in is None else requested_at + _limited(refresh_expires_in),
     )
 
 
-def _bounded(lifetime: float) -> float:
+def _limited(lifetime: float) -> float:
     return min(max(lifetime, 0.0), _LONGEST_LIFETIME)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Persons, page by page, from the People API v1.
+"""The client of the People API v1: lists persons and contact groups page by page.
 
-The three sources are one table; whatever differs between them is there, and nowhere else.  Google wants all
-parameters of a sync to stay the same for as long as its tokens are used, so `fingerprint` is kept with a sync token.
+All differences between the three sources are in the table `LISTINGS`.  Google requires all parameters of a sync to stay
+the same as long as its tokens are used, so callers store the `fingerprint` of the parameters with each sync token.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import GoogleHttpClient, GoogleResponse
 from ldapgw.google.person_text import clean
 
-# Half a million persons; no account has as many.  Without a bound, a server could page for ever.
+# Half a million persons, more than any account has.  Without a limit a server could page for ever.
 MOST_PAGES = 500
 
 _PAGE = ("pageSize", "1000")
 
 T = TypeVar("T")
 Persons = tuple[dict[str, Any], ...]
-# Calls a function with an access token that is good, and once more with a new one when Google rejects it: a long
-# listing goes on where it is when its token ends.
+# Calls a function with a valid access token.  If Google rejects the token, calls the function again with a new one, so
+# that a long listing continues when its access token expires.
 Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How one kind of thing is listed.
+    """A list method of the API with its parameters.
 
-    :ivar path: of the method, below the API's address.
-    :ivar key: of the list in an answer.
-    :ivar total: key of the count in an answer; empty: there is none.
-    :ivar params: all parameters but the tokens.
+    :ivar path: path of the method below the API's URL.
+    :ivar key: key of the list in an answer.
+    :ivar total: key of the total count in an answer; empty if answers have none.
+    :ivar params: all parameters except the tokens.
     """
 
     path: str
@@ -53,11 +53,11 @@ class Listing:
     params: tuple[tuple[str, str], ...]
 
 
-# Masks hold what a phone book shows, and no more: never biographies, which stay with Google.
+# The masks name only the fields that a phone book shows; never biographies, which stay with Google.
 LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     {
-        # people.connections.list.  The source CONTACT alone gives what the user typed; PROFILE would mix in names
-        # and addresses that the contacts gave themselves.
+        # people.connections.list.  The source CONTACT returns the values that the user typed; PROFILE would add names
+        # and addresses from the contacts' own profiles.
         Source.CONTACTS: Listing(
             "/v1/people/me/connections",
             "connections",
@@ -72,15 +72,15 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
                 _PAGE,
             ),
         ),
-        # otherContacts.list.  Another field in this mask is refused.
+        # otherContacts.list.  Google rejects any other field in this mask.
         Source.OTHER_CONTACTS: Listing(
             "/v1/otherContacts",
             "otherContacts",
             "totalSize",
             (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true"), _PAGE),
         ),
-        # people.listDirectoryPeople.  Never with mergeSources: it would put the connecting user's private numbers
-        # into a book that all see.
+        # people.listDirectoryPeople.  Never with mergeSources, which would put the connecting user's private numbers
+        # into a book that everybody sees.
         Source.DIRECTORY: Listing(
             "/v1/people:listDirectoryPeople",
             "people",
@@ -96,7 +96,7 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     }
 )
 
-# contactGroups.list.  It has no switch for a sync token: it gives one, and takes it.
+# contactGroups.list.  It has no parameter requestSyncToken: it always returns a sync token, and accepts one.
 _GROUPS = Listing(
     "/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"), _PAGE)
 )
@@ -104,12 +104,12 @@ _GROUPS = Listing(
 
 @dataclass(frozen=True, slots=True)
 class PersonPage(Generic[T]):
-    """A part of a listing.
+    """A page of a listing.
 
-    :ivar content: what the reader made of its persons: as Google sent them, deleted ones among them on an incremental
-        sync; there may be none on any page.
-    :ivar next_sync_token: on the last page, and empty on all others.
-    :ivar total: how many persons the whole listing has, where Google says so.
+    :ivar content: result of the reader for the page's persons.  Pages of an incremental sync include deleted persons;
+        any page may be empty.
+    :ivar next_sync_token: empty except on the last page.
+    :ivar total: number of persons in the whole listing; None if Google does not report it.
     """
 
     content: T = field(repr=False)
@@ -119,11 +119,11 @@ class PersonPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Labels:
-    """Contact groups of an account's own: those that there are, or with a sync token what has changed.
+    """The user's own contact groups: all of them, or with a sync token the changed ones.
 
     :ivar names: by resource name.
-    :ivar gone: resource names of those that were deleted.
-    :ivar next_sync_token: empty where Google gave none.
+    :ivar deleted: resource names of deleted groups.
+    :ivar next_sync_token: empty if Google returned none.
     """
 
     names: Mapping[str, str]
@@ -133,7 +133,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Groups:
-    """Of a page of contact groups: the user's own by resource name, the deleted, and all that were on it."""
+    """A page of contact groups: the user's own groups by resource name, the deleted groups, and all groups seen."""
 
     names: Mapping[str, str]
     deleted: frozenset[str]
@@ -142,7 +142,7 @@ class _Groups:
 
 @dataclass(frozen=True, slots=True)
 class _ListPage(Generic[T]):
-    """An answer of any listing, read."""
+    """A decoded answer of any list method."""
 
     content: T
     next_page_token: str
@@ -151,10 +151,10 @@ class _ListPage(Generic[T]):
 
 
 class People:
-    """Reads persons and labels.
+    """Lists persons and contact groups (labels).
 
-    :param run_aside: ``run_aside(function, *args)`` runs a function elsewhere and gives its result: a page has
-        megabytes, and reading it must not hold up phones.  The first of `args` is the page.
+    :param offload: ``offload(function, *args)`` runs a function outside of the reactor's thread and returns its result,
+        because a page has megabytes and decoding it must not delay phones.  The first of `args` is the page.
     """
 
     def __init__(
@@ -167,43 +167,43 @@ class People:
     async def pages(
         self, source: Source, authorized: Authorized, sync_token: str | None, reader: Callable[[Persons], T]
     ) -> AsyncIterator[PersonPage[T]]:
-        """All pages of a source: everything, or with a sync token what changed since.
+        """List all persons of a source page by page, or with a sync token the changed persons.
 
-        Nothing may be kept of them before the last has come, which is the one with a `Page.next_sync_token`.
+        Callers must not store anything before the last page has arrived, the one with a `PersonPage.next_sync_token`.
 
-        :param authorized: makes each of the calls.
-        :param reader: makes of a page's persons what is wanted of them, where `run_aside` runs it.
+        :param authorized: makes each call with an access token.
+        :param reader: converts the persons of a page; runs in `offload`.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
-            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkTrouble`, `BadResponse`.
+            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`.
         """
-        async for chunk in self._chunks(LISTINGS[source], source, authorized, sync_token, reader):
-            last = not chunk.next_page_token
-            if last and not chunk.next_sync_token:
+        async for page in self._list_pages(LISTINGS[source], source, authorized, sync_token, reader):
+            is_last = not page.next_page_token
+            if is_last and not page.next_sync_token:
                 raise BadResponse("no sync token on the last page")
-            yield PersonPage(chunk.content, chunk.next_sync_token if last else "", chunk.total)
+            yield PersonPage(page.content, page.next_sync_token if is_last else "", page.total)
 
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
-        """The account's own contact groups; Google's system groups are left out.
+        """List the user's own contact groups, without Google's system groups.
 
-        :param authorized: makes each of the calls.
-        :param sync_token: of an earlier call, for what has changed since; None: all.
-        :raises GoogleError: as `pages`; `BadResponse` when a list of all holds fewer than Google counts, or none: every
-            account has the system groups.
+        :param authorized: makes each call with an access token.
+        :param sync_token: of an earlier call, to list the changes since; None lists all groups.
+        :raises GoogleError: as `pages`; `BadResponse` also if a full list is shorter than Google's total, or empty,
+            because every account has the system groups.
         """
         names: dict[str, str] = {}
-        gone: set[str] = set()
+        deleted: set[str] = set()
         seen: set[str] = set()
-        last, total = "", 1
-        async for chunk in self._chunks(_GROUPS, None, authorized, sync_token, _read_groups):
-            names |= chunk.content.names
-            gone |= chunk.content.deleted
-            seen |= chunk.content.seen
-            last, total = chunk.next_sync_token, chunk.total or total
+        next_sync_token, total = "", 1
+        async for page in self._list_pages(_GROUPS, None, authorized, sync_token, _read_groups):
+            names |= page.content.names
+            deleted |= page.content.deleted
+            seen |= page.content.seen
+            next_sync_token, total = page.next_sync_token, page.total or total
         if sync_token is None and len(seen) < total:
             raise BadResponse("the list of labels is shorter than its total")
-        return Labels(names, frozenset(gone - names.keys()), last)
+        return Labels(names, frozenset(deleted - names.keys()), next_sync_token)
 
-    async def _chunks(
+    async def _list_pages(
         self,
         listing: Listing,
         source: Source | None,
@@ -214,17 +214,17 @@ class People:
         params = list(listing.params) + ([("syncToken", sync_token)] if sync_token else [])
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
-            page = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
-            refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page)
-            body: bytes = await authorized(partial(self._get, listing, [*params, *page], refusal))
-            chunk = await self._offload(_read_chunk, body, listing, reader)
-            yield chunk
-            # A page may be empty and still not be the last: the page token alone tells.
-            if not chunk.next_page_token:
+            page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
+            refusal = partial(_refusal, source=source, incremental=bool(sync_token), first=not page_param)
+            body: bytes = await authorized(partial(self._get, listing, [*params, *page_param], refusal))
+            page = await self._offload(_decode_page, body, listing, reader)
+            yield page
+            # An empty page need not be the last page: only a missing page token ends the listing.
+            if not page.next_page_token:
                 return
-            if chunk.next_page_token in page_tokens:
+            if page.next_page_token in page_tokens:
                 raise BadResponse("the same page token twice")
-            page_tokens.append(chunk.next_page_token)
+            page_tokens.append(page.next_page_token)
         raise BadResponse(f"more than {MOST_PAGES} pages")
 
     async def _get(
@@ -241,9 +241,9 @@ class People:
 
 
 def fingerprint(source: Source | None) -> str:
-    """A short hash of all request parameters: a sync token is good only with those that it was asked for with.
+    """Return a short hash of all request parameters: a sync token is valid only with the parameters of its request.
 
-    :param source: None: of labels.
+    :param source: None for contact groups.
     """
     listing = LISTINGS[source] if source else _GROUPS
     text = repr((listing.path, sorted(listing.params)))
@@ -257,8 +257,8 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
     return error
 
 
-def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _ListPage[T]:
-    """Decode an answer; every key may be absent: an account without contacts, a day without changes."""
+def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> _ListPage[T]:
+    """Decode an answer.  Any key may be missing: the account has no contacts, or nothing has changed."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
         persons = msgspec.convert(answer.get(listing.key, ()), Persons)
@@ -271,7 +271,7 @@ def _read_chunk(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -
 
 def _read_groups(groups: Persons) -> _Groups:
     names: dict[str, str] = {}
-    gone: set[str] = set()
+    deleted: set[str] = set()
     seen: set[str] = set()
     for group in groups:
         resource_name, name, metadata = group.get("resourceName"), clean(group.get("name")), group.get("metadata")
@@ -279,10 +279,10 @@ def _read_groups(groups: Persons) -> _Groups:
         if not isinstance(resource_name, str):
             continue
         if isinstance(metadata, dict) and metadata.get("deleted") is True:
-            gone.add(resource_name)
+            deleted.add(resource_name)
         elif group.get("groupType") == "USER_CONTACT_GROUP" and name:
             names[resource_name] = name
-    return _Groups(names, frozenset(gone), frozenset(seen))
+    return _Groups(names, frozenset(deleted), frozenset(seen))
 
 
 def _count(value: object) -> int | None:

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Several telephone numbers in one field: as imports leave them, and as people type them who have one field alone.
+"""Conversion of a person of the People API (people/v1, resource ``people``) into a contact.
 
-A text is taken apart only where each part is a number by itself; so a slash behind an area code parts nothing.  Pure,
-and bounded: no more than the first `_MOST` places are looked at where a number may end.
+Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
+value is checked; a value of a wrong type is skipped and the rest is read.  Google returns the items of a field in no
+fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items of a profile;
+otherwise the order of the answer is kept.
 
-A contact from what the People API calls a person (people/v1, resource ``people``).  Pure.
-
-Nearly every field of a person can be absent, and people type anything into the rest.  So no piece is trusted to have
-the type that it should have: one that has not is passed over, and the rest is read.  Items of a field come in no
-fixed order; they are read primary first, then those of the user's own contact before those of a profile, then as
-they came.
+One field can contain several telephone numbers: imports write them, and so do people who have only one field.  A text
+is split only if each part is a number by itself, so a slash behind an area code splits nothing.  Only the first
+`_MOST_NUMBERS` separators are tried, which limits the work.
 """
 
 from __future__ import annotations
@@ -27,88 +26,18 @@ from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import Number
 
-# Google's own CSV import puts it between all values of a kind.
-_IMPORTED = ":::"
-_SEPARATOR = re.compile(
-    r"\s*(?:[\n|/]|[,;](?=\s)|(?<![^\W\d_])(?:or|and|oder|und|ou|et|o|e|y)(?![^\W\d_]))\s*", re.IGNORECASE
-)
-_MOST = 8
-# An internal number has two digits or more, a public one seven.
-_INTERNAL = 2
-_FEWEST_DIGITS = _INTERNAL + SHORTEST_PUBLIC
-
-
-def read_numbers(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
-    """The telephone numbers in a field, in their order; as `number.parse` reads them.
-
-    :param canonical: Google's ``canonicalForm``: where it is there the field holds one number.
-    """
-    if canonical:
-        return _single_number(text, region, canonical)
-    return tuple(found for part in text.split(_IMPORTED)[:_MOST] for found in _split_numbers(part, region))
-
-
-def _split_numbers(text: str, region: str) -> tuple[Number, ...]:
-    if sum(map(str.isdigit, text)) < _FEWEST_DIGITS:
-        return _single_number(text, region)
-    separators = [match.span() for match in _SEPARATOR.finditer(text)][:_MOST]
-    # What each end of the text holds, the shortest first: a longer one needs them.
-    found: dict[int, tuple[Number, ...]] = {}
-    for start in reversed((0, *(end for _, end in separators))):
-        behind = [(text[start:stop], found[end]) for stop, end in separators if end > start]
-        found[start] = _numbers_in(text[start:], behind, region)
-    return found[0]
-
-
-def _numbers_in(text: str, behind: list[tuple[str, tuple[Number, ...]]], region: str) -> tuple[Number, ...]:
-    """The numbers of a text.
-
-    :param behind: each part that may be its first number, and what stands behind that.
-    """
-    next_best: tuple[Number, ...] = ()
-    for part, others in behind:
-        first = phone_number.parse(part, region) if len(part) <= dial_string.LONGEST else None
-        if first is None:
-            continue
-        if first.e164 and others and others[0].e164:
-            return first, *others
-        if not next_best:
-            next_best = _next_best(first, others)
-    whole = _single_number(text, region)
-    return next_best if next_best and not (whole and whole[0].e164) else whole
-
-
-def _next_best(first: Number, others: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Numbers of which not all have a country: what there is to take where the text as a whole cannot be one."""
-    whole = tuple(other for other in others if _is_whole(other))
-    if _is_whole(first) and (first.e164 or whole):
-        return first, *whole
-    internal = len(first.digits) >= _INTERNAL and bool(others and others[0].e164)
-    return (first, *others) if internal else ()
-
-
-def _is_whole(one: Number) -> bool:
-    """Whether a number has as many digits as a public one."""
-    return bool(one.e164) or len(one.digits) >= SHORTEST_PUBLIC
-
-
-def _single_number(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
-    found = phone_number.parse(text, region, canonical)
-    return (found,) if found else ()
-
-
 Item = Mapping[str, Any]
 Value = TypeVar("Value", bound=Hashable)
 
-# The version of what is made of a person, its telephone numbers among it: another one means a full sync of everybody,
-# which reads all persons anew (0005).  To be counted up with each change of that.
+# The version of this conversion, including that of telephone numbers.  Raise it with each change of the results: a new
+# version causes a full sync of every account, which reads all persons again (decision 0005).
 PARSER_VERSION = 2
 
-# Google itself lists at most 100 addresses and numbers of a person.
+# Google itself returns at most 100 addresses and 100 numbers of a person.
 MOST_VALUES = 100
 
-# ``phoneNumbers.type``: the predefined ones, and what imports from other address books leave.  All else is a label
-# of the user's own.
+# ``phoneNumbers.type``: the predefined types, and types that imports from other address books leave.  Any other value
+# is a label of the user's own.
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "work": Kind.WORK,
@@ -125,7 +54,7 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-# ``metadata.sources.type`` whose id is the stable key, best first.
+# ``metadata.sources.type`` of the source whose id is the stable key, the best type first.
 _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     {
         Source.CONTACTS: ("CONTACT",),
@@ -134,10 +63,10 @@ _KEY_TYPES: Mapping[Source, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-# What the user typed goes before what a profile says.
+# Values that the user typed come before the values of a profile.
 _OWN_TYPES = ("CONTACT", "OTHER_CONTACT", "DOMAIN_CONTACT")
 
-# System groups that Google keeps for old programs; ``myContacts`` and ``starred`` are the two that are shown.
+# System groups that Google keeps for old programs; Google shows only ``myContacts`` and ``starred``.
 _DEAD_GROUPS = frozenset(
     f"contactGroups/{name}" for name in ("all", "blocked", "chatBuddies", "coworkers", "family", "friends")
 )
@@ -147,17 +76,27 @@ _GROUP = re.compile(r"contactGroups/[A-Za-z0-9_-]{1,128}")
 _MAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]{1,64}@[^\s@<>()\[\],;:\"\\]{1,190}")
 _URL = re.compile(r"https?://\S+|[^\s:/@]+\.[^\s:/@]+(?::\d+)?(?:/\S*)?", re.IGNORECASE)
 
+# The CSV import of Google separates the values of a kind with it.
+_IMPORT_SEPARATOR = ":::"
+_SEPARATOR = re.compile(
+    r"\s*(?:[\n|/]|[,;](?=\s)|(?<![^\W\d_])(?:or|and|oder|und|ou|et|o|e|y)(?![^\W\d_]))\s*", re.IGNORECASE
+)
+_MOST_NUMBERS = 8
+# An internal number has two digits or more, a public number seven or more.
+_SHORTEST_INTERNAL = 2
+_FEWEST_DIGITS = _SHORTEST_INTERNAL + SHORTEST_PUBLIC
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedPerson:
-    """What came of a person.
+    """The result of converting a person.
 
-    :ivar contact: None where the person is deleted or was skipped.
-    :ivar uid: as `Contact.uid`; empty where the resource name cannot be read.
+    :ivar contact: None if the person is deleted or was skipped.
+    :ivar uid: as `Contact.uid`; empty if the resource name is unreadable.
     :ivar source_id: as `Contact.source_id`; may be empty for a deleted person.
-    :ivar previous_uids: those of entries that this person has replaced (``metadata.previousResourceNames``).
-    :ivar skipped: why there is no contact: ``empty``, ``unidentified`` (no readable id), or "" if there is one.
-    :ivar unreadable_numbers: how many texts in the place of a number held nothing to dial.
+    :ivar previous_uids: uids of persons that this person has replaced (``metadata.previousResourceNames``).
+    :ivar skipped: reason for a missing contact: ``empty`` or ``unidentified`` (no readable id); otherwise "".
+    :ivar unreadable_numbers: number of values of ``phoneNumbers`` without anything to dial.
     """
 
     contact: Contact | None
@@ -170,9 +109,9 @@ class ParsedPerson:
 
 
 def read_person(person: Mapping[str, Any], source: Source, region: str) -> ParsedPerson:
-    """Read a person; never raises, whatever JSON object it is given.
+    """Convert a person; never raises, whatever the JSON object contains.
 
-    :param region: for numbers without a country code.
+    :param region: ISO 3166-1 code of the country for numbers without a country code.
     """
     metadata = _object(person.get("metadata"))
     uid = _uid(person.get("resourceName"), source)
@@ -195,7 +134,7 @@ def read_person(person: Mapping[str, Any], source: Source, region: str) -> Parse
 
 
 def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -> tuple[Contact, int]:
-    """The contact, empty or not, and how many numbers could not be read."""
+    """Return the contact, which may be empty, and the number of unreadable numbers."""
     names = sorted(_items(person, "names"), key=lambda name: not _display_name(name))
     best = names[0] if names else {}
     nicknames = _texts(_items(person, "nicknames"), "value")
@@ -224,13 +163,13 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
 
 
 def _display_name(name: Item) -> str:
-    """``displayName`` is made by the server, and missing where the server had nothing to make it of."""
+    """The server composes ``displayName``; it is missing if the server had nothing to compose it of."""
     parts = (clean(name.get(key)) for key in ("givenName", "middleName", "familyName"))
     return clean(name.get("displayName")) or clean(name.get("unstructuredName")) or clean(" ".join(filter(None, parts)))
 
 
 def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organization: Item) -> tuple[str, ...]:
-    """Nicknames (maiden and former names are nicknames of a type), the names of merged profiles, and readings."""
+    """Nicknames (maiden and former names are nicknames of certain types), names of merged profiles, phonetic names."""
     texts = [
         *nicknames,
         *map(_display_name, names),
@@ -246,15 +185,20 @@ def _phonetic_name(name: Item) -> str:
 
 
 def _organization(person: Item) -> Item:
-    """One with a name before one without, then the primary one, then a current one."""
-    found = _items(person, "organizations")
-    found.sort(key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True))
-    return found[0] if found else {}
+    """Prefer an organization with a name, then the primary organization, then a current one."""
+    organizations = _items(person, "organizations")
+    organizations.sort(
+        key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True)
+    )
+    return organizations[0] if organizations else {}
 
 
 def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
-    """Each number once, under its first type; one without a type takes that of its repetition."""
-    found: dict[tuple[str, str], Phone] = {}
+    """Return each number once, and how many values are unreadable.
+
+    A number that is listed twice keeps its first type, or takes the type of the repetition if the first has none.
+    """
+    phones: dict[tuple[str, str], Phone] = {}
     untyped: set[tuple[str, str]] = set()
     unreadable = 0
     for item in _items(person, "phoneNumbers"):
@@ -265,23 +209,23 @@ def _phones(person: Item, region: str) -> tuple[tuple[Phone, ...], int]:
         numbers = read_numbers(typed, region, canonical)
         unreadable += not numbers
         kind = clean(item.get("type")).lower()
-        for read in numbers:
-            key = (read.e164 or read.digits, read.extension)
-            if key not in found or (key in untyped and kind):
-                first = found.get(key, Phone(Kind.OTHER, read))
-                found[key] = Phone(_KINDS.get(kind, Kind.OTHER), first.number)
+        for number in numbers:
+            key = (number.e164 or number.digits, number.extension)
+            if key not in phones or (key in untyped and kind):
+                phone = phones.get(key, Phone(Kind.OTHER, number))
+                phones[key] = Phone(_KINDS.get(kind, Kind.OTHER), phone.number)
                 (untyped.discard if kind else untyped.add)(key)
-    return tuple(found.values()), unreadable
+    return tuple(phones.values()), unreadable
 
 
 def _emails(person: Item) -> tuple[str, ...]:
-    """Each address once, as it was first written; texts that are no address are left out."""
-    found: dict[str, str] = {}
+    """Return each address once, in its first spelling, without texts that are not addresses."""
+    addresses: dict[str, str] = {}
     for text in _texts(_items(person, "emailAddresses"), "value"):
         address = text.removeprefix("mailto:")
         if _MAIL.fullmatch(address):
-            found.setdefault(address.casefold(), address)
-    return tuple(found.values())
+            addresses.setdefault(address.casefold(), address)
+    return tuple(addresses.values())
 
 
 def _addresses(person: Item) -> tuple[Address, ...]:
@@ -292,9 +236,9 @@ def _address(item: Item) -> Address:
     street = lines(item.get("streetAddress")) or lines(item.get("poBox"))
     city, region, code, country = (clean(item.get(key)) for key in ("city", "region", "postalCode", "country"))
     country_code = clean(item.get("countryCode")).upper()
-    built = (*street, f"{code} {city}".strip(), region, country)
+    composed = (*street, f"{code} {city}".strip(), region, country)
     return Address(
-        lines=lines(item.get("formattedValue")) or tuple(filter(None, built)),
+        lines=lines(item.get("formattedValue")) or tuple(filter(None, composed)),
         street=clean(" ".join(street)),
         city=city,
         region=region,
@@ -304,14 +248,14 @@ def _address(item: Item) -> Address:
 
 
 def _labels(person: Item) -> tuple[str, ...]:
-    """In a fixed order, which Google's is not."""
+    """Return the labels sorted, because Google returns them in changing order."""
     groups = (_object(item.get("contactGroupMembership")) for item in _items(person, "memberships"))
     names = (group.get("contactGroupResourceName") for group in groups)
     return tuple(sorted({name for name in names if isinstance(name, str) and _GROUP.fullmatch(name)} - _DEAD_GROUPS))
 
 
 def _updated(metadata: Item) -> float:
-    """The newest ``updateTime`` (RFC 3339) of the sources."""
+    """Return the newest ``updateTime`` (RFC 3339) of the sources."""
     times = (_timestamp(source.get("updateTime")) for source in _objects(metadata.get("sources")))
     return max(times, default=0.0)
 
@@ -320,14 +264,14 @@ def _timestamp(value: object) -> float:
     if not isinstance(value, str):
         return 0.0
     try:
-        read = datetime.fromisoformat(value)
-        return max(read.replace(tzinfo=read.tzinfo or UTC).timestamp(), 0.0)
+        time = datetime.fromisoformat(value)
+        return max(time.replace(tzinfo=time.tzinfo or UTC).timestamp(), 0.0)
     except (ValueError, OverflowError):
         return 0.0
 
 
 def _uid(resource_name: object, source: Source) -> str:
-    """``people/c1`` → ``c1``, ``otherContacts/c1`` → ``other-c1``; empty if it is none of these."""
+    """``people/c1`` → ``c1``, ``otherContacts/c1`` → ``other-c1``; empty for any other value."""
     if not isinstance(resource_name, str):
         return ""
     identifier = resource_name[:200].rpartition("/")[2]
@@ -338,19 +282,19 @@ def _uid(resource_name: object, source: Source) -> str:
 
 def _source_id(metadata: Item, source: Source) -> str:
     sources = _objects(metadata.get("sources"))
-    for wanted in _KEY_TYPES[source]:
+    for source_type in _KEY_TYPES[source]:
         for item in sources:
             identifier = item.get("id")
-            if item.get("type") == wanted and isinstance(identifier, str) and _ID.fullmatch(identifier):
+            if item.get("type") == source_type and isinstance(identifier, str) and _ID.fullmatch(identifier):
                 return identifier
     return ""
 
 
 def _items(person: Item, field: str) -> list[Item]:
-    """The items of a field, best first."""
-    found = _objects(person.get(field))
-    found.sort(key=lambda item: (not _is_primary(item), _source_type(item) not in _OWN_TYPES))
-    return found
+    """Return the items of a field, the best first."""
+    items = _objects(person.get(field))
+    items.sort(key=lambda item: (not _is_primary(item), _source_type(item) not in _OWN_TYPES))
+    return items
 
 
 def _is_primary(item: Item) -> bool:
@@ -367,6 +311,73 @@ def _texts(items: Iterable[Item], key: str) -> tuple[str, ...]:
 
 def _unique(values: Iterable[Value]) -> tuple[Value, ...]:
     return tuple(value for value in dict.fromkeys(values) if value)
+
+
+# --- Several numbers in one field -------------------------------------------------------------------------------------
+
+
+def read_numbers(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
+    """Parse the telephone numbers of a field with `phone_number.parse`, in their order.
+
+    :param canonical: Google's ``canonicalForm``; if it is present, the field contains a single number.
+    """
+    if canonical:
+        return _single_number(text, region, canonical)
+    return tuple(
+        number for value in text.split(_IMPORT_SEPARATOR)[:_MOST_NUMBERS] for number in _split_numbers(value, region)
+    )
+
+
+def _split_numbers(text: str, region: str) -> tuple[Number, ...]:
+    if sum(map(str.isdigit, text)) < _FEWEST_DIGITS:
+        return _single_number(text, region)
+    separators = [match.span() for match in _SEPARATOR.finditer(text)][:_MOST_NUMBERS]
+    # The numbers of each tail of the text, by its start; a longer tail is built of the shorter ones.
+    numbers_from: dict[int, tuple[Number, ...]] = {}
+    for start in reversed((0, *(end for _, end in separators))):
+        splits = [(text[start:stop], numbers_from[end]) for stop, end in separators if end > start]
+        numbers_from[start] = _numbers_in(text[start:], splits, region)
+    return numbers_from[0]
+
+
+def _numbers_in(text: str, splits: list[tuple[str, tuple[Number, ...]]], region: str) -> tuple[Number, ...]:
+    """Return the numbers of a text.
+
+    :param splits: each possible first number of the text, with the numbers of the text behind it.
+    """
+    next_best: tuple[Number, ...] = ()
+    for part, rest in splits:
+        first = phone_number.parse(part, region) if len(part) <= dial_string.LONGEST else None
+        if first is None:
+            continue
+        if first.e164 and rest and rest[0].e164:
+            return first, *rest
+        if not next_best:
+            next_best = _next_best(first, rest)
+    whole = _single_number(text, region)
+    return next_best if next_best and not (whole and whole[0].e164) else whole
+
+
+def _next_best(first: Number, rest: tuple[Number, ...]) -> tuple[Number, ...]:
+    """Return numbers of which some have no country, the choice for a text that is not a single number as a whole."""
+    public = tuple(number for number in rest if _has_public_length(number))
+    if _has_public_length(first) and (first.e164 or public):
+        return first, *public
+    internal = len(first.digits) >= _SHORTEST_INTERNAL and bool(rest and rest[0].e164)
+    return (first, *rest) if internal else ()
+
+
+def _has_public_length(number: Number) -> bool:
+    """Whether a number has as many digits as a public number."""
+    return bool(number.e164) or len(number.digits) >= SHORTEST_PUBLIC
+
+
+def _single_number(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
+    number = phone_number.parse(text, region, canonical)
+    return (number,) if number else ()
+
+
+# --- Any JSON ---------------------------------------------------------------------------------------------------------
 
 
 def _object(value: object) -> Item:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The numbering plans of the world, as `phonenumbers` knows them: the one door to that library."""
+"""The numbering plans of all countries; the only module that imports `phonenumbers`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, V
 
 from ldapgw.numbers import dial_string
 
-# Python keeps 512 patterns, and the numbering plans have thousands: without this most would be compiled each time.
+# Python caches 512 patterns and the numbering plans have thousands, which would be compiled again and again.
 phonenumbers.enable_pattern_cache()
 
 Parsed: TypeAlias = PhoneNumber
@@ -21,14 +21,15 @@ Parsed: TypeAlias = PhoneNumber
 # The main region of each country code.
 _REGIONS = {str(code): regions[0] for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
 
-# ITU-T E.164: country codes begin with 1 to 9, and 15 digits are the most.
+# ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164 = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# Below this many digits a number without "+" is an internal one: it is compared exactly and belongs to no country.
-# Only behind a trunk prefix "0" there may be one less, where the numbering plan has given out that number.
+# A number without "+" and with fewer digits than this is internal: it is compared exactly and has no country.  Behind
+# a trunk prefix "0", one digit less is enough if the numbering plan has assigned the number.
 SHORTEST_PUBLIC = 7
 
-# Without its trunk prefix "0" a number in full has nine digits in most countries; a shorter one is a local one.
+# Without the trunk prefix "0", a full national number has nine digits or more in most countries; a shorter number is
+# local.
 _SHORTEST_WITHOUT_TRUNK = 9
 
 _NEVER = re.compile("(?!)")
@@ -36,18 +37,19 @@ _NEVER = re.compile("(?!)")
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """How numbers are dialled in a region.
+    """The dialling rules of a region.
 
-    :ivar country: the country code; empty where the region is not known.
-    :ivar out: one way to dial abroad ("00", "011"); empty where there is none, or none that serves everybody.
-    :ivar zero: whether the trunk prefix is "0": then a number in full begins with it.
-    :ivar zero_from: from so many digits on, every number is dialled behind a "0" and nothing else; None: not so here.
-    :ivar shortest: the fewest digits of a number that is no internal one.
+    :ivar country: the country code; empty if the region is unknown.
+    :ivar international_prefix: digits to dial abroad ("00", "011"); empty if there are none that work for everybody.
+    :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
+    :ivar zero_from: numbers with at least so many digits are always dialled with a "0" and no other prefix; None if the
+        region has no such rule.
+    :ivar shortest: the fewest digits of a public number; shorter numbers are internal.
     """
 
     _international_pattern: re.Pattern[str]
     _trunk_pattern: re.Pattern[str]
-    _trunk_prefix: str | None = None  # what `_within` stands for, where that is always the same digits or nothing
+    _trunk_prefix: str | None = None  # set if `_trunk_pattern` only matches fixed digits or nothing
     country: str = ""
     international_prefix: str = ""
     has_zero_trunk: bool = False
@@ -55,97 +57,97 @@ class Dialling:
     shortest: int = SHORTEST_PUBLIC
 
     def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
-        """What stands behind the digits that are dialled in front of a country code, as some take them or others.
+        """Return the possible numbers (from the country code on) behind the international prefix; empty without it.
 
-        In Hong Kong "001" may be a carrier, or "00" and a country code that begins with 1.
+        The prefix can be ambiguous: in Hong Kong "001" is a carrier, or "00" and a country code that begins with 1.
         """
         match = self._international_pattern.match(digits)
         if not match:
             return ()
-        behind = (
+        numbers = (
             digits[match.end() :],
             digits[len(self.international_prefix) :] if digits.startswith(self.international_prefix) else "0",
         )
-        return tuple(dict.fromkeys(one for one in behind if not one.startswith("0")))
+        return tuple(dict.fromkeys(number for number in numbers if not number.startswith("0")))
 
     def is_public(self, digits: str) -> bool:
-        """Whether there are enough digits for a number that is no internal one; behind a trunk "0" six are."""
+        """Whether there are enough digits for a public number; six are enough behind a trunk prefix "0"."""
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
 
     def strip_trunk_prefix(self, digits: str) -> str:
-        """A number without what is dialled in front of it within the country."""
+        """Remove the trunk prefix, which is dialled within the country only."""
         if self._trunk_prefix is not None:
             return digits.removeprefix(self._trunk_prefix)
         match = self._trunk_pattern.match(digits)
         return digits[match.end() :] if match else digits
 
     def is_whole(self, digits: str) -> bool:
-        """Whether seven digits are left of a number without its trunk prefix, or it has none."""
-        left = self.strip_trunk_prefix(digits)
-        return left == digits or len(left) >= SHORTEST_PUBLIC
+        """Whether a number has no trunk prefix, or at least seven digits behind the prefix."""
+        rest = self.strip_trunk_prefix(digits)
+        return rest == digits or len(rest) >= SHORTEST_PUBLIC
 
 
 def load() -> tuple[int, ...]:
-    """Read all plans now, which are files; the country codes of the world."""
+    """Load the files of all plans, and return all country codes."""
     phonenumbers.PhoneMetadata.load_all()
     return tuple(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
 @cache
 def dialling(region: str) -> Dialling:
-    """How numbers are dialled in a region (ISO 3166-1)."""
+    """Return the dialling rules of a region (ISO 3166-1)."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None:
         return Dialling(_international_pattern=_NEVER, _trunk_pattern=_NEVER, _trunk_prefix="")
-    abroad, within = metadata.international_prefix or "", metadata.national_prefix_for_parsing or ""
-    zero = metadata.national_prefix == "0"
+    abroad, trunk_prefix = metadata.international_prefix or "", metadata.national_prefix_for_parsing or ""
+    has_zero_trunk = metadata.national_prefix == "0"
     lengths = metadata.general_desc.possible_length if metadata.general_desc else ()
     return Dialling(
         re.compile(abroad) if abroad else _NEVER,
-        re.compile(within) if within else _NEVER,
-        within if within.isdigit() or not within else None,
+        re.compile(trunk_prefix) if trunk_prefix else _NEVER,
+        trunk_prefix if trunk_prefix.isdigit() or not trunk_prefix else None,
         country=str(metadata.country_code),
         international_prefix=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
-        has_zero_trunk=zero,
+        has_zero_trunk=has_zero_trunk,
         zero_from=_zero_from(metadata),
-        # Where nothing stands in front of a number, those of a small country have as many digits as it needs.
-        shortest=SHORTEST_PUBLIC if zero else min(SHORTEST_PUBLIC, *lengths),
+        # Without a trunk prefix, numbers of a small country may have fewer digits.
+        shortest=SHORTEST_PUBLIC if has_zero_trunk else min(SHORTEST_PUBLIC, *lengths),
     )
 
 
 def _zero_from(metadata: phonenumbers.PhoneMetadata) -> int | None:
-    within = metadata.national_prefix_for_parsing or ""
-    zero = metadata.national_prefix == "0" and (within == "0" or within.startswith("0|"))
-    if not zero or metadata.national_prefix_transform_rule:
+    trunk_prefix = metadata.national_prefix_for_parsing or ""
+    is_plain_zero = metadata.national_prefix == "0" and (trunk_prefix == "0" or trunk_prefix.startswith("0|"))
+    if not is_plain_zero or metadata.national_prefix_transform_rule:
         return None
-    others = (one for one in metadata.number_format if "0" not in (one.national_prefix_formatting_rule or ""))
-    return max((_longest(one.pattern or "") for one in others), default=0) + 1
+    formats = (rule for rule in metadata.number_format if "0" not in (rule.national_prefix_formatting_rule or ""))
+    return max((_longest_match(rule.pattern or "") for rule in formats), default=0) + 1
 
 
-def _longest(pattern: str) -> int:
-    r"""How many digits a pattern such as ``(\d{3})(\d{3,4})`` can match."""
-    return sum(int(most or 1) for most in re.findall(r"\\d(?:\{(?:\d+,)?(\d+)\})?", pattern))
+def _longest_match(pattern: str) -> int:
+    r"""Return the greatest number of digits that a pattern such as ``(\d{3})(\d{3,4})`` can match."""
+    return sum(int(maximum or 1) for maximum in re.findall(r"\\d(?:\{(?:\d+,)?(\d+)\})?", pattern))
 
 
 def known_region(region: str) -> bool:
-    """Whether a region is one that numbers can be read in."""
+    """Whether `phonenumbers` has a numbering plan for a region (ISO 3166-1)."""
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
 def is_e164(text: str) -> bool:
-    """Whether a text is a "+" and digits, as many as E.164 allows."""
+    """Whether a text is "+" and as many digits as E.164 allows."""
     return _E164.fullmatch(text) is not None
 
 
 def is_whole(digits: str) -> bool:
-    """Whether a "+" and digits are seven at least, and that many are left without a trunk prefix among them."""
+    """Whether there are at least seven digits behind a "+", without the trunk prefix that may be among them."""
     country = country_of(digits)
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
 
 def parse(text: str, region: str) -> Parsed | None:
-    """What a text is in a region; None where it is no number.  It may be one that nobody can have."""
+    """Parse a text in a region; None if it is not a number.  The number may be impossible."""
     try:
         return phonenumbers.parse(text, region)
     except NumberParseException:
@@ -153,9 +155,9 @@ def parse(text: str, region: str) -> Parsed | None:
 
 
 def read(digits: str, region: str, *, international: bool) -> Parsed | None:
-    """What plain digits are in a region; the same as `parse`, and quicker where no more than a "0" has to be taken off.
+    """Parse plain digits in a region; same result as `parse`, but faster if only a "0" has to be removed.
 
-    :param international: a "+" stood in front.
+    :param international: whether a "+" precedes the digits.
     """
     if international:
         text = "+" + digits
@@ -167,14 +169,14 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
         and digits[0] == "0" != digits[1]
         and not plan.strip_international_prefix(digits)
     ):
-        return _made(plan.country, digits[1:])
+        return _from_parts(plan.country, digits[1:])
     return parse(digits, region)
 
 
 def canonical(text: str) -> Parsed | None:
-    """A number in E.164; None where its country code is not assigned, or it is not read as itself.
+    """Parse a number in E.164; None if its country code is not assigned, or the number parses as another one.
 
-    Taken as it stands where nothing in it could be a trunk prefix, which saves most of what reading costs.
+    A number without a possible trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
     """
     country = country_of(text[1:])
     if country is None:
@@ -183,28 +185,28 @@ def canonical(text: str) -> Parsed | None:
     digits = text[1 + len(code) :]
     if len(digits) < 3 or plan.strip_trunk_prefix(digits) != digits:
         parsed = parse(text, "")
-        return parsed if parsed and _is_settled(parsed) else None
-    return _made(code, digits)
+        return parsed if parsed and _is_unambiguous(parsed) else None
+    return _from_parts(code, digits)
 
 
 def e164(parsed: Parsed) -> str:
-    """A number as ``+`` and digits, without its extension."""
+    """Format a number as ``+`` and digits, without its extension."""
     return f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
 
 
 def is_possible(parsed: Parsed) -> bool:
-    """Whether a number has as many digits as its country's numbers in full can have."""
+    """Whether a number has a possible length for a full number of its country."""
     possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
-    return possible and _is_settled(parsed)
+    return possible and _is_unambiguous(parsed)
 
 
 def is_valid(parsed: Parsed) -> bool:
-    """Whether a number lies in a range that its country has given out."""
+    """Whether a number lies in a range that its country has assigned."""
     return phonenumbers.is_valid_number(parsed)
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
-    """Whether a number that was read of digits without a "+" is no internal or local one."""
+    """Whether a number parsed of digits without a "+" is a full number, neither internal nor local."""
     plan = dialling(region)
     if not plan.is_public(digits) or not is_possible(parsed):
         return False
@@ -212,15 +214,15 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
         return is_valid(parsed)
     if (plan.has_zero_trunk and digits.startswith("0")) or any(plan.strip_international_prefix(digits)):
         return True
-    # Without a trunk prefix it may be a local number ("1234567"), unless the numbering plan knows it in full.
+    # Without a trunk prefix the number may be local ("1234567"), unless it is a valid full number of the plan.
     if not is_valid(parsed):
         return False
-    whole = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
-    return whole or dial_string.dialled(national(parsed)) == digits
+    is_complete = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    return is_complete or dial_string.dialled(national(parsed)) == digits
 
 
 def dialled_within(parsed: Parsed, region: str) -> str:
-    """The digits dialled within a region, where they are read as the same number; empty for numbers abroad."""
+    """Return the digits to dial within a region, if they parse as the same number; empty for foreign numbers."""
     plan = dialling(region)
     if str(parsed.country_code) != plan.country:
         return ""
@@ -228,28 +230,28 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     if plan.zero_from is not None and len(subscriber) >= max(plan.zero_from, SHORTEST_PUBLIC) and subscriber[0] != "0":
         return "0" + subscriber
     digits = dial_string.dialled(national(parsed))
-    known = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
-    if known and is_valid(parsed):
+    is_same = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
+    if is_same and is_valid(parsed):
         return digits
-    # No rule of the numbering plan says how such a number is written.
+    # The numbering plan has no format for such a number, so both spellings are tried.
     for written in (digits, "0" + digits):
-        read = parse(written, region)
-        if read is not None and e164(read) == e164(parsed) and is_in_full(read, written, region):
+        candidate = parse(written, region)
+        if candidate is not None and e164(candidate) == e164(parsed) and is_in_full(candidate, written, region):
             return written
     return ""
 
 
 def national(parsed: Parsed) -> str:
-    """A number as people write it within its country."""
+    """Format a number in the national format."""
     return phonenumbers.format_number(_without_extension(parsed), PhoneNumberFormat.NATIONAL)
 
 
 def international(parsed: Parsed) -> str:
-    """A number as people write it for those abroad."""
+    """Format a number in the international format."""
     return phonenumbers.format_number(_without_extension(parsed), PhoneNumberFormat.INTERNATIONAL)
 
 
-def _made(country: str, digits: str) -> Parsed:
+def _from_parts(country: str, digits: str) -> Parsed:
     zeros = min(len(digits) - len(digits.lstrip("0")), len(digits) - 1)
     return PhoneNumber(
         country_code=int(country),
@@ -260,7 +262,7 @@ def _made(country: str, digits: str) -> Parsed:
 
 
 def country_of(digits: str) -> tuple[str, Dialling] | None:
-    """The country code that digits begin with, and how numbers are dialled there; None where it is not assigned."""
+    """Return the country code at the start of digits and its dialling rules; None if the code is not assigned."""
     return _country_of(digits[:3])
 
 
@@ -273,8 +275,11 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
     return None
 
 
-def _is_settled(parsed: Parsed) -> bool:
-    """Whether a number's E.164 is read as itself, and holds no trunk prefix: it does where that was there twice."""
+def _is_unambiguous(parsed: Parsed) -> bool:
+    """Whether the E.164 form of a number parses as the same number, without another trunk prefix in it.
+
+    A number typed with its trunk prefix twice still has one after parsing.
+    """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)
     plan = dialling(regions[0])
@@ -282,14 +287,14 @@ def _is_settled(parsed: Parsed) -> bool:
         return True
     if plan.zero_from is not None:
         return False
-    again = parse(e164(parsed), "")
-    return again is not None and e164(again) == e164(parsed)
+    reparsed = parse(e164(parsed), "")
+    return reparsed is not None and e164(reparsed) == e164(parsed)
 
 
 def _without_extension(parsed: Parsed) -> Parsed:
     if not parsed.extension:
         return parsed
-    plain = PhoneNumber()
-    plain.merge_from(parsed)
-    plain.extension = None
-    return plain
+    copy = PhoneNumber()
+    copy.merge_from(parsed)
+    copy.extension = None
+    return copy

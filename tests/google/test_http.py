@@ -75,7 +75,7 @@ def test_post():
 
 def test_answer_hides_body():
     """The repr of an answer holds no body: a log must not."""
-    assert repr(GoogleResponse(200, b"secret")) == "Answer(status=200, retry_after=None)"
+    assert repr(GoogleResponse(200, b"secret")) == "GoogleResponse(status=200, retry_after=None)"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

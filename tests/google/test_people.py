@@ -255,7 +255,7 @@ def test_quota_of_full_syncs(sync_token, full_sync):
 
 def labels(google, sync_token=None):
     found = result_of(service(google).labels(authorized, sync_token))
-    return found.names, found.gone, found.next_sync_token
+    return found.names, found.deleted, found.next_sync_token
 
 
 def test_labels():
@@ -350,7 +350,7 @@ def test_off_thread():
 
 def test_page_hides_persons():
     """The repr of a page holds no person and no token."""
-    assert repr(PersonPage(({"names": "Ada"},), "S", 1)) == "Page(total=1)"
+    assert repr(PersonPage(({"names": "Ada"},), "S", 1)) == "PersonPage(total=1)"
 
 
 def test_fingerprint(monkeypatch):

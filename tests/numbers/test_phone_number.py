@@ -323,7 +323,7 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
     known = phone_number.number_query(asked, "DE", "0")
 
     assert (known.tails, {*known.exact_forms}) == (tails, writings)
-    assert repr(known) == "<Asked>"
+    assert repr(known) == "<NumberQuery>"
 
 
 @pytest.mark.parametrize(

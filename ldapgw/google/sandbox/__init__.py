@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox: a stand-in for Google, for trying things out, for the demo and for tests.
+"""The sandbox: a stand-in for Google for demos and tests.
 
-The door is `app.sandbox`; what it serves is a `world.World`, which tests turn by hand.
-Nothing here imports the gateway but its errors: the two agree by Google's documentation, not by sharing code.
+`app.sandbox` serves the state in a `world.World`, which tests can also change directly.  The sandbox imports nothing of
+the gateway but its errors: both follow Google's documentation, and they share no code.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One call to one of Google's endpoints: counted, hit by a fault or answered.  Pure."""
+"""Answers calls to the token, revocation and People API endpoints, and applies injected faults.  Pure."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parame
 from ldapgw.google.sandbox.spoil import apply_breakage
 from ldapgw.google.sandbox.world import World
 
-# The method of each endpoint's calls.
+# The HTTP method of each endpoint, by path.
 ENDPOINTS = {"/token": "POST", "/revoke": "POST", **dict.fromkeys(people.METHODS, "GET")}
 
 _ACCOUNT_OF = {"/token": oauth.account_of, "/revoke": oauth.account_of}
 
 
 def answer(world: World, call: ApiRequest) -> tuple[ApiReply, Breakage | None]:
-    """The reply to a call, and how it gets lost on its way, if it does."""
+    """Return the reply to a call, and the `Breakage` that happens to the call, if any."""
     world.calls[call.path] += 1
     fault = world.faults.take(call.path, _ACCOUNT_OF.get(call.path, people.account_of)(world, call))
-    happens = fault.effect if fault else None
-    if isinstance(happens, ApiReply):
-        return happens, None
-    # In a loop there is but one page.
-    asked = replace(call, query=_without_page(call)) if happens is Breakage.LOOP else call
+    effect = fault.effect if fault else None
+    if isinstance(effect, ApiReply):
+        return effect, None
+    # In a loop every page is the first one.
+    effective_call = replace(call, query=_without_page(call)) if effect is Breakage.LOOP else call
     try:
-        reply = _respond(world, asked, empty=happens is Breakage.EMPTY_PAGE)
-        return (apply_breakage(call, reply, happens) if happens else reply), happens
+        reply = _respond(world, effective_call, empty=effect is Breakage.EMPTY_PAGE)
+        return (apply_breakage(call, reply, effect) if effect else reply), effect
     except ApiRefusal as refusal:
-        return refusal.reply, happens
+        return refusal.reply, effect
 
 
 def _without_page(call: ApiRequest) -> Parameters:
@@ -39,7 +39,7 @@ def _without_page(call: ApiRequest) -> Parameters:
 
 
 def compressed(reply: ApiReply, accept_encoding: str, user_agent: str) -> ApiReply:
-    """The reply as it travels: Google compresses if the client takes gzip and says so in its User-Agent as well."""
+    """Compress a reply if the client accepts gzip and its User-Agent contains "gzip" too, as Google does."""
     if "gzip" not in accept_encoding or "gzip" not in user_agent:
         return reply
     headers = (*reply.headers, ("Content-Encoding", "gzip"))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox as a web application: the single door is `sandbox`.
+"""The web application of the sandbox; `sandbox` is its public function.
 
-Thin: a route turns a request into values, asks a pure module, and writes the answer.  Which paths are Google's is in
-``api.py`` and ``authorization.py``; everything under ``/sandbox/`` is the controls.
+Each route converts the request to values, calls a pure module and writes the reply.  `api.ENDPOINTS` and
+`AUTHORIZATION` are the paths of Google; the controls of the sandbox are under ``/sandbox/``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ldapgw.google.sandbox.world import World
 
 AUTHORIZATION = "/o/oauth2/v2/auth"
 
-# No form-action: browsers apply it to the redirect that follows a form, and that goes to the gateway.
+# No form-action: browsers also apply it to the redirect after a form, which goes to the gateway.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 def sandbox(world: World) -> Resource:
-    """The resource that serves a world, at the root of a site or behind `treq.testing.StubTreq`."""
+    """Return the root resource that serves a world, for a site or for `treq.testing.StubTreq`."""
     app = Klein()
     _add_google(app, world)
     _add_pages(app, world)
@@ -95,27 +95,27 @@ def _add_controls(app: Klein, world: World) -> None:
         return _json(request, 200, controls.state(world))
 
     @app.route("/sandbox/<string:name>", methods=["POST"])
-    def turn(request: Request, name: str) -> bytes:
+    def run_control(request: Request, name: str) -> bytes:
         try:
-            given = _arguments(request)
-            outcome = controls.run_control(world, name, given)
+            arguments = _arguments(request)
+            outcome = controls.run_control(world, name, arguments)
         except UserError as error:
             return _refused(world, request, error)
         if _wants_json(request):
             return _json(request, 200, outcome)
-        return _redirect(request, 303, _after(name, given))
+        return _redirect(request, 303, _page_after(name, arguments))
 
 
-def _after(name: str, given: Mapping[str, Any]) -> str:
-    """The page that shows what a form has changed."""
+def _page_after(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return the path of the page that shows the result of a form."""
     if name.endswith("-person"):
-        source = str(given.get("source") or "contacts")
-        return f"/sandbox/persons?account={quote(str(given['account']))}&source={quote(source)}"
+        source = str(arguments.get("source") or "contacts")
+        return f"/sandbox/persons?account={quote(str(arguments['account']))}&source={quote(source)}"
     return "/sandbox/"
 
 
 def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
-    """One of Google's API calls."""
+    """Answer a call to one of the API endpoints."""
     call = ApiRequest(request.path.decode(), _query(request), _form(request), _header(request, "authorization"))
     reply, breakage = api.answer(world, call)
     reply = api.compressed(reply, _header(request, "accept-encoding"), _header(request, "user-agent"))
@@ -126,7 +126,7 @@ def _answer(world: World, request: Request) -> Deferred[bytes] | bytes:
 
 
 def _broken(request: Request, reply: ApiReply, breakage: Breakage) -> Deferred[bytes]:
-    """An answer that does not come, or not whole; the client's going away ends the wait."""
+    """Send no reply or half of it; the Deferred never fires, and Twisted drops it when the client disconnects."""
     if breakage is Breakage.CUT_OFF:
         _start(request, reply)
         request.setHeader(b"Content-Length", b"%d" % len(reply.body))
@@ -143,8 +143,12 @@ def _authorize(world: World, request: Request, form: Parameters | None) -> bytes
         _start(request, fault.effect)
         return fault.effect.body
     try:
-        asked = authorization.read_request(world, _query(request))
-        outcome = authorization.authorize(world, asked) if form is None else authorization.decide(world, asked, form)
+        authorization_request = authorization.read_request(world, _query(request))
+        outcome = (
+            authorization.authorize(world, authorization_request)
+            if form is None
+            else authorization.decide(world, authorization_request, form)
+        )
     except AuthorizationError as problem:
         return _page(request, problem.status, pages.error(problem))
     if isinstance(outcome, Redirect):
@@ -170,25 +174,25 @@ def _body(request: Request) -> bytes:
 
 
 def _parsed(octets: bytes) -> Parameters:
-    """A query or form; what is not UTF-8 in it is replaced."""
+    """Parse a query or form; octets that are not UTF-8 are replaced."""
     parsed = parse_qs(octets.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: tuple(values) for name, values in parsed.items()}
 
 
 def _arguments(request: Request) -> Mapping[str, Any]:
-    """A control's arguments.
+    """Return the arguments of a control from a form or from JSON.
 
-    :raises UserError: for JSON that is none, or no object.
+    :raises UserError: if the body is not a JSON object.
     """
     if not _wants_json(request):
         return {name: values[0] for name, values in _form(request).items()}
     try:
-        given = json.loads(_body(request) or b"{}")
+        arguments = json.loads(_body(request) or b"{}")
     except ValueError:
         raise UserError("the body is not JSON") from None
-    if not isinstance(given, dict):
+    if not isinstance(arguments, dict):
         raise UserError("the body: expected a JSON object")
-    return given
+    return arguments
 
 
 def _wants_json(request: Request) -> bool:
@@ -205,7 +209,7 @@ def _header(request: Request, name: str) -> str:
 
 
 def _base(request: Request) -> str:
-    """The address that the browser used; plain HTTP on loopback is all that the sandbox is for."""
+    """Return the base URL that the browser used; usually plain HTTP on loopback, the only intended use."""
     return f"{'https' if request.isSecure() else 'http'}://{_header(request, 'host')}"
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The authorization endpoint: who is asked for what, and where the browser goes then.  Pure.
+"""The authorization endpoint: checks requests, decides on the consent page and redirects the browser.  Pure.
 
-RFC 6749 4.1.1 and 4.1.2, RFC 7636 4.3, OpenID Connect Core 3.1.2.1.  All accounts of the sandbox count as signed in to
-every browser, so that somebody has to choose one unless a ``login_hint`` does.
+Sources: RFC 6749 4.1.1 and 4.1.2, RFC 7636 4.3, OpenID Connect Core 3.1.2.1.  Every browser counts as signed in to all
+accounts of the sandbox, so the user has to choose an account unless there is a ``login_hint``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ldapgw.google.sandbox.grants import CODE_LIFE, AuthorizationCode, Grantee
 from ldapgw.google.sandbox.reply import Parameters
 from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
-# What the consent page says about a scope; sign-in scopes are one line together.
+# The text of each scope on the consent page; the sign-in scopes share one line.
 SCOPES = {
     "https://www.googleapis.com/auth/contacts.readonly": "See and download your contacts",
     "https://www.googleapis.com/auth/contacts": "See, edit, download and permanently delete your contacts",
@@ -33,9 +33,9 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 class AuthorizationError(LdapgwError):
-    """Raised when Google shows an error page of its own: the browser is never sent back.
+    """Raised when Google shows an error page instead of redirecting the browser to the client.
 
-    :param code: as Google prints it, such as ``redirect_uri_mismatch``.
+    :param code: the error code on the page, such as ``redirect_uri_mismatch``.
     """
 
     def __init__(self, status: int, code: str, text: str) -> None:
@@ -47,7 +47,7 @@ class AuthorizationError(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """An authorization request that can be shown to an account's owner."""
+    """A valid authorization request, ready for the consent page."""
 
     client: RegisteredClient
     redirect_uri: str
@@ -63,13 +63,13 @@ class AuthorizationRequest:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The scopes that are not for signing in; with two or more each has a tick box."""
+        """The scopes except the sign-in scopes; if there are two or more, each has a tick box."""
         return tuple(scope for scope in self.scopes if scope not in oauth.SIGN_IN_SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentPage:
-    """The page to show; `chosen` is the account that is marked already."""
+    """The consent page; `chosen` is the address of the preselected account."""
 
     request: AuthorizationRequest
     accounts: tuple[GoogleAccount, ...]
@@ -78,130 +78,135 @@ class ConsentPage:
 
     @property
     def boxes(self) -> bool:
-        """Whether scopes can be ticked one by one; the boxes start empty."""
+        """Whether each scope has a tick box; the boxes are empty at first."""
         return len(self.request.choices) > 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Redirect:
-    """The browser goes back to the client."""
+    """A redirect of the browser to the client."""
 
     url: str
 
 
 def read_request(world: World, query: Parameters) -> AuthorizationRequest:
-    """Check a request as far as Google does before it shows anything.
+    """Parse and check a request, with the checks that Google makes before it shows a page.
 
-    :raises AuthorizationError: for whatever Google does not answer with a redirect.
+    :raises AuthorizationError: for every error that Google does not answer with a redirect.
     """
     for name, values in query.items():
         if len(values) > 1:
             raise _invalid(f"OAuth 2 parameters can only have a single value: {name}")
-    given = {name: values[0] for name, values in query.items()}
-    client = _client(world, given)
-    redirect_uri = _need(given, "redirect_uri")
+    parameters = {name: values[0] for name, values in query.items()}
+    client = _client(world, parameters)
+    redirect_uri = _need(parameters, "redirect_uri")
     if redirect_uri not in client.redirect_uris:
         raise AuthorizationError(
             400, "redirect_uri_mismatch", f"The redirect URI of the request is not registered: {redirect_uri}"
         )
-    if _need(given, "response_type") != "code":
+    if _need(parameters, "response_type") != "code":
         raise AuthorizationError(400, "unsupported_response_type", "The sandbox knows response_type=code alone.")
-    prompt = frozenset(given.get("prompt", "").split())
-    _check_words(given, prompt)
+    prompt = frozenset(parameters.get("prompt", "").split())
+    _check_values(parameters, prompt)
     return AuthorizationRequest(
         client=client,
         redirect_uri=redirect_uri,
-        scopes=_scopes(_need(given, "scope")),
-        state=given.get("state", ""),
-        nonce=given.get("nonce", ""),
-        challenge=given.get("code_challenge", ""),
-        challenge_method=given.get("code_challenge_method", "plain"),
-        offline=given.get("access_type") == "offline",
+        scopes=_scopes(_need(parameters, "scope")),
+        state=parameters.get("state", ""),
+        nonce=parameters.get("nonce", ""),
+        challenge=parameters.get("code_challenge", ""),
+        challenge_method=parameters.get("code_challenge_method", "plain"),
+        offline=parameters.get("access_type") == "offline",
         prompt=prompt,
-        login_hint=given.get("login_hint", ""),
-        include_granted_scopes=given.get("include_granted_scopes") == "true",
+        login_hint=parameters.get("login_hint", ""),
+        include_granted_scopes=parameters.get("include_granted_scopes") == "true",
     )
 
 
 def authorize(world: World, request: AuthorizationRequest) -> ConsentPage | Redirect:
-    """What a browser that comes with a request gets."""
-    hinted = _hinted(world, request.login_hint)
-    silent = hinted is not None and _covered(world, request, hinted)
-    if hinted and silent and not request.prompt & {"consent", "select_account"}:
-        return _granted(world, request, hinted, request.scopes, shown=False)
+    """Answer a request: show the consent page, or redirect if no consent is needed."""
+    hinted = _hinted_account(world, request.login_hint)
+    is_granted = hinted is not None and _is_granted(world, request, hinted)
+    if hinted and is_granted and not request.prompt & {"consent", "select_account"}:
+        return _grant(world, request, hinted, request.scopes, is_consent_shown=False)
     if "none" in request.prompt:
-        return _back(request, {"error": "consent_required" if hinted else "interaction_required"})
+        return _redirect_back(request, {"error": "consent_required" if hinted else "interaction_required"})
     return ConsentPage(request, tuple(world.accounts.values()), hinted.address if hinted else "")
 
 
 def decide(world: World, request: AuthorizationRequest, form: Parameters) -> ConsentPage | Redirect:
-    """What follows from the form of the consent page.
+    """Answer the form of the consent page.
 
-    :raises AuthorizationError: if the chosen account may not use this client.
+    :raises AuthorizationError: if the chosen account may not use the client.
     """
     if form.get("decision") != ("continue",):
-        return _back(request, {"error": "access_denied"})
+        return _redirect_back(request, {"error": "access_denied"})
     account = world.accounts.get(form.get("account", ("",))[0])
     if account is None:
         return ConsentPage(request, tuple(world.accounts.values()), "", "Choose an account.")
     if request.client.audience == "internal" and account.hd != request.client.domain:
         raise AuthorizationError(403, "org_internal", "This client is restricted to users within its organization.")
     ticked = form.get("scope", ())
-    boxes = len(request.choices) > 1
-    scopes = tuple(s for s in request.scopes if not boxes or s in oauth.SIGN_IN_SCOPES or s in ticked)
-    # Choosing an account that granted all this before is no consent screen, and gives no new refresh token.
-    shown = "consent" in request.prompt or not _covered(world, request, account)
-    return _granted(world, request, account, scopes, shown=shown)
+    has_boxes = len(request.choices) > 1
+    scopes = tuple(s for s in request.scopes if not has_boxes or s in oauth.SIGN_IN_SCOPES or s in ticked)
+    # If the chosen account granted all scopes before, Google shows no consent screen and issues no new refresh token.
+    is_consent_shown = "consent" in request.prompt or not _is_granted(world, request, account)
+    return _grant(world, request, account, scopes, is_consent_shown=is_consent_shown)
 
 
-def _granted(
-    world: World, request: AuthorizationRequest, account: GoogleAccount, scopes: tuple[str, ...], *, shown: bool
+def _grant(
+    world: World,
+    request: AuthorizationRequest,
+    account: GoogleAccount,
+    scopes: tuple[str, ...],
+    *,
+    is_consent_shown: bool,
 ) -> Redirect:
     grantee = Grantee(account.sub, request.client.client_id)
     granted = oauth.spelled(scopes)
     if request.include_granted_scopes:
         granted = tuple(dict.fromkeys((*granted, *sorted(world.grants.granted_scopes(grantee)))))
-    consent = AuthorizationCode(
+    code = AuthorizationCode(
         grantee=grantee,
         scopes=granted,
         redirect_uri=request.redirect_uri,
         nonce=request.nonce,
         challenge=request.challenge,
         challenge_method=request.challenge_method,
-        refreshable=request.offline and shown,
+        refreshable=request.offline and is_consent_shown,
         expires_at=world.time() + CODE_LIFE,
     )
     answer = {
         "iss": world.issuer,
-        "code": world.grants.issue_code(consent),
+        "code": world.grants.issue_code(code),
         "scope": " ".join(scopes),
         "authuser": str(list(world.accounts).index(account.address)),
     }
     if account.hd:
         answer["hd"] = account.hd
-    return _back(request, answer | {"prompt": "consent" if shown else "none"})
+    return _redirect_back(request, answer | {"prompt": "consent" if is_consent_shown else "none"})
 
 
-def _back(request: AuthorizationRequest, answer: dict[str, str]) -> Redirect:
-    """To the redirect URI, whose own query is kept (RFC 6749 3.1.2); the state comes back unchanged."""
+def _redirect_back(request: AuthorizationRequest, answer: dict[str, str]) -> Redirect:
+    """Redirect to the redirect URI, keeping its query (RFC 6749 3.1.2) and the state of the request."""
     parts = urlsplit(request.redirect_uri)
     state = {"state": request.state} if request.state else {}
     query = "&".join(filter(None, (parts.query, urlencode(state | answer))))
     return Redirect(urlunsplit(parts._replace(query=query)))
 
 
-def _covered(world: World, request: AuthorizationRequest, account: GoogleAccount) -> bool:
-    held = world.grants.granted_scopes(Grantee(account.sub, request.client.client_id))
-    return held.issuperset(oauth.spelled(request.scopes))
+def _is_granted(world: World, request: AuthorizationRequest, account: GoogleAccount) -> bool:
+    granted = world.grants.granted_scopes(Grantee(account.sub, request.client.client_id))
+    return granted.issuperset(oauth.spelled(request.scopes))
 
 
-def _hinted(world: World, hint: str) -> GoogleAccount | None:
-    """An address or a ``sub``; one that is not known here is no hint."""
+def _hinted_account(world: World, hint: str) -> GoogleAccount | None:
+    """Return the account of a ``login_hint``, an address or a ``sub``; None if it is unknown."""
     return world.accounts.get(hint) or world.account_of(hint)
 
 
-def _client(world: World, given: dict[str, str]) -> RegisteredClient:
-    client = world.clients.get(_need(given, "client_id"))
+def _client(world: World, parameters: dict[str, str]) -> RegisteredClient:
+    client = world.clients.get(_need(parameters, "client_id"))
     if client is None or client.state == "unknown":
         raise AuthorizationError(401, "invalid_client", "The OAuth client was not found.")
     if client.state == "deleted":
@@ -217,22 +222,22 @@ def _scopes(text: str) -> tuple[str, ...]:
     return scopes
 
 
-def _check_words(given: dict[str, str], prompt: frozenset[str]) -> None:
-    """Parameters that have few values, or a fixed form."""
-    if given.get("access_type", "online") not in ("online", "offline"):
-        raise _invalid(f"Invalid parameter value for access_type: {given['access_type']}")
+def _check_values(parameters: dict[str, str], prompt: frozenset[str]) -> None:
+    """Check the parameters with an enumerated value or a fixed format."""
+    if parameters.get("access_type", "online") not in ("online", "offline"):
+        raise _invalid(f"Invalid parameter value for access_type: {parameters['access_type']}")
     if not prompt <= {"none", "consent", "select_account"} or ("none" in prompt and len(prompt) > 1):
-        raise _invalid(f"Invalid parameter value for prompt: {given['prompt']}")
-    if given.get("code_challenge_method", "plain") not in ("plain", "S256"):
-        raise _invalid(f"Invalid parameter value for code_challenge_method: {given['code_challenge_method']}")
-    if "code_challenge" in given and not _CHALLENGE.fullmatch(given["code_challenge"]):
+        raise _invalid(f"Invalid parameter value for prompt: {parameters['prompt']}")
+    if parameters.get("code_challenge_method", "plain") not in ("plain", "S256"):
+        raise _invalid(f"Invalid parameter value for code_challenge_method: {parameters['code_challenge_method']}")
+    if "code_challenge" in parameters and not _CHALLENGE.fullmatch(parameters["code_challenge"]):
         raise _invalid("Invalid parameter value for code_challenge")
 
 
-def _need(given: dict[str, str], name: str) -> str:
-    if not given.get(name):
+def _need(parameters: dict[str, str], name: str) -> str:
+    if not parameters.get(name):
         raise _invalid(f"Missing required parameter: {name}")
-    return given[name]
+    return parameters[name]
 
 
 def _invalid(text: str) -> AuthorizationError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A browser that is played: it takes a person through the consent, by the pages as they are.
+"""A simulated browser that goes through the consent, on the pages that a user sees.
 
-It knows what a person sees (an account's address, boxes, two buttons' texts) and no field's name.  Its cookies are
-those of the HTTP client that it is given: one client, one person's browser.
+It finds controls by their visible texts (the account's address, tick boxes, two buttons), never by field names.  The
+HTTP client holds the cookies: one client is the browser of one user.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MOST_REDIRECTS = 20
 
 
 class LostInBrowser(LdapgwError):
-    """Raised when the pages are not what a person would know how to go on with."""
+    """Raised when a page lacks what a user needs to continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Where the browser is: a page, its address and the HTTP status."""
+    """The current page of the browser: its HTTP status, URL and HTML."""
 
     status: int
     url: str
@@ -38,7 +38,7 @@ class Visit:
 
 @dataclass(slots=True)
 class FormControl:
-    """An ``input`` or ``button`` with the text that stands beside it or on it."""
+    """An ``input`` or ``button`` with its text: the label or the inscription."""
 
     kind: str
     name: str
@@ -49,7 +49,7 @@ class FormControl:
 
 @dataclass(slots=True)
 class HtmlForm:
-    """A form and its controls, in the page's order."""
+    """A form with its controls in the order of the page."""
 
     action: str
     method: str
@@ -59,14 +59,14 @@ class HtmlForm:
 async def consent(
     http: HTTPClient, url: str, *, account: str, tick: Collection[str] | None = None, cancel: bool = False
 ) -> Visit:
-    """Take a person through a consent.
+    """Go through a consent as a user.
 
-    :param http: the browser's client; it keeps the cookies.
-    :param url: where it begins: the gateway's connect or sign-in address.
+    :param http: the HTTP client with the browser's cookies.
+    :param url: the URL to start at: the gateway's connect or sign-in page.
     :param account: the address of the account to choose.
-    :param tick: the scopes to tick, of those that have a box; None: every box.
-    :param cancel: press "Cancel" in place of "Continue".
-    :returns: the page where the browser ends: the gateway's, or an error page on the way.
+    :param tick: the scopes whose boxes to tick; None ticks every box.
+    :param cancel: press "Cancel" instead of "Continue".
+    :returns: the last page: a page of the gateway, or an error page on the way.
     :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
     """
     visit = await open_page(http, url)
@@ -79,12 +79,12 @@ async def consent(
 
 
 async def open_page(http: HTTPClient, url: str) -> Visit:
-    """Open an address and follow redirects, step by step."""
+    """Open a URL and follow redirects."""
     return await _follow(http, "GET", url, None)
 
 
 async def submit(http: HTTPClient, visit: Visit, form: HtmlForm, fields: list[tuple[str, str]]) -> Visit:
-    """Send a form of the page that the browser is on."""
+    """Submit a form of the current page."""
     target = urljoin(visit.url, form.action)
     if form.method == "post":
         return await _follow(http, "POST", target, fields)
@@ -92,7 +92,7 @@ async def submit(http: HTTPClient, visit: Visit, form: HtmlForm, fields: list[tu
 
 
 def read_forms(html: str) -> list[HtmlForm]:
-    """The forms of a page."""
+    """Return the forms of a page."""
     reader = _FormReader()
     reader.feed(html)
     reader.close()
@@ -126,7 +126,7 @@ def _buttons(form: HtmlForm, texts: Collection[str]) -> list[FormControl]:
 
 
 def _filled(form: HtmlForm, account: str, tick: Collection[str] | None) -> list[tuple[str, str]]:
-    """The form's fields once the account is chosen and the boxes are ticked."""
+    """Return the fields of the form with the account chosen and the boxes ticked."""
     radios = [control for control in form.controls if control.kind == "radio"]
     chosen = [control for control in radios if account in (control.value, *control.text.split())]
     if not chosen:
@@ -145,7 +145,7 @@ def _pressed(form: HtmlForm, texts: Collection[str]) -> list[tuple[str, str]]:
 
 
 class _FormReader(HTMLParser):
-    """Collects forms; a control's text is its own (a button) or its label's (an input within it)."""
+    """Collects forms; the text of a control is its content (a button) or its label (an input in a label)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,16 +156,16 @@ class _FormReader(HTMLParser):
         self._labelled: list[FormControl] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(HtmlForm(given.get("action", ""), given.get("method", "get").lower()))
+            self.forms.append(HtmlForm(attributes.get("action", ""), attributes.get("method", "get").lower()))
             self._inside = True
         elif tag == "label":
             self._label, self._labelled = [], []
         elif tag in ("input", "button") and self._inside:
-            kind = given.get("type", "text" if tag == "input" else "submit")
-            value = given.get("value", "on" if kind in ("radio", "checkbox") else "")
-            control = FormControl(kind, given.get("name", ""), value, "checked" in given)
+            kind = attributes.get("type", "text" if tag == "input" else "submit")
+            value = attributes.get("value", "on" if kind in ("radio", "checkbox") else "")
+            control = FormControl(kind, attributes.get("name", ""), value, "checked" in attributes)
             self.forms[-1].controls.append(control)
             self._labelled.append(control)
             if tag == "button":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The controls of a running sandbox: the world's own methods, by name and with arguments from a form or from JSON."""
+"""The controls of a running sandbox: methods of the world by name, with arguments from a form or from JSON."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ldapgw.google.sandbox.world import SOURCES, World
 
 Arguments = Mapping[str, Any]
 
-# Ten years, in seconds: times stay ones that dates can be made of.
+# Ten years in seconds, so that times still convert to dates.
 _LARGEST = 10 * 366 * 86400.0
 
 
 def state(world: World) -> dict[str, Any]:
-    """What the control page shows and ``GET /sandbox/state`` returns; it holds no token and no secret."""
+    """Return the state for the control page and ``GET /sandbox/state``, without tokens and secrets."""
     return {
         "time": world.time(),
         "accounts": [
@@ -63,80 +63,80 @@ def state(world: World) -> dict[str, Any]:
 
 
 def persons(world: World, account: str, source: str) -> list[Resource]:
-    """The persons of an account's source, latest change last.
+    """Return the persons of an account's source, the latest change last.
 
-    :raises UserError: if there is no such account or source.
+    :raises UserError: if the account or source does not exist.
     """
     return list(world.persons_of(account, source or "contacts"))
 
 
-def _add_person(world: World, given: Arguments) -> dict[str, Any]:
-    source = _text(given, "source") or "contacts"
-    return {"resourceName": world.add_person(_need(given, "account"), _person(given), source)}
+def _add_person(world: World, arguments: Arguments) -> dict[str, Any]:
+    source = _text(arguments, "source") or "contacts"
+    return {"resourceName": world.add_person(_required(arguments, "account"), _person(arguments), source)}
 
 
-def _change_person(world: World, given: Arguments) -> dict[str, Any]:
-    world.change_person(_need(given, "account"), _need(given, "resourceName"), _person(given))
+def _change_person(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.change_person(_required(arguments, "account"), _required(arguments, "resourceName"), _person(arguments))
     return {}
 
 
-def _delete_person(world: World, given: Arguments) -> dict[str, Any]:
-    world.delete_person(_need(given, "account"), _need(given, "resourceName"))
+def _delete_person(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.delete_person(_required(arguments, "account"), _required(arguments, "resourceName"))
     return {}
 
 
-def _move_person(world: World, given: Arguments) -> dict[str, Any]:
-    return {"resourceName": world.move_person(_need(given, "account"), _need(given, "resourceName"))}
+def _move_person(world: World, arguments: Arguments) -> dict[str, Any]:
+    return {"resourceName": world.move_person(_required(arguments, "account"), _required(arguments, "resourceName"))}
 
 
-def _inject_fault(world: World, given: Arguments) -> dict[str, Any]:
-    times = int(_number(given, "times")) if given.get("times") not in (None, "") else None
-    after = int(_number(given, "after")) if given.get("after") not in (None, "") else 0
-    account, path = _text(given, "account"), _text(given, "path")
+def _inject_fault(world: World, arguments: Arguments) -> dict[str, Any]:
+    times = int(_number(arguments, "times")) if arguments.get("times") not in (None, "") else None
+    after = int(_number(arguments, "after")) if arguments.get("after") not in (None, "") else 0
+    account, path = _text(arguments, "account"), _text(arguments, "path")
     if account:
         world.account(account)
-    world.faults.inject(_need(given, "name"), times=times, account=account, path=path, after=after)
+    world.faults.inject(_required(arguments, "name"), times=times, account=account, path=path, after=after)
     return {}
 
 
-def _clear_faults(world: World, given: Arguments) -> dict[str, Any]:
-    del given
+def _clear_faults(world: World, arguments: Arguments) -> dict[str, Any]:
+    del arguments
     world.faults.clear()
     return {}
 
 
-def _expire_sync_tokens(world: World, given: Arguments) -> dict[str, Any]:
-    world.expire_sync_tokens(_text(given, "account"))
+def _expire_sync_tokens(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.expire_sync_tokens(_text(arguments, "account"))
     return {}
 
 
-def _expire_access_tokens(world: World, given: Arguments) -> dict[str, Any]:
-    world.expire_access_tokens(_text(given, "account"))
+def _expire_access_tokens(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.expire_access_tokens(_text(arguments, "account"))
     return {}
 
 
-def _revoke(world: World, given: Arguments) -> dict[str, Any]:
-    world.revoke(_need(given, "account"))
+def _revoke(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.revoke(_required(arguments, "account"))
     return {}
 
 
-def _set_client(world: World, given: Arguments) -> dict[str, Any]:
-    changes = {name: _text(given, name) for name in ("state", "audience", "domain") if given.get(name)}
-    world.set_client(_text(given, "client_id"), **changes)
+def _set_client(world: World, arguments: Arguments) -> dict[str, Any]:
+    changes = {name: _text(arguments, name) for name in ("state", "audience", "domain") if arguments.get(name)}
+    world.set_client(_text(arguments, "client_id"), **changes)
     return {}
 
 
-def _add_redirect_uri(world: World, given: Arguments) -> dict[str, Any]:
-    world.add_redirect_uri(_need(given, "uri"), _text(given, "client_id"))
+def _add_redirect_uri(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.add_redirect_uri(_required(arguments, "uri"), _text(arguments, "client_id"))
     return {}
 
 
-def _advance(world: World, given: Arguments) -> dict[str, Any]:
-    world.advance(_number(given, "seconds"))
+def _advance(world: World, arguments: Arguments) -> dict[str, Any]:
+    world.advance(_number(arguments, "seconds"))
     return {"time": world.time()}
 
 
-# By the last part of the path, ``POST /sandbox/…``.
+# By the last part of the path ``POST /sandbox/…``.
 CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
     "add-person": _add_person,
     "change-person": _change_person,
@@ -153,34 +153,34 @@ CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
 }
 
 
-def run_control(world: World, name: str, given: Arguments) -> dict[str, Any]:
-    """Turn a control.
+def run_control(world: World, name: str, arguments: Arguments) -> dict[str, Any]:
+    """Run a control.
 
-    :returns: what came of it, for ``POST /sandbox/…`` as JSON.
-    :raises UserError: if there is no such control, or if it does not take these arguments.
+    :returns: the JSON object that answers ``POST /sandbox/…``.
+    :raises UserError: if the control does not exist or rejects the arguments.
     """
     if name not in CONTROLS:
         raise UserError(f"{name}: is no control; there are: {', '.join(CONTROLS)}")
-    return CONTROLS[name](world, given)
+    return CONTROLS[name](world, arguments)
 
 
-def _text(given: Arguments, name: str) -> str:
-    value = given.get(name) or ""
+def _text(arguments: Arguments, name: str) -> str:
+    value = arguments.get(name) or ""
     if not isinstance(value, str):
         raise UserError(f"{name}: expected text")
     return value.strip()
 
 
-def _need(given: Arguments, name: str) -> str:
-    value = _text(given, name)
+def _required(arguments: Arguments, name: str) -> str:
+    value = _text(arguments, name)
     if not value:
         raise UserError(f"{name}: is missing")
     return value
 
 
-def _number(given: Arguments, name: str) -> float:
+def _number(arguments: Arguments, name: str) -> float:
     try:
-        number = float(given.get(name) or "")
+        number = float(arguments.get(name) or "")
     except (TypeError, ValueError):
         number = math.nan
     if not abs(number) <= _LARGEST:
@@ -188,27 +188,27 @@ def _number(given: Arguments, name: str) -> float:
     return number
 
 
-def _person(given: Arguments) -> dict[str, Any]:
-    """A person: ``person`` as JSON, or the few fields of the page's short form."""
-    person = given.get("person")
+def _person(arguments: Arguments) -> dict[str, Any]:
+    """Return the person in ``person`` (JSON), or in the few fields of the short form of the page."""
+    person = arguments.get("person")
     if isinstance(person, str):
         try:
             person = json.loads(person)
         except ValueError:
             raise UserError("person: is not JSON") from None
     if person is None:
-        person = _from_short_form(given)
+        person = _from_short_form(arguments)
     problem = check_person(person)
     if problem or not person:
         raise UserError(f"person: {problem or 'has no field'}")
     return dict(person)
 
 
-def _from_short_form(given: Arguments) -> dict[str, Any]:
-    name = {key: _text(given, key) for key in ("givenName", "familyName") if given.get(key)}
+def _from_short_form(arguments: Arguments) -> dict[str, Any]:
+    name = {key: _text(arguments, key) for key in ("givenName", "familyName") if arguments.get(key)}
     fields: dict[str, Any] = {"names": [name]} if name else {}
-    if company := _text(given, "company"):
+    if company := _text(arguments, "company"):
         fields["organizations"] = [{"name": company}]
-    if number := _text(given, "number"):
-        fields["phoneNumbers"] = [{"value": number, "type": _text(given, "type") or "work"}]
+    if number := _text(arguments, "number"):
+        fields["phoneNumbers"] = [{"value": number, "type": _text(arguments, "type") or "work"}]
     return fields

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Page tokens and sync tokens: where a list goes on, sealed, so that the sandbox remembers none of them.
+"""Page tokens and sync tokens: signed positions in a list, so that the sandbox need not store them.
 
-A client cannot read or make one.  It names the account, the method and all parameters of the call that gave it,
-because Google takes it for no other.
+A client cannot forge a token.  A token contains a fingerprint of the account, the method and all parameters of the call
+that returned it, because Google accepts it for no other call.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import hmac
 import json
 from dataclasses import astuple, dataclass
 
-_SEAL = 12
+_MAC_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
 class ListToken:
-    """A place in a list.
+    """A position in a list.
 
     :ivar kind: ``page`` or ``sync``.
     :ivar call: fingerprint of account, method and parameters.
-    :ivar generation: of the account's sync tokens; an earlier one is expired.
-    :ivar full_at: when the full sync began that this goes back to.
-    :ivar issued_at: when this token was given.
-    :ivar base: the revision at which this sync began; the next one begins there.
-    :ivar position: the revision of the last record given.
-    :ivar incremental: deleted records are told, totals are not.
+    :ivar generation: the account's generation of sync tokens; tokens of earlier generations have expired.
+    :ivar full_at: time of the beginning of the full sync that the token goes back to.
+    :ivar issued_at: time of issue.
+    :ivar base: the revision at the beginning of this sync, where the next sync starts.
+    :ivar position: the revision of the last record returned.
+    :ivar incremental: whether the list contains deleted records and no totals.
     """
 
     kind: str
@@ -40,22 +40,22 @@ class ListToken:
     incremental: bool
 
     def seal(self, key: bytes) -> str:
-        """The token."""
+        """Return the token as text, signed with the key."""
         content = json.dumps(astuple(self), separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(_mac(key, content) + content).decode()
 
 
 def unseal(token: str, key: bytes) -> ListToken | None:
-    """What a token says; None if it is not one of ours."""
+    """Return the content of a token; None if the signature does not match."""
     try:
         octets = base64.urlsafe_b64decode(token.encode())
     except ValueError:
         return None
-    seal, content = octets[:_SEAL], octets[_SEAL:]
-    if not hmac.compare_digest(seal, _mac(key, content)):
+    mac, content = octets[:_MAC_LENGTH], octets[_MAC_LENGTH:]
+    if not hmac.compare_digest(mac, _mac(key, content)):
         return None
     return ListToken(*json.loads(content))
 
 
 def _mac(key: bytes, content: bytes) -> bytes:
-    return hmac.digest(key, content, hashlib.sha256)[:_SEAL]
+    return hmac.digest(key, content, hashlib.sha256)[:_MAC_LENGTH]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What can go wrong at Google: its errors, body for body, and the list of those that are to happen next.
+"""Faults to inject into the sandbox: Google's error replies, broken replies, and the queue of pending faults.
 
-`FAULTS` names every error that can be injected.  The People API's have one shape (``google.rpc.Status``); the token
-endpoint's are RFC 6749 5.2; and some "errors" are no answers at all, as they happen between a gateway and Google.
+`FAULTS` has every fault by its name.  Errors of the People API have one schema (``google.rpc.Status``), errors of the
+token endpoint another (RFC 6749 5.2).  A `Breakage` is a reply that is damaged or never arrives.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DISABLED = (
 
 
 class Breakage(Enum):
-    """How an answer can be no answer."""
+    """The ways in which a reply can be damaged or lost."""
 
     CUT_OFF = "the answer ends in the middle"
     LOST = "the connection closes without an answer"
@@ -45,10 +45,10 @@ class Breakage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An error by its name.
+    """A fault that can be injected by its name.
 
-    :ivar prefix: the endpoints where it happens unless one is named: those whose path begins so.
-    :ivar happens: Google's reply, or what happens in its place.
+    :ivar prefix: prefix of the paths of the affected endpoints, unless the injection names one.
+    :ivar effect: the error reply of Google, or the breakage of the reply.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Injection:
-    """A fault that is to happen.
+    """A pending fault.
 
-    :ivar remaining: to so many calls; None: until it is cleared.
-    :ivar account: for this account's calls alone; empty: for all.
-    :ivar path: at this endpoint alone; empty: wherever the fault belongs.
-    :ivar after: so many of these calls go well first.
+    :ivar remaining: number of calls that still fail; None: all calls until the fault is cleared.
+    :ivar account: address of the affected account; empty: all accounts.
+    :ivar path: path of the affected endpoint; empty: every endpoint with the prefix of the fault.
+    :ivar after: number of calls that succeed before the first one fails.
     """
 
     fault: Fault
@@ -73,22 +73,22 @@ class Injection:
     after: int = 0
 
     def applies_to(self, path: str, account: str) -> bool:
-        """Whether it happens to a call."""
-        there = path == self.path if self.path else path.startswith(self.fault.prefix)
-        return there and self.account in ("", account)
+        """Whether the fault affects a call."""
+        is_path_affected = path == self.path if self.path else path.startswith(self.fault.prefix)
+        return is_path_affected and self.account in ("", account)
 
 
 class Faults:
-    """The faults that are to happen, oldest first."""
+    """The pending faults, the oldest first.  Mutable."""
 
     def __init__(self) -> None:
         self.pending: list[Injection] = []
 
     def inject(self, name: str, *, times: int | None = None, account: str = "", path: str = "", after: int = 0) -> None:
-        """Make a fault happen to the next `times` calls, or to all until it is cleared.
+        """Inject a fault into the next `times` calls, or into all calls until `clear`.
 
-        :param after: to those behind so many that go well: 1 for the second page of a list.
-        :raises UserError: for a name that is not in `FAULTS`.
+        :param after: number of calls that succeed first: 1 for the second page of a list.
+        :raises UserError: if the name is not in `FAULTS` or a number is out of range.
         """
         if name not in FAULTS:
             raise UserError(f"{name}: is no fault; there are: {', '.join(FAULTS)}")
@@ -99,32 +99,32 @@ class Faults:
         self.pending.append(Injection(FAULTS[name], times, account, path, after))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all pending faults."""
         self.pending.clear()
 
     def take(self, path: str, account: str) -> Fault | None:
-        """What happens to a call, counted down."""
-        for found in self.pending:
-            if not found.applies_to(path, account):
+        """Return the fault of a call, if any, and count it down."""
+        for injection in self.pending:
+            if not injection.applies_to(path, account):
                 continue
-            if found.after:
-                found.after -= 1
+            if injection.after:
+                injection.after -= 1
                 continue
-            if found.remaining is not None:
-                found.remaining -= 1
-                if not found.remaining:
-                    self.pending.remove(found)
-            return found.fault
+            if injection.remaining is not None:
+                injection.remaining -= 1
+                if not injection.remaining:
+                    self.pending.remove(injection)
+            return injection.fault
         return None
 
 
-# --- Errors that the sandbox's own rules raise too ------------------------------------------------------------------
+# --- Errors that the rules of the sandbox also raise ----------------------------------------------------------------
 
 
 def api_error(code: int, status: str, message: str, *, extra: Headers = (), **more: Any) -> ApiReply:
-    """An error of the People API.
+    """Return an error reply of the People API.
 
-    :param more: ``errors`` and ``details``, where it has them.
+    :param more: the optional fields ``errors`` and ``details``.
     """
     error = {"code": code, "message": message, **more, "status": status}
     return ApiReply.of(code, {"error": error}, API_HEADERS + extra)
@@ -136,7 +136,7 @@ def invalid_argument(message: str) -> ApiReply:
 
 
 def unauthenticated(method: str, reason: str) -> ApiReply:
-    """401: no access token, or one that is no longer good."""
+    """401: the access token is missing or no longer valid."""
     return api_error(
         401,
         "UNAUTHENTICATED",
@@ -160,13 +160,13 @@ def scope_insufficient(method: str, scope: str) -> ApiReply:
 
 
 def expired_sync_token(status: str = "INVALID_ARGUMENT") -> ApiReply:
-    """400: a full sync is due.  Both values of `status` have been seen for it."""
+    """400: the sync token has expired.  Google has sent INVALID_ARGUMENT and FAILED_PRECONDITION as the status."""
     details = [{"@type": _INFO, "reason": "EXPIRED_SYNC_TOKEN", "domain": "people.googleapis.com"}]
     return api_error(400, status, _EXPIRED, details=details)
 
 
 def token_error(status: int, error: str, description: str, **more: str) -> ApiReply:
-    """An error of the token or revocation endpoint (RFC 6749 5.2)."""
+    """Return an error reply of the token or revocation endpoint (RFC 6749 5.2)."""
     return ApiReply.of(status, {"error": error, "error_description": description, **more}, TOKEN_HEADERS)
 
 
@@ -182,7 +182,7 @@ ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
 
 
 def missing_parameter(name: str) -> ApiReply:
-    """400 of the token endpoint."""
+    """400 of the token endpoint: a parameter is missing."""
     return token_error(400, "invalid_request", f"Missing required parameter: {name}")
 
 
@@ -199,7 +199,7 @@ def _service_disabled() -> ApiReply:
         "containerInfo": "123456789012",
         "activationUrl": _ENABLE,
     }
-    old = {
+    old_style = {
         "message": _DISABLED,
         "domain": "usageLimits",
         "reason": "accessNotConfigured",
@@ -210,7 +210,7 @@ def _service_disabled() -> ApiReply:
         {"@type": "type.googleapis.com/google.rpc.LocalizedMessage", "locale": "en-US", "message": _DISABLED},
         _help("Google developers console API activation", _ENABLE),
     ]
-    return api_error(403, "PERMISSION_DENIED", _DISABLED, errors=[old], details=details)
+    return api_error(403, "PERMISSION_DENIED", _DISABLED, errors=[old_style], details=details)
 
 
 def _quota() -> ApiReply:
@@ -242,8 +242,8 @@ def _gone() -> ApiReply:
 
 
 def _old_style_rate_limit() -> ApiReply:
-    old = {"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}
-    return api_error(403, "PERMISSION_DENIED", "Rate Limit Exceeded", errors=[old])
+    old_style = {"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}
+    return api_error(403, "PERMISSION_DENIED", "Rate Limit Exceeded", errors=[old_style])
 
 
 _API = "/v1/"

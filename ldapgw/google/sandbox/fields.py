@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A person's fields: what Google adds to what somebody typed, and what a mask lets through.
+"""The fields of a person: completes typed fields as Google's server does, and applies field masks.
 
-A person that has ``metadata.sources`` is in Google's own form already and is served as it stands.
+A person with ``metadata.sources`` is already in Google's format and is served unchanged.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PERSON_FIELDS = frozenset(
         "userDefined",
     )
 )
-# otherContacts.list: these alone, unless the source PROFILE is asked for as well.
+# otherContacts.list: only these fields, unless the source PROFILE is requested too.
 OTHER_CONTACT_FIELDS = frozenset(("emailAddresses", "metadata", "names", "phoneNumbers", "photos"))
 GROUP_FIELDS = frozenset(("clientData", "groupType", "memberCount", "metadata", "name"))
 
@@ -61,7 +61,7 @@ _EXTENSION = re.compile(r"[,;xX#]|ext", re.IGNORECASE)
 
 
 class PersonKind(Enum):
-    """A source's kinds of person: the ``type`` of its metadata, and how its names begin."""
+    """The kinds of persons: the ``type`` in ``metadata.sources`` and the prefix of the resource names."""
 
     CONTACT = ("CONTACT", "people/c")
     OTHER_CONTACT = ("OTHER_CONTACT", "otherContacts/c")
@@ -75,49 +75,49 @@ class PersonKind(Enum):
 
 
 def complete(person: Mapping[str, Any], kind: PersonKind, number: int, updated: float) -> dict[str, Any]:
-    """A person as Google would return it.
+    """Return a person as Google would return it.
 
-    :param number: its id; a contact has it in decimal digits in its name and in hexadecimal ones in its source.
-    :param updated: seconds since the epoch.
+    :param number: the id, decimal in the resource name; the source of a contact has it in hexadecimal.
+    :param updated: time of the last change, in seconds since the epoch.
     """
     if isinstance(person.get("metadata"), Mapping) and person["metadata"].get("sources"):
         return {"resourceName": kind.value[1] + str(number), "etag": "%Eg==", **copy.deepcopy(dict(person))}
     source_id = f"{number:x}" if kind in (PersonKind.CONTACT, PersonKind.OTHER_CONTACT) else str(number)
     source = {"type": kind.source, "id": source_id}
-    fields = {
+    typed_fields = {
         name: _items(name, value, source) if isinstance(value, list) else copy.deepcopy(value)
         for name, value in person.items()
         if name not in ("resourceName", "etag", "metadata") and value not in (None, [])
     }
-    done = {
+    completed = {
         "resourceName": person.get("resourceName", kind.value[1] + str(number)),
         "etag": "",
         "metadata": {"sources": [dict(source)], "objectType": "PERSON"},
-        **fields,
+        **typed_fields,
     }
     if kind is PersonKind.DOMAIN_PROFILE:
         types = {"objectType": "PERSON", "userTypes": ["GOOGLE_USER", "GOOGLE_APPS_USER"]}
-        done["metadata"]["sources"][0]["profileMetadata"] = types
-    return stamp(done, updated)
+        completed["metadata"]["sources"][0]["profileMetadata"] = types
+    return stamp(completed, updated)
 
 
 def change(person: Mapping[str, Any], changes: Mapping[str, Any], updated: float) -> dict[str, Any]:
-    """A person with fields replaced (None or empty: removed), and with the new etag and time that go with it."""
+    """Return a person with fields replaced (None or empty: removed) and with a new etag and time of change."""
     first = person["metadata"]["sources"][0]
     source = {key: first[key] for key in ("type", "id") if key in first}
-    done = copy.deepcopy(dict(person))
+    changed = copy.deepcopy(dict(person))
     for name, value in changes.items():
         if name in ("resourceName", "etag", "metadata"):
             continue
         if value in (None, []):
-            done.pop(name, None)
+            changed.pop(name, None)
         else:
-            done[name] = _items(name, value, source) if isinstance(value, list) else copy.deepcopy(value)
-    return stamp(done, updated)
+            changed[name] = _items(name, value, source) if isinstance(value, list) else copy.deepcopy(value)
+    return stamp(changed, updated)
 
 
 def stamp(person: dict[str, Any], updated: float) -> dict[str, Any]:
-    """Give a person the etag of its content and the time of its change."""
+    """Set the etag and the time of change of a person, and return the person."""
     sources = person["metadata"].setdefault("sources", [{}])
     sources[0]["updateTime"] = timestamp(updated)
     digest = hashlib.sha256(json.dumps(person, sort_keys=True).encode()).digest()
@@ -127,7 +127,7 @@ def stamp(person: dict[str, Any], updated: float) -> dict[str, Any]:
 
 
 def tombstone(person: Mapping[str, Any]) -> dict[str, Any]:
-    """What an incremental list says of a deleted person."""
+    """Return the entry for a deleted person in an incremental list."""
     sources = [
         {key: source[key] for key in ("type", "id", "etag") if key in source}
         for source in person["metadata"].get("sources", ())
@@ -137,9 +137,9 @@ def tombstone(person: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked(resource: Mapping[str, Any], mask: Collection[str], sources: Collection[str]) -> dict[str, Any]:
-    """The fields that a mask asks for, and of their items those that come from certain sources.
+    """Return the fields in a mask, with the items of certain sources only.
 
-    :param sources: source types; empty: all.
+    :param sources: source types; empty for all.
     """
     return {
         name: _from_sources(name, value, sources) if sources else value
@@ -149,50 +149,50 @@ def masked(resource: Mapping[str, Any], mask: Collection[str], sources: Collecti
 
 
 def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC, with the microseconds that Google shows."""
+    """Format a time as RFC 3339 in UTC, with microseconds, as Google does."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def canonical(value: str) -> str:
-    """The ``canonicalForm`` of a number with a country code, without its extension; empty for any other number."""
+    """Return the ``canonicalForm`` of a number with a country code, without its extension; empty for other numbers."""
     if not value.strip().startswith("+"):
         return ""
     number = _EXTENSION.split(value.replace("(0)", ""))[0]
-    digits = "".join(sign for sign in number if sign in "0123456789")
+    digits = "".join(char for char in number if char in "0123456789")
     return f"+{digits}" if 7 <= len(digits) <= 15 else ""
 
 
 def _items(name: str, values: list[Any], source: Mapping[str, str]) -> list[Any]:
-    """A list field, each item with its metadata and with what the server makes of it; the first one is primary."""
-    done = []
-    for at, value in enumerate(values):
+    """Return the items of a field with the metadata and values that the server adds; the first item is primary."""
+    items = []
+    for index, value in enumerate(values):
         item = copy.deepcopy(value)
         metadata: dict[str, Any] = {"primary": True, "source": dict(source), "sourcePrimary": True}
-        item.setdefault("metadata", metadata if at == 0 else {"source": dict(source)})
+        item.setdefault("metadata", metadata if index == 0 else {"source": dict(source)})
         if "type" in item and name not in ("nicknames", "externalIds"):
-            item.setdefault("formattedType", _formatted(str(item["type"])))
+            item.setdefault("formattedType", _formatted_type(str(item["type"])))
         if name == "phoneNumbers" and (number := canonical(str(item.get("value", "")))):
             item.setdefault("canonicalForm", number)
         if name == "names":
-            _display(item)
-        done.append(item)
-    return done
+            _add_display_names(item)
+        items.append(item)
+    return items
 
 
-def _formatted(kind: str) -> str:
-    """A predefined type in words ("workFax": "Work Fax"); the owner's own one as it stands."""
+def _formatted_type(kind: str) -> str:
+    """Return a predefined type in words ("workFax": "Work Fax"), and a user's own type unchanged."""
     return " ".join(_WORDS.findall(kind)).title() if _PREDEFINED.fullmatch(kind) else kind
 
 
-def _display(name: dict[str, Any]) -> None:
-    """The display names that the server makes of a name's parts."""
+def _add_display_names(name: dict[str, Any]) -> None:
+    """Add the display names that the server composes of the parts of a name."""
     keys = ("honorificPrefix", "givenName", "middleName", "familyName")
     parts = [str(name.get(key, "")) for key in keys]
     given, family = parts[1], parts[3]
-    shown = name.setdefault("displayName", name.get("unstructuredName") or " ".join(filter(None, parts)))
-    last_first = f"{family}, {given}" if given and family and shown.startswith(given) else shown
+    display_name = name.setdefault("displayName", name.get("unstructuredName") or " ".join(filter(None, parts)))
+    last_first = f"{family}, {given}" if given and family and display_name.startswith(given) else display_name
     name.setdefault("displayNameLastFirst", last_first)
-    name.setdefault("unstructuredName", shown)
+    name.setdefault("unstructuredName", display_name)
 
 
 def _from_sources(name: str, value: Any, sources: Collection[str]) -> Any:

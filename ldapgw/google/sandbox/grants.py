@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What accounts have granted to clients: codes, refresh tokens, access tokens, and their deaths.
+"""The grants of accounts to clients: authorization codes, refresh tokens and access tokens with their lifetimes.
 
-A grant is what one account gave to one client.  Revoking any of its tokens ends all of it.
+A grant belongs to one account and one client.  Revoking one of its tokens ends the whole grant.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 Now = Callable[[], float]
 RandomBytes = Callable[[int], bytes]
 
-CODE_LIFE = 600.0
-# Google says 3599 for a token that it keeps for an hour.
+CODE_LIFE = 600.0  # seconds
+# Seconds.  Google returns 3599 for a token that is valid for an hour.
 ACCESS_LIFE = 3599
-# Consent to a client in "Testing"; Google says one second less.
+# Consent to a client in "Testing" lasts 7 days; Google returns one second less.
 TESTING_LIFE = 604799
-# A refresh token that nobody used for six months dies, and so does the oldest of more than a hundred.
+# A refresh token expires after six months without use, and the oldest one of more than a hundred expires too.
 UNUSED_LIFE = 183 * 86400.0
 MOST_REFRESH_TOKENS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Grantee:
-    """Who granted, and to whom: an account's ``sub`` and a client's id."""
+    """The parties of a grant: the ``sub`` of the account and the id of the client."""
 
     sub: str
     client_id: str
@@ -33,10 +33,10 @@ class Grantee:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCode:
-    """An authorization code's consent, and all that the exchange has to match.
+    """The consent behind an authorization code, and the values that the exchange must match.
 
-    :ivar refreshable: the exchange gives a refresh token: asked for, and a consent screen was shown.
-    :ivar challenge: of PKCE (RFC 7636); empty if there was none.
+    :ivar refreshable: whether the exchange returns a refresh token: requested, and a consent screen was shown.
+    :ivar challenge: challenge of PKCE (RFC 7636); empty without PKCE.
     """
 
     grantee: Grantee
@@ -52,7 +52,7 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token's standing; `expires_at` is None where it ends by disuse alone."""
+    """The state of a refresh token; `expires_at` is None if the token only expires through disuse."""
 
     grantee: Grantee
     scopes: tuple[str, ...]
@@ -60,13 +60,13 @@ class RefreshToken:
     used_at: float
 
     def is_alive(self, now: float) -> bool:
-        """Whether it can still be used."""
+        """Whether the token is still valid."""
         return now < self.used_at + UNUSED_LIFE and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An access token's standing."""
+    """The state of an access token."""
 
     grantee: Grantee
     scopes: tuple[str, ...]
@@ -74,12 +74,12 @@ class AccessToken:
 
 
 class Grants:
-    """All grants of a world.  Mutable; never shows a token in its repr."""
+    """All grants of a world.  Mutable; the ``repr`` shows no token."""
 
     def __init__(self, now: Now, random: RandomBytes) -> None:
         self._now = now
         self._random = random
-        self._consents: dict[str, AuthorizationCode] = {}
+        self._codes: dict[str, AuthorizationCode] = {}
         self._refresh: dict[str, RefreshToken] = {}
         self._access: dict[str, AccessToken] = {}
 
@@ -87,32 +87,32 @@ class Grants:
         return f"<Grants: {len(self._refresh)} refresh tokens, {len(self._access)} access tokens>"
 
     def granted_scopes(self, grantee: Grantee) -> frozenset[str]:
-        """All scopes that a living grant holds."""
+        """Return the scopes of all tokens of a grant."""
         tokens: list[RefreshToken | AccessToken] = [*self._refresh.values(), *self._access.values()]
         return frozenset(scope for token in tokens if token.grantee == grantee for scope in token.scopes)
 
     def issue_code(self, consent: AuthorizationCode) -> str:
-        """A code for a consent; it holds a slash, as Google's do."""
-        self._consents = {code: c for code, c in self._consents.items() if self._now() < c.expires_at}
+        """Issue a code; it contains a slash, as codes of Google do."""
+        self._codes = {code: c for code, c in self._codes.items() if self._now() < c.expires_at}
         code = "4/0A" + self._token(48)
-        self._consents[code] = consent
+        self._codes[code] = consent
         return code
 
     def find_code(self, code: str) -> AuthorizationCode | None:
-        """What a code stands for; None if it is unknown or long gone."""
-        return self._consents.get(code)
+        """Return the consent behind a code; None if the code is unknown or was removed after its end."""
+        return self._codes.get(code)
 
     def redeem_code(self, code: str) -> AuthorizationCode | None:
-        """Use up a code; None if it was used before or came too late."""
-        consent = self._consents.get(code)
+        """Use a code and return its consent; None if the code is unknown, used or expired."""
+        consent = self._codes.get(code)
         if consent is None or consent.used or self._now() >= consent.expires_at:
             return None
-        self._consents[code] = replace(consent, used=True)
+        self._codes[code] = replace(consent, used=True)
         return consent
 
     def issue_refresh(self, grantee: Grantee, scopes: tuple[str, ...], life: float | None) -> str:
-        """A refresh token; with it the oldest of too many dies silently."""
-        older = [token for token, held in self._refresh.items() if held.grantee == grantee]
+        """Issue a refresh token, and drop the oldest one of too many."""
+        older = [token for token, state in self._refresh.items() if state.grantee == grantee]
         for token in older[: max(0, len(older) - MOST_REFRESH_TOKENS + 1)]:
             del self._refresh[token]
         token = "1//03" + self._token(64)
@@ -120,55 +120,55 @@ class Grants:
         return token
 
     def use_refresh_token(self, token: str) -> RefreshToken | None:
-        """A living refresh token, noted as used."""
-        found = self._refresh.get(token)
-        if found is None or not found.is_alive(self._now()):
+        """Return a valid refresh token and note the time of its use; None if it is not valid."""
+        state = self._refresh.get(token)
+        if state is None or not state.is_alive(self._now()):
             return None
-        self._refresh[token] = replace(found, used_at=self._now())
-        return found
+        self._refresh[token] = replace(state, used_at=self._now())
+        return state
 
     def issue_access(self, grantee: Grantee, scopes: tuple[str, ...]) -> str:
-        """An access token."""
-        self._access = {token: held for token, held in self._access.items() if self._now() < held.expires_at}
+        """Issue an access token."""
+        self._access = {token: state for token, state in self._access.items() if self._now() < state.expires_at}
         token = "ya29.a0" + self._token(96)
         self._access[token] = AccessToken(grantee, scopes, self._now() + ACCESS_LIFE)
         return token
 
     def find_access_token(self, token: str) -> AccessToken | None:
-        """A living access token."""
-        found = self._access.get(token)
-        return found if found and self._now() < found.expires_at else None
+        """Return a valid access token; None if it is unknown or expired."""
+        state = self._access.get(token)
+        return state if state and self._now() < state.expires_at else None
 
     def grantee(self, token: str) -> Grantee | None:
-        """Whose a token or code is, dead or alive, as far as it is remembered."""
-        found = self._consents.get(token) or self._refresh.get(token) or self._access.get(token)
-        return found.grantee if found else None
+        """Return the grantee of a token or code, valid or not; None if it is unknown."""
+        state = self._codes.get(token) or self._refresh.get(token) or self._access.get(token)
+        return state.grantee if state else None
 
     def revoke(self, token: str) -> bool:
-        """End the whole grant that a token belongs to.
+        """End the whole grant of a token.
 
-        :returns: False if there is no such living token.
+        :returns: False if the token is not valid.
         """
         refresh = self._refresh.get(token)
-        found = refresh if refresh and refresh.is_alive(self._now()) else self.find_access_token(token)
-        if found is None:
+        state = refresh if refresh and refresh.is_alive(self._now()) else self.find_access_token(token)
+        if state is None:
             return False
-        self.end_grants(found.grantee.sub, found.grantee.client_id)
+        self.end_grants(state.grantee.sub, state.grantee.client_id)
         return True
 
     def end_grants(self, sub: str, client_id: str = "") -> None:
-        """End an account's grants: to one client, or to all."""
+        """End the grants of an account to one client, or to all clients."""
 
-        def goes(grantee: Grantee) -> bool:
+        def is_ended(grantee: Grantee) -> bool:
             return grantee.sub == sub and client_id in ("", grantee.client_id)
 
-        self._consents = {code: held for code, held in self._consents.items() if not goes(held.grantee)}
-        self._refresh = {token: held for token, held in self._refresh.items() if not goes(held.grantee)}
-        self._access = {token: held for token, held in self._access.items() if not goes(held.grantee)}
+        self._codes = {code: state for code, state in self._codes.items() if not is_ended(state.grantee)}
+        self._refresh = {token: state for token, state in self._refresh.items() if not is_ended(state.grantee)}
+        self._access = {token: state for token, state in self._access.items() if not is_ended(state.grantee)}
 
     def expire_access(self, sub: str = "") -> None:
-        """End the access tokens of one account, or of all; the refresh tokens stay."""
-        self._access = {token: held for token, held in self._access.items() if sub not in ("", held.grantee.sub)}
+        """End the access tokens of one account, or of all accounts; refresh tokens stay valid."""
+        self._access = {token: state for token, state in self._access.items() if sub not in ("", state.grantee.sub)}
 
     def _token(self, length: int) -> str:
         return base64.urlsafe_b64encode(self._random(length)).decode().rstrip("=")

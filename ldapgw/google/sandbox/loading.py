@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading the file of ``ldapgw sandbox --people FILE``: persons as the People API returns them, or parts of them."""
+"""Reading the file of ``ldapgw sandbox --people FILE``: persons of the People API, complete or in part."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.fields import PERSON_FIELDS
 
-# The account of the file's persons where it names none.
+# The key of the persons if the file names no account.
 FIRST_ACCOUNT = ""
 
 _FORMS = 'expected a list of persons, {"connections": [person…]} or {"accounts": {"address": [person…]…}}'
 
 
 def load_people(path: str) -> dict[str, list[dict[str, Any]]]:
-    """Persons by the address of their account; those of a plain list under `FIRST_ACCOUNT`.
+    """Return the persons of a file by the address of their account; `FIRST_ACCOUNT` is the key of a plain list.
 
-    :raises UserError: with all problems of the file, each naming the person and the field.
+    :raises UserError: with all problems of the file; each names the person and the field.
     """
     try:
         document = json.loads(Path(path).read_bytes())
@@ -38,7 +38,7 @@ def load_people(path: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def check_person(person: object) -> str:
-    """What is wrong with a person; empty if nothing is."""
+    """Return the problem of a person, or "" if the person is valid."""
     if not isinstance(person, Mapping):
         return "expected an object, a person of the People API"
     for name, value in person.items():

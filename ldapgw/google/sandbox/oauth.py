@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The token and revocation endpoints: Google's rules of the exchange, pure.
+"""The token and revocation endpoints of the sandbox, with Google's rules.  Pure.
 
-RFC 6749 4.1.3 and 6, RFC 7636, RFC 7009, OpenID Connect Core 3.1.3.3.
+Sources: RFC 6749 4.1.3 and 6, RFC 7636, RFC 7009, OpenID Connect Core 3.1.3.3.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
 PROFILE = "https://www.googleapis.com/auth/userinfo.profile"
-# What asks for identity alone; anything else gets a tick box and ends after 7 days in "Testing".
+# The scopes for the identity only.  Any other scope gets a tick box, and expires after 7 days in "Testing".
 SIGN_IN_SCOPES = frozenset(("openid", "email", "profile", EMAIL, PROFILE))
 
 _SPELLINGS = {"email": EMAIL, "profile": PROFILE}
-# Nobody has a key for this sandbox: whoever checks the signature finds out.
+# The sandbox has no signing key, so every check of the signature fails.
 _SIGNATURE = b"The sandbox signs nothing."
 
 
 def spelled(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Scopes as Google's answers spell them."""
+    """Return scopes in the spelling of Google's answers."""
     return tuple(dict.fromkeys(_SPELLINGS.get(scope, scope) for scope in scopes))
 
 
 def token(world: World, call: ApiRequest) -> ApiReply:
-    """The token endpoint.
+    """Answer a call of the token endpoint.
 
-    :raises Refusal: as Google refuses.
+    :raises ApiRefusal: with the error reply of Google.
     """
     grants = {"authorization_code": _exchange, "refresh_token": _refresh}
     grant_type = _required(call.form, "grant_type")
@@ -47,22 +47,22 @@ def token(world: World, call: ApiRequest) -> ApiReply:
 
 
 def revoke(world: World, call: ApiRequest) -> ApiReply:
-    """The revocation endpoint.
+    """Answer a call of the revocation endpoint.
 
-    :raises Refusal: as Google refuses.
+    :raises ApiRefusal: with the error reply of Google.
     """
-    given = _first(call.form, "token") or _first(call.query, "token")
-    if not given:
+    submitted_token = _first(call.form, "token") or _first(call.query, "token")
+    if not submitted_token:
         raise ApiRefusal(faults.missing_parameter("token"))
-    if not world.grants.revoke(given):
+    if not world.grants.revoke(submitted_token):
         raise ApiRefusal(faults.ALREADY_GONE)
     return ApiReply.of(200, {}, TOKEN_HEADERS)
 
 
 def account_of(world: World, call: ApiRequest) -> str:
-    """The address of the account whose code or token a call holds; empty if it is not known."""
-    held = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
-    grantee = world.grants.grantee(next(filter(None, held), "") or call.bearer)
+    """Return the address of the account whose code or token is in a call; empty if it is unknown."""
+    tokens = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
+    grantee = world.grants.grantee(next(filter(None, tokens), "") or call.bearer)
     account = world.account_of(grantee.sub) if grantee else None
     return account.address if account else ""
 
@@ -88,16 +88,16 @@ def _exchange(world: World, call: ApiRequest) -> ApiReply:
 
 
 def _refresh(world: World, call: ApiRequest) -> ApiReply:
-    given = _required(call.form, "refresh_token")
+    submitted_token = _required(call.form, "refresh_token")
     client = _client(world, call)
-    found = world.grants.use_refresh_token(given)
-    if found is None or found.grantee.client_id != client.client_id:
-        raise ApiRefusal(faults.REVOKED if given.startswith("1//") else faults.BAD_GRANT)
-    return _tokens(world, found.grantee, found.scopes, "", {})
+    state = world.grants.use_refresh_token(submitted_token)
+    if state is None or state.grantee.client_id != client.client_id:
+        raise ApiRefusal(faults.REVOKED if submitted_token.startswith("1//") else faults.BAD_GRANT)
+    return _tokens(world, state.grantee, state.scopes, "", {})
 
 
 def _client(world: World, call: ApiRequest) -> RegisteredClient:
-    """The client, by its id and secret in the form or in HTTP Basic (RFC 6749 2.3.1)."""
+    """Authenticate the client by its id and secret, in the form or in HTTP Basic (RFC 6749 2.3.1)."""
     client_id, secret = _first(call.form, "client_id"), _first(call.form, "client_secret")
     scheme, _, credentials = call.authorization.partition(" ")
     if scheme.lower() == "basic":
@@ -121,13 +121,15 @@ def _client(world: World, call: ApiRequest) -> RegisteredClient:
 
 
 def _check_verifier(consent: AuthorizationCode, verifier: str) -> None:
-    """RFC 7636 4.6."""
+    """Check the code verifier of PKCE (RFC 7636 4.6)."""
     if not consent.challenge:
         return
     if not verifier:
         raise ApiRefusal(faults.token_error(400, "invalid_grant", "Missing code verifier."))
-    made = _base64url(hashlib.sha256(verifier.encode()).digest()) if consent.challenge_method == "S256" else verifier
-    if not hmac.compare_digest(made.encode(), consent.challenge.encode()):
+    challenge = (
+        _base64url(hashlib.sha256(verifier.encode()).digest()) if consent.challenge_method == "S256" else verifier
+    )
+    if not hmac.compare_digest(challenge.encode(), consent.challenge.encode()):
         raise ApiRefusal(faults.token_error(400, "invalid_grant", "Invalid code verifier."))
 
 
@@ -153,14 +155,14 @@ def _tokens(
 def _id_token(
     world: World, account: GoogleAccount, client_id: str, scopes: tuple[str, ...], nonce: str, access_token: str
 ) -> str:
-    """OpenID Connect Core 2, with Google's claims; the signature is none."""
+    """Return an ``id_token`` (OpenID Connect Core 2) with Google's claims and an invalid signature."""
     issued = int(world.time())
     claims: dict[str, Any] = {"iss": world.issuer, "azp": client_id, "aud": client_id, "sub": account.sub}
     if account.hd:
         claims["hd"] = account.hd
     if EMAIL in scopes:
         claims |= {"email": account.address, "email_verified": True}
-    # 3.1.3.6: the left half of the hash of the access token.
+    # OpenID Connect Core 3.1.3.6: the left half of the hash of the access token.
     claims["at_hash"] = _base64url(hashlib.sha256(access_token.encode()).digest()[:16])
     if nonce:
         claims["nonce"] = nonce

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox's own pages: values in, HTML out."""
+"""Rendering of the sandbox's pages: front page, consent page, control page and persons."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ _TEMPLATES = Environment(
 
 
 def front(world: World, base: str) -> str:
-    """The page at ``/``: what this is, who is here, how a gateway uses it.
+    """Render the page at ``/``: the accounts of the sandbox, and how to configure a gateway for it.
 
-    :param base: the sandbox's own address, as the browser knows it.
+    :param base: base URL of the sandbox in the browser.
     """
     clients = list(world.clients.values())
     return _render("front.html", state=controls.state(world), base=base, issuer=world.issuer, client=clients[:1])
 
 
 def consent(page: ConsentPage, action: str) -> str:
-    """The consent page.
+    """Render the consent page.
 
-    :param action: where its form goes: the request's own path and query.
+    :param action: target of the form: path and query of the request.
     """
     choices = [(scope, SCOPES[scope]) for scope in page.request.choices]
     return _render("consent.html", page=page, choices=choices, action=action)
 
 
 def error(problem: AuthorizationError) -> str:
-    """Google's error page."""
+    """Render Google's error page."""
     return _render("error.html", problem=problem)
 
 
 def control(world: World, note: str = "") -> str:
-    """The control page: faults, tokens, time.
+    """Render the control page: faults, tokens and time.
 
-    :param note: what was wrong with the last wish.
+    :param note: error message for the last control, if any.
     """
     state = controls.state(world)
     clock = datetime.fromtimestamp(state["time"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -58,21 +58,21 @@ def control(world: World, note: str = "") -> str:
 
 
 def persons(world: World, account: str, source: str) -> str:
-    """An account's persons, with a form to add one."""
+    """Render the persons of an account's source, with a form to add a person."""
     rows = [(person["resourceName"], *_summary(person)) for person in controls.persons(world, account, source)]
     return _render("persons.html", account=account, source=source, rows=rows)
 
 
 def person(world: World, account: str, resource_name: str) -> str:
-    """One person as JSON, to be changed."""
-    shown = world.person(account, resource_name)
-    editable = {name: value for name, value in shown.items() if name not in ("resourceName", "etag", "metadata")}
+    """Render a person as JSON in a form to edit it."""
+    resource = world.person(account, resource_name)
+    editable = {name: value for name, value in resource.items() if name not in ("resourceName", "etag", "metadata")}
     text = json.dumps(_without_metadata(editable), ensure_ascii=False, indent=2)
-    return _render("person.html", account=account, name=resource_name, title=_summary(shown)[0], text=text)
+    return _render("person.html", account=account, name=resource_name, title=_summary(resource)[0], text=text)
 
 
 def style() -> bytes:
-    """The one style sheet."""
+    """Return the style sheet of all pages."""
     return resources.files(__package__).joinpath("templates", "style.css").read_bytes()
 
 
@@ -81,18 +81,20 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _summary(person: Resource) -> tuple[str, str]:
-    """What a list shows of a person: its name or company, its numbers."""
+    """Return the name or company of a person, and its numbers, for a list."""
     names = [name.get("displayName") for name in person.get("names", ())]
     companies = [organization.get("name") for organization in person.get("organizations", ())]
     mails = [mail.get("value") for mail in person.get("emailAddresses", ())]
-    shown = next((text for text in (*names, *companies, *mails) if text), "(no name)")
-    return str(shown), ", ".join(str(number.get("value", "")) for number in person.get("phoneNumbers", ()))
+    title = next((text for text in (*names, *companies, *mails) if text), "(no name)")
+    return str(title), ", ".join(str(number.get("value", "")) for number in person.get("phoneNumbers", ()))
 
 
 def _without_metadata(fields: dict[str, Any]) -> dict[str, Any]:
-    """What somebody typed, without what the server keeps beside it."""
+    """Return the fields without the values that the server adds."""
     return {
-        name: [{key: kept for key, kept in item.items() if key not in ("metadata", "formattedType")} for item in value]
+        name: [
+            {key: inner for key, inner in item.items() if key not in ("metadata", "formattedType")} for item in value
+        ]
         if isinstance(value, list)
         else value
         for name, value in fields.items()

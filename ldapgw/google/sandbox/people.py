@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The People API's lists: connections, other contacts, the Workspace directory, contact groups.  Pure.
+"""The list methods of the People API: connections, other contacts, the Workspace directory, contact groups.  Pure.
 
-People API v1, discovery document: ``people.connections.list``, ``otherContacts.list``, ``people.listDirectoryPeople``,
-``contactGroups.list``.  The order of the checks is Google's: the token, its scope, the parameters, their values.
+Source: the discovery document of the People API v1 (``people.connections.list``, ``otherContacts.list``,
+``people.listDirectoryPeople``, ``contactGroups.list``).  Checks are made in Google's order: the token, its scope, the
+names of the parameters, their values.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from ldapgw.google.sandbox.shelf import ResourceRecord, ResourceStore
 from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0
-# Page tokens expire too; Google does not say when.
+# Seconds.  Page tokens expire too; Google does not say when.
 PAGE_TOKEN_LIFE = 3600.0
 MOST_ON_A_PAGE = 1000
 
 _AUTH = "https://www.googleapis.com/auth/"
-# Parameters of every Google API; they change the writing of an answer, not what it holds.
+# Parameters of every Google API; they change the format of an answer, not its content.
 _STANDARD = frozenset(("alt", "prettyPrint", "quotaUser", "key"))
 _PROFILES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
-# The source types that each value of the parameter `sources` lets through.
+# The source types that each value of the parameter `sources` selects.
 _READ_SOURCES = {
     "READ_SOURCE_TYPE_CONTACT": ("CONTACT", "OTHER_CONTACT"),
     "READ_SOURCE_TYPE_PROFILE": _PROFILES,
@@ -47,13 +48,13 @@ _PAGING = frozenset(("pageSize", "pageToken", "syncToken"))
 
 @dataclass(frozen=True, slots=True)
 class ListMethod:
-    """What differs between the list methods.
+    """A list method and its differences from the others.
 
-    :ivar source: of the world's sources; empty: contact groups.
-    :ivar key: the answer's list key.
-    :ivar scopes: one of these is needed.
-    :ivar mask: the parameter that names the fields.
-    :ivar totals: the answer's keys for the number of all.
+    :ivar source: a source of `World.persons_of`; empty for contact groups.
+    :ivar key: key of the list in an answer.
+    :ivar scopes: the access token needs one of these scopes.
+    :ivar mask: name of the parameter with the field mask.
+    :ivar totals: keys of the total count in an answer.
     """
 
     name: str
@@ -108,35 +109,35 @@ METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class _ListCall:
-    """A checked call: what to show of which records, from where on."""
+    """The valid parameters of a call: fields, sources, page size and position."""
 
     mask: frozenset[str]
     sources: tuple[str, ...]
     size: int
     wants_sync_token: bool
     cursor: ListToken
-    # What the next sync token is bound to: this call without its tokens.
+    # Fingerprint for the next sync token: of this call without its tokens.
     call: str
 
 
 def answer(world: World, call: ApiRequest, *, empty: bool = False) -> ApiReply:
-    """One page of a list.
+    """Return a page of a list.
 
-    :param empty: an empty page with a next page token, as Google sometimes sends one.
-    :raises Refusal: as Google refuses.
+    :param empty: return an empty page with a next page token, as Google sometimes does.
+    :raises ApiRefusal: with the error reply of Google.
     """
     method = METHODS[call.path]
     token = _authenticated(world, call, method)
     account = world.account_of(token.grantee.sub)
     if account is None:
         raise ApiRefusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
-    page = _checked(world, call, method, account)
-    shelf = world.persons_of(account.address, method.source) if method.source else account.groups
-    return ApiReply.of(200, _content(world, method, shelf, account, page, empty=empty), API_HEADERS)
+    list_call = _checked(world, call, method, account)
+    resources = world.persons_of(account.address, method.source) if method.source else account.groups
+    return ApiReply.of(200, _content(world, method, resources, account, list_call, empty=empty), API_HEADERS)
 
 
 def account_of(world: World, call: ApiRequest) -> str:
-    """The address of the account whose access token a call holds; empty if it is not known."""
+    """Return the address of the account whose access token is in a call; empty if it is unknown."""
     grantee = world.grants.grantee(call.bearer)
     account = world.account_of(grantee.sub) if grantee else None
     return account.address if account else ""
@@ -154,38 +155,48 @@ def _authenticated(world: World, call: ApiRequest, method: ListMethod) -> Access
 
 
 def _content(
-    world: World, method: ListMethod, resources: ResourceStore, account: GoogleAccount, page: _ListCall, *, empty: bool
+    world: World,
+    method: ListMethod,
+    resources: ResourceStore,
+    account: GoogleAccount,
+    list_call: _ListCall,
+    *,
+    empty: bool,
 ) -> dict[str, Any]:
-    cursor = page.cursor
-    found = list(islice(resources.after(cursor.position, deleted=cursor.incremental), 0 if empty else page.size + 1))
-    records = found[: page.size]
-    members = Counter(_memberships(account)) if not method.source and "memberCount" in page.mask else Counter()
-    shown = (_shown(record, page, members[record.resource["resourceName"]]) for record in records)
+    cursor = list_call.cursor
+    candidates = list(
+        islice(resources.after(cursor.position, deleted=cursor.incremental), 0 if empty else list_call.size + 1)
+    )
+    records = candidates[: list_call.size]
+    members = Counter(_memberships(account)) if not method.source and "memberCount" in list_call.mask else Counter()
+    selected = (_selected(record, list_call, members[record.resource["resourceName"]]) for record in records)
     content: dict[str, Any] = {}
-    if items := [item for item in shown if item]:
+    if items := [item for item in selected if item]:
         content[method.key] = items
-    if len(found) > len(records) or empty:
+    if len(candidates) > len(records) or empty:
         position = records[-1].revision if records else cursor.position
-        onward = replace(cursor, kind="page", position=position, issued_at=world.time())
-        content["nextPageToken"] = onward.seal(world.key)
-    elif page.wants_sync_token:
-        onward = replace(cursor, kind="sync", call=page.call, position=0, issued_at=world.time(), incremental=False)
-        content["nextSyncToken"] = onward.seal(world.key)
+        next_cursor = replace(cursor, kind="page", position=position, issued_at=world.time())
+        content["nextPageToken"] = next_cursor.seal(world.key)
+    elif list_call.wants_sync_token:
+        next_cursor = replace(
+            cursor, kind="sync", call=list_call.call, position=0, issued_at=world.time(), incremental=False
+        )
+        content["nextSyncToken"] = next_cursor.seal(world.key)
     if not cursor.incremental or (items and method.source != "contacts"):
         total = len(items) if cursor.incremental and not method.source else len(resources)
         content |= dict.fromkeys(method.totals, total) if total else {}
     return content
 
 
-def _shown(record: ResourceRecord, page: _ListCall, members: int) -> dict[str, Any] | None:
-    """A record as the call wants it; None if it comes from sources that were not asked for."""
+def _selected(record: ResourceRecord, list_call: _ListCall, members: int) -> dict[str, Any] | None:
+    """Return the requested fields of a record; None if the record is of another source."""
     types = {source.get("type") for source in record.resource.get("metadata", {}).get("sources", ())}
-    if page.sources and types and not types & set(page.sources):
+    if list_call.sources and types and not types & set(list_call.sources):
         return None
-    shown = fields.masked(record.resource, page.mask, page.sources)
-    if record.previous and page.cursor.incremental and "metadata" in shown:
-        shown["metadata"] = {**shown["metadata"], "previousResourceNames": list(record.previous)}
-    return {**shown, "memberCount": members} if members else shown
+    selected = fields.masked(record.resource, list_call.mask, list_call.sources)
+    if record.previous and list_call.cursor.incremental and "metadata" in selected:
+        selected["metadata"] = {**selected["metadata"], "previousResourceNames": list(record.previous)}
+    return {**selected, "memberCount": members} if members else selected
 
 
 def _memberships(account: GoogleAccount) -> Iterator[str]:
@@ -209,16 +220,16 @@ def _checked(world: World, call: ApiRequest, method: ListMethod, account: Google
     if method.source == "directory" and not account.hd:
         raise ApiRefusal(faults.NO_DOMAIN_USER)
     sources = _sources(query, method)
-    if _one(query, "sortOrder") not in ("", "LAST_MODIFIED_ASCENDING"):
+    if _single_value(query, "sortOrder") not in ("", "LAST_MODIFIED_ASCENDING"):
         raise ApiRefusal(invalid_argument("The sandbox sorts by LAST_MODIFIED_ASCENDING alone."))
-    shelf = world.persons_of(account.address, method.source) if method.source else account.groups
+    resources = world.persons_of(account.address, method.source) if method.source else account.groups
     return _ListCall(
         mask=_mask(query, method),
         sources=sources,
         size=_page_size(query, method),
-        # Contact groups have no switch for it.
-        wants_sync_token=not method.source or _truth(query, "requestSyncToken"),
-        cursor=_cursor(world, query, method, account, shelf.revision),
+        # Contact groups have no parameter requestSyncToken.
+        wants_sync_token=not method.source or _boolean(query, "requestSyncToken"),
+        cursor=_cursor(world, query, method, account, resources.revision),
         call=_fingerprint(query, method, account, without=("pageToken", "syncToken")),
     )
 
@@ -235,12 +246,12 @@ def _mask(query: Parameters, method: ListMethod) -> frozenset[str]:
     if not paths:
         raise ApiRefusal(invalid_argument(f"{method.mask} mask is required. Please specify one or more valid paths."))
     for path in paths:
-        # A path may go deeper ("names.givenName"); the sandbox gives the whole field then.
+        # For a subfield ("names.givenName") the sandbox returns the whole field.
         if path.partition(".")[0] not in allowed:
             raise ApiRefusal(
                 invalid_argument(
                     f'Invalid {method.mask} mask path: "{path}". Valid paths are documented at '
-                    f"https://developers.google.com/people/api/rest/v1/{_page_of(method)}."
+                    f"https://developers.google.com/people/api/rest/v1/{_documentation_of(method)}."
                 )
             )
     named = frozenset(path.partition(".")[0] for path in paths)
@@ -248,13 +259,13 @@ def _mask(query: Parameters, method: ListMethod) -> frozenset[str]:
     return named | {"formattedName"} if "name" in named else named
 
 
-def _page_of(method: ListMethod) -> str:
+def _documentation_of(method: ListMethod) -> str:
     pages = {"contacts": "people.connections/list", "other_contacts": "otherContacts/list"}
     return pages.get(method.source, "people/listDirectoryPeople" if method.source else "contactGroups/list")
 
 
 def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
-    """The source types to show; empty: all."""
+    """Return the selected source types; empty for all."""
     values = query.get("sources", ())
     known = _DIRECTORY_SOURCES if method.source == "directory" else _READ_SOURCES
     for value in values:
@@ -270,7 +281,7 @@ def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
 
 
 def _page_size(query: Parameters, method: ListMethod) -> int:
-    text = _one(query, "pageSize") or "0"
+    text = _single_value(query, "pageSize") or "0"
     if not text.isascii() or not text.isdigit():
         raise ApiRefusal(invalid_argument(f"Invalid value at 'page_size' (TYPE_INT32), \"{text}\""))
     if int(text) > MOST_ON_A_PAGE:
@@ -278,15 +289,15 @@ def _page_size(query: Parameters, method: ListMethod) -> int:
     return int(text) or method.page_size
 
 
-def _truth(query: Parameters, name: str) -> bool:
-    text = _one(query, name) or "false"
+def _boolean(query: Parameters, name: str) -> bool:
+    text = _single_value(query, name) or "false"
     if text not in ("true", "false"):
         raise ApiRefusal(invalid_argument(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\""))
     return text == "true"
 
 
-def _one(query: Parameters, name: str) -> str:
-    """A parameter that may come once (the last one counts, as at Google)."""
+def _single_value(query: Parameters, name: str) -> str:
+    """Return a single-valued parameter (the last value counts, as at Google)."""
     return query.get(name, ("",))[-1]
 
 
@@ -294,13 +305,13 @@ def _one(query: Parameters, name: str) -> str:
 
 
 def _cursor(world: World, query: Parameters, method: ListMethod, account: GoogleAccount, revision: int) -> ListToken:
-    """Where to go on: behind a page, behind an earlier sync, or from the beginning.
+    """Return the start position: behind a page, behind an earlier sync, or the beginning.
 
-    A token is good for the very call that gave it: same account, same parameters ("All other parameters provided must
-    match the call that provided the token").
+    A token is valid for calls with the account and parameters of the call that returned it ("All other parameters
+    provided must match the call that provided the token").
     """
     now = world.time()
-    page_token, sync_token = _one(query, "pageToken"), _one(query, "syncToken")
+    page_token, sync_token = _single_value(query, "pageToken"), _single_value(query, "syncToken")
     if page_token:
         call = _fingerprint(query, method, account, without=("pageToken",))
         cursor = unseal(page_token, world.key)
@@ -323,7 +334,7 @@ def _cursor(world: World, query: Parameters, method: ListMethod, account: Google
 
 
 def _fingerprint(query: Parameters, method: ListMethod, account: GoogleAccount, *, without: tuple[str, ...]) -> str:
-    """What a token is bound to; the order of a mask's paths does not matter."""
+    """Return the fingerprint of a call for its tokens; the order of the paths in a mask does not matter."""
     parameters = [
         (name, sorted(path for value in values for path in value.split(",")))
         for name, values in sorted(query.items())

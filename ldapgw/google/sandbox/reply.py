@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What comes in and what goes out, as values: a `Call`, a `Reply`, and the `Refusal` that carries a reply."""
+"""The values of a call: `ApiRequest`, `ApiReply`, and `ApiRefusal`, the exception with an error reply."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ldapgw.errors import LdapgwError
 Parameters = Mapping[str, tuple[str, ...]]
 Headers = tuple[tuple[str, str], ...]
 
-# As the People API sends them.
+# The headers of the People API.
 API_HEADERS: Headers = (
     ("Content-Type", "application/json; charset=UTF-8"),
     ("Vary", "Origin, X-Origin, Referer"),
     ("Cache-Control", "private"),
     ("Server", "ESF"),
 )
-# As the token and revocation endpoints send them.
+# The headers of the token and revocation endpoints.
 TOKEN_HEADERS: Headers = (
     ("Content-Type", "application/json; charset=utf-8"),
     ("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate"),
@@ -33,8 +33,8 @@ class ApiRequest:
     """A request to one of Google's endpoints.
 
     :ivar query: the parameters of the URL, each with all its values.
-    :ivar form: those of a form-encoded body.
-    :ivar authorization: the header of that name, empty if there is none.
+    :ivar form: the parameters of a form-encoded body.
+    :ivar authorization: the header ``Authorization``; empty if it is missing.
     """
 
     path: str
@@ -44,14 +44,14 @@ class ApiRequest:
 
     @property
     def bearer(self) -> str:
-        """The access token (RFC 6750 2.1); empty if there is none."""
+        """The bearer token (RFC 6750 2.1); empty if it is missing."""
         scheme, _, token = self.authorization.partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiReply:
-    """An answer: status, headers, body."""
+    """A reply of one of Google's endpoints."""
 
     status: int
     headers: Headers
@@ -59,13 +59,13 @@ class ApiReply:
 
     @classmethod
     def of(cls, status: int, content: Any, headers: Headers) -> ApiReply:
-        """JSON in UTF-8, or text as it stands."""
+        """Make a reply of a text, or of any other value as JSON."""
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False) + "\n"
         return cls(status, headers, text.encode())
 
 
 class ApiRefusal(LdapgwError):
-    """Raised when a call ends in an error of Google's."""
+    """Raised when a call ends with an error reply of Google."""
 
     def __init__(self, reply: ApiReply) -> None:
         super().__init__(f"HTTP {reply.status}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A shelf: resources by name, with the order of their changes, so that a list can be paged and followed.
+"""The resource store: resources by name in the order of their changes, for paged and incremental lists.
 
-Every change takes the next revision, and records stand in the order of their revisions.  A page goes on behind the
-revision of its last record: a person changed meanwhile comes again on a later page, and nobody is missed.
+Every change gets the next revision, and records are sorted by revision.  A page starts behind the revision of the last
+record of the page before.  So a person who changes meanwhile is repeated on a later page, and no person is missed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Resource = Mapping[str, Any]
 class ResourceRecord:
     """A resource at its latest revision.
 
-    :ivar resource: complete, or what is left of it once it is `deleted`.
-    :ivar previous: its former names; told by incremental lists only.
+    :ivar resource: the resource, or its tombstone if it is `deleted`.
+    :ivar previous: former names; only incremental lists show them.
     """
 
     revision: int
@@ -29,7 +29,7 @@ class ResourceRecord:
 
 
 class ResourceStore:
-    """Resources of one kind: persons of a source, or contact groups.  Mutable; the resources in it are not."""
+    """Resources of one kind: persons of a source, or contact groups.  Mutable, with immutable resources."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -42,24 +42,24 @@ class ResourceStore:
         return (record.resource for record in self._records.values() if not record.deleted)
 
     def get(self, name: str) -> Resource | None:
-        """A living resource by its name."""
+        """Return a resource by its name; None if it is unknown or deleted."""
         record = self._records.get(name)
         return record.resource if record and not record.deleted else None
 
     def put(self, resource: Resource, *, previous: tuple[str, ...] = ()) -> None:
-        """Add a resource, or replace the one of the same name; `previous` ones vanish without a trace."""
+        """Add a resource or replace the resource of the same name; remove the `previous` names without a tombstone."""
         for name in previous:
             self._records.pop(name, None)
         self._store(ResourceRecord(self.revision + 1, resource, previous=previous))
 
     def delete(self, tombstone: Resource) -> None:
-        """Delete a resource; `tombstone` is what an incremental list says of it."""
+        """Delete a resource; incremental lists show its `tombstone`."""
         self._store(ResourceRecord(self.revision + 1, tombstone, deleted=True))
 
     def after(self, revision: int, *, deleted: bool) -> Iterator[ResourceRecord]:
-        """Records changed after a revision, oldest change first.
+        """Return the records changed after a revision, the oldest change first.
 
-        :param deleted: with the deleted ones.
+        :param deleted: whether to include deleted records.
         """
         return (r for r in self._records.values() if r.revision > revision and (deleted or not r.deleted))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lists that say one thing and hold another, as Google has been seen to give them.  Pure."""
+"""Damages replies according to a `Breakage`, in ways seen at Google.  Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ldapgw.google.sandbox.faults import Breakage, invalid_argument
 from ldapgw.google.sandbox.people import METHODS
 from ldapgw.google.sandbox.reply import ApiReply, ApiRequest
 
-# More than any client should read.
+# Octets; more than any client should read.
 _TOO_MUCH = 17 << 20
 
 _Content = dict[str, Any]
 
 
 def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None) -> ApiReply:
-    """A reply as it comes out of a breakage; an error, and a breakage that is the line's, leave it as it is."""
+    """Return a reply damaged by a breakage; errors, and replies with a breakage of the connection, are unchanged."""
     if reply.status != 200 or call.path not in METHODS:
         return reply
     if breakage is Breakage.OLD_PAGE and _page_token(call):
@@ -37,7 +37,7 @@ def _shorten(content: _Content, key: str, _call: ApiRequest) -> None:
 
 
 def _leave_out_few(content: _Content, key: str, _call: ApiRequest) -> None:
-    content[key] = [one for at, one in enumerate(content.get(key, [])) if at % 20]
+    content[key] = [item for index, item in enumerate(content.get(key, [])) if index % 20]
 
 
 def _drop_list(content: _Content, key: str, _call: ApiRequest) -> None:

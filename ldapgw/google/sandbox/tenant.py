@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The world of the demo: the Workspace acme.example with two accounts, a consumer's account, and one client."""
+"""The world of the demo: the Workspace acme.example with two accounts, a consumer account and an OAuth client."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BOB = "bob@acme.example"
 CAROL = "carol.private@gmail.example"
 
 CLIENT_ID = "123456789012-sandbox.apps.googleusercontent.com"
-# No secret: the sandbox holds nothing but inventions, and every gateway in front of it needs this.
+# Not secret: the sandbox has invented data only, and every gateway needs the value.
 CLIENT_SECRET = "GOCSPX-sandbox-is-no-secret"  # noqa: S105 - published on purpose, see above
 REDIRECT_URIS = ("http://localhost:8080/oauth/callback", "http://127.0.0.1:8080/oauth/callback")
 
 LABELS = ("Customers", "Suppliers", "Family")
-# Addresses that belong to no Workspace, so that their accounts have no directory.
+# Domains of consumer accounts, which belong to no Workspace and have no directory.
 _CONSUMER_DOMAINS = ("gmail.com", "googlemail.com", "gmail.example")
 
-# 2025-11-01: a fixed date, so that a sandbox that starts again shows nothing as changed.
+# 2025-11-01: a fixed date, so that nothing looks changed after a restart of the sandbox.
 _UPDATED = 1761955200.0
 
 People = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -40,22 +40,22 @@ def demo_world(
     redirect_uris: Sequence[str] = REDIRECT_URIS,
     people: People | None = None,
 ) -> World:
-    """A world with some 300 contacts of Alice's, 40 of Bob's, 12 of Carol's, a directory and a few other contacts.
+    """Return a world: some 300 contacts of Alice, 40 of Bob and 12 of Carol, a directory and a few other contacts.
 
-    :param people: contacts from a file (`loading.load_people`), which replace those of their account.
+    :param people: contacts of a file (`loading.load_people`), which replace the contacts of their accounts.
     """
     world = World(now=now, random=random, issuer=issuer)
     world.register(RegisteredClient(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
     world.add_account(ALICE, "Alice", "Adler", hd=DOMAIN)
     world.add_account(BOB, "Bob", "Bergmann", hd=DOMAIN)
     world.add_account(CAROL, "Carol", "Sandmann")
-    given = {address or ALICE: persons for address, persons in (people or {}).items()}
+    from_file = {address or ALICE: persons for address, persons in (people or {}).items()}
     lists = read_data("people.json")
     for address, written, invented in ((ALICE, "alice", 272), (BOB, "bob", 35), (CAROL, "carol", 0)):
-        if address not in given:
+        if address not in from_file:
             _add_contacts(world, address, lists[written], invented)
-    for address, persons in given.items():
-        _add_given(world, address, persons)
+    for address, persons in from_file.items():
+        _add_from_file(world, address, persons)
     for entry in lists["other"]:
         world.add_person(ALICE, sketch.other_contact(entry), "other_contacts", updated=_UPDATED)
     for entry in lists["directory"]:
@@ -72,8 +72,8 @@ def _add_contacts(world: World, address: str, written: Sequence[sketch.PersonSpe
         world.add_person(address, person, updated=_UPDATED + 3600.0 * number)
 
 
-def _add_given(world: World, address: str, persons: Sequence[Mapping[str, Any]]) -> None:
-    """Contacts of a file; an address that is new here becomes an account."""
+def _add_from_file(world: World, address: str, persons: Sequence[Mapping[str, Any]]) -> None:
+    """Add the contacts of a file, and the account if it does not exist."""
     if address not in world.accounts:
         local, _, domain = address.rpartition("@")
         world.add_account(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox's state: accounts, their persons, clients, grants and faults; and the controls that turn it.
+"""The state of the sandbox: accounts with their persons, clients, grants and faults, and methods to change it.
 
-Pure: time and randomness are passed in, and nothing here knows HTTP.  What the control page can do, a test does by
-calling the same methods.  `World`, `Account`, `Shelf`, `Grants` and `Faults` are mutable; all else is a value.
+Pure: callers pass time and randomness, and nothing here uses HTTP.  The control page and the tests call the same
+methods.  `World`, `GoogleAccount`, `ResourceStore`, `Grants` and `Faults` are mutable; all other objects are immutable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
 CLIENT_STATES = ("ok", "unknown", "deleted")
 
-# People API, contactGroups: groups that every account has; all but the first two are deprecated.
+# People API, contactGroups: the groups of every account; all but the first two are deprecated.
 SYSTEM_GROUPS = {
     "myContacts": "My Contacts",
     "starred": "Starred",
@@ -42,9 +42,10 @@ MY_CONTACTS = "contactGroups/myContacts"
 class RegisteredClient:
     """An OAuth client of type "Web application".
 
-    :ivar audience: of its project: ``external``, ``testing`` (consent lasts 7 days) or ``internal`` (one Workspace).
+    :ivar audience: audience of the project: ``external``, ``testing`` (consent lasts 7 days) or ``internal`` (one
+        Workspace).
     :ivar domain: the Workspace of an ``internal`` project.
-    :ivar state: ``ok``, ``unknown`` (Google does not find it) or ``deleted``.
+    :ivar state: ``ok``, ``unknown`` (Google does not find the client) or ``deleted``.
     """
 
     client_id: str
@@ -57,7 +58,7 @@ class RegisteredClient:
 
 @dataclass(slots=True, repr=False)
 class GoogleAccount:
-    """A Google account; `hd` is its Workspace domain, empty for a consumer's."""
+    """A Google account; `hd` is its Workspace domain, empty for a consumer account."""
 
     address: str
     sub: str
@@ -67,24 +68,24 @@ class GoogleAccount:
     contacts: ResourceStore = field(default_factory=ResourceStore)
     other_contacts: ResourceStore = field(default_factory=ResourceStore)
     groups: ResourceStore = field(default_factory=ResourceStore)
-    # Sync tokens of an earlier generation are expired.
+    # Sync tokens of an earlier generation have expired.
     generation: int = 0
-    # How many persons and groups it ever had: their ids come from it, so that they are the same at each start.
+    # Number of persons and groups ever added.  Ids derive from it, so that they are the same after each start.
     counter: int = 0
 
     @property
     def name(self) -> str:
-        """As the account chooser shows it."""
+        """The name in the account chooser."""
         return f"{self.given_name} {self.family_name}"
 
 
 class World:
-    """Everything that the sandbox knows.
+    """The whole state of the sandbox.
 
-    :param now: seconds since the epoch.
-    :param random: as many random bytes as asked for.
-    :param issuer: the ``iss`` of its identity tokens; the sandbox's own address where it listens on a port.
-    :ivar calls: how often each of Google's endpoints was called, by path.
+    :param now: returns the time in seconds since the epoch.
+    :param random: returns the requested number of random bytes.
+    :param issuer: the ``iss`` of identity tokens; the sandbox's own URL if it listens on a port.
+    :ivar calls: number of calls by the path of the endpoint.
     """
 
     def __init__(self, *, now: Now, random: RandomBytes, issuer: str = "https://accounts.google.com") -> None:
@@ -100,13 +101,13 @@ class World:
         self.calls: Counter[str] = Counter()
 
     def time(self) -> float:
-        """Seconds since the epoch, as this world has it."""
+        """Return the time of this world in seconds since the epoch."""
         return self._now() + self._clock_offset
 
     def advance(self, seconds: float) -> None:
-        """Let time pass.
+        """Advance the time.
 
-        :raises UserError: for time to go back.
+        :raises UserError: if `seconds` is negative.
         """
         if not seconds >= 0:
             raise UserError(f"seconds = {seconds}: time only goes forward")
@@ -115,7 +116,7 @@ class World:
     # --- Accounts and clients ---------------------------------------------------------------------------------------
 
     def add_account(self, address: str, given_name: str, family_name: str, *, hd: str = "") -> GoogleAccount:
-        """A new account with Google's system groups and no contacts."""
+        """Add an account with Google's system groups and no contacts."""
         account = self.accounts[address] = GoogleAccount(
             address, str(_account_id(address)), given_name, family_name, hd
         )
@@ -127,7 +128,7 @@ class World:
         return account
 
     def account(self, address: str) -> GoogleAccount:
-        """An account by its address.
+        """Return an account by its address.
 
         :raises UserError: if there is none.
         """
@@ -136,7 +137,7 @@ class World:
         return self.accounts[address]
 
     def account_of(self, sub: str) -> GoogleAccount | None:
-        """An account by its ``sub``."""
+        """Return an account by its ``sub``; None if there is none."""
         return next((account for account in self.accounts.values() if account.sub == sub), None)
 
     def rename_account(self, address: str, new: str) -> None:
@@ -145,14 +146,14 @@ class World:
         if new in self.accounts:
             raise UserError(f"{new}: is an account already")
         account.address = new
-        self.accounts = {held.address: held for held in self.accounts.values()}
+        self.accounts = {account.address: account for account in self.accounts.values()}
 
     def delete_account(self, address: str) -> None:
-        """Delete an account; its tokens are no longer good."""
+        """Delete an account; its tokens become invalid."""
         del self.accounts[self.account(address).address]
 
     def register(self, client: RegisteredClient) -> None:
-        """Add a client, or replace the one of the same id."""
+        """Add a client, or replace the client of the same id."""
         if client.audience not in AUDIENCES or client.state not in CLIENT_STATES:
             raise UserError(
                 f"client: audience is one of {', '.join(AUDIENCES)}, state one of {', '.join(CLIENT_STATES)}"
@@ -160,7 +161,7 @@ class World:
         self.clients[client.client_id] = client
 
     def set_client(self, client_id: str = "", **changes: Any) -> None:
-        """Change fields of a client (of the first one if none is named): its state, its audience, its secret."""
+        """Change fields of a client, such as its state, or of the first client if no id is given."""
         if not client_id:
             client_id = next(iter(self.clients), "")
         if client_id not in self.clients:
@@ -168,7 +169,7 @@ class World:
         self.register(replace(self.clients[client_id], **changes))
 
     def add_redirect_uri(self, uri: str, client_id: str = "") -> None:
-        """Register one more redirect URI for a client, or for the first one."""
+        """Register another redirect URI for a client, or for the first client."""
         client = self.clients.get(client_id) if client_id else next(iter(self.clients.values()), None)
         if client is None:
             raise UserError("client_id: is no client of this sandbox")
@@ -177,9 +178,9 @@ class World:
     # --- Persons and labels -----------------------------------------------------------------------------------------
 
     def persons_of(self, address: str, source: str = "contacts") -> ResourceStore:
-        """The persons of one of an account's sources; the directory is its Workspace's.
+        """Return the persons of a source of an account; the directory belongs to its Workspace.
 
-        :raises UserError: if there is no such account or source.
+        :raises UserError: if the account or source does not exist.
         """
         account = self.account(address)
         if source == "contacts":
@@ -193,7 +194,7 @@ class World:
         )
 
     def person(self, address: str, resource_name: str) -> Resource:
-        """A person of an account by its resource name.
+        """Return a person of an account by its resource name.
 
         :raises UserError: if there is none.
         """
@@ -208,16 +209,16 @@ class World:
         kind: PersonKind | None = None,
         updated: float | None = None,
     ) -> str:
-        """Add a person: what somebody typed, or the whole in Google's form.
+        """Add a person: typed fields, or a complete person in Google's format.
 
-        :param kind: of a directory's person; a colleague's profile if it is not said.
-        :param updated: when it was changed last; now if it is not said.
-        :returns: its resource name.
+        :param kind: kind of a person in the directory; by default the profile of a colleague.
+        :param updated: time of the last change; by default now.
+        :returns: the resource name of the person.
         """
-        shelf = self.persons_of(address, source)
+        resources = self.persons_of(address, source)
         number = self._next_number(self.account(address), source)
         if source == "directory":
-            # A colleague's profile has the id of the colleague's account.
+            # The profile of a colleague has the id of the colleague's account.
             mails = person.get("emailAddresses") or [{}]
             number = _account_id(str(mails[0].get("value", number)))
         if source == "contacts" and "metadata" not in person and "memberships" not in person:
@@ -227,38 +228,37 @@ class World:
             "other_contacts": PersonKind.OTHER_CONTACT,
             "directory": PersonKind.DOMAIN_PROFILE,
         }
-        done = fields.complete(person, kind or kinds[source], number, self.time() if updated is None else updated)
-        shelf.put(done)
-        return str(done["resourceName"])
+        completed = fields.complete(person, kind or kinds[source], number, self.time() if updated is None else updated)
+        resources.put(completed)
+        return str(completed["resourceName"])
 
     def change_person(self, address: str, resource_name: str, changes: Mapping[str, Any]) -> None:
         """Replace fields of a person; None removes a field."""
-        shelf, person = self._find(address, resource_name)
-        shelf.put(fields.change(person, changes, self.time()))
+        resources, person = self._find(address, resource_name)
+        resources.put(fields.change(person, changes, self.time()))
 
     def delete_person(self, address: str, resource_name: str) -> None:
-        """Delete a person."""
-        shelf, person = self._find(address, resource_name)
-        shelf.delete(fields.tombstone(person))
+        resources, person = self._find(address, resource_name)
+        resources.delete(fields.tombstone(person))
 
     def move_person(self, address: str, resource_name: str) -> str:
-        """Give a person another resource name, as Google does when a contact is linked to a profile.
+        """Give a person a new resource name, as Google does when it links a contact to a profile.
 
         :returns: the new name.
         """
-        shelf, person = self._find(address, resource_name)
+        resources, person = self._find(address, resource_name)
         prefix = resource_name.rstrip("0123456789")
         number = self._next_number(self.account(address), prefix)
         moved = fields.stamp(
             {**fields.change(person, {}, self.time()), "resourceName": f"{prefix}{number}"}, self.time()
         )
-        shelf.put(moved, previous=(resource_name,))
+        resources.put(moved, previous=(resource_name,))
         return f"{prefix}{number}"
 
     def add_label(self, address: str, name: str) -> str:
         """Add a contact group.
 
-        :returns: its resource name.
+        :returns: the resource name of the group.
         """
         account = self.account(address)
         resource_name = f"contactGroups/{self._next_number(account, 'label'):x}"
@@ -268,7 +268,7 @@ class World:
         return resource_name
 
     def delete_label(self, address: str, resource_name: str) -> None:
-        """Delete a contact group; its members stay, without it."""
+        """Delete a contact group and the memberships in it; its members stay."""
         account = self.account(address)
         if account.groups.get(resource_name) is None:
             raise UserError(f"{resource_name}: is no label of this account")
@@ -278,20 +278,20 @@ class World:
             others = [m for m in person["memberships"] if _label(m) != resource_name]
             self.change_person(address, person["resourceName"], {"memberships": others})
 
-    # --- Trouble ----------------------------------------------------------------------------------------------------
+    # --- Expired and revoked tokens ---------------------------------------------------------------------------------
 
     def expire_sync_tokens(self, address: str = "") -> None:
-        """Make the sync tokens of one account, or of all, expired."""
+        """Expire the sync tokens of one account, or of all accounts."""
         for account in self._chosen(address):
             account.generation += 1
 
     def expire_access_tokens(self, address: str = "") -> None:
-        """End the access tokens of one account, or of all; the refresh tokens stay."""
+        """End the access tokens of one account, or of all accounts; refresh tokens stay valid."""
         for account in self._chosen(address):
             self.grants.expire_access(account.sub)
 
     def revoke(self, address: str, client_id: str = "") -> None:
-        """End an account's grant to one client, or to all, as its owner can on Google's own page."""
+        """End the grant of an account to one client, or to all clients, as its owner can on Google's pages."""
         self.grants.end_grants(self.account(address).sub, client_id)
 
     def _chosen(self, address: str) -> list[GoogleAccount]:
@@ -299,25 +299,25 @@ class World:
 
     def _find(self, address: str, resource_name: str) -> tuple[ResourceStore, Resource]:
         account = self.account(address)
-        shelves = [account.contacts, account.other_contacts, *filter(None, [self.directories.get(account.hd)])]
-        for shelf in shelves:
-            if (person := shelf.get(resource_name)) is not None:
-                return shelf, person
+        stores = [account.contacts, account.other_contacts, *filter(None, [self.directories.get(account.hd)])]
+        for resources in stores:
+            if (person := resources.get(resource_name)) is not None:
+                return resources, person
         raise UserError(f"{resource_name}: is no person of {address}")
 
-    def _next_number(self, account: GoogleAccount, what: str) -> int:
+    def _next_number(self, account: GoogleAccount, kind: str) -> int:
         account.counter += 1
-        return _number(f"{account.sub}/{what}/{account.counter}")
+        return _number(f"{account.sub}/{kind}/{account.counter}")
 
 
 def membership(group: str) -> dict[str, Any]:
-    """A person's membership in a contact group."""
+    """Return the membership of a person in a contact group."""
     names = {"contactGroupId": group.removeprefix("contactGroups/"), "contactGroupResourceName": group}
     return {"contactGroupMembership": names}
 
 
 def labels_of(person: Resource) -> set[str]:
-    """The resource names of the groups that a person is in."""
+    """Return the resource names of the groups of a person."""
     return {label for membership in person.get("memberships", ()) if (label := _label(membership))}
 
 
@@ -326,10 +326,10 @@ def _label(membership: Mapping[str, Any]) -> str:
 
 
 def _account_id(address: str) -> int:
-    """21 digits beginning with 1, as Google's are; the same at each start."""
+    """Derive an id from an address: 21 digits beginning with 1, as ids of Google."""
     return 10**20 + _number(address) % 10**19
 
 
 def _number(text: str) -> int:
-    """A number of 63 bits that depends on a text alone."""
+    """Derive a number of 63 bits from a text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
