@@ -152,8 +152,8 @@ class Explanation:
 class ExplanationReader:
     """The person who reads an explanation, and the facts that the explanation may reveal to this person.
 
-    :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; administrators still learn
-        that some private book has a whole number.
+    :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; an administrator still
+        learns that some private book has a whole number.
     :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     :ivar is_admin: whether advice may name commands and settings.
     """
