@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads the logged searches of phones, judges each search by its hints, and stores one summary per phone.
+"""Reads the logged searches of phones, finds the hints that apply, and stores one summary per phone.
 
 The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
 so, and a hint's code; never a filter, a name or a number.  The LDAP server logs octets only: a search is decoded when a
