@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What phones are seen to do: the wire's octets, read when somebody looks, and judged by what is known of the phone.
+"""Reads the logged searches of phones, finds the hints that apply, and stores one summary per phone.
 
-Writes down that phones have searched, and what was off, for the command line and for after a restart.
+The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
+so, and a hint's code; never a filter, a name or a number.  The LDAP server logs octets only: a search is decoded when a
+page shows the search, or when a summary is due.  Decoding takes a while, so the store's thread makes the summaries.
 
-A minute's precision and a hint's code; never a filter, a name or a number.  Reading a search takes a while, so it is
-done on the store's thread.
-
-Mutable: `SearchNotes`.
+Mutable: `SearchRecorder`.
 """
 
 from __future__ import annotations
@@ -34,13 +33,22 @@ from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
 
+# The recorder takes new searches from the log this often.
+POLL_SECONDS = 5.0
+# A phone searches at every keystroke; one write per phone and minute is enough, and spares the disk.
+WRITE_SECONDS = 60.0
+
+Summarize = Callable[[PhoneLogin, SearchUpdate], LastSearch]
+
+log = Logger()
+
 
 class PhoneActivity:
-    """Over the searches of all phones.
+    """The searches of all phones.
 
-    :param bases: the search base of each tenant.
-    :param now: seconds since the epoch.
-    :ivar searches: the wire tells it of each.
+    :param bases: the search base of each tenant, by the tenant's name.
+    :param now: returns the seconds since the epoch.
+    :ivar search_log: the LDAP server reports each search to the log.
     """
 
     def __init__(self, bases: Mapping[str, str], now: Callable[[], float]) -> None:
@@ -48,30 +56,30 @@ class PhoneActivity:
         self._bases = {tenant: (base, Dn.parse(base)) for tenant, base in bases.items()}
 
     def base_dn(self, tenant: str) -> str:
-        """A tenant's search base; empty for one that is gone."""
+        """Return a tenant's search base; empty for a deleted tenant."""
         return self._bases[tenant][0] if tenant in self._bases else ""
 
     def bind_dn(self, login: PhoneLogin) -> str:
-        """The DN that a phone is bound as; empty for one whose tenant is gone."""
+        """Return the DN that a phone binds as; empty if the phone's tenant is deleted."""
         return str(phone_dn(login.name, self._bases[login.tenant][1])) if login.tenant in self._bases else ""
 
     def recent_searches(self, login: PhoneLogin) -> tuple[DecodedSearch, ...]:
-        """A phone's last searches, the newest first."""
+        """Return a phone's last searches, the newest first."""
         return tuple(map(decode_search, self.search_log.searches_of(self.bind_dn(login))))
 
     def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
-        """What is remembered of them: nothing of what was searched for."""
-        habits = PhoneProfile.for_model(
+        """Return the summary to store, which does not hold the text of the search."""
+        profile = PhoneProfile.for_model(
             self.base_dn(login.tenant), login.model, per_number=login.numbers is NumberMode.ENTRIES
         )
-        found = find_hints(decode_search(update.last), habits)
-        works = update.last_found is not None and decode_search(update.last_found).has_contacts
-        worked_at = update.last_found.when if update.last_found is not None and works else None
-        return LastSearch(update.last.when, found[0].value if found else "", worked_at)
+        hints = find_hints(decode_search(update.last), profile)
+        has_worked = update.last_found is not None and decode_search(update.last_found).has_contacts
+        worked_at = update.last_found.when if update.last_found is not None and has_worked else None
+        return LastSearch(update.last.when, hints[0].value if hints else "", worked_at)
 
 
 def decode_search(search: LoggedSearch) -> DecodedSearch:
-    """A search as the wire has read it."""
+    """Decode a logged search; a message that is no readable search has no request."""
     try:
         message = decode(search.message)
     except ProtocolViolation:
@@ -80,23 +88,14 @@ def decode_search(search: LoggedSearch) -> DecodedSearch:
     return DecodedSearch(search, request, tuple(control.type for control in message.controls))
 
 
-POLL_SECONDS = 5.0
-# A phone searches at every keystroke; a write a minute is enough, and spares the disk.
-WRITE_SECONDS = 60.0
-
-Summarize = Callable[[PhoneLogin, SearchUpdate], LastSearch]
-
-log = Logger()
-
-
 class SearchRecorder(Service):
-    """Takes what is fresh every few seconds, and stores it.
+    """Service that takes new searches every `POLL_SECONDS` and stores a summary per phone.
 
-    :param clock: its seconds are those since the epoch.
-    :param take_fresh: what has come since the last call, by the login's DN.
-    :param login_of: the DN that a phone is bound as.
-    :param logins: those that are served, by name in lower case.
-    :param judge: reads a search; called on the store's thread.
+    :param clock: ``seconds()`` returns the seconds since the epoch.
+    :param take_updates: returns the searches since the previous call, by the DN of the login.
+    :param bind_dn: returns the DN that a phone binds as.
+    :param logins: returns the logins that the directory serves, by name in lower case.
+    :param summarize: makes the summary of a search; called on the store's thread.
     """
 
     def __init__(
@@ -122,85 +121,89 @@ class SearchRecorder(Service):
         self._timer.clock = clock
 
     def startService(self) -> None:
-        """Begin to look."""
         super().startService()
         self._timer.start(POLL_SECONDS)
 
     def stopService(self) -> Deferred[None]:
-        """Write down what there is, and look no more."""
+        """Stop the timer and store all pending updates."""
         super().stopService()
         if self._timer.running:
             self._timer.stop()
         return self._run_logged(self.write_all)
 
     async def write_due(self) -> None:
-        """Store what is due: of each phone once a minute; at once after a silence, or when it finds at last."""
+        """Store the updates that are due.
+
+        An update is due if the phone's last write is a minute old, or at once if a search of the phone succeeds for the
+        first time.
+        """
         self._collect()
         now = self._clock.seconds()
         due = {
-            login: fresh
-            for login, fresh in self._pending.items()
+            login: update
+            for login, update in self._pending.items()
             if now - self._written_at.get(login, 0.0) >= WRITE_SECONDS
-            or (fresh.last_found and login not in self._working_logins)
+            or (update.last_found and login not in self._working_logins)
         }
         await self._write(due, now)
 
     async def write_all(self) -> None:
-        """Store everything."""
         self._collect()
         await self._write(dict(self._pending), self._clock.seconds())
 
     def forget(self, login: str) -> None:
-        """A phone is gone or has another password: what is not written yet was not done with that."""
+        """Drop the pending update of a phone that is deleted or has a new password."""
         self._pending.pop(login, None)
         self._written_at.pop(login, None)
         self._working_logins.discard(login)
 
     def _collect(self) -> None:
-        for login, fresh in self._take_updates().items():
-            before = self._pending.get(login)
-            found = fresh.last_found or (before.last_found if before else None)
-            self._pending[login] = SearchUpdate(fresh.last, found)
+        for login, update in self._take_updates().items():
+            previous = self._pending.get(login)
+            last_found = update.last_found or (previous.last_found if previous else None)
+            self._pending[login] = SearchUpdate(update.last, last_found)
 
     async def _write(self, due: Mapping[str, SearchUpdate], now: float) -> None:
-        """What cannot be stored is kept for the next time."""
+        """Store updates; after a failure the updates stay pending for the next run."""
         if not due:
             return
-        await self._store.run(_write_notes, due, self._bind_dn, self._logins(), self._summarize)
-        for login, fresh in due.items():
-            if login not in self._pending:  # it was forgotten meanwhile
+        await self._store.run(_write_summaries, due, self._bind_dn, self._logins(), self._summarize)
+        for login, update in due.items():
+            if login not in self._pending:  # forgotten during the write
                 continue
             self._written_at[login] = now
-            if fresh.last_found:
+            if update.last_found:
                 self._working_logins.add(login)
-            if self._pending.get(login) is fresh:
+            if self._pending.get(login) is update:
                 del self._pending[login]
         self._written_at = {login: when for login, when in self._written_at.items() if now - when < WRITE_SECONDS}
 
     def _run_logged(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """The next turn comes whatever became of this one; that the database cannot be used is said elsewhere."""
+        """Run a coroutine and log its failure, so that the timer goes on."""
         return Deferred.fromCoroutine(work()).addErrback(_log_failure)
 
 
-def _write_notes(
+def _write_summaries(
     connection: Connection,
     due: Mapping[str, SearchUpdate],
     bind_dn: Callable[[PhoneLogin], str],
     logins: Mapping[str, PhoneAccess],
     summarize: Summarize,
 ) -> None:
-    """Write what phones have done with the password that they have now; another may be stored and not served yet."""
-    known = ((login, due.get(bind_dn(login)), logins.get(login.name.lower())) for login in phones.read_all(connection))
+    """Store summaries of phones whose served password is the stored one: a new password may not be served yet."""
+    candidates = (
+        (login, due.get(bind_dn(login)), logins.get(login.name.lower())) for login in phones.read_all(connection)
+    )
     phones.store_last_searches(
         connection,
         {
-            login.name: summarize(login, fresh)
-            for login, fresh, served in known
-            if fresh is not None and served is not None and served.password_hash == login.password
+            login.name: summarize(login, update)
+            for login, update, served in candidates
+            if update is not None and served is not None and served.password_hash == login.password
         },
     )
 
 
 def _log_failure(failure: Failure) -> None:
-    if not failure.check(StoreError):
+    if not failure.check(StoreError):  # the store reports its own errors
         log.failure("noting searches failed", failure)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a page asks about a phone's search, and who explains it: values.
+"""Explains a phone's search for the pages, in the directory that the phone is served now.
 
-Explains a phone's search, for the pages: before the very directory that it is served now, on a thread of its own.
-
-An explanation asks the search dozens of times, which is too long for the thread that serves phones.
+An explanation searches the directory dozens of times, which is too long for the thread that serves phones, so each
+explanation runs on another thread.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# The longest filter that a page offers to explain; in a form it has three times as many octets at most.
+# Longest query that a page accepts, in characters; a form percent-encodes each octet of a query as at most three.
 MAX_QUERY_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ExplainRequest:
-    """Why was this not found?
+    """A page's request to explain a search.
 
-    :ivar asked: a name, a number or a filter.
-    :ivar base: where the phone's search begins; empty: at the tenant's base.
-    :ivar reader: who asks.
-    :ivar accounts: those of whose syncs the reader may be told.
-    :ivar page: what the page of those is called.
+    :ivar text: a name, a number or a filter.
+    :ivar base: the phone's search base; empty for the tenant's base.
+    :ivar reader: the person who reads the explanation.
+    :ivar accounts: the accounts whose sync state the reader may see.
+    :ivar page_name: the name of the page that shows those accounts.
     """
 
     text: str
@@ -47,23 +46,23 @@ class ExplainRequest:
 
 
 class Explainer(Protocol):
-    """Explains what phones find."""
+    """Explains the searches of phones."""
 
     def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Awaitable[Explanation | None]:
-        """Why a phone finds what it finds; None: it is not served yet.
+        """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
 
-        :raises UserError: when what was asked for is a filter that cannot be read.
-        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        :raises UserError: if the query is a filter that cannot be parsed.
+        :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
 
 
 class PhoneExplainer:
-    """Explains what phones find.
+    """Explains searches in the served snapshot.
 
-    :param served: what they are served now.
-    :param size_limit: most entries in one answer.
-    :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param now: seconds since the epoch.
+    :param served: returns the snapshot that phones are served now.
+    :param size_limit: most entries in one search result.
+    :param run_off_thread: calls a function with its arguments on another thread than the reactor's.
+    :param now: returns the seconds since the epoch.
     """
 
     def __init__(
@@ -79,13 +78,8 @@ class PhoneExplainer:
         self._now = now
 
     async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
-        """Why a phone finds what it finds; None: it is not served yet.
-
-        :raises UserError: when what was asked for is a filter that cannot be read.
-        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
-        """
-        served = self._served()
-        login = served.logins.get(phone.name.lower())
+        snapshot = self._served()
+        login = snapshot.logins.get(phone.name.lower())
         if login is None:
             return None
         states = book_sync_states(
@@ -96,7 +90,7 @@ class PhoneExplainer:
             commands=request.reader.is_admin,
         )
         explanation: Explanation = await self._run_off_thread(
-            _explain, served.dit, login, phone.tenant, request, tuple(states), self._size_limit
+            _explain, snapshot.dit, login, phone.tenant, request, tuple(states), self._size_limit
         )
         return explanation
 
@@ -124,15 +118,16 @@ def book_sync_states(
     *,
     commands: bool = True,
 ) -> Iterator[BookSyncState]:
-    """How the syncs go of the accounts whose books a phone sees.
+    """Return the sync state of each account whose book a phone sees.
 
-    :param owner: the account that the phone belongs to.
-    :param page: where a person finds an account.
-    :param commands: whether commands may be named.
+    :param owner_id: the account that the phone belongs to; None for a phone without an account.
+    :param now: seconds since the epoch.
+    :param page: returns the name of the page that shows an account.
+    :param commands: whether the error message may name commands.
     """
     for account in accounts:
         access = BookAccess.OWN if account.id == owner_id else BookAccess(account.sharing.value)
         if access is BookAccess.PRIVATE:
             continue
-        words = error_message(account.error, account, page(account), commands=commands) if account.error else ""
-        yield BookSyncState(account.address, access, state(account, now), words, account.skipped)
+        message = error_message(account.error, account, page(account), commands=commands) if account.error else ""
+        yield BookSyncState(account.address, access, state(account, now), message, account.skipped)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What is off with a phone's search, in plain words, and what to do about it.
+"""Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
-Pure.  Each hint is a rule in a table, the gravest first.  Its words hold nothing of what was searched for, so its code
-may be stored and its words printed anywhere.
+Pure.  Each hint is a rule in a table, the gravest first.  The text of a hint repeats nothing that was searched for, so
+the hint's code may be stored and its text printed anywhere.
 """
 
 from __future__ import annotations
@@ -24,15 +24,28 @@ from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.search_log import LoggedSearch
 from ldapgw.phrase import Phrase, gettext_noop
 
-# How a filter compares numbers: each attribute, and whether a star stands before what is sought.  One behind it may be
-# the phone's own: most add it while somebody types.
+# Controls by which a client takes the entries in parts: paged results (RFC 2696) and virtual list views (the draft).
+_PAGING_CONTROLS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
+# Placeholders for the input in the filters of all vendors: % %s %v1 $VALUE $SEARCH {q} ####
+_PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
+_NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
+_NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
+_CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
+# A number with fewer digits counts as the typed beginning of a number.
+_WHOLE_NUMBER_DIGITS = 7
+_TYPED_DIGITS = 3
+# A phone's display shows this many entries at once.
+_DISPLAY_ENTRIES = 20
+
+# How a filter compares numbers: each attribute, and whether a star precedes the input.  A star after the input does not
+# count: most phones add a star of their own while somebody types.
 FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
 def _filter_shape(template: str) -> FilterShape:
-    """That of a filter as it stands in a phone."""
+    """Return the shape of a filter as it is entered in a phone."""
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template))
 
 
@@ -40,7 +53,7 @@ _USUAL_SHAPES = frozenset((_filter_shape(number_filter("%")),))
 
 
 class Hint(StrEnum):
-    """A code for each; the gravest first."""
+    """Code of each hint, the gravest first."""
 
     ANONYMOUS = "anonymous"
     UNREADABLE = "unreadable"
@@ -65,15 +78,15 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneProfile:
-    """What is known of a phone besides its searches.
+    """Facts about a phone that its searches do not tell.
 
-    :ivar base: the search base that it was given.
-    :ivar name_filter: what its model should be given.
-    :ivar number_filter: likewise.
-    :ivar wants_all: it is expected to ask for all numbers of a contact; not one that gets an entry for each, nor one
-        that shows one number alone.
-    :ivar has_limit: its settings have a largest number of hits.
-    :ivar shapes: of the number filters that its model is given, or has of its own.
+    :ivar base: the search base in the phone's settings.
+    :ivar name_filter: the recommended name filter for the phone's model.
+    :ivar number_filter: the recommended number filter for the phone's model.
+    :ivar wants_all_numbers: whether the phone should ask for all numbers of a contact; false if the phone gets an entry
+        for each number, or shows one number only.
+    :ivar has_limit: whether the phone's settings include a largest number of hits.
+    :ivar number_filter_shapes: shapes of the number filters that the model is given, or builds itself.
     """
 
     base: str
@@ -85,10 +98,10 @@ class PhoneProfile:
 
     @classmethod
     def for_model(cls, base: str, model: str, *, per_number: bool) -> Self:
-        """Those of a model.
+        """Return the profile of a model.
 
-        :param model: a word of `ldapgw.phones.models`; empty where nobody said one.
-        :param per_number: whether it gets an entry for each number.
+        :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
+        :param per_number: whether the phone gets an entry for each number.
         """
         vendors = vendors_of(model)
         return cls(
@@ -103,10 +116,10 @@ class PhoneProfile:
 
 @dataclass(frozen=True, slots=True)
 class DecodedSearch:
-    """A search, read.
+    """A logged search, decoded.
 
-    :ivar request: None where it was no search that can be read, or too long to be kept.
-    :ivar controls: their object identifiers.
+    :ivar request: None if the message is no readable search, or was too long to be logged.
+    :ivar controls: object identifiers of the request's controls.
     """
 
     search: LoggedSearch
@@ -115,45 +128,31 @@ class DecodedSearch:
 
     @property
     def filter(self) -> str:
-        """As RFC 4515 writes it."""
+        """The filter as a string (RFC 4515); empty if there is no request."""
         return to_string(self.request.filter) if self.request else ""
 
     @property
     def has_contacts(self) -> bool:
-        """Whether it found somebody: reading one entry by its name, such as the root DSE's, is not enough."""
+        """Whether the search found contacts; reading one entry by its DN, such as the root DSE, does not count."""
         return self.search.has_entries and self.is_list
 
     @property
     def is_list(self) -> bool:
-        """It looks for entries, and does not read one that it knows."""
+        """Whether the search looks for entries, rather than reads one entry by its DN."""
         return self.request is not None and self.request.scope is not Scope.BASE_OBJECT
 
 
-# RFC 2696 and the list views' draft: the client takes what it wants in parts.
-_IN_PARTS = frozenset(("1.2.840.113556.1.4.319", "2.16.840.1.113730.3.4.9"))
-# What stands for the input in some vendor's filter: % %s %v1 $VALUE $SEARCH {q} ####
-_PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
-_NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
-_NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
-_CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
-# A beginning that somebody types has fewer digits than a whole number.
-_WHOLE_NUMBER_DIGITS = 7
-_TYPED_DIGITS = 3
-# A display shows this many at once.
-_DISPLAY_ENTRIES = 20
-
-
 def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...]:
-    """What is off, the gravest first; empty where all is well."""
-    look = _SearchFacts(decoded, profile)
-    found = tuple(hint for hint, applies in _RULES.items() if applies(look))
-    # That nothing was found needs no saying where it is said why.
-    return found[:-1] if len(found) > 1 and found[-1] is Hint.NOTHING else found
+    """Return the hints that apply to a search, the gravest first; empty if the search has no problem."""
+    facts = _SearchFacts(decoded, profile)
+    hints = tuple(hint for hint, applies in _RULES.items() if applies(facts))
+    # Another hint already says why nobody was found.
+    return hints[:-1] if len(hints) > 1 and hints[-1] is Hint.NOTHING else hints
 
 
 @dataclass(frozen=True)
 class _SearchFacts:
-    """The facts that the rules are about."""
+    """The facts of a search that the rules test."""
 
     decoded: DecodedSearch
     profile: PhoneProfile
@@ -172,12 +171,12 @@ class _SearchFacts:
 
     @cached_property
     def numbers(self) -> tuple[Filter, ...]:
-        """Terms that compare a number with something."""
+        """The terms that compare telephone numbers."""
         return tuple(term for term in self.terms if _family(term) is Family.NUMBER and not isinstance(term, Present))
 
     @property
     def has_model_filter(self) -> bool:
-        """It compares numbers as its model is told to; another filter would not be taken, or not be better."""
+        """Whether the filter compares numbers as the model's filters do; the phone could take no better filter."""
         shape = (
             (kind.name, isinstance(term, Substrings) and not term.initial)
             for term in self.numbers
@@ -187,7 +186,7 @@ class _SearchFacts:
 
     @cached_property
     def requested_attributes(self) -> frozenset[str] | None:
-        """The attributes asked for; None: all of them."""
+        """The requested attributes; None for all user attributes."""
         selection = Selection.parse(self.request.attributes)
         return None if selection.all_user else selection.names
 
@@ -197,12 +196,12 @@ class _SearchFacts:
 
     @property
     def is_empty_result(self) -> bool:
-        """It was a proper search, and there was nothing."""
+        """Whether the search succeeded and returned no entry."""
         return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 
 def _filter_items(search_filter: Filter) -> Iterator[Filter]:
-    """The leaves; depth is bounded where filters are read."""
+    """Yield the leaves of a filter; the recursion is bounded, because the decoder limits the depth of filters."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -226,7 +225,7 @@ def _texts(term: Filter) -> Iterator[str]:
 
 
 def _digits(term: Filter) -> int:
-    return sum(sign.isdigit() for text in _texts(term) for sign in text)
+    return sum(character.isdigit() for text in _texts(term) for character in text)
 
 
 def _attribute(term: Filter) -> str:
@@ -238,7 +237,7 @@ def _family(term: Filter) -> Family | None:
     return kind.comparison.family if kind else None
 
 
-# --- the rules ------------------------------------------------------------------------------------------------------
+# Rules
 
 
 def _is_unreadable(facts: _SearchFacts) -> bool:
@@ -250,17 +249,19 @@ def _has_placeholder(facts: _SearchFacts) -> bool:
 
 
 def _has_unknown_attributes(facts: _SearchFacts) -> bool:
-    named = [term for term in facts.terms if _attribute(term).lower() != "objectclass"]
-    return bool(named) and all(attribute_type(_attribute(term)) is None for term in named)
+    terms = [term for term in facts.terms if _attribute(term).lower() != "objectclass"]
+    return bool(terms) and all(attribute_type(_attribute(term)) is None for term in terms)
 
 
 def _has_unknown_class(facts: _SearchFacts) -> bool:
-    classes = [term for term in facts.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"]
-    return facts.is_empty_result and any(text.lower() not in _CLASSES for term in classes for text in _texts(term))
+    class_terms = [
+        term for term in facts.terms if isinstance(term, Equality) and term.attribute.lower() == "objectclass"
+    ]
+    return facts.is_empty_result and any(text.lower() not in _CLASSES for term in class_terms for text in _texts(term))
 
 
 def _has_no_class(facts: _SearchFacts) -> bool:
-    """Any class will do, so that the books themselves are found besides the people in them."""
+    """Whether the filter accepts any class, so that the books are returned along with the contacts."""
     return facts.decoded.is_list and facts.decoded.search.has_entries and all(map(_is_any_class, facts.terms))
 
 
@@ -276,19 +277,21 @@ def _is_any_class(term: Filter) -> bool:
 
 def _searches_one_number(facts: _SearchFacts) -> bool:
     names = {kind.name for term in facts.numbers if (kind := attribute_type(_attribute(term)))}
-    typed = any(_digits(term) >= _TYPED_DIGITS for term in facts.numbers)
-    return names == {"telephoneNumber"} and typed and facts.profile.wants_all_numbers and not facts.has_model_filter
+    is_typed = any(_digits(term) >= _TYPED_DIGITS for term in facts.numbers)
+    return names == {"telephoneNumber"} and is_typed and facts.profile.wants_all_numbers and not facts.has_model_filter
 
 
 def _has_wildcard(facts: _SearchFacts) -> bool:
-    whole = any(isinstance(term, Substrings) and _digits(term) >= _WHOLE_NUMBER_DIGITS for term in facts.numbers)
-    return facts.is_empty_result and whole and not facts.has_model_filter
+    has_whole_number = any(
+        isinstance(term, Substrings) and _digits(term) >= _WHOLE_NUMBER_DIGITS for term in facts.numbers
+    )
+    return facts.is_empty_result and has_whole_number and not facts.has_model_filter
 
 
 def _has_letters(facts: _SearchFacts) -> bool:
-    compared = [term for term in facts.terms if not isinstance(term, Present)]
-    spelt = "".join(text for term in facts.numbers for text in _texts(term))
-    return facts.is_empty_result and len(compared) == len(facts.numbers) and spelt.replace(" ", "").isalpha()
+    comparisons = [term for term in facts.terms if not isinstance(term, Present)]
+    text = "".join(part for term in facts.numbers for part in _texts(term))
+    return facts.is_empty_result and len(comparisons) == len(facts.numbers) and text.replace(" ", "").isalpha()
 
 
 def _shows_no_name(facts: _SearchFacts) -> bool:
@@ -296,7 +299,7 @@ def _shows_no_name(facts: _SearchFacts) -> bool:
 
 
 def _shows_no_number(facts: _SearchFacts) -> bool:
-    """A caller's name can be shown without; who looks for a name wants to call."""
+    """Whether a search by name asks for no number: the user wants to call; a search by number needs the name only."""
     return (
         facts.decoded.is_list
         and facts.requested_attributes is not None
@@ -306,13 +309,16 @@ def _shows_no_number(facts: _SearchFacts) -> bool:
 
 
 def _shows_one_number(facts: _SearchFacts) -> bool:
-    asked = (
+    requested_numbers = (
         facts.requested_attributes & frozenset(NUMBER_ATTRIBUTES)
         if facts.requested_attributes is not None
         else frozenset[str]()
     )
     return (
-        facts.decoded.is_list and not facts.numbers and asked == {"telephoneNumber"} and facts.profile.wants_all_numbers
+        facts.decoded.is_list
+        and not facts.numbers
+        and requested_numbers == {"telephoneNumber"}
+        and facts.profile.wants_all_numbers
     )
 
 
@@ -321,12 +327,12 @@ def _has_small_limit(facts: _SearchFacts) -> bool:
 
 
 def _has_no_limit(facts: _SearchFacts) -> bool:
-    many = facts.profile.has_limit and facts.decoded.search.entries > MAX_HITS
+    exceeds_limit = facts.profile.has_limit and facts.decoded.search.entries > MAX_HITS
     return (
         facts.decoded.is_list
         and facts.request.size_limit == 0
-        and many
-        and _IN_PARTS.isdisjoint(facts.decoded.controls)
+        and exceeds_limit
+        and _PAGING_CONTROLS.isdisjoint(facts.decoded.controls)
     )
 
 
@@ -335,10 +341,10 @@ def _is_withheld(facts: _SearchFacts) -> bool:
 
 
 _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
-    Hint.ANONYMOUS: lambda look: not look.decoded.search.login,
+    Hint.ANONYMOUS: lambda facts: not facts.decoded.search.login,
     Hint.UNREADABLE: _is_unreadable,
-    Hint.NO_SUCH_BASE: lambda look: look.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
-    Hint.SCOPE: lambda look: look.is_empty_result and look.request.scope is Scope.SINGLE_LEVEL,
+    Hint.NO_SUCH_BASE: lambda facts: facts.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
+    Hint.SCOPE: lambda facts: facts.is_empty_result and facts.request.scope is Scope.SINGLE_LEVEL,
     Hint.PLACEHOLDER: _has_placeholder,
     Hint.UNKNOWN_ATTRIBUTES: _has_unknown_attributes,
     Hint.OBJECT_CLASS: _has_unknown_class,
@@ -351,12 +357,12 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
     Hint.ONE_NUMBER: _shows_one_number,
     Hint.SMALL_LIMIT: _has_small_limit,
     Hint.NO_LIMIT: _has_no_limit,
-    Hint.TIME_LIMIT: lambda look: look.code is ResultCode.TIME_LIMIT_EXCEEDED,
+    Hint.TIME_LIMIT: lambda facts: facts.code is ResultCode.TIME_LIMIT_EXCEEDED,
     Hint.WITHHELD: _is_withheld,
-    Hint.NOTHING: lambda look: look.is_empty_result,
+    Hint.NOTHING: lambda facts: facts.is_empty_result,
 }
 
-# These say how it is; nothing has to be changed.
+# Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING))
 
 _HINT_TEXTS: Mapping[Hint, str] = {
@@ -410,7 +416,7 @@ _HINT_TEXTS: Mapping[Hint, str] = {
 
 
 def hint_text(hint: Hint, profile: PhoneProfile) -> Phrase:
-    """A hint in words, with what to enter instead."""
+    """Return the text of a hint, with the values to enter in the phone."""
     return Phrase(
         _HINT_TEXTS[hint],
         {

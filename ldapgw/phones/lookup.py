@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What phones find, as the pages show it: values, and who looks them up.
+"""Looks up contacts for the pages with the directory search that phones use.
 
-Looks up what phones find, for the pages: through the very directory that phones search, in slices as they do.
+Like a phone's search, a lookup gives way to the reactor at each yield point.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from ldapgw.directory.filter import And, Equality, Filter, Or, Present, Scope, S
 from ldapgw.directory.search import search
 from ldapgw.phones.explain.query import typeahead_filter
 
+# A person looks through this many contacts before they type one more letter.
+MAX_CONTACTS = 20
+
+_NUMBERS = ("telephoneNumber", "mobile", "homePhone")
+_SHOWN_NUMBERS = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
+# Matches contacts only, not the containers above them.
+_CONTACT = Equality("objectClass", b"person")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactSummary:
-    """One entry.
+    """A contact as a page shows the contact.
 
-    :ivar numbers: each once, as phones get it, with the LDAP attribute that holds it.
-    :ivar book: of whose book it is; empty for a caller of a book that cannot be browsed.
+    :ivar numbers: pairs of a number, as phones get the number, and the LDAP attribute that holds the number; no number
+        twice.
+    :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
     """
 
     name: str
@@ -39,9 +48,9 @@ class ContactSummary:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LookupResult:
-    """What a search has found.
+    """The contacts that a lookup has found.
 
-    :ivar complete: false when there is more.
+    :ivar complete: false if more contacts match.
     """
 
     contacts: tuple[ContactSummary, ...] = ()
@@ -49,36 +58,27 @@ class LookupResult:
 
 
 class Finder(Protocol):
-    """Looks up the directory as phones do."""
+    """Looks up contacts as phones do."""
 
     def find(self, tenant: str, books: Iterable[str], text: str) -> Awaitable[LookupResult]:
-        """What the phones of some accounts find for a name or a number, while it is typed.
+        """Return the contacts that the phones of some accounts find while a name or a number is typed.
 
-        :param books: the keys (``sub``) of the accounts.
+        :param books: the keys (``sub``) of the accounts; if empty, the lookup is that of a phone without an account.
         """
 
     def example(self, tenant: str, book: str) -> Awaitable[ContactSummary | None]:
-        """A contact of a book with a name and a number, to explain things by; None when there is none.
+        """Return a contact of a book with a given name and a number, to serve as an example; None if there is none.
 
-        :param book: its key.
+        :param book: the book's key.
         """
 
 
-# As many as a person looks through before they type one more letter.
-MAX_CONTACTS = 20
-
-_NUMBERS = ("telephoneNumber", "mobile", "homePhone")
-_SHOWN_NUMBERS = (*_NUMBERS, "facsimileTelephoneNumber", "pager")
-# Contacts, and not the tree that they stand in.
-_CONTACT = Equality("objectClass", b"person")
-
-
 class DirectoryFinder:
-    """Finds what phones would.
+    """Looks up contacts in the served directory.
 
-    :param dit: the directories as they are now.
-    :param bases: by tenant, what its entries stand under.
-    :param clock: gives way to others between two slices.
+    :param dit: returns the directory tree that phones are served now.
+    :param bases: the base DN of each tenant, by the tenant's name.
+    :param clock: schedules the rest of a lookup after a yield point.
     """
 
     def __init__(self, dit: Callable[[], Dit], bases: Mapping[str, Dn], clock: IReactorTime) -> None:
@@ -87,60 +87,56 @@ class DirectoryFinder:
         self._clock = clock
 
     async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
-        """What the phones of some accounts find for a name or a number, while it is typed.
-
-        :param books: the keys of the accounts; without one, what a phone without an account finds.
-        """
-        sought = " ".join(text.split())
-        if not sought:
+        query = " ".join(text.split())
+        if not query:
             return LookupResult()
         base = self._bases[tenant]
         entries: dict[str, Entry] = {}
         for book in tuple(books) or ("",):
-            for entry in await self._search(tenant, book, base, typeahead_filter(sought), MAX_CONTACTS + 1):
+            for entry in await self._search(tenant, book, base, typeahead_filter(query), MAX_CONTACTS + 1):
                 entries.setdefault(entry.dn, entry)
-        hits = tuple(_contact_summary(entry, base) for entry in entries.values())
-        return LookupResult(hits[:MAX_CONTACTS], complete=len(hits) <= MAX_CONTACTS)
+        contacts = tuple(_contact_summary(entry, base) for entry in entries.values())
+        return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
     async def example(self, tenant: str, book: str) -> ContactSummary | None:
-        """A contact of a book with a name and a number; None when there is none."""
-        asked = And((_CONTACT, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
+        example_filter = And((_CONTACT, Present("givenName"), Or(tuple(Present(attribute) for attribute in _NUMBERS))))
         base = self._bases[tenant]
-        books = (one for each in self._dit().directories if each.context.name == tenant for one in each.books)
-        name = next((one.name for one in books if one.key == book), None)
-        if name is None:  # it is not built yet
+        directories = (directory for directory in self._dit().directories if directory.context.name == tenant)
+        books = (candidate for directory in directories for candidate in directory.books)
+        name = next((candidate.name for candidate in books if candidate.key == book), None)
+        if name is None:  # the book is not built yet
             return None
-        found = await self._search(tenant, book, base.child("ou", name), asked, 1)
-        return _contact_summary(found[0], base) if found else None
+        entries = await self._search(tenant, book, base.child("ou", name), example_filter, 1)
+        return _contact_summary(entries[0], base) if entries else None
 
     async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
-        found: list[Entry] = []
+        entries: list[Entry] = []
         viewer = Viewer(access=(Access(tenant, book),))
         for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
-            if entry is None:
+            if entry is None:  # a yield point
                 await deferLater(self._clock, 0)
                 continue
-            found.append(entry)
-            if len(found) == limit:
+            entries.append(entry)
+            if len(entries) == limit:
                 break
-        return found
+        return entries
 
 
 def _contact_summary(entry: Entry, base: Dn) -> ContactSummary:
     numbers: dict[str, str] = {}
     for attribute in _SHOWN_NUMBERS:
         for number in _texts(entry, attribute):
-            # The best number stands under telephoneNumber too; what it is for, the other attribute says.
+            # telephoneNumber repeats the best number; the other attribute tells the number's type.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
-    above = Dn.parse(entry.dn).rdns[: -len(base.rdns)]
-    kind, name = above[-1][0]
+    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(base.rdns)]
+    attribute_name, book = rdns_below_base[-1][0]
     return ContactSummary(
         name=next(iter(_texts(entry, "cn")), ""),
         organization=next(iter(_texts(entry, "o")), ""),
         numbers=tuple(numbers.items()),
         mails=tuple(_texts(entry, "mail")),
-        book=name if kind == "ou" else "",
+        book=book if attribute_name == "ou" else "",
     )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Models of phones, as far as one needs something else than all others: a table, and no branches anywhere.
+"""Table of phone models, with the needs in which a model differs from all others.
 
-A model is a make whose phones share their habits.  Nearly all show every number of an entry, so nearly all rows are
-empty; a row is filled only for a reason that its maker documents.
+A model is a make whose phones behave alike.  The table replaces branches in the code.  Nearly all models show every
+number of an entry, so nearly all rows are empty; a row is filled only for a reason that the manufacturer documents.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a make of phones needs.
+    """The needs of a make of phones.
 
-    :ivar title: what it is called.
-    :ivar per_number: an entry for each number of a contact is better for it than one entry with all of them.
-    :ivar why: the reason, for people; empty where there is nothing to give a reason for.
+    :ivar title: the name that people read.
+    :ivar per_number: one entry per number suits the model better than one entry per contact.
+    :ivar reason: why the model needs `per_number`, in words for people; otherwise empty.
     """
 
     title: str
@@ -33,7 +33,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "snom": Model("Snom"),
         "poly": Model("Poly, Polycom"),
         "grandstream": Model("Grandstream"),
-        # Its LDAP_Display_Attrs make the first attribute with "t=p" dialable, and all others text.
+        # LDAP_Display_Attrs makes the first attribute with "t=p" dialable; all other attributes are text.
         "cisco": Model("Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry"),
         "fanvil": Model("Fanvil"),
         "gigaset": Model("Gigaset, Unify OpenScape"),

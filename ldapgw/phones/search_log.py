@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The last searches of each phone, in memory alone and in bounds: what its owner is shown to see why.
+"""Log of the last searches of each phone, bounded and in memory only, from which a phone's owner sees what went wrong.
 
-The wire tells of every search when it is done.  Only octets are kept then; they are read when somebody looks.  Nothing
-of it is written anywhere but for what `ldapgw.phones.activity` takes, which holds no name and no number.
+The LDAP server reports every search when the search is done.  The log keeps the octets of the message, which are
+decoded when a page shows the search.  Nothing of the log is written to disk but for the summaries of
+`ldapgw.phones.activity`, which hold no name and no number.
 
-Mutable: `Searches`.
+Mutable: `SearchLog`.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from dataclasses import dataclass, field
 
 from ldapgw.errors import ResultCode
 
-# Of one phone: what somebody who has just tried a few things wants to see.
+# Per phone: enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE = 20
-# Of all phones; those that have searched last are kept.  With 500 octets each that is 5 MB.
+# Of all phones together; the phones that searched last are kept.  With 500 octets per search that is 5 MB.
 MAX_SEARCHES = 10_000
-# Octets of a message that are kept: the longest search seen from a phone has 2 KiB.
+# Longest message that is kept, in octets: the longest search seen from a phone has 2 KiB.
 MAX_MESSAGE_BYTES = 2048
-# Addresses that were refused for want of a login.
+# Addresses that were refused a search because they had not logged in.
 MAX_REFUSED_ADDRESSES = 1000
 
-# A search without its login: what `Search` is made of when somebody looks.
+# The fields of a `LoggedSearch` after the login; the log makes the object when a page asks for the search.
 _Record = tuple[str, bytes, int, ResultCode, float, float]
 
 _SUCCESS_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
@@ -32,15 +33,15 @@ _SUCCESS_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED))
 
 @dataclass(frozen=True, slots=True)
 class LoggedSearch:
-    """One search.
+    """A search of a phone.
 
-    :ivar login: the DN that the phone is bound as; empty: nobody.
-    :ivar address: where it came from.
-    :ivar message: the LDAPMessage; empty where it was too long to be kept.
-    :ivar entries: how many were returned.
-    :ivar code: how it ended.
-    :ivar seconds: how long it took.
-    :ivar when: seconds since the epoch.
+    :ivar login: the DN that the phone is bound as; empty for an anonymous search.
+    :ivar address: the address of the phone.
+    :ivar message: the octets of the LDAPMessage; empty if longer than `MAX_MESSAGE_BYTES`.
+    :ivar entries: number of entries returned.
+    :ivar code: the result code.
+    :ivar seconds: duration of the search.
+    :ivar when: end of the search, in seconds since the epoch.
     """
 
     login: str = field(repr=False)
@@ -53,16 +54,15 @@ class LoggedSearch:
 
     @property
     def has_entries(self) -> bool:
-        """Whether something was found."""
         return self.entries > 0 and self.code in _SUCCESS_CODES
 
 
 @dataclass(frozen=True, slots=True)
 class SearchUpdate:
-    """What is new of a phone.
+    """The news of a phone since the previous update.
 
-    :ivar last: its last search.
-    :ivar found: a search that found something; None: none did.
+    :ivar last: the last search.
+    :ivar last_found: the last search that returned entries; None if no search did.
     """
 
     last: LoggedSearch
@@ -70,9 +70,9 @@ class SearchUpdate:
 
 
 class SearchLog:
-    """Keeps them.
+    """The last searches of all phones.
 
-    :param now: seconds since the epoch.
+    :param now: returns the seconds since the epoch.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -85,56 +85,58 @@ class SearchLog:
         self._listener: Callable[[str], None] = lambda _: None
 
     def set_listener(self, listener: Callable[[str], None]) -> None:
-        """Whom to tell of a phone that has searched: its login."""
+        """Set the function that is called with the login after each search of a phone."""
         self._listener = listener
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """A search is done (`ldapgw.ldap.session.Observer`); called for each, so it does next to nothing."""
+        """Log a search (`ldapgw.ldap.session.Observer`); called for every search, so the method does very little."""
         now = self._now()
         if not login:
             if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
                 self._record_refusal(address, now)
             return
-        noted = address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now
-        ring = self._recent.get(login)
-        if ring is None:
-            ring = self._recent[login] = deque(maxlen=SEARCHES_PER_PHONE)
+        record = address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now
+        records = self._recent.get(login)
+        if records is None:
+            records = self._recent[login] = deque(maxlen=SEARCHES_PER_PHONE)
         else:
             self._recent.move_to_end(login)
-        if len(ring) < SEARCHES_PER_PHONE:
+        if len(records) < SEARCHES_PER_PHONE:
             self._evict()
-        ring.append(noted)
-        self._latest[login] = noted
+        records.append(record)
+        self._latest[login] = record
         if entries and code in _SUCCESS_CODES:
-            self._latest_found[login] = noted
+            self._latest_found[login] = record
         self._listener(login)
 
     def searches_of(self, login: str) -> tuple[LoggedSearch, ...]:
-        """A phone's last searches, the newest first."""
-        return tuple(LoggedSearch(login, *noted) for noted in reversed(self._recent.get(login, ())))
+        """Return a phone's last searches, the newest first."""
+        return tuple(LoggedSearch(login, *record) for record in reversed(self._recent.get(login, ())))
 
     def last_refusal(self, address: str) -> float | None:
-        """When somebody at an address was refused a search last for want of a login; None: not that we know.
+        """Return when an address was last refused a search because nobody had logged in; None if unknown.
 
-        To read the root DSE nobody has to log in: health checks do that all day.
+        The time is in seconds since the epoch.  Reading the root DSE needs no login and is never refused: health checks
+        do so all day.
         """
         return self._refusals.get(address)
 
     def forget(self, login: str) -> None:
-        """A phone that is gone leaves nothing behind."""
+        """Drop all searches of a phone that is deleted."""
         self._count -= len(self._recent.pop(login, ()))
         self._latest.pop(login, None)
         self._latest_found.pop(login, None)
 
     def take_updates(self) -> Mapping[str, SearchUpdate]:
-        """What has come since the last call, by login."""
-        fresh, found = self._latest, self._latest_found
+        """Return the searches since the previous call, by login."""
+        latest, latest_found = self._latest, self._latest_found
         self._latest, self._latest_found = {}, {}
         return {
             login: SearchUpdate(
-                LoggedSearch(login, *noted), LoggedSearch(login, *found[login]) if login in found else None
+                LoggedSearch(login, *record),
+                LoggedSearch(login, *latest_found[login]) if login in latest_found else None,
             )
-            for login, noted in fresh.items()
+            for login, record in latest.items()
         }
 
     def _record_refusal(self, address: str, now: float) -> None:
@@ -144,7 +146,7 @@ class SearchLog:
             self._refusals.popitem(last=False)
 
     def _evict(self) -> None:
-        """For one search more, by the phones that have not searched for longest."""
+        """Make room for one more search: drop the phones whose last search is the oldest."""
         self._count += 1
         while self._count > MAX_SEARCHES:
             _, oldest = self._recent.popitem(last=False)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why a phone finds what it finds: the query as it is understood, the matches with their reasons, and the misses.
+"""Explains why a phone finds some contacts and misses others, in plain sentences for somebody who supports a user.
 
-Pure, and told in plain sentences for somebody on the telephone with a user.  Its public door is
-`ldapgw.phones.explain.explain.explain`; it asks the directory through the search that phones use.
+Pure.  The entry point is `ldapgw.phones.explain.explain.explain`, which searches the directory as phones do.
 """

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Where a search looks, in words: the terms of the index (`ldapgw.directory.index_terms`) that its filter leads to.
+"""Explains a phone's query: the matches, the near misses, notes on the query and the syncs, and the index plan.
 
-Behind each stands to how many entries it leads, which are then looked at one by one.  Of those of an AND the rarest is
-taken, which comes first here.
-
-What concerns a whole query or a whole book: terms that can never be true, and syncs that have not brought all.
-
-The door: a query of a phone explained.
+The plan names the terms of the index (`ldapgw.directory.index_terms`) that the search reads, each with the number of
+candidates, which the search then tests one by one.  For an AND the search reads the rarest term only, which comes first
+in the plan.  The notes tell of terms that can never be true, and of syncs that have not brought all contacts.
 """
 
 from __future__ import annotations
@@ -38,84 +35,18 @@ from ldapgw.phones.explain.model import (
     NumberVariant,
     SearchedBook,
 )
-from ldapgw.phones.explain.query import PhoneQuery as PhoneQuery
+from ldapgw.phones.explain.query import PhoneQuery
 from ldapgw.phones.explain.terms import FilterTerm, filter_terms, text_variants
 from ldapgw.phones.explain.view import PhoneView, book_of, name_of
 from ldapgw.phrase import Phrase, gettext_noop
 
+# Entries and contacts that an explanation lists; more are only counted.
+MAX_MATCHES = 50
+MAX_MISSES = 10
+
 _INDEX_FIELDS = {"N": "names", "M": "mail addresses", "O": "other words"}
-
-# A line; three digits on the keys spell 64 beginnings.
+# Texts in one line of the plan: three digits on the keys spell 64 beginnings of words.
 _MAX_TEXTS = 4
-
-
-def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
-    """How the entries are found that are then looked at one by one.
-
-    :param shelves: those that are searched.
-    """
-    if not isinstance(plan, AndQuery):
-        return f"{_describe(plan)} ({_count(plan, segments)})"
-    sides = sorted((_count(side, segments), _describe(side)) for side in plan.queries)
-    return "the rarest of: " + "; ".join(f"{where} ({count})" for count, where in sides)
-
-
-def _count(plan: Query, segments: Iterable[Segment]) -> int:
-    return sum(len(shelf.find_documents(plan)) for shelf in segments)
-
-
-def _describe(plan: Query) -> str:
-    match plan:
-        case None:
-            return "no index helps: each entry is looked at"
-        case AndQuery(places):
-            return "the rarest of: " + ", ".join(map(_describe, places))
-        case OrQuery(places):
-            return _join_by_kind(map(_kind_and_text, places)) if places else "nothing can have that"
-        case _:
-            return _join_by_kind([_kind_and_text(plan)])
-
-
-def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
-    """Those of one kind together: names that begin with "a" or "b"."""
-    found: dict[str, list[str]] = {}
-    for what, text in sorted(parts):
-        found.setdefault(what, []).append(text)
-    return ", ".join(f"{what} {_join_texts(texts)}".rstrip() for what, texts in found.items())
-
-
-def _join_texts(texts: Sequence[str]) -> str:
-    if len(texts) > _MAX_TEXTS:
-        return f"{' or '.join(texts[:_MAX_TEXTS])} or {len(texts) - _MAX_TEXTS} more"
-    return " or ".join(texts)
-
-
-def _kind_and_text(plan: Query) -> tuple[str, str]:
-    """What is looked for, and the text of it."""
-    match plan:
-        case ExactKey(key=key):
-            return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
-        case TermRange(low, _):
-            return _index_term_text(low, begins=True)
-        case str():
-            return _index_term_text(plan, begins=plan[1] != "w")
-        case ValueRange() | NameRange():
-            return "the order of values", ""
-        case _:
-            return _describe(plan), ""
-
-
-def _index_term_text(term: str, *, begins: bool) -> tuple[str, str]:
-    field, kind, text = term[0], term[1], f'"{term[2:]}"'
-    if field == "P":
-        return "entries that have the attribute", ""
-    if field == "C":
-        return "entries of the object class", ""
-    what = _INDEX_FIELDS.get(field, "numbers")
-    if kind == "t":
-        return f"{what} with", text
-    return (f"{what} that begin with" if begins or field == "D" else what), text
-
 
 _UNKNOWN = gettext_noop("%(term)s is never true: no entry here has that attribute.")
 _EMPTY = gettext_noop("%(term)s is never true: a caller without a number is nobody.")
@@ -125,13 +56,13 @@ _CALLER_FILTER = gettext_noop(
 )
 _SYNC_ERROR = gettext_noop("The last sync of %(book)s failed. %(trouble)s")
 
-_STATES = {
+_STATE_TEXTS = {
     "waiting": gettext_noop("The first sync of %(book)s has not ended yet; its contacts come with it."),
     "disconnected": gettext_noop("%(book)s is not connected to Google, so none of its contacts are here."),
 }
 
-# By the reasons of an account's ``skipped``.
-_LEFT_OUT = {
+# By the reasons in an account's ``skipped``.
+_SKIPPED_TEXTS = {
     "empty": gettext_noop(
         "Left out of %(book)s, as they have no name, company, number, e-mail or postal address: %(count)s."
     ),
@@ -141,47 +72,6 @@ _LEFT_OUT = {
         "Numbers in %(book)s that cannot be dialled, so that their contacts are there without: %(count)s."
     ),
 }
-
-
-def query_notes(
-    query: PhoneQuery, terms: Iterable[FilterTerm], context: NamingContext, states: Iterable[BookSyncState]
-) -> tuple[ExplanationNote, ...]:
-    """All that there is to say, each once."""
-    found = (
-        [ExplanationNote("ringing", Phrase(_CALLER_FILTER, {"filter": to_string(query.caller_filter)}))]
-        if query.caller_filter
-        else []
-    )
-    found += [note for leaf in terms for note in _term_notes(leaf, context)]
-    found += [note for state in states for note in _book_notes(state)]
-    return tuple({str(note.message): note for note in found}.values())
-
-
-def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[ExplanationNote]:
-    term_text = to_string(term.item)
-    if term.attribute_type is None and not isinstance(term.item, Extensible):
-        yield ExplanationNote("unknown_attribute", Phrase(_UNKNOWN, {"term": term_text}))
-    if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
-        return
-    if not term.text.strip():
-        yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
-    elif not phone_number.readings(term.text, context.region, context.outside_line):
-        yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
-
-
-def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
-    if book.state in _STATES:
-        yield ExplanationNote(book.state, Phrase(_STATES[book.state], {"book": book.name}))
-    if book.error:
-        yield ExplanationNote("trouble", Phrase(_SYNC_ERROR, {"book": book.name, "trouble": book.error}))
-    for reason, count in book.skipped.items():
-        if reason in _LEFT_OUT:
-            yield ExplanationNote("left_out", Phrase(_LEFT_OUT[reason], {"book": book.name, "count": count}))
-
-
-# What a person reads; the rest is counted.
-MAX_MATCHES = 50
-MAX_MISSES = 10
 
 
 def explain(
@@ -194,14 +84,14 @@ def explain(
     base: str = "",
     reader: ExplanationReader = OPERATOR,
 ) -> Explanation:
-    """Explain what a phone finds and what it does not.
+    """Explain which contacts a phone finds and which contacts the phone misses.
 
-    :param private: the tenant's books that the phone does not see; taken one by one, once.
-    :param states: of the books that it sees.
-    :param size_limit: most entries in one answer.
-    :param base: where the search begins; empty: at the tenant's base.
-    :param reader: whom it is told to.
-    :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+    :param private: the tenant's books that the phone does not see; iterated over once.
+    :param states: the sync states of the books that the phone sees.
+    :param size_limit: most entries in one search result.
+    :param base: the search base; empty for the tenant's base.
+    :param reader: the person who reads the explanation.
+    :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
     """
     context = view.context
     base = base or str(context.base)
@@ -209,21 +99,21 @@ def explain(
     terms = tuple(filter_terms(query.filter))
     misses = [*MissFinder(query.filter, view, result, base, reader).find(private)]
     if result.entries:
-        misses = [one for one in misses if one.has_query]
+        misses = [ranked for ranked in misses if ranked.has_query]
     nearest = nsmallest(MAX_MISSES, misses)
     return Explanation(
         query=query,
         filter=to_string(query.filter),
         base=base,
         lenient=context.lenient,
-        name_variants=tuple(dict.fromkeys(form for leaf in terms for form in text_variants(leaf, context))),
+        name_variants=tuple(dict.fromkeys(variant for term in terms for variant in text_variants(term, context))),
         keypad=context.lenient and any(map(_is_keypad_term, terms)),
-        numbers=_distinct_numbers(form for leaf in terms for form in _number_variants(leaf, context)),
-        books=tuple(SearchedBook(book.name, seen) for book, seen in view.books()),
+        numbers=_distinct_numbers(variant for term in terms for variant in _number_variants(term, context)),
+        books=tuple(SearchedBook(book.name, access) for book, access in view.books()),
         matches=tuple(_match(entry, terms, context) for entry in result.entries[:MAX_MATCHES]),
         entry_count=len(result.entries),
         complete=result.complete,
-        misses=tuple(one.miss for one in nearest),
+        misses=tuple(ranked.miss for ranked in nearest),
         more_misses=len(misses) - len(nearest),
         plan=describe_plan(prepare(query.filter, context).query, tuple(view.segments())),
         notes=query_notes(query, terms, context, states),
@@ -242,21 +132,125 @@ def _is_keypad_term(term: FilterTerm) -> bool:
 
 
 def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[NumberVariant]:
-    """The numbers that one that is asked for may mean."""
+    """Yield the readings of the number in a term."""
     if term.family is not Family.NUMBER or not context.lenient:
         return
     readings = phone_number.readings(term.text, context.region, context.outside_line)
-    for one in readings:
-        if one.digits == readings[0].digits:
-            how = NumberReading.TYPED if one.e164 == readings[0].e164 else NumberReading.WITH_PLUS
+    for number in readings:
+        if number.digits == readings[0].digits:
+            reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
         else:
-            how = NumberReading.WITHOUT_OUTSIDE_LINE
-        yield NumberVariant(one.e164 or one.digits, how)
+            reading = NumberReading.WITHOUT_OUTSIDE_LINE
+        yield NumberVariant(number.e164 or number.digits, reading)
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Each number in its first reading."""
-    found: dict[str, NumberVariant] = {}
-    for form in variants:
-        found.setdefault(form.number, form)
-    return tuple(found.values())
+    """Return each number once, in its first reading."""
+    distinct: dict[str, NumberVariant] = {}
+    for variant in variants:
+        distinct.setdefault(variant.number, variant)
+    return tuple(distinct.values())
+
+
+def query_notes(
+    query: PhoneQuery, terms: Iterable[FilterTerm], context: NamingContext, states: Iterable[BookSyncState]
+) -> tuple[ExplanationNote, ...]:
+    """Return the notes on a query and on the syncs, no message twice."""
+    notes = (
+        [ExplanationNote("ringing", Phrase(_CALLER_FILTER, {"filter": to_string(query.caller_filter)}))]
+        if query.caller_filter
+        else []
+    )
+    notes += [note for term in terms for note in _term_notes(term, context)]
+    notes += [note for state in states for note in _book_notes(state)]
+    return tuple({str(note.message): note for note in notes}.values())
+
+
+def _term_notes(term: FilterTerm, context: NamingContext) -> Iterator[ExplanationNote]:
+    term_text = to_string(term.item)
+    if term.attribute_type is None and not isinstance(term.item, Extensible):
+        yield ExplanationNote("unknown_attribute", Phrase(_UNKNOWN, {"term": term_text}))
+    if term.family is not Family.NUMBER or not context.lenient or not isinstance(term.item, Equality | Approximate):
+        return
+    if not term.text.strip():
+        yield ExplanationNote("empty_number", Phrase(_EMPTY, {"term": term_text}))
+    elif not phone_number.readings(term.text, context.region, context.outside_line):
+        yield ExplanationNote("no_number", Phrase(_NO_NUMBER, {"term": term_text}))
+
+
+def _book_notes(book: BookSyncState) -> Iterator[ExplanationNote]:
+    if book.state in _STATE_TEXTS:
+        yield ExplanationNote(book.state, Phrase(_STATE_TEXTS[book.state], {"book": book.name}))
+    if book.error:
+        yield ExplanationNote("trouble", Phrase(_SYNC_ERROR, {"book": book.name, "trouble": book.error}))
+    for reason, count in book.skipped.items():
+        if reason in _SKIPPED_TEXTS:
+            yield ExplanationNote("left_out", Phrase(_SKIPPED_TEXTS[reason], {"book": book.name, "count": count}))
+
+
+def describe_plan(plan: Query, segments: Sequence[Segment]) -> str:
+    """Return in words which index terms lead to the candidates of a search, and to how many.
+
+    :param segments: the segments that the search covers.
+    """
+    if not isinstance(plan, AndQuery):
+        return f"{_describe(plan)} ({_count(plan, segments)})"
+    counted = sorted((_count(query, segments), _describe(query)) for query in plan.queries)
+    return "the rarest of: " + "; ".join(f"{text} ({count})" for count, text in counted)
+
+
+def _count(plan: Query, segments: Iterable[Segment]) -> int:
+    return sum(len(segment.find_documents(plan)) for segment in segments)
+
+
+def _describe(plan: Query) -> str:
+    match plan:
+        case None:
+            return "no index helps: each entry is looked at"
+        case AndQuery(queries):
+            return "the rarest of: " + ", ".join(map(_describe, queries))
+        case OrQuery(queries):
+            return _join_by_kind(map(_kind_and_text, queries)) if queries else "nothing can have that"
+        case _:
+            return _join_by_kind([_kind_and_text(plan)])
+
+
+def _join_by_kind(parts: Iterable[tuple[str, str]]) -> str:
+    """Join the texts of each kind: names that begin with "a" or "b"."""
+    texts_by_kind: dict[str, list[str]] = {}
+    for kind, text in sorted(parts):
+        texts_by_kind.setdefault(kind, []).append(text)
+    return ", ".join(f"{kind} {_join_texts(texts)}".rstrip() for kind, texts in texts_by_kind.items())
+
+
+def _join_texts(texts: Sequence[str]) -> str:
+    if len(texts) > _MAX_TEXTS:
+        return f"{' or '.join(texts[:_MAX_TEXTS])} or {len(texts) - _MAX_TEXTS} more"
+    return " or ".join(texts)
+
+
+def _kind_and_text(plan: Query) -> tuple[str, str]:
+    """Return the kind of index term, and the text in the term."""
+    match plan:
+        case ExactKey(key=key):
+            return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
+        case TermRange(low, _):
+            return _index_term_text(low, is_prefix=True)
+        case str():
+            return _index_term_text(plan, is_prefix=plan[1] != "w")
+        case ValueRange() | NameRange():
+            return "the order of values", ""
+        case _:
+            return _describe(plan), ""
+
+
+def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
+    field, kind, text = term[0], term[1], f'"{term[2:]}"'
+    if field == "P":
+        return "entries that have the attribute", ""
+    if field == "C":
+        return "entries of the object class", ""
+    field_name = _INDEX_FIELDS.get(field, "numbers")
+    if kind == "t":
+        return f"{field_name} with", text
+    return (f"{field_name} that begin with" if is_prefix or field == "D" else field_name), text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why an entry matches: the values of it that make terms of the filter true."""
+"""Finds out why an entry matches: the values of the entry that fulfil terms of the filter."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ldapgw.phones.explain.texts import MatchKind
 
 
 def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingContext) -> tuple[MatchedTerm, ...]:
-    """The terms that an entry makes true, each with the value that does so.
+    """Return the terms that an entry fulfils, each with the value that fulfils the term.
 
-    That something is there, and the class of the entry, are told where there is nothing else.
+    Presence of an attribute and the object class are left out, unless the entry fulfils no other term.
     """
     matched = [
-        held for leaf in terms for kind in leaf.attribute_types if (held := _matched_term(entry, leaf, kind, context))
+        match for term in terms for kind in term.attribute_types if (match := _matched_term(entry, term, kind, context))
     ]
-    telling = [held for held in matched if held.kind is not MatchKind.PRESENT and held.attribute != "objectClass"]
-    return tuple(dict.fromkeys(telling or matched))
+    specific = [match for match in matched if match.kind is not MatchKind.PRESENT and match.attribute != "objectClass"]
+    return tuple(dict.fromkeys(specific or matched))
 
 
 def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: NamingContext) -> MatchedTerm | None:
@@ -47,9 +47,9 @@ def _matched_term(entry: Entry, term: FilterTerm, kind: AttributeType, context: 
 
 
 def _other_name_lines(all_search_text: str, test: TextPredicate) -> Iterator[str]:
-    """The forms of other names that pass a test."""
-    _, _, others = all_search_text.partition("\f")
-    return (line.strip() for line in others.split("\n") if line and test(f"\n{line}\n"))
+    """Yield the alternative names in a search text that pass a test."""
+    _, _, other_names = all_search_text.partition("\f")
+    return (line.strip() for line in other_names.split("\n") if line and test(f"\n{line}\n"))
 
 
 def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> tuple[MatchKind, str]:
@@ -60,15 +60,15 @@ def _match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> t
     if term.family is not Family.TEXT or not term.text:
         return MatchKind.VALUE, ""
     pattern = name_folding.keypad_pattern(term.text) if context.lenient else None
-    variant = next((form for form in text_variants(term, context) if form in search_text), "")
+    variant = next((text for text in text_variants(term, context) if text in search_text), "")
     if pattern and not variant:
-        spelt = pattern.search(search_text)
-        return MatchKind.KEYS, spelt[0].strip() if spelt else ""
+        spelled = pattern.search(search_text)
+        return MatchKind.KEYS, spelled[0].strip() if spelled else ""
     return (MatchKind.WORDS if context.lenient and _is_prefix_term(term) else MatchKind.VALUE), variant
 
 
 def _is_prefix_term(term: FilterTerm) -> bool:
-    """Whether a term asks for the beginning of a word and no more."""
+    """Whether a term asks for the beginning of a word only."""
     match term.item:
         case Substrings(initial=initial, any=(), final=None):
             return bool(initial)
@@ -81,6 +81,6 @@ def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContex
         return MatchKind.DIGITS
     [line] = assertion.lines_of(search_text)
     stored = assertion.number_of(line)
-    asked = phone_number.readings(term.text, context.region, context.outside_line)
-    exact = any(stored.e164 == one.e164 if one.e164 else stored.digits == one.digits for one in asked)
-    return MatchKind.NUMBER if exact else MatchKind.NUMBER_END
+    readings = phone_number.readings(term.text, context.region, context.outside_line)
+    is_same = any(stored.e164 == number.e164 if number.e164 else stored.digits == number.digits for number in readings)
+    return MatchKind.NUMBER if is_same else MatchKind.NUMBER_END

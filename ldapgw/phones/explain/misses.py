@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why an entry does not match: by a term of the filter, by strict matching, or by what nearly agrees.
-
-The contacts that exist, come near, and were not found: each once, with its reason and what to do.
-"""
+"""Finds the contacts that nearly match a query and that the phone does not find, each with the reason and advice."""
 
 from __future__ import annotations
 
@@ -60,7 +57,7 @@ _NUMBER_REASONS: Final = {
     DifferenceKind.SHORT: MissReason.SHORT_NUMBER,
 }
 
-# The nearest first; those of one rank are as near as each other.
+# Ranks of the reasons, the nearest first; reasons of the same rank are equally near.
 REASON_RANKS: Final[Mapping[MissReason, int]] = {
     reason: rank
     for rank, reasons in enumerate(
@@ -88,16 +85,22 @@ REASON_RANKS: Final[Mapping[MissReason, int]] = {
     for reason in reasons
 }
 
-_LAST, _LAST_FEW = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
-_MIN_TELLING_LENGTH = 3  # letters: a shorter one of several words tells nothing by itself
+# From this rank on, a contact has something similar to the query, but not the query itself.
+_FIRST_SIMILAR_RANK = 3
+
+_ACCESS_REASONS = {BookAccess.PRIVATE: MissReason.PRIVATE_BOOK, BookAccess.CALLERS: MissReason.CALLERS_BOOK}
+
+_LAST_DIGIT, _LAST_DIGITS = gettext_noop("the last digit"), gettext_noop("the last %(count)s digits")
+# Of several words, a match of a single word with fewer letters means nothing.
+_MIN_SIGNIFICANT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissCause:
-    """What stands between an entry and a query.
+    """The cause why an entry is not in the result.
 
-    :ivar told: what the words of the reason need.
-    :ivar distance: how far off it is, of those with the same reason.
+    :ivar values: the values for the placeholders in the reason's text.
+    :ivar distance: orders causes with the same reason, the nearest first.
     """
 
     reason: MissReason
@@ -106,12 +109,12 @@ class MissCause:
 
 
 class MissClassifier:
-    """Holds entries that do not match against a query.
+    """Finds out why entries do not match a filter.
 
-    :param context: the tenant's.
-    :param fulfils: whether an entry fulfils a filter, as the directory has it.
-    :ivar texts: the texts that names and words are asked for.
-    :ivar numbers: what the numbers that are asked for may mean.
+    :param context: the tenant's naming context.
+    :param matches_filter: whether an entry fulfils a filter in the directory.
+    :ivar texts: the texts that the filter asserts of text attributes.
+    :ivar numbers: the readings of the numbers that the filter asserts.
     """
 
     def __init__(
@@ -120,37 +123,37 @@ class MissClassifier:
         self._search_filter = search_filter
         self._context = context
         self._matches_filter = matches_filter
-        self._terms = tuple(leaf for leaf in filter_terms(search_filter) if leaf.family in (Family.TEXT, Family.NUMBER))
+        self._terms = tuple(term for term in filter_terms(search_filter) if term.family in (Family.TEXT, Family.NUMBER))
         self.texts = asserted_texts(self._terms)
         self.numbers = asserted_numbers(self._terms, context)
         self._asserted_attributes = frozenset(
-            kind.name for leaf in self._terms if leaf.text for kind in leaf.attribute_types
+            kind.name for term in self._terms if term.text for kind in term.attribute_types
         )
-        self._equality_texts = frozenset(leaf.text for leaf in self._terms if isinstance(leaf.item, Equality))
+        self._equality_texts = frozenset(term.text for term in self._terms if isinstance(term.item, Equality))
         self._predicates = self._term_predicates(context)
         self._lenient_predicates = () if context.lenient else self._term_predicates(as_lenient(context))
         self._word_differences = tuple(WordDifference(text, as_lenient(context)) for text in self.texts)
 
     def classify(self, entry: Entry) -> MissCause | None:
-        """What is in the way of an entry that does not match; None: it does not come near."""
-        literal = ((kind.name, entry.search_text(kind), test) for kind, test in self._predicates)
-        if any(sought is not None and test(sought) for _, sought, test in literal):
+        """Return the cause why an entry does not match the filter; None if the entry is no near miss."""
+        tested = ((kind.name, entry.search_text(kind), test) for kind, test in self._predicates)
+        if any(text is not None and test(text) for _, text, test in tested):
             terms = ", ".join(dict.fromkeys(map(to_string, self._false_terms(self._search_filter, entry))))
             return MissCause(MissReason.FILTER_TERM, {"terms": terms})
         return self._strict_matching_cause(entry) or self._number_cause(entry) or self._text_cause(entry)
 
     def _term_predicates(self, context: NamingContext) -> tuple[tuple[AttributeType, TextPredicate], ...]:
-        """What the terms ask of values; presence asks nothing of them."""
-        found = (
-            (kind, term_predicate(leaf, kind, context))
-            for leaf in self._terms
-            if leaf.text
-            for kind in leaf.attribute_types
+        """Return the tests of the terms by attribute; a presence term has no test of values."""
+        predicates = (
+            (kind, term_predicate(term, kind, context))
+            for term in self._terms
+            if term.text
+            for kind in term.attribute_types
         )
-        return tuple((kind, test) for kind, test in found if test)
+        return tuple((kind, test) for kind, test in predicates if test)
 
     def _false_terms(self, search_filter: Filter, entry: Entry) -> Iterator[Filter]:
-        """The terms for whose sake a filter is not true of an entry."""
+        """Yield the terms that make a filter false for an entry."""
         if isinstance(search_filter, And):
             for term in search_filter.terms:
                 yield from self._false_terms(term, entry)
@@ -159,47 +162,47 @@ class MissClassifier:
 
     def _strict_matching_cause(self, entry: Entry) -> MissCause | None:
         for kind, test in self._lenient_predicates:
-            sought = search_text(entry, kind, self._context)
-            if sought is not None and test(sought):
+            lenient_text = search_text(entry, kind, self._context)
+            if lenient_text is not None and test(lenient_text):
                 return MissCause(
                     MissReason.STRICT_MATCHING, {"attribute": kind.name, "value": _first_value(entry, kind.name)}
                 )
         return None
 
     def _number_cause(self, entry: Entry) -> MissCause | None:
-        found: list[tuple[NumberDifference, int, str]] = []
-        for at, kind in enumerate(map(attribute_type, NUMBER_ATTRIBUTES)) if self.numbers else ():
+        differences: list[tuple[NumberDifference, int, str]] = []
+        for index, kind in enumerate(map(attribute_type, NUMBER_ATTRIBUTES)) if self.numbers else ():
             for value, stored in numbers_of(entry, kind, self._context) if kind else ():
-                least = number_difference(stored, self.numbers)
+                difference = number_difference(stored, self.numbers)
                 if (
                     kind
-                    and least
-                    and (least.kind is not DifferenceKind.SAME or kind.name not in self._asserted_attributes)
+                    and difference
+                    and (difference.kind is not DifferenceKind.SAME or kind.name not in self._asserted_attributes)
                 ):
-                    found.append((least, at, value))
-        if not found:
+                    differences.append((difference, index, value))
+        if not differences:
             return None
-        least, at, value = min(found)
-        digits = Phrase(_LAST if least.digits == 1 else _LAST_FEW, {"count": str(least.digits)})
-        # With more digits alike at its end a number is nearer, with more that differ it is not.
-        distance = -least.digits if least.kind is DifferenceKind.BEGINNING else least.digits
-        values = {"attribute": NUMBER_ATTRIBUTES[at], "value": value, "digits": digits}
-        return MissCause(_NUMBER_REASONS[least.kind], values, distance)
+        difference, index, value = min(differences)
+        digits = Phrase(_LAST_DIGIT if difference.digits == 1 else _LAST_DIGITS, {"count": str(difference.digits)})
+        # A number is nearer with more equal digits at the end, and farther with more different digits.
+        distance = -difference.digits if difference.kind is DifferenceKind.BEGINNING else difference.digits
+        values = {"attribute": NUMBER_ATTRIBUTES[index], "value": value, "digits": digits}
+        return MissCause(_NUMBER_REASONS[difference.kind], values, distance)
 
     def _text_cause(self, entry: Entry) -> MissCause | None:
         kinds = ((name, attribute_type(name)) for name in TEXT_ATTRIBUTES)
-        fields = ((name, search_text(entry, kind, self._context)) for name, kind in kinds if kind)
-        search_texts = {name: sought for name, sought in fields if sought is not None}
-        findings = [
-            finding
+        texts = ((name, search_text(entry, kind, self._context)) for name, kind in kinds if kind)
+        search_texts = {name: text for name, text in texts if text is not None}
+        causes = [
+            cause
             for words in self._word_differences
-            for finding in (
+            for cause in (
                 *self._same_attribute_causes(words, entry, search_texts),
                 *_scattered_word_causes(words, search_texts),
                 *_spelling_causes(words, entry),
             )
         ]
-        return min(findings, key=lambda finding: REASON_RANKS[finding.reason], default=None)
+        return min(causes, key=lambda cause: REASON_RANKS[cause.reason], default=None)
 
     def _same_attribute_causes(
         self, words: WordDifference, entry: Entry, search_texts: SearchTexts
@@ -216,15 +219,15 @@ class MissClassifier:
 
 
 def _scattered_word_causes(words: WordDifference, search_texts: SearchTexts) -> Iterator[MissCause]:
-    """Where several words were asked for and stand in several places."""
-    places = words.attributes_by_word(search_texts)
-    there = {word: place for word, place in places.items() if place}
-    told = ", ".join(f"“{word}” ({place})" for word, place in there.items())
-    if places and len(there) == len(places):
-        yield MissCause(MissReason.WORDS_APART, {"value": told})
-    elif any(len(word) >= _MIN_TELLING_LENGTH for word in there):
-        missing = ", ".join(f"“{word}”" for word in places if word not in there)
-        yield MissCause(MissReason.SOME_WORDS, {"value": told, "missing": missing})
+    """Yield the cause if an entry has several words of the query in different attributes, or only some of the words."""
+    attributes = words.attributes_by_word(search_texts)
+    present = {word: attribute for word, attribute in attributes.items() if attribute}
+    value = ", ".join(f"“{word}” ({attribute})" for word, attribute in present.items())
+    if attributes and len(present) == len(attributes):
+        yield MissCause(MissReason.WORDS_APART, {"value": value})
+    elif any(len(word) >= _MIN_SIGNIFICANT_LENGTH for word in present):
+        missing = ", ".join(f"“{word}”" for word in attributes if word not in present)
+        yield MissCause(MissReason.SOME_WORDS, {"value": value, "missing": missing})
 
 
 def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]:
@@ -238,31 +241,24 @@ def _first_value(entry: Entry, name: str) -> str:
     return next((value.decode() for value in entry.attribute(name)), "")
 
 
-_ACCESS_REASONS = {BookAccess.PRIVATE: MissReason.PRIVATE_BOOK, BookAccess.CALLERS: MissReason.CALLERS_BOOK}
-
-
-# From this rank on a contact has not what was asked for, but something like it.
-_FIRST_SIMILAR_RANK = 3
-
-
 class RankedMiss(NamedTuple):
-    """A miss, and how near it comes: by its reason, how far it is off, its book, and its name."""
+    """A missed contact with its sort key: rank of the reason, distance, number of the book, and name."""
 
     sort_key: tuple[int, int, int, str]
     miss: MissedContact
 
     @property
     def has_query(self) -> bool:
-        """Whether it has what was asked for; what is merely like that is told where nothing was found."""
+        """Whether the contact has the query itself; merely similar contacts only help if the phone finds nothing."""
         return self.sort_key[0] < _FIRST_SIMILAR_RANK
 
 
 class MissFinder:
-    """Looks for misses.
+    """Finds the contacts that a phone's search misses.
 
-    :param sought: the phone's filter.
-    :param base: where the phone's search begins.
-    :param reader: whom they are told to.
+    :param search_filter: the phone's filter.
+    :param base: the phone's search base.
+    :param reader: the person who reads the explanation.
     """
 
     def __init__(
@@ -277,43 +273,45 @@ class MissFinder:
         self._reader = reader
 
     def find(self, private: Iterable[Book]) -> Iterator[RankedMiss]:
-        """All misses, book by book.
+        """Yield all missed contacts, book by book.
 
         :param private: books that the phone does not see.
         """
-        closed: list[Book] = []
-        place = 0
+        hidden_books: list[Book] = []
+        number = 0
         books = chain(self._view.books(), ((book, BookAccess.PRIVATE) for book in private))
-        for place, (book, access) in enumerate(books):
+        for number, (book, access) in enumerate(books):
             if (
                 access in _ACCESS_REASONS
                 and self._reader.hides_private_books
                 and book.key not in self._reader.own_books
             ):
-                closed += [book] * (access is BookAccess.PRIVATE)
+                hidden_books += [book] * (access is BookAccess.PRIVATE)
                 continue
-            for entry, finding in self._book_misses(book, access):
-                rank = REASON_RANKS[finding.reason], finding.distance, place, entry.sort_key + entry.dn
-                yield RankedMiss(rank, self._miss(entry, finding, book, access))
-        # For a phone, and so for a user, others' private books do not exist.
-        yield from self._private_book_misses(closed if self._reader.is_admin else (), place)
+            for entry, cause in self._book_misses(book, access):
+                sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn
+                yield RankedMiss(sort_key, self._miss(entry, cause, book, access))
+        # For a phone and its user, other people's private books do not exist; an administrator may learn of such books.
+        yield from self._private_book_misses(hidden_books if self._reader.is_admin else (), number)
 
     def _book_misses(self, book: Book, access: BookAccess) -> Iterator[tuple[Entry, MissCause]]:
         book_search = BookSearch(self._context, self._view.dit.features, book)
-        judge = MissClassifier(self._search_filter, self._context, lambda term, entry: book_search.matches(entry, term))
+        classifier = MissClassifier(
+            self._search_filter, self._context, lambda term, entry: book_search.matches(entry, term)
+        )
         done: set[str] = set()
         for entry in book_search.candidates(self._search_filter):
             done.add(entry.dn)
-            finding = self._matching_cause(entry, access, book_search)
-            if finding:
-                yield entry, finding
-        for near in near_miss_filters(judge.texts, judge.numbers, self._context):
-            for entry in book_search.candidates(near):
+            cause = self._matching_cause(entry, access, book_search)
+            if cause:
+                yield entry, cause
+        for near_miss_filter in near_miss_filters(classifier.texts, classifier.numbers, self._context):
+            for entry in book_search.candidates(near_miss_filter):
                 if entry.dn not in done and not self._is_found(entry, access, book.name):
                     done.add(entry.dn)
-                    finding = judge.classify(entry)
-                    if finding:
-                        yield entry, finding
+                    cause = classifier.classify(entry)
+                    if cause:
+                        yield entry, cause
 
     def _is_found(self, entry: Entry, access: BookAccess, book: str) -> bool:
         return (
@@ -323,17 +321,17 @@ class MissFinder:
         )
 
     def _matching_cause(self, entry: Entry, access: BookAccess, book_search: BookSearch) -> MissCause | None:
-        """What is in the way of an entry that fulfils the filter; None: nothing, the phone has it."""
+        """Return why an entry that matches the filter is not in the result; None if the phone finds the entry."""
         if self._is_found(entry, access, book_search.name):
             return None
         per_number = self._view.viewer.per_number
-        shown = book_search.number_entries(uid_of(entry)) if per_number else (entry,)
-        duplicate = next((duplicate for one in shown if (duplicate := self._result.find_duplicate(one))), None)
+        entries = book_search.number_entries(uid_of(entry)) if per_number else (entry,)
+        duplicate = next((other for shown in entries if (other := self._result.find_duplicate(shown))), None)
         if access in _ACCESS_REASONS:
             return None if duplicate else MissCause(_ACCESS_REASONS[access], {})
         if duplicate is not None:
             return MissCause(MissReason.DUPLICATE, {"other": book_of(duplicate, self._context) or name_of(duplicate)})
-        if not shown:
+        if not entries:
             return MissCause(MissReason.NO_NUMBER, {})
         if not self._is_whole_tenant:
             return MissCause(MissReason.OUTSIDE_BASE, {"base": str(self._context.base)})
@@ -341,39 +339,41 @@ class MissFinder:
             return MissCause(MissReason.SIZE_LIMIT, {"count": str(len(self._result.entries))})
         return MissCause(MissReason.NUMBER_ENTRIES, {}) if per_number else None
 
-    def _miss(self, entry: Entry, finding: MissCause, book: Book, access: BookAccess) -> MissedContact:
-        words = REASON_TEXTS[finding.reason]
-        # A whole number is answered by a book of callers' names too, and such a book gives nothing else away.
-        values = {**finding.values, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
-        message = Phrase(words.message, values)
-        if access in _ACCESS_REASONS and finding.reason not in _ACCESS_REASONS.values():
+    def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
+        texts = REASON_TEXTS[cause.reason]
+        # Sharing for caller ID suffices for a whole number, and reveals nothing else of the book.
+        values = {**cause.values, "book": book.name, "sharing": "callers" if self._is_number else "shared"}
+        message = Phrase(texts.message, values)
+        if access in _ACCESS_REASONS and cause.reason not in _ACCESS_REASONS.values():
             message = Phrase(
                 "%(one)s %(other)s", {"one": message, "other": Phrase(ACCESS_TEXTS[_ACCESS_REASONS[access]], values)}
             )
-        advice = words.advice if self._reader.is_admin else words.user_advice or words.advice
-        if finding.reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
+        advice = texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
+        if cause.reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
             advice = OWN_BOOK_ADVICE
-        return MissedContact(finding.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, values))
+        return MissedContact(cause.reason, name_of(entry), entry.dn, book.name, message, Phrase(advice, values))
 
-    def _private_book_misses(self, closed: Iterable[Book], place: int) -> Iterator[RankedMiss]:
-        """Whether somebody has the number, by the numbers alone: nothing else can be felt for.
+    def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
+        """Yield one anonymous miss if some private book has a whole number of the filter.
 
-        :param place: behind all books that are seen.
+        Only whole numbers are searched, so that nobody can probe private books for anything else.
+
+        :param number: sorts the miss; the number of the last book.
         """
         numbers = Or(tuple(_whole_numbers(self._search_filter)))
-        for book in closed if numbers.terms else ():
+        for book in books if numbers.terms else ():
             book_search = BookSearch(self._context, self._view.dit.features, book)
             if any(self._result.find_duplicate(entry) is None for entry in book_search.candidates(numbers)):
                 miss = MissedContact(
                     MissReason.PRIVATE_BOOK, "", "", "", Phrase(PRIVATE_BOOK_MESSAGE), Phrase(PRIVATE_BOOK_ADVICE)
                 )
-                yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, place, ""), miss)
+                yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, number, ""), miss)
                 return
 
 
 def _whole_numbers(search_filter: Filter) -> Iterator[Filter]:
     return (
-        leaf.item
-        for leaf in filter_terms(search_filter)
-        if leaf.family is Family.NUMBER and isinstance(leaf.item, Equality)
+        term.item
+        for term in filter_terms(search_filter)
+        if term.family is Family.NUMBER and isinstance(term.item, Equality)
     )

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation as a value: what was asked, where, what was found and why, and what was not.
-
-Who reads an explanation, and so what it may tell.
-"""
+"""The explanation of a search as values: query, books, matches with reasons, misses with advice, and the reader."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from ldapgw.phrase import Phrase, Translatable
 
 
 class BookAccess(StrEnum):
-    """How a phone sees a book."""
+    """A phone's access to a book."""
 
     OWN = "own"
     SHARED = "shared"
@@ -26,7 +23,7 @@ class BookAccess(StrEnum):
 
 
 class NumberReading(StrEnum):
-    """How a number is read."""
+    """A reading of the digits in a query."""
 
     TYPED = "typed"
     WITHOUT_OUTSIDE_LINE = "without_outside_line"
@@ -35,7 +32,7 @@ class NumberReading(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NumberVariant:
-    """A number that was tried: E.164 where the country is known, else its digits."""
+    """A number that the search tried: in E.164 form if the country is known, else the digits."""
 
     number: str
     reading: NumberReading
@@ -43,7 +40,7 @@ class NumberVariant:
 
 @dataclass(frozen=True, slots=True)
 class SearchedBook:
-    """A book that was looked at."""
+    """A book that the search covered."""
 
     name: str
     access: BookAccess
@@ -51,11 +48,11 @@ class SearchedBook:
 
 @dataclass(frozen=True, slots=True)
 class BookSyncState:
-    """What is known of the sync behind a book that the phone sees.
+    """State of the sync that fills a book which the phone sees.
 
     :ivar state: as in ``status.json``: ok, syncing, waiting, attention, disconnected.
-    :ivar trouble: the trouble in plain words; empty: none.
-    :ivar skipped: how many persons were left out, by reason.
+    :ivar error: the sync's error in plain words; empty if there is none.
+    :ivar skipped: how many persons the sync left out, by reason.
     """
 
     name: str
@@ -67,10 +64,10 @@ class BookSyncState:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MatchedTerm:
-    """Why an entry matched: a value of it, and the term of the filter that it makes true.
+    """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: empty where no value but another name of the contact did.
-    :ivar form: the form in which they meet, where that is not plain.
+    :ivar value: empty if an alternative name of the contact, not a value, fulfils the term.
+    :ivar variant: the variant of the text on which term and value agree, if the two are not the same text.
     """
 
     attribute: str
@@ -84,7 +81,8 @@ class MatchedTerm:
 class MatchedEntry:
     """An entry that the phone finds.
 
-    :ivar book: empty for a caller's name, and for the tenant's own entry.
+    :ivar book: empty for an entry from a caller-ID book, and for the tenant's own entry.
+    :ivar is_tenant: whether the entry is the tenant's own entry.
     """
 
     name: str
@@ -96,11 +94,11 @@ class MatchedEntry:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissedContact:
-    """A contact that exists and was not found.
+    """A contact that exists and that the phone does not find.
 
-    :ivar name: empty, like `dn` and `book`, where it is none of the reader's business.
-    :ivar message: what is in the way, as a sentence or two.
-    :ivar advice: what to do about it, as a sentence.
+    :ivar name: empty, like `dn` and `book`, if the reader may not know the contact.
+    :ivar message: the cause, in a sentence or two.
+    :ivar advice: the remedy, in a sentence.
     """
 
     reason: MissReason
@@ -113,7 +111,7 @@ class MissedContact:
 
 @dataclass(frozen=True, slots=True)
 class ExplanationNote:
-    """Something that concerns the whole query or a whole book."""
+    """A note on the whole query or on a whole book."""
 
     code: str
     message: Phrase
@@ -121,15 +119,16 @@ class ExplanationNote:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """All of it.
+    """The explanation of a search.
 
-    :ivar filter: what the phone sends, as text.
-    :ivar forms: the forms of a name that were tried.
-    :ivar keypad: digits were read as letters on the keys too.
-    :ivar plan: how the entries were found: which index was used; empty: not said.
-    :ivar found: how many entries the phone gets; `matches` holds the first of them.
-    :ivar complete: false where a limit has cut the answer.
-    :ivar more_misses: how many contacts come near besides `misses`.
+    :ivar filter: the filter that the phone sends (RFC 4515).
+    :ivar lenient: whether the tenant's matching is lenient, not strict.
+    :ivar name_variants: the variants of a name that the search tried.
+    :ivar keypad: whether the search also read digits as the letters on their keys.
+    :ivar entry_count: number of entries that the phone gets; `matches` holds the first entries.
+    :ivar complete: false if a limit has cut the result.
+    :ivar more_misses: number of near misses that `misses` leaves out.
+    :ivar plan: the index ranges that the search read; empty if unknown.
     """
 
     query: PhoneQuery
@@ -151,12 +150,12 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ExplanationReader:
-    """A person.
+    """The person who reads an explanation, and the facts that the explanation may reveal to this person.
 
-    :ivar discreet: of books that the phone does not see, or not whole, nothing is told; to administrators that a whole
-        number is in one of them.
-    :ivar books: the keys of the reader's own books, of which everything is told all the same.
-    :ivar administers: whether advice may name commands and settings.
+    :ivar hides_private_books: whether to reveal nothing of private books and caller-ID books; an administrator still
+        learns that some private book has a whole number.
+    :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
+    :ivar is_admin: whether advice may name commands and settings.
     """
 
     hides_private_books: bool = False
@@ -164,6 +163,6 @@ class ExplanationReader:
     is_admin: bool = True
 
 
-# At the command line, who may read the database anyway; and at a page, somebody of whom nothing else is known.
+# OPERATOR: at the command line, may read the database anyway.  USER: at a page, nothing else is known of the person.
 OPERATOR = ExplanationReader()
 USER = ExplanationReader(hides_private_books=True, is_admin=False)

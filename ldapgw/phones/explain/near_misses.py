@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Words that were asked for, held against what an entry says: at the beginning of a word, within one, or misspelt.
+"""Near misses of a query: wider filters that find the candidates, and the differences of words and of numbers.
 
-In what two telephone numbers differ that nearly agree.
-
-What comes near a query: wider filters, by which the directory's own search finds who may have been meant.
-
-They only propose; `misses` judges.  Each is for one kind of mistake, so that a common one does not
-crowd out the others.
+The directory's search finds the candidates, and `misses` decides on each.  Each filter is for one kind of mistake, so
+that a common mistake does not crowd out the others.  Words are compared at the beginning of a word, within a word, and
+misspelt; telephone numbers by the digits in which two numbers differ.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import Number
 from ldapgw.phones.explain.terms import FilterTerm, substring_predicate, word_prefix_predicate
 
-# What an entry says: the searchable form of each attribute, by its name.
+# The lenient search text of each attribute of an entry, by the attribute's name.
 SearchTexts = Mapping[str, str]
 
 # Names that sound alike in the languages of many tenants: Meier, Mayer, Meyr; Schmid, Schmitt; Stefan, Stephen.
@@ -37,13 +34,29 @@ _DOUBLED = re.compile(r"(.)\1+")
 NAME_ATTRIBUTES = ("cn", "givenName", "sn", "o")
 TEXT_ATTRIBUTES = (*NAME_ATTRIBUTES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
 _TEXT_TYPES = tuple(kind for kind in map(attribute_type, TEXT_ATTRIBUTES) if kind)
+# telephoneNumber may repeat the best number, so mobile and homePhone, which tell the number's type, come first.
+NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
+
+# So many equal digits at the end are hardly chance, even in a book of 10,000 numbers.
+COMMON_SUFFIX_DIGITS = 6
+# A direct-dial number differs from its company's number in at most so many digits at the end.
+EXTENSION_DIGITS = 4
+MAX_LAST_DIGITS = 3
+# An internal number has at least so many digits.
+MIN_INTERNAL_DIGITS = 3
+
+# A shorter word occurs within too many other words.
+_MIN_WORD_LENGTH = 2
+MIN_MISSPELT_LENGTH = 4
+# Only the first texts and numbers of a filter, and the first words of a text, are examined.
+_MAX_ASSERTIONS = 8
 
 
 class WordDifference:
-    """A text that was asked for; its tests are made once, and read leniently.
+    """Compares entries with a text of the query; the tests are prepared once.
 
-    :param context: one that matches leniently.
-    :ivar each: its words, folded.
+    :param context: a naming context with lenient matching.
+    :ivar words: the words of the text, as collation keys.
     """
 
     def __init__(self, text: str, context: NamingContext) -> None:
@@ -59,7 +72,7 @@ class WordDifference:
         }
 
     def has_prefix(self, name: str, search_texts: SearchTexts) -> bool:
-        """Whether an attribute has a word that begins so."""
+        """Whether an attribute has a word that begins with the text."""
         return self._prefix_predicates[self.text][name](search_texts[name])
 
     def has_substring(self, name: str, search_texts: SearchTexts) -> bool:
@@ -67,30 +80,30 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """The attribute that has each of several words; empty where none has."""
+        """Return for each of several words an attribute that has the word; empty if no attribute has the word."""
         return {
-            word: next((name for name, sought in search_texts.items() if tests[name](sought)), "")
+            word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
             if word != self.text
         }
 
     def is_misspelt(self, value: str) -> bool:
-        """Whether all words are a value's but for one letter in some."""
+        """Whether a value has all words, at least one of them misspelt."""
         stored = name_folding.collation_key(value).split()
-        wrong = [word for word in self.words if not any(other.startswith(word) for other in stored)]
-        return bool(wrong) and all(any(_is_near_miss(word, other) for other in stored) for word in wrong)
+        missing = [word for word in self.words if not any(other.startswith(word) for other in stored)]
+        return bool(missing) and all(any(_is_near_miss(word, other) for other in stored) for word in missing)
 
 
 def _or_never(tests: Mapping[str, TextPredicate | None]) -> dict[str, TextPredicate]:
     return {name: test or _never for name, test in tests.items()}
 
 
-def _never(_sought: str) -> bool:
+def _never(_text: str) -> bool:
     return False
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Whether a word is the beginning of another but for one letter, or sounds as it does."""
+    """Whether a word is the beginning of a stored word but for one letter, or sounds like that beginning."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)
@@ -100,23 +113,14 @@ def _is_near_miss(word: str, stored: str) -> bool:
 
 
 def _phonetic_key(word: str) -> str:
-    """A word without the differences of spelling that nobody hears on the telephone."""
+    """Return a word without the differences of spelling that nobody hears on the telephone."""
     for written, heard in _SOUNDS:
         word = word.replace(written, heard)
     return _DOUBLED.sub(r"\1", word)
 
 
-# As many digits at the end as are no chance: in a book of 10,000 numbers one has them by accident.
-COMMON_SUFFIX_DIGITS = 6
-# A direct-dial number shares all but these with its company's.
-EXTENSION_DIGITS = 4
-MAX_LAST_DIGITS = 3
-# An internal number has at least so many digits.
-MIN_INTERNAL_DIGITS = 3
-
-
 class DifferenceKind(IntEnum):
-    """How they differ, the nearest first."""
+    """How two numbers differ, the nearest first."""
 
     SAME = 0
     COUNTRY = 1
@@ -128,9 +132,9 @@ class DifferenceKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class NumberDifference:
-    """A difference.
+    """The difference of two telephone numbers.
 
-    :ivar digits: how many digits it is about.
+    :ivar digits: how many digits differ; for BEGINNING and SHORT, how many digits are equal.
     """
 
     kind: DifferenceKind
@@ -138,118 +142,110 @@ class NumberDifference:
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:
-    """The least difference between a stored number and what an asked one may mean; None: they are quite others."""
-    found = [one for one in (_difference_between(stored, asked) for asked in readings) if one]
-    return min(found, default=None)
+    """Return the least difference between a stored number and the readings of a number; None if no reading is near."""
+    candidates = (_difference_between(stored, reading) for reading in readings)
+    differences = [difference for difference in candidates if difference]
+    return min(differences, default=None)
 
 
 def significant_digits(number: Number) -> str:
-    """The digits that tell a number from others."""
+    """Return the digits that identify a number: no plus sign, no leading zeros of a trunk prefix."""
     return number.e164[1:] or number.digits.lstrip("0")
 
 
-def _difference_between(stored: Number, asked: Number) -> NumberDifference | None:
-    if phone_number.is_same_number(stored, asked):
+def _difference_between(stored: Number, reading: Number) -> NumberDifference | None:
+    if phone_number.is_same_number(stored, reading):
         return NumberDifference(DifferenceKind.SAME)
-    within = _within_country(stored)
-    if within and within == _within_country(asked):
+    national_digits = _national_digits(stored)
+    if national_digits and national_digits == _national_digits(reading):
         return NumberDifference(DifferenceKind.COUNTRY)
-    shorter, longer = sorted((significant_digits(stored), significant_digits(asked)), key=len)
+    shorter, longer = sorted((significant_digits(stored), significant_digits(reading)), key=len)
     if len(shorter) < SHORTEST_PUBLIC:
-        fits = len(shorter) >= MIN_INTERNAL_DIGITS and len(longer) >= SHORTEST_PUBLIC and longer.endswith(shorter)
-        return NumberDifference(DifferenceKind.SHORT, len(shorter)) if fits else None
+        is_near = len(shorter) >= MIN_INTERNAL_DIGITS and len(longer) >= SHORTEST_PUBLIC and longer.endswith(shorter)
+        return NumberDifference(DifferenceKind.SHORT, len(shorter)) if is_near else None
     return _long_number_difference(shorter, longer)
 
 
-def _within_country(one: Number) -> str:
-    """The digits behind the country code; empty where that is not known."""
-    digits = one.e164[1:]
+def _national_digits(number: Number) -> str:
+    """Return the digits after the country code; empty if the country code is not known."""
+    digits = number.e164[1:]
     country = numbering_plan.country_of(digits)
     return digits[len(country[0]) :] if country else ""
 
 
 def _long_number_difference(shorter: str, longer: str) -> NumberDifference | None:
-    alike = _common_prefix_length(shorter, longer)
-    left, over = len(shorter) - alike, len(longer) - alike
+    prefix_length = _common_prefix_length(shorter, longer)
+    shorter_rest, longer_rest = len(shorter) - prefix_length, len(longer) - prefix_length
     if (
-        over <= MAX_LAST_DIGITS
+        longer_rest <= MAX_LAST_DIGITS
         if len(shorter) == len(longer)
-        else left <= EXTENSION_DIGITS // 2 and over <= EXTENSION_DIGITS
+        else shorter_rest <= EXTENSION_DIGITS // 2 and longer_rest <= EXTENSION_DIGITS
     ):
-        return NumberDifference(DifferenceKind.LAST_DIGITS, over)
+        return NumberDifference(DifferenceKind.LAST_DIGITS, longer_rest)
     if is_one_edit_apart(shorter, longer):
         return NumberDifference(DifferenceKind.ONE_DIGIT, 1)
-    end = _common_prefix_length(shorter[::-1], longer[::-1])
-    return NumberDifference(DifferenceKind.BEGINNING, end) if end >= COMMON_SUFFIX_DIGITS else None
+    suffix_length = _common_prefix_length(shorter[::-1], longer[::-1])
+    return NumberDifference(DifferenceKind.BEGINNING, suffix_length) if suffix_length >= COMMON_SUFFIX_DIGITS else None
 
 
 def is_one_edit_apart(first: str, second: str) -> bool:
-    """Whether two texts differ by one sign: another, one too many, one too few, or two that have changed places."""
+    """Whether two texts differ by one character: replaced, inserted, deleted, or swapped with the next character."""
     shorter, longer = sorted((first, second), key=len)
     if len(longer) - len(shorter) > 1:
         return False
-    at = _common_prefix_length(shorter, longer)
+    start = _common_prefix_length(shorter, longer)
     if len(shorter) < len(longer):
-        return shorter[at:] == longer[at + 1 :]
-    swapped = shorter[at : at + 2] == longer[at : at + 2][::-1] and shorter[at + 2 :] == longer[at + 2 :]
-    return swapped or shorter[at + 1 :] == longer[at + 1 :]
+        return shorter[start:] == longer[start + 1 :]
+    is_swapped = (
+        shorter[start : start + 2] == longer[start : start + 2][::-1] and shorter[start + 2 :] == longer[start + 2 :]
+    )
+    return is_swapped or shorter[start + 1 :] == longer[start + 1 :]
 
 
 def _common_prefix_length(first: str, second: str) -> int:
-    """How many signs two texts begin with together."""
-    alike = (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
-    return next(alike, min(len(first), len(second)))
-
-
-# telephoneNumber may repeat the best of all others, so these are told of before it.
-NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
-
-# A shorter word is in too many others.
-_MIN_WORD_LENGTH = 2
-MIN_MISSPELT_LENGTH = 4
-# Of a filter that asks for more, the first ones are looked at.
-_MAX_ASSERTIONS = 8
+    differing = (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return next(differing, min(len(first), len(second)))
 
 
 def asserted_texts(terms: Iterable[FilterTerm]) -> tuple[str, ...]:
-    """The texts that a filter asks names and words for."""
-    found = (leaf.text for leaf in terms if leaf.family is Family.TEXT)
-    return tuple(dict.fromkeys(text for text in found if name_folding.query_variants(text)))[:_MAX_ASSERTIONS]
+    """Return the texts that a filter asserts of text attributes."""
+    texts = (term.text for term in terms if term.family is Family.TEXT)
+    return tuple(dict.fromkeys(text for text in texts if name_folding.query_variants(text)))[:_MAX_ASSERTIONS]
 
 
 def asserted_numbers(terms: Iterable[FilterTerm], context: NamingContext) -> tuple[Number, ...]:
-    """What the numbers that a filter asks for may mean."""
-    texts = dict.fromkeys(leaf.text for leaf in terms if leaf.family is Family.NUMBER)
-    read = (phone_number.readings(text, context.region, context.outside_line) for text in texts)
-    return tuple(one for readings in islice(read, _MAX_ASSERTIONS) for one in readings)
+    """Return the readings of the numbers that a filter asserts."""
+    texts = dict.fromkeys(term.text for term in terms if term.family is Family.NUMBER)
+    readings_of_texts = (phone_number.readings(text, context.region, context.outside_line) for text in texts)
+    return tuple(number for readings in islice(readings_of_texts, _MAX_ASSERTIONS) for number in readings)
 
 
 def normalized_words(text: str) -> tuple[str, ...]:
-    """The words of a text, folded; the first ones of a long one."""
+    """Return the first words of a text, as collation keys."""
     return tuple(dict.fromkeys(name_folding.collation_key(text).split()))[:_MAX_ASSERTIONS]
 
 
 def near_miss_filters(texts: Iterable[str], numbers: Iterable[Number], context: NamingContext) -> tuple[Filter, ...]:
-    """Filters for what comes near; with strict matching, which has no near, all contacts."""
-    found = [*_number_filters(numbers), *_text_filters(texts)]
-    return tuple(found) if context.lenient or not found else (Present("uid"),)
+    """Return filters for the candidates; strict matching has no wider filters, so one filter finds all contacts."""
+    filters = [*_number_filters(numbers), *_text_filters(texts)]
+    return tuple(filters) if context.lenient or not filters else (Present("uid"),)
 
 
 def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
-    for one in numbers:
-        digits = significant_digits(one)
-        yield _any(NUMBER_ATTRIBUTES, one.e164 or one.digits)
+    for number in numbers:
+        digits = significant_digits(number)
+        yield _any(NUMBER_ATTRIBUTES, number.e164 or number.digits)
         if len(digits) < SHORTEST_PUBLIC:
             if len(digits) >= MIN_INTERNAL_DIGITS:
                 yield _number_parts(None, digits)
             continue
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
-        written = one.e164 or one.digits
-        yield _number_parts(written[:-MAX_LAST_DIGITS])
-        # One wrong digit, or two in each other's place, between the last ones and those that are beyond the end.
+        full_number = number.e164 or number.digits
+        yield _number_parts(full_number[:-MAX_LAST_DIGITS])
+        # One wrong digit, or two swapped digits, at a place that both filters above compare.
         yield from (
-            _number_parts(written[: -right - 2], digits[-right:])
-            for right in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
+            _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
+            for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
         )
         yield from (_any(NUMBER_ATTRIBUTES, digits[-length:]) for length in range(MIN_INTERNAL_DIGITS, SHORTEST_PUBLIC))
 
@@ -265,7 +261,7 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 
 
 def _misspelt_filters(word: str) -> Iterator[Filter]:
-    """With one letter wrong, one half of a word is right; with more, its first letter and its end may be."""
+    """Yield filters for a half, which one wrong letter leaves intact, and for the first and the last two letters."""
     half = len(word) // 2
     yield Or(tuple(Substrings(name, _octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))
     yield Or(tuple(Substrings(name, None, (_octets(word[half:]),), None) for name in NAME_ATTRIBUTES))
@@ -277,7 +273,7 @@ def _any(names: Iterable[str], value: str) -> Filter:
 
 
 def _number_parts(beginning: str | None, end: str | None = None) -> Filter:
-    """A number that begins and ends so."""
+    """Return a filter for numbers with a beginning and an end."""
     initial, final = (None if part is None else _octets(part) for part in (beginning, end))
     return Or(tuple(Substrings(name, initial, (), final) for name in NUMBER_ATTRIBUTES))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a person wants to look up: a name, a number or a filter, and the filter that a phone sends for it."""
+"""Parses a query, which is a name, a number or a filter, into the filter that a phone sends for the query."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PERSON = Equality("objectClass", b"person")
 _NAMES = ("cn", "sn", "o")
 _NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 
-# What people write between digits; no letter, so that "extension 204" is a text.
+# Digits with the characters that people write between digits; no letters, so that "extension 204" is a text.
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
 class QueryKind(StrEnum):
-    """How a query is meant."""
+    """The kind of a query."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -31,11 +31,11 @@ class QueryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneQuery:
-    """A query as it is understood.
+    """A parsed query.
 
-    :ivar asked: as it was typed.
-    :ivar filter: what phones send for it.
-    :ivar ringing: what they send when that number calls, where it is another filter.
+    :ivar text: the query as typed.
+    :ivar filter: the filter that phones send for the query.
+    :ivar caller_filter: the filter that phones send when the number calls; None if phones send the same filter.
     """
 
     text: str
@@ -45,29 +45,30 @@ class PhoneQuery:
 
 
 def parse_query(text: str, read_filter: Callable[[str], Filter]) -> PhoneQuery:
-    """Understand a query; a text in parentheses is a filter (RFC 4515).
+    """Parse a query; a text that begins with a parenthesis is a filter (RFC 4515).
 
-    :param read_filter: reads a filter's text, and raises UserError when it is none.
+    :param read_filter: parses a filter; raises UserError if the text is no filter.
+    :raises UserError: from `read_filter`.
     """
     if text.strip().startswith("("):
         return PhoneQuery(text, QueryKind.FILTER, read_filter(text))
     if not is_number(text):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
-    whole = Or(_whole_number(text))
-    # A telephone system signals these digits, or somebody types a number, or a name on the keys.
+    caller_filter = Or(_whole_number(text))
+    # So few digits may be an internal number that calls, or the beginning of a number or of a name on the keys.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
-        return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), whole)
-    return PhoneQuery(text, QueryKind.NUMBER, whole)
+        return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
+    return PhoneQuery(text, QueryKind.NUMBER, caller_filter)
 
 
 def typeahead_filter(text: str) -> Filter:
-    """What phones ask for the beginning of a name or a number; digits alone may be letters on the keys too."""
+    """Return the filter that phones send for the beginning of a name or number; digits may be letters on the keys."""
     if not is_number(text):
-        return And((_PERSON, Or(_beginnings(_NAMES, text))))
-    return And((_PERSON, Or((*_beginnings((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
+        return And((_PERSON, Or(_prefix_terms(_NAMES, text))))
+    return And((_PERSON, Or((*_prefix_terms((*_NUMBERS, *_NAMES), text), *_whole_number(text)))))
 
 
-def _beginnings(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
+def _prefix_terms(attributes: Iterable[str], text: str) -> tuple[Filter, ...]:
     return tuple(Substrings(attribute, _octets(text), (), None) for attribute in attributes)
 
 
@@ -76,27 +77,27 @@ def _whole_number(text: str) -> tuple[Filter, ...]:
 
 
 def _octets(text: str) -> bytes:
-    """Octets that are not UTF-8 reach the search as they were typed, as a phone's would."""
+    """Encode a text; octets that are not UTF-8 reach the search unchanged, as from a phone."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_number(text: str) -> bool:
-    """Whether a person means a telephone number, as it is typed, or as telephone systems and letterheads write it.
+    """Whether a text is a telephone number as people type it, or as telephone systems and letterheads write numbers.
 
-    Where letters are among its digits, it has to be long: "204 Empfang" may be a name, "030 1234567 x204" is none.
+    A text with letters has to be long to be a number: "204 Empfang" may be a name, "030 1234567 x204" is a number.
     """
     return _DIGITS.fullmatch(text) is not None or _is_signalled(text)
 
 
 def _is_signalled(text: str) -> bool:
-    """Whether a text is what a telephone system sends, or spelt on the keys, or has an extension or a remark behind."""
+    """Whether a text is a number as systems signal numbers, or has letters for keys, an extension or a remark."""
     readings = phone_number.readings(text, "")
     if not readings:
         return False
-    typed = dial_string.clean(text)
-    core = dial_string.unwrapped(typed)
-    if core != typed and _DIGITS.fullmatch(core):
+    cleaned = dial_string.clean(text)
+    core = dial_string.unwrapped(cleaned)
+    if core != cleaned and _DIGITS.fullmatch(core):
         return True
-    digits = sum(map(str.isdigit, typed))
-    known = bool(readings[0].e164) or digits >= SHORTEST_PUBLIC or typed[0] in "0+"
-    return known and len(readings[0].digits) >= SHORTEST_PUBLIC
+    digit_count = sum(map(str.isdigit, cleaned))
+    is_known = bool(readings[0].e164) or digit_count >= SHORTEST_PUBLIC or cleaned[0] in "0+"
+    return is_known and len(readings[0].digits) >= SHORTEST_PUBLIC

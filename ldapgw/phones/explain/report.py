@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation told: as the object of ``ldapgw explain --json``, and as lines for people."""
+"""Renders an explanation: as the JSON object of ``ldapgw explain --json``, and as lines for people."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _BOOKS = {
     BookAccess.CALLERS: "{name} (callers' names alone)",
 }
 
-# A line; the object has all.
-_MOST_BOOKS = 10
+# Books in the line for people; the JSON object has all.
+_MAX_BOOKS = 10
 
 _KINDS = {QueryKind.TEXT: "the name", QueryKind.NUMBER: "the number", QueryKind.FILTER: "the filter"}
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """The object of ``--json``."""
+    """Return the JSON object of ``ldapgw explain --json``."""
     return {
         "query": {"asked": explanation.query.text, "kind": explanation.query.kind.value},
         "filter": explanation.filter,
@@ -47,7 +47,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "matching": "lenient" if explanation.lenient else "strict",
         "forms": list(explanation.name_variants),
         "keypad": explanation.keypad,
-        "numbers": [{"number": one.number, "reading": one.reading.value} for one in explanation.numbers],
+        "numbers": [{"number": variant.number, "reading": variant.reading.value} for variant in explanation.numbers],
         "books": [{"name": book.name, "seen": book.access.value} for book in explanation.books],
         "plan": explanation.plan,
         "found": explanation.entry_count,
@@ -60,7 +60,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def report_lines(explanation: Explanation) -> Iterator[str]:
-    """The same for people; what belongs to a line above it is indented."""
+    """Yield the lines for people; details of a line follow that line, indented."""
     yield f"Asked for  {_KINDS[explanation.query.kind]} {explanation.query.text}"
     if explanation.query.kind is not QueryKind.FILTER:
         yield f"Sent as    {explanation.filter}"
@@ -78,19 +78,19 @@ def report_lines(explanation: Explanation) -> Iterator[str]:
 
 
 def _tried(explanation: Explanation) -> str:
-    forms = [f"“{form}”" for form in explanation.name_variants]
-    forms += [_READINGS[one.reading].format(number=one.number) for one in explanation.numbers]
+    variants = [f"“{name}”" for name in explanation.name_variants]
+    variants += [_READINGS[variant.reading].format(number=variant.number) for variant in explanation.numbers]
     if explanation.keypad:
-        forms.append("the letters on these keys")
+        variants.append("the letters on these keys")
     if not explanation.lenient:
-        forms.append("it stands, by the letter of RFC 4517")
-    return ", ".join(forms) or "it stands"
+        variants.append("it stands, by the letter of RFC 4517")
+    return ", ".join(variants) or "it stands"
 
 
 def _books(books: Sequence[SearchedBook]) -> str:
-    shown = [_BOOKS[book.access].format(name=book.name) for book in books[:_MOST_BOOKS]]
-    if len(books) > _MOST_BOOKS:
-        shown.append(f"and {len(books) - _MOST_BOOKS} more")
+    shown = [_BOOKS[book.access].format(name=book.name) for book in books[:_MAX_BOOKS]]
+    if len(books) > _MAX_BOOKS:
+        shown.append(f"and {len(books) - _MAX_BOOKS} more")
     return ", ".join(shown) or "no book: there is none that this phone sees"
 
 
@@ -109,30 +109,29 @@ def _matches(explanation: Explanation) -> Iterator[str]:
 
 
 def _book_text(match: MatchedEntry) -> str:
-    """Whose entry a match is."""
     if match.is_tenant:
         return "the tenant's own entry"
     return f"in {match.book}" if match.book else "as a caller"
 
 
 def match_sentences(match: MatchedEntry) -> Iterator[Phrase]:
-    """Why an entry was found; the reasons that differ in the attribute alone are one."""
-    found: dict[tuple[MatchKind, str, str], list[MatchedTerm]] = {}
+    """Return the reasons why an entry was found; reasons that differ only in the attribute share a sentence."""
+    groups: dict[tuple[MatchKind, str, str], list[MatchedTerm]] = {}
     for term in match.matched_terms:
-        found.setdefault((term.kind, term.value, term.variant), []).append(term)
-    return map(_match_sentence, found.values())
+        groups.setdefault((term.kind, term.value, term.variant), []).append(term)
+    return map(_match_sentence, groups.values())
 
 
 def _match_sentence(terms: Sequence[MatchedTerm]) -> Phrase:
     first = terms[0]
-    plain = first.kind is not MatchKind.WORDS or not first.variant or first.variant in first.term.lower()
+    is_obvious = first.kind is not MatchKind.WORDS or not first.variant or first.variant in first.term.lower()
     values = {
-        "attribute": ", ".join(dict.fromkeys(held.attribute for held in terms)),
+        "attribute": ", ".join(dict.fromkeys(term.attribute for term in terms)),
         "value": first.value,
-        "term": ", ".join(dict.fromkeys(held.term for held in terms)),
+        "term": ", ".join(dict.fromkeys(term.term for term in terms)),
         "form": first.variant,
     }
-    return Phrase(MATCH_TEXTS[first.kind] if plain else WORD_VARIANT_TEXT, values)
+    return Phrase(MATCH_TEXTS[first.kind] if is_obvious else WORD_VARIANT_TEXT, values)
 
 
 def _misses(explanation: Explanation) -> Iterator[str]:
@@ -153,8 +152,14 @@ def _misses(explanation: Explanation) -> Iterator[str]:
 
 def _match_json(match: MatchedEntry) -> dict[str, Any]:
     matched_terms = [
-        {"attribute": one.attribute, "value": one.value, "term": one.term, "how": one.kind.value, "form": one.variant}
-        for one in match.matched_terms
+        {
+            "attribute": term.attribute,
+            "value": term.value,
+            "term": term.term,
+            "how": term.kind.value,
+            "form": term.variant,
+        }
+        for term in match.matched_terms
     ]
     return {"name": match.name, "dn": match.dn, "book": match.book, "because": matched_terms}
 

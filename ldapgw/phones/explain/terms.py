@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The terms of a filter that can make it true, one by one: what each asks for, and whether a value has it."""
+"""The terms that can make a filter true: the text and attribute of each term, and tests of a value against a term."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ FilterItem = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FilterTerm:
-    """A term.
+    """A term of a filter.
 
-    :ivar kind: its attribute; None where that is unknown or there is none.
-    :ivar text: what it asks for, its parts joined by blanks; empty for presence.
+    :ivar attribute_type: type of the term's attribute; None if the attribute is unknown or missing.
+    :ivar text: the asserted value, substrings joined by blanks; empty for presence.
     """
 
     item: FilterItem
@@ -44,17 +44,17 @@ class FilterTerm:
 
     @property
     def family(self) -> Family | None:
-        """How its attribute's values compare."""
+        """The matching rules of the attribute's values."""
         return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
     def attribute_types(self) -> tuple[AttributeType, ...]:
-        """The attributes that hold its values."""
+        """The attribute and its subtypes, which hold the values that the term tests."""
         return subtypes(self.attribute_type) if self.attribute_type else ()
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
-    """The terms of a filter that have to be true for it; those under a "not" are none of these."""
+    """Yield the terms whose truth can make a filter true; a term under an odd number of "not" cannot."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -79,7 +79,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(term: FilterTerm, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """The test of a term on an attribute's haystack; None: Undefined, or not one of values alone."""
+    """Return a term's test on an attribute's search text; None if the term is Undefined or tests more than values."""
     item = term.item
     match item:
         case Substrings(initial=initial, any=middle, final=final):
@@ -99,33 +99,33 @@ def _predicate(prepared: Assertion | None) -> TextPredicate | None:
 
 
 def word_prefix_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Whether a value has the text at the beginning of a word."""
+    """Return the test whether a value has the text at the beginning of a word; None if Undefined."""
     return _predicate(assertion.substrings(kind, text.encode("utf-8", "surrogateescape"), (), None, context))
 
 
 def substring_predicate(text: str, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Whether a value has the text anywhere."""
+    """Return the test whether a value has the text anywhere; None if Undefined."""
     return _predicate(assertion.substrings(kind, None, (text.encode("utf-8", "surrogateescape"),), None, context))
 
 
 def as_lenient(context: NamingContext) -> NamingContext:
-    """The same tenant, if it matched as people read."""
+    """Return the context of the same tenant with lenient matching."""
     return replace(context, lenient=True)
 
 
 def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
-    """What an attribute of an entry is searched in leniently, whether its tenant does so or not."""
-    found = entry.search_text(kind)
-    if context.lenient or found is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
-        return found
+    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None without a value."""
+    stored = entry.search_text(kind)
+    if context.lenient or stored is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
+        return stored
     values = [value.decode() for value in entry.attribute(kind.name)]
     if kind.comparison.family is Family.TEXT:
         return assertion.text_search_text(values)
-    return assertion.number_search_text(read for _, read in numbers_of(entry, kind, context))
+    return assertion.number_search_text(number for _, number in numbers_of(entry, kind, context))
 
 
 def values_with_search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, str]]:
-    """The values of an attribute, each with what it alone is searched in by its tenant's matching."""
+    """Yield the values of an attribute, each with its search text under the tenant's matching."""
     values = [value.decode() for value in entry.attribute(kind.name)]
     family = kind.comparison.family
     if context.lenient and family is Family.NUMBER:
@@ -138,23 +138,23 @@ def values_with_search_text(entry: Entry, kind: AttributeType, context: NamingCo
 
 
 def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, Number]]:
-    """The telephone numbers of an attribute, each as it is shown and as it is compared."""
+    """Yield the telephone numbers of an attribute, each as the value and as the parsed number."""
     values = [value.decode() for value in entry.attribute(kind.name)]
     if context.lenient:
         lines = assertion.lines_of(entry.search_text(kind) or "")
         yield from ((value, assertion.number_of(line)) for value, line in zip(values, lines, strict=True))
     else:
-        yield from ((value, read) for value in values if (read := phone_number.parse(value, context.region)))
+        yield from ((value, number) for value in values if (number := phone_number.parse(value, context.region)))
 
 
 def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """The forms in which a text is looked for."""
+    """Return the variants of a term's text that the search tries."""
     if term.family is not Family.TEXT or not term.text:
         return ()
     return name_folding.query_variants(term.text) if context.lenient else (matching_rules.string(term.text).strip(),)
 
 
 def has_number_assertion(search_filter: Filter) -> bool:
-    """Whether a filter asks for a whole telephone number: books of callers' names answer that alone."""
-    wanted = (leaf for leaf in filter_terms(search_filter) if leaf.family is Family.NUMBER)
-    return any(isinstance(leaf.item, Equality | Approximate) for leaf in wanted)
+    """Whether a filter asks for a whole telephone number, which is the only search that caller-ID books answer."""
+    number_terms = (term for term in filter_terms(search_filter) if term.family is Family.NUMBER)
+    return any(isinstance(term.item, Equality | Approximate) for term in number_terms)

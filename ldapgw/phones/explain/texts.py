@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reasons in plain words, for somebody who has a user on the telephone."""
+"""The texts of an explanation in plain words: reasons why a contact matched or was missed, and advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ldapgw.phrase import gettext_noop
 
 
 class MatchKind(StrEnum):
-    """How a value makes a term true."""
+    """How a value fulfils a term."""
 
     WORDS = "words"
     KEYS = "keys"
@@ -24,7 +24,7 @@ class MatchKind(StrEnum):
 
 
 class MissReason(StrEnum):
-    """Why a contact was not found; what a phone's owner can do least about comes first."""
+    """Why a phone does not find a contact; reasons that the phone's owner can change least come first."""
 
     PRIVATE_BOOK = "private_book"
     CALLERS_BOOK = "callers_book"
@@ -50,10 +50,10 @@ class MissReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReasonText:
-    """What is said of a reason; who found it gives the values.
+    """The text of a reason; a `misses.MissCause` has the values for the placeholders.
 
-    :ivar advice: for an administrator.
-    :ivar for_users: for a user, where that is something else.
+    :ivar advice: the advice to an administrator.
+    :ivar user_advice: the advice to a user; empty if the advice is the same.
     """
 
     message: str
@@ -164,14 +164,14 @@ REASON_TEXTS: Mapping[MissReason, ReasonText] = {
     ),
 }
 
-# What is said where nothing else of somebody's private book may be, and what to do.
+# The only text about a private book whose contacts the reader may not know.
 PRIVATE_BOOK_MESSAGE = gettext_noop("A contact in somebody else's private book has this number.")
 PRIVATE_BOOK_ADVICE = gettext_noop("Ask your colleagues whether somebody shares the book that has it.")
 
-# What to do where the book that is in the way is the reader's own.
+# Advice if the reader's own book hides the contact.
 OWN_BOOK_ADVICE = gettext_noop("That book is yours: choose who sees it, and this phone finds it too.")
 
-# What is added to another reason where the book is in the way too.
+# Added to the text of another reason if the book hides the contact as well.
 ACCESS_TEXTS: Mapping[MissReason, str] = {
     MissReason.PRIVATE_BOOK: gettext_noop(
         "It is in the private book of %(book)s besides, which this phone does not see."
@@ -193,5 +193,5 @@ MATCH_TEXTS: Mapping[MatchKind, str] = {
     MatchKind.VALUE: gettext_noop("%(attribute)s “%(value)s” fulfils %(term)s."),
     MatchKind.PRESENT: gettext_noop("%(attribute)s is there."),
 }
-# Instead of that of `How.WORDS`, where they meet in a form that is not plain.
+# Replaces the text of `MatchKind.WORDS` if value and term agree on a variant that is not obvious.
 WORD_VARIANT_TEXT = gettext_noop("%(attribute)s “%(value)s” has a word that begins so, as “%(form)s”.")

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A phone before the directory of its tenant: which books it sees, and what it is answered.
-
-One book, searched as its owner would: through the very search that phones use.
-"""
+"""A phone's view of its tenant's directory, and a single book's, both searched with the search that phones use."""
 
 from __future__ import annotations
 
@@ -23,32 +20,35 @@ from ldapgw.directory.segment import Segment
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.phones.explain.model import BookAccess
 
+# Bounds the cost of one filter in one book.
+MAX_CANDIDATES = 2000
+
 
 class PhoneSearchResult:
-    """What a phone is answered.
+    """The result of a phone's search.
 
-    :ivar entries: in their order.
-    :ivar complete: false where a limit has cut them.
+    :ivar entries: the entries in the order of the result.
+    :ivar complete: false if a limit has cut the result.
     """
 
     def __init__(self, entries: tuple[Entry, ...], context: NamingContext, *, complete: bool, per_number: bool) -> None:
         self.entries = entries
         self.complete = complete
-        found = [(book_of(entry, context), uid_of(entry)) for entry in entries]
-        self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in found)
-        self._callers = _by_name(entry for entry, (_, uid) in zip(entries, found, strict=True) if not uid)
+        identities = [(book_of(entry, context), uid_of(entry)) for entry in entries]
+        self._contacts = frozenset((book, uid.rpartition("-")[0] if per_number else uid) for book, uid in identities)
+        self._callers = _by_name(entry for entry, (_, uid) in zip(entries, identities, strict=True) if not uid)
         self._entries_by_name = _by_name(entries)
 
     def has_contact(self, book: str, uid: str) -> bool:
-        """Whether a contact is among them, whole or by one of its numbers."""
+        """Whether the result has a contact, as one entry or as an entry for one of the contact's numbers."""
         return (book, uid) in self._contacts
 
     def has_caller(self, entry: Entry) -> bool:
-        """Whether the name of a contact is told as a caller's."""
+        """Whether the result has a contact as an entry from a caller-ID book."""
         return any(is_same_person(entry, caller) for caller in self._callers.get(_name_key(entry), ()))
 
     def find_duplicate(self, entry: Entry) -> Entry | None:
-        """An entry among them that is the same person, for whose sake another is left out."""
+        """Return the entry of the result that is the same person, so that the given entry is left out; None if none."""
         return next(
             (other for other in self._entries_by_name.get(_name_key(entry), ()) if is_same_person(other, entry)), None
         )
@@ -56,10 +56,10 @@ class PhoneSearchResult:
 
 @dataclass(frozen=True, slots=True)
 class PhoneView:
-    """A phone and its tenant.
+    """The directory as one phone sees the directory.
 
-    :ivar dit: with all books that the phone sees, the callers' books among them.
-    :ivar tenant: the tenant's name; the viewer has access to it.
+    :ivar dit: holds all books that the phone sees, caller-ID books too.
+    :ivar tenant: name of a tenant to which the viewer has access.
     """
 
     dit: Dit
@@ -68,50 +68,50 @@ class PhoneView:
 
     @property
     def context(self) -> NamingContext:
-        """The tenant as the directory knows it."""
+        """The tenant's naming context."""
         return self._directory.context
 
     def books(self) -> Iterator[tuple[Book, BookAccess]]:
-        """The books that the phone sees, and how."""
+        """Yield the books that the phone sees, each with the phone's access."""
         access = self._access
         for book in self._directory.visible_books(access):
-            shared = BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
-            yield book, BookAccess.OWN if book.key == access.book else shared
+            access_to_others = BookAccess.DIRECTORY if book.name == DIRECTORY else BookAccess.SHARED
+            yield book, BookAccess.OWN if book.key == access.book else access_to_others
         for book in self._directory.caller_id_books(access):
             yield book, BookAccess.CALLERS
 
     def segments(self) -> Iterator[Segment]:
-        """The contacts of the books that the phone can browse, as they stand in the books' indexes."""
+        """Yield the segments of the books that the phone can browse."""
         for book in self._directory.visible_books(self._access):
             yield from book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
-        """The tenant's other books, as far as they are in the tree."""
-        seen = {book.key for book, _ in self.books()}
-        return (book for book in self._directory.books if book.key not in seen)
+        """Yield the tenant's books in the directory that the phone does not see."""
+        visible_keys = {book.key for book, _ in self.books()}
+        return (book for book in self._directory.books if book.key not in visible_keys)
 
     def search(self, search_filter: Filter, base: str, size_limit: int) -> PhoneSearchResult:
-        """What the phone is answered.
+        """Search the subtree of a base as the phone does.
 
-        :raises DirectoryError: when the base is no DN, or there is no such entry for this phone.
+        :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, search_filter, size_limit=size_limit)
-        found: list[Entry] = []
+        entries: list[Entry] = []
         complete = True
         try:
-            found.extend(entry for entry in search(self.dit, self.viewer, request) if entry is not None)
+            entries.extend(entry for entry in search(self.dit, self.viewer, request) if entry is not None)
         except DirectoryError as error:
             if error.code is not ResultCode.SIZE_LIMIT_EXCEEDED:
                 raise
             complete = False
-        return PhoneSearchResult(tuple(found), self.context, complete=complete, per_number=self.viewer.per_number)
+        return PhoneSearchResult(tuple(entries), self.context, complete=complete, per_number=self.viewer.per_number)
 
     @property
     def _directory(self) -> Directory:
-        found = self.dit.directory(self.tenant)
-        if found is None:
+        directory = self.dit.directory(self.tenant)
+        if directory is None:
             raise KeyError(self.tenant)
-        return found
+        return directory
 
     @property
     def _access(self) -> Access:
@@ -119,23 +119,19 @@ class PhoneView:
 
 
 def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Entries by what two for the same person share."""
-    found: dict[str, list[Entry]] = {}
+    """Return the entries by name key, which all entries for the same person share."""
+    entries_by_name: dict[str, list[Entry]] = {}
     for entry in entries:
-        found.setdefault(_name_key(entry), []).append(entry)
-    return found
+        entries_by_name.setdefault(_name_key(entry), []).append(entry)
+    return entries_by_name
 
 
 def _name_key(entry: Entry) -> str:
     return name_folding.collation_key(name_of(entry))
 
 
-# Bounds what one filter can cost in one book.
-MAX_CANDIDATES = 2000
-
-
 class BookSearch:
-    """A book of a tenant, alone."""
+    """A single book, searched as the phones of its owner search the book."""
 
     def __init__(self, context: NamingContext, features: Features, book: Book) -> None:
         self.name = book.name
@@ -144,36 +140,36 @@ class BookSearch:
         self._access = (Access(context.name, book.key),)
 
     def candidates(self, search_filter: Filter, *, per_number: bool = False) -> Iterator[Entry]:
-        """The contacts that match, in their order; no more than `MOST_CANDIDATES`."""
+        """Yield the contacts that match, in the order of the search, at most `MAX_CANDIDATES`."""
         viewer = Viewer(access=self._access, per_number=per_number)
         request = SearchRequest(str(self._context.base), Scope.WHOLE_SUBTREE, search_filter)
-        found = (entry for entry in search(self._dit, viewer, request) if entry and entry.attribute("uid"))
-        return islice(found, MAX_CANDIDATES)
+        contacts = (entry for entry in search(self._dit, viewer, request) if entry and entry.attribute("uid"))
+        return islice(contacts, MAX_CANDIDATES)
 
     def matches(self, entry: Entry, search_filter: Filter) -> bool:
-        """Whether one of its contacts fulfils a filter."""
+        """Whether an entry of the book fulfils a filter."""
         request = SearchRequest(entry.dn, Scope.BASE_OBJECT, search_filter)
         return any(search(self._dit, Viewer(access=self._access), request))
 
     def number_entries(self, uid: str) -> tuple[Entry, ...]:
-        """The entries of a contact's numbers, for phones that get one for each."""
-        start = f"{uid}-".encode()
-        found = self.candidates(Substrings("uid", start, (), None), per_number=True)
-        return tuple(entry for entry in found if uid_of(entry).rpartition("-")[0] == uid)
+        """Return the entries of a contact for phones that get an entry for each number."""
+        prefix = f"{uid}-".encode()
+        entries = self.candidates(Substrings("uid", prefix, (), None), per_number=True)
+        return tuple(entry for entry in entries if uid_of(entry).rpartition("-")[0] == uid)
 
 
 def uid_of(entry: Entry) -> str:
-    """The uid of an entry; empty for one that tells a caller's name alone."""
+    """Return the uid of an entry; empty for an entry from a caller-ID book."""
     return next((value.decode() for value in entry.attribute("uid")), "")
 
 
 def name_of(entry: Entry) -> str:
-    """What an entry is called; one of the tree itself by the value of its RDN."""
+    """Return the name of an entry; for a container the value of its RDN."""
     return next((value.decode() for value in entry.attribute("cn")), "") or Dn.parse(entry.dn).rdns[0][0][1]
 
 
 def book_of(entry: Entry, context: NamingContext) -> str:
-    """The name of the book that an entry is in; empty for the tenant's own entry, and for a caller's."""
-    above = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
-    kind, name = above[-1][0] if above else ("", "")
-    return name if kind == "ou" else ""
+    """Return the name of an entry's book; empty for the tenant's own entry, and for an entry from a caller-ID book."""
+    rdns_below_base = Dn.parse(entry.dn).rdns[: -len(context.base.rdns)]
+    attribute_name, value = rdns_below_base[-1][0] if rdns_below_base else ("", "")
+    return value if attribute_name == "ou" else ""

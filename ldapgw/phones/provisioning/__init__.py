@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is entered into a phone so that it finds this directory: values in, the text of a vendor's file out.
+"""Settings that connect a phone to the directory, as the configuration file or the web page fields of its vendor.
 
-`ldapgw.phones.provisioning.vendors` is the door.
+Pure: a `settings.PhoneSettings` goes in, a `sheet.Sheet` comes out.  `vendors` lists the vendors.
 """

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Avaya: ``SET KEY value`` lines for the J100, fields for the B179.
+"""Settings for Avaya phones: ``SET KEY value`` lines for the J100, web page fields for the B179.
 
-A J100 logs in by SASL: PLAIN within TLS, which works here, or DIGEST-MD5, which does not.  So it needs TLS.
+A J100 logs in by SASL: PLAIN within TLS, which the gateway supports, or DIGEST-MD5, which the gateway does not support.
+So a J100 needs TLS.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Cisco: XML.  Each field of the search has a filter of its own, written ``attribute:(filter)``."""
+"""Settings for Cisco phones, as XML.
+
+Each field of the phone's search form has a separate filter, written ``attribute:(filter)``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from ldapgw.phones.provisioning.lines import element, label, nested_element, xml
 from ldapgw.phones.provisioning.settings import LdapEndpoint, PhoneSettings, Security
 from ldapgw.phones.provisioning.sheet import XML, Advice, Vendor
 
-# The first number that has t=p can be dialled, no other.
+# Only the first attribute with t=p can be dialled.
 _COLUMNS = "a=cn,n=Name;a=telephoneNumber,n=Work,t=p;a=mobile,n=Mobile"
 _LAST_NAME = "sn:(sn=$VALUE*)"
 _NUMBER = "telephoneNumber:(telephoneNumber=*$VALUE*)"
@@ -44,7 +47,7 @@ def _mpp(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 
 def _spa(settings: PhoneSettings, link: LdapEndpoint) -> str:
-    # With a small i: so it is in SPA phones.
+    # SPA phones spell this key with a small i.
     return _write(link.authority, settings, "LDAP_item_4_Filter")
 
 

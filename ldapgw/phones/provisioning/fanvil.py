@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fanvil: XML, and for older firmware lines with a colon; the same values under two spellings."""
+"""Settings for Fanvil phones, as XML, and for older firmware as lines of a name, a colon and a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIMPLE = "3"
 
 
 def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str]:
-    """By the name that a line has; an element has it without blanks."""
+    """Return the values by the name in a line; an XML element has the same name without blanks."""
     work, mobile, home = NUMBER_ATTRIBUTES
     return {
         "Title": label(settings.title, 31),
@@ -43,8 +43,8 @@ def _values(settings: PhoneSettings, link: LdapEndpoint) -> dict[str, str]:
 
 
 def _xml(settings: PhoneSettings, link: LdapEndpoint) -> str:
-    parts = (element(name.replace(" ", ""), value) for name, value in _values(settings, link).items())
-    phone = nested_element("phone", [nested_element("ldap", parts, index="1")])
+    elements = (element(name.replace(" ", ""), value) for name, value in _values(settings, link).items())
+    phone = nested_element("phone", [nested_element("ldap", elements, index="1")])
     return xml_document(nested_element("sysConf", [element("Version", _VERSION), phone]))
 
 

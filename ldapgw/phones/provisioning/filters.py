@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The filters and attributes that phones are given.
+"""The search filters and attributes in the settings of phones.
 
-Every filter is shorter than 99 characters: more does not fit into the field of some Yealink firmware.  The attributes
-of numbers are those that `ldapgw.directory.entry` fills.
+Every filter is shorter than 99 characters: a longer filter does not fit into the field of some Yealink firmware.  The
+number attributes are those that `ldapgw.directory.entry` fills.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ NUMBER_ATTRIBUTES = ("telephoneNumber", "mobile", "homePhone")
 
 
 def name_filter(placeholder: str) -> str:
-    """People and companies whose name begins with what is typed; not the tenant, which is an entry of its own.
+    """Return a filter for people and companies whose name begins with the input; the tenant's own entry does not match.
 
-    :param placeholder: what the phone replaces by the input, with the stars that it does not add itself.
+    :param placeholder: the text that the phone replaces by the input, with the stars that the phone does not add.
     """
     return f"(&(objectClass=person){_any(NAME_ATTRIBUTES, placeholder)})"
 
 
 def number_filter(placeholder: str) -> str:
-    """Any of a contact's numbers."""
+    """Return a filter for contacts with a number like the input.
+
+    :param placeholder: as for `name_filter`.
+    """
     return _any(NUMBER_ATTRIBUTES, placeholder)
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
-    """What a phone asks for: where each number has an entry, it is always in the same place."""
+    """Return the number attributes that a phone requests; an entry for one number has the first attribute only."""
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 

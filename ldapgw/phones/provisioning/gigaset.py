@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Gigaset: XML for the Maxwell.
+"""Settings for Gigaset phones: XML for the Maxwell, web page fields for DECT bases.
 
-For DECT bases the fields of the web page are printed: the keys of user name and password are not known.
+DECT bases get fields because the keys of their user name and password are not known.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from ldapgw.phones.provisioning.settings import MAX_HITS, LdapEndpoint, PhoneSet
 from ldapgw.phones.provisioning.sheet import XML, Advice, Field, Vendor
 
 _SECURITY = {Security.PLAIN: "0", Security.STARTTLS: "1", Security.LDAPS: "2"}
-_LONGEST_NAME = 20
+# characters
+_MAX_NAME_LENGTH = 20
 
 
 def _maxwell(settings: PhoneSettings, link: LdapEndpoint) -> str:
     values = {
-        "DirectoryName": label(settings.title, _LONGEST_NAME),
+        "DirectoryName": label(settings.title, _MAX_NAME_LENGTH),
         "Enable": "1",
         "Lookup": "1",
         "Server.Address": link.host,
@@ -38,12 +39,12 @@ def _maxwell(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "PhoneOffice": "telephoneNumber",
         "PhoneMobile": "mobile",
     }
-    parts = (element("param", name=f"NetDir.LDAP.0.{key}", value=value) for key, value in values.items())
-    return xml_document(nested_element("provisioning", [nested_element("nvm", parts)], version="1.1"))
+    params = (element("param", name=f"NetDir.LDAP.0.{key}", value=value) for key, value in values.items())
+    return xml_document(nested_element("provisioning", [nested_element("nvm", params)], version="1.1"))
 
 
 def _dect(settings: PhoneSettings, link: LdapEndpoint) -> Iterable[Field]:
-    yield Field("Directory name", label(settings.title, _LONGEST_NAME))
+    yield Field("Directory name", label(settings.title, _MAX_NAME_LENGTH))
     yield Field("Server address", link.host)
     yield Field("Server port", str(link.port))
     yield Field("LDAP search base (BaseDN)", settings.base_dn)

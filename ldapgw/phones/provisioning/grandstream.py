@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Grandstream: XML with P-codes, which GRP phones read besides their item names."""
+"""Settings for Grandstream phones, as XML with P-codes; GRP phones read P-codes as well as their item names."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "P8035": "1",
         "P8036": "%cn",
     }
-    parts = (element(key, value) for key, value in values.items())
-    return xml_document(nested_element("gs_provision", [nested_element("config", parts, version="1")], version="1"))
+    elements = (element(key, value) for key, value in values.items())
+    return xml_document(nested_element("gs_provision", [nested_element("config", elements, version="1")], version="1"))
 
 
 GRANDSTREAM = Vendor(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Htek and Sangoma: XML with P-codes."""
+"""Settings for Htek and Sangoma phones, as XML with P-codes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         ("P5443", "LDAP.LookupForIncomingCall", "1"),
         ("P5444", "LDAP.SortingResults", "1"),
     )
-    parts = (element(code, value, para=name) for code, name, value in values)
-    return xml_document(nested_element("hl_provision", [nested_element("config", parts, version="1")], version="1"))
+    elements = (element(code, value, para=name) for code, name, value in values)
+    return xml_document(nested_element("hl_provision", [nested_element("config", elements, version="1")], version="1"))
 
 
 HTEK = Vendor(

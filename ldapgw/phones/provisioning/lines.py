@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values on the lines of a file, so that none can end its line, its quotes or its element."""
+"""Writes values into lines and XML elements, so that no value can end its line, its quotes or its element."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ NOT_VERIFIED = "not verified by ldapgw with such a phone"
 
 
 def one_line(value: str) -> str:
-    """A value without what could begin another line or steer whoever reads it (XML 1.0 forbids such signs, too)."""
-    return "".join(" " if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else sign
-                   for sign in value).strip()  # fmt: skip
+    """Return a value without line breaks and control characters, most of which XML 1.0 forbids as well."""
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else char
+                   for char in value).strip()  # fmt: skip
 
 
 def label(title: str, max_length: int) -> str:
-    """A directory's name for a menu."""
+    """Return the directory's name for a phone's menu, at most `max_length` characters long."""
     return one_line(title)[:max_length].rstrip() or "Contacts"
 
 
 def quoted(value: str) -> str:
-    """In double quotes; those formats know no escaping, so one within becomes an apostrophe."""
+    """Return a value in double quotes; the formats have no escapes, so double quotes within become apostrophes."""
     return '"' + one_line(value).replace('"', "'") + '"'
 
 
 def xml_document(root: Element, unverified: Iterable[str] = ()) -> str:
-    """A document; keys of which we are not sure are named in front."""
+    """Return the text of a document, with a comment in front for each unverified key."""
     ElementTree.indent(root)
-    told = "".join(f"<!-- {NOT_VERIFIED}: {key} -->\n" for key in unverified)
+    comments = "".join(f"<!-- {NOT_VERIFIED}: {key} -->\n" for key in unverified)
     body = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{told}{body}\n'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{comments}{body}\n'
 
 
 def element(tag: str, text: str = "", **attributes: str) -> Element:
-    """An element with a text."""
-    made = Element(tag, {name: one_line(value) for name, value in attributes.items()})
-    made.text = one_line(text)
-    return made
+    """Return an element with a text; attributes and text are reduced to one line."""
+    result = Element(tag, {name: one_line(value) for name, value in attributes.items()})
+    result.text = one_line(text)
+    return result
 
 
-def nested_element(tag: str, parts: Iterable[Element], **attributes: str) -> Element:
-    """An element around others."""
-    made = Element(tag, attributes)
-    made.extend(parts)
-    return made
+def nested_element(tag: str, children: Iterable[Element], **attributes: str) -> Element:
+    """Return an element with child elements."""
+    result = Element(tag, attributes)
+    result.extend(children)
+    return result

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Linphone: XML for remote provisioning (read in liblinphone's source)."""
+"""Settings for Linphone, as XML for remote provisioning; the format was read in liblinphone's source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "base_object": settings.base_dn,
         "filter": _FILTER,
         "name_attribute": "cn",
-        # Older versions show nothing where the name is not among them, too (linphone-desktop 648).
+        # Older versions show nothing unless the name attribute is in this list, too (linphone-desktop 648).
         "sip_attribute": "mobile,telephonenumber,homephone,cn",
         "max_results": str(MAX_HITS),
         "min_chars": "2",

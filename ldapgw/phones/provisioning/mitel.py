@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Mitel and Aastra: ``key: value`` lines; login, password and server are one value.
+"""Settings for Mitel and Aastra phones, as ``key: value`` lines; login, password and server are one value.
 
-The keys that choose the number fields could not be verified, so they are left out: the phone's own standard holds.
+The keys for the number attributes could not be verified, so the file leaves them out and the phone uses its default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
 
 
 def _value(value: str) -> str:
-    """A sharp sign begins a comment outside of quotes."""
+    """Quote a value with a number sign, which begins a comment outside of quotes."""
     return quoted(value) if "#" in value or '"' in value else one_line(value)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Any other phone: what is to be entered, and the same as JSON for a template of one's own."""
+"""Settings for any other phone, as fields to enter by hand, and as JSON for the reader's own template."""
 
 from __future__ import annotations
 

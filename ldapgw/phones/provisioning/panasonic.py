@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Panasonic: ``KEY="value"`` lines; the first line is the file's mark.  Attributes are separated by commas."""
+"""Settings for Panasonic phones, as ``KEY="value"`` lines.
+
+The first line is fixed: phones recognize the file by that line.  Commas separate attributes.
+"""
 
 from __future__ import annotations
 

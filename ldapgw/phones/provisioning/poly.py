@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Poly: XML of attributes.  The phone builds its filters itself, from what is searchable."""
+"""Settings for Poly phones, as XML attributes; the phone builds its filters from the searchable LDAP attributes."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "sortControl": "0",
         "viewPersistence": "0",
     }
-    parts = [
+    elements = [
         element("feature", **{"feature.corporateDirectory.enabled": "1"}),
         _element("dirCorp", "dir.corp", directory),
         *_attributes(settings),
         _element("vlv", "dir.corp.vlv", {"allow": "1", "sortOrder": "sn givenName"}),
         element("backGroundSync", **{"dir.corp.backGroundSync": "0", "dir.corp.backGroundSync.period": "86400"}),
     ]
-    return xml_document(nested_element("PHONE_CONFIG", parts), _UNVERIFIED)
+    return xml_document(nested_element("PHONE_CONFIG", elements), _UNVERIFIED)
 
 
 def _attributes(settings: PhoneSettings) -> Iterable[Element]:
     rows = [("sn", "Last name", "last_name", "1"), ("givenName", "First name", "first_name", "1")]
     names = number_attributes(per_number=settings.per_number)
     rows += [(name, _LABELS[name], "phone_number", "0") for name in names]
-    for place, (name, label, kind, searchable) in enumerate(rows, 1):
+    for number, (name, label, kind, searchable) in enumerate(rows, 1):
         values = {"name": name, "label": label, "type": kind, "searchable": searchable}
-        yield _element(f"attr{place}", f"dir.corp.attribute.{place}", values)
+        yield _element(f"attr{number}", f"dir.corp.attribute.{number}", values)
 
 
 def _element(tag: str, prefix: str, values: dict[str, str]) -> Element:
-    """The names of elements do not matter, those of attributes do."""
+    """Return an element; the phone reads the names of attributes only, not the names of elements."""
     return element(tag, **{f"{prefix}.{name}": value for name, value in values.items()})
 
 

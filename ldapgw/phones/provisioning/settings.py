@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What every phone has to be told, whoever made it."""
+"""The settings that every phone needs, whichever vendor made the phone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Stands where the password belongs once it is no longer known.
+# Printed instead of the password when the gateway no longer knows the password.
 PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  not a password: the word that is shown in its place
 
 MAX_HITS = 50
 
 
 class Security(StrEnum):
-    """How a connection is protected."""
+    """Protection of a connection."""
 
     LDAPS = "ldaps"
     STARTTLS = "starttls"
@@ -22,15 +22,15 @@ class Security(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where phones find the gateway.
+    """The gateway's address for phones.
 
-    :ivar host: a name or an address.
-    :ivar port: the plain one; 0: there is none.
-    :ivar tls_port: the one on which TLS begins at once; 0: there is none.
-    :ivar start_tls: whether the plain one offers StartTLS.
-    :ivar require_tls: whether a password in clear is refused.
-    :ivar loopback: whether the host is the name of whatever machine asks for it, so that no phone finds it.
-    :ivar guessed: whether a port is only likely to be the one.
+    :ivar host: a host name or an IP address.
+    :ivar port: the port for LDAP; 0 if there is none.
+    :ivar tls_port: the port for LDAPS, on which TLS begins at once; 0 if there is none.
+    :ivar start_tls: whether the LDAP port offers StartTLS.
+    :ivar require_tls: whether the gateway refuses a password without TLS.
+    :ivar is_loopback: whether the host is a loopback name or address, by which no phone reaches the gateway.
+    :ivar is_port_guessed: whether a port is only likely to be the right port.
     """
 
     host: str
@@ -43,25 +43,25 @@ class ServerAddress:
 
     @property
     def security_options(self) -> tuple[Security, ...]:
-        """What a phone can use to log in, the safest first."""
-        found = []
+        """The kinds of protection under which a phone can log in, the safest first."""
+        options = []
         if self.tls_port:
-            found.append(Security.LDAPS)
+            options.append(Security.LDAPS)
         if self.port and self.start_tls:
-            found.append(Security.STARTTLS)
+            options.append(Security.STARTTLS)
         if self.port and not self.require_tls:
-            found.append(Security.PLAIN)
-        return tuple(found)
+            options.append(Security.PLAIN)
+        return tuple(options)
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneSettings:
-    """One phone's settings.
+    """The settings of a phone.
 
-    :ivar login: the bare name, which every phone can take.
-    :ivar bind_dn: the same login, for fields that are called a DN.
-    :ivar password: `PASSWORD` where it is no longer known.
-    :ivar title: what the phone's menu shall call the directory.
+    :ivar login: the bare login name, which every phone accepts.
+    :ivar bind_dn: the DN of the same login, for phones whose field asks for a DN.
+    :ivar password: `PASSWORD_PLACEHOLDER` if the gateway no longer knows the password.
+    :ivar title: the directory's name in the phone's menu.
     :ivar per_number: whether the phone gets an entry for each number.
     """
 
@@ -76,7 +76,7 @@ class PhoneSettings:
 
 @dataclass(frozen=True, slots=True)
 class LdapEndpoint:
-    """How one model of phone reaches the gateway."""
+    """The address and protection by which a model of phone reaches the gateway."""
 
     security: Security
     host: str
@@ -84,17 +84,17 @@ class LdapEndpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port in one (RFC 3986 3.2)."""
+        """Host and port as a URL authority (RFC 3986 section 3.2)."""
         return f"{self._bracketed}:{self.port}"
 
     @property
     def url(self) -> str:
-        """As an LDAP URL (RFC 4516)."""
+        """The LDAP URL (RFC 4516)."""
         return f"{self.address}:{self.port}"
 
     @property
     def address(self) -> str:
-        """The URL without the port, for phones that have a field for that; StartTLS begins as ``ldap``."""
+        """The URL without the port, for phones with a separate field for the port; ``ldap`` for StartTLS."""
         return ("ldaps://" if self.security is Security.LDAPS else "ldap://") + self._bracketed
 
     @property
@@ -103,9 +103,9 @@ class LdapEndpoint:
 
 
 def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> LdapEndpoint | None:
-    """The safest way that both know; None: there is none.
+    """Return the safest endpoint that the gateway and the phone both support; None if there is none.
 
-    :param able: what the phone can do.
+    :param supported: the kinds of protection that the phone supports.
     """
     for security in server.security_options:
         if security in supported:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A vendor, and the sheet of settings that one of its phones is given."""
+"""The families of phones by vendor, and the sheet of settings for a phone of a family."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ XML, TEXT, JSON = "application/xml", "text/plain; charset=utf-8", "application/j
 
 
 class Advice(StrEnum):
-    """What somebody who sets a phone up has to know; the page has the words."""
+    """Advice for the person who sets a phone up; the page has the texts."""
 
-    NO_COMMON_SECURITY = "no_way"  # the phone can do nothing that the gateway offers
-    LOOPBACK = "loopback"  # no phone can reach the server by this name
-    GUESSED_PORT = "guessed_port"  # the port is only likely to be the one
+    NO_COMMON_SECURITY = "no_way"  # gateway and phone support no common protection
+    LOOPBACK = "loopback"  # no phone can reach the gateway by this host
+    GUESSED_PORT = "guessed_port"  # the port is only likely to be right
     PLAIN_ONLY = "plain_only"  # this model has no TLS
-    PLAIN_HERE = "plain_here"  # the gateway has no TLS that the model knows
-    CERTIFICATE = "certificate"  # load the certificate, where it is private
-    HOST_NAME = "host_name"  # certificates are checked against a name, not an address
-    OLD_FIRMWARE = "old_firmware"  # the keys of TLS came with a newer firmware
-    TRUST_LIST = "trust_list"  # the certificate's file is named in TRUSTCERTS
-    NAME_CHARACTERS = "name_characters"  # the login may have letters and digits alone
-    TLS_UNVERIFIED = "tls_unverified"  # how TLS is switched on is not known for sure
+    PLAIN_HERE = "plain_here"  # the gateway offers no TLS that the model supports
+    CERTIFICATE = "certificate"  # load the certificate into the phone if a private CA issued the certificate
+    HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
+    OLD_FIRMWARE = "old_firmware"  # the TLS keys need a newer firmware
+    TRUST_LIST = "trust_list"  # name the certificate's file in TRUSTCERTS
+    NAME_CHARACTERS = "name_characters"  # the login may have only letters and digits
+    TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
     STAR_ADDED = "star_added"  # firmware before 10.1.27 adds the star itself: harmless
-    ONE_NUMBER = "one_number"  # shows one number: add the phone with entries
-    NO_CALLER_LOOKUP = "no_caller_lookup"  # callers' names are not looked up
-    FIELDS_ALONE = "fields_alone"  # the keys are not known, the fields of its web page are
-    NUMBER_FIELDS = "number_fields"  # which number fields it reads cannot be told to it for sure
-    EXACT_NUMBER = "exact_number"  # compares whole numbers alone
+    ONE_NUMBER = "one_number"  # the phone shows one number: add the phone with --numbers entries
+    NO_CALLER_LOOKUP = "no_caller_lookup"  # the phone does not look up callers' names
+    FIELDS_ALONE = "fields_alone"  # only the web page fields are known, not the keys of a file
+    NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
+    EXACT_NUMBER = "exact_number"  # the phone compares whole numbers only
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value to be entered by hand; the label is that of the phone's own web page, or ours."""
+    """A value to enter by hand, with its label on the phone's web page, or our label."""
 
     label: str
     value: str
@@ -48,18 +48,19 @@ class Field:
 class Vendor:
     """A family of phones that take the same file.
 
-    :ivar key: in addresses.
-    :ivar series: of phones, for people.
-    :ivar makes: words of `ldapgw.phones.models`.
-    :ivar able: how it can protect a connection.
-    :ivar file: the name of the file; empty: there is none, the fields are entered by hand.
-    :ivar write: the file's text.
-    :ivar fields: what is entered by hand.
-    :ivar unverified: keys of which we are not sure.
-    :ivar advice: what has to be known besides; that about TLS is found by `sheet`.
-    :ivar name_filter: as it should be in such a phone, for hints.
-    :ivar number_filter: likewise; of a phone that takes none, how it compares numbers by itself.
-    :ivar max_hits: whether its settings have a largest number of hits.
+    :ivar key: identifier in URLs.
+    :ivar title: name for people.
+    :ivar series: the series of phones, for people.
+    :ivar makes: keys of `ldapgw.phones.models.MODELS`.
+    :ivar supported_security: the kinds of protection that the phones support.
+    :ivar name_filter: the recommended name filter, for hints.
+    :ivar number_filter: the recommended number filter, for hints; if the phones take none, the filter that they build.
+    :ivar max_hits: whether the phones' settings include a largest number of hits.
+    :ivar file: the name of the file; empty if the values are entered by hand.
+    :ivar write: returns the text of the file.
+    :ivar fields: returns the fields to enter by hand.
+    :ivar unverified: keys that we could not verify.
+    :ivar advice: advice for this family; `make_sheet` adds the advice about TLS.
     """
 
     key: str
@@ -79,16 +80,16 @@ class Vendor:
 
     @property
     def one_number(self) -> bool:
-        """Whether an entry for each number of a contact is better for it."""
+        """Whether an entry for each number suits the phones better than an entry per contact."""
         return any(MODELS[make].per_number for make in self.makes)
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What is shown of one vendor for one phone.
+    """The settings of one phone for one vendor.
 
-    :ivar link: how it connects; None: it cannot, and nothing is printed.
-    :ivar text: of the file; empty: there is none.
+    :ivar link: the phone's endpoint; None if the phone cannot connect, and the sheet has no settings.
+    :ivar text: the text of the file; empty if there is none.
     """
 
     vendor: Vendor
@@ -99,7 +100,7 @@ class Sheet:
 
 
 def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
-    """The settings of a phone, as its vendor wants them."""
+    """Return the settings of a phone in its vendor's format."""
     endpoint = choose_endpoint(settings.server, vendor.supported_security)
     if endpoint is None:
         return Sheet(vendor, None, advice=(*_about_server(settings), Advice.NO_COMMON_SECURITY))

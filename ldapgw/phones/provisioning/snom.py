@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Snom, and Gigaset's desk phones of the same software: XML.
+"""Settings for Snom phones, and for Gigaset's desk phones with the same software, as XML.
 
-From firmware 10.1.27 on the star has to be written in the filter.  Older ones add it themselves; the directory reads
-two stars as one, so one file suits both.
+From firmware 10.1.27 on the filter has to contain the star.  Older firmware adds a star; the directory reads two stars
+as one, so one file suits both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "ldap_search_filter": name_filter("%*"),
         "ldap_number_filter": number_filter("%*"),
         "ldap_search_filter_during_call": name_filter("%*"),
-        # A caller's number is whole.
+        # The number of a caller is complete, so the filter has no star.
         "ldap_number_filter_during_call": number_filter("%"),
         "ldap_name_attributes": " ".join(NAME_ATTRIBUTES),
         "ldap_number_attributes": " ".join(number_attributes(per_number=settings.per_number)),
@@ -36,8 +36,8 @@ def _write(settings: PhoneSettings, link: LdapEndpoint) -> str:
         "guess_number": "on",
         "guess_start_length": "3",
     }
-    parts = (element(key, value, perm="") for key, value in values.items())
-    return xml_document(nested_element("settings", [nested_element("phone-settings", parts)]))
+    elements = (element(key, value, perm="") for key, value in values.items())
+    return xml_document(nested_element("settings", [nested_element("phone-settings", elements)]))
 
 
 SNOM = Vendor(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The vendors whose phones we know how to set up, in the order in which they are offered."""
+"""The vendors whose phones the gateway can set up, in the order of the page."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ VENDORS: Mapping[str, Vendor] = {vendor.key: vendor for vendor in _ALL}
 
 
 def vendors_of(model: str) -> tuple[Vendor, ...]:
-    """Those that fit a model, the likeliest first; "any other" where we know none.
+    """Return the vendors that fit a model, the likeliest first; `OTHER` if none fits.
 
-    :param model: a word of `ldapgw.phones.models`; empty where nobody said one.
+    :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
     """
-    fitting = [vendor for vendor in _ALL if model in vendor.makes]
-    # Gigaset's desk phones are the fewest of its phones, and Snom's by their software.
-    return tuple(sorted(fitting, key=lambda vendor: vendor.makes[0] != model)) or (OTHER,)
+    candidates = [vendor for vendor in _ALL if model in vendor.makes]
+    # Gigaset's desk phones, which run Snom's software, are the fewest of Gigaset's phones.
+    return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (OTHER,)

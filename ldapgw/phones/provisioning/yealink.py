@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Yealink: ``key = value`` lines; the first line is the file's mark and must not change."""
+"""Settings for Yealink phones, as ``key = value`` lines; phones need the first line exactly as written."""
 
 from __future__ import annotations
 
