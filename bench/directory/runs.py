@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -64,23 +65,55 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
     load = f"{count:,} contacts"
     say(f"{load}: filling the stores")
     home = _home(setting, f"alone-{count}", alone(count))
+    variants = _variants(setting)
+    homes = _homes(setting, home, variants)
     with ExitStack() as stack:
         theirs = stack.enter_context(_slapd(setting, count)) if setting.beside else None
-        ours = stack.enter_context(gateway(home, knows(count - 1)))
+        started = [
+            (one, stack.enter_context(gateway(at, knows(count - 1), one)))
+            for one, at in zip(variants, homes, strict=True)
+        ]
+        lenient = [server for one, server in started if one.matching == "lenient"]
+        strict = [server for one, server in started if one.matching == "strict"]
+        ours = lenient[0]
         say(f"{load}: measuring")
         if theirs:
             _check(ours, theirs, count, lenient=True)
-        servers = [ours, theirs] if theirs else [ours]
-        if theirs and COMPILED.exists():  # all that is shown of it is how it compares
-            pure = _home(setting, f"alone-{count}", alone(count))
-            servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
-        yield from compare(setting.plan, count, servers, _sample(count))
+        if theirs and strict:
+            _check(strict[0], theirs, count, lenient=False)
+        servers = [*lenient, theirs] if theirs else lenient
+        yield from compare(setting.plan, count, servers, _sample(count), strict)
         yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
         if above is not None:
             yield from _memory(load, count, ours, above)
     if changing:
         say(f"{load}: changing some")
         yield from under_change(home, count)
+
+
+def _variants(setting: Setting) -> list[Variant]:
+    """The gateways that take part, the usual one first."""
+    usual = Variant()
+    if not setting.plan.workloads:
+        return [usual]
+    found = [usual]
+    if COMPILED.exists() and setting.beside:  # all that is shown of it is how it compares
+        found.append(Variant(compiled=False))
+    if any(one.strict for one in setting.plan.workloads):
+        found += [replace(one, matching="strict") for one in found]
+    return found
+
+
+def _homes(setting: Setting, home: Path, variants: Sequence[Variant]) -> list[Path]:
+    """A folder for each, with the same store; the first has that which is given."""
+    return [home, *(_copy(setting, home) for _ in variants[1:])]
+
+
+def _copy(setting: Setting, home: Path) -> Path:
+    """The same store in another folder; no gateway may run in the one that is copied."""
+    made = Path(tempfile.mkdtemp(dir=setting.folder))
+    shutil.copytree(home / "state", made / "state")
+    return made
 
 
 def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figure]:

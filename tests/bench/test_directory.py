@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.directory.__main__ import PARTS
+from bench.directory.__main__ import PARTS, chosen
 from bench.directory.asking import WORKLOADS
 from bench.directory.servers import COMPILED, PROGRAM, PURE
 from tests.support.checkout import ROOT
@@ -63,6 +63,16 @@ def test_the_page_wants_ratios():
     assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
 
 
+def test_rows_bring_those_that_they_are_compared_with():
+    """In the order of the table, whatever was asked for first."""
+    assert [one.name for one in chosen(("strict-reverse", "and-snom", "memory"))] == [
+        "prefix",
+        "and-snom",
+        "reverse",
+        "strict-reverse",
+    ]
+
+
 @needs_servers
 def test_all_of_it_runs(tmp_path):
     """Every load on every server without an error, every figure; and no process or file is left."""
@@ -70,10 +80,16 @@ def test_all_of_it_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     pure = {PURE} if COMPILED.exists() else set()
-    for part, servers in (("compared", {"ldapgw", "slapd", *pure}), ("peers", {"ldapgw", "slapd", "ldaptor"})):
-        assert [(one["load"], set(one["servers"])) for one in found[part]] == [(name, servers) for name in WORKLOADS]
+    slapds = [name for name, one in WORKLOADS.items() if not one.beside]
+    ours = {name: {"ldapgw", *pure} | ({"slapd"} if name in slapds else set()) for name in WORKLOADS}
+    peers = {name: {"ldapgw", "slapd", "ldaptor"} for name in slapds}
+    for part, servers in (("compared", ours), ("peers", peers)):
+        assert {one["load"]: set(one["servers"]) for one in found[part]} == servers
         rounds = [each for one in found[part] for measured in one["servers"].values() for each in measured]
         assert [each for each in rounds if each["errors"] or not each["searches"]] == []
+    assert [one["load"] for one in found["compared"] if one["part"]] == [
+        name for name in WORKLOADS if name not in slapds
+    ]
     assert [(one["load"], one["what"]) for one in found["figures"]] == [
         ("300 contacts", "first start, which builds the book"),
         ("300 contacts", "memory above the empty process"),

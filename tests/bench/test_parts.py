@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import struct
 
-from bench.directory.checking import _difference, _entries
+import pytest
+
+from bench.directory import checking
+from bench.directory.checking import Differs, _difference, _entries
 from bench.directory.metered import Meter, Turn, longest
+from bench.directory.people import person
 from bench.directory.stock import Stock
+from bench.phone import Target
 
 
 def test_what_is_kept_is_made_once(tmp_path):
@@ -64,3 +69,13 @@ def test_a_difference_is_told():
     """The first name on which two servers differ, and what each has of it."""
     ours, theirs = dict(_entries("dn: uid=c1\ncn: A\n\ndn: uid=c2\ncn: B\n")), dict(_entries("dn: uid=c1\ncn: A\n"))
     assert _difference(ours, theirs) == "2 and 1 entries; uid=c2: [('cn', 'B')] and not found"
+
+
+HERE = Target(0, 0, "dc=acme,dc=example", "", "")
+
+
+def test_nobody_found_is_no_agreement(monkeypatch):
+    """Two servers that both find nobody would agree else."""
+    monkeypatch.setattr(checking, "found", lambda *_: {})
+    with pytest.raises(Differs, match="nobody is found by both"):
+        checking.agree(HERE, HERE, [person(at) for at in range(10)], lenient=False)

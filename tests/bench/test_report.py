@@ -64,6 +64,30 @@ def test_the_tables():
     assert "\n".join(lines(RESULTS)) == TABLES.strip()
 
 
+BESIDE = """
+10,000 contacts, loads beside others of ours in the same rounds:
+
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+Load               Beside             ÷ that  Goal            a second  beside  p50, ms  p99
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+person and a name  name, two letters  0.200   ≥ 0.85  MISSED  10,000    50,000  0.80     4.00
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+"""
+
+
+def test_a_table_of_rows_beside_others():
+    """They have no ratio to slapd, and a verdict all the same."""
+    row = Comparison(10_000, WORKLOADS["and-yealink"], {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)})
+    results = Results([RESULTS.compared[0], row])
+    told = "\n".join(lines(results))
+    assert told.endswith(BESIDE)
+    assert "person and a name" not in told.removesuffix(BESIDE)
+    assert not results.are_good
+    found = as_object(results)["compared"][1]
+    assert (found["beside"], found["part"], found["times"], found["good"]) == ("prefix", 0.2, None, False)
+    assert plot(results.compared) == plot(results.compared[:1])
+
+
 def test_one_missed_goal_is_enough():
     """The exit status tells."""
     good = Results(RESULTS.compared[:1], RESULTS.peers, RESULTS.figures[:1])
