@@ -14,7 +14,7 @@ from os import cpu_count
 from typing import Any
 
 from bench.directory.asking import WORKLOADS
-from bench.directory.rounds import P99_GOAL, Comparison
+from bench.directory.rounds import P99_GOAL, Change, Comparison
 from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
 from bench.runs import Figure
 from bench.table import simple_table
@@ -27,11 +27,13 @@ class Results:
 
     :ivar compared: beside slapd, by size.
     :ivar peers: beside other servers, all of one size.
+    :ivar before: what the other checkout is, if one was measured.
     """
 
     compared: list[Comparison] = field(default_factory=list)
     peers: list[Comparison] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    before: str = ""
 
     def add(self, found: Comparison | Figure) -> None:
         """Keep something that was measured."""
@@ -40,7 +42,9 @@ class Results:
     @property
     def are_good(self) -> bool:
         """Whether all goals are met."""
-        return all(one.is_fast and one.is_even for one in self.compared) and all(one.met for one in self.figures)
+        lower = any(change.is_lower for one in self.compared for change in one.changes())
+        goals = all(one.is_fast and one.is_even for one in self.compared) and all(one.met for one in self.figures)
+        return goals and not lower
 
 
 def machine() -> str:
@@ -61,6 +65,8 @@ def lines(results: Results) -> Iterator[str]:
         yield from _titled(f"{count:,} contacts:", _compared([one for one in found if not one.workload.beside]))
         if beside:
             yield from _titled(f"{count:,} contacts, loads beside others of ours in the same rounds:", _beside(beside))
+        if any(True for one in found for _ in one.changes()):
+            yield from _titled(f"{count:,} contacts, beside {results.before}; a second:", _changes(found))
     if results.peers:
         title = f"{results.peers[0].contacts:,} contacts, beside other servers; searches a second (times slapd):"
         yield from _titled(title, _peers(results.peers))
@@ -131,6 +137,15 @@ def _beside(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
         )
 
 
+def _changes(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    yield ("Load", "Run", "before", "least", "most", "now", "÷ before", "")
+    for one in found:
+        for change in one.changes():
+            rates = (change.before, change.least, change.most, change.now)
+            verdict = f"{one.errors} errors" if one.errors else "lower" if change.is_lower else "ok"
+            yield (one.workload.title, change.how, *(f"{rate:,.0f}" for rate in rates), _ratio(change.times), verdict)
+
+
 def _verdict(one: Comparison, *, met: bool) -> str:
     if one.errors:
         return f"{one.errors} errors"
@@ -170,6 +185,7 @@ def as_object(results: Results) -> dict[str, Any]:
     """The same for programs."""
     return {
         "machine": machine(),
+        "before": results.before,
         "compared": [_object(one) for one in results.compared],
         "peers": [_object(one) for one in results.peers],
         "figures": [asdict(one) for one in results.figures],
@@ -188,8 +204,14 @@ def _object(one: Comparison) -> dict[str, Any]:
         "p99": one.p99,
         "p99_goal": P99_GOAL,
         "good": one.is_fast and one.is_even,
+        "changes": [_change(each) for each in one.changes()],
         "servers": {name: [_finite(asdict(found)) for found in rounds] for name, rounds in one.servers.items()},
     }
+
+
+def _change(one: Change) -> dict[str, Any]:
+    rates = {"before": one.before, "least": one.least, "most": one.most, "now": one.now, "times": one.times}
+    return {"how": one.how, "lower": one.is_lower, **_finite(rates)}
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ What else the machine does hits all servers alike then, and ratios hold where fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import nan
 from statistics import median
@@ -14,12 +14,14 @@ from statistics import median
 from bench.directory.asking import Workload
 from bench.directory.load import Load, Round
 from bench.directory.people import Person
-from bench.directory.servers import OURS, THEIRS
+from bench.directory.servers import BEFORE, BEFORE_PURE, OURS, PURE, THEIRS
 from bench.process import Server
 from bench.progress import say
 
 # Of slapd's p99, at most.
 P99_GOAL = 0.5
+# Of another checkout's rate: what is less is lower, unless a round of the other was as low.
+LOWER = 0.95
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,34 @@ class Plan:
     workloads: tuple[Workload, ...]
     rounds: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has become of the rate of another checkout; all but the ratio are searches or entries a second.
+
+    :ivar how: how both are run.
+    :ivar before: the median of its rounds.
+    :ivar least: of its rounds.
+    :ivar most: likewise.
+    :ivar now: the median of our rounds.
+    """
+
+    how: str
+    before: float
+    least: float
+    most: float
+    now: float
+
+    @property
+    def times(self) -> float:
+        """How many times the other's rate we have; nan where it has none."""
+        return self.now / self.before if self.before else nan
+
+    @property
+    def is_lower(self) -> bool:
+        """Whether we are slower by more than its rounds differ."""
+        return self.now < LOWER * self.before and self.now < self.least
 
 
 @dataclass(frozen=True)
@@ -66,6 +96,15 @@ class Comparison:
     def part(self, server: str = OURS) -> float | None:
         """How many times its own rate in the other row a server has; None where that was not measured."""
         return _ratio(self.servers.get(server), self.beside.get(server), self._rate)
+
+    def changes(self) -> Iterator[Change]:
+        """What has become of another checkout's rates; nothing where none took part."""
+        # The usual gateway is not compiled where nothing is.
+        pure = PURE if PURE in self.servers else OURS
+        for how, server, other in (("compiled", OURS, BEFORE), (PURE, pure, BEFORE_PURE)):
+            if other in self.servers:
+                rates = [self._rate(one) for one in self.servers[other]]
+                yield Change(how, median(rates), min(rates), max(rates), self.rate(server))
 
     @property
     def p99(self) -> float | None:

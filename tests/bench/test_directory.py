@@ -63,6 +63,14 @@ def test_the_page_wants_ratios():
     assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
 
 
+def test_another_checkout_has_to_be_one(tmp_path):
+    """Nothing is started otherwise; and the page never shows one."""
+    refused = run("--before", str(tmp_path))
+    assert (refused.returncode, "expected a checkout of this project" in refused.stderr) == (2, True)
+    refused = run("--docs", "--before", str(ROOT))
+    assert (refused.returncode, "--docs and --before" in refused.stderr or PROGRAM is None) == (2, True)
+
+
 def test_rows_bring_those_that_they_are_compared_with():
     """In the order of the table, whatever was asked for first."""
     assert [one.name for one in chosen(("strict-reverse", "and-snom", "memory"))] == [
@@ -71,6 +79,19 @@ def test_rows_bring_those_that_they_are_compared_with():
         "reverse",
         "strict-reverse",
     ]
+
+
+@needs_servers
+def test_another_checkout_runs_beside(tmp_path):
+    """Here this one itself, with stores of its own; and no process or file is left."""
+    parts = ("--only", "prefix", "--ours", "--before", str(ROOT))
+    done = run("--quick", "--json", *parts, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    ways = ["compiled", PURE] if COMPILED.exists() else [PURE]
+    assert [(one["load"], [each["how"] for each in one["changes"]]) for one in found["compared"]] == [("prefix", ways)]
+    assert found["before"].startswith(str(ROOT))
+    assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
 
 
 @needs_servers

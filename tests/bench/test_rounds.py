@@ -8,7 +8,7 @@ import pytest
 from bench.directory.asking import WORKLOADS
 from bench.directory.load import Round
 from bench.directory.people import person
-from bench.directory.rounds import Comparison, Plan, compare
+from bench.directory.rounds import Change, Comparison, Plan, compare
 from bench.phone import Target
 from bench.process import Server
 
@@ -71,6 +71,35 @@ def test_parts_are_made_round_by_round():
     beside = {"ldapgw": (one(100), one(10), one(100)), "not compiled": (one(80), one(80), one(80))}
     comparison = Comparison(1000, YEALINK, rows, beside)
     assert (comparison.part(), comparison.part("not compiled"), comparison.part("before")) == (0.9, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lower"),
+    [
+        ([100, 100, 100], 95, False),
+        ([100, 100, 100], 94, True),
+        ([100, 94, 120], 94, False),
+        ([100, 94, 120], 93, True),
+    ],
+    ids=["within 5 %", "lower", "as low as its lowest round", "lower than that"],
+)
+def test_lower_is_below_the_median_and_every_round(before, now, lower):
+    """What the other checkout had in one of its rounds is not lower than it."""
+    rounds = {"ldapgw": (one(now),) * 3, "before, not compiled": tuple(one(rate) for rate in before)}
+    [change] = Comparison(1000, PREFIX, rounds).changes()
+    assert change == Change("not compiled", 100, min(before), max(before), now)
+    assert (change.times, change.is_lower) == (now / 100, lower)
+
+
+def test_like_is_compared_with_like():
+    """Compiled with compiled; nothing where no other checkout was measured."""
+    rates = {"ldapgw": 4, "before": 3, "not compiled": 2, "before, not compiled": 1}
+    comparison = Comparison(1000, PREFIX, {name: (one(rate),) for name, rate in rates.items()})
+    assert [(change.how, change.before, change.now) for change in comparison.changes()] == [
+        ("compiled", 3, 4),
+        ("not compiled", 1, 2),
+    ]
+    assert list(between([one(1)], [one(1)]).changes()) == []
 
 
 class Rates:
