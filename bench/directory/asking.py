@@ -7,7 +7,7 @@ The words come from the people of the book, in an order that is always the same.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,6 +18,8 @@ from tests.support import pdu
 
 ATTRIBUTES = ("cn", "sn", "givenName", "telephoneNumber", "mobile", "homePhone")
 NAMES = ("cn", "sn", "givenName")
+# What a directory key of Yealink's asks for.
+ORGANIZED = ("cn", "sn", "o")
 NUMBERS = ("telephoneNumber", "mobile", "homePhone")
 # What a phone's display shows.
 MOST_ENTRIES = 50
@@ -28,7 +30,7 @@ SUBSTRING_LETTERS = 3
 UNKNOWN = 0.1
 
 _COUNT = 20_000
-_OR, _EQUAL, _SUBSTRINGS, _INITIAL, _ANY = 0xA1, 0xA3, 0xA4, 0x80, 0x81
+_AND, _OR, _EQUAL, _SUBSTRINGS, _PRESENT, _INITIAL, _ANY = 0xA0, 0xA1, 0xA3, 0xA4, 0x87, 0x80, 0x81
 ONE_LEVEL, SUBTREE = 1, 2
 
 
@@ -65,9 +67,19 @@ def _substrings(attribute: str, value: str, place: int) -> bytes:
     return tlv(_SUBSTRINGS, octets(attribute.encode()) + tlv(SEQUENCE, octets(value.encode(), place)))
 
 
+def present(attribute: str) -> bytes:
+    """``(attribute=*)``"""
+    return tlv(_PRESENT, attribute.encode())
+
+
 def one_of(*terms: bytes) -> bytes:
     """``(|…)``"""
     return tlv(_OR, b"".join(terms))
+
+
+def all_of(*terms: bytes) -> bytes:
+    """``(&…)``"""
+    return tlv(_AND, b"".join(terms))
 
 
 def _searches(base: str, filters: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -78,12 +90,38 @@ def _searches(base: str, filters: Sequence[bytes]) -> tuple[bytes, ...]:
 
 def prefix(base: str, people: Sequence[Person]) -> Asked:
     """The first letters of somebody's given or family name."""
+    return Asked(_searches(base, [one_of(*(initial(name, typed) for name in NAMES)) for typed in _typed(people)]))
+
+
+def _typed(people: Sequence[Person], *names: str) -> Iterator[str]:
+    """The first letters of a name; which of these it is, is drawn."""
     choice = random.Random(1)
-    filters = []
     for one in choice.choices(people, k=_COUNT):
-        typed = choice.choice((one.given, one.family))[:PREFIX_LETTERS].lower()
-        filters.append(one_of(*(initial(name, typed) for name in NAMES)))
-    return Asked(_searches(base, filters))
+        yield getattr(one, choice.choice(names or ("given", "family")))[:PREFIX_LETTERS].lower()
+
+
+def and_yealink(base: str, people: Sequence[Person]) -> Asked:
+    """Of persons alone, as our sheet for Yealink has it; the letters are those of `prefix`."""
+    person = equality("objectClass", "person")
+    names = (one_of(*(initial(name, typed) for name in ORGANIZED)) for typed in _typed(people))
+    return Asked(_searches(base, [all_of(person, one) for one in names]))
+
+
+def and_snom(base: str, people: Sequence[Person]) -> Asked:
+    """The first letters of somebody's family name, who has a number."""
+    number = present("telephoneNumber")
+    return Asked(_searches(base, [all_of(number, initial("sn", typed)) for typed in _typed(people, "family")]))
+
+
+def and_poly(base: str, people: Sequence[Person]) -> Asked:
+    """The first letters of somebody's whole name, who has one number or another."""
+    numbers = one_of(present("telephoneNumber"), present("mobile"))
+    return Asked(_searches(base, [all_of(initial("cn", typed), numbers) for typed in _typed(people, "given")]))
+
+
+def presence(base: str, _people: Sequence[Person]) -> Asked:
+    """Whoever has a number, which is everybody."""
+    return Asked(_searches(base, [present("telephoneNumber")]))
 
 
 def reverse(base: str, people: Sequence[Person]) -> Asked:
@@ -125,8 +163,10 @@ class Workload:
 
     :ivar name: as `--only` takes it.
     :ivar title: as the table has it.
-    :ivar goal: how many times as fast as slapd we want to be.
+    :ivar goal: how many times as fast as slapd we want to be; or, with `beside`, as ourselves there.
     :ivar whole: its searches are for everybody: entries are what counts.
+    :ivar beside: the name of the row that it is compared with in each round; slapd is not asked then.
+    :ivar strict: asked of a gateway whose tenant has ``matching = "strict"``.
     """
 
     name: str
@@ -134,14 +174,25 @@ class Workload:
     goal: float
     asked: Callable[[str, Sequence[Person]], Asked]
     whole: bool = False
+    beside: str = ""
+    strict: bool = False
 
+
+# Of what they are compared with, which is measured shortly before.
+_AND_GOAL, _STRICT_GOAL = 0.85, 0.6
 
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
     {
         one.name: one
         for one in (
             Workload("prefix", "name, two letters", 5.0, prefix),
+            Workload("and-yealink", "person and a name", _AND_GOAL, and_yealink, beside="prefix"),
+            Workload("and-snom", "number and a name", _AND_GOAL, and_snom, beside="prefix"),
+            Workload("and-poly", "name and either number", _AND_GOAL, and_poly, beside="prefix"),
+            Workload("presence", "has a number", _AND_GOAL, presence, beside="prefix"),
+            Workload("strict-prefix", "name, strict", _STRICT_GOAL, prefix, beside="prefix", strict=True),
             Workload("reverse", "reverse look-up", 1.2, reverse),
+            Workload("strict-reverse", "reverse, strict", _STRICT_GOAL, reverse, beside="reverse", strict=True),
             Workload("substring", "substring, three letters", 5.0, substring),
             Workload("list", "whole book", 30.0, whole_book, whole=True),
             Workload("bind", "connect, bind, search", 2.5, anew),

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.directory.asking import ATTRIBUTES, NAMES, NUMBERS, PREFIX_LETTERS, SUBSTRING_LETTERS
+from bench.directory.asking import ATTRIBUTES, NAMES, NUMBERS, ORGANIZED, PREFIX_LETTERS, SUBSTRING_LETTERS
 from bench.directory.people import Person
 from bench.directory.servers import BOOK
 from bench.phone import Target
@@ -34,23 +34,38 @@ class Question:
     """A search.
 
     :ivar literal: whether it means the same to both servers in lenient matching too.
+    :ivar known: whether somebody has to be found.
     """
 
     base: str
     scope: str
     filter: str
     literal: bool = True
+    known: bool = True
 
 
 def questions(base: str, people: Sequence[Person]) -> Iterator[Question]:
     """Searches as the load has them, for people of the book."""
     for one in people[:: max(1, len(people) // _EACH)]:
         typed = one.family[:PREFIX_LETTERS]
-        yield Question(base, "sub", _any_of(NAMES, f"{typed.lower()}*"), literal=False)
-        yield Question(base, "sub", _any_of(NAMES, f"{typed.upper()}*"), literal=False)
-        yield Question(base, "sub", f"(cn=*{one.name[1 : 1 + SUBSTRING_LETTERS].strip()}*)", literal=False)
-        yield Question(base, "sub", _any_of(NUMBERS, one.phones[-1][1]))
-    yield Question(base, "sub", _any_of(NUMBERS, "+4999912345678"))
+        whole = one.given[:PREFIX_LETTERS].lower()
+        number = _any_of(NUMBERS, one.phones[-1][1])
+        yield from (
+            # Not every letter is that of the name again in another case, like those of Turkish.
+            Question(base, "sub", filter_, literal=False, known=filter_.isascii())
+            for filter_ in (
+                _any_of(NAMES, f"{typed.lower()}*"),
+                f"(cn=*{one.name[1 : 1 + SUBSTRING_LETTERS].strip()}*)",
+                f"(&(objectClass=person){_any_of(ORGANIZED, f'{typed.lower()}*')})",
+                f"(&(telephoneNumber=*)(sn={typed.lower()}*))",
+                f"(&(cn={whole}*)(|(telephoneNumber=*)(mobile=*)))",
+            )
+        )
+        yield Question(base, "sub", _any_of(NAMES, f"{typed.upper()}*"), literal=False, known=typed.isascii())
+        yield Question(base, "sub", number)
+        yield Question(base, "sub", f"(&(objectClass=person){number})")
+    yield Question(base, "sub", _any_of(NUMBERS, "+4999912345678"), known=False)
+    yield Question(base, "sub", "(telephoneNumber=*)")
     yield Question(BOOK, "one", "(objectClass=*)")
 
 
@@ -62,6 +77,8 @@ def agree(ours: Target, theirs: Target, people: Sequence[Person], *, lenient: bo
     asked = list(questions(ours.base, people))
     for question in asked:
         one, other = found(ours, question), found(theirs, question)
+        if question.known and not (one and other):
+            raise Differs(f"{question.filter}: nobody is found by {'one of them' if one or other else 'both'}")
         same = one == other if question.literal or not lenient else other.items() <= one.items()
         if not same:
             raise Differs(f"{question.filter}: {_difference(one, other)}")

@@ -31,7 +31,8 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _BAR, _GAP = 760, 190, 60, 54, 16, 14
 
 
 def plot(compared: Sequence[Comparison]) -> str:
-    """Bars on a logarithmic scale: for each load one of each size, with its goal."""
+    """Bars on a logarithmic scale: for each load that slapd gets too, one of each size, with its goal."""
+    compared = [one for one in compared if not one.workload.beside]
     sizes = list(dict.fromkeys(one.contacts for one in compared))
     loads = list(dict.fromkeys(one.workload for one in compared))
     times = {(one.workload, one.contacts): one.times() or 0.0 for one in compared}

@@ -7,13 +7,14 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from math import floor, isfinite, log10
 from os import cpu_count
 from typing import Any
 
-from bench.directory.rounds import P99_GOAL, Comparison
+from bench.directory.asking import WORKLOADS
+from bench.directory.rounds import P99_GOAL, Change, Comparison
 from bench.directory.servers import COMPILED, OURS, PURE, THEIRS
 from bench.runs import Figure
 from bench.table import simple_table
@@ -26,11 +27,13 @@ class Results:
 
     :ivar compared: beside slapd, by size.
     :ivar peers: beside other servers, all of one size.
+    :ivar before: what the other checkout is, if one was measured.
     """
 
     compared: list[Comparison] = field(default_factory=list)
     peers: list[Comparison] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    before: str = ""
 
     def add(self, found: Comparison | Figure) -> None:
         """Keep something that was measured."""
@@ -39,7 +42,9 @@ class Results:
     @property
     def are_good(self) -> bool:
         """Whether all goals are met."""
-        return all(one.is_fast and one.is_even for one in self.compared) and all(one.met for one in self.figures)
+        lower = any(change.is_lower for one in self.compared for change in one.changes())
+        goals = all(one.is_fast and one.is_even for one in self.compared) and all(one.met for one in self.figures)
+        return goals and not lower
 
 
 def machine() -> str:
@@ -55,18 +60,24 @@ def machine() -> str:
 def lines(results: Results) -> Iterator[str]:
     """All tables, as reStructuredText."""
     for count in dict.fromkeys(one.contacts for one in results.compared):
-        yield from (f"{count:,} contacts:", "")
-        yield from simple_table(list(_compared([one for one in results.compared if one.contacts == count])))
-        yield ""
+        found = [one for one in results.compared if one.contacts == count]
+        beside = [one for one in found if one.workload.beside]
+        yield from _titled(f"{count:,} contacts:", _compared([one for one in found if not one.workload.beside]))
+        if beside:
+            yield from _titled(f"{count:,} contacts, loads beside others of ours in the same rounds:", _beside(beside))
+        if any(True for one in found for _ in one.changes()):
+            yield from _titled(f"{count:,} contacts, beside {results.before}; a second:", _changes(found))
     if results.peers:
-        yield from (
-            f"{results.peers[0].contacts:,} contacts, beside other servers; searches a second (times slapd):",
-            "",
-        )
-        yield from simple_table(list(_peers(results.peers)))
-        yield ""
+        title = f"{results.peers[0].contacts:,} contacts, beside other servers; searches a second (times slapd):"
+        yield from _titled(title, _peers(results.peers))
     if results.figures:
         yield from simple_table(list(_figures(results.figures)))
+
+
+def _titled(title: str, rows: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield from (title, "")
+    yield from simple_table(list(rows))
+    yield ""
 
 
 def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
@@ -107,20 +118,48 @@ def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
         )
 
 
+def _beside(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    pure = [PURE] if all(PURE in one.servers for one in found) else []
+    yield ("Load", "Beside", "÷ that", "Goal", "", *pure, "a second", "beside", "p50, ms", "p99")
+    for one in found:
+        ours, other = one.middle(OURS), replace(one, servers=one.beside)
+        yield (
+            one.workload.title,
+            WORKLOADS[one.workload.beside].title,
+            _ratio(one.part()),
+            f"≥ {one.workload.goal:g}",
+            _verdict(one, met=one.is_fast),
+            *(_ratio(one.part(name)) for name in pure),
+            f"{one.rate(OURS):,.0f}",
+            f"{other.rate(OURS):,.0f}",
+            _number(ours.p50, 2),
+            _number(ours.p99, 2),
+        )
+
+
+def _changes(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
+    yield ("Load", "Run", "before", "least", "most", "now", "÷ before", "")
+    for one in found:
+        for change in one.changes():
+            rates = (change.before, change.least, change.most, change.now)
+            verdict = f"{one.errors} errors" if one.errors else "lower" if change.is_lower else "ok"
+            yield (one.workload.title, change.how, *(f"{rate:,.0f}" for rate in rates), _ratio(change.times), verdict)
+
+
 def _verdict(one: Comparison, *, met: bool) -> str:
     if one.errors:
         return f"{one.errors} errors"
-    return "" if THEIRS not in one.servers else "ok" if met else "MISSED"
+    return "" if THEIRS not in one.servers and not one.beside else "ok" if met else "MISSED"
 
 
 def _peers(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
     names = list(found[0].servers)
     yield ("Load", *names)
     for one in found:
-        yield (one.workload.title, *(_beside(one, name) for name in names))
+        yield (one.workload.title, *(_of_peer(one, name) for name in names))
 
 
-def _beside(one: Comparison, name: str) -> str:
+def _of_peer(one: Comparison, name: str) -> str:
     errors = one.middle(name).errors
     return f"{one.rate(name):,.0f} ({_ratio(one.times(name))})" + (f", {errors} errors" if errors else "")
 
@@ -146,6 +185,7 @@ def as_object(results: Results) -> dict[str, Any]:
     """The same for programs."""
     return {
         "machine": machine(),
+        "before": results.before,
         "compared": [_object(one) for one in results.compared],
         "peers": [_object(one) for one in results.peers],
         "figures": [asdict(one) for one in results.figures],
@@ -158,12 +198,20 @@ def _object(one: Comparison) -> dict[str, Any]:
         "contacts": one.contacts,
         "load": one.workload.name,
         "times": one.times(),
+        "beside": one.workload.beside,
+        "part": one.part(),
         "goal": one.workload.goal,
         "p99": one.p99,
         "p99_goal": P99_GOAL,
         "good": one.is_fast and one.is_even,
+        "changes": [_change(each) for each in one.changes()],
         "servers": {name: [_finite(asdict(found)) for found in rounds] for name, rounds in one.servers.items()},
     }
+
+
+def _change(one: Change) -> dict[str, Any]:
+    rates = {"before": one.before, "least": one.least, "most": one.most, "now": one.now, "times": one.times}
+    return {"how": one.how, "lower": one.is_lower, **_finite(rates)}
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float | None]:

@@ -6,20 +6,22 @@ What else the machine does hits all servers alike then, and ratios hold where fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from math import nan
 from statistics import median
 
 from bench.directory.asking import Workload
 from bench.directory.load import Load, Round
 from bench.directory.people import Person
-from bench.directory.servers import OURS, THEIRS
+from bench.directory.servers import BEFORE, BEFORE_PURE, OURS, PURE, THEIRS
 from bench.process import Server
 from bench.progress import say
 
 # Of slapd's p99, at most.
 P99_GOAL = 0.5
+# Of another checkout's rate: what is less is lower, unless a round of the other was as low.
+LOWER = 0.95
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,46 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What has become of the rate of another checkout; all but the ratio are searches or entries a second.
+
+    :ivar how: how both are run.
+    :ivar before: the median of its rounds.
+    :ivar least: of its rounds.
+    :ivar most: likewise.
+    :ivar now: the median of our rounds.
+    """
+
+    how: str
+    before: float
+    least: float
+    most: float
+    now: float
+
+    @property
+    def times(self) -> float:
+        """How many times the other's rate we have; nan where it has none."""
+        return self.now / self.before if self.before else nan
+
+    @property
+    def is_lower(self) -> bool:
+        """Whether we are slower by more than its rounds differ."""
+        return self.now < LOWER * self.before and self.now < self.least
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What one load has shown: of each server its rounds, by its name.
 
     Ratios are made round by round, of what was measured within the same seconds; their median counts.
+
+    :ivar beside: the same of the row that this one is compared with, if it is with one.
     """
 
     contacts: int
     workload: Workload
     servers: Mapping[str, tuple[Round, ...]]
+    beside: Mapping[str, tuple[Round, ...]] = field(default_factory=dict)
 
     def middle(self, server: str) -> Round:
         """Of each figure of a server the median; of errors all."""
@@ -58,12 +91,25 @@ class Comparison:
 
     def times(self, server: str = OURS, other: str = THEIRS) -> float | None:
         """How many times the other's rate a server has; None where the other did not take part."""
-        return self._ratio(server, other, self._rate)
+        return _ratio(self.servers.get(server), self.servers.get(other), self._rate)
+
+    def part(self, server: str = OURS) -> float | None:
+        """How many times its own rate in the other row a server has; None where that was not measured."""
+        return _ratio(self.servers.get(server), self.beside.get(server), self._rate)
+
+    def changes(self) -> Iterator[Change]:
+        """What has become of another checkout's rates; nothing where none took part."""
+        # The usual gateway is not compiled where nothing is.
+        pure = PURE if PURE in self.servers else OURS
+        for how, server, other in (("compiled", OURS, BEFORE), (PURE, pure, BEFORE_PURE)):
+            if other in self.servers:
+                rates = [self._rate(one) for one in self.servers[other]]
+                yield Change(how, median(rates), min(rates), max(rates), self.rate(server))
 
     @property
     def p99(self) -> float | None:
         """Our p99 as a part of slapd's."""
-        return self._ratio(OURS, THEIRS, lambda one: one.p99)
+        return _ratio(self.servers.get(OURS), self.servers.get(THEIRS), lambda one: one.p99)
 
     @property
     def errors(self) -> int:
@@ -73,7 +119,7 @@ class Comparison:
     @property
     def is_fast(self) -> bool:
         """Whether the goal for the rate is met."""
-        times = self.times()
+        times = self.part() if self.workload.beside else self.times()
         return not self.errors and (times is None or times >= self.workload.goal)
 
     @property
@@ -84,25 +130,36 @@ class Comparison:
     def _rate(self, one: Round) -> float:
         return one.entries_s if self.workload.whole else one.searches_s
 
-    def _ratio(self, server: str, other: str, figure: Callable[[Round], float]) -> float | None:
-        if other not in self.servers:
-            return None
-        pairs = zip(self.servers[server], self.servers[other], strict=True)
-        return median(figure(one) / figure(beside) if figure(beside) else nan for one, beside in pairs)
+
+def _ratio(
+    rounds: Sequence[Round] | None, others: Sequence[Round] | None, figure: Callable[[Round], float]
+) -> float | None:
+    if rounds is None or others is None:
+        return None
+    pairs = zip(rounds, others, strict=True)
+    return median(figure(one) / figure(other) if figure(other) else nan for one, other in pairs)
 
 
-def compare(plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person]) -> list[Comparison]:
-    """Put all loads on all servers."""
+def compare(
+    plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person], strict: Sequence[Server] = ()
+) -> list[Comparison]:
+    """Put all loads on all servers; those that are compared with another row on gateways alone.
+
+    :param strict: the gateways once more, under the same names, with strict matching.
+    """
+    gateways = [server for server in servers if server.name != THEIRS]
     asked = {one: one.asked(servers[0].target.base, people) for one in plan.workloads}
     found: dict[tuple[str, str], list[Round]] = {}
     for at in range(plan.rounds):
-        first = at % len(servers)
         for workload, searches in asked.items():
-            for server in (*servers[first:], *servers[:first]):
+            visited = strict if workload.strict else gateways if workload.beside else servers
+            first = at % max(1, len(visited))
+            for server in (*visited[first:], *visited[:first]):
                 one = plan.load.round(server, searches, plan.seconds)
                 found.setdefault((workload.name, server.name), []).append(one)
                 say(f"  {workload.name}, {server.name}: {one}")
-    return [
-        Comparison(contacts, one, {server.name: tuple(found[one.name, server.name]) for server in servers})
-        for one in asked
-    ]
+    return [Comparison(contacts, one, _rounds(found, one.name), _rounds(found, one.beside)) for one in asked]
+
+
+def _rounds(found: Mapping[tuple[str, str], Sequence[Round]], workload: str) -> dict[str, tuple[Round, ...]]:
+    return {server: tuple(rounds) for (name, server), rounds in found.items() if name == workload}

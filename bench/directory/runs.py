@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench.directory import checking, peers
 from bench.directory.asking import WORKLOADS
+from bench.directory.before import Checkout
 from bench.directory.change import under_change
 from bench.directory.people import Person, person
 from bench.directory.rounds import Comparison, Plan, compare
@@ -40,12 +42,14 @@ class Setting:
 
     :ivar folder: where servers have their folders.
     :ivar beside: whether slapd takes part.
+    :ivar before: another checkout that takes part.
     """
 
     folder: Path
     stock: Stock
     plan: Plan
     beside: bool
+    before: Checkout | None = None
 
 
 def empty(setting: Setting) -> float:
@@ -64,23 +68,67 @@ def sized(setting: Setting, count: int, above: float | None, *, changing: bool) 
     load = f"{count:,} contacts"
     say(f"{load}: filling the stores")
     home = _home(setting, f"alone-{count}", alone(count))
+    variants = _variants(setting)
+    homes = _homes(setting, home, count, variants)
     with ExitStack() as stack:
         theirs = stack.enter_context(_slapd(setting, count)) if setting.beside else None
-        ours = stack.enter_context(gateway(home, knows(count - 1)))
+        started = [
+            (one, stack.enter_context(gateway(at, knows(count - 1), one)))
+            for one, at in zip(variants, homes, strict=True)
+        ]
+        lenient = [server for one, server in started if one.matching == "lenient"]
+        strict = [server for one, server in started if one.matching == "strict"]
+        ours = lenient[0]
         say(f"{load}: measuring")
         if theirs:
             _check(ours, theirs, count, lenient=True)
-        servers = [ours, theirs] if theirs else [ours]
-        if theirs and COMPILED.exists():  # all that is shown of it is how it compares
-            pure = _home(setting, f"alone-{count}", alone(count))
-            servers.append(stack.enter_context(gateway(pure, knows(count - 1), Variant(compiled=False))))
-        yield from compare(setting.plan, count, servers, _sample(count))
+        if theirs and strict:
+            _check(strict[0], theirs, count, lenient=False)
+        for one, server in started:
+            if one.before and one.matching == "lenient":
+                _tell_difference(ours, server, count)
+        servers = [*lenient, theirs] if theirs else lenient
+        yield from compare(setting.plan, count, servers, _sample(count), strict)
         yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
         if above is not None:
             yield from _memory(load, count, ours, above)
     if changing:
         say(f"{load}: changing some")
         yield from under_change(home, count)
+
+
+def _variants(setting: Setting) -> list[Variant]:
+    """The gateways that take part, the usual one first; those of another checkout right behind their like."""
+    usual, before = Variant(), setting.before
+    if not setting.plan.workloads:
+        return [usual]
+    found = [usual]
+    if before and before.is_compiled and COMPILED.exists():
+        found.append(Variant(before=before))
+    if COMPILED.exists() and (setting.beside or before):  # all that is shown of it is how it compares
+        found.append(Variant(compiled=False))
+    if before:
+        found.append(Variant(compiled=False, before=before))
+    if any(one.strict for one in setting.plan.workloads):
+        found += [replace(one, matching="strict") for one in found]
+    return found
+
+
+def _homes(setting: Setting, home: Path, count: int, variants: Sequence[Variant]) -> list[Path]:
+    """A folder for each, with the store of its checkout; the first has that which is given."""
+    filled: dict[Checkout | None, Path] = {None: home}
+    if setting.before:
+        filled[setting.before] = Path(tempfile.mkdtemp(dir=setting.folder))
+        now = time.time()  # noqa: TID251  the bench is an entry point
+        setting.before.seed(filled[setting.before] / "state", count, now)
+    return [home, *(_copy(setting, filled[one.before]) for one in variants[1:])]
+
+
+def _copy(setting: Setting, home: Path) -> Path:
+    """The same store in another folder; no gateway may run in the one that is copied."""
+    made = Path(tempfile.mkdtemp(dir=setting.folder))
+    shutil.copytree(home / "state", made / "state")
+    return made
 
 
 def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figure]:
@@ -140,6 +188,18 @@ def _check(ours: Server, theirs: Server, count: int, *, lenient: bool) -> None:
         return
     asked = checking.agree(ours.target, theirs.target, _sample(count), lenient=lenient)
     say(f"  ldapsearch finds the same in both, asked {asked} times ({'lenient' if lenient else 'strict'} matching)")
+
+
+def _tell_difference(ours: Server, before: Server, count: int) -> None:
+    """Rates of searches that find different things say little; but what is found may change."""
+    if checking.PROGRAM is None:
+        return
+    try:
+        checking.agree(ours.target, before.target, _sample(count), lenient=False)
+    except checking.Differs as difference:
+        say(f"  {before.name}: ldapsearch does not find the same: {difference}")
+    else:
+        say(f"  {before.name}: ldapsearch finds the same")
 
 
 def _home(setting: Setting, name: str, made: Sequence[Account]) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.directory.asking import NUMBERS, SUBTREE, equality, one_of
+from bench.directory.before import Checkout
 from bench.directory.people import ldif, person
 from bench.directory.seed import OWNER, PHONE, SECRET, TENANT
 from bench.phone import Phone, Target
@@ -24,6 +25,8 @@ OURS, THEIRS = "ldapgw", "slapd"
 # The gateway without the compiler (docs/decisions/0042), where what `scripts/compile` makes is there.
 PURE = "not compiled"
 COMPILED = ROOT / ".compiled"
+# Those of another checkout.
+BEFORE, BEFORE_PURE = "before", "before, not compiled"
 
 BASE = "dc=acme,dc=example"
 BOOK = f"ou={OWNER},{BASE}"
@@ -86,12 +89,27 @@ class Variant:
     :ivar google: the port of its Google; 1: nobody is there.
     :ivar program: the module that is run, and its own arguments.
     :ivar compiled: as `scripts/compile` makes it, if it was made.
+    :ivar before: the checkout that it is of; None: this one.
     """
 
     matching: str = "lenient"
     google: int = 1
     program: tuple[str, ...] = ("ldapgw",)
     compiled: bool = True
+    before: Checkout | None = None
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        compiled, pure = (BEFORE, BEFORE_PURE) if self.before else (OURS, PURE)
+        return compiled if self.compiled else pure
+
+    @property
+    def place(self) -> Path:
+        """Where Python finds its modules."""
+        root = self.before.root if self.before else ROOT
+        compiled = root / COMPILED.name
+        return compiled if self.compiled and compiled.exists() else root
 
 
 _USUAL = Variant()
@@ -126,12 +144,11 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     file = folder / "ldapgw.toml"
     settings = {"port": port, "web": web, "google": variant.google, "matching": variant.matching}
     file.write_text(GATEWAY.format(tenant=TENANT, base=BASE, **settings))
-    command = [sys.executable, "-m", *variant.program, "--config", str(file), "run"]
-    name, place = (
-        (OURS, COMPILED) if variant.compiled and COMPILED.exists() else (OURS if variant.compiled else PURE, ROOT)
-    )
+    python = variant.before.python if variant.before else sys.executable
+    # Whatever the path of this process is: nothing of one checkout is to run in the other.
+    command = ["env", f"PYTHONPATH={variant.place}", python, "-m", *variant.program, "--config", str(file), "run"]
     target = Target(port, 0, BASE, LOGIN, SECRET)
-    with running(name, command, folder, target, answers, PATIENCE, place=place) as server:
+    with running(variant.name, command, folder, target, answers, PATIENCE, place=variant.place) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.directory.__main__ import PARTS
+from bench.directory.__main__ import PARTS, chosen
 from bench.directory.asking import WORKLOADS
 from bench.directory.servers import COMPILED, PROGRAM, PURE
 from tests.support.checkout import ROOT
@@ -63,6 +63,37 @@ def test_the_page_wants_ratios():
     assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
 
 
+def test_another_checkout_has_to_be_one(tmp_path):
+    """Nothing is started otherwise; and the page never shows one."""
+    refused = run("--before", str(tmp_path))
+    assert (refused.returncode, "expected a checkout of this project" in refused.stderr) == (2, True)
+    refused = run("--docs", "--before", str(ROOT))
+    assert (refused.returncode, "--docs and --before" in refused.stderr or PROGRAM is None) == (2, True)
+
+
+def test_rows_bring_those_that_they_are_compared_with():
+    """In the order of the table, whatever was asked for first."""
+    assert [one.name for one in chosen(("strict-reverse", "and-snom", "memory"))] == [
+        "prefix",
+        "and-snom",
+        "reverse",
+        "strict-reverse",
+    ]
+
+
+@needs_servers
+def test_another_checkout_runs_beside(tmp_path):
+    """Here this one itself, with stores of its own; and no process or file is left."""
+    parts = ("--only", "prefix", "--ours", "--before", str(ROOT))
+    done = run("--quick", "--json", *parts, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    ways = ["compiled", PURE] if COMPILED.exists() else [PURE]
+    assert [(one["load"], [each["how"] for each in one["changes"]]) for one in found["compared"]] == [("prefix", ways)]
+    assert found["before"].startswith(str(ROOT))
+    assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
+
+
 @needs_servers
 def test_all_of_it_runs(tmp_path):
     """Every load on every server without an error, every figure; and no process or file is left."""
@@ -70,10 +101,16 @@ def test_all_of_it_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     pure = {PURE} if COMPILED.exists() else set()
-    for part, servers in (("compared", {"ldapgw", "slapd", *pure}), ("peers", {"ldapgw", "slapd", "ldaptor"})):
-        assert [(one["load"], set(one["servers"])) for one in found[part]] == [(name, servers) for name in WORKLOADS]
+    slapds = [name for name, one in WORKLOADS.items() if not one.beside]
+    ours = {name: {"ldapgw", *pure} | ({"slapd"} if name in slapds else set()) for name in WORKLOADS}
+    peers = {name: {"ldapgw", "slapd", "ldaptor"} for name in slapds}
+    for part, servers in (("compared", ours), ("peers", peers)):
+        assert {one["load"]: set(one["servers"]) for one in found[part]} == servers
         rounds = [each for one in found[part] for measured in one["servers"].values() for each in measured]
         assert [each for each in rounds if each["errors"] or not each["searches"]] == []
+    assert [one["load"] for one in found["compared"] if one["part"]] == [
+        name for name in WORKLOADS if name not in slapds
+    ]
     assert [(one["load"], one["what"]) for one in found["figures"]] == [
         ("300 contacts", "first start, which builds the book"),
         ("300 contacts", "memory above the empty process"),

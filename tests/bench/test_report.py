@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from math import nan
 from xml.etree import ElementTree as Tree
@@ -62,6 +63,71 @@ With             Figure  Goal     ldapgw
 def test_the_tables():
     """Ratios with their goals, then the figures that they are made of."""
     assert "\n".join(lines(RESULTS)) == TABLES.strip()
+
+
+BESIDE = """
+10,000 contacts, loads beside others of ours in the same rounds:
+
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+Load               Beside             ÷ that  Goal            a second  beside  p50, ms  p99
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+person and a name  name, two letters  0.200   ≥ 0.85  MISSED  10,000    50,000  0.80     4.00
+=================  =================  ======  ======  ======  ========  ======  =======  ====
+"""
+
+BEFORE = """
+10,000 contacts, beside /elsewhere (abc1234); a second:
+
+=================  ============  ======  ======  ======  ======  ========  =====
+Load               Run           before  least   most    now     ÷ before
+=================  ============  ======  ======  ======  ======  ========  =====
+name, two letters  compiled      50,000  50,000  50,000  50,000  1.00      ok
+name, two letters  not compiled  30,000  10,000  50,000  9,000   0.300     lower
+=================  ============  ======  ======  ======  ======  ========  =====
+"""
+
+
+def test_a_table_of_rows_beside_others():
+    """They have no ratio to slapd, and a verdict all the same."""
+    row = Comparison(10_000, WORKLOADS["and-yealink"], {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)})
+    results = Results([RESULTS.compared[0], row])
+    told = "\n".join(lines(results))
+    assert told.endswith(BESIDE)
+    assert "person and a name" not in told.removesuffix(BESIDE)
+    assert not results.are_good
+    found = as_object(results)["compared"][1]
+    assert (found["beside"], found["part"], found["times"], found["good"]) == ("prefix", 0.2, None, False)
+    assert plot(results.compared) == plot(results.compared[:1])
+
+
+def test_a_table_of_what_was_before():
+    """With the spread of the other's rounds; what is lower is missed."""
+    slower = replace(SLOW, searches_s=9_000.0)
+    servers = {
+        "ldapgw": (FAST, FAST),
+        "before": (FAST, FAST),
+        "not compiled": (slower, slower),
+        "before, not compiled": (SLOW, FAST),
+    }
+    row = Comparison(10_000, WORKLOADS["prefix"], servers)
+    results = Results([row], before="/elsewhere (abc1234)")
+    assert "\n".join(lines(results)).endswith(BEFORE)
+    assert not results.are_good
+    found = as_object(results)
+    assert (found["before"], found["compared"][0]["changes"][1]) == (
+        "/elsewhere (abc1234)",
+        {
+            "how": "not compiled",
+            "lower": True,
+            "before": 30_000.0,
+            "least": 10_000.0,
+            "most": 50_000.0,
+            "now": 9_000.0,
+            "times": 0.3,
+        },
+    )
+    without = {name: servers[name] for name in ("ldapgw", "before")}
+    assert Results([replace(row, servers=without)]).are_good
 
 
 def test_one_missed_goal_is_enough():
