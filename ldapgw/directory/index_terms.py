@@ -42,7 +42,7 @@ _SHORT = 3
 # The bits of attributes that a word stands in, and of those whose value it begins; a name's alias counts for each name.
 _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
-_NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
+NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
 # Words of a text, and pieces of a word, that are looked up: with more of them hardly fewer entries are left.
 _ENOUGH = 8
@@ -82,7 +82,7 @@ def entry_terms(entry: Entry) -> EntryTerms:
         if letter == ALIAS_LETTER:
             found = text.split()
             words["N"].update(found)
-            _add_bits(bits, found, _NAME_BITS)
+            _add_bits(bits, found, NAME_BITS)
             continue
         terms.add("P" + letter)
         group = _GROUPS[letter]
@@ -243,7 +243,7 @@ def _word_query(of: str, word: str, *, begins: bool, ends: bool) -> Query:
     if begins:
         short = of == "N" and len(word) <= _SHORT
         return (
-            PrefixQuery(f"{len(word)}{word}", _NAME_BITS)
+            PrefixQuery(f"{len(word)}{word}", NAME_BITS)
             if short
             else TermRange(f"{of}w{word}", f"{of}w{word}{HIGHEST}")
         )

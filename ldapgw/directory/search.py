@@ -296,10 +296,8 @@ class _SegmentMatches:
         if predicate is None:
             # Whole pages, where all entries match.
             size = _MAX_EXACT - candidates[at] % PAGE_SIZE if at < len(candidates) else 0
-            self.looked = 1
-        else:
-            self.looked = size
         documents = candidates[at : at + size]
+        self.looked = 1 if predicate is None else len(documents)
         self._at = at + size
         self.exhausted = self._at >= len(candidates) and not self._has_more
         deleted, entries = self.segment.deleted, self.segment.entries

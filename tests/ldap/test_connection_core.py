@@ -31,17 +31,17 @@ class Caller:
         self._said = said
         self._quick = quick
 
-    def find(self) -> FastAnswer | None:
+    def answer(self) -> FastAnswer | None:
         self._said.append(f"find {self._name}")
         return FastAnswer(b"answer", b"asked", 1) if self._quick else None
 
     def send(self, octets: bytes) -> None:
         self._said.append(f"send {self._name} {octets.decode()}")
 
-    def note(self, answered: FastAnswer, now: float, seconds: float) -> None:
+    def record(self, answered: FastAnswer, now: float, seconds: float) -> None:
         self._said.append(f"note {self._name} {answered.search.decode()} {answered.entries} {now} {seconds}")
 
-    def work(self) -> None:
+    def process(self) -> None:
         self._said.append(f"work {self._name}")
 
 

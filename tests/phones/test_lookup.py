@@ -77,16 +77,16 @@ def test_whose_books_are_looked_at() -> None:
 
 def test_a_hit() -> None:
     """Each number once, with the attribute that says what it is for; company, mail and book."""
-    (hit,) = result(finder().find("acme", ["bob"], "xaver")).hits
+    (hit,) = result(finder().find("acme", ["bob"], "xaver")).contacts
     assert (hit.name, hit.numbers, hit.book) == ("Xaver Quitt", (("+4930999000", "telephoneNumber"),), BOB)
-    mobile = [number for one in result(finder().find("acme", ["alice"], "hans mul")).hits for number in one.numbers]
+    mobile = [number for one in result(finder().find("acme", ["alice"], "hans mul")).contacts for number in one.numbers]
     assert len({number for number, _ in mobile}) == len(mobile)
     assert "mobile" in {attribute for _, attribute in mobile}
 
 
 def test_callers_are_found_by_their_whole_number() -> None:
     """As on a phone; their book is not named."""
-    (hit,) = result(finder(Sharing.CALLERS).find("acme", ["alice"], "+4930999000")).hits
+    (hit,) = result(finder(Sharing.CALLERS).find("acme", ["alice"], "+4930999000")).contacts
     assert (hit.name, hit.book) == ("Xaver Quitt", "")
     assert result(finder(Sharing.CALLERS).find("acme", ["alice"], "xaver")) == LookupResult()
 
@@ -94,7 +94,7 @@ def test_callers_are_found_by_their_whole_number() -> None:
 def test_only_so_many() -> None:
     """There are more, it says."""
     found = result(finder(more=100).find("acme", ["bob"], "aaa"))
-    assert (len(found.hits), found.complete) == (MAX_CONTACTS, False)
+    assert (len(found.contacts), found.complete) == (MAX_CONTACTS, False)
     assert names(found)[0] == "Aaa 00000"
 
 

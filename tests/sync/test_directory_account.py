@@ -47,7 +47,10 @@ CASES = {
     "closed to who holds it": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2)], 2),
     "closed to everybody": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2, **CLOSED)], None),
     "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
-    "who holds it has trouble of its own": ([candidate(1, is_directory_account=True, account_error="suspicious_shrink"), candidate(2)], 2),
+    "who holds it has trouble of its own": (
+        [candidate(1, is_directory_account=True, account_error="suspicious_shrink"), candidate(2)],
+        2,
+    ),
     "it just failed through who holds it": ([candidate(1, is_directory_account=True, **FAILED), candidate(2)], 2),
     "it failed, and there is no other": ([candidate(1, is_directory_account=True, **FAILED)], None),
     "it failed some time ago, and there is no other": (
@@ -64,7 +67,10 @@ CASES = {
     "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
-        [candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
+        [
+            candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000),
+            candidate(2),
+        ],
         None,
     ),
     "it would shrink, an hour later": (

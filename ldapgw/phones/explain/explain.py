@@ -18,7 +18,17 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Approximate, Equality, Extensible, to_string
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.query_plan import AndQuery, ExactKey, NameRange, OrQuery, Query, TermRange, ValueRange
+from ldapgw.directory.index_terms import NAME_BITS
+from ldapgw.directory.query_plan import (
+    AndQuery,
+    ExactKey,
+    NameRange,
+    OrQuery,
+    PrefixQuery,
+    Query,
+    TermRange,
+    ValueRange,
+)
 from ldapgw.directory.schema import Family
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
@@ -234,6 +244,8 @@ def _kind_and_text(plan: Query) -> tuple[str, str]:
     match plan:
         case ExactKey(key=key):
             return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
+        case PrefixQuery(prefix, attributes):
+            return f"{_INDEX_FIELDS['N' if attributes & NAME_BITS else 'O']} that begin with", f'"{prefix[1:]}"'
         case TermRange(low, _):
             return _index_term_text(low, is_prefix=True)
         case str():
