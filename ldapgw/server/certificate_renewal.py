@@ -152,7 +152,7 @@ class CertificateReloader(Service):
         log.info(
             "tls.certificate = {file}: has changed and is in use, valid until {ends}",
             file=self._context_factory.tls.certificate,
-            ends=f"{pair.lifetime.ends:%Y-%m-%d}",
+            ends=f"{pair.validity.not_after:%Y-%m-%d}",
         )
 
     def _report_restored(self) -> None:
