@@ -82,7 +82,7 @@ def has_free_descriptors() -> bool:
 
 # Connections that the kernel queues until they are accepted; a client beyond that tries again after a second.
 BACKLOG = 1024
-# The most unsent octets that the kernel buffers for one connection.  The kernel's default is 2 MiB and more, which would
+# The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
 # apply to each of 10,000 slow readers.
 UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -195,7 +195,7 @@ def set_socket_options(port: Any) -> None:
 
 
 def _backlog(endpoint: str) -> str:
-    """The backlog argument for an endpoint: Twisted's default is 50, and all phones connect at once after a blackout."""
+    """The backlog argument for an endpoint: Twisted's default is 50, and all phones connect at once after an outage."""
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
