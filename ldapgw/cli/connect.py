@@ -28,6 +28,7 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.state_dir import open_vault
+from ldapgw.server.tenants import web_tenant
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
@@ -95,8 +96,6 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
 
 
 def _consent_dependencies(site: Site, database: Database, port: int | None) -> _ConsentDependencies:
-    from ldapgw.server.parts import web_tenant
-
     public_url = site.config.web.public_url
     is_local = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
     url = str(public_url) if is_local else f"http://localhost:{port or _PORT}"

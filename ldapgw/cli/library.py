@@ -13,7 +13,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.server.config import Tenant
-from ldapgw.server.parts import naming_context
+from ldapgw.server.tenants import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin

@@ -33,9 +33,9 @@ from ldapgw.server.config import Config
 from ldapgw.server.foreground import stop_on_signals
 from ldapgw.server.gateway import makeService
 from ldapgw.server.listener import Listener
-from ldapgw.server.parts import naming_context
 from ldapgw.server.reactor import WallClock, use_monotonic_clock
 from ldapgw.server.state_dir import database_url, lock_holder_pid
+from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database

@@ -84,8 +84,8 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
     raise_descriptor_limit(config.ldap.max_connections)
     parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running))
     gateway = Gateway(state, parts.threads)
-    for part in parts.services():
-        part.setServiceParent(gateway)
+    for service in parts.services:
+        service.setServiceParent(gateway)
     transliteration.load()
     phone_number.load()
     _run_synchronously(parts.clients.refresh)

@@ -22,16 +22,12 @@ from ldapgw.store.worker import Store
 
 
 class SearchCounters:
-    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast.
-
-    :ivar count_connections: returns the number of open LDAP connections.
-    """
+    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
 
     def __init__(self) -> None:
         self.searches: Counter[ResultCode] = Counter()
         self.seconds = 0.0
         self.entries = 0
-        self.count_connections: Callable[[], int] = int
 
     def observe(
         self, _login: str, _address: str, _message: bytes, entries: int, code: ResultCode, seconds: float
@@ -67,6 +63,7 @@ class MetricsSnapshot:
     database_ok: bool
     stored: StoredMetrics
     search_counters: SearchCounters
+    connections: int
     contacts: Mapping[str, int]
     certificate_ends: float | None
 
@@ -90,6 +87,7 @@ class Metrics:
     """Collects and renders the metrics.
 
     :param now: returns seconds since the epoch.
+    :param connections: the number of open LDAP connections.
     :param ready: whether the directory is loaded and LDAP listens.
     :param contacts: the number of served contacts by tenant.
     :param database_fails: whether the last use of the database failed.
@@ -103,6 +101,7 @@ class Metrics:
         now: Callable[[], float],
         version: str,
         search_counters: SearchCounters,
+        connections: Callable[[], int],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
@@ -112,6 +111,7 @@ class Metrics:
         self._now = now
         self._version = version
         self._search_counters = search_counters
+        self._connections = connections
         self._ready = ready
         self._contacts = contacts
         self._database_fails = database_fails
@@ -135,6 +135,7 @@ class Metrics:
             is_ok,
             self._stored,
             self._search_counters,
+            self._connections(),
             self._contacts(),
             self._certificate_ends(),
         )
@@ -155,7 +156,7 @@ class _Collector:
         yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
         yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
         yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
-        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", counters.count_connections())
+        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", snapshot.connections)
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
         for code, count in counters.searches.items():
             searches.add_metric([code.name.lower()], count)
