@@ -63,7 +63,7 @@ class Parts:
     :ivar catalog: the directory that is served.
     :ivar publisher: builds the directory from the stored contacts.
     :ivar threads: the worker threads, in the order in which they stop.
-    :ivar services: the services to start; they stop in the same order.
+    :ivar services: the services, in the order in which they start; they stop in reverse order.
     :raises UserError: when the certificate cannot be used.
     """
 

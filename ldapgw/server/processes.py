@@ -4,8 +4,8 @@
 Parsing one page of a thousand persons takes a third of a second.  `WorkerProcess` keeps one process for such calls,
 which runs one call after another and exits after some idle time.  `OneShotProcess` runs each call in a new process.
 
-A process reads calls from one pipe and writes answers to another.  The process exits when the pipe of calls ends, so it
-never outlives the gateway, and exits at once when nobody reads the pipe of answers any more.
+A process reads calls from one pipe and writes answers to another.  The process ends with the gateway: after the current
+call when the pipe of calls ends, and at once when nobody reads the pipe of answers any more.
 """
 
 from __future__ import annotations
