@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The command ``ldapgw``: for administrators, what the page is for users.
+"""The command ``ldapgw`` for administrators; each module holds a command or a group of related commands.
 
-`main` is the door; a module holds a group of commands.
+`main` is the entry point.
 """
 
 from ldapgw.cli.root import main

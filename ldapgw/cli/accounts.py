@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``accounts`` and ``share``: who is connected, how their syncs go, and who sees their books."""
+"""``accounts`` and ``share``: list the accounts with the state of their syncs, and set who sees an account's book."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def accounts(site: Site, tenant: str | None, as_json: bool) -> None:  # noqa: FB
         site.tenant(tenant)
     with site.open_store() as database:
         with database.begin() as connection:
-            found = stored.read_all(connection, tenant)
-        trouble = _write_error(database)
-    since = now() if trouble else None
-    found = tuple(with_database_error(account, since) for account in found)
-    ends = expiry_if_near(site.config.tls, now())
-    objects = [_json_object(site, account, ends) for account in found]
+            known = stored.read_all(connection, tenant)
+        write_error = _write_error(database)
+    since = now() if write_error else None
+    known = tuple(with_database_error(account, since) for account in known)
+    certificate_ends = expiry_if_near(site.config.tls, now())
+    objects = [_json_object(site, account, certificate_ends) for account in known]
     if as_json:
         print_json(objects)
-    elif not found:
+    elif not known:
         hint(f"There is no account yet; connect one on {site.config.web.public_url}/")
     else:
-        _print(found, objects, trouble)
+        _print(known, objects, write_error)
 
 
 def _write_error(database: Database) -> str:
-    """Why a database that can be read cannot be written; empty: it can."""
+    """Why the database cannot be written, although it can be read; empty: the database can be written."""
     try:
         with database.begin() as connection:
             check_writable(connection, thoroughly=False)
@@ -75,9 +75,9 @@ def share(site: Site, account: str, sharing: str, tenant: str | None) -> None:
     """
     chosen = Sharing(sharing)
     with site.open_store() as database, database.begin() as connection:
-        found = find_account(connection, account, tenant)
-        stored.set_sharing(connection, found.id, chosen)
-    print_line(f"{found.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
+        chosen_account = find_account(connection, account, tenant)
+        stored.set_sharing(connection, chosen_account.id, chosen)
+    print_line(f"{chosen_account.address} is {chosen.value} now: {_SEEN_BY[chosen]}.")
 
 
 def _json_object(site: Site, account: Account, certificate_ends: float | None) -> dict[str, Any]:
@@ -86,44 +86,44 @@ def _json_object(site: Site, account: Account, certificate_ends: float | None) -
 
 
 def _sources(site: Site, tenant: str) -> Collection[Source]:
-    """What the tenant's configuration names; nothing once the tenant was taken out of it."""
-    return next((one.sources for one in site.config.tenant if one.name == tenant), ())
+    """The configured sources of a tenant; none when the tenant is no longer in the configuration."""
+    return next((configured.sources for configured in site.config.tenant if configured.name == tenant), ())
 
 
-def _print(found: Collection[Account], objects: Collection[dict[str, Any]], write_error: str) -> None:
-    """Print the table, and a line for whatever is the matter.
+def _print(known: Collection[Account], objects: Collection[dict[str, Any]], write_error: str) -> None:
+    """Print the table of accounts and a line for each problem.
 
-    :param trouble: with the database, which is everybody's.
+    :param write_error: why the database cannot be written, which concerns all accounts.
     """
     print_table(
         ("", "account", "tenant", "state", "sharing", "contacts#", "numbers#", "last sync", "next sync"),
         (
             (
-                _SIGNS[told["state"]],
+                _SIGNS[item["state"]],
                 account.address,
                 account.tenant,
-                told["state"],
+                item["state"],
                 account.sharing.value,
                 str(account.contacts),
                 str(account.numbers),
                 local_time(account.last_sync, now()),
                 local_time(account.next_sync, now()),
             )
-            for account, told in zip(found, objects, strict=True)
+            for account, item in zip(known, objects, strict=True)
         ),
     )
     if write_error:
         print_line(f"! the database: {write_error}")
         return
-    for line in _problem_lines(found, objects):
+    for line in _problem_lines(known, objects):
         print_line(line)
 
 
-def _problem_lines(found: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
-    """What is the matter, and what to do; what is the tenant's matter is told once."""
+def _problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
+    """Each account's problems with their remedies; a problem of the whole tenant is reported once."""
     alarms: set[str] = set()
-    for account, told in zip(found, objects, strict=True):
-        error = told["error"]
+    for account, item in zip(known, objects, strict=True):
+        error = item["error"]
         is_alarm = error is not None and error["code"] in TENANT_ERROR_CODES
         if error and account.tenant not in (alarms if is_alarm else ()):
             who = f"tenant {account.tenant}" if is_alarm else account.address
@@ -131,8 +131,8 @@ def _problem_lines(found: Collection[Account], objects: Collection[dict[str, Any
             yield f"! {who}: {error['message']} (since {since})"
         if is_alarm:
             alarms.add(account.tenant)
-        for warning in told["warnings"]:
+        for warning in item["warnings"]:
             yield f"! {account.address}: {warning['message']}"
-        if told["skipped"]:
-            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in told["skipped"].items())
+        if item["skipped"]:
+            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in item["skipped"].items())
             yield f"  {account.address}: left out: {reasons}"

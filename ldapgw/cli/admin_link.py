@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``admin-link``: the way into the administration for the time before anybody can sign in."""
+"""``admin-link``: prints a one-time link that opens a tenant's administration before anybody can sign in."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
     It is for the time before anybody can sign in; later, the tenant's admins sign in on its page.
     """
     name = site.tenant(tenant).name
-    token, moment = secrets.token_urlsafe(32), now()
+    token, created_at = secrets.token_urlsafe(32), now()
     with site.create_store() as database, database.begin() as connection:
-        sign_ins.make_admin_link(connection, token, name, moment)
+        sign_ins.make_admin_link(connection, token, name, created_at)
     link = f"{site.page(name)}link?key={token}"
     if as_json:
-        print_json({"link": link, "tenant": name, "expires": timestamp(moment + LINK_SECONDS)})
+        print_json({"link": link, "tenant": name, "expires": timestamp(created_at + LINK_SECONDS)})
         return
     print_line(link)
     hint("Open it in a browser: it is good once, and for an hour.")

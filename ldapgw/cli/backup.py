@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``backup``, ``restore`` and ``rotate-key``: the database and its key, beside a gateway that runs or not."""
+"""``backup``, ``restore`` and ``rotate-key``: maintain the database and its key, whether the gateway runs or not."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def restore(site: Site, file: Path) -> None:
     """
     database = _database_file(site)
     prepare_state_dir(site.state_dir)
-    # A gateway that runs makes new ones.
-    site.images.prune(())
+    # The cached books do not match the restored contacts; a running gateway caches its books anew.
+    site.book_cache.prune(())
     put_back(file, database, SecretBox.open(site.key_file, create=False))
     running = lock_holder_pid(site.state_dir) is not None
     ending = "; the gateway serves it within 2 seconds." if running else "; start the gateway."
@@ -66,7 +66,7 @@ def rotate_key(site: Site) -> None:
 
 
 def _database_file(site: Site) -> Path:
-    """:raises UserError: for a database that is not SQLite's."""
+    """:raises UserError: when the database is not SQLite."""
     if site.database_file is None:
         raise UserError("database: is not SQLite's; use the tools that came with it")
     return site.database_file

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Looking at the certificates and the private key of ``[tls]`` as the gateway will."""
+"""The part of ``check`` that examines the certificates and the private key of ``[tls]``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ldapgw.cli.finding import CheckResult, CheckStatus
+from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Tls
 from ldapgw.server.tls import WARN_DAYS, PrivateKey, ValidityPeriod, read_certificates, read_private_key
 
 
 def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
-    """The certificate, its private key, whether they belong together, how long they last, and who signs phones'.
+    """Check the certificate, its expiry and names, the private key, and the authority for phones' certificates.
 
-    :param host: the name that phones connect to.
+    :param host: the host name that phones connect to.
     :param now: seconds since the epoch.
     """
     chain: Sequence[x509.Certificate] = ()
@@ -44,18 +44,19 @@ def check_certificate(tls: Tls, host: str, now: float) -> Iterator[CheckResult]:
     if key is not None:
         yield _check_key_permissions(tls.private_key)
     if chain and key is not None:
-        form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        if chain[0].public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
-            told = f"does not belong to the first certificate of {tls.certificate}"
-            yield CheckResult(CheckStatus.FAILED, tls.private_key, told)
+        encoding = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        if chain[0].public_key().public_bytes(*encoding) != key.public_key().public_bytes(*encoding):
+            message = f"does not belong to the first certificate of {tls.certificate}"
+            yield CheckResult(CheckStatus.FAILED, tls.private_key, message)
     if tls.client_ca:
         yield _authorities(tls.client_ca, now)
 
 
 def expiry_if_near(tls: Tls | None, now: float) -> float | None:
-    """When the certificate ends, where that is near; of one that cannot be read ``ldapgw check`` says more.
+    """When the certificate expires, in seconds since the epoch, if that is near.
 
     :param now: seconds since the epoch.
+    :returns: None also for a certificate that cannot be read, which ``ldapgw check`` reports.
     """
     try:
         return (
@@ -68,37 +69,37 @@ def expiry_if_near(tls: Tls | None, now: float) -> float | None:
 
 
 def _lifetime(file: str, chain: Sequence[x509.Certificate], now: float) -> CheckResult:
-    """The chain lasts as long as the first of its certificates to expire."""
-    lifetime = ValidityPeriod.of(chain)
-    days = lifetime.days_left(now)
+    """A chain is valid until its first certificate expires."""
+    validity = ValidityPeriod.of(chain)
+    days = validity.days_left(now)
     if days < 0:
-        return CheckResult(CheckStatus.FAILED, file, f"has expired on {lifetime.not_after:%Y-%m-%d}; renew it")
-    if now < lifetime.not_before.timestamp():
+        return CheckResult(CheckStatus.FAILED, file, f"has expired on {validity.not_after:%Y-%m-%d}; renew it")
+    if now < validity.not_before.timestamp():
         return CheckResult(
-            CheckStatus.FAILED, file, f"is valid from {lifetime.not_before:%Y-%m-%d} on; check the machine's clock"
+            CheckStatus.FAILED, file, f"is valid from {validity.not_before:%Y-%m-%d} on; check the machine's clock"
         )
     if days < WARN_DAYS[0]:
         return CheckResult(
-            CheckStatus.WARNING, file, f"expires on {lifetime.not_after:%Y-%m-%d}, in {days} days; renew it"
+            CheckStatus.WARNING, file, f"expires on {validity.not_after:%Y-%m-%d}, in {days} days; renew it"
         )
-    return CheckResult(CheckStatus.OK, file, f"valid until {lifetime.not_after:%Y-%m-%d}")
+    return CheckResult(CheckStatus.OK, file, f"valid until {validity.not_after:%Y-%m-%d}")
 
 
 def _authorities(file: str, now: float) -> CheckResult:
-    """Who signs the certificates of phones; one that has expired lets none of its phones in."""
+    """Check the authorities that sign phones' certificates; an expired authority locks out its phones."""
     try:
-        found = read_certificates(Path(file).read_bytes())
+        authorities = read_certificates(Path(file).read_bytes())
     except OSError as error:
         return CheckResult(CheckStatus.FAILED, file, f"cannot be read: {error.strerror}")
     except ValueError:
         return CheckResult(
             CheckStatus.FAILED, file, "expected certificates in PEM, of those who sign phones' certificates"
         )
-    return _lifetime(file, found, now)
+    return _lifetime(file, authorities, now)
 
 
 def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[CheckResult]:
-    """Whether phones that compare names will be content (RFC 6125 6.4: a star stands for one whole label)."""
+    """Warn about names that phones will refuse if they compare names (RFC 6125 6.4: a star is one whole label)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -109,8 +110,8 @@ def _names(file: str, certificate: x509.Certificate, host: str) -> Iterator[Chec
     known = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     known += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     if host.lower() not in known and "*." + host.lower().partition(".")[2] not in known:
-        told = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
-        yield CheckResult(CheckStatus.WARNING, file, told)
+        message = f"is for {', '.join(known)}, not for {host}; phones that compare names will refuse it"
+        yield CheckResult(CheckStatus.WARNING, file, message)
 
 
 def _check_key_permissions(file: str) -> CheckResult:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""``check``: the configuration and everything that it points to, looked at without changing anything."""
+"""``check``: examines the configuration, the state directory, the certificates and the ports without changing them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import click
 
-from ldapgw.cli import certificate, ports, state_dir
-from ldapgw.cli.finding import CheckResult, CheckStatus
+from ldapgw.cli import certificate, state_dir
+from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
@@ -30,24 +33,24 @@ def check(site: Site, *, as_json: bool) -> None:
 
     Prints the redirect URI and the JavaScript origin to register with Google.
     """
-    findings = list(_findings(site))
+    results = list(_results(site))
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(site.config.web.public_url))
     if as_json:
-        items = [{"item": one.item, "state": one.status.value, "message": one.message} for one in findings]
+        items = [{"item": result.item, "state": result.status.value, "message": result.message} for result in results]
         print_json({"redirect_uri": site.config.redirect_uri, "origin": origin, "items": items})
     else:
-        for one in findings:
-            print_line(f"{_SIGNS[one.status]} {one.item}" + (f": {one.message}" if one.message else ""))
+        for result in results:
+            print_line(f"{_SIGNS[result.status]} {result.item}" + (f": {result.message}" if result.message else ""))
         print_line("")
         print_line("To register with Google (APIs & Services, Credentials, your OAuth client):")
         print_line(f"  Authorized redirect URI       {site.config.redirect_uri}")
         print_line(f"  Authorized JavaScript origin  {origin}")
-    failed = sum(one.status is CheckStatus.FAILED for one in findings)
+    failed = sum(result.status is CheckStatus.FAILED for result in results)
     if failed:
         raise UserError(f"check found {failed} problem{'' if failed == 1 else 's'}")
 
 
-def _findings(site: Site) -> Iterator[CheckResult]:
+def _results(site: Site) -> Iterator[CheckResult]:
     config = site.config
     gateway = lock_holder_pid(site.state_dir)
     yield CheckResult(CheckStatus.OK, f"configuration {site.file}")
@@ -56,7 +59,7 @@ def _findings(site: Site) -> Iterator[CheckResult]:
     yield from state_dir.check_state_dir(site)
     if config.tls:
         yield from certificate.check_certificate(config.tls, urlsplit(config.web.public_url).hostname or "", now())
-    yield from ports.check_ports(_endpoints(config), gateway)
+    yield from _ports(_endpoints(config), gateway)
     yield from _encryption(config)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
@@ -71,22 +74,72 @@ def _endpoints(config: Config) -> Iterator[tuple[str, str]]:
         yield from ((setting, endpoint) for endpoint in endpoints)
 
 
+def _ports(endpoints: Iterable[tuple[str, str]], gateway: int | None) -> Iterator[CheckResult]:
+    """Check whether the ports are free by listening on all of them at the same time, which also finds two on one port.
+
+    :param endpoints: the key of a setting with each of its endpoints.
+    :param gateway: the process id of the running gateway, which may hold the ports; None: no gateway runs.
+    """
+    with ExitStack() as sockets:
+        for setting, endpoint in endpoints:
+            item = f'{setting} "{endpoint}"'
+            listening = ListenAddress.parse(endpoint)
+            if listening is None:
+                yield CheckResult(CheckStatus.OK, item, "not tried: not a TCP port")
+                continue
+            try:
+                sockets.enter_context(_listening_socket(listening))
+            except OSError as error:
+                yield _port_problem(item, listening, error, gateway)
+            else:
+                yield CheckResult(CheckStatus.OK, item, f"{listening} is free")
+
+
+def _listening_socket(listening: ListenAddress) -> socket.socket:
+    """A socket that listens with the same options as Twisted's."""
+    listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listening.interface, listening.port))
+        # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _port_problem(item: str, listening: ListenAddress, error: OSError, gateway: int | None) -> CheckResult:
+    if error.errno == errno.EADDRINUSE:
+        if gateway is not None:
+            return CheckResult(
+                CheckStatus.OK, item, f"{listening} is in use, by the running gateway (process {gateway})"
+            )
+        return CheckResult(CheckStatus.FAILED, item, f"{listening} is in use by another program")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        message = f"{listening} needs the capability CAP_NET_BIND_SERVICE (see etc/ldapgw.service)"
+        return CheckResult(CheckStatus.FAILED, item, message)
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return CheckResult(CheckStatus.FAILED, item, f"{listening.interface} is no address of this machine")
+    return CheckResult(CheckStatus.FAILED, item, f"{listening}: {error.strerror}")
+
+
 def _encryption(config: Config) -> Iterator[CheckResult]:
-    """Whether phones' passwords and people's names can be read on the way."""
+    """Warn when passwords of phones and names of people cross the network unencrypted."""
     open_to_network = [
         endpoint
         for endpoint in config.ldap.listen
-        if (at := ListenAddress.parse(endpoint)) and not _is_local(at.interface)
+        if (address := ListenAddress.parse(endpoint)) and not _is_local(address.interface)
     ]
     if open_to_network and not config.tls:
-        told = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
-        yield CheckResult(CheckStatus.WARNING, "ldap.listen", told)
+        message = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
+        yield CheckResult(CheckStatus.WARNING, "ldap.listen", message)
     elif open_to_network and not config.ldap.require_tls:
-        told = "false, so phones that do not ask for TLS send their passwords unencrypted"
-        yield CheckResult(CheckStatus.WARNING, "ldap.require_tls", told)
+        message = "false, so phones that do not ask for TLS send their passwords unencrypted"
+        yield CheckResult(CheckStatus.WARNING, "ldap.require_tls", message)
     if config.tls and config.tls.client_ca and config.ldap.listen and not config.ldap.require_tls:
-        told = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
-        yield CheckResult(CheckStatus.WARNING, "tls.client_ca", told)
+        message = "phones that do not use TLS need no certificate; set ldap.require_tls, or no ldap.listen"
+        yield CheckResult(CheckStatus.WARNING, "tls.client_ca", message)
 
 
 def _is_local(interface: str) -> bool:
@@ -107,6 +160,6 @@ def _tenant(site: Site, tenant: Tenant) -> Iterator[CheckResult]:
         warnings.append('allowed_users holds "*": everybody with a Google account may connect')
     if any(network.prefixlen == 0 for network in tenant.anonymous_networks):
         warnings.append("anonymous_networks holds every address: whoever reaches the port reads the shared books")
-    yield from (CheckResult(CheckStatus.WARNING, item, told) for told in warnings)
+    yield from (CheckResult(CheckStatus.WARNING, item, warning) for warning in warnings)
     if not warnings:
         yield CheckResult(CheckStatus.OK, item, f"{tenant.base_dn}, page {site.page(tenant.name)}")

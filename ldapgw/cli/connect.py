@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``connect``: consent for a gateway whose page no browser can reach; the same checks as on the page.
+"""``connect``: the OAuth consent for a gateway whose page no browser can reach, with the same checks as on the page.
 
-Google sends the browser back to ``localhost``.  Where that is this machine, we listen there; where it is not, the
-address that the browser ends at is pasted here.
+Google redirects the browser to ``localhost``.  If the browser runs on this machine, the command listens there;
+otherwise the administrator pastes the address at which the browser ends.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ldapgw.cli.google import endpoints, get_reactor, oauth, run_in_reactor
+from ldapgw.cli.oauth_callback import callback_request, describe_page_error, wait_for_browser
 from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.output import hint, print_line
-from ldapgw.cli.returning import callback_request, describe_ending, wait_for_browser
 from ldapgw.cli.site import Site
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.state_dir import open_vault
+from ldapgw.server.tenants import web_tenant
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
@@ -42,7 +43,7 @@ _PORT = 8085
 
 @dataclass(frozen=True, slots=True)
 class _ConsentDependencies:
-    """What a consent needs (`ldapgw.web.consent.ConsentGate`), without a gateway."""
+    """The dependencies of a consent (`ldapgw.web.consent.ConsentGate`) outside a running gateway."""
 
     public_url: str
     tenants: Mapping[str, WebTenant]
@@ -53,15 +54,18 @@ class _ConsentDependencies:
     clock: IReactorTime
 
     def random(self, length: int, /) -> bytes:
-        """Random bytes."""
         return os.urandom(length)
 
     async def changed(self) -> None:
-        """A gateway that runs notices by itself."""
+        """Nothing to do: a running gateway notices the change in the database."""
 
     def sharers(self, client: Client) -> list[str]:
-        """The tenants that a grant to a client counts for."""
-        return [one.name for one in self.tenants.values() if one.client and one.client.shares_grants_with(client)]
+        """The names of the tenants whose clients share their grants with a client."""
+        return [
+            tenant.name
+            for tenant in self.tenants.values()
+            if tenant.client and tenant.client.shares_grants_with(client)
+        ]
 
 
 @click.command()
@@ -77,33 +81,33 @@ def connect(site: Site, tenant: str | None, *, paste: bool, port: int | None) ->
     """Connect a Google account without the page, by a browser that comes back to localhost."""
     name = site.tenant(tenant).name
     with site.create_store() as database:
-        gate = _consent_dependencies(site, database, port)
-        place = PublicUrl.parse(gate.public_url)
+        dependencies = _consent_dependencies(site, database, port)
+        public_url = PublicUrl.parse(dependencies.public_url)
         try:
-            departure = _begin(gate, name)
-            hint(f"The redirect URI has to be registered with Google: {place.redirect_uri}")
+            redirect = _begin(dependencies, name)
+            hint(f"The redirect URI has to be registered with Google: {public_url.redirect_uri}")
             hint("Open this address in a browser, and choose the account to connect:")
-            print_line(departure.url)
-            arrival = _paste(gate, departure) if paste else _listen(gate, departure)
-        except PageError as ended:
-            raise UserError(describe_ending(ended)) from None
-        address = _discard_session(database, arrival)
+            print_line(redirect.url)
+            result = _paste(dependencies, redirect) if paste else _listen(dependencies, redirect)
+        except PageError as error:
+            raise UserError(describe_page_error(error)) from None
+        address = _discard_session(database, result)
     print_line(f"{address} is connected; a gateway that runs begins to sync at once.")
 
 
 def _consent_dependencies(site: Site, database: Database, port: int | None) -> _ConsentDependencies:
-    from ldapgw.server.parts import web_tenant
-
     public_url = site.config.web.public_url
-    is_ours = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
-    url = str(public_url) if is_ours else f"http://localhost:{port or _PORT}"
+    is_local = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
+    url = str(public_url) if is_local else f"http://localhost:{port or _PORT}"
     with database.begin() as connection:
         vault = open_vault(connection, site.key_file)
     clients = site.clients(database)
     reactor = get_reactor()
     return _ConsentDependencies(
         public_url=url,
-        tenants={one.name: replace(web_tenant(one), client=clients.get(one.name)) for one in site.config.tenant},
+        tenants={
+            tenant.name: replace(web_tenant(tenant), client=clients.get(tenant.name)) for tenant in site.config.tenant
+        },
         store=StoreWorker(database, maybeDeferred),
         vault=vault,
         oauth=oauth(site.config, reactor),
@@ -112,47 +116,47 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
     )
 
 
-def _begin(gate: _ConsentDependencies, tenant: str) -> AuthorizationRedirect:
-    """Where the browser goes; nothing of that takes time."""
+def _begin(dependencies: _ConsentDependencies, tenant: str) -> AuthorizationRedirect:
+    """The redirect to Google; the coroutine completes without waiting."""
     outcome: list[Any] = []
-    call = HttpRequest(query={"choose": ""})
-    Deferred.fromCoroutine(AuthorizationCodeFlow(gate).begin(gate.tenants[tenant], CONNECT, call)).addBoth(
-        outcome.append
-    )
+    request = HttpRequest(query={"choose": ""})
+    flow = AuthorizationCodeFlow(dependencies)
+    Deferred.fromCoroutine(flow.begin(dependencies.tenants[tenant], CONNECT, request)).addBoth(outcome.append)
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
-    departure: AuthorizationRedirect = outcome[0]
-    return departure
+    redirect: AuthorizationRedirect = outcome[0]
+    return redirect
 
 
-def _paste(gate: _ConsentDependencies, departure: AuthorizationRedirect) -> ConsentResult:
-    """Take the address from whoever has seen it.
+def _paste(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
+    """Ask for the address at which the browser has ended.
 
-    :raises Ended: as on the page.
-    :raises UserError: when it is another one.
+    :raises PageError: as on the page.
+    :raises UserError: when the text is not that address.
     """
     hint("Afterwards the browser ends at an address on localhost that it may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
-        raise UserError(f"that is not the address; it begins with {PublicUrl.parse(gate.public_url).redirect_uri}?")
-    return run_in_reactor(lambda _: AuthorizationCodeFlow(gate).finish(callback_request(query, departure)))
+        raise UserError(
+            f"that is not the address; it begins with {PublicUrl.parse(dependencies.public_url).redirect_uri}?"
+        )
+    return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 
 
-def _listen(gate: _ConsentDependencies, departure: AuthorizationRedirect) -> ConsentResult:
-    """Wait for the browser.
+def _listen(dependencies: _ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
+    """Wait for the browser to come back.
 
-    :raises Ended: as on the page.
-    :raises UserError: when nobody can listen there, or nobody comes.
+    :raises PageError: as on the page.
+    :raises UserError: when the port is not free, or the browser does not come back in time.
     """
-    return run_in_reactor(
-        lambda reactor: wait_for_browser(reactor, AuthorizationCodeFlow(gate), gate.public_url, departure)
-    )
+    flow = AuthorizationCodeFlow(dependencies)
+    return run_in_reactor(lambda reactor: wait_for_browser(reactor, flow, dependencies.public_url, redirect))
 
 
-def _discard_session(database: Database, arrival: ConsentResult) -> str:
-    """Whose account it is; the session that the page would have begun ends."""
+def _discard_session(database: Database, result: ConsentResult) -> str:
+    """End the session that the consent has created for a browser; return the address of the account."""
     with database.begin() as connection:
-        sign_ins.sign_out(connection, arrival.session)
-        account = accounts.read_by_sub(connection, arrival.tenant.name, arrival.sub)
+        sign_ins.sign_out(connection, result.session)
+        account = accounts.read_by_sub(connection, result.tenant.name, result.sub)
     return account.address if account else "the account"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``disconnect``: gives a grant back to Google, and forgets what came of it."""
+"""``disconnect``: revokes an account's grant at Google and deletes its tokens and contacts."""
 
 from __future__ import annotations
 
@@ -28,31 +28,34 @@ def disconnect(site: Site, account: str, tenant: str | None) -> None:
     """
     with site.open_store() as database:
         with database.begin() as connection:
-            found = find_account(connection, account, tenant)
-        if not found.is_connected:
-            raise UserError(f"{found.address} is not connected")
-        trouble = _revoke(site, database, found)
+            chosen = find_account(connection, account, tenant)
+        if not chosen.is_connected:
+            raise UserError(f"{chosen.address} is not connected")
+        error = _revoke(site, database, chosen)
         with database.begin() as connection:
-            revocations.disconnect_account(connection, found.id, now(), revoked=not trouble)
-        site.images.delete(found.id)
-    if trouble:
+            revocations.disconnect_account(connection, chosen.id, now(), revoked=not error)
+        site.book_cache.delete(chosen.id)
+    if error:
         raise UserError(
-            f"{found.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked at "
-            f"Google ({trouble}); the gateway tries it for a day, and its owner can do it on "
+            f"{chosen.address} is disconnected, its tokens and contacts are forgotten, but its access is not revoked "
+            f"at Google ({error}); the gateway tries it for a day, and its owner can do it on "
             "https://myaccount.google.com/permissions"
         )
-    print_line(f"{found.address} is disconnected: revoked at Google, tokens and contacts forgotten.")
+    print_line(f"{chosen.address} is disconnected: revoked at Google, tokens and contacts forgotten.")
 
 
 def _revoke(site: Site, database: Database, account: Account) -> str:
-    """Give the grant back; what went wrong, in a few words, empty if nothing did."""
+    """Revoke the account's grant at Google, unless other tenants use the same grant.
+
+    :returns: the error in a few words; empty: no error.
+    """
     try:
         vault, clients = SecretBox.open(site.key_file, create=False), site.clients(database)
         with database.begin() as connection:
-            held = accounts.read_tokens(connection, vault, account.id)
+            tokens = accounts.read_tokens(connection, vault, account.id)
             is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
-        if held is not None and not is_shared:
-            run_in_reactor(lambda reactor: oauth(site.config, reactor).revoke(held.refresh_token))
+        if tokens is not None and not is_shared:
+            run_in_reactor(lambda reactor: oauth(site.config, reactor).revoke(tokens.refresh_token))
     except GoogleError as error:
         return f"{error.code}: {error.detail}"
     except StoreError as error:
@@ -61,6 +64,6 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
 
 
 def _sharers(clients: dict[str, Client], tenant: str) -> list[str]:
-    """The other tenants that a grant to a tenant's client counts for."""
-    its = clients.pop(tenant, None)
-    return [name for name, other in clients.items() if its is not None and its.shares_grants_with(other)]
+    """The other tenants whose clients share their grants with a tenant's client."""
+    client = clients.pop(tenant, None)
+    return [name for name, other in clients.items() if client is not None and client.shares_grants_with(other)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``explain``: why a phone finds what it finds, and why not what it does not."""
+"""``explain``: tells why a phone's search finds a contact or does not."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def explain(site: Site, wanted: str, *, phone: str, base: str, as_json: bool) ->
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_phone(connection, phone)
-        told = _explain(site, database, login, wanted, base)
+        explanation = _explain(site, database, login, wanted, base)
     if as_json:
-        print_json(explanation_json(told))
+        print_json(explanation_json(explanation))
         return
-    for line in report_lines(told):
+    for line in report_lines(explanation):
         print_line(line)
 
 
-def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, base: str) -> Explanation:
+def _explain(site: Site, database: Database, login: PhoneLogin, text: str, base: str) -> Explanation:
     tenant = site.tenant(login.tenant)
-    query = parse_query(wanted, read_filter)
+    query = parse_query(text, read_filter)
     library = Library(database, tenant, login)
     try:
         return explained(
@@ -62,7 +62,7 @@ def _explain(site: Site, database: Database, login: PhoneLogin, wanted: str, bas
 
 
 def _states(site: Site, database: Database, login: PhoneLogin) -> Iterable[BookSyncState]:
-    """How the syncs go of the accounts whose books the phone sees."""
+    """The sync states of the accounts whose books the phone sees."""
     with database.begin() as connection:
         known = accounts.read_all(connection, login.tenant)
     return book_sync_states(known, login.account_id, now(), lambda account: site.page(account.tenant))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``export``: a tenant's contacts as a file, contact by contact."""
+"""``export``: writes a tenant's contacts as LDIF, vCard or CSV, contact by contact."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ldapgw.errors import UserError
 
 
 class ExportedContact(NamedTuple):
-    """A contact of a book."""
+    """A contact with its shown name, the name of its book, and label names by resource name."""
 
     contact: Contact
     name: str
@@ -44,10 +44,10 @@ def export(site: Site, tenant: str | None, account: str | None, form: str) -> No
         owner = None
         if account is not None:
             with database.begin() as connection:
-                found = find_account(connection, account, chosen.name)
-            if not found.is_connected:
-                raise UserError(f"{found.address} is not connected, so none of its contacts are here")
-            owner = found.id
+                owner_account = find_account(connection, account, chosen.name)
+            if not owner_account.is_connected:
+                raise UserError(f"{owner_account.address} is not connected, so none of its contacts are here")
+            owner = owner_account.id
         library = Library(database, chosen, None)
         _write(_FORMS[form](library, owner))
 
@@ -57,21 +57,21 @@ def _ldif(library: Library, owner: int | None) -> Iterator[bytes]:
 
 
 def _vcards(library: Library, owner: int | None) -> Iterator[bytes]:
-    return (vcard(held.contact, held.name, held.book, held.labels) for held in _contacts(library, owner))
+    return (vcard(contact, name, book, labels) for contact, name, book, labels in _contacts(library, owner))
 
 
 def _csv(library: Library, owner: int | None) -> Iterator[bytes]:
     context = library.context
     yield table.header()
-    for held in _contacts(library, owner):
-        yield table.row(held.contact, held.name, held.book, held.labels, lambda number: write_number(number, context))
+    for contact, name, book, labels in _contacts(library, owner):
+        yield table.row(contact, name, book, labels, lambda number: write_number(number, context))
 
 
 _FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards, "csv": _csv}
 
 
 def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
-    """The tenant's entry, then book after book, each before its contacts."""
+    """The tenant's entry, then each book's entry followed by the entries of its contacts."""
     yield tenant_entry(library.context)
     for book in library.books(owner):
         yield book.container
@@ -81,7 +81,7 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
     for book, contacts, labels in library.contacts(owner):
         named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
-        for name, contact in sorted(named, key=lambda one: (name_folding.collation_key(one[0]), one[1].uid)):
+        for name, contact in sorted(named, key=lambda pair: (name_folding.collation_key(pair[0]), pair[1].uid)):
             yield ExportedContact(contact, name, book, labels)
 
 

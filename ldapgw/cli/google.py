@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Speaking to Google from a command: the reactor runs for as long as that takes, and no longer."""
+"""Calls to Google from a command, for whose duration the reactor runs."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ T = TypeVar("T")
 
 
 def endpoints(config: Config) -> Endpoints:
-    """Where Google is, or its stand-in."""
+    """The configured endpoints of Google or of a sandbox."""
     return Endpoints(**{field: getattr(config.google, field) for field in config.google.__struct_fields__})
 
 
 def oauth(config: Config, reactor: Any) -> OAuth:
-    """:param reactor: provides what the HTTP client needs of one."""
+    """:param reactor: the reactor on which the HTTP client runs."""
     from ldapgw.google.http import http_client
 
     return OAuth(http_client(reactor), endpoints(config), reactor)
 
 
 def get_reactor() -> Any:
-    """Twisted's; imported when it is needed, which takes its time."""
+    """Twisted's reactor; imported here because the import is slow and most commands do not need the reactor."""
     from twisted.internet import reactor  # noqa: TID251  an entry point
 
     return reactor
 
 
 def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Run the reactor until some work is done, once in a process.
+    """Run the reactor until a coroutine is done; possible once in a process.
 
-    :param work: is given the reactor; what it raises is raised here, `KeyboardInterrupt` after Ctrl-C.
+    :param work: makes the coroutine from the reactor.
+    :raises KeyboardInterrupt: after Ctrl-C; the coroutine's exceptions are raised too.
     """
     reactor = get_reactor()
     outcome: list[T | Failure] = []
 
     def end(result: T | Failure) -> None:
-        # After Ctrl-C the connection is closed, and the work fails for that alone.
+        # After Ctrl-C the connection is closed, and the coroutine fails for that reason only.
         if reactor.running:
             outcome.append(result)
             reactor.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``init``: a configuration file, from the answers to a handful of questions."""
+"""``init``: writes a configuration file from the answers to a few questions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
 from ldapgw.server.config.sample import fill_sample
 
-# Domains of consumers' addresses: nobody's company.
+# Domains of consumers' addresses, which are not domains of a company.
 _CONSUMERS = frozenset({"gmail.com", "googlemail.com"})
 
 
 class SettingParam(click.ParamType[str]):
-    """A form of the configuration file, as an answer on the command line.
+    """A command line value of a type of `ldapgw.server.config.forms`.
 
-    :param form: its class; it says what it expects.
+    :param setting_type: the class of the configuration value.
     """
 
     def __init__(self, setting_type: Any) -> None:
@@ -34,7 +34,6 @@ class SettingParam(click.ParamType[str]):
         self.name = setting_type.__name__.lower()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """See `click.ParamType`."""
         try:
             return str(self._setting_type.read(value.strip()))
         except ValueError:
@@ -42,25 +41,23 @@ class SettingParam(click.ParamType[str]):
 
 
 class AllowedUsersParam(click.ParamType[list[str]]):
-    """Who may connect: several, with commas or blanks between them."""
+    """The accounts that may connect: several values of `Allowed`, separated by commas or blanks."""
 
     name = "who"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """See `click.ParamType`."""
         try:
-            return [str(Allowed.read(one)) for one in re.split(r"[,\s]+", value.strip())]
+            return [str(Allowed.read(item)) for item in re.split(r"[,\s]+", value.strip())]
         except ValueError:
             return self.fail(f"expected each to be {Allowed.expected}", param, ctx)
 
 
 class ClientFileParam(click.ParamType[str]):
-    """The path of a client's file; empty: none yet."""
+    """The path of an OAuth client's JSON file; empty: no client yet."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """See `click.ParamType`."""
         path = Path(value.strip()).expanduser().absolute() if value.strip() else None
         if path is not None and not path.is_file():
             return self.fail("there is no such file; empty: an administrator enters the client on the page", param, ctx)
@@ -99,7 +96,7 @@ def init(site: Site, /, **given: Any) -> None:
 
 
 def _answers(given: dict[str, Any]) -> dict[str, Any]:
-    """What the file needs: what was given, and the answers to the rest."""
+    """The values for the file: those given as options, and the answers to questions for the rest."""
 
     def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
         if given[name] is None:
@@ -111,14 +108,14 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     company = local if domain.lower() in _CONSUMERS else domain.partition(".")[0]
     slug = re.sub(r"[^a-z0-9]+", "-", company.lower()).strip("-") or "home"
     tenant = ask("tenant", "A short name of the company, a-z, 0-9 and -", SettingParam(Slug), slug)
-    own = admin if domain.lower() in _CONSUMERS else f"@{domain}"
-    base = f"dc={tenant}" if own == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
+    allowed = admin if domain.lower() in _CONSUMERS else f"@{domain}"
+    base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
     values = {
         "name": tenant,
         "admins": [admin],
         "title": ask("title", "Its name as people read it", str, company.title()),
         "base_dn": ask("base_dn", "Where its entries are in the LDAP tree", SettingParam(BaseDn), base),
-        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", AllowedUsersParam(), own),
+        "allowed_users": ask("allow", "Who may connect: addresses, @domain or *", AllowedUsersParam(), allowed),
         "region": ask("region", "The country of numbers without a country code", SettingParam(Region), "DE"),
         "public_url": ask("public_url", "Where browsers find the page", SettingParam(Url), "http://localhost:8080"),
         "state_dir": ask("state_dir", "Where the database and the key lie", str, "/var/lib/ldapgw"),
@@ -128,7 +125,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write the file for its owner and for the group of its folder, which is the gateway's where that has one."""
+    """Write the file, readable for its owner and for the group of its folder, which can be the gateway's group."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as stream:
@@ -140,7 +137,6 @@ def _write(file: Path, text: str) -> None:
 
 
 def _next_steps(file: str, *, has_client: bool) -> list[str]:
-    """What to do now."""
     command = f"ldapgw --config {file}"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {command} run", *enter]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tenant's books for a command: read from the store and built one by one, as far as somebody asks for them."""
+"""The books of a tenant for a command, read from the store and built one by one on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.server.config import Tenant
-from ldapgw.server.parts import naming_context
+from ldapgw.server.tenants import naming_context
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
@@ -26,9 +26,9 @@ _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=
 class Library:
     """The books of one tenant, as one phone sees them.
 
-    :param phone: None: a phone that belongs to nobody.
-    :ivar context: the tenant as the directory knows it.
-    :ivar viewer: who searches.
+    :param phone: None: a phone without an account.
+    :ivar context: the naming context of the tenant.
+    :ivar viewer: the phone as a viewer of the directory.
     :raises StoreError: when the database cannot be used.
     """
 
@@ -38,50 +38,53 @@ class Library:
         with database.begin() as connection:
             self._state = read_account_state(connection, {tenant.name})
         self._directory_source = self._state.directory_accounts.get(tenant.name)
-        self._phone_account = next((one for one in self._state.accounts if phone and one.id == phone.account_id), None)
-        own = self._phone_account.sub if self._phone_account else ""
-        self.viewer = make_login(phone, self.context, own).viewer if phone else Viewer(access=(Access(tenant.name),))
+        self._phone_account = next(
+            (account for account in self._state.accounts if phone and account.id == phone.account_id), None
+        )
+        sub = self._phone_account.sub if self._phone_account else ""
+        self.viewer = make_login(phone, self.context, sub).viewer if phone else Viewer(access=(Access(tenant.name),))
 
     def dit(self, *, callers: bool) -> Dit:
-        """What the phone sees.
+        """The directory tree that the phone sees.
 
-        :param callers: with the books that tell callers' names, which a search without a number need not look at.
+        :param callers: include the books that are shared for caller-ID only; a search without a number finds nothing in
+            them.
         """
-        wanted = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
-        seen = [
-            account for account in self._state.accounts if account is self._phone_account or account.sharing in wanted
+        shared = {Sharing.SHARED, *([Sharing.CALLERS] if callers else [])}
+        visible = [
+            account for account in self._state.accounts if account is self._phone_account or account.sharing in shared
         ]
-        books = [*self._books(seen)]
+        books = [*self._books(visible)]
         if self._directory_source is not None:
             books.append(self._build_books(self._directory_source, feeds=True)[-1])
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def private_books(self) -> Iterator[Book]:
-        """The books that the phone does not see, one after the other."""
-        accounts = (account for account in self._state.accounts if account is not self._phone_account)
-        return self._books(account for account in accounts if account.sharing is Sharing.PRIVATE)
+        """The private books of other accounts, which the phone does not see."""
+        others = (account for account in self._state.accounts if account is not self._phone_account)
+        return self._books(account for account in others if account.sharing is Sharing.PRIVATE)
 
     def books(self, owner: int | None) -> Iterator[Book]:
-        """The book of one account, or all books and the directory, one after the other."""
+        """The book of one account; without an owner, all books and the Workspace directory."""
         yield from self._books(self._accounts_of(owner))
         if owner is None and self._directory_source is not None:
             yield self._build_books(self._directory_source, feeds=True)[-1]
 
     def entries(self, book: Book) -> Iterator[Entry]:
-        """The contacts of a book, in their order."""
+        """The entries of a book's contacts in directory order."""
         dit = Dit((Directory(self.context, (book,)),), _NO_FEATURES)
         viewer = Viewer(access=(Access(self.context.name, book.key),))
         request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
         return (entry for entry in search(dit, viewer, request) if entry is not None)
 
     def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
-        """The same as `books`, unbound: a book's name, its contacts, and the names of its labels."""
+        """The contacts of the same books as `books`: a book's name, its contacts, and its label names."""
         for account in self._accounts_of(owner):
-            everything, labels = self._read(account)
-            yield account.address, [one for one in everything if one.source is not Source.DIRECTORY], labels
+            contacts, labels = self._read(account)
+            yield account.address, [contact for contact in contacts if contact.source is not Source.DIRECTORY], labels
         if owner is None and self._directory_source is not None:
-            everything, _ = self._read(self._directory_source)
-            yield DIRECTORY, [one for one in everything if one.source is Source.DIRECTORY], {}
+            contacts, _ = self._read(self._directory_source)
+            yield DIRECTORY, [contact for contact in contacts if contact.source is Source.DIRECTORY], {}
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:
         return (account for account in self._state.accounts if owner in (None, account.id))

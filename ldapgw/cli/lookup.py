@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``lookup``: what a phone would find, through the directory that phones search."""
+"""``lookup``: searches the directory as a phone would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, na
 from ldapgw.store import accounts
 from ldapgw.store.database import Database
 
-# What the attributes of numbers are for; the first holds many kinds.
+# The kind of number in each attribute; telephoneNumber holds several kinds.
 _NUMBERS = {
     "telephoneNumber": "",
     "mobile": "mobile",
@@ -52,45 +52,45 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
         chosen = site.tenant(tenant)
         query = parse_query(wanted, read_filter)
         library = Library(database, chosen, login)
-        sight = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
-        answer = run_search(sight, query, chosen.base_dn, site.config.ldap.size_limit)
+        view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
+        result = run_search(view, query, chosen.base_dn, site.config.ldap.size_limit)
         if as_json:
-            print_json([_json_object(sight, entry) for entry in answer.entries])
-        elif answer.entries:
-            _print(sight, answer)
+            print_json([_json_object(view, entry) for entry in result.entries])
+        elif result.entries:
+            _print(view, result)
         else:
             hint("Nothing found.")
-        if not answer.complete:
+        if not result.complete:
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
             _hint_at_private_books(database, chosen.name, query)
 
 
 def read_filter(text: str) -> Filter:
-    """A filter from its text.
+    """Parse the string representation of a filter (RFC 4515).
 
-    :raises UserError: when it is none.
+    :raises UserError: when the text is no filter.
     """
     from ldapgw.ldap.filter_text import read_filter as read
 
     return read(text)
 
 
-def run_search(sight: PhoneView, query: PhoneQuery, base: str, size_limit: int) -> PhoneSearchResult:
-    """What a phone is answered.
+def run_search(view: PhoneView, query: PhoneQuery, base: str, size_limit: int) -> PhoneSearchResult:
+    """Search as a phone would.
 
     :raises UserError: when the search is refused.
     """
     try:
-        return sight.search(query.filter, base, size_limit)
+        return view.search(query.filter, base, size_limit)
     except DirectoryError as error:
         raise UserError(f"the search is refused: {error.diagnostic}") from None
 
 
-def _json_object(sight: PhoneView, entry: Entry) -> dict[str, Any]:
+def _json_object(view: PhoneView, entry: Entry) -> dict[str, Any]:
     return {
         "dn": entry.dn,
-        "book": book_of(entry, sight.context),
+        "book": book_of(entry, view.context),
         "name": name_of(entry),
         "organization": next(iter(_texts(entry, "o")), ""),
         "numbers": [{"attribute": kind, "number": text} for kind in _NUMBERS for text in _texts(entry, kind)],
@@ -98,7 +98,7 @@ def _json_object(sight: PhoneView, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _print(sight: PhoneView, answer: PhoneSearchResult) -> None:
+def _print(view: PhoneView, result: PhoneSearchResult) -> None:
     print_table(
         ("name", "organization", "numbers", "mail", "book"),
         (
@@ -107,9 +107,9 @@ def _print(sight: PhoneView, answer: PhoneSearchResult) -> None:
                 "\n".join(_texts(entry, "o")),
                 "\n".join(_numbers(entry)),
                 "\n".join(_texts(entry, "mail")),
-                book_of(entry, sight.context),
+                book_of(entry, view.context),
             )
-            for entry in answer.entries
+            for entry in result.entries
         ),
     )
 
@@ -119,16 +119,16 @@ def _texts(entry: Entry, attribute: str) -> list[str]:
 
 
 def _numbers(entry: Entry) -> Iterable[str]:
-    """Each number once, with what it is for."""
-    kinds: dict[str, list[str]] = {}
+    """Each number once, with its kinds."""
+    kinds_of: dict[str, list[str]] = {}
     for attribute, kind in _NUMBERS.items():
-        for text in _texts(entry, attribute):
-            kinds.setdefault(text, []).extend(filter(None, [kind]))
-    return (f"{text} ({', '.join(those)})" if those else text for text, those in kinds.items())
+        for number in _texts(entry, attribute):
+            kinds_of.setdefault(number, []).extend(filter(None, [kind]))
+    return (f"{number} ({', '.join(kinds)})" if kinds else number for number, kinds in kinds_of.items())
 
 
 def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -> None:
-    """Tell of the books that only their own phones can find anything in."""
+    """Print how many books were not searched because they are not shared."""
     hidden = {Sharing.PRIVATE, *([] if has_number_assertion(query.filter) else [Sharing.CALLERS])}
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Options and arguments that several commands share."""
+"""Options and argument checks that several commands share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ only_tenant = click.option("--tenant", metavar="T", help="The tenant; may be lef
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A phone's name: part of a DN, of addresses and of provisioning files.
+    """Check the name of a phone, which is part of a DN, of URLs and of the names of provisioning files.
 
-    :raises click.BadParameter: when it is not fit for that.
+    :raises click.BadParameter: when the name is not valid.
     """
     if not is_valid_name(value):
         raise click.BadParameter("expected 1 to 64 letters a-z, digits, dots, underscores and hyphens", ctx, param)

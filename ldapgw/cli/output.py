@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What commands print: tables and lines for people, JSON for machines, hints on stderr.
+"""The output of commands: tables and lines for people, JSON for programs, and hints on stderr.
 
-Nothing that came from elsewhere (contacts, addresses, labels) can steer the terminal or be taken for markup.
+External text (contacts, addresses, labels) can neither control the terminal nor be taken for markup.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Wider than any row: a table that a program reads is neither wrapped nor cut.
+# Wider than any row, so that a table that a program reads is neither wrapped nor cut.
 _UNBOUNDED = 10_000
 
-# Signs that turn the direction of what follows; names do not need them, forgeries do.
+# Control characters that change the direction of the following text; names do not need them, forgeries do.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_json(value: object) -> None:
-    """JSON on stdout; UTF-8 whatever the locale is (RFC 8259 8.1)."""
+    """Print JSON on stdout, as UTF-8 in every locale (RFC 8259 8.1)."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2).encode())
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; a column whose name ends in ``#`` holds numbers."""
+    """Print a table on stdout; a column whose name ends in ``#`` is aligned to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left", overflow="fold")
@@ -40,17 +40,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_line(text: str) -> None:
-    """A line on stdout."""
+    """Print a line on stdout."""
     click.echo(clean(text))
 
 
 def hint(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     click.echo(clean(text), err=True)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich's, on the streams as they are now."""
+    """A Rich console on the current stdout or stderr."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream, width=None if stream.isatty() else _UNBOUNDED, markup=False, highlight=False, emoji=False
@@ -58,17 +58,20 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(text: str, *, keep: str = "") -> str:
-    """Text that a terminal shows and does not obey: control signs become U+FFFD."""
-    return "".join("\ufffd" if _is_control_character(sign) and sign not in keep else sign for sign in text)
+    """Replace control characters by U+FFFD, so that text cannot control the terminal.
+
+    :param keep: control characters to keep.
+    """
+    return "".join("\ufffd" if _is_control_character(char) and char not in keep else char for char in text)
 
 
-def _is_control_character(sign: str) -> bool:
-    return sign in _BIDI_CONTROLS or unicodedata.category(sign) in ("Cc", "Zl", "Zp")
+def _is_control_character(char: str) -> bool:
+    return char in _BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Zl", "Zp")
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Seconds since the epoch as a person here reads them: today's without the date; empty for None."""
+    """Seconds since the epoch in local time; a time of today without the date; None: empty text."""
     if seconds is None:
         return ""
-    moment, today = (datetime.fromtimestamp(one, UTC).astimezone() for one in (seconds, now))
-    return moment.strftime("%H:%M" if moment.date() == today.date() else "%Y-%m-%d %H:%M")
+    local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))
+    return local.strftime("%H:%M" if local.date() == today.date() else "%Y-%m-%d %H:%M")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``phones``: the logins of desk phones.  A password is shown once, when it is made."""
+"""``phones``: adds, lists, resets and removes the logins of desk phones; a new password is shown once."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def list_phones(site: Site, tenant: str | None, *, as_json: bool) -> None:
     if tenant is not None:
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
-        found = [login for login in stored.read_all(connection) if tenant in (None, login.tenant)]
+        logins = [login for login in stored.read_all(connection) if tenant in (None, login.tenant)]
         addresses = _addresses(connection)
     if as_json:
-        print_json([_json_object(site, login, addresses) for login in found])
-    elif not found:
+        print_json([_json_object(site, login, addresses) for login in logins])
+    elif not logins:
         hint("There is no phone yet; add one with: ldapgw phones add NAME")
     else:
-        _print_phones(site, found, addresses)
+        _print_phones(site, logins, addresses)
 
 
 @phones.command()
@@ -128,9 +128,9 @@ def reset(site: Site, name: str, *, as_json: bool) -> None:
 
 
 def find_phone(connection: Connection, name: str) -> PhoneLogin:
-    """A phone by its name in any case.
+    """Find a phone by its name, ignoring case.
 
-    :raises UserError: when there is none.
+    :raises UserError: when there is no phone of that name.
     """
     login = stored.read_by_name(connection, name)
     if login is None:
@@ -151,9 +151,9 @@ def _bind_dn(tenant: Tenant, login: PhoneLogin) -> str:
 
 
 def _print_login(site: Site, login: PhoneLogin, address: str | None, password: str, *, as_json: bool) -> None:
-    """The object of ``--json``, or the same for somebody who types it into a phone."""
+    """Print the settings of a phone as JSON, or as lines for a person who types them into the phone."""
     tenant = site.tenant(login.tenant)
-    told = {
+    settings = {
         "name": login.name,
         "tenant": login.tenant,
         "account": address,
@@ -165,15 +165,15 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
     if phone_server(site.config).is_loopback:
         hint("No phone can reach this server: set [web] public_url to a name that phones can reach.")
     if as_json:
-        print_json(told)
+        print_json(settings)
         return
     rows = (
         ("phone", login.name),
         ("tenant", login.tenant),
         ("finds", f"the book of {address}, shared books" if address else "shared books"),
         *_numbers_row(login),
-        ("server", told["ldap_url"]),
-        ("bind DN", f"{told['bind_dn']}  (or just {login.name})"),
+        ("server", settings["ldap_url"]),
+        ("bind DN", f"{settings['bind_dn']}  (or just {login.name})"),
         ("password", f"{password}  (shown this once)"),
         ("base DN", tenant.base_dn),
         ("name filter", _NAME_FILTER),
@@ -186,14 +186,14 @@ def _print_login(site: Site, login: PhoneLogin, address: str | None, password: s
 
 
 def _numbers_row(login: PhoneLogin) -> Sequence[tuple[str, str]]:
-    """How several numbers are shown, where that is not as for most phones."""
+    """The row about several numbers, for a phone that gets an entry for each number."""
     model = MODELS.get(login.model)
-    why = f", because {model.reason}" if model and model.per_number else ""
-    return [("numbers", f"an entry for each{why}")] if login.numbers is NumberMode.ENTRIES else []
+    reason = f", because {model.reason}" if model and model.per_number else ""
+    return [("numbers", f"an entry for each{reason}")] if login.numbers is NumberMode.ENTRIES else []
 
 
 def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, str]) -> dict[str, Any]:
-    tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
+    tenant = _tenant_of(site, login)
     return {
         "name": login.name,
         "tenant": login.tenant,
@@ -211,16 +211,21 @@ def _json_object(site: Site, login: PhoneLogin, addresses: Mapping[int | None, s
 
 
 def _hint(site: Site, login: PhoneLogin) -> str:
-    """What was off with the last search; empty: nothing, or of a version that we do not know."""
-    tenant = next((one for one in site.config.tenant if one.name == login.tenant), None)
+    """The hint about the last search; empty: no hint, or the hint of another version of ldapgw."""
     if login.search_hint not in {*Hint}:
         return ""
+    tenant = _tenant_of(site, login)
     base = tenant.base_dn if tenant else ""
-    habits = PhoneProfile.for_model(base, login.model, per_number=login.numbers is NumberMode.ENTRIES)
-    return str(hint_text(Hint(login.search_hint), habits))
+    profile = PhoneProfile.for_model(base, login.model, per_number=login.numbers is NumberMode.ENTRIES)
+    return str(hint_text(Hint(login.search_hint), profile))
 
 
-def _print_phones(site: Site, found: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
+def _tenant_of(site: Site, login: PhoneLogin) -> Tenant | None:
+    """The phone's tenant; None when the tenant is no longer in the configuration."""
+    return next((tenant for tenant in site.config.tenant if tenant.name == login.tenant), None)
+
+
+def _print_phones(site: Site, logins: Sequence[PhoneLogin], addresses: Mapping[int | None, str]) -> None:
     print_table(
         ("phone", "tenant", "account", "model", "numbers", "last seen", "from", "last search", "hint"),
         (
@@ -235,6 +240,6 @@ def _print_phones(site: Site, found: Sequence[PhoneLogin], addresses: Mapping[in
                 local_time(login.searched_at, now()),
                 _hint(site, login),
             )
-            for login in found
+            for login in logins
         ),
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""``ldapgw [--config FILE] COMMAND``, and the one place where errors become lines on stderr.
+"""``ldapgw [--config FILE] COMMAND``: finds and runs the command, and prints errors as lines on stderr.
 
-A command's module is imported when the command is asked for, so that ``--version`` and completion are quick.
+The module of a command is imported when the command is used, so that ``--version`` and completion are quick.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import click
 from ldapgw import __version__
 from ldapgw.errors import GoogleError, UserError
 
-# In the order in which a newcomer needs them; the module holds a command of that name, with "_" for "-".
+# The module of each command, in the order in which a newcomer needs them.  A module defines the command under the
+# command's name, with "_" for "-".
 _MODULES = {
     "demo": "sandbox",
     "sandbox": "sandbox",
@@ -38,26 +39,24 @@ _MODULES = {
     "rotate-key": "backup",
 }
 
-# What a shell gives for a command that Ctrl-C has ended: 128 and the signal's number.
+# A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """The commands, and what becomes of their errors."""
+    """The group of all commands, which turns their errors into messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """See `click.Group`."""
         return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """See `click.Group`."""
         if cmd_name not in _MODULES:
             return None
         command: click.Command = getattr(import_module(f"ldapgw.cli.{_MODULES[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what an operator can mend is a line each, never a traceback."""
+        """Run a command; each problem that an operator can solve is printed as a line without a traceback."""
         _never_fail_to_print()
         try:
             return super().invoke(ctx)
@@ -95,7 +94,7 @@ def main(ctx: click.Context, file: str) -> None:
 
 
 def _never_fail_to_print() -> None:
-    """A name that the terminal's encoding lacks is shown escaped; no command fails for it."""
+    """Print characters that the terminal's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

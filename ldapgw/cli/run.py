@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``run``: the gateway in the foreground."""
+"""``run``: runs the gateway in the foreground."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ldapgw.cli.site import Site
 def run(ctx: click.Context, site: Site) -> None:
     """Run the gateway in the foreground, until SIGTERM or Ctrl-C."""
     config = site.config
-    # Whoever imports `twisted.internet.reactor` first, and klein does, decides which one it is.
+    # The first import of `twisted.internet.reactor`, such as klein's, installs the default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
 

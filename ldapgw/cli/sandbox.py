@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``sandbox`` and ``demo``: trying ldapgw out without Google."""
+"""``sandbox`` and ``demo``: run a stand-in for Google, alone or with a gateway, to try out ldapgw."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def demo(ctx: click.Context, state: str | None, port: int, ldap_port: int, sandb
 
 
 def _announcement(url: str) -> str:
-    """Where it is, and what a configuration file needs to use it."""
+    """The sandbox's URL and the configuration of a gateway that uses the sandbox."""
     return f"""\
 # The sandbox is on {url}/ until Ctrl-C. A gateway uses it with these lines in ldapgw.toml:
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A site: the gateway on this machine that a command is about, by its configuration and its database.
+"""The gateway that a command works on: its configuration file, state directory and database.
 
-A command that only reads or changes what is there creates nothing: where there is no database, it sees an empty one.
+A command that only reads or changes existing data creates no files: without a database, the command sees an empty one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +26,7 @@ from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tenants import EnteredClient
 
 if TYPE_CHECKING:
     from ldapgw.sync.book_cache import BookCache
@@ -34,9 +35,9 @@ _IN_MEMORY = "sqlite://"
 
 
 class Site:
-    """What the configuration file describes.
+    """The gateway that a configuration file describes.
 
-    :param file: the configuration file; read when something of it is asked for.
+    :param file: the configuration file; read on first use.
     """
 
     def __init__(self, file: str) -> None:
@@ -46,43 +47,42 @@ class Site:
     def config(self) -> Config:
         """The configuration.
 
-        :raises UserError: with all its problems.
+        :raises UserError: with all problems of the file.
         """
         return load(self.file)
 
     @property
     def state_dir(self) -> Path:
-        """Where the key file, and by default the database, lie."""
+        """The folder of the key file and, by default, of the database."""
         return Path(self.config.state_dir)
 
     @property
     def key_file(self) -> Path:
-        """The key that secrets are sealed with."""
+        """The file of the key that encrypts secrets."""
         return self.state_dir / KEY_FILE
 
     @property
-    def images(self) -> BookCache:
-        """Books as they were built, for the next start."""
+    def book_cache(self) -> BookCache:
+        """The books that the gateway has built and saved for its next start."""
         from ldapgw.sync.book_cache import FOLDER, BookCache
 
         return BookCache(self.state_dir / FOLDER)
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's."""
         return database_url(self.state_dir, self.config.database)
 
     @property
     def database_file(self) -> Path | None:
-        """The file of an SQLite database; None where another kind is configured."""
+        """The file of an SQLite database; None: another kind of database is configured."""
         url = make_url(self.database_url)
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
     @contextmanager
     def open_store(self) -> Iterator[Database]:
-        """The database to read or to change what is in it.
+        """Open the database to read or change existing data.
 
-        :raises StoreError: when it cannot be used.
+        :raises StoreError: when the database cannot be used.
         """
         file = self.database_file
         missing = file is not None and is_missing(file)
@@ -92,23 +92,23 @@ class Site:
 
     @contextmanager
     def create_store(self) -> Iterator[Database]:
-        """The database to add something to; created, with its folder, where there is none.
+        """Open the database to add data; creates the database and its folder when they do not exist.
 
-        :raises StoreError: when that is not possible.
+        :raises StoreError: when the database cannot be created or used.
         """
         file = self.database_file
         check_database_not_lost(self.state_dir, file)
         if file is not None and is_missing(file):
-            self._refuse_strangers_files()
+            self._refuse_files_of_root()
         prepare_state_dir(self.state_dir)
         with _opened(self.database_url) as database:
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
-        """A configured tenant by its name; without a name, the only one.
+        """A configured tenant by its name; without a name, the only tenant.
 
-        :raises UserError: when there is none of that name.
-        :raises click.UsageError: when a name is needed.
+        :raises UserError: when there is no tenant of that name.
+        :raises click.UsageError: without a name, when there are several tenants.
         """
         names = [tenant.name for tenant in self.config.tenant]
         if name is None and len(names) > 1:
@@ -119,24 +119,23 @@ class Site:
         raise UserError(f'there is no tenant "{name}"; there are: {", ".join(names)}')
 
     def clients(self, database: Database) -> dict[str, Client]:
-        """The OAuth clients by tenant: those of the configuration, else what was entered on the page.
+        """The OAuth clients by tenant: the configured client, else the client that was entered on the page.
 
         :raises StoreError: when the database or the key cannot be used.
         """
+        entered: Iterable[EnteredClient] = ()
         with database.begin() as connection:
-            there = tenants.has_any_client(connection)
-            entered, _ = (
-                tenants.read_clients(connection, SecretBox.open(self.key_file, create=False)) if there else ((), ())
-            )
-        found = {one.tenant: Client(one.client_id, one.client_secret) for one in entered}
-        return found | configured_clients(self.config)
+            if tenants.has_any_client(connection):
+                entered, _ = tenants.read_clients(connection, SecretBox.open(self.key_file, create=False))
+        clients = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
+        return clients | configured_clients(self.config)
 
     def page(self, tenant: str) -> str:
-        """The address of a tenant's page."""
+        """The URL of a tenant's page."""
         return f"{self.config.web.public_url}/{tenant}/"
 
-    def _refuse_strangers_files(self) -> None:
-        """Files that root creates in the gateway's folder could not be opened by the gateway."""
+    def _refuse_files_of_root(self) -> None:
+        """Refuse to create files as root in the folder of another user: the gateway could not open them."""
         if os.geteuid() == 0 and not is_missing(self.state_dir) and _owner(self.state_dir) != 0:
             raise UserError(
                 f"state_dir = {self.state_dir}: belongs to another user, and the database has to be created; "
@@ -145,26 +144,26 @@ class Site:
 
 
 def find_account(connection: Connection, address: str, tenant: str | None) -> Account:
-    """The account that a command names.
+    """Find an account by its address.
 
-    Google gives an address that has become free to another user: of several accounts of one tenant, the connected
-    one is meant, and of those the newest.
+    Google can give an unused address to another user, so a tenant can have several accounts of one address: a connected
+    account takes precedence, then the newest.
 
-    :param address: in whichever case.
-    :param tenant: to look in; None: in all.
-    :raises UserError: when there is none, or one in each of several tenants.
+    :param address: in upper or lower case.
+    :param tenant: the tenant's name; None: all tenants.
+    :raises UserError: when there is no such account, or accounts of several tenants have the address.
     """
-    found = accounts.find_by_address(connection, address, tenant)
-    if not found:
+    candidates = accounts.find_by_address(connection, address, tenant)
+    if not candidates:
         raise UserError(f"there is no account {address}" + (f' in tenant "{tenant}"' if tenant else ""))
-    tenants = sorted({account.tenant for account in found})
-    if len(tenants) > 1:
-        raise UserError(f"{address} is an account of {' and '.join(tenants)}; say which with --tenant")
-    return max(found, key=lambda account: (account.is_connected, account.id))
+    names = sorted({account.tenant for account in candidates})
+    if len(names) > 1:
+        raise UserError(f"{address} is an account of {' and '.join(names)}; say which with --tenant")
+    return max(candidates, key=lambda account: (account.is_connected, account.id))
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is nothing at a path; false where we may not look, which is trouble of another kind."""
+    """Whether a path does not exist; false when permissions do not tell, which is reported elsewhere."""
     try:
         path.stat()
     except FileNotFoundError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Looking at what lies in ``state_dir``, the database and the key file, without touching any of it."""
+"""The part of ``check`` that examines the folder ``state_dir``, the database and the key file without changing them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ldapgw.cli.finding import CheckResult, CheckStatus
+from ldapgw.cli.check_result import CheckResult, CheckStatus
 from ldapgw.cli.site import Site, is_missing
 from ldapgw.errors import StoreError
 from ldapgw.store.database import Database, revisions
@@ -18,7 +18,7 @@ from ldapgw.store.secrets import SecretBox
 
 
 def check_state_dir(site: Site) -> Iterator[CheckResult]:
-    """The folder, the database, the key file, and whether the key fits the database."""
+    """Check the folder, the database, the key file, and whether the key fits the database."""
     yield _folder(site.state_dir)
     sealed = None
     file = site.database_file
@@ -27,18 +27,18 @@ def check_state_dir(site: Site) -> Iterator[CheckResult]:
     elif is_missing(file):
         yield _missing("database", file)
     else:
-        found, sealed = _database(file)
-        yield found
+        result, sealed = _database(file)
+        yield result
     yield _key(site.key_file, sealed)
 
 
 def has_entered_client(site: Site, tenant: str) -> bool:
-    """Whether an administrator has entered a tenant's OAuth client on the page; false where nobody can tell."""
+    """Whether an administrator has entered a tenant's OAuth client on the page; false if the database is unreadable."""
     file = site.database_file
     if file is None or is_missing(file):
         return False
     try:
-        with closing(sqlite3.connect(_untouched(file), uri=True)) as connection:
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
             query = "SELECT 1 FROM oauth_client WHERE tenant = ?"
             return _first(connection, "oauth_client", query, tenant) is not None
     except sqlite3.Error:
@@ -62,7 +62,7 @@ def _folder(path: Path) -> CheckResult:
 
 
 def _missing(what: str, path: Path) -> CheckResult:
-    """Something that the gateway creates at its start, if it can."""
+    """The result for a file or folder that the gateway creates at its start."""
     nearest = next(folder for folder in path.absolute().parents if not is_missing(folder))
     if os.access(nearest, os.W_OK | os.X_OK):
         return CheckResult(CheckStatus.OK, f"{what} {path}", "will be created")
@@ -80,10 +80,10 @@ def _other_database(url: str) -> CheckResult:
 
 
 def _database(file: Path) -> tuple[CheckResult, bytes | None]:
-    """Its state and version; and one of the secrets in it, if there are any."""
+    """The result for the database file, and one of its encrypted secrets, if there are any."""
     item = f"database {file}"
     try:
-        with closing(sqlite3.connect(_untouched(file), uri=True)) as connection:
+        with closing(sqlite3.connect(_read_only_uri(file), uri=True)) as connection:
             damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
                 return CheckResult(CheckStatus.FAILED, item, "is damaged; put it back from a backup"), None
@@ -98,20 +98,20 @@ def _database(file: Path) -> tuple[CheckResult, bytes | None]:
     return _version(item, revision), sealed
 
 
-def _untouched(file: Path) -> str:
-    """An address for SQLite that opens a file without creating others beside it.
+def _read_only_uri(file: Path) -> str:
+    """A URI with which SQLite opens a database file without creating files beside it.
 
-    Reading a database in WAL mode creates its ``-wal`` and ``-shm``, unless it is said to be immutable; it is while
-    nobody has it open, and then there is no ``-wal``.
+    Reading a database in WAL mode creates the files ``-wal`` and ``-shm``, unless the database is declared immutable.
+    A database that nobody has open is immutable; the absence of the ``-wal`` file shows that.
     """
     in_use = not is_missing(file.with_name(file.name + "-wal"))
     return f"{file.absolute().as_uri()}?mode=ro" + ("" if in_use else "&immutable=1")
 
 
 def _first(connection: sqlite3.Connection, table: str, query: str, *values: str) -> Any:
-    """The one value that a query gives; None where there is none, or not even the table."""
-    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    row = connection.execute(query, values).fetchone() if there else None
+    """The first column of a query's first row; None: no row, or no such table."""
+    has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    row = connection.execute(query, values).fetchone() if has_table else None
     return row[0] if row else None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``sync``: a person's wish, noted in the database, where the running gateway finds it."""
+"""``sync``: stores sync requests in the database for the running gateway, and can wait for the outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.database import Database
 
 POLL_SECONDS = 0.5
-# A first sync of 50,000 contacts takes two minutes; Google's quota may make one wait for some more.
+# A first sync of 50,000 contacts takes two minutes; Google's quota can delay it by some more minutes.
 WAIT_TIMEOUT_SECONDS = 600
 
 
@@ -38,18 +38,18 @@ def sync(
 
     This is tried at once, even while the gateway waits after a failure.
     """
-    wish = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
+    request = SyncRequest.ACCEPT if accept_shrink else SyncRequest.FULL if full else SyncRequest.INCREMENTAL
     with site.open_store() as database:
         with database.begin() as connection:
-            asked = _requested_accounts(site, connection, addresses, tenant)
-            for account in asked.values():
-                sync_state.request_sync(connection, account.id, wish)
+            requested = _requested_accounts(site, connection, addresses, tenant)
+            for account in requested.values():
+                sync_state.request_sync(connection, account.id, request)
         if lock_holder_pid(site.state_dir) is None:
             raise UserError(f"no gateway is running on {site.state_dir}; the wish is noted, and done at its start")
         if not wait:
-            print_line(f"Syncing {_names(asked)}.")
+            print_line(f"Syncing {_names(requested)}.")
             return
-        problems = list(_outcomes(site, asked, *_wait(site, database, asked)))
+        problems = list(_outcomes(site, requested, *_wait(site, database, requested)))
     if problems:
         raise UserError(problems)
 
@@ -59,17 +59,17 @@ def _requested_accounts(
 ) -> dict[int, Account]:
     """The accounts to sync, by id.
 
-    :raises UserError: when one of them cannot be.
+    :raises UserError: when one of them cannot be synced.
     """
     if tenant is not None:
         site.tenant(tenant)
     if not addresses:
-        everyone = accounts.read_all(connection, tenant)
-        found = {account.id: account for account in everyone if not _obstacle(site, account)}
-        if not found:
+        known = accounts.read_all(connection, tenant)
+        connected = {account.id: account for account in known if not _obstacle(site, account)}
+        if not connected:
             raise UserError(f"no account is connected; connect one on {site.config.web.public_url}/")
-        return found
-    named = {account.id: account for account in (find_account(connection, one, tenant) for one in addresses)}
+        return connected
+    named = {account.id: account for account in (find_account(connection, address, tenant) for address in addresses)}
     problems = [problem for account in named.values() if (problem := _obstacle(site, account))]
     if problems:
         raise UserError(problems)
@@ -77,7 +77,7 @@ def _requested_accounts(
 
 
 def _obstacle(site: Site, account: Account) -> str:
-    """Why an account cannot be synced; empty if it can."""
+    """Why an account cannot be synced; empty: the account can be synced."""
     if not any(account.tenant == tenant.name for tenant in site.config.tenant):
         return f'{account.address}: its tenant "{account.tenant}" is not in {site.file} any more'
     return (
@@ -86,24 +86,33 @@ def _obstacle(site: Site, account: Account) -> str:
 
 
 def _wait(site: Site, database: Database, requested: Mapping[int, Account]) -> tuple[dict[int, Account | None], str]:
-    """The accounts whose syncs have ended, as they are then; and why there are others."""
+    """Wait for the requested syncs.
+
+    :returns: the accounts whose syncs have ended, as they are then; and why the syncs of the others have not.
+    """
     ended: dict[int, Account | None] = {}
     with console(stderr=True).status("") as status:
         for _ in range(int(WAIT_TIMEOUT_SECONDS / POLL_SECONDS)):
             with database.begin() as connection:
-                current = {one: accounts.read(connection, one) for one in requested.keys() - ended.keys()}
-            ended |= {one: account for one, account in current.items() if _is_done(requested[one], account)}
+                pending = requested.keys() - ended.keys()
+                current = {account_id: accounts.read(connection, account_id) for account_id in pending}
+            ended |= {
+                account_id: account
+                for account_id, account in current.items()
+                if _is_done(requested[account_id], account)
+            }
             if len(ended) == len(requested):
                 return ended, ""
             if lock_holder_pid(site.state_dir) is None:
                 return ended, "the gateway has stopped; the wish is noted, and done at its start"
-            status.update(f"Syncing {_names({one: requested[one] for one in requested.keys() - ended.keys()})}")
+            pending = requested.keys() - ended.keys()
+            status.update(f"Syncing {_names({account_id: requested[account_id] for account_id in pending})}")
             time.sleep(POLL_SECONDS)
     return ended, f"the sync has not ended after {WAIT_TIMEOUT_SECONDS // 60} minutes; it goes on"
 
 
 def _is_done(before: Account, now: Account | None) -> bool:
-    """Whether the sync that was asked for has ended; not the one that was running then, for the wish outlives that."""
+    """Whether the requested sync has ended; a sync that was running before the request leaves the request pending."""
     if now is None or not now.is_connected:
         return True
     return now.attempts > before.attempts and now.requested_sync is None and not now.syncing
@@ -112,7 +121,7 @@ def _is_done(before: Account, now: Account | None) -> bool:
 def _outcomes(
     site: Site, requested: Mapping[int, Account], ended: Mapping[int, Account | None], unended: str
 ) -> Iterator[str]:
-    """Print what ended well; the rest are problems."""
+    """Print the syncs that succeeded, and yield a problem for each other one."""
     for account_id, before in requested.items():
         account = ended.get(account_id)
         if account_id not in ended:
@@ -125,8 +134,8 @@ def _outcomes(
             print_line(f"✓ {account.address}: {account.contacts} contacts, {account.numbers} numbers")
 
 
-def _names(those: Mapping[int, Account]) -> str:
-    """A few addresses, and how many more there are."""
-    first = [account.address for account in those.values()][:3]
-    more = len(those) - len(first)
+def _names(requested: Mapping[int, Account]) -> str:
+    """The first three addresses and the number of the others."""
+    first = [account.address for account in requested.values()][:3]
+    more = len(requested) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")

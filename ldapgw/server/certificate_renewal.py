@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Whether phones know who signed our certificate; if not, what they have to be given.
+"""Loads renewed certificates without a restart, warns before they expire, and finds the CA that phones must be given.
 
-A phone trusts about what this machine's system does.  What does not lead there is private: self-signed, or by an
-authority of the company's own.
+`CertificateReloader` checks the files of ``[tls]`` off the reactor's thread, because a network file system may be slow.
+Unusable files change nothing.  Their problem is logged only if the next check finds the same files, because an
+administrator replaces the certificate and the key one after the other.
 
-Mutable: `Trust`, which remembers its answer until the files change.
+`PhoneTrustAnchor` tells whether phones will trust the certificate.  Phones trust about the same authorities as the
+system of this machine.  A chain that leads to none of these is private: self-signed, or issued by the company's own
+authority.
 
-A certificate that is renewed is used, without a restart; one that ends is spoken of.
-
-The files are looked at off the reactor's thread: a network file system may take its time.  What cannot be used changes
-nothing; it is told once it is still so at the next look, because a pair is replaced file by file.
+Mutable: `CertificateReloader`, and `PhoneTrustAnchor`, which caches its answer until the files change.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from ldapgw.errors import UserError
 from ldapgw.server.tls import (
     FileVersions,
+    LoadedCertificate,
     TlsContextFactory,
     ValidityPeriod,
     file_versions,
@@ -38,11 +39,16 @@ from ldapgw.server.tls import (
     to_pem,
 )
 
+log = Logger()
+
+# An administrator who has just renewed a certificate tries it after some seconds.
+CHECK_INTERVAL_SECONDS = 5.0
+
 
 class PhoneTrustAnchor:
-    """Answers for the certificate in use.
+    """The CA certificate that phones must be given to trust the certificate in use.
 
-    :param run_off_thread: calls a function with its arguments where it may wait: reading what the system trusts does.
+    :param run_off_thread: calls a function with its arguments on a thread: reading the system's trust store blocks.
     """
 
     def __init__(
@@ -53,27 +59,27 @@ class PhoneTrustAnchor:
         self._cached: tuple[FileVersions, str] | None = None
 
     async def trust_anchor(self) -> str:
-        """In PEM, what phones have to be given; empty where nothing."""
+        """The certificate in PEM; empty when phones need none."""
         if self._context_factory is None:
             return ""
-        stamp = self._context_factory.loaded.file_versions
-        if self._cached is None or self._cached[0] != stamp:
-            found = await self._run_off_thread(private_trust_anchor, self._context_factory.tls.certificate)
-            self._cached = stamp, found
+        versions = self._context_factory.loaded.file_versions
+        if self._cached is None or self._cached[0] != versions:
+            anchor = await self._run_off_thread(private_trust_anchor, self._context_factory.tls.certificate)
+            self._cached = versions, anchor
         return self._cached[1]
 
 
 def private_trust_anchor(file: str) -> str:
-    """The end of a file's chain in PEM, if it leads to nobody whom the system trusts; empty else.
+    """The last certificate of a file's chain in PEM, if the chain leads to no authority that the system trusts.
 
-    A file that cannot be read has nothing to give; `ldapgw.server.certificate_renewal` speaks of it.
+    :returns: empty for a trusted chain, and for a file that cannot be read, which `CertificateReloader` reports.
     """
     try:
         chain = read_certificates(Path(file).read_bytes())
     except (OSError, ValueError):
         return ""
     store = _system_trust_store()
-    # Whether one of them has expired is another question.
+    # An expired certificate is reported elsewhere: verify the chain at a time when all of its certificates are valid.
     store.set_time(ValidityPeriod.of(chain).not_before)
     first, *others = (crypto.X509.from_cryptography(certificate) for certificate in chain)
     try:
@@ -84,7 +90,6 @@ def private_trust_anchor(file: str) -> str:
 
 
 def _system_trust_store() -> crypto.X509Store:
-    """Whom this machine trusts."""
     store = crypto.X509Store()
     paths = ssl.get_default_verify_paths()
     if paths.cafile or paths.capath:
@@ -92,17 +97,11 @@ def _system_trust_store() -> crypto.X509Store:
     return store
 
 
-# Somebody who has just renewed a certificate tries it after some seconds.
-CHECK_INTERVAL_SECONDS = 5.0
-
-log = Logger()
-
-
 class CertificateReloader(Service):
-    """Looks at the files of ``[tls]`` every few seconds.
+    """A service that checks the files of ``[tls]`` every `CHECK_INTERVAL_SECONDS`.
 
-    :param clock: its seconds are those since the epoch.
-    :param run_off_thread: calls a function with its arguments where it may wait.
+    :param clock: counts seconds since the epoch.
+    :param run_off_thread: calls a function with its arguments on a thread.
     """
 
     def __init__(
@@ -113,46 +112,45 @@ class CertificateReloader(Service):
         self._run_off_thread = run_off_thread
         self._timer = LoopingCall(self._check_and_log_failure)
         self._timer.clock = clock
-        self._unusable: FileVersions | None = None  # files that could not be used
-        self._reported: FileVersions | None = None  # those of which that was said
+        self._unusable: FileVersions | None = None  # files that could not be used at the last check
+        self._reported: FileVersions | None = None  # unusable files whose problem was logged
         self._urgency = 0
 
     def startService(self) -> None:
-        """Begin to look."""
         super().startService()
         self._timer.start(CHECK_INTERVAL_SECONDS)
 
     def stopService(self) -> None:
-        """Look no more."""
         super().stopService()
         if self._timer.running:
             self._timer.stop()
 
     async def check_files(self) -> None:
-        """Use the files if they have changed, and say when the certificate ends soon."""
-        found: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
-        if found == self._context_factory.loaded.file_versions:
+        """Load the files if they have changed, and warn when the certificate expires soon."""
+        versions: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
+        if versions == self._context_factory.loaded.file_versions:
             self._report_restored()
-        elif found != self._reported:
-            await self._reload(found)
+        elif versions != self._reported:
+            await self._reload(versions)
         self._warn_of_expiry()
 
-    async def _reload(self, found: FileVersions) -> None:
+    async def _reload(self, versions: FileVersions) -> None:
+        loaded: LoadedCertificate
         try:
-            pair = await self._run_off_thread(load_certificate, self._context_factory.tls)
+            loaded = await self._run_off_thread(load_certificate, self._context_factory.tls)
         except UserError as error:
-            if found == self._unusable:
-                self._reported = found
+            if versions == self._unusable:
+                self._reported = versions
                 log.error("{problem}; the one that was read before stays in use", problem=str(error))
-            self._unusable = found
+            self._unusable = versions
             return
-        self._context_factory.loaded = pair
+        self._context_factory.loaded = loaded
         self._urgency = 0
         self._unusable = self._reported = None
         log.info(
             "tls.certificate = {file}: has changed and is in use, valid until {ends}",
             file=self._context_factory.tls.certificate,
-            ends=f"{pair.lifetime.ends:%Y-%m-%d}",
+            ends=f"{loaded.validity.not_after:%Y-%m-%d}",
         )
 
     def _report_restored(self) -> None:
@@ -162,14 +160,14 @@ class CertificateReloader(Service):
 
     def _warn_of_expiry(self) -> None:
         now = self._clock.seconds()
-        lifetime = self._context_factory.loaded.validity
-        urgency = lifetime.urgency(now)
+        validity = self._context_factory.loaded.validity
+        urgency = validity.urgency(now)
         if urgency > self._urgency:
             log.warn(
                 "tls.certificate = {file}: {what} on {ends}; renew it",
                 file=self._context_factory.tls.certificate,
-                what="has expired" if lifetime.not_after.timestamp() <= now else "expires",
-                ends=f"{lifetime.not_after:%Y-%m-%d %H:%M} UTC",
+                what="has expired" if validity.not_after.timestamp() <= now else "expires",
+                ends=f"{validity.not_after:%Y-%m-%d %H:%M} UTC",
             )
         self._urgency = urgency
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``ldapgw demo``: the sandbox Google and a gateway in one process, with an account connected and a phone added.
+"""``ldapgw demo``: the sandbox Google and a gateway in one process, with a connected account and a phone.
 
-An entry point: it takes the reactor and hands it on.  Nothing is left behind, not even the folder it was given.
+An entry point that imports the reactor and passes it on.  The demo removes all its files at the end, including the
+folder that it was given.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from ldapgw.server.config import Config
 from ldapgw.server.foreground import stop_on_signals
 from ldapgw.server.gateway import makeService
 from ldapgw.server.listener import Listener
-from ldapgw.server.parts import naming_context
 from ldapgw.server.reactor import WallClock, use_monotonic_clock
 from ldapgw.server.state_dir import database_url, lock_holder_pid
+from ldapgw.server.tenants import naming_context
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
@@ -42,7 +43,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 
 TENANT = "acme"
 PHONE = "desk1"
-# A file that tells a demo's folder from a gateway's state_dir.
+# A file that distinguishes a demo's folder from a gateway's state_dir.
 MARKER_FILE = "this-is-a-demo"
 # The first sync takes a second; a slow machine may need ten.
 FIRST_SYNC_TIMEOUT_SECONDS = 60.0
@@ -50,7 +51,7 @@ FIRST_SYNC_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the demo listens, all on 127.0.0.1; 0: the preferred port, or any that is free."""
+    """The ports of the demo, all on 127.0.0.1; 0: the preferred port if it is free, else any free port."""
 
     web: int = 0
     ldap: int = 0
@@ -63,27 +64,27 @@ PREFERRED_PORTS = Ports(web=8080, ldap=3389, sandbox=8090)
 def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None]) -> int:
     """Run the demo until SIGTERM or Ctrl-C.
 
-    :param folder: for its state; created, and removed at the end.
-    :param say: prints a line.
+    :param folder: for the demo's state; created, and removed at the end.
+    :param print_line: prints a line of text.
     :returns: the exit status.
     :raises UserError: when the folder or a port cannot be used.
     """
     pid = lock_holder_pid(folder)
     if pid is not None:
         raise UserError(f"{folder}: another demo runs there (process {pid})")
-    used = Ports(*(_port(getattr(ports, name), getattr(PREFERRED_PORTS, name)) for name in ("web", "ldap", "sandbox")))
-    outcome: list[Failure] = []
+    free = Ports(*(_port(getattr(ports, name), getattr(PREFERRED_PORTS, name)) for name in ("web", "ldap", "sandbox")))
+    failures: list[Failure] = []
     _prepare_folder(folder)
     try:
-        Deferred.fromCoroutine(_demo(_config(folder, used), used, use_monotonic_clock(reactor), print_line)).addErrback(
-            _stop_on_failure, outcome
+        Deferred.fromCoroutine(_demo(_config(folder, free), free, use_monotonic_clock(reactor), print_line)).addErrback(
+            _stop_on_failure, failures
         )
-        if not outcome:
+        if not failures:
             reactor.run()
     finally:
         _remove_folder(folder)
-    if outcome:
-        outcome[0].raiseException()
+    if failures:
+        failures[0].raiseException()
     return 0
 
 
@@ -103,9 +104,9 @@ async def _demo(settings: Config, ports: Ports, clock: WallClock, print_line: Ca
     stop_on_signals(gateway)
     print_line(f"Connecting {ALICE} through the OAuth consent …")
     page = f"{settings.web.public_url}/{TENANT}/"
-    visit = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
-    if visit.status != 200 or visit.url != page:
-        raise UserError(f"the consent did not end on {page} but on {visit.url} with status {visit.status}")
+    response = await consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
+    if response.status != 200 or response.url != page:
+        raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
     database = Database(database_url(Path(settings.state_dir), settings.database))
     database.open()
     account = await _wait_for_first_sync(database)
@@ -137,13 +138,12 @@ def _summary_lines(
 
 
 async def _wait_for_first_sync(database: Database) -> Account:
-    """The account once its first sync has ended."""
-    until = reactor.seconds() + FIRST_SYNC_TIMEOUT_SECONDS
-    while reactor.seconds() < until:
+    deadline = reactor.seconds() + FIRST_SYNC_TIMEOUT_SECONDS
+    while reactor.seconds() < deadline:
         with database.begin() as connection:
-            found = accounts.find_by_address(connection, ALICE)
-        if found and found[0].last_sync is not None:
-            return found[0]
+            connected = accounts.find_by_address(connection, ALICE)
+        if connected and connected[0].last_sync is not None:
+            return connected[0]
         await deferLater(reactor, 0.1)
     raise UserError("the first sync did not end; this should not happen, please report it")
 
@@ -186,24 +186,24 @@ def _config(folder: Path, ports: Ports) -> Config:
     return config.decode(document, str(folder / "demo"))
 
 
-def _port(wanted: int, preferred: int) -> int:
-    """A free port: the one asked for, else the preferred one, else any."""
-    for port in [wanted] if wanted else [preferred, 0]:
+def _port(requested: int, preferred: int) -> int:
+    """The requested port if it is free; without a request, the preferred port or any free one."""
+    for port in [requested] if requested else [preferred, 0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            return found
-    raise UserError(f"port {wanted} on 127.0.0.1 is in use")
+            free: int = probe.getsockname()[1]
+            return free
+    raise UserError(f"port {requested} on 127.0.0.1 is in use")
 
 
 def _prepare_folder(folder: Path) -> None:
-    """Make the folder, or empty one that a demo which was killed has left.
+    """Create the folder, or empty a folder that a killed demo has left.
 
-    :raises UserError: when it is somebody's: a gateway's state must not be taken for a demo's.
+    :raises UserError: when the folder holds other files: a gateway's state must not be taken for a demo's.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER_FILE).exists():
         raise UserError(f"{folder}: is not empty and not a demo's; name another folder")
@@ -213,7 +213,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove what a demo keeps, the mark last, so that it can be done again when it was interrupted."""
+    """Remove a demo's files, the marker file last, so that an interrupted removal can be repeated."""
     if folder.exists():
         for path in folder.iterdir():
             if path.is_dir():
@@ -224,9 +224,9 @@ def _remove_folder(folder: Path) -> None:
         folder.rmdir()
 
 
-def _stop_on_failure(failure: Failure, outcome: list[Failure]) -> None:
-    """A demo that cannot be set up ends; what is not an error of ours is shown in full."""
-    outcome.append(failure)
+def _stop_on_failure(failure: Failure, failures: list[Failure]) -> None:
+    """End a demo that cannot be set up; an unexpected exception is printed with its traceback."""
+    failures.append(failure)
     if not failure.check(LdapgwError):
         failure.printTraceback()
     if reactor.running:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The gateway in the foreground: what ``ldapgw run`` does.  An entry point: it takes the reactor and hands it on."""
+"""Runs the gateway in the foreground, for ``ldapgw run``; an entry point that imports the reactor and passes it on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.logging import begin_logging
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 
-# Twisted's declaration of it lacks what every real one has.
+# Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
 
 
@@ -22,7 +22,7 @@ def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT.
 
     :returns: the exit status.
-    :raises UserError: before anything is served, when something that is needed cannot be had.
+    :raises UserError: before anything is served, when the state directory, a certificate or a port cannot be used.
     """
     gateway = makeService(config, reactor, use_monotonic_clock(reactor))
     begin_logging(sys.stderr, config.log_format)
@@ -33,20 +33,20 @@ def run(config: Config) -> int:
 
 
 def stop_on_signals(gateway: Gateway) -> None:
-    """Have SIGTERM and Ctrl-C end the gateway in good order, once: impatience changes nothing."""
-    asked: list[int] = []
+    """Stop the gateway in good order at the first SIGTERM or SIGINT; further signals are ignored."""
+    received: list[int] = []
 
     def stop(number: int) -> None:
-        asked.append(number)
-        if len(asked) == 1:
+        received.append(number)
+        if len(received) == 1:
             reactor.stop()
 
-    def take_over() -> None:
+    def install_handlers() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            # A handler may be interrupted by the next signal; what the reactor is asked to call waits its turn.
+            # The next signal may interrupt a handler; calls that the reactor makes run one after another.
             signal.signal(number, lambda number, _: reactor.callFromThread(stop, number))
 
     limit_shutdown_time(reactor)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
-    # Once the reactor runs: it sets handlers of its own when it starts.
-    reactor.callLater(0, take_over)
+    # The reactor sets handlers of its own when it starts, so ours are installed once the reactor runs.
+    reactor.callLater(0, install_handlers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The composition root: a gateway of its parts, and the order of their beginning and end."""
+"""The composition root: builds the gateway from its configuration and starts and stops its services in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ log = Logger()
 
 
 class Gateway(MultiService):
-    """All services of one gateway.  Threads and state end last: until then, something may want to be written."""
+    """All services of one gateway.
+
+    Threads and the state directory close last: until then, a service may still write to the database.
+    """
 
     def __init__(self, state: OpenStateDir, threads: Iterable[WorkerThread]) -> None:
         super().__init__()
@@ -35,9 +38,9 @@ class Gateway(MultiService):
         self._threads = tuple(threads)
 
     def begin(self) -> None:
-        """Listen and serve, where no twistd does it for us.
+        """Listen and serve where twistd does not start the services.
 
-        :raises UserError: when an endpoint cannot be listened on; nothing goes on then.
+        :raises UserError: when the gateway cannot listen on an endpoint; every service is stopped then.
         """
         try:
             self.privilegedStartService()
@@ -47,14 +50,13 @@ class Gateway(MultiService):
             raise
 
     def startService(self) -> None:
-        """Name our process in the lock file: only now is it the one that serves, twistd may have forked."""
+        # Only now is the process id final: twistd may have forked.
         self._state.lock.write_pid()
         for thread in self._threads:
             thread.startService()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """End all services, then the threads, then let go of the state."""
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
@@ -65,10 +67,10 @@ class Gateway(MultiService):
 
 
 def makeService(config: Config, reactor: Any, wall_clock: IReactorTime) -> Gateway:
-    """A gateway by its configuration, with the stored contacts loaded: they are served from the start.
+    """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
 
-    :param wall: the time of day; what `reactor` says may be another time, that nobody sets.
-    :raises UserError: when the state, the certificate or an endpoint cannot be used.
+    :param wall_clock: the time of day; `reactor` may run on the time since boot instead.
+    :raises UserError: when the state directory, the certificate or an endpoint cannot be used.
     """
     state = OpenStateDir(Path(config.state_dir), config.database)
     try:
@@ -82,13 +84,13 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
     raise_descriptor_limit(config.ldap.max_connections)
     parts = Parts(config, reactor, wall_clock, state, lambda: bool(gateway.running))
     gateway = Gateway(state, parts.threads)
-    for part in parts.services():
-        part.setServiceParent(gateway)
+    for service in parts.services:
+        service.setServiceParent(gateway)
     transliteration.load()
     phone_number.load()
     _run_synchronously(parts.clients.refresh)
     _run_synchronously(parts.publisher.refresh)
-    # What is loaded lives long: the collector, which stops everything, need not look at it again and again.
+    # The loaded books live long.  Freezing them spares each garbage collection, which stops all work, a look at them.
     gc.collect()
     gc.freeze()
     books = [book for directory in parts.catalog.dit().directories for book in directory.books]
@@ -98,12 +100,12 @@ def _assemble(config: Config, reactor: Any, wall_clock: IReactorTime, state: Ope
         contacts=sum(map(len, books)),
         books=len(books),
     )
-    state.database.close()  # twistd may fork now, and SQLite's connections must not be taken along
+    state.database.close()  # twistd may fork now; SQLite connections must not survive a fork
     return gateway
 
 
 def _run_synchronously(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do something with the store; before the threads are started, all of it happens here and now.
+    """Run a coroutine that uses the store; before the threads are started, it completes without waiting.
 
     :raises StoreError: when the database cannot be used.
     """

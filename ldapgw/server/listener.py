@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""File descriptors: each connection is one, and so is each file.
+"""Listens on the configured endpoints, keeps file descriptors in reserve, and derives the LDAP address for phones.
 
-When the last is taken, accepting fails over and over and nothing can be opened, the database's journal least of all.
-So we ask for as many as the configuration needs, and accept no connection while few are left.
+A port that is not available ends the start with a plain message.
 
-Endpoints that are listened on, and the sessions behind them.
-
-A port that cannot be had ends the start with a plain line.  While few file descriptors are left, connections that come
-are closed at once: those that are there, the database and Google need what is left.
-
-Endpoint strings, read for the TCP address that they stand for.
+Each connection and each open file takes a file descriptor.  Without a free one, accepting fails again and again and no
+file can be opened, such as the database's journal.  The gateway therefore raises its limit to the number that the
+configuration needs, and closes new connections at once while few descriptors are left: open connections, the database
+and Google need the rest.
 """
 
 from __future__ import annotations
@@ -49,14 +46,14 @@ from ldapgw.server.config.forms import is_loopback_url
 
 log = Logger()
 
-# Besides LDAP connections: browsers and their proxy, Google, the database, logs.
+# For everything but LDAP connections: browsers and their proxy, Google, the database, logs.
 OTHER_DESCRIPTORS: Final = 300
-# What connections leave to the rest.
+# New connections are refused when fewer descriptors than this are free.
 RESERVED_DESCRIPTORS: Final = 64
 
 
 def raise_descriptor_limit(connections: int) -> None:
-    """Raise our own limit, as far as we may, so that this many connections fit; says so where they do not."""
+    """Raise the process's limit of open files to fit this many connections; log a warning if the limit stays lower."""
     wanted = connections + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -72,30 +69,32 @@ def raise_descriptor_limit(connections: int) -> None:
 
 
 def has_free_descriptors() -> bool:
-    """Whether one more connection leaves enough to the rest; costs three short system calls."""
+    """Whether enough descriptors are free for one more connection; costs three short system calls."""
     try:
-        lowest = os.dup(0)  # which file that is does not matter
+        lowest = os.dup(0)  # any open file would do
     except OSError as error:
-        return error.errno == errno.EBADF  # 0 is free: no connection has just taken it
+        return error.errno == errno.EBADF  # descriptor 0 itself is free
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    # The kernel gives out the lowest that is free, so all below it are taken.
+    # The kernel assigns the lowest free descriptor, so all descriptors below it are taken.
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
-# Connections that the kernel holds for us until we take them; one more waits a second before it tries again.
+# Connections that the kernel queues until they are accepted; a client beyond that tries again after a second.
 BACKLOG = 1024
-# Octets that the kernel may hold unsent for one connection.  It would take 2 MiB and more, of 10,000 slow readers too.
+# The most unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which would
+# apply to each of 10,000 slow readers.
 UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_TCP_SCHEMES: Final = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
 
 
 @implementer(IProtocolFactory, ILoggingContext)
 class DescriptorLimitedFactory:
-    """In front of a factory: whether one more connection can be had.
+    """A protocol factory that closes new connections while few file descriptors are free.
 
-    :param name: what the log calls it.
-    :param has_room: whether there are file descriptors left for it.
+    :param name: of the listener, for the log.
+    :param factory: builds the protocols of accepted connections.
     """
 
     def __init__(
@@ -108,35 +107,32 @@ class DescriptorLimitedFactory:
         self._log_throttle = LogThrottle()
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """The connection's protocol; None closes it at once."""
+        """Build the protocol of a connection; None closes the connection at once."""
         if self._has_free_descriptors():
             return self._factory.buildProtocol(addr)
-        complaint = self._log_throttle.add("refused", self._name, self._clock.seconds())
-        if complaint is not None:
+        entry = self._log_throttle.add("refused", self._name, self._clock.seconds())
+        if entry is not None:
             log.warn(
                 "{listener}: few file descriptors are left, connections closed at once: {count}; raise LimitNOFILE",
                 listener=self._name,
-                count=complaint.count,
+                count=entry.count,
             )
         return None
 
     def doStart(self) -> None:  # noqa: N802 - Twisted's name
-        """See `IProtocolFactory`."""
         self._factory.doStart()
 
     def doStop(self) -> None:  # noqa: N802 - Twisted's name
-        """See `IProtocolFactory`."""
         self._factory.doStop()
 
     def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
-        """See `ILoggingContext`."""
         return self._name
 
 
 class Listener(Service):
-    """Listens from the privileged start on.
+    """A service that listens on one endpoint, from the privileged start on.
 
-    :param setting: where the endpoint stands in the file, for messages.
+    :param setting: the key of the endpoint in the configuration file, for messages.
     :param endpoint: Twisted's server endpoint string.
     """
 
@@ -151,10 +147,10 @@ class Listener(Service):
     def privilegedStartService(self) -> None:
         """Listen.
 
-        :raises UserError: when that is not possible.
+        :raises UserError: when the endpoint cannot be listened on.
         """
         super().privilegedStartService()
-        # Twisted's own endpoints listen at once; one that does not is heard of in the log.
+        # Twisted's own endpoints listen at once; the later failure of another kind of endpoint is logged.
         self._starting = True
         self._endpoint.listen(self._factory).addCallbacks(self._listen_succeeded, self._listen_failed)
         self._starting = False
@@ -162,7 +158,7 @@ class Listener(Service):
             raise UserError(self._problem)
 
     def stopService(self) -> Deferred[None] | None:
-        """Listen no more; connections that are there stay."""
+        """Stop listening; open connections stay open."""
         super().stopService()
         port, self._port = self._port, None
         return port.stopListening() if port is not None else None
@@ -181,13 +177,13 @@ class Listener(Service):
 
 
 def set_socket_options(port: Any) -> None:
-    """Set what every connection that is accepted there inherits: on each for itself it would be two system calls more.
+    """Set options of a listening socket that accepted connections inherit, which saves two system calls for each.
 
-    No answer waits for the acknowledgement of the one before, and few octets that are not sent wait in the kernel.
-    Clients are served without that, too: those that were there before us on a socket of systemd's, and those of a
-    socket that does not know these options, as one that is not on TCP.
+    With them, no answer waits for the acknowledgement of the previous one, and the kernel buffers few unsent octets.
+    Connections without the options are served too: those that were waiting on a socket of systemd before the gateway
+    started, and those of a socket without such options, such as a Unix socket.
 
-    :param port: as Twisted's endpoints give it.
+    :param port: the listening port that a Twisted endpoint returns.
     """
     handle = getattr(port, "socket", None)
     if handle is None:
@@ -199,34 +195,30 @@ def set_socket_options(port: Any) -> None:
 
 
 def _backlog(endpoint: str) -> str:
-    """The argument that Twisted's 50 needs in front of phones: they all come back at once when the power does."""
+    """The backlog argument for an endpoint: Twisted's default is 50, and all phones connect at once after an outage."""
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
 class SessionCloser(Service):
-    """Ends what goes on behind listeners when the gateway stops.
+    """A service that ends all LDAP sessions when the gateway stops.
 
-    :param end_all: ends all sessions; its Deferred fires when the last is gone.
+    :param disconnect_all: ends all sessions; its Deferred fires when the last session has ended.
     """
 
     def __init__(self, disconnect_all: Callable[[], Deferred[None]]) -> None:
         self._disconnect_all = disconnect_all
 
     def stopService(self) -> Deferred[None]:
-        """End them."""
         super().stopService()
         return self._disconnect_all()
 
 
-_TCP_SCHEMES = frozenset(("tcp", "tcp4", "tcp6", "ssl", "tls"))
-
-
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where a server endpoint listens.
+    """The TCP address on which a server endpoint listens.
 
-    :ivar interface: an address; empty: all of them.
-    :ivar port: 0: any that is free.
+    :ivar interface: an IP address; empty: all addresses.
+    :ivar port: 0: any free port.
     """
 
     interface: str
@@ -235,8 +227,8 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, endpoint: str) -> ListenAddress | None:
-        """What an endpoint string listens on; None where that is no TCP port (a Unix socket, one of systemd's)."""
-        # Twisted's wrapper for the PROXY protocol; the port is that of the endpoint within.
+        """Parse an endpoint string; None: the endpoint is not a TCP port (a Unix socket, a socket of systemd)."""
+        # "haproxy:" is Twisted's wrapper for the PROXY protocol; the port belongs to the wrapped endpoint.
         kind, *arguments = re.split(r"(?<!\\):", endpoint.removeprefix("haproxy:"))
         if kind not in _TCP_SCHEMES:
             return None
@@ -249,14 +241,13 @@ class ListenAddress:
         return cls(interface, int(port), ipv6=kind == "tcp6" or ":" in interface)
 
     def __str__(self) -> str:
-        """As an administrator knows it."""
         return f"port {self.port}" + (f" of {self.interface}" if self.interface else "")
 
 
 def phone_server(config: Config) -> ServerAddress:
-    """Where phones find the gateway: by the page's host name, on the first ports that are known.
+    """The address of the LDAP server for phones: the host name of the page, and the first known ports.
 
-    Where none is known because others hold the sockets, it is likely the usual one.
+    Where no port is known because systemd or a proxy holds the socket, the standard port is assumed.
     """
     (port, guessed), (tls_port, tls_guessed) = (
         _advertised_port(config.ldap.listen, 389),
@@ -274,7 +265,7 @@ def phone_server(config: Config) -> ServerAddress:
 
 
 def ldap_url(config: Config) -> str:
-    """The address that phones are to be given: on TLS where there is a port for it."""
+    """The LDAP URL for phones, with TLS where a port for LDAP over TLS is configured."""
     server = phone_server(config)
     if server.tls_port:
         return LdapEndpoint(Security.LDAPS, server.host, server.tls_port).url
@@ -282,9 +273,12 @@ def ldap_url(config: Config) -> str:
     return link.url if server.port else link.address
 
 
-def _advertised_port(endpoints: tuple[str, ...], usual: int) -> tuple[int, bool]:
-    """The first that is known, else the usual one, and whether it is a guess; 0: there is none, or any that is free."""
-    found = [ListenAddress.parse(endpoint) for endpoint in endpoints]
-    known = next((one.port for one in found if one is not None and one.port), 0)
-    guessed = not known and None in found
-    return (usual if guessed else known), guessed
+def _advertised_port(endpoints: tuple[str, ...], standard: int) -> tuple[int, bool]:
+    """The first known port, else the standard port, and whether the port is a guess.
+
+    Port 0 means that there is no endpoint, or that the endpoint takes any free port.
+    """
+    addresses = [ListenAddress.parse(endpoint) for endpoint in endpoints]
+    known = next((address.port for address in addresses if address is not None and address.port), 0)
+    guessed = not known and None in addresses
+    return (standard if guessed else known), guessed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where ``ldapgw run`` writes its log: one line an event on stderr, as text or as JSON."""
+"""The log of ``ldapgw run``: one line for each event on stderr, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from twisted.logger import (
 def begin_logging(stream: TextIO, log_format: str) -> None:
     """Begin to log.
 
-    :param log_format: the setting: text or json.
+    :param log_format: the setting ``log_format``: text or json.
     """
     observer: ILogObserver = FileLogObserver(stream, as_json) if log_format == "json" else textFileLogObserver(stream)
-    # A line for each connection to Google that comes and goes tells nobody anything.
+    # At level info, Twisted's HTTP client logs every connection to Google that opens or closes.
     levels = LogLevelFilterPredicate()
     levels.setLogLevelForNamespace("twisted.web.client", LogLevel.warn)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [levels])], redirectStandardIO=False)
 
 
 def as_json(event: LogEvent) -> str:
-    """An event as one line of JSON: time, level, where it comes from, what it says, and the traceback of a fault."""
+    """An event as one line of JSON with time, level, namespace, message, and the traceback of an internal error."""
     line = {
         "time": formatTime(event["log_time"]),
         "level": event["log_level"].name,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What ``/metrics`` tells, in the text format of Prometheus.  No name, address or number of anybody is in it.
+"""The metrics of ``/metrics`` in the text format of Prometheus, without personal names, addresses or numbers.
 
-Mutable: `Tally`, which counts what the wire does, and what `Metrics` has read last.
+Mutable: `SearchCounters`, which counts LDAP searches, and `Metrics`, which keeps the figures last read from the store.
 """
 
 from __future__ import annotations
@@ -22,21 +22,17 @@ from ldapgw.store.worker import Store
 
 
 class SearchCounters:
-    """Counts searches; called by the wire for each, so it does next to nothing.
-
-    :ivar connections: how many phones are connected now.
-    """
+    """Counts searches; the LDAP server calls `observe` for each search, so it has to be fast."""
 
     def __init__(self) -> None:
         self.searches: Counter[ResultCode] = Counter()
         self.seconds = 0.0
         self.entries = 0
-        self.count_connections: Callable[[], int] = int
 
     def observe(
         self, _login: str, _address: str, _message: bytes, entries: int, code: ResultCode, seconds: float
     ) -> None:
-        """A search is done (`ldapgw.ldap.session.Observer`)."""
+        """Count a finished search (see `ldapgw.ldap.session.Observer`)."""
         self.searches[code] += 1
         self.seconds += seconds
         self.entries += entries
@@ -44,12 +40,12 @@ class SearchCounters:
 
 @dataclass(frozen=True, slots=True)
 class StoredMetrics:
-    """What the database knows.
+    """The figures that are read from the database.
 
-    :ivar accounts: how many there are of each tenant in each state.
-    :ivar synced: when the account of a tenant was synced that waits longest, in seconds since the epoch.
-    :ivar phones: how many logins a tenant has.
-    :ivar alarms: a tenant's, by its code.
+    :ivar accounts: the number of accounts by tenant and state.
+    :ivar oldest_sync: by tenant, the earliest last sync of a connected account, in seconds since the epoch.
+    :ivar phones: the number of phone logins by tenant.
+    :ivar alarms: the code of a tenant's alarm by tenant.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -60,40 +56,42 @@ class StoredMetrics:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """All that is told at one time."""
+    """The figures of one response."""
 
     version: str
     ready: bool
     database_ok: bool
     stored: StoredMetrics
     search_counters: SearchCounters
+    connections: int
     contacts: Mapping[str, int]
     certificate_ends: float | None
 
 
 def read_stored_metrics(connection: Connection, now: float) -> StoredMetrics:
-    """Look into the database; to be asked off the reactor's thread."""
-    found = accounts.read_all(connection, counted=False)
-    synced: dict[str, float] = {}
-    for one in found:
-        if one.is_connected and one.last_sync is not None:
-            synced[one.tenant] = min(one.last_sync, synced.get(one.tenant, one.last_sync))
+    """Read the figures from the database; blocks, so it has to run off the reactor's thread."""
+    known = accounts.read_all(connection, counted=False)
+    oldest_sync: dict[str, float] = {}
+    for account in known:
+        if account.is_connected and account.last_sync is not None:
+            oldest_sync[account.tenant] = min(account.last_sync, oldest_sync.get(account.tenant, account.last_sync))
     return StoredMetrics(
-        Counter((one.tenant, state(one, now)) for one in found),
-        synced,
-        Counter(one.tenant for one in phones.read_all(connection)),
+        Counter((account.tenant, state(account, now)) for account in known),
+        oldest_sync,
+        Counter(login.tenant for login in phones.read_all(connection)),
         tenants.read_alarm_codes(connection),
     )
 
 
 class Metrics:
-    """Tells them.
+    """Collects and renders the metrics.
 
-    :param now: seconds since the epoch.
+    :param now: returns seconds since the epoch.
+    :param connections: the number of open LDAP connections.
     :param ready: whether the directory is loaded and LDAP listens.
-    :param contacts: how many are served of each tenant.
-    :param database_fails: whether the database is in trouble.
-    :param certificate_ends: of the LDAP port, in seconds since the epoch; None: there is none.
+    :param contacts: the number of served contacts by tenant.
+    :param database_fails: whether the last use of the database failed.
+    :param certificate_ends: the expiry of the LDAP ports' certificate in seconds since the epoch; None: no certificate.
     """
 
     def __init__(
@@ -103,6 +101,7 @@ class Metrics:
         now: Callable[[], float],
         version: str,
         search_counters: SearchCounters,
+        connections: Callable[[], int],
         ready: Callable[[], bool],
         contacts: Callable[[], Mapping[str, int]],
         database_fails: Callable[[], bool],
@@ -112,6 +111,7 @@ class Metrics:
         self._now = now
         self._version = version
         self._search_counters = search_counters
+        self._connections = connections
         self._ready = ready
         self._contacts = contacts
         self._database_fails = database_fails
@@ -119,68 +119,71 @@ class Metrics:
         self._certificate_ends = certificate_ends
 
     async def render(self) -> tuple[bytes, str]:
-        """The text that Prometheus reads, and its type; of a database that cannot be read, what was read last."""
+        """Render the metrics; while the database cannot be read, with the figures last read from it.
+
+        :returns: the text that Prometheus reads, and its content type.
+        """
         try:
             self._stored = await self._store.run(read_stored_metrics, self._now())
         except StoreError:
             is_ok = False
         else:
             is_ok = not self._database_fails()
-        picture = MetricsSnapshot(
+        snapshot = MetricsSnapshot(
             self._version,
             self._ready(),
             is_ok,
             self._stored,
             self._search_counters,
+            self._connections(),
             self._contacts(),
             self._certificate_ends(),
         )
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        registry.register(_Collector(picture))
+        registry.register(_Collector(snapshot))
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class _Collector:
-    """Hands a picture over to the library."""
+    """Turns a snapshot into metric families; see `prometheus_client.registry.Collector`."""
 
     def __init__(self, snapshot: MetricsSnapshot) -> None:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
-        picture, stored, tally = self._snapshot, self._snapshot.stored, self._snapshot.search_counters
-        yield InfoMetricFamily("ldapgw", "The gateway.", {"version": picture.version})
-        yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", picture.ready)
-        yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", picture.database_ok)
-        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", tally.count_connections())
+        snapshot, stored, counters = self._snapshot, self._snapshot.stored, self._snapshot.search_counters
+        yield InfoMetricFamily("ldapgw", "The gateway.", {"version": snapshot.version})
+        yield GaugeMetricFamily("ldapgw_ready", "Whether the directory is loaded and LDAP listens.", snapshot.ready)
+        yield GaugeMetricFamily("ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok)
+        yield GaugeMetricFamily("ldapgw_ldap_connections", "Open LDAP connections.", snapshot.connections)
         searches = CounterMetricFamily("ldapgw_ldap_searches", "LDAP searches that are done.", labels=["result"])
-        for code, count in tally.searches.items():
+        for code, count in counters.searches.items():
             searches.add_metric([code.name.lower()], count)
         yield searches
         yield SummaryMetricFamily(
-            "ldapgw_ldap_search_seconds", "How long searches took.", tally.searches.total(), tally.seconds
+            "ldapgw_ldap_search_seconds", "How long searches took.", counters.searches.total(), counters.seconds
         )
-        yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", tally.entries)
-        told = GaugeMetricFamily("ldapgw_accounts", "Accounts, by their state.", labels=["tenant", "state"])
-        for (tenant, how), count in stored.accounts.items():
-            told.add_metric([tenant, how], count)
-        yield told
-        yield _by_tenant("ldapgw_contacts", "Contacts that are served.", picture.contacts)
+        yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", counters.entries)
+        by_state = GaugeMetricFamily("ldapgw_accounts", "Accounts, by their state.", labels=["tenant", "state"])
+        for (tenant, account_state), count in stored.accounts.items():
+            by_state.add_metric([tenant, account_state], count)
+        yield by_state
+        yield _by_tenant("ldapgw_contacts", "Contacts that are served.", snapshot.contacts)
         yield _by_tenant("ldapgw_phones", "Logins of phones.", stored.phones)
-        what = "When the connected account was synced well whose last good sync is the longest ago."
-        yield _by_tenant("ldapgw_oldest_sync_timestamp_seconds", what, stored.oldest_sync)
+        help_text = "When the connected account was synced well whose last good sync is the longest ago."
+        yield _by_tenant("ldapgw_oldest_sync_timestamp_seconds", help_text, stored.oldest_sync)
         alarm = GaugeMetricFamily("ldapgw_alarm", "1: what is wrong with a tenant's client.", labels=["tenant", "code"])
-        for tenant, what in stored.alarms.items():
-            alarm.add_metric([tenant, what], 1)
+        for tenant, alarm_code in stored.alarms.items():
+            alarm.add_metric([tenant, alarm_code], 1)
         yield alarm
-        if picture.certificate_ends is not None:
-            what = "When the certificate of the LDAP port ends."
-            yield GaugeMetricFamily("ldapgw_certificate_expiry_timestamp_seconds", what, picture.certificate_ends)
+        if snapshot.certificate_ends is not None:
+            help_text = "When the certificate of the LDAP port ends."
+            yield GaugeMetricFamily("ldapgw_certificate_expiry_timestamp_seconds", help_text, snapshot.certificate_ends)
 
 
-def _by_tenant(name: str, what: str, values: Mapping[str, float]) -> Metric:
-    found = GaugeMetricFamily(name, what, labels=["tenant"])
+def _by_tenant(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=["tenant"])
     for tenant, value in values.items():
-        found.add_metric([tenant], value)
-    return found
+        family.add_metric([tenant], value)
+    return family

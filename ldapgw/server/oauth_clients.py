@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The OAuth client that each tenant has now: the configured one, else what an administrator has entered on the page.
+"""The current OAuth client of each tenant: the configured one, or the one that an administrator entered on the page.
 
-What is entered counts at once, here and in a gateway that runs: whoever needs a client asks for it when it is needed.
-Mutable: the entered ones, as they were read last, and those that cannot be read.
+An entered client takes effect at once, also in a running gateway: every use looks the client up anew.
+Mutable: `TenantClients`, which keeps the entered clients as they were last read.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ T = TypeVar("T")
 
 log = Logger()
 
-# Stands for a client that nobody has entered; Google knows none of this name.
+# Stands for a client that nobody has entered; Google has no client with an empty id.
 MISSING_CLIENT = Client("", "")
 
 
 def configured_clients(config: Config) -> dict[str, Client]:
-    """The clients of the configuration file, by tenant."""
-    return {one.name: Client(one.client_id, one.client_secret) for one in config.tenant if one.client_id}
+    """The OAuth clients of the configuration file by tenant name."""
+    return {tenant.name: Client(tenant.client_id, tenant.client_secret) for tenant in config.tenant if tenant.client_id}
 
 
 class TenantClients(Mapping[str, Client]):
-    """Clients by the name of their tenant; those tenants alone that have one.
+    """The OAuth clients by tenant name; tenants without a client are not in the mapping.
 
-    :param configured: those of the configuration file, which go before all others.
+    :param configured: the clients of the configuration file, which take precedence over entered ones.
     """
 
     def __init__(self, store: Store, vault: SecretBox, configured: Mapping[str, Client]) -> None:
@@ -45,19 +45,20 @@ class TenantClients(Mapping[str, Client]):
         self._undecryptable: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
-        """Read what is entered.
+        """Read the entered clients from the store.
 
         :raises StoreError: when the database cannot be used.
         """
-        found, unfit = await self._store.run(tenants.read_clients, self._vault)
-        for tenant in sorted(unfit - self._undecryptable):
+        entered, undecryptable = await self._store.run(tenants.read_clients, self._vault)
+        for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
                 "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "
                 "enter the client again on the page",
                 tenant=tenant,
             )
-        self._undecryptable = unfit
-        self._all = {one.tenant: Client(one.client_id, one.client_secret) for one in found} | dict(self.configured)
+        self._undecryptable = undecryptable
+        found = {client.tenant: Client(client.client_id, client.client_secret) for client in entered}
+        self._all = found | dict(self.configured)
 
     def __getitem__(self, tenant: str) -> Client:
         return self._all[tenant]
@@ -70,9 +71,9 @@ class TenantClients(Mapping[str, Client]):
 
 
 class LazyTenants(Mapping[str, T]):
-    """Tenants by name, each as it is when it is asked for.
+    """A mapping of tenant names whose values are made anew at each lookup.
 
-    :param make: a tenant by its name.
+    :param make: makes the value for a tenant's name.
     """
 
     def __init__(self, names: Iterable[str], make: Callable[[str], T]) -> None:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Work that must not even share our interpreter: a page of a thousand persons takes a third of a second.
+"""Worker processes for calculations that would hold the interpreter lock while phones wait (docs/decisions/0039).
 
-A thread would hold the interpreter's lock while a phone waits (docs/decisions/0039).  The process is started when it is
-needed, works through one call after another, and ends when it has been idle for a while, or with us: it reads its
-calls from a pipe, whose end is the end, and gives its answers to another, whose end is the end at once.
+Parsing one page of a thousand persons takes a third of a second.  `WorkerProcess` keeps one process for such calls,
+which runs one call after another and exits after some idle time.  `OneShotProcess` runs each call in a new process.
+
+A process reads calls from one pipe and writes answers to another.  The process ends with the gateway: after the current
+call when the pipe of calls ends, and at once when nobody reads the pipe of answers any more.
 """
 
 from __future__ import annotations
@@ -33,15 +35,15 @@ from ldapgw.errors import ProcessLost, StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A page takes less than a second on the slowest machine; one that takes so long will never end.
+# A page takes less than a second on the slowest machine; a call that exceeds this time is stuck.
 CALL_TIMEOUT_SECONDS = 60.0
 # A book of a million contacts takes three minutes.
 ONE_SHOT_TIMEOUT_SECONDS = 3600.0
-# It holds 40 MiB, and most accounts need it once a week.
+# An idle process holds 40 MiB, and most accounts need the process once a week.
 IDLE_SECONDS = 30.0
-# Phones go first where there is but one processor.
+# On a machine with one processor, answering phones has priority over the worker process.
 NICENESS = 10
-# Some ten persons: what a thread reads in two milliseconds needs no process.
+# About ten persons, which a thread parses in two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10
 
 _LENGTH = struct.Struct(">I")
@@ -50,12 +52,12 @@ _COMMAND = (sys.executable, "-P", "-m", __name__)
 
 
 class WorkerProcess(Service):
-    """Calls functions in a process of its own.
+    """A service that calls functions in one child process, started on demand and ended after `IDLE_SECONDS`.
 
-    Functions are those of modules, arguments and results are values that can be pickled.  Before it is started and
-    after it has stopped it calls them at once: nothing is being served then.
+    Functions must be defined at module level; arguments and results must be picklable.  While the service is not
+    running, functions are called at once in this process: no client is served then.
 
-    :param reactor: spawns the process, and counts the time.
+    :param reactor: spawns the process and schedules timeouts.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -64,7 +66,10 @@ class WorkerProcess(Service):
         self._idle_timer: IDelayedCall | None = None
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(*args, **kw)``; the Deferred has its result, or fails with `ProcessLost`."""
+        """Call ``function(*args, **kw)`` in the child process.
+
+        :returns: a Deferred with the function's result; it fails with `ProcessLost` when the process dies.
+        """
         if not self.running:
             return execute(function, *args, **kw)
         if self._worker is None or self._worker.has_exited:
@@ -73,7 +78,7 @@ class WorkerProcess(Service):
         return self._worker.call(pickle.dumps((function, args, kw))).addBoth(self._restart_idle_timer)
 
     def stopService(self) -> None:
-        """Abandon what is under way; it was to be kept by somebody else."""
+        """Abandon the calls in progress: their results would have been stored by services that stop too."""
         super().stopService()
         self._cancel_idle_timer()
         if self._worker is not None:
@@ -91,10 +96,10 @@ class WorkerProcess(Service):
 
 
 class SizeBasedOffload:
-    """Calls functions on a body where that disturbs nobody: a small one on a thread, a large one in a process.
+    """Calls a function on a response body: on a thread for a small body, in a process for a large one.
 
-    :param thread: calls a function with its arguments.
-    :param process: likewise.
+    :param thread: calls a function with its arguments on a thread.
+    :param process: calls a function with its arguments in a process.
     """
 
     def __init__(self, thread: Callable[..., Deferred[Any]], process: Callable[..., Deferred[Any]]) -> None:
@@ -102,20 +107,23 @@ class SizeBasedOffload:
         self._process = process
 
     def __call__(self, function: Callable[..., Any], body: bytes, *args: object) -> Deferred[Any]:
-        """Call ``function(body, *args)``; the Deferred has its result."""
+        """Call ``function(body, *args)``.
+
+        :returns: a Deferred with the function's result.
+        """
         return (self._thread if len(body) <= THREAD_MAX_OCTETS else self._process)(function, body, *args)
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call that waits for its answer, or for its turn."""
+    """A call in the queue of a child process."""
 
     frame: bytes
     result: Deferred[Any] = field(default_factory=Deferred)
 
 
 class _ChildProcess(ProcessProtocol):
-    """The process, and the calls that it has to do."""
+    """A running child process and its queue of calls, of which the first has been sent to the process."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -129,11 +137,10 @@ class _ChildProcess(ProcessProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is something to do."""
         return bool(self._calls)
 
     def call(self, frame: bytes) -> Deferred[Any]:
-        """Have the process do a call, once those before it are done."""
+        """Queue a pickled call; calls run in order."""
         call = _Call(frame)
         self._calls.append(call)
         if len(self._calls) == 1:
@@ -141,7 +148,6 @@ class _ChildProcess(ProcessProtocol):
         return call.result
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
         self._fail_pending_calls()
         try:
             self._process.signalProcess("KILL")
@@ -149,7 +155,6 @@ class _ChildProcess(ProcessProtocol):
             return
 
     def outReceived(self, data: bytes) -> None:
-        """A part of an answer."""
         self._received += data
         if len(self._received) < _LENGTH.size:
             return
@@ -169,7 +174,6 @@ class _ChildProcess(ProcessProtocol):
             call.result.errback(Failure(value))
 
     def processEnded(self, _reason: Failure) -> None:
-        """It was killed, by us or by the system."""
         self._fail_pending_calls()
 
     def _send_next_call(self) -> None:
@@ -189,9 +193,10 @@ class _ChildProcess(ProcessProtocol):
 
 
 class OneShotProcess(Service):
-    """Calls functions, each in a process that is there for that alone, and waits for it: on a thread.
+    """Calls each function in a new process and blocks until it has ended; to be called on a thread.
 
-    So what they need of memory is given back.  Functions, arguments and results are as with `OffProcess`.
+    The memory that a call needs is returned to the system when its process ends.  Functions, arguments and results have
+    to meet the same conditions as those of `WorkerProcess`.
     """
 
     def __init__(self) -> None:
@@ -199,10 +204,10 @@ class OneShotProcess(Service):
         self._is_stopped = False
 
     def __call__(self, function: Callable[..., T], *args: object) -> T:
-        """Call ``function(*args)``.
+        """Call ``function(*args)`` in a new process and wait for the result.
 
-        :raises ProcessLost: when the process has died over it, or does not end.
-        :raises StoreError: when we have ended it, as the gateway ends.
+        :raises ProcessLost: when the process dies, or exceeds `ONE_SHOT_TIMEOUT_SECONDS`.
+        :raises StoreError: when the gateway stops meanwhile.
         """
         frame = pickle.dumps((function, args, {}))
         with subprocess.Popen(  # noqa: S603  it is our own program
@@ -231,7 +236,7 @@ class OneShotProcess(Service):
         return result
 
     def stopService(self) -> None:
-        """End the process, and begin no other."""
+        """Kill the running process; later calls fail."""
         super().stopService()
         self._is_stopped = True
         process = self._process
@@ -244,7 +249,7 @@ def _environment() -> dict[str, str]:
 
 
 def serve_calls(calls: BinaryIO, answers: BinaryIO) -> None:
-    """What the process does: calls, one after the other, until there are no more."""
+    """Run the child process's loop: read a call, write its answer, until the stream of calls ends."""
     while len(head := calls.read(_LENGTH.size)) == _LENGTH.size:
         answer = _call_and_pickle(calls.read(_LENGTH.unpack(head)[0]))
         answers.write(_LENGTH.pack(len(answer)) + answer)
@@ -255,30 +260,31 @@ def _call_and_pickle(frame: bytes) -> bytes:
     try:
         function, args, kw = pickle.loads(frame)  # noqa: S301  by our own code, from our own pipe
         return pickle.dumps((True, function(*args, **kw)))
-    except Exception as error:  # noqa: BLE001  whoever has called is told of it
+    except Exception as error:  # noqa: BLE001  passed on to the caller
         return pickle.dumps((False, error))
 
 
 def _exit_when_unread(answers: int) -> None:
-    """End the process when nobody is left to read its answers: who was killed (kill -9) cannot end it.
+    """Exit when the gateway is gone: a gateway that was killed (kill -9) cannot end its processes.
 
-    :param answers: the descriptor of the pipe; that its other end is closed is told without being asked for.
+    :param answers: the descriptor of the pipe of answers.
     """
     pipe = select.poll()
+    # No event is asked for: poll always reports that the other end of the pipe is closed.
     pipe.register(answers, 0)
     pipe.poll()
     os._exit(1)
 
 
 def main() -> None:
-    """The process's own beginning."""
-    # Ctrl-C and systemd's SIGTERM go to all processes; ours ends when its pipe does.
+    """Entry point of the child process."""
+    # Ctrl-C and systemd's SIGTERM go to all processes of the gateway; a child process ends when its pipe does.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "wb")
     threading.Thread(target=_exit_when_unread, args=(os.dup(1),), daemon=True).start()
-    os.dup2(2, 1)  # nothing that prints may come between the answers
+    os.dup2(2, 1)  # printed text must not mix with the answers
     serve_calls(sys.stdin.buffer, answers)
 
 

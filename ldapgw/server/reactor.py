@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The end of the process has a deadline.
+"""The reactor of ``ldapgw run``, its monotonic clock beside the wall clock, and the time limit of its shutdown.
 
-What may still wait then, for a name server, a lock or a long calculation, is left behind: no thread can be ended from
-outside, and nothing is lost, because whatever is written is written in one transaction.
+`PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
+Twisted's former logging (`twisted.python.log`), which nothing here uses, and setting it up takes a tenth of the time of
+a phone's search (docs/decisions/0049).
 
-The time of day, kept apart from the time that passes.
+Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
+timer for a day.  `use_monotonic_clock` makes the reactor run on the time since boot; code that needs the date is given
+a `WallClock`.
 
-Twisted's reactor times everything by the time of day, so a machine's clock that is set back a day would stop every
-timer for a day.  The entry points make it run by the time since boot; whoever has to know the date gets a `WallClock`.
-
-The reactor of ``ldapgw run``: Twisted's own for epoll, without a log context around every event.
-
-That context serves Twisted's former way of logging (`twisted.python.log`), which nothing here uses, and to set it up
-takes a tenth of the time of a phone's search (docs/decisions/0049).  It is for Linux, which has epoll.
+`limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
+no thread can be ended from outside.  No data is lost: everything is written in transactions.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-# Whoever sends SIGTERM is promised an end within 5 seconds.
+# The documentation promises that the process ends within 5 seconds of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
 
@@ -41,13 +39,13 @@ log = Logger()
 def limit_shutdown_time(
     reactor: Any, *, seconds: float = SHUTDOWN_SECONDS, exit_process: Callable[[int], object] = os._exit
 ) -> None:
-    """Have the process end so long after the reactor was told to stop, whatever it waits for then.
+    """End the process at the latest so many seconds after the reactor was stopped.
 
-    :param leave: ends the process with a status, at once.
+    :param exit_process: ends the process with a status, at once.
     """
 
     def late() -> None:
-        # A log that nobody reads must not keep us.
+        # Writing to a pipe that nobody reads would block.
         if select.select([], [_STDERR], [], 0)[1]:
             log.warn("the end took more than {seconds} s; what was still running is left behind", seconds=seconds)
         exit_process(0)
@@ -62,11 +60,11 @@ def limit_shutdown_time(
 
 @implementer(IReactorTime)
 class WallClock:
-    """Seconds since the epoch, and timers that do not mind when the clock is set.
+    """Tells the time of day, and times delayed calls independently of it.
 
-    :param timers: calls later.
-    :param now: seconds since the epoch.
-    :ivar seconds: see `IReactorTime`: `now` itself, for each search is noted with its time.
+    :param timers: schedules delayed calls.
+    :param now: returns seconds since the epoch.
+    :ivar seconds: see `IReactorTime`; an attribute instead of a method, because every search reads the time.
     """
 
     def __init__(self, timers: IReactorTime, now: Callable[[], float]) -> None:
@@ -74,77 +72,75 @@ class WallClock:
         self.seconds = now
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> IDelayedCall:  # noqa: A002  Twisted's name
-        """See `IReactorTime`: after so many seconds have passed, whatever the clock shows then."""
         return self._timers.callLater(delay, callable, *args, **kw)
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        """See `IReactorTime`."""
         return list(self._timers.getDelayedCalls())
 
 
 def use_monotonic_clock(reactor: Any) -> WallClock:
-    """Have a real reactor run by the time since boot; nothing may be timed by it yet.
+    """Make a reactor run on the time since boot; no call may have been scheduled on it before.
 
-    :returns: the time of day.
+    :returns: the clock for the time of day.
     """
     reactor.seconds = time.monotonic
     return WallClock(reactor, time.time)
 
 
 class PhoneReactor(EPollReactor):
-    """Calls what is readable or writable, and nothing around it; first who was not served in the turn before.
+    """An epoll reactor that is fair to connections and has calls at the end of each tick.
 
-    Then it calls what is to be called `at_end`, before anything that waits for a time.
+    Connections that were not served in the previous tick are served first.  At the end of a tick the reactor makes the
+    calls that were passed to `at_end`, before any delayed call.
     """
 
-    # Who was served in the turn before: the descriptor, and its place in the order.
+    # The descriptors served in the previous tick, with their position in the order.
     _previous_order: Mapping[int, int] = MappingProxyType({})
-    _tick_end_calls: list[Callable[[], None]] | None = (
-        None  # what is called at the end of a turn; None: there is no turn
-    )
+    # The calls for the end of the current tick; None between two ticks.
+    _tick_end_calls: list[Callable[[], None]] | None = None
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call something as soon as all is served that came in this turn; between two turns, as a call that is due."""
+        """Call a function when all events of this tick are handled; between two ticks, as a delayed call due now."""
         if self._tick_end_calls is None:
             self.callLater(0, call)
         else:
             self._tick_end_calls.append(call)
 
     def doPoll(self, timeout: float | None) -> None:  # noqa: N802 - Twisted's name
-        """One turn.
+        """Handle the events of one tick.
 
-        :param timeout: seconds to wait for events; None: until there are any.
+        :param timeout: the most seconds to wait for events; None: no limit.
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel lists last who came too late for the turn before, and also who was served first in it for that.
-        turn = self._previous_order
-        events.sort(key=lambda event: turn.get(event[0], -1))
-        self._previous_order = {descriptor: place for place, (descriptor, _) in enumerate(events)}
-        ending: list[Callable[[], None]] = []
-        self._tick_end_calls = ending
+        # The kernel lists a connection last if it came too late for the previous tick, or was served first in it.
+        previous = self._previous_order
+        events.sort(key=lambda event: previous.get(event[0], -1))
+        self._previous_order = {descriptor: position for position, (descriptor, _) in enumerate(events)}
+        tick_end_calls: list[Callable[[], None]] = []
+        self._tick_end_calls = tick_end_calls
         try:
             for descriptor, event in events:
                 selectable = selectables.get(descriptor)
-                if selectable is not None:  # what came before it in this turn may have closed it
+                if selectable is not None:  # an earlier event of this tick may have closed it
                     try:
                         self._doReadOrWrite(selectable, descriptor, event)
-                    except Exception:  # noqa: BLE001  what is wrong with one connection ends there
+                    except Exception:  # noqa: BLE001  a fault in one connection must not affect others
                         log.failure("internal error while a connection was served")
         finally:
             self._tick_end_calls = None
-            for call in ending:
+            for call in tick_end_calls:
                 try:
                     call()
-                except Exception:  # noqa: BLE001  what is wrong with one call ends there
-                    log.failure("internal error at the end of a turn")
+                except Exception:  # noqa: BLE001  a fault in one call must not affect others
+                    log.failure("internal error at the end of a tick")
 
     doIteration = doPoll  # noqa: N815 - Twisted's name
 
 
 def install() -> None:
-    """Make it the reactor of this process.
+    """Install a `PhoneReactor` as the reactor of this process.
 
-    :raises twisted.internet.error.ReactorAlreadyInstalledError: when there is one.
+    :raises twisted.internet.error.ReactorAlreadyInstalledError: when a reactor is installed already.
     """
     installReactor(PhoneReactor())

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""One gateway a state_dir: a locked file that names the process which holds it.
+"""Opens the state directory for one gateway at a time: its lock file, its database and its key file.
 
-The kernel lets go of the lock when the process ends, however it ends.
-
-What a gateway keeps on disk, opened for it alone: the lock, the database, the key.
+The lock file names the process that holds the lock.  The kernel releases the lock when that process ends in any way.
 """
 
 from __future__ import annotations
@@ -21,15 +19,17 @@ from ldapgw.store import accounts, sync_state
 from ldapgw.store.database import Database, prepare_state_dir
 from ldapgw.store.secrets import SecretBox
 
+DATABASE_FILE = "ldapgw.db"
+KEY_FILE = "ldapgw.key"
 LOCK_FILE = "ldapgw.pid"
 LOCK_ATTEMPTS = 3
 LOCK_RETRY_SECONDS = 0.05
 
 
 class StateDirLock:
-    """The right to serve from a state_dir; held until `release`.
+    """The exclusive lock of a state directory, held until `release`.
 
-    :raises StoreError: when another gateway holds it.
+    :raises StoreError: when another gateway holds the lock, or the file cannot be opened.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -44,17 +44,16 @@ class StateDirLock:
             raise StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})")
 
     def write_pid(self) -> None:
-        """Write down which process holds it; to be done once twistd has forked."""
+        """Write this process's id into the lock file; to be called after twistd has forked."""
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let another gateway have it."""
         os.close(self._file)
 
 
 def lock_holder_pid(state_dir: Path) -> int | None:
-    """The process id of the gateway that runs on a state_dir, None where none does."""
+    """The process id of the gateway that runs on a state directory; None: no gateway runs."""
     try:
         file = os.open(state_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -69,7 +68,10 @@ def lock_holder_pid(state_dir: Path) -> int | None:
 
 
 def _try_lock(file: int) -> bool:
-    """Whether the lock was got; if not, it was waited for: a command that looks (`holder`) has it for a moment."""
+    """Try to take the lock; after a failure, wait: `lock_holder_pid` in another process holds the lock for a moment.
+
+    :returns: whether the lock was taken.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -83,20 +85,19 @@ def _read_pid(file: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-DATABASE_FILE = "ldapgw.db"
-KEY_FILE = "ldapgw.key"
-
-
 def database_url(state_dir: Path, configured: str) -> str:
-    """SQLAlchemy's address of the database."""
+    """SQLAlchemy's URL of the database.
+
+    :param configured: the setting ``database``; empty: SQLite in `state_dir`.
+    """
     return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
 
 
 def check_database_not_lost(state_dir: Path, file: Path | None) -> None:
-    """Make no new database where one has been: its phones, consents and contacts are somewhere.
+    """Refuse to create an empty database where an earlier one, with its phones and consents, is missing.
 
-    :param file: the database's; None where it is none.
-    :raises StoreError: when the key is there, and so a gateway was, and the database is not.
+    :param file: the database file; None: the database is not a file.
+    :raises StoreError: when the key file exists, so that a gateway has run here, and the database does not.
     """
     key = state_dir / KEY_FILE
     if file is not None and key.exists() and not file.exists():
@@ -107,10 +108,10 @@ def check_database_not_lost(state_dir: Path, file: Path | None) -> None:
 
 
 class OpenStateDir:
-    """An opened state_dir.
+    """An opened and locked state directory.
 
     :param configured: the setting ``database``; empty: SQLite in `state_dir`.
-    :raises StoreError: when something of it cannot be used, or another gateway uses it.
+    :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
 
     def __init__(self, state_dir: Path, configured: str) -> None:
@@ -128,18 +129,17 @@ class OpenStateDir:
             undo.pop_all()
 
     def close(self) -> None:
-        """Let go of all of it; what was committed stays."""
         self.database.close()
         self.lock.release()
 
 
 def open_vault(connection: Connection, key: Path) -> SecretBox:
-    """The vault, tried on a grant that is stored: a wrong key is told now, not at the next sync.
+    """Open the key file and try the key on a stored token: a wrong key is reported now and not at the next sync.
 
-    An OAuth client that does not fit the key is entered again (`ldapgw.server.oauth_clients`).
+    An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
 
-    :param key: the key file; made where there is none and no grant was sealed yet.
-    :raises StoreError: when the key cannot be used, or does not fit.
+    :param key: the key file; created where there is none and no token is stored yet.
+    :raises StoreError: when the key cannot be used, or does not fit the stored token.
     """
     connected = next((account for account in accounts.read_all(connection) if account.is_connected), None)
     vault = SecretBox.open(key, create=connected is None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Work that takes longer than the reactor's thread can spare: reading JSON, building books."""
+"""Worker threads for work that would block the reactor's thread for too long, such as building books."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class WorkerThread(Service):
-    """Calls functions on threads of its own.
+    """A service that calls functions on its own thread pool.
 
-    Before it is started and after it has stopped it calls them at once: nothing is being served then.
+    While the service is not running, functions are called at once on the caller's thread: no client is served then.
 
-    :param threads: how many calls run at a time; the rest wait.
+    :param threads: the most calls that run at a time; further calls wait.
     """
 
     def __init__(self, reactor: IReactorThreads, name: str, threads: int) -> None:
@@ -31,19 +31,21 @@ class WorkerThread(Service):
         self._pool: ThreadPool | None = None
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(*args, **kw)``; the Deferred has its result."""
+        """Call ``function(*args, **kw)`` on a thread.
+
+        :returns: a Deferred with the function's result.
+        """
         if self._pool is None:
             return execute(function, *args, **kw)
         return deferToThreadPool(self._reactor, self._pool, function, *args, **kw)
 
     def startService(self) -> None:
-        """Start the threads."""
         super().startService()
         self._pool = ThreadPool(1, self._threads, self._label)
         self._pool.start()
 
     def stopService(self) -> Deferred[None]:
-        """Finish what was begun; the reactor goes on meanwhile."""
+        """Stop once the calls in progress have finished; the reactor keeps running meanwhile."""
         super().stopService()
         pool, self._pool = self._pool, None
         if pool is None:

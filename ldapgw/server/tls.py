@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Certificates and keys as files hold them: which there are, how long they last, and how urgent that is.
+"""Reads certificates and private keys from files, and builds the TLS contexts with which the LDAP ports serve them.
 
-The certificate that phones are shown, and what of TLS is spoken with them.
-
-Mutable: `ServerContext.pair`, replaced by one assignment when the files have changed (`certificate_renewal`).
-A connection
-keeps the context that it began with.
+Mutable: `TlsContextFactory.loaded`, which `ldapgw.server.certificate_renewal` replaces by one assignment when the files
+have changed.  A connection keeps the context with which it began.
 """
 
 from __future__ import annotations
@@ -31,32 +28,31 @@ from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
 
 _DAY: Final = 86400.0
-# Days left at which it is said.  Let's Encrypt renews 30 days before the end, so with less than that left the renewal
-# does not work; a week is time to mend it, and a day is not.
+# Days before expiry at which a warning is logged.  Let's Encrypt renews 30 days before the end, so with less than that
+# left the renewal does not work; a week is enough time to repair the renewal, and a day is not.
 WARN_DAYS: Final = (30, 7, 1)
 
-# What a server can sign a handshake with.
+# The kinds of private key with which a server can sign a handshake.
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
 
 
 def read_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file, in its order.
+    """All certificates of a PEM file, in the order of the file.
 
-    :raises ValueError: when there is none, or one that cannot be read.
+    :raises ValueError: when there is none, or one of them cannot be read.
     """
     return tuple(x509.load_pem_x509_certificates(octets))
 
 
 def to_pem(certificate: x509.Certificate) -> str:
-    """A certificate as a file holds it."""
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def read_private_key(octets: bytes) -> PrivateKey:
     """The private key of a PEM file.
 
-    :raises ValueError: when there is none, or none that a server can use.
-    :raises TypeError: when it is protected by a passphrase, for which nobody can be asked.
+    :raises ValueError: when there is no key, or a kind of key that a server cannot use.
+    :raises TypeError: when the key is protected by a passphrase: a service cannot ask for it.
     """
     try:
         key = load_pem_private_key(octets, password=None)
@@ -69,10 +65,10 @@ def read_private_key(octets: bytes) -> PrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class ValidityPeriod:
-    """When a chain is valid: as long as all of its certificates are.
+    """The time during which all certificates of a chain are valid.
 
-    :ivar begins: the last of them begins.
-    :ivar ends: the first of them ends.
+    :ivar not_before: when the last certificate becomes valid.
+    :ivar not_after: when the first certificate expires.
     """
 
     not_before: datetime
@@ -80,21 +76,21 @@ class ValidityPeriod:
 
     @classmethod
     def of(cls, chain: Sequence[x509.Certificate]) -> ValidityPeriod:
-        """That of a chain, which has one certificate at least."""
+        """The validity of a chain of at least one certificate."""
         return cls(
             max(certificate.not_valid_before_utc for certificate in chain),
             min(certificate.not_valid_after_utc for certificate in chain),
         )
 
     def days_left(self, now: float) -> int:
-        """Whole days until it ends; negative once it has.
+        """Whole days until expiry; negative after it.
 
         :param now: seconds since the epoch.
         """
         return (self.not_after - datetime.fromtimestamp(now, UTC)).days
 
     def urgency(self, now: float) -> int:
-        """How urgent a renewal is: 0 not at all, one more at each of `WARN_DAYS`, and one more each day after the end.
+        """How urgent a renewal is: 0 not at all, one more at each of `WARN_DAYS`, and one more each day after expiry.
 
         :param now: seconds since the epoch.
         """
@@ -103,7 +99,7 @@ class ValidityPeriod:
         return passed if left > 0 else passed + 1 + int(-left / _DAY)
 
     def expiry_if_near(self, now: float) -> float | None:
-        """When it ends, in seconds since the epoch, where that is near enough to be spoken of.
+        """When the chain expires, in seconds since the epoch; None while a warning would be too early.
 
         :param now: seconds since the epoch.
         """
@@ -111,21 +107,22 @@ class ValidityPeriod:
 
 
 _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-# For TLS 1.2; 1.3 has good ones alone.  Forward secrecy always; AES in CBC mode last, for phones older than GCM.
+# For TLS 1.2; all cipher suites of TLS 1.3 are good.  Always with forward secrecy; AES in CBC mode comes last, for
+# phones older than GCM.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
-# Nobody renegotiates (CVE-2009-3555, and a cheap way to keep a server busy).
+# No renegotiation: CVE-2009-3555, and a client can keep a server busy with it at little cost.
 _OPTIONS: Final = SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_COMPRESSION
 
-# What tells a file from the one that was read: its inode, when it was written, its size; None: it is not there.
+# For each file its inode, modification time in nanoseconds and size, which change when the file does; None: no file.
 FileVersions = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCertificate:
-    """A certificate and its private key, ready for use.
+    """A certificate with its private key, ready for use.
 
-    :ivar lifetime: of the whole chain.
-    :ivar stamp: of the files, from before they were read.
+    :ivar validity: of the whole chain.
+    :ivar file_versions: of the files, taken before they were read.
     """
 
     context: SSL.Context
@@ -135,10 +132,10 @@ class LoadedCertificate:
 
 @implementer(IOpenSSLContextFactory)
 class TlsContextFactory:
-    """Makes server-side TLS connections, for Twisted.
+    """Gives Twisted the TLS context for a new server-side connection.
 
     :raises UserError: when a file cannot be read or does not fit; ``ldapgw check`` says more.
-    :ivar pair: what new connections get.
+    :ivar loaded: the certificate for new connections.
     """
 
     def __init__(self, tls: Tls) -> None:
@@ -146,34 +143,33 @@ class TlsContextFactory:
         self.loaded = load_certificate(tls)
 
     def getContext(self) -> SSL.Context:
-        """See `IOpenSSLContextFactory`."""
         return self.loaded.context
 
 
 def file_versions(tls: Tls) -> FileVersions:
-    """The files as they are now; may wait for the disk."""
+    """The current versions of the files of ``[tls]``; may block on the disk."""
     return tuple(_file_version(file) for file in (tls.certificate, tls.private_key, tls.client_ca) if file)
 
 
 def load_certificate(tls: Tls) -> LoadedCertificate:
-    """Read the files; waits for the disk.
+    """Read the files of ``[tls]``; blocks on the disk.
 
-    :raises UserError: when one cannot be read, or they do not belong together.
+    :raises UserError: when a file cannot be read, or the key does not belong to the certificate.
     """
-    before = file_versions(tls)
+    versions = file_versions(tls)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_MINIMUM[tls.minimum])
     context.set_cipher_list(_CIPHERS)
     context.set_options(_OPTIONS)
-    # An idle session keeps no buffers: 34 KiB less for each.
+    # An idle session keeps no buffers, which saves 34 KiB for each connection.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Tickets are resumed in this context alone, so not beyond a change of the files.
+    # Session tickets are valid in this context only, so no session is resumed after the files have changed.
     context.set_session_id(b"ldapgw")
-    lifetime = _use_certificate(context, tls.certificate)
+    validity = _use_certificate(context, tls.certificate)
     _use_private_key(context, tls.private_key)
     if tls.client_ca:
         _require_client_certificates(context, tls.client_ca)
-    return LoadedCertificate(context, lifetime, before)
+    return LoadedCertificate(context, validity, versions)
 
 
 def _use_certificate(context: SSL.Context, file: str) -> ValidityPeriod:
@@ -190,20 +186,19 @@ def _use_certificate(context: SSL.Context, file: str) -> ValidityPeriod:
 
 
 def _use_private_key(context: SSL.Context, file: str) -> None:
-    told = f"tls.private_key = {file}: is"
+    problem = f"tls.private_key = {file}: is"
     try:
         context.use_privatekey(read_private_key(Path(file).read_bytes()))
         context.check_privatekey()
     except TypeError:
-        raise UserError(f"{told} protected by a passphrase, for which nobody can be asked") from None
+        raise UserError(f"{problem} protected by a passphrase, for which nobody can be asked") from None
     except (SSL.Error, OSError, ValueError) as error:
         raise UserError(
-            f"{told} no private key that can be used, or not the certificate's{_reason_suffix(error)}"
+            f"{problem} no private key that can be used, or not the certificate's{_reason_suffix(error)}"
         ) from None
 
 
 def _require_client_certificates(context: SSL.Context, authority: str) -> None:
-    """Let nobody in who has no certificate of that authority."""
     try:
         context.load_verify_locations(authority)
         context.load_client_ca(authority.encode())
@@ -216,14 +211,14 @@ def _require_client_certificates(context: SSL.Context, authority: str) -> None:
 
 def _file_version(file: str) -> tuple[int, int, int] | None:
     try:
-        found = Path(file).stat()
+        status = Path(file).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _reason_suffix(error: Exception) -> str:
-    """The reason of OpenSSL or the system, which is a fixed phrase, in brackets."""
+    """The reason given by OpenSSL or the system, a fixed phrase, in parentheses."""
     reasons = error.args[0] if isinstance(error, SSL.Error) and error.args else ()
     phrase = reasons[-1][-1] if reasons else getattr(error, "strerror", None)
     return f" ({phrase})" if phrase else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``twistd ldapgw --config FILE``: what the plugin names.  An entry point: it takes the reactor and hands it on."""
+"""The twistd plugin ``twistd ldapgw --config FILE``; an entry point that imports the reactor and passes it on."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 
 
 class Options(UsageOptions):
-    """Reads and checks the configuration, so that a mistake in it is told before anything starts."""
+    """The plugin's options; parsing them reads the configuration and reports its problems before anything starts."""
 
     optParameters = (("config", "c", os.environ.get("LDAPGW_CONFIG", DEFAULT_FILE), "The configuration file."),)
     config: Config
 
     def postOptions(self) -> None:
-        """:raises SystemExit: once all problems of the file are told."""
+        """:raises SystemExit: after all problems of the configuration file are printed."""
         twistd: Mapping[str, object] = self.parent or {}
         with _exit_on_user_error():
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
@@ -33,15 +33,15 @@ class Options(UsageOptions):
 
     @property
     def is_daemon(self) -> bool:
-        """Whether twistd goes into the background."""
+        """Whether twistd goes to the background."""
         twistd: Mapping[str, object] = self.parent or {}
         return not twistd.get("nodaemon")
 
 
 class TwistdService(MultiService):
-    """A gateway behind twistd, which would print a traceback where a plain line is enough.
+    """Wraps the gateway, so that twistd prints plain messages instead of tracebacks for errors of the operator.
 
-    :param is_daemon: whether twistd has gone into the background, and passes on to its parent what is raised.
+    :param is_daemon: whether twistd has gone to the background, and passes exceptions on to its parent process.
     """
 
     def __init__(self, *, is_daemon: bool) -> None:
@@ -51,7 +51,7 @@ class TwistdService(MultiService):
     def privilegedStartService(self) -> None:
         """Listen.
 
-        :raises SystemExit: in the foreground, when an endpoint cannot be listened on, once that is told.
+        :raises SystemExit: in the foreground, after the problem of an endpoint is printed.
         :raises UserError: in the background; the parent would wait for ever for a process that just exits.
         """
         with nullcontext() if self._is_daemon else _exit_on_user_error():
@@ -59,20 +59,20 @@ class TwistdService(MultiService):
 
 
 def makeService(options: Options) -> TwistdService:
-    """The gateway, for twistd.
+    """Build the gateway for twistd.
 
-    :raises SystemExit: when something that is needed cannot be had, once that is told.
+    :raises SystemExit: after the problem is printed, when the state directory or the certificate cannot be used.
     """
-    door = TwistdService(is_daemon=options.is_daemon)
+    service = TwistdService(is_daemon=options.is_daemon)
     limit_shutdown_time(reactor)
     with _exit_on_user_error():
-        makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(door)
-    return door
+        makeGateway(options.config, reactor, use_monotonic_clock(reactor)).setServiceParent(service)
+    return service
 
 
 @contextmanager
 def _exit_on_user_error() -> Iterator[None]:
-    """What an operator has to mend is told in plain lines, and ends the program."""
+    """Print the problems of a `UserError` as plain lines and exit."""
     try:
         yield
     except UserError as error:

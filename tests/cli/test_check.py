@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from ldapgw.cli import ports, state_dir
+from ldapgw.cli import check, state_dir
 from ldapgw.server.listener import ListenAddress
 from ldapgw.store import tenants
 from ldapgw.store.database import revisions
@@ -338,7 +338,7 @@ def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) ->
 def test_a_port_that_needs_rights() -> None:
     """What gives them is told; tests may run with all of them."""
     listening = ListenAddress("", 389, ipv6=False)
-    finding = ports._refused("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"), None)
+    finding = check._port_problem("ldap.listen", listening, PermissionError(errno.EACCES, "Permission denied"), None)
     assert finding.status == "failed"
     assert finding.message.startswith("port 389 needs the capability CAP_NET_BIND_SERVICE")
 

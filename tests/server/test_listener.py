@@ -157,10 +157,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (60, 120))
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner, formatEvent
 globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event), flush=True)], redirectStandardIO=False)
-from ldapgw.server.listener import make_room
+from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.listener import Listener
 from tests.support.world import make_factory
-make_room(1000)
+raise_descriptor_limit(1000)
 factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
 listener = Listener(reactor, "ldap.listen", "tcp:0:interface=127.0.0.1", factory)
 listener.privilegedStartService()
@@ -302,7 +302,8 @@ def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
 def test_a_process_with_descriptors_has_room(before):
     """Whatever it was started with."""
     program = (
-        f"import os; {before}from ldapgw.server.listener import has_room; os.close(os.open('/', 0)); print(has_room())"
+        f"import os; {before}from ldapgw.server.listener import has_free_descriptors; "
+        "os.close(os.open('/', 0)); print(has_free_descriptors())"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "True\n"

@@ -34,13 +34,20 @@ def told(metrics: Metrics) -> Samples:
 
 
 def metrics_of(
-    stage: Stage, tally: SearchCounters, *, ready: bool = True, ends: float | None = None, fails: bool = False
+    stage: Stage,
+    tally: SearchCounters,
+    *,
+    connections: int = 0,
+    ready: bool = True,
+    ends: float | None = None,
+    fails: bool = False,
 ) -> Metrics:
     return Metrics(
         store=stage.store,
         now=stage.clock.seconds,
         version="1.2",
         search_counters=tally,
+        connections=lambda: connections,
         ready=lambda: ready,
         contacts=lambda: {"acme": 812},
         database_fails=lambda: fails,
@@ -78,7 +85,6 @@ def test_before_anything_has_happened(stage: Stage) -> None:
 def test_what_is_told(stage: Stage) -> None:
     """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
     tally = SearchCounters()
-    tally.count_connections = lambda: 3
     tally.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25)
     tally.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5)
     tally.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25)
@@ -87,7 +93,7 @@ def test_what_is_told(stage: Stage) -> None:
     connect(stage, "carol@acme.example", None)
     stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     stage.do(tenants.raise_alarm, "acme", "api_disabled", NOW)
-    found = told(metrics_of(stage, tally, ends=NOW + 5))
+    found = told(metrics_of(stage, tally, connections=3, ends=NOW + 5))
     assert found == {
         ("ldapgw_info", (("version", "1.2"),)): 1,
         ("ldapgw_ready", ()): 1,

@@ -207,7 +207,7 @@ async def test_stopping_ends_the_process_for_one_call() -> None:
         apart(signal.pause)
 
 
-@pytest.mark.parametrize("kind", ["Apart()", "OffProcess(reactor)"])
+@pytest.mark.parametrize("kind", ["OneShotProcess()", "WorkerProcess(reactor)"])
 def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
     """Whatever it does: a book of a million would be built for minutes, in memory that the next gateway needs."""
     fifo = tmp_path / "fifo"
@@ -228,7 +228,7 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
 CALLER = """
 import sys
 from twisted.internet import reactor
-from ldapgw.server.processes import Apart, OffProcess
+from ldapgw.server.processes import OneShotProcess, WorkerProcess
 from tests.server.test_processes import hold
 process = {kind}
 process.startService()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Entries as LDIF (RFC 2849), as another directory server loads them."""
+"""Writes entries as LDIF (RFC 2849), which other directory servers can load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNSAFE = frozenset((*range(0x20), 0x7F))
 
 
 def ldif(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The records of entries, each as one piece; a superior has to come before what lies below it."""
+    """Yield the LDIF record of each entry; a parent entry has to come before its children."""
     yield b"version: 1\n"
     for entry in entries:
         pairs = [("dn", entry.dn.encode()), *((name, value) for name in _NAMES for value in entry.attribute(name))]
@@ -27,13 +27,13 @@ def ldif(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def _line(name: str, value: bytes) -> bytes:
-    written = b": " + value if _is_safe(value) else b":: " + base64.b64encode(value)
-    line = name.encode() + written
-    rest = (line[at : at + _LONGEST - 1] for at in range(_LONGEST, len(line), _LONGEST - 1))
+    value_spec = b": " + value if _is_safe(value) else b":: " + base64.b64encode(value)
+    line = name.encode() + value_spec
+    rest = (line[start : start + _LONGEST - 1] for start in range(_LONGEST, len(line), _LONGEST - 1))
     return b"\n ".join((line[:_LONGEST], *rest)) + b"\n"
 
 
 def _is_safe(value: bytes) -> bool:
-    plain = value.isascii() and not _UNSAFE.intersection(value)
-    # A blank at the end is safe by the grammar, and lost by editors (note 8).
-    return plain and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "
+    is_safe_string = value.isascii() and not _UNSAFE.intersection(value)
+    # The grammar allows a blank at the end, but editors remove it (RFC 2849 note 8).
+    return is_safe_string and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Contacts as a table: CSV (RFC 4180), a row for each, a column for each kind of number.
+"""Writes contacts as CSV (RFC 4180), with a row for each contact and a column for each kind of number.
 
-Several values of one column stand on lines of their own within the cell, which the format allows and values cannot
-hold.
+Several values of one column are separated by line breaks within the cell.  The format allows line breaks in a cell, and
+values contain none.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ COLUMNS: Final = (
 
 
 def header() -> bytes:
-    """The first row: what the columns are called."""
+    """The first row, with the names of the columns."""
     return _row(COLUMNS)
 
 
 def row(contact: Contact, name: str, book: str, labels: Mapping[str, str], write: Callable[[Number], str]) -> bytes:
-    """One contact.
+    """The row of one contact.
 
-    :param name: what it is shown as.
-    :param book: where it comes from.
-    :param labels: the labels' names by their resource names.
-    :param write: how a number is written.
+    :param name: the shown name.
+    :param book: the name of the contact's book.
+    :param labels: the names of labels by resource name.
+    :param write: formats a telephone number.
     """
     numbers = {kind: [write(phone.number) for phone in contact.phones if phone.kind is kind] for kind in _KINDS}
     cells = (
         *(book, contact.uid, name),
-        *(getattr(contact, text) for text in _TEXTS),
+        *(getattr(contact, field) for field in _TEXTS),
         _several(contact.also),
         *map(_several, numbers.values()),
         _several(contact.emails),
@@ -57,6 +57,6 @@ def _several(values: Iterable[str]) -> str:
 
 
 def _row(cells: Iterable[str]) -> bytes:
-    written = io.StringIO(newline="")
-    csv.writer(written).writerow(cells)
-    return written.getvalue().encode("utf-8", "replace")
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode("utf-8", "replace")

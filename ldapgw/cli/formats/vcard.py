@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Contacts as vCards (RFC 6350, version 4.0)."""
+"""Writes contacts as vCards (RFC 6350, version 4.0)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TYPES: Mapping[Kind, str] = {
 
 # RFC 6350 3.2: lines should be folded so that none is longer than 75 octets.
 _LONGEST = 75
-# RFC 6350 3.4: in a value; in a component of one, semicolons too.
+# RFC 6350 3.4: characters to escape in a value; semicolons only in components of compound values.
 _ESCAPED = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
-# RFC 6868: in a parameter's value.
+# RFC 6868: characters to encode in the value of a parameter.
 _QUOTED = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
 
 
 def vcard(contact: Contact, name: str, book: str, labels: Mapping[str, str]) -> bytes:
-    """One contact.
+    """The vCard of one contact.
 
-    :param name: what it is shown as; RFC 6350 6.2.1 wants one of every vCard.
-    :param book: what makes its uid one of its own.
-    :param labels: the labels' names by their resource names.
+    :param name: the shown name, which RFC 6350 6.2.1 requires.
+    :param book: the name of the book, which makes the UID unique among all books.
+    :param labels: the names of labels by resource name.
     """
     return b"".join(map(_folded, _lines(contact, name, book, labels)))
 
@@ -91,14 +91,14 @@ def _text(text: str) -> str:
 
 
 def _folded(line: str) -> bytes:
-    """A line with its end, in lines of 75 octets that part no sign."""
+    """Fold a line into lines of at most 75 octets without splitting a character."""
     pieces = [""]
     room = _LONGEST
-    for sign in line:
-        size = len(sign.encode("utf-8", "replace"))
+    for char in line:
+        size = len(char.encode("utf-8", "replace"))
         if size > room:
             pieces.append("")
             room = _LONGEST - 1
-        pieces[-1] += sign
+        pieces[-1] += char
         room -= size
     return ("\r\n ".join(pieces) + "\r\n").encode("utf-8", "replace")

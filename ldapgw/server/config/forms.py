@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The forms that a setting's value can have: each reads what TOML gave, or says what it expected.
+"""The types of configuration values: each parses a decoded TOML value and describes the expected form.
 
-A form is a class with a `read` that raises ValueError, and an `expected` for the message.
+A type is a class with a class method `read`, which raises ValueError, and a text `expected` for the error message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Duration(float):
     units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
     def __str__(self) -> str:
-        """As it is written in the file."""
+        """The duration as written in the file."""
         unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
         return f"{self / self.units[unit]:.0f}{unit}"
 
@@ -55,7 +55,7 @@ class Size(int):
 
 
 class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
-    """IP networks; a bare address is a network of one."""
+    """IP networks; a bare address is a network of one address."""
 
     __slots__ = ()
     expected: ClassVar[str] = 'a list of networks such as ["192.168.0.0/16", "::1"]'
@@ -68,19 +68,19 @@ class Networks(tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]):
         return cls(ipaddress.ip_network(item) for item in value)
 
     def contains(self, address: str) -> bool:
-        """Whether an address lies in one of them; an IPv4 address mapped into IPv6 counts as itself."""
+        """Whether an address lies in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 address."""
         if not self:
             return False
         try:
-            found = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-            found = found.ipv4_mapped
-        return any(found in network for network in self)
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self)
 
 
-# Endpoints are parsed here and listened on elsewhere; parsing needs no reactor.
+# This module only parses endpoints, and parsing needs no reactor.
 _NO_REACTOR = cast("IReactorCore", object())
 
 
@@ -94,7 +94,7 @@ class ServerEndpoints(tuple[str, ...]):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when Twisted does not know one."""
+        """:raises ValueError: when Twisted cannot parse an endpoint."""
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError
         for item in value:
@@ -103,7 +103,7 @@ class ServerEndpoints(tuple[str, ...]):
                 raise ValueError
             try:
                 serverFromString(_NO_REACTOR, item)
-            except Exception as error:  # endpoint plugins raise what they like
+            except Exception as error:  # endpoint plugins raise any exception
                 raise ValueError from error
         return cls(value)
 
@@ -115,28 +115,28 @@ class File(str):
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is no text, or empty."""
+        """:raises ValueError: when the value is no text, or empty."""
         if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError
         return cls(value)
 
 
 class Text(str):
-    """A text of a certain form."""
+    """Text that matches `pattern`."""
 
     expected: ClassVar[str] = "text"
     pattern: ClassVar[re.Pattern[str]] = re.compile(r".+", re.DOTALL)
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it has another form."""
+        """:raises ValueError: when the value does not match the pattern."""
         if not isinstance(value, str) or not cls.pattern.fullmatch(value):
             raise ValueError
         return cls(value)
 
 
 class Secret(Text):
-    """A text that no message, log or repr may show; empty: none."""
+    """Text that no message, log or repr may show; empty: no secret."""
 
     pattern: ClassVar[re.Pattern[str]] = re.compile(r".*", re.DOTALL)
 
@@ -145,23 +145,23 @@ class Secret(Text):
 
 
 class Slug(Text):
-    """A tenant's name: part of addresses and paths."""
+    """A tenant's name, which is part of URLs and DNs."""
 
     expected: ClassVar[str] = 'a name of a-z, 0-9 and -, such as "acme"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(
-        # not the first part of one of our own addresses
+        # not the first part of a path of the gateway's own pages
         r"(?!(?:healthz|metrics|oauth|readyz|static)$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
     )
 
 
 class BaseDn(Text):
-    """A distinguished name that can carry a tenant."""
+    """The distinguished name of a tenant's entry."""
 
     expected: ClassVar[str] = 'a distinguished name such as "dc=acme,dc=example"'
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is no DN, or the empty one."""
+        """:raises ValueError: when the value is no DN, or the empty DN."""
         if not isinstance(value, str) or not value.isprintable():
             raise ValueError
         try:
@@ -173,27 +173,27 @@ class BaseDn(Text):
 
 
 class Region(Text):
-    """A country, for numbers typed without one."""
+    """The country of telephone numbers without a country code."""
 
     expected: ClassVar[str] = 'the two-letter code of a country, such as "DE"'
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when numbers cannot be read in it."""
+        """:raises ValueError: when the numbering plan of the country is not known."""
         if not isinstance(value, str) or not known_region(value):
             raise ValueError
         return cls(value)
 
 
 class Digits(Text):
-    """Digits dialled for an outside line; may be empty."""
+    """The digits dialled for an outside line; may be empty."""
 
     expected: ClassVar[str] = 'up to five digits, such as "0", or ""'
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[0-9]{0,5}")
 
 
 class Allowed(Text):
-    """Who may connect: an address, a domain, or everybody."""
+    """Accounts that may connect: one address, a domain, or everybody."""
 
     expected: ClassVar[str] = 'an address, "@domain" or "*"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"\*|[^@\s]*@[^@\s]+\.[^@\s]+")
@@ -207,24 +207,26 @@ class Mail(Text):
 
 
 class Url(Text):
-    """An https address; http only on this machine."""
+    """An https URL; http is accepted for loopback addresses only."""
 
     expected: ClassVar[str] = "an https:// address without query (http:// for localhost and loopback addresses alone)"
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """:raises ValueError: when it is another scheme, or no address."""
+        """:raises ValueError: when the value is no URL, or has another scheme."""
         if not isinstance(value, str) or re.search(r"[\s\x00-\x20\x7f]", value):
             raise ValueError
         parts = urlsplit(value)
-        fit = parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc and parts.port != 0
-        if not fit or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(value))):
+        is_plain = (
+            parts.hostname and not parts.query and not parts.fragment and "@" not in parts.netloc and parts.port != 0
+        )
+        if not is_plain or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_url(value))):
             raise ValueError
         return cls(value.rstrip("/"))
 
 
 def is_loopback_url(url: str) -> bool:
-    """Whether an address is one that only this machine can open."""
+    """Whether the host of a URL is a loopback address or ``localhost``."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

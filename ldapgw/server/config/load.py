@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Reading the file: every problem is found and reported together.
+"""Reads the configuration file and reports all its problems together.
 
-Each line names the file, the key, the value found and the form expected; a secret's value is left out.
+Each message names the file, the key, the value and the expected form; the value of a secret is left out.
 """
 
 from __future__ import annotations
@@ -28,38 +28,39 @@ _T = TypeVar("_T", bound=Table)
 def load(file: str) -> Config:
     """Read, decode and check a configuration file.
 
-    :raises UserError: with all its problems.
+    :raises UserError: with all problems of the file.
     """
     path = Path(file)
     try:
-        table = msgspec.toml.decode(path.read_bytes())
+        document = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: is not TOML: {error}") from None
-    return decode(table, file)
+    return decode(document, file)
 
 
 def decode(document: Mapping[str, Any], file: str) -> Config:
-    """A decoded TOML document as a `Config`; paths become absolute, client files are read.
+    """Turn a decoded TOML document into a `Config`; makes paths absolute and reads client files.
 
-    :param file: its name, for messages and for relative paths.
+    :param file: the name of the file, for messages and for relative paths.
     :raises UserError: with all problems of the document.
     """
     decoder = _Decoder(Path(file).absolute().parent)
     config = decoder.table(Config, document, "")
-    found = decoder.decoded
-    problems = [*decoder.problems, *_contradictions(found), *_tenant_contradictions(found.get(Tenant, []))]
-    tenants = tuple(_with_client(tenant, problems) for tenant in found.get(Tenant, []))
+    decoded = decoder.decoded
+    problems = [*decoder.problems, *_contradictions(decoded), *_tenant_contradictions(decoded.get(Tenant, []))]
+    tenants = tuple(_with_client(tenant, problems) for tenant in decoded.get(Tenant, []))
     if problems or config is None:
         raise UserError(f"{file}: {problem}" for problem in problems)
     return msgspec.structs.replace(config, tenant=tenants)
 
 
 class _Decoder:
-    """Walks the document beside the structs; collects what does not fit.
+    """Decodes a document into the structs of `ldapgw.server.config.tables` and collects the problems.
 
-    :ivar found: of each kind of table that is there, those that could be read.
+    :ivar problems: the messages so far.
+    :ivar decoded: the decoded tables by their type; a type is present if its table is in the document.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,22 +68,22 @@ class _Decoder:
         self.problems: list[str] = []
         self.decoded: dict[type[Table], list[Any]] = {}
 
-    def table(self, kind: type[_T], found: object, where: str) -> _T | None:
-        """One table; None where a required key is missing or wrong."""
-        if not isinstance(found, Mapping):
+    def table(self, kind: type[_T], document: object, where: str) -> _T | None:
+        """Decode one table; None when a required key is missing or wrong."""
+        if not isinstance(document, Mapping):
             self.problems.append(f"{where.rstrip('.')}: expected a table")
             return None
         self.decoded.setdefault(kind, [])
         hints = get_type_hints(kind, include_extras=True)
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(kind):
-            raw = found.get(field.name, _MISSING)
+            raw = document.get(field.name, _MISSING)
             if raw is _MISSING:
                 if field.required:
                     self.problems.append(f"{where}{field.name}: is missing; expected {_expected(hints[field.name])}")
             elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
                 values[field.name] = value
-        for key in found.keys() - hints.keys():
+        for key in document.keys() - hints.keys():
             self.problems.append(f"{where}{key}: is no key of this table; there are: {', '.join(sorted(hints))}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         if not required <= values.keys():
@@ -92,7 +93,7 @@ class _Decoder:
         return table
 
     def _value(self, hint: Any, raw: object, where: str) -> Any:
-        """One value, or `_MISSING` once its problem is noted."""
+        """Decode one value; `_MISSING` after its problem is noted."""
         if hint == tuple[Tenant, ...]:
             return self._tenants(raw)
         kind = next(
@@ -118,12 +119,12 @@ class _Decoder:
 
 
 def _read(kind: Any, raw: object) -> Any:
-    """The hook of msgspec: our own forms read themselves."""
+    """The decoding hook of msgspec for the types of `ldapgw.server.config.forms`."""
     return kind.read(raw)
 
 
 def _expected(hint: Any) -> str:
-    """The form that a type asks for, in words."""
+    """The description of the form that a type expects."""
     if (form := getattr(hint, "expected", None)) is not None:
         return str(form)
     choices = getattr(hint, "__members__", None)
@@ -147,48 +148,48 @@ def _abbreviated_json(raw: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _contradictions(found: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
-    """Values that are fine alone and impossible together; of the tables that could be read."""
-    ldap = next(iter(found.get(Ldap, [])), Ldap())
-    web = next(iter(found.get(Web, [])), None)
-    sync = next(iter(found.get(Sync, [])), Sync())
-    google = next(iter(found.get(Google, [])), Google())
-    if ldap.listen_tls and Tls not in found:
+def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[str]:
+    """Values that are valid alone and impossible together."""
+    ldap = next(iter(decoded.get(Ldap, [])), Ldap())
+    web = next(iter(decoded.get(Web, [])), None)
+    sync = next(iter(decoded.get(Sync, [])), Sync())
+    google = next(iter(decoded.get(Google, [])), Google())
+    if ldap.listen_tls and Tls not in decoded:
         value = _abbreviated_json(ldap.listen_tls)
         yield f"ldap.listen_tls = {value}: needs the table [tls] with certificate and private_key"
-    if ldap.require_tls and Tls not in found:
+    if ldap.require_tls and Tls not in decoded:
         yield "ldap.require_tls = true: needs the table [tls], or no phone could log in"
     shortest = Duration(1) if _on_loopback(google) else Duration(60)
     if sync.interval < shortest:
         yield f'sync.interval = "{sync.interval}": expected at least {shortest}'
-    listened: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for key, endpoints in (
         ("ldap.listen", ldap.listen),
         ("ldap.listen_tls", ldap.listen_tls),
         ("web.listen", web.listen if web else ()),
     ):
         for endpoint in endpoints:
-            if endpoint in listened and not endpoint.startswith("tcp:0"):
-                yield f'{key} = "{endpoint}": is listened on by {listened[endpoint]} already'
-            listened[endpoint] = key
+            if endpoint in keys and not endpoint.startswith("tcp:0"):
+                yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
+            keys[endpoint] = key
 
 
 def _tenant_contradictions(tenants: Sequence[Tenant]) -> Iterator[str]:
-    bases: dict[str, Tenant] = {}
+    earlier: dict[str, Tenant] = {}
     for tenant in tenants:
         where = f'tenant "{tenant.name}"'
-        if tenant.name in bases:
+        if tenant.name in earlier:
             yield f"{where}: name is used twice"
         base = Dn.parse(tenant.base_dn).key
-        for other in bases.values():
-            theirs = Dn.parse(other.base_dn).key
-            shorter = min(len(base), len(theirs))
-            if base[-shorter:] == theirs[-shorter:]:
+        for other in earlier.values():
+            other_base = Dn.parse(other.base_dn).key
+            shorter = min(len(base), len(other_base))
+            if base[-shorter:] == other_base[-shorter:]:
                 yield (
                     f'{where}: base_dn = "{tenant.base_dn}": expected one that is not within, and does not hold, '
                     f'"{other.base_dn}" of tenant "{other.name}"'
                 )
-        bases[tenant.name] = tenant
+        earlier[tenant.name] = tenant
         if tenant.client_secret_file and (tenant.client_id or tenant.client_secret):
             yield f"{where}: expected client_secret_file, or client_id with client_secret, not both"
         if not tenant.sources or len(set(tenant.sources)) < len(tenant.sources):
@@ -202,16 +203,16 @@ def _on_loopback(google: Google) -> bool:
 
 
 def _with_client(tenant: Tenant, problems: list[str]) -> Tenant:
-    """The tenant with the client's id and secret out of its file from the Google console."""
+    """Return the tenant with the id and secret of its client file from the Google console."""
     if not tenant.client_secret_file:
         return tenant
     key = f'tenant "{tenant.name}": client_secret_file'
     try:
-        found = read_client_file(Path(tenant.client_secret_file).read_bytes())
+        client = read_client_file(Path(tenant.client_secret_file).read_bytes())
     except OSError as error:
         problems.append(f"{key} = {tenant.client_secret_file}: cannot be read: {error.strerror}")
         return tenant
     except UnfitClientFile as error:
         problems.append(f"{key}: {error.problems[0]}")
         return tenant
-    return msgspec.structs.replace(tenant, client_id=found.client_id, client_secret=Secret(found.client_secret))
+    return msgspec.structs.replace(tenant, client_id=client.client_id, client_secret=Secret(client.client_secret))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of the configuration file as frozen values: a key is a field, its default the field's default."""
+"""The tables of the configuration file as frozen structs; each key is a field with the key's default."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ class Ldap(Table, frozen=True, kw_only=True):
     """``[ldap]``"""
 
     listen: ServerEndpoints = ServerEndpoints(["tcp:389"])
-    # There is no certificate by default.
+    # None by default: there is no certificate by default.
     listen_tls: ServerEndpoints = ServerEndpoints()
     # Cisco SPA and Sangoma phones have no TLS at all.
     require_tls: bool = False
-    # A phone's list shows 50; an address book that reads everything pages.  1000 is what Active Directory gives.
+    # A phone's list shows 50; an address book that reads everything pages.  Active Directory's limit is 1000.
     size_limit: Count = 1000
-    # Phones give up after 5 to 30 s; a person does so earlier.
+    # Phones give up after 5 to 30 s; a person gives up earlier.
     time_limit: Duration = Duration(10)
-    # Phones keep a connection open between keystrokes; a quarter of an hour is what firewalls forget first.
+    # Phones keep a connection open between keystrokes; firewalls forget an idle one after a quarter of an hour at the
+    # earliest.
     idle_timeout: Duration = Duration(900)
     # The longest search seen from a phone has 2 KiB; a program that asks for everything stays below 10.
     max_message: Size = Size(64 << 10)
-    # One for each phone of a large site.  An idle one costs 2 KiB, with TLS 25, and a descriptor.
+    # One connection for each phone of a large site.  An idle connection costs 2 KiB, with TLS 25 KiB, and a descriptor.
     max_connections: Count = 10000
-    # A site behind one translated address has some hundreds of phones; one client must not take all that there are.
+    # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
 
 
@@ -59,9 +60,9 @@ class Tls(Table, frozen=True, kw_only=True):
 
     certificate: File
     private_key: File
-    # Without it, phones need no certificate of their own: few can be given one.
+    # None: phones need no certificate of their own; few phones can be given one.
     client_ca: File | None = None
-    # RFC 8996 forbids older ones; phones from before 2020 know no newer one.
+    # RFC 8996 forbids TLS 1.0 and 1.1; phones from before 2020 do not know TLS 1.3.
     minimum: Literal["1.2", "1.3"] = "1.2"
 
 
@@ -77,14 +78,14 @@ class Web(Table, frozen=True, kw_only=True):
 class Sync(Table, frozen=True, kw_only=True):
     """``[sync]``"""
 
-    # Google shows changes after some minutes; asking more often than every five is in vain.
+    # The People API shows changes after some minutes, so syncing more often than every five gains nothing.
     interval: Duration = Duration(600)
     # Google's quota is per project, and each sync holds some pages in memory.
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
 
 
 class Google(Table, frozen=True, kw_only=True):
-    """``[google]``: other endpoints, for a sandbox."""
+    """``[google]``; changed only to use a sandbox."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
     token_endpoint: Url = Url("https://oauth2.googleapis.com/token")
@@ -115,7 +116,7 @@ class Tenant(Table, frozen=True, kw_only=True):
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """The whole file.  Paths in it are absolute."""
+    """The whole configuration file; paths are absolute."""
 
     state_dir: File
     web: Web
@@ -129,5 +130,5 @@ class Config(Table, frozen=True, kw_only=True):
 
     @property
     def redirect_uri(self) -> str:
-        """What is registered with Google as the redirect URI."""
+        """The redirect URI that is registered with Google."""
         return self.web.public_url + "/oauth/callback"

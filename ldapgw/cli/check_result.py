@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What ``check`` finds, one thing at a time."""
+"""The result of a single check of ``ldapgw check``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """How it is with a thing."""
+    """Whether a checked item is in order."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,8 +19,8 @@ class CheckStatus(StrEnum):
 class CheckResult:
     """One line of the report.
 
-    :ivar item: what was looked at.
-    :ivar told: how it is, and what to do where it is not well.
+    :ivar item: the name of the checked item.
+    :ivar message: the state of the item, and the remedy for a problem.
     """
 
     status: CheckStatus

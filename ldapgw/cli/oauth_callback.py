@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A browser that comes back from Google to a port on localhost, where a command waits for it."""
+"""The local web server on which ``ldapgw connect`` waits for the browser to come back from Google."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from ldapgw.web.error_pages import EXPIRED, PageError
 from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, security_headers
 
 _DONE = "Connected. You may close this window and go back to the terminal."
-# For the last answer to get out before the port is closed.
+# Time for the last response to be sent before the port is closed.
 _FLUSH_SECONDS = 0.1
 
 
-def callback_request(query: Mapping[str, str], departure: AuthorizationRedirect) -> HttpRequest:
-    """What has come back, as the browser would bring it that the consent was begun for."""
-    return HttpRequest(query=query, cookies={Cookie.BROWSER: departure.browser_secret}, address="the command line")
+def callback_request(query: Mapping[str, str], redirect: AuthorizationRedirect) -> HttpRequest:
+    """The request of the redirect URI, with the cookie of the browser for which the consent was begun."""
+    return HttpRequest(query=query, cookies={Cookie.BROWSER: redirect.browser_secret}, address="the command line")
 
 
-def describe_ending(ended: PageError) -> str:
-    """How a consent has ended, in a line."""
-    ending = ended.error_page
-    return " ".join((f"{ending.title}: {ending.explanation}", *map(str, ending.advice)))
+def describe_page_error(error: PageError) -> str:
+    """The text of an error page in one line."""
+    page = error.error_page
+    return " ".join((f"{page.title}: {page.explanation}", *map(str, page.advice)))
 
 
 async def wait_for_browser(
-    reactor: Any, consent: AuthorizationCodeFlow, url: str, departure: AuthorizationRedirect
+    reactor: Any, flow: AuthorizationCodeFlow, url: str, redirect: AuthorizationRedirect
 ) -> ConsentResult:
-    """Listen until somebody comes back.
+    """Listen on the port of a URL until the browser comes back.
 
-    :param url: http on a loopback address; its port is listened on, on this machine alone.
-    :raises Ended: as on the page.
-    :raises UserError: when the port is not free, or nobody comes in time.
+    :param url: an http URL of a loopback address; the command listens on loopback addresses only.
+    :raises PageError: as on the page.
+    :raises UserError: when the port is not free, or the browser does not come back in time.
     """
-    page = _Callback(consent, departure, urlsplit(PublicUrl.parse(url).redirect_uri).path)
+    page = _Callback(flow, redirect, urlsplit(PublicUrl.parse(url).redirect_uri).path)
     port = urlsplit(url).port or 80
     ports = []
     try:
@@ -61,33 +61,32 @@ async def wait_for_browser(
                         "use --paste"
                     ) from None
         try:
-            return await page.arrived.addTimeout(FLOW_SECONDS, reactor)
+            return await page.result.addTimeout(FLOW_SECONDS, reactor)
         except defer.TimeoutError:
             raise UserError(f"nobody came back within {FLOW_SECONDS // 60} minutes") from None
     finally:
-        if page.arrived.called:
+        if page.result.called:
             await deferLater(reactor, _FLUSH_SECONDS)
-        for one in ports:
-            await one.stopListening()
+        for listening_port in ports:
+            await listening_port.stopListening()
 
 
 class _Callback(Resource):
-    """The page where Google sends the browser back to.
+    """The page at the redirect URI.
 
     :param path: of the redirect URI.
-    :ivar arrived: fires once, with who came or why not.
+    :ivar result: fires once with the result of the consent, or with its error.
     """
 
-    def __init__(self, consent: AuthorizationCodeFlow, departure: AuthorizationRedirect, path: str) -> None:
+    def __init__(self, flow: AuthorizationCodeFlow, redirect: AuthorizationRedirect, path: str) -> None:
         super().__init__()
         self._path = path.encode()
         self.isLeaf = True
-        self._consent = consent
-        self._departure = departure
-        self.arrived: Deferred[ConsentResult] = Deferred()
+        self._flow = flow
+        self._redirect = redirect
+        self.result: Deferred[ConsentResult] = Deferred()
 
     def render(self, request: Any) -> Any:
-        """See `Resource`."""
         for name, value in security_headers(secure=False):
             request.setHeader(name.encode(), value.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
@@ -95,30 +94,29 @@ class _Callback(Resource):
             request.setResponseCode(404)
             return b"Nothing is here but the way back from Google.\n"
         query = {name.decode("latin-1"): values[0].decode("latin-1") for name, values in request.args.items()}
-        arriving = Deferred.fromCoroutine(self._consent.finish(callback_request(query, self._departure)))
-        arriving.addCallbacks(self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,))
+        finished = Deferred.fromCoroutine(self._flow.finish(callback_request(query, self._redirect)))
+        finished.addCallbacks(self._succeeded, self._failed, callbackArgs=(request,), errbackArgs=(request,))
         return NOT_DONE_YET
 
-    def _succeeded(self, arrival: ConsentResult, request: Any) -> None:
+    def _succeeded(self, result: ConsentResult, request: Any) -> None:
         _respond(request, 200, _DONE)
-        if not self.arrived.called:
-            self.arrived.callback(arrival)
+        if not self.result.called:
+            self.result.callback(result)
 
     def _failed(self, failure: Failure, request: Any) -> None:
         error = failure.value
         if isinstance(error, PageError):
-            _respond(request, error.error_page.status, describe_ending(error))
+            _respond(request, error.error_page.status, describe_page_error(error))
             if error.error_page is EXPIRED:
-                return  # somebody else's, or an old one: ours may still come
+                return  # the request of another or an earlier consent: the awaited one may still come
         else:
             _respond(request, 500, "Something went wrong; the terminal says more.")
-        if not self.arrived.called:
-            self.arrived.errback(failure)
+        if not self.result.called:
+            self.result.errback(failure)
 
 
 def _respond(request: Any, status: int, message: str) -> None:
-    """Say how it ended to a browser that may have gone meanwhile."""
-    if request.channel is None:
+    if request.channel is None:  # the browser has closed the connection
         return
     request.setResponseCode(status)
     request.write(f"{message}\n".encode())

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Converts a configured tenant to the types by which the directory, the sync and the pages know a tenant."""
+
+from __future__ import annotations
+
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.dn import Dn
+from ldapgw.server.config import Tenant
+from ldapgw.server.oauth_clients import MISSING_CLIENT
+from ldapgw.sync.job import SyncedTenant
+from ldapgw.web.dependencies import WebTenant
+
+
+def naming_context(tenant: Tenant) -> NamingContext:
+    """The tenant for the directory."""
+    return NamingContext(
+        name=tenant.name,
+        title=tenant.title or tenant.name,
+        base=Dn.parse(tenant.base_dn),
+        region=tenant.region,
+        outside_line=tenant.outside_line,
+        number_format=tenant.number_format,
+        lenient=tenant.matching == "lenient",
+    )
+
+
+def synced_tenant(tenant: Tenant) -> SyncedTenant:
+    """The tenant for the sync, without its OAuth client."""
+    return SyncedTenant(MISSING_CLIENT, tenant.sources, tenant.labels, tenant.region)
+
+
+def web_tenant(tenant: Tenant) -> WebTenant:
+    """The tenant for the pages, without its OAuth client."""
+    return WebTenant(
+        name=tenant.name,
+        title=tenant.title,
+        client=None,
+        allowed_users=tenant.allowed_users,
+        admins=tenant.admins,
+        sources=tenant.sources,
+        labels=tenant.labels,
+        sharing=tenant.sharing,
+    )
