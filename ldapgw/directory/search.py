@@ -274,7 +274,7 @@ class _SegmentMatches:
         self.looked = 0
         self._query, self._predicate = segment.plan(prepared)
         self._at = 0
-        if start:
+        if start or self._query is None:
             self._candidates: Sequence[int] = segment.find_documents(self._query, start)
             self._has_more = False
         else:
@@ -488,8 +488,10 @@ def result_batches(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit:
     cursor = SearchCursor.over(dit, viewer, request)
     left = size_limit
     while not cursor.finished:
-        for batch in cursor.next(max(left, 1)):
-            if not left:
+        for batch in cursor.next(left + 1):
+            if len(batch) > left:
+                if left:
+                    yield batch.part(0, left)
                 raise _more()
             left -= len(batch)
             yield batch

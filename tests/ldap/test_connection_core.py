@@ -194,7 +194,7 @@ def test_who_asks_when_the_answer_to_a_wrong_password_is_due_is_answered() -> No
     client = Client(make_factory(clock=clock))
     assert client.ask(pdu.bind(DESK1, b"guess")) == []
     turn(clock)
-    [release] = [call for call in clock.calls if call.func.__name__ == "_release"]
+    [release] = [call for call in clock.calls if call.func.__name__ == "_send_delayed_result"]
     clock.rightNow = release.getTime()
     client.protocol.dataReceived(EVERYBODY)
     for _ in range(3):

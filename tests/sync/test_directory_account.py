@@ -89,10 +89,10 @@ def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | 
 
 def test_a_person_need_not_wait() -> None:
     """Who is asked to sync now tries at once, whatever was the matter."""
-    shrinking = candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000)
+    shrinking = candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000)
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
-    assert choose_directory_account([candidate(1, holds=True, **FAILED)], NOW, requested_account_id=1) == 1
+    assert choose_directory_account([candidate(1, is_directory_account=True, **FAILED)], NOW, requested_account_id=1) == 1
 
 
 @pytest.mark.parametrize(
