@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The pages: connect, see how the sync does, share, disconnect.
+"""The web pages: connect a Google account, watch its sync, share contacts, set up phones, administer a tenant.
 
-`app` has the routes, and is the door.  `consent` takes a person to Google and back; `session` and `csrf` know who is at
-the browser and whether a form is theirs; `pages` turns values into HTML.  Handlers take a `Call` and give an `Answer`
-(`exchange`): only `app`, `exchange` and `site` touch Twisted's requests.
+`app` routes requests to the page classes in the ``*_pages`` modules, and `layout` is shared by all of them.  `consent`
+runs the OAuth consent, `sessions` identifies visitors and checks forms, and `rendering` renders the templates.
+Handlers take an `HttpRequest` and return an `HttpResponse` (`http`); only `app`, `http` and `site` use Twisted's
+requests.
 """

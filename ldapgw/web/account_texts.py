@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How an account stands, in words: what its page says of each state, source and choice."""
+"""The texts of the account page: account states, sources, labels and sharing options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 
 @dataclass(frozen=True, slots=True)
 class AccountStateText:
-    """How an account does: a sign, the class of its colour, a few words and a sentence."""
+    """The text of an account's state.
+
+    :ivar sign: a symbol: ✓, ! or ✗.
+    :ivar kind: the CSS class of the colour.
+    """
 
     sign: str
     kind: str
@@ -26,7 +30,7 @@ class AccountStateText:
     sentence: str
 
 
-# By the state of the account object; the empty one is a person who never connected.
+# By the state of the account object; the empty key is for a person who never connected.
 ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
     "ok": AccountStateText(
         "✓",
@@ -66,10 +70,10 @@ ACCOUNT_STATE_TEXTS: Mapping[str, AccountStateText] = {
 
 @dataclass(frozen=True, slots=True)
 class SharingOption:
-    """One way to share a book, explained by what a colleague's phone shows.
+    """A way to share a book, explained by the screens of a colleague's phone.
 
-    :ivar rings: whose name it shows when one of the contacts calls; empty: the number alone.
-    :ivar finds: whether its search finds the contact.
+    :ivar shows_caller: whether the phone shows the name of a calling contact, rather than only the number.
+    :ivar is_searchable: whether the phone's search finds the contacts.
     """
 
     value: Sharing
@@ -81,15 +85,16 @@ class SharingOption:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the page says of an account.
+    """The account page's view of an account.
 
-    :ivar shown: its account object (`account_status`), in the reader's language; None for one who never connected.
-    :ivar reconnect: whether connecting again ``must`` or ``may`` be done; empty where it would mend nothing.
-    :ivar missing: whether a source was not granted.
-    :ivar testing: whether consent ends because the Google client is in "Testing".
-    :ivar labels: each label's name, and whether its contacts are taken; those wanted that are not there have None.
-    :ivar example: a contact of the book; a made-up one where there is none.
-    :ivar boxes: those that Google will show, for one who never connected.
+    :ivar status: the account object (`account_status`) in the reader's language; None for a person who never connected.
+    :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
+    :ivar is_testing: whether the consent ends because the Google client is in "Testing".
+    :ivar has_missing_source: whether a source was not granted.
+    :ivar sources: label, CSS class and state text of each source.
+    :ivar labels: each label's name, and whether its contacts are synced; None: a configured label missing at Google.
+    :ivar example: a contact of the book, for the sharing examples; None: the page uses an invented contact.
+    :ivar boxes: the checkboxes that Google will show, for a person who never connected.
     """
 
     state: AccountStateText
@@ -117,9 +122,9 @@ _SOURCE_STATES: Mapping[str, tuple[str, str]] = {
     "unavailable": ("quiet", gettext_noop("Google does not offer it to this account")),
 }
 
-# Troubles that another consent mends.
+# Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
-# Warnings of a consent that ends on a certain day.
+# Warnings about a consent that ends at a known time.
 _EXPIRY_WARNINGS = frozenset({"testing_client", "consent_ends"})
 
 
@@ -132,10 +137,10 @@ def account_view(
     labels: Iterable[str] = (),
     example: ContactSummary | None = None,
 ) -> AccountView:
-    """What the page says of an account.
+    """The account page's view of an account.
 
-    :param shown: its account object; None for a person who has never connected.
-    :param labels: the names of those that it has at Google.
+    :param status: the account object; None for a person who never connected.
+    :param labels: the names of the account's labels at Google.
     """
     if account is None or status is None:
         return AccountView(
@@ -157,15 +162,15 @@ def account_view(
 
 
 def _state(status: Mapping[str, Any]) -> AccountStateText:
-    new = status["state"] == "attention" and status["last_sync"] is None
-    return ACCOUNT_STATE_TEXTS["attention before the first sync" if new else status["state"]]
+    is_new = status["state"] == "attention" and status["last_sync"] is None
+    return ACCOUNT_STATE_TEXTS["attention before the first sync" if is_new else status["state"]]
 
 
 def _reconnect(status: Mapping[str, Any]) -> str:
     if status["error"] and status["error"]["code"] in _CONSENT_ERRORS:
         return "must"
-    ends = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
-    return "may" if ends or "not granted" in status["sources"].values() else ""
+    expires = any(warning["code"] in _EXPIRY_WARNINGS for warning in status["warnings"])
+    return "may" if expires or "not granted" in status["sources"].values() else ""
 
 
 def _is_testing(account: Account) -> bool:
@@ -175,7 +180,7 @@ def _is_testing(account: Account) -> bool:
 
 
 def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """Label, class and words of each source that takes part or should; none are known before the first sync."""
+    """Label, CSS class and state text of each source; no source state is known before the first sync."""
     return tuple(
         (SOURCE_LABELS[name], *_SOURCE_STATES[state])
         for name, state in status["sources"].items()
@@ -185,10 +190,10 @@ def _sources(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
 
 def _labels(tenant: WebTenant, labels: Iterable[str]) -> tuple[tuple[str, bool | None], ...]:
     wanted = {name.casefold(): name for name in tenant.labels}
-    there = sorted(labels, key=str.casefold)
-    missing = wanted.keys() - {name.casefold() for name in there} - {"mycontacts", "starred"}
-    found: list[tuple[str, bool | None]] = [(name, not wanted or name.casefold() in wanted) for name in there]
-    return (*found, *((wanted[name], None) for name in sorted(missing)))
+    existing = sorted(labels, key=str.casefold)
+    missing = wanted.keys() - {name.casefold() for name in existing} - {"mycontacts", "starred"}
+    rows: list[tuple[str, bool | None]] = [(name, not wanted or name.casefold() in wanted) for name in existing]
+    return (*rows, *((wanted[name], None) for name in sorted(missing)))
 
 
 def _choices(tenant: WebTenant) -> tuple[SharingOption, ...]:

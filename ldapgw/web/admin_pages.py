@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A tenant's administration: how all of it does, whom to remind, and its OAuth client.
+"""The administration page of a tenant: accounts, phones, people to remind, the certificate and the OAuth client.
 
-The client is tried at Google before it is kept: what Google does not know is not stored.
+A client that an administrator enters is tried at Google before it is stored; a client that Google rejects is not
+stored.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# As the Google console lists them.
+# As listed in the Google console.
 _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
-# What a client id and a secret consist of (RFC 6749 appendix A.1 and A.2).
+# The characters of a client id and a secret (RFC 6749 appendix A.1 and A.2).
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}")
 
 _INCOMPLETE = gettext_noop("Choose the JSON file, or enter client id and secret, both.")
@@ -56,10 +57,10 @@ _UNVERIFIED = gettext_noop("Google could not be asked about this client, so it w
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Overview:
-    """What the page shows, sorted and cut where it is read: off the reactor's thread.
+    """The data of the page, sorted and cut into pages in the store's thread, off the reactor's thread.
 
-    :ivar reminded: whom to remind, and why.
-    :ivar phones: with the address of their owner; empty for nobody's.
+    :ivar reminded: address of each person to remind, and the reason.
+    :ivar phones: each phone with its owner's address; the address is empty for a phone without an owner.
     """
 
     accounts: ListPage[Account]
@@ -70,9 +71,9 @@ class _Overview:
 
 
 class _InvalidClient(Exception):
-    """Raised when a client cannot be taken.
+    """Raised when a client cannot be accepted.
 
-    :param said: why, and what to do.
+    :param message: the reason, and what to do.
     """
 
     def __init__(self, message: Translatable) -> None:
@@ -81,7 +82,7 @@ class _InvalidClient(Exception):
 
 
 class AdminPage:
-    """The page, and the forms on it."""
+    """The administration page and its forms."""
 
     def __init__(self, layout: Layout, phones: PhonePages) -> None:
         self._layout = layout
@@ -93,38 +94,39 @@ class AdminPage:
         """The routes of this page."""
         return (
             get("/<tenant>/admin", self.show, RequiredRole.ADMIN),
-            # What is wrong with a form is said at its address, where the page looks again by itself.
+            # A rejected form is shown at the form's address, which page.js then fetches with GET.
             get("/<tenant>/admin/client", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/client", self.enter, RequiredRole.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
         )
 
     async def topics(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> Iterable[str]:
-        """What an open page listens to: every account and every phone that it shows."""
+        """The topics of an open page: the accounts and phones on the requested pages of the lists."""
         if "admin" not in request.query or not visitor.administers(tenant):
             return ()
-        asked = request.query["admin"], request.query.get("phones", "")
-        subs, logins = await self._dependencies.store.run(_displayed_items, tenant.name, self._layout.now(), *asked)
+        list_pages = request.query["admin"], request.query.get("phones", "")
+        now = self._layout.now()
+        subs, logins = await self._dependencies.store.run(_displayed_items, tenant.name, now, *list_pages)
         return [*(person_topic(tenant.name, sub) for sub in subs), *map(self._phones.topic, logins)]
 
     async def show(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/admin``: everything; ``accounts`` and ``phones`` say which page of these."""
+        """``/{tenant}/admin``; the query has the page numbers of the lists, ``accounts`` and ``phones``."""
         return await self._page(request, tenant, visitor)
 
     async def enter(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: an OAuth client, as a file or as id and secret; tried, then kept."""
+        """``POST /{tenant}/admin/client``: try and store an OAuth client, given as a file or as id and secret."""
         if tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.BAD_FORM, tenant)
         try:
             client, known_uris = _client_of(request.form)
             registered = await self._verify_client(tenant, client)
-        except _InvalidClient as wrong:
+        except _InvalidClient as error:
             return await self._page(
                 request,
                 tenant,
                 visitor,
                 status=400,
-                client_error=wrong.message,
+                client_error=error.message,
                 client_id=request.form.get("client_id", ""),
             )
         new = EnteredClient(tenant.name, client.client_id, client.client_secret, self._layout.now())
@@ -137,20 +139,22 @@ class AdminPage:
         )
 
     async def try_client(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/admin/client/try``: whether Google takes the client that there is."""
+        """``POST /{tenant}/admin/client/try``: try the current client at Google."""
         if tenant.client is None:
             raise PageError(error_pages.BAD_FORM, tenant)
         try:
-            note = "client-known" if await self._verify_client(tenant, tenant.client) else "client-known-unregistered"
-        except _InvalidClient as wrong:
-            note = "client-refused" if wrong.message == _REJECTED else "client-not-tried"
+            registered = await self._verify_client(tenant, tenant.client)
+            message = "client-known" if registered else "client-known-unregistered"
+        except _InvalidClient as error:
+            message = "client-refused" if error.message == _REJECTED else "client-not-tried"
         self._log("tried", request, visitor)
-        return self._layout.redirect_to_tenant(tenant, note, "admin")
+        return self._layout.redirect_to_tenant(tenant, message, "admin")
 
     async def _verify_client(self, tenant: WebTenant, client: Client) -> bool:
-        """Ask Google about a client; whether it knows our redirect URI too, as far as it says.
+        """Try a client at Google.
 
-        :raises _Wrong: when Google does not take the client, or does not answer.
+        :returns: False if Google reports that our redirect URI is not registered with the client.
+        :raises _InvalidClient: when Google rejects the client, or cannot be reached.
         """
         try:
             await self._dependencies.oauth.try_client(client, self._layout.public_url.redirect_uri)
@@ -176,13 +180,14 @@ class AdminPage:
         client_error: Translatable = "",
         client_id: str = "",
     ) -> HttpResponse:
-        """The page.
+        """Render the page.
 
-        :param wrong: what speaks against the client that was entered.
+        :param client_error: why the entered client was not stored.
+        :param client_id: the entered client id.
         """
-        now, url, asked = self._layout.now(), self._layout.public_url.tenant_url(tenant.name), request.query
-        found = await self._dependencies.store.run(
-            _overview, tenant.name, now, asked.get("accounts", ""), asked.get("phones", "")
+        now, url = self._layout.now(), self._layout.public_url.tenant_url(tenant.name)
+        overview = await self._dependencies.store.run(
+            _overview, tenant.name, now, request.query.get("accounts", ""), request.query.get("phones", "")
         )
         certificate = admin_texts.certificate_status(
             self._dependencies.admin.certificate_expiry(), self._dependencies.certificate_expiry(), now
@@ -193,22 +198,23 @@ class AdminPage:
             tenant=tenant,
             visitor=visitor,
             status=status,
-            alarm=found.alarm,
-            alarm_words=admin_texts.ALARM_TEXTS.get(found.alarm.code) if found.alarm else None,
-            accounts=found.accounts,
+            alarm=overview.alarm,
+            alarm_text=admin_texts.ALARM_TEXTS.get(overview.alarm.code) if overview.alarm else None,
+            accounts=overview.accounts,
             rows=[
-                admin_texts.account_row(one, url, now) for one in self._layout.with_database_error(found.accounts.rows)
+                admin_texts.account_row(account, url, now)
+                for account in self._layout.with_database_error(overview.accounts.rows)
             ],
-            logins=found.phones,
-            phones=[(one, owner, self._phones.state(one)) for one, owner in found.phones.rows],
-            reminded=found.reminded,
+            logins=overview.phones,
+            phones=[(login, owner, self._phones.state(login)) for login, owner in overview.phones.rows],
+            reminded=overview.reminded,
             certificate=certificate,
             is_configured=tenant.name in self._dependencies.admin.tenants_with_configured_client,
-            entered_at=found.entered_at,
-            place=self._layout.public_url,
+            entered_at=overview.entered_at,
+            public_url=self._layout.public_url,
             url=url,
             scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in tenant.sources)],
-            wrong=client_error,
+            client_error=client_error,
             client_id=client_id,
         )
 
@@ -223,17 +229,17 @@ class AdminPage:
 
 
 def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
-    """The client that a form holds, and the redirect URIs that its file names.
+    """The client in a form, and the redirect URIs in the form's client file.
 
-    :raises _Wrong: when it holds none.
+    :raises _InvalidClient: when the form contains no valid client.
     """
     text = form.get("file", "").strip()
     if text:
         try:
-            found = read_client_file(text.encode())
+            client_file = read_client_file(text.encode())
         except UnfitClientFile as error:
             raise _InvalidClient(_DESKTOP if error.is_desktop else _NO_CLIENT_FILE) from None
-        client_id, secret, uris = found.client_id, found.client_secret, found.redirect_uris
+        client_id, secret, uris = client_file.client_id, client_file.client_secret, client_file.redirect_uris
     else:
         client_id, secret, uris = form.get("client_id", "").strip(), form.get("client_secret", "").strip(), ()
     if not (_CREDENTIAL.fullmatch(client_id) and _CREDENTIAL.fullmatch(secret)):
@@ -242,13 +248,19 @@ def _client_of(form: Mapping[str, str]) -> tuple[Client, tuple[str, ...]]:
 
 
 def _overview(connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str) -> _Overview:
-    """:param accounts_page: which page of the accounts is asked for; of the phones likewise."""
-    found = admin_texts.attention_first(accounts.read_all(connection, tenant), now)
-    owners = {one.id: one.address for one in found}
-    logins = [(one, owners.get(one.account_id or 0, "")) for one in phones.read_by_tenant(connection, tenant)]
+    """Read the data of the page.
+
+    :param accounts_page: the requested page number of the list of accounts, as sent.
+    :param phones_page: the requested page number of the list of phones, as sent.
+    """
+    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant), now)
+    owners = {account.id: account.address for account in sorted_accounts}
+    logins = [(login, owners.get(login.account_id or 0, "")) for login in phones.read_by_tenant(connection, tenant)]
     return _Overview(
-        accounts=admin_texts.list_page(found, accounts_page),
-        reminded=tuple((one.address, why) for one in found if (why := admin_texts.reminder(one, now))),
+        accounts=admin_texts.list_page(sorted_accounts, accounts_page),
+        reminded=tuple(
+            (account.address, reason) for account in sorted_accounts if (reason := admin_texts.reminder(account, now))
+        ),
         phones=admin_texts.list_page(logins, phones_page),
         alarm=tenants.read_alarm(connection, tenant),
         entered_at=tenants.client_entered_at(connection, tenant),
@@ -258,25 +270,27 @@ def _overview(connection: Connection, tenant: str, now: float, accounts_page: st
 def _displayed_items(
     connection: Connection, tenant: str, now: float, accounts_page: str, phones_page: str
 ) -> tuple[list[str], Sequence[PhoneLogin]]:
-    """Whose accounts are on a page, and which phones."""
-    found = admin_texts.attention_first(accounts.read_all(connection, tenant, counted=False), now)
+    """The Google users of the accounts, and the phones, on the requested pages of the lists."""
+    sorted_accounts = admin_texts.attention_first(accounts.read_all(connection, tenant, counted=False), now)
     logins = admin_texts.list_page(phones.read_by_tenant(connection, tenant), phones_page).rows
-    return [one.sub for one in admin_texts.list_page(found, accounts_page).rows], logins
+    return [account.sub for account in admin_texts.list_page(sorted_accounts, accounts_page).rows], logins
 
 
 def _enter(connection: Connection, vault: SecretBox, new: EnteredClient, before: Client | None) -> None:
-    """Keep a client, and have the accounts go on with it.
+    """Store a client, and continue syncing the accounts with the new client.
 
-    What was granted to another client is of no use to this one: those accounts have to connect again.
+    Grants to another client id are useless to the new client, so those accounts must connect again.
     """
     tenants.enter_client(connection, vault, new)
     connected = [
-        one for one in accounts.read_all(connection, new.tenant, counted=False) if one.is_connected and not one.revoked
+        account
+        for account in accounts.read_all(connection, new.tenant, counted=False)
+        if account.is_connected and not account.revoked
     ]
     if before is not None and before.client_id != new.client_id:
-        for one in connected:
-            sync_state.fail(connection, one, "consent_revoked", new.entered_at, None)
+        for account in connected:
+            sync_state.fail(connection, account, "consent_revoked", new.entered_at, None)
         tenants.clear_alarm(connection, new.tenant)
     elif connected:
-        # One that goes well ends the alarm, and then all others go on.
+        # One successful sync ends the alarm, and then the syncs of all other accounts continue.
         sync_state.request_sync(connection, connected[0].id, SyncRequest.INCREMENTAL)

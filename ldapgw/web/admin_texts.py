@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the administration says of a tenant: its alarm, its certificate, its accounts, whom to remind.  Pure."""
+"""The texts and lists of the administration page: alarms, the certificate, account rows and reminders.  Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText
 
 T = TypeVar("T")
 
-# Rows of a table on one page; with a second one, nobody has to wait for a company of thousands.
+# Rows of a list on one page; the list of a company with thousands of accounts is cut into pages.
 ROWS_PER_PAGE = 50
-# A consent that ends by itself is spoken of this long before.
+# The reminder of an expiring consent appears this long before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
-# Troubles that the account's owner has to mend, on their own page.
+# Errors that the account's owner must resolve on the account page.
 _OWNER_ERRORS = frozenset({"consent_revoked", "scope_missing", "suspicious_shrink"})
 
-# By the code of a tenant's alarm: what is wrong and what to do.
+# By the code of a tenant's alarm: the problem, and what to do.
 ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
     "client_rejected": (
         gettext_noop("Google rejects the OAuth client"),
@@ -42,9 +42,9 @@ ALARM_TEXTS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """An account in the list.
+    """A row of the list of accounts.
 
-    :ivar trouble: what is wrong with it; empty where nothing is.
+    :ivar error: the account's error; empty: none.
     """
 
     account: Account
@@ -54,11 +54,11 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class ListPage(Generic[T]):
-    """A part of a list.
+    """One page of a list.
 
-    :ivar number: of this page, from 1.
-    :ivar pages: how many there are, one at least.
-    :ivar total: of the rows of all pages.
+    :ivar number: the number of this page, counted from 1.
+    :ivar pages: the number of pages, at least 1.
+    :ivar total: the number of rows on all pages.
     """
 
     rows: tuple[T, ...]
@@ -69,38 +69,41 @@ class ListPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CertificateStatus:
-    """How long the certificate lasts: the class of its colour, and a sentence."""
+    """The validity of the certificate: the CSS class of the colour, and a sentence."""
 
     kind: str
     sentence: Translatable
 
 
 def list_page(rows: Sequence[T], requested: str) -> ListPage[T]:
-    """The page of a list that somebody asks for; the first one where there is no such page.
+    """The requested page of a list; the first page if the requested page does not exist.
 
-    :param asked: its number as it was sent.
+    :param requested: the page number as sent.
     """
     pages = max(-(-len(rows) // ROWS_PER_PAGE), 1)
-    number = next((at for at in range(1, pages + 1) if str(at) == requested), 1)
+    number = next((number for number in range(1, pages + 1) if str(number) == requested), 1)
     return ListPage(tuple(rows[(number - 1) * ROWS_PER_PAGE : number * ROWS_PER_PAGE]), number, pages, len(rows))
 
 
 def attention_first(accounts: Iterable[Account], now: float) -> list[Account]:
-    """Those that need attention first, then by address."""
-    return sorted(accounts, key=lambda one: (state(one, now) != "attention", one.address.casefold(), one.id))
+    """The accounts sorted by address, accounts that need attention first."""
+    return sorted(
+        accounts,
+        key=lambda account: (state(account, now) != "attention", account.address.casefold(), account.id),
+    )
 
 
 def account_row(account: Account, page: str, now: float) -> AccountRow:
-    """An account as the list shows it.
+    """The row of an account.
 
-    :param page: the address of the tenant's page.
+    :param page: the URL of the tenant's page.
     """
-    trouble = error_message(account.error, account, page) if account.is_connected and account.error is not None else ""
-    return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], trouble)
+    error = error_message(account.error, account, page) if account.is_connected and account.error is not None else ""
+    return AccountRow(account, ACCOUNT_STATE_TEXTS[state(account, now)], error)
 
 
 def reminder(account: Account, now: float) -> Translatable:
-    """Why an account's owner has to be reminded, in a few words; empty where they need not."""
+    """Why an account's owner must be reminded, in a few words; empty if no reminder is needed."""
     if not account.is_connected:
         return ""
     if account.error is not None and account.error.code in _OWNER_ERRORS:
@@ -109,17 +112,17 @@ def reminder(account: Account, now: float) -> Translatable:
             "scope_missing": gettext_noop("has to tick the box for contacts"),
             "suspicious_shrink": gettext_noop("has to say whether many contacts may vanish"),
         }[account.error.code]
-    ends = account.refresh_expires_at
-    if ends is not None and ends - now < EXPIRY_REMINDER_SECONDS:
-        return Phrase(gettext_noop("has to connect again before %(when)s"), {"when": Timestamp(ends)})
+    expiry = account.refresh_expires_at
+    if expiry is not None and expiry - now < EXPIRY_REMINDER_SECONDS:
+        return Phrase(gettext_noop("has to connect again before %(when)s"), {"when": Timestamp(expiry)})
     return ""
 
 
 def certificate_status(expires_at: float | None, near_expiry: float | None, now: float) -> CertificateStatus:
-    """What is said of the certificate that phones are shown.
+    """The validity of the LDAP certificate.
 
-    :param ends: when it does; None: there is none.
-    :param near: the same, where that is near.
+    :param expires_at: expiry in seconds since the epoch; None: no certificate.
+    :param near_expiry: the same, but None if the expiry is not near.
     """
     if expires_at is None:
         return CertificateStatus("quiet", gettext_noop("There is none: phones speak LDAP without TLS."))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The routes, and what surrounds every one of them: headers, limits, guards, and a page for each way to fail."""
+"""The web application: routing, authorization, security headers, size limits and error pages for all routes."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from ldapgw.web.sign_in_pages import SignInPages
 
 log = Logger()
 
-# A language that was chosen is remembered this long.
-_YEAR = 365 * 86400
+# Lifetime of the cookie with the chosen language.
+_LANGUAGE_SECONDS = 365 * 86400
 
 
 def routes(layout: Layout) -> tuple[Route, ...]:
-    """All routes of the gateway, page by page."""
+    """All routes of the gateway."""
     phones = PhonePages(layout)
     pages = (
         SignInPages(layout),
@@ -56,17 +56,17 @@ def routes(layout: Layout) -> tuple[Route, ...]:
         AdminPage(layout, phones),
         EventStreams(layout),
     )
-    return tuple(route for each in pages for route in each.routes())
+    return tuple(route for page in pages for route in page.routes())
 
 
 def web_resource(dependencies: WebDependencies) -> IResource:
-    """All pages of the gateway."""
-    frame = Layout.of(dependencies)
-    return cast("IResource", _Gateway(frame, _App(frame)))
+    """The resource that serves all pages of the gateway."""
+    layout = Layout.of(dependencies)
+    return cast("IResource", _RootResource(layout, _App(layout)))
 
 
 class _App:
-    """Routes to handlers, and turns whatever they raise into a page."""
+    """Routes requests to handlers, and turns exceptions into error pages."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -75,72 +75,74 @@ class _App:
             self._route(route)
         self.klein.handle_errors(HTTPException)(self._unrouted)
 
-    def error_response(self, request: HttpRequest, ended: PageError, visitor: Visitor | None = None) -> HttpResponse:
-        """A page that says what happened and what to do next.
+    def error_response(self, request: HttpRequest, error: PageError, visitor: Visitor | None = None) -> HttpResponse:
+        """The page that explains an error.
 
-        :param visitor: who is signed in, and so can go elsewhere, or sign out.
+        :param visitor: the signed-in visitor, whose navigation the page shows.
         """
         return self._layout.page(
             request,
-            "ending.html",
-            tenant=ended.tenant,
+            "error_page.html",
+            tenant=error.tenant,
             visitor=visitor,
-            status=ended.error_page.status,
-            headers=ended.headers,
-            ending=ended.error_page,
-            popup=ended.popup,
+            status=error.error_page.status,
+            headers=error.headers,
+            error_page=error.error_page,
+            popup=error.popup,
         )
 
     def read_request(self, request: IRequest) -> HttpRequest:
-        """What a request says."""
         return read_request(request, self._layout.dependencies, self._layout.cookies)
 
     def _route(self, route: Route) -> None:
-        async def answer(request: IRequest, **parts: str) -> bytes:
-            call = self.read_request(request)
-            found = await _uncancelled(self._respond(route, call, parts))
-            if call.query.get("language") in LANGUAGES:
-                chosen = self._layout.cookies.set(Cookie.LANGUAGE, call.language, seconds=_YEAR)
-                found = replace(found, headers=(*found.headers, chosen))
-            body = write_response(request, found)
-            if found.stream is not None and request.method != b"HEAD":
-                await found.stream(request.write)
+        async def handle(request: IRequest, **path_values: str) -> bytes:
+            http_request = self.read_request(request)
+            response = await _uncancelled(self._respond(route, http_request, path_values))
+            if http_request.query.get("language") in LANGUAGES:
+                cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
+                response = replace(response, headers=(*response.headers, cookie))
+            body = write_response(request, response)
+            if response.stream is not None and request.method != b"HEAD":
+                await response.stream(request.write)
             return body
 
-        self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(answer)
+        self.klein.route(route.path, methods=[route.method], endpoint=route.endpoint)(handle)
 
-    async def _respond(self, route: Route, request: HttpRequest, parts: dict[str, str]) -> HttpResponse:
+    async def _respond(self, route: Route, request: HttpRequest, path_values: dict[str, str]) -> HttpResponse:
         try:
-            return await route.handler(request, *await self._authorize(route, request, parts), **parts)
-        except PageError as ended:
-            return self.error_response(request, ended, await self._visitor_of_error(request, ended))
+            return await route.handler(request, *await self._authorize(route, request, path_values), **path_values)
+        except PageError as error:
+            return self.error_response(request, error, await self._visitor_of_error(request, error))
         except StoreError as error:
-            # The store says so once, for all pages.
+            # The store itself logs the failure once, for all pages.
             log.debug("web: {problem}", problem=error.problems[0])
             return self.error_response(request, PageError(error_pages.DATABASE_UNAVAILABLE))
-        except Exception:  # noqa: BLE001  a fault of ours ends in a page, and in the log
+        except Exception:  # noqa: BLE001  a bug is shown as an error page, and logged
             log.failure("web: a page failed")
             return self.error_response(request, PageError(error_pages.INTERNAL))
 
-    async def _visitor_of_error(self, request: HttpRequest, ended: PageError) -> Visitor | None:
-        """Who reads how it ended; not looked up for whoever asks too much, nor in a pop-up, which goes nowhere."""
-        if ended.tenant is None or ended.popup or ended.error_page is error_pages.TOO_MANY:
+    async def _visitor_of_error(self, request: HttpRequest, error: PageError) -> Visitor | None:
+        """The reader of an error page.
+
+        None over a rate limit, which must cost nothing, and in a pop-up, which has no navigation.
+        """
+        if error.tenant is None or error.popup or error.error_page is error_pages.TOO_MANY:
             return None
         try:
-            return await self._layout.current_visitor(request, ended.tenant)
+            return await self._layout.current_visitor(request, error.tenant)
         except StoreError:
             return None
 
     async def _authorize(
-        self, route: Route, request: HttpRequest, parts: dict[str, str]
+        self, route: Route, request: HttpRequest, path_values: dict[str, str]
     ) -> tuple[WebTenant | Visitor, ...]:
-        """What a handler is given besides the call.
+        """Check the role that the route requires; returns the tenant and the visitor for the handler.
 
-        :raises Ended: when the asker may not.
+        :raises PageError: when the visitor lacks the role, or the form is forged.
         """
         if route.required_role is RequiredRole.PUBLIC:
             return ()
-        tenant = self._layout.dependencies.tenants.get(parts.pop("tenant"))
+        tenant = self._layout.dependencies.tenants.get(path_values.pop("tenant"))
         if tenant is None:
             raise PageError(error_pages.NOT_FOUND)
         if route.required_role is RequiredRole.TENANT:
@@ -158,17 +160,19 @@ class _App:
         return tenant, visitor
 
     def _unrouted(self, request: IRequest, failure: Failure) -> bytes:
-        """No such path, or not by this method.  A redirect of the router's is not followed: it trusts Host."""
-        error = failure.value
-        ended = PageError(error_pages.NOT_FOUND)
-        if isinstance(error, MethodNotAllowed):
-            allowed = ", ".join(sorted(error.valid_methods or ()))
-            ended = PageError(error_pages.WRONG_METHOD, headers=(("Allow", allowed),))
-        return write_response(request, self.error_response(self.read_request(request), ended))
+        """The page for an unknown path or a wrong method.
+
+        The router's redirects become "not found" as well, because the router trusts the header ``Host``.
+        """
+        error = PageError(error_pages.NOT_FOUND)
+        if isinstance(failure.value, MethodNotAllowed):
+            allowed = ", ".join(sorted(failure.value.valid_methods or ()))
+            error = PageError(error_pages.WRONG_METHOD, headers=(("Allow", allowed),))
+        return write_response(request, self.error_response(self.read_request(request), error))
 
 
-class _Gateway(Resource):
-    """What every request passes before the router sees it, so that every answer carries the headers."""
+class _RootResource(Resource):
+    """Sets the security headers and checks the size of every request before the router handles the request."""
 
     def __init__(self, layout: Layout, app: _App) -> None:
         super().__init__()
@@ -176,25 +180,24 @@ class _Gateway(Resource):
         self._host = layout.public_url.host.encode()
         self._headers = security_headers(secure=layout.public_url.secure)
         self._app = app
-        self._routed = app.klein.resource()
+        self._router = app.klein.resource()
 
     def render(self, request: Any) -> Any:
-        """See `IResource`."""
         request.responseHeaders.removeHeader(b"Server")
         for name, value in self._headers:
             request.setHeader(name.encode(), value.encode())
-        # The router would read it; whatever it says, we know who we are.
+        # The router would use the client's Host; the public URL is authoritative.
         request.requestHeaders.setRawHeaders(b"Host", [self._host])
-        refusal = _routing_error(request)
-        if refusal is not None:
-            request.write(write_response(request, self._app.error_response(self._app.read_request(request), refusal)))
+        error = _routing_error(request)
+        if error is not None:
+            request.write(write_response(request, self._app.error_response(self._app.read_request(request), error)))
             request.finish()
             return NOT_DONE_YET
-        return self._routed.render(request)
+        return self._router.render(request)
 
 
 def _routing_error(request: Any) -> PageError | None:
-    """What cannot be routed at all."""
+    """The error of a request that must not reach the router: the body is too large, or the path is not UTF-8."""
     request.content.seek(0, 2)
     size = request.content.tell()
     request.content.seek(0)
@@ -208,10 +211,10 @@ def _routing_error(request: Any) -> PageError | None:
 
 
 def _uncancelled(work: Any) -> Deferred[HttpResponse]:
-    """Let what was begun end, although nobody may be waiting any more.
+    """Run a handler to its end even when the returned Deferred is cancelled.
 
-    klein cancels a handler when its browser goes away.  A consent or a disconnect must not stop half-way.
+    klein cancels a handler when the browser disconnects.  A consent or a disconnect must not stop half-way.
     """
-    waiting: Deferred[HttpResponse] = Deferred()
-    Deferred.fromCoroutine(work).addBoth(waiting.callback)
-    return waiting
+    response: Deferred[HttpResponse] = Deferred()
+    Deferred.fromCoroutine(work).addBoth(response.callback)
+    return response

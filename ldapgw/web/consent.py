@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Taking a person to Google and back (RFC 6749 4.1, RFC 9700, OpenID Connect Core 3.1).
+"""The OAuth consent at Google: the authorization code flow for connecting an account and for signing in.
 
-`begin` remembers what has to come back and says where the browser goes; `finish` takes what came back through one gate
-after another.  It ends in an `Arrival`, or in an `Ended` with the page that explains.  The same flow signs people in:
-then it asks for the identity alone and stores nothing but the session.
+RFC 6749 4.1, RFC 9700, OpenID Connect Core 3.1.  `AuthorizationCodeFlow.begin` stores state, nonce and code verifier
+and returns the URL at Google; `AuthorizationCodeFlow.finish` validates Google's redirect step by step and returns a
+`ConsentResult` or raises a `PageError`.  A sign-in requests only the identity and stores only the session.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ldapgw.web.sessions import Visitor, begin_session, find_visitor
 
 log = Logger()
 
-# What a consent is for: one's own account, one more of one's own accounts, or the identity alone.
+# Purposes of a consent: connect the person's own account, add another account, or only sign in.
 CONNECT = "connect"
 ADD = "add"
 SIGN_IN = "signin"
@@ -42,7 +42,7 @@ SIGN_IN = "signin"
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRedirect:
-    """Where the browser goes, and the secret that it has to come back with."""
+    """The authorization URL at Google, and the secret for the cookie that binds the consent to the browser."""
 
     url: str = field(repr=False)
     browser_secret: str = field(repr=False)
@@ -50,10 +50,11 @@ class AuthorizationRedirect:
 
 @dataclass(frozen=True, slots=True)
 class ConsentResult:
-    """A person who came back well: signed in, and but for `SIGN_IN` with an account that is connected.
+    """A successful consent: the person is signed in and, unless the purpose is `SIGN_IN`, the account is connected.
 
-    :ivar popup: whether this was a window of its own.
-    :ivar sub: whose account it is.
+    :ivar session: the new session cookie.
+    :ivar popup: whether the consent ran in a pop-up.
+    :ivar sub: the Google user of the account.
     """
 
     tenant: WebTenant
@@ -64,48 +65,38 @@ class ConsentResult:
 
 
 class ConsentDependencies(Protocol):
-    """What a consent needs of the rest of the gateway; see `ldapgw.web.dependencies.WebGate`, which has it."""
+    """The parts of `ldapgw.web.dependencies.WebDependencies` that a consent uses; see there."""
 
     @property
-    def public_url(self) -> str:
-        """Its callback is where Google sends browsers back to."""
+    def public_url(self) -> str: ...
 
     @property
-    def tenants(self) -> Mapping[str, WebTenant]:
-        """By name."""
+    def tenants(self) -> Mapping[str, WebTenant]: ...
 
     @property
-    def store(self) -> Store:
-        """Where it is stored."""
+    def store(self) -> Store: ...
 
     @property
-    def vault(self) -> SecretBox:
-        """What seals secrets."""
+    def vault(self) -> SecretBox: ...
 
     @property
-    def oauth(self) -> OAuth:
-        """What asks Google."""
+    def oauth(self) -> OAuth: ...
 
     @property
-    def endpoints(self) -> Endpoints:
-        """Where Google is."""
+    def endpoints(self) -> Endpoints: ...
 
     @property
-    def clock(self) -> IReactorTime:
-        """Its `seconds` are since the epoch."""
+    def clock(self) -> IReactorTime: ...
 
-    def random(self, length: int, /) -> bytes:
-        """Random bytes."""
+    def random(self, length: int, /) -> bytes: ...
 
-    def changed(self) -> Awaitable[None]:
-        """Called after an account was changed."""
+    def changed(self) -> Awaitable[None]: ...
 
-    def sharers(self, client: Client) -> list[str]:
-        """The tenants that a grant to a client counts for."""
+    def sharers(self, client: Client) -> list[str]: ...
 
 
 class AuthorizationCodeFlow:
-    """Begins and finishes consents; holds no state but what it was given."""
+    """Begins and finishes consents; the state of consents in progress is in the store."""
 
     def __init__(self, dependencies: ConsentDependencies) -> None:
         self._dependencies = dependencies
@@ -114,13 +105,14 @@ class AuthorizationCodeFlow:
     async def begin(
         self, tenant: WebTenant, purpose: str, request: HttpRequest, expected: str = ""
     ) -> AuthorizationRedirect:
-        """Send a browser to Google.
+        """Begin a consent.
 
-        :param expected: the ``sub`` of the Google user whose account is to be connected; empty: anybody's.
-        :raises Ended: when the tenant has no OAuth client.
+        :param purpose: `CONNECT`, `ADD` or `SIGN_IN`.
+        :param expected: the ``sub`` of the Google user whose account is to be connected; empty: any user.
+        :raises PageError: when the tenant has no OAuth client.
         """
         client = _client(tenant)
-        # Consents begun in two tabs share the browser's secret: each has a state of its own.
+        # Consents in two tabs share the browser's secret, but each consent has its own state.
         browser = request.cookies.get(Cookie.BROWSER, "")
         browser = browser if is_secret(browser) else new_secret(self._dependencies.random)
         state, nonce, verifier = (new_secret(self._dependencies.random) for _ in range(3))
@@ -144,29 +136,32 @@ class AuthorizationCodeFlow:
         return AuthorizationRedirect(url, browser)
 
     async def finish(self, request: HttpRequest) -> ConsentResult:
-        """Take what came back with a browser.
+        """Finish a consent with Google's redirect.
 
-        :raises Ended: with the page for whatever did not fit.
+        :raises PageError: with the error page for any failure.
         """
         flow, tenant = await self._take_flow(request)
         before = request.session(tenant.name)
         visitor = await self._dependencies.store.run(find_visitor, before, tenant, self._dependencies.clock.seconds())
         try:
             return await self._complete(flow, tenant, visitor, request)
-        except PageError as ended:
+        except PageError as error:
             log.info(
                 "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
                 purpose=flow.purpose,
                 tenant=tenant.name,
                 address=request.address,
-                ending=ended.error_page.title,
+                ending=error.error_page.title,
             )
             raise PageError(
-                error_pages.with_retry_target(ended.error_page, _retry_target(flow, visitor)), tenant, popup=flow.popup
+                error_pages.with_retry_target(error.error_page, _retry_target(flow, visitor)), tenant, popup=flow.popup
             ) from None
 
     async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
-        """The consent that this browser began; it is used up now, whatever comes."""
+        """Take the browser's consent out of the store; a consent can be used once, even if it fails.
+
+        :raises PageError: when there is no such consent.
+        """
         state, browser = request.query.get("state", ""), request.cookies.get(Cookie.BROWSER, "")
         flow = None
         if is_secret(state) and is_secret(browser):
@@ -176,13 +171,13 @@ class AuthorizationCodeFlow:
         tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
             log.info("web: a callback without its consent, from {address}", address=request.address)
-            # Whoever asks for it again is signed in: then we know where they belong, unless they are in two tenants.
-            there = [one for one, session in request.sessions.items() if await self._belongs_to_tenant(session, one)]
-            raise PageError(error_pages.EXPIRED, self._dependencies.tenants[there[0]] if len(there) == 1 else None)
+            # A person who reloads the callback is signed in: the session names the tenant, unless there are two.
+            names = [name for name, session in request.sessions.items() if await self._is_session_of(session, name)]
+            raise PageError(error_pages.EXPIRED, self._dependencies.tenants[names[0]] if len(names) == 1 else None)
         return flow, tenant
 
-    async def _belongs_to_tenant(self, session: str, tenant: str) -> bool:
-        """Whether a session's cookie is one of a tenant's, of whatever age."""
+    async def _is_session_of(self, session: str, tenant: str) -> bool:
+        """Whether a session belongs to a tenant; the session may have expired."""
         return is_secret(session) and await self._dependencies.store.run(sign_ins.read_tenant, session) == tenant
 
     async def _complete(
@@ -249,9 +244,10 @@ class AuthorizationCodeFlow:
         session: str,
         before: str,
     ) -> bool:
-        """Connect and sign in, both or neither; False when there is no refresh token to keep.
+        """Connect the account and sign the person in, both or neither.
 
-        :param person: who is at the browser; another than the account's where they add one.
+        :param person: the person at the browser; not the account's Google user when another account is added.
+        :returns: False when there is no refresh token to store.
         """
         now = self._dependencies.clock.seconds()
         if purpose != SIGN_IN:
@@ -267,16 +263,18 @@ class AuthorizationCodeFlow:
             if connected is None:
                 return False
             granted = sources_of(grant.scopes)
-            states = {one: SourceState.ON if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
+            states = {
+                source: SourceState.ON if source in granted else SourceState.NOT_GRANTED for source in tenant.sources
+            }
             sync_state.write_source_states(connection, connected, states)
         begin_session(connection, session, before, person, now)
         return True
 
     async def _revoke_unused(self, client: Client, grant: Grant, identity: Identity) -> None:
-        """Revoke a grant that we will not keep.
+        """Revoke a grant that is not stored.
 
-        Google ends all that the user has ever granted to the client, so it stays where another
-        account of ours lives on it.
+        Google revokes everything that the user has ever granted to the client, so the grant is kept where another
+        account of this gateway depends on it.
         """
         if await self._dependencies.store.run(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
             return
@@ -293,7 +291,10 @@ def _client(tenant: WebTenant) -> Client:
 
 
 def _code(query: Mapping[str, str], issuer: str) -> str:
-    """The code, from an answer that is Google's own (RFC 9207 2.4) and no error."""
+    """The authorization code of Google's redirect, after checking the issuer (RFC 9207 2.4).
+
+    :raises PageError: when the redirect is from another issuer, is an error or has no code.
+    """
     if query.get("iss", issuer) != issuer:
         raise PageError(error_pages.FOREIGN_ISSUER)
     if "error" in query:
@@ -304,7 +305,10 @@ def _code(query: Mapping[str, str], issuer: str) -> str:
 
 
 def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
-    """The personal contacts are needed where they are a source at all; of the others, one is enough."""
+    """Check that the personal contacts, if wanted, and at least one of the wanted sources were granted.
+
+    :raises PageError: when a checkbox was not ticked.
+    """
     missing = [source for source in wanted if source not in granted]
     if Source.CONTACTS in missing:
         raise PageError(error_pages.unticked_boxes([Source.CONTACTS]))
@@ -325,7 +329,7 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Whether a consent ends with the account that it was begun for, and that is the visitor's; or adds any."""
+    """Whether the consent's account is the expected account and the visitor's own; `ADD` accepts any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):
@@ -339,9 +343,9 @@ def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -
 
 
 def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
-    """What begins the same again (`ldapgw.web.sign_in_pages`)."""
+    """The target of a link that begins the same consent again (`ldapgw.web.sign_in_pages`)."""
     if flow.purpose == ADD:
         return "connect?add"
-    found = enumerate(visitor.accounts if visitor else (), start=1)
-    number = next((number for number, one in found if one.sub == flow.expected), 0)
+    numbered = enumerate(visitor.accounts if visitor else (), start=1)
+    number = next((number for number, account in numbered if account.sub == flow.expected), 0)
     return f"connect?account={number}" if number else flow.purpose

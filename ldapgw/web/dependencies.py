@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tenant as its pages know it: who may connect, and with which OAuth client.
-
-What the pages need of the rest of the gateway, passed in by the composition root.
-
-What the pages about phones need of the rest of the gateway, passed in by the composition root.
-
-What the administration needs of the rest of the gateway, passed in by the composition root.
-"""
+"""The services and tenants that the web pages use; the composition root passes them in."""
 
 from __future__ import annotations
 
@@ -32,14 +25,14 @@ from ldapgw.web.live import ChangeNotifier
 
 @dataclass(frozen=True, slots=True)
 class WebTenant:
-    """A company on this gateway.
+    """A company on this gateway, with the people who may connect and the OAuth client.
 
-    :ivar client: None until an administrator has entered one.
+    :ivar client: None until an administrator has entered a client.
     :ivar allowed_users: addresses, ``@domain`` (the claim ``hd``), or ``*``.
-    :ivar admins: addresses; they may connect as well.
-    :ivar sources: what a consent is asked for.
-    :ivar sharing: of a new book.
-    :ivar labels: only contacts with one of these are taken; none: all.
+    :ivar admins: addresses; administrators may connect as well.
+    :ivar sources: the sources that a consent asks for.
+    :ivar sharing: the sharing of a new book.
+    :ivar labels: only contacts with one of these labels are synced; empty: all contacts.
     """
 
     name: str
@@ -53,11 +46,11 @@ class WebTenant:
 
     @property
     def heading(self) -> str:
-        """What the pages call it."""
+        """The tenant's name on the pages."""
         return self.title or self.name
 
     def admits(self, identity: Identity) -> bool:
-        """Whether a Google user may connect and sign in; one whose address Google has not verified never may."""
+        """Whether a Google user may connect and sign in; a user with an unverified address never may."""
         if not identity.email_verified or not identity.email:
             return False
         return self.is_admin(identity.email) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
@@ -69,30 +62,31 @@ class WebTenant:
 
 def _matches_rule(rule: str, identity: Identity) -> bool:
     if rule.startswith("@"):
-        # The end of an address proves nothing: a consumer account can have one of any domain, and no ``hd``.
+        # The address's domain proves nothing: a consumer account can have an address of any domain, but no ``hd``.
         return bool(identity.hd) and identity.hd.lower() == rule[1:].lower()
     return rule == "*" or rule.lower() == identity.email.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class WebDependencies:
-    """The rest of the gateway, as the pages see it.
+    """The parts of the gateway that all pages use.
 
-    :ivar public_url: where browsers find us; https, or http on a loopback address.
+    :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
     :ivar tenants: by name, in the order of the configuration.
-    :ivar clock: its `seconds` are since the epoch.
-    :ivar random: returns as many random bytes as asked for, as `os.urandom` does.
-    :ivar trusts: whether an address is a trusted proxy's.
-    :ivar ready: whether the directory is loaded and LDAP listens.
-    :ivar database_fails_since: since when the database cannot be used, in seconds since the epoch; None: it can.
-    :ivar certificate_ends: when the certificate that phones are shown ends, where that is near.
-    :ivar changed: called after an account was changed; sync and directory look again at once.
-    :ivar admin: what the administration needs besides.
-    :ivar phones: what the pages about phones need besides.
-    :ivar live: who is told of changes on open pages.
-    :ivar progress: how far the sync of an account is, by its id; None when none is running.
-    :ivar finder: looks up what phones find.
-    :ivar explainer: explains what they find, and what not.
+    :ivar clock: `seconds` counts from the epoch.
+    :ivar random: returns the given number of random bytes, as `os.urandom` does.
+    :ivar is_trusted_proxy: whether an address belongs to a trusted proxy.
+    :ivar is_ready: whether the directory is loaded and LDAP listens.
+    :ivar database_fails_since: start of the database failure, in seconds since the epoch; None: the database works.
+    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: not soon, or no
+        certificate.
+    :ivar changed: called after an account was changed; sync and directory read the accounts again at once.
+    :ivar admin: dependencies of the administration pages.
+    :ivar phones: dependencies of the phone pages.
+    :ivar notifier: notifies open pages of changes.
+    :ivar progress: the progress of an account's sync, by account id; None when no sync is running.
+    :ivar finder: searches contacts as a phone does.
+    :ivar explainer: explains why a phone finds a contact or not.
     """
 
     public_url: str
@@ -116,20 +110,22 @@ class WebDependencies:
     explainer: Explainer
 
     def sharers(self, client: Client) -> list[str]:
-        """The tenants that a grant to a client counts for."""
-        return [one.name for one in self.tenants.values() if one.client and one.client.shares_grants_with(client)]
+        """The names of the tenants whose OAuth client shares its grants with `client`."""
+        tenants = self.tenants.values()
+        return [tenant.name for tenant in tenants if tenant.client and tenant.client.shares_grants_with(client)]
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneDependencies:
-    """The rest of the gateway, as these pages see it.
+    """The parts of the gateway that only the phone pages use.
 
-    :ivar server: where phones find us.
-    :ivar base_dn: a tenant's search base, by its name.
-    :ivar bind_dn: the DN of a login; also the topic of its searches (`ldapgw.web.live`).
-    :ivar searches: its last searches, the newest first.
-    :ivar stranger: when somebody at an address was refused last for want of a login; None: not that we know.
-    :ivar certificate: in PEM, what phones have to be given because they do not know who signed ours; empty: nothing.
+    :ivar server: the LDAP server's address for phones.
+    :ivar base_dn: a tenant's search base, by the tenant's name.
+    :ivar bind_dn: the DN of a login; also the topic of the phone's searches (`ldapgw.web.live`).
+    :ivar searches: the phone's last searches, newest first.
+    :ivar anonymous_refused_at: time of the last search from an address that was refused for lack of a bind, in seconds
+        since the epoch; None: no such search is known.
+    :ivar certificate: the certificate that phones must be given as trusted, in PEM; empty: phones trust ours already.
     """
 
     server: ServerAddress
@@ -142,12 +138,12 @@ class PhoneDependencies:
 
 @dataclass(frozen=True, slots=True)
 class AdminDependencies:
-    """The rest of the gateway, as these pages see it.
+    """The parts of the gateway that only the administration and ``/metrics`` use.
 
-    :ivar configured: the names of the tenants whose OAuth client is in the configuration file.
-    :ivar certificate_ends: when the certificate that phones are shown ends, however far that is; None: there is none.
-    :ivar metrics: what ``/metrics`` tells, and of which type that is.
-    :ivar may_read_metrics: whether somebody at an address may read it.
+    :ivar tenants_with_configured_client: names of the tenants whose OAuth client is in the configuration file.
+    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch; None: no certificate.
+    :ivar metrics: the body and the content type of ``/metrics``.
+    :ivar may_read_metrics: whether a client address may read ``/metrics``.
     """
 
     tenants_with_configured_client: Container[str]

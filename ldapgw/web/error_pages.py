@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every way in which a request does not end as hoped: what happened, and what to do next, in plain words.
+"""The error pages: what happened and what to do next, for every way in which a request can fail.
 
-Nothing that was sent, and no exception's text, gets into them.
+No error page contains any part of the request or the text of an exception.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ldapgw.web.http import Headers
 
 GOOGLE_PERMISSIONS_URL = "https://myaccount.google.com/permissions"
 
-# Google's own words on its consent screen.
+# The labels of the checkboxes on Google's consent screen.
 CONSENT_CHECKBOXES: Mapping[Source, str] = {
     Source.CONTACTS: gettext_noop("See and download your contacts"),
     Source.OTHER_CONTACTS: gettext_noop("See and download contact info automatically saved in your “Other contacts”"),
@@ -35,20 +35,20 @@ CONSENT_CHECKBOXES: Mapping[Source, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorPageLink:
-    """Where to go next.
+    """A link of an error page.
 
-    :ivar target: ``connect``, ``signin``, with what they are asked, or empty for the page itself, all of the tenant;
-        or an https address.
+    :ivar target: a path below the tenant's page, ``connect`` or ``signin``, with an optional query; empty for the
+        tenant's page; or an https URL.
     """
 
     label: str
     target: str
 
     def address(self, home: str, *, popup: bool) -> str:
-        """Where it leads.
+        """The link's address.
 
-        :param home: the tenant's page.
-        :param popup: whether it goes on in a pop-up, which the way back closes.
+        :param home: the path of the tenant's page.
+        :param popup: whether the page is in a pop-up; the link back then closes the pop-up.
         """
         if self.target.startswith("https://"):
             return self.target
@@ -59,11 +59,11 @@ class ErrorPageLink:
 
 @dataclass(frozen=True, slots=True)
 class ErrorPage:
-    """A page that explains.
+    """The content of an error page.
 
     :ivar status: the HTTP status.
-    :ivar advice: what to do next, a sentence each.
-    :ivar links: the most likely one first.
+    :ivar advice: sentences that tell the reader what to do next.
+    :ivar links: the links, the most likely one first.
     """
 
     status: int
@@ -74,10 +74,10 @@ class ErrorPage:
 
 
 class PageError(LdapgwError):
-    """Raised when a request ends in a page that explains.
+    """Raised when a request ends in an error page.
 
-    :param tenant: whose page it is; None when that is not known.
-    :param popup: whether it ends in a pop-up.
+    :param tenant: the tenant of the page; None when unknown.
+    :param popup: whether the page is shown in a pop-up.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class PageError(LdapgwError):
 _BACK = ErrorPageLink(gettext_noop("Back"), "")
 _CONNECT = ErrorPageLink(gettext_noop("Connect Google contacts"), "connect")
 _AGAIN = ErrorPageLink(gettext_noop("Try again"), "connect")
-# Google would take the only account that the browser knows.
+# Without "choose", Google would take the only account that the browser is signed in to.
 _CHOOSE = ErrorPageLink(gettext_noop("Choose another account"), "connect?choose")
 _SIGN_IN = ErrorPageLink(gettext_noop("Sign in"), "signin")
 
-# --- the consent ----------------------------------------------------------------------------------------------------
+# --- errors of a consent ----------------------------------------------------------------------------------------------
 
 REFUSED = ErrorPage(
     403,
@@ -241,7 +241,7 @@ NOT_ACCEPTED = ErrorPage(
     (_AGAIN, _BACK),
 )
 
-# ``error`` in the redirect (RFC 6749 4.1.2.1, and what Google adds to it); any other is NOT_ACCEPTED.
+# By ``error`` in the redirect (RFC 6749 4.1.2.1, and Google's additions); any other error is NOT_ACCEPTED.
 REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
     "access_denied": REFUSED,
     "admin_policy_enforced": ADMIN_POLICY,
@@ -252,7 +252,7 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
     "temporarily_unavailable": BUSY,
 }
 
-# --- everything else ------------------------------------------------------------------------------------------------
+# --- all other errors -------------------------------------------------------------------------------------------------
 
 NOT_FOUND = ErrorPage(
     404, gettext_noop("There is no such page"), gettext_noop("The address may be mistyped, or the page was moved.")
@@ -334,7 +334,7 @@ INTERNAL = ErrorPage(
 
 
 def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
-    """The boxes for these sources were not ticked on the consent screen."""
+    """The error page for a consent without the checkboxes of these sources."""
     boxes = [CONSENT_CHECKBOXES[source] for source in missing]
     text = (
         gettext_noop(
@@ -356,7 +356,7 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
 
 
 def for_google_error(error: GoogleError) -> ErrorPage:
-    """The page for a code that could not be exchanged."""
+    """The error page for an authorization code that could not be exchanged."""
     kinds: tuple[tuple[type[GoogleError], ErrorPage], ...] = (
         (ConsentRevoked, ADMIN_POLICY),
         (ClientRejected, CLIENT_REJECTED),
@@ -364,13 +364,14 @@ def for_google_error(error: GoogleError) -> ErrorPage:
         (GoogleUnavailable, BUSY),
         (QuotaExceeded, BUSY),
     )
-    return next((ending for kind, ending in kinds if isinstance(error, kind)), NOT_ACCEPTED)
+    return next((error_page for kind, error_page in kinds if isinstance(error, kind)), NOT_ACCEPTED)
 
 
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
-    """The same, with links that begin again what was begun.
+    """The same error page with links that retry the original action.
 
-    :param way: a target of `Link` that stands for ``connect``, and with more behind it for ``connect?choose``.
+    :param retry_target: a target as in `ErrorPageLink`; replaces ``connect`` and, with ``choose`` added,
+        ``connect?choose``.
     """
     choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
     targets = {_AGAIN.target: retry_target, _CHOOSE.target: choose}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Server-sent events (HTML, 9.2): a page that is open learns that there is something new to look at.
+"""Server-sent events (HTML, 9.2) that tell an open page that its content has changed.
 
-An event says nothing but that.  The page then fetches itself, as its person, and shows what has changed; where a
-browser or a proxy lets no events through, it fetches itself now and then.
+An event carries no content.  The page then fetches itself with the person's session and shows the changes.  Where a
+browser or a proxy lets no events through, the page fetches itself every few seconds.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, get
 from ldapgw.web.live import account_topic, person_topic
 from ldapgw.web.sessions import Visitor
 
-# Proxies close what is silent for a minute.
+# Proxies close a connection that is silent for a minute.
 KEEPALIVE_SECONDS = 25.0
-# A stream ends after a while, and the browser comes back: who it is, is looked at anew.
+# A stream ends after this time; the browser reconnects, and the session is checked anew.
 MAX_STREAM_SECONDS = 600.0
-# Between two events.
 MIN_EVENT_INTERVAL_SECONDS = 1.0
-# A window each; and all of the gateway, each of which costs a file descriptor.
+# Each browser window has a stream, and each stream of the gateway costs a file descriptor.
 MAX_STREAMS_PER_SESSION = 10
 MAX_STREAMS = 500
 
 
 class EventStreams:
-    """The streams.
+    """The event streams of all open pages.
 
-    Mutable: how many there are, by session.
+    Mutable: the number of open streams, by session.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -46,44 +45,44 @@ class EventStreams:
         self._open: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
-        """The route of the streams."""
+        """The routes of the event streams."""
         return (get("/<tenant>/events", self.events, RequiredRole.SIGNED_IN),)
 
     async def events(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/events``: a line whenever something on one's own pages has changed."""
+        """``/{tenant}/events``: an event whenever something on the visitor's pages has changed."""
         if self._open[visitor.token] >= MAX_STREAMS_PER_SESSION or self._open.total() >= MAX_STREAMS:
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "30"),))
         topics = {person_topic(tenant.name, visitor.person.sub)}
         topics |= {account_topic(account.id) for account in visitor.accounts}
-        for more in self._layout.topic_providers:
-            topics |= set(await more(request, tenant, visitor))
-        # nginx would keep events back until they fill a buffer.
+        for topic_provider in self._layout.topic_providers:
+            topics |= set(await topic_provider(request, tenant, visitor))
+        # nginx would hold events back until they fill a buffer.
         headers = (("X-Accel-Buffering", "no"),)
         return HttpResponse(200, b"", "text/event-stream", headers, partial(self._stream, visitor, tenant, topics))
 
     def _stream(self, visitor: Visitor, tenant: WebTenant, topics: set[str], write: WriteBody) -> Deferred[None]:
-        """Write events until the browser goes away, or the session or its time ends."""
+        """Write events until the browser disconnects, the session ends or `MAX_STREAM_SECONDS` have passed."""
         stream = _Stream(self._layout.dependencies.clock, write, partial(self._is_over, visitor, tenant))
-        end_listening = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
+        unsubscribe = self._layout.dependencies.notifier.subscribe(topics, stream.notify)
         self._open[visitor.token] += 1
 
         def end(_result: object) -> None:
-            end_listening()
+            unsubscribe()
             self._open -= Counter({visitor.token: 1})
 
         return stream.run().addBoth(end)
 
     async def _is_over(self, visitor: Visitor, tenant: WebTenant) -> bool:
-        """Whether the session has ended meanwhile."""
+        """Whether the session has ended."""
         return await self._layout.session_visitor(visitor.session, tenant, seen=False) is None
 
 
 class _Stream:
-    """One stream.
+    """One event stream.
 
-    Mutable: when it last said something, and when it will next.
+    Mutable: the time of the last event, and the scheduled next event.
 
-    :param is_over: whether it has to end.
+    :param is_over: whether the stream must end.
     """
 
     def __init__(self, clock: IReactorTime, write: WriteBody, is_over: Callable[[], Awaitable[bool]]) -> None:
@@ -97,14 +96,14 @@ class _Stream:
         self._timer.clock = clock
 
     def run(self) -> Deferred[None]:
-        """Write until it is over; to be cancelled when the browser goes away."""
+        """Write until the stream is over; cancel the Deferred when the browser disconnects."""
         self._write(b"retry: 2000\n\n")
         ended: Deferred[Any] = Deferred(lambda _: self._timer.stop())
         self._timer.start(KEEPALIVE_SECONDS, now=False).addBoth(ended.callback)
         return ended.addBoth(self._end)
 
     def notify(self) -> None:
-        """Say that something has changed, soon; once for all that changes until then."""
+        """Schedule an event; changes before the event is sent share it."""
         if self._scheduled_event is None and self._timer.running:
             wait = max(self._last + MIN_EVENT_INTERVAL_SECONDS - self._clock.seconds(), 0.0)
             self._scheduled_event = self._clock.callLater(wait, self._send_event)
@@ -115,7 +114,7 @@ class _Stream:
         self._write(b"data: changed\n\n")
 
     async def _check(self) -> None:
-        """End it, or keep it alive."""
+        """End the stream, or keep the connection alive with a comment line."""
         over = self._clock.seconds() >= self._until or await self._is_over()
         if over and self._timer.running:
             self._timer.stop()

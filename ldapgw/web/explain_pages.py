@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Why was this caller not found?  The engine of ``ldapgw explain`` before one's own phones.
+"""The page "Why was this caller not found?": ``ldapgw explain`` for the phones that a visitor may see.
 
-It is a form, so that no name and no number gets into an address.  Others' books that the phone does not see do not
-exist for a user; administrators are told that a whole number is in one of them: the command tells them more.
+The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
+other people's books that the phone does not see; an administrator learns that a complete number is in such a book, and
+the command ``ldapgw explain`` tells more.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, get, post
 from ldapgw.web.phone_pages import find_phone, visible_phones
 from ldapgw.web.sessions import Visitor
 
-# Each asks the search dozens of times: so many in a row, then one every so many seconds.
+# An explanation runs dozens of searches: this many explanations at once, then one per interval.
 EXPLAIN_BURST = 10
 EXPLAIN_INTERVAL_SECONDS = 2.0
-# Of a session; somebody who has pressed twice is one.
+# Explanations of a session that run at the same time, for example after a double click.
 MAX_RUNNING = 3
 
 _NO_FILTER = gettext_noop("This is no filter that can be read: look at its parentheses, or enter a name or a number.")
@@ -41,9 +42,9 @@ _ACCOUNT_PAGE_NAME = gettext_noop("the page “My contacts”")
 
 
 class ExplainPage:
-    """The page.
+    """The explanation page and its form.
 
-    Mutable: who has asked how often, and waits for how many answers.
+    Mutable: the rate limiter, and the number of running explanations by session.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -52,48 +53,48 @@ class ExplainPage:
         self._running: Counter[str] = Counter()
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of the page."""
+        """The routes of this page."""
         return (get("/<tenant>/explain", self.form, RequiredRole.SIGNED_IN), post("/<tenant>/explain", self.explain))
 
     async def form(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``/{tenant}/explain``: what to ask about."""
+        """``/{tenant}/explain``: the empty form; ``phone`` preselects a phone."""
         name = request.query.get("phone", "")
         phone = await find_phone(self._layout, tenant, visitor, name) if name else None
         return await self._page(request, tenant, visitor, phone, {})
 
     async def explain(self, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> HttpResponse:
-        """``POST /{tenant}/explain``: why ``phone`` finds what it finds for ``asked``, below ``base``."""
+        """``POST /{tenant}/explain``: explain the search of ``phone`` for ``asked`` below ``base``."""
         phone = await find_phone(self._layout, tenant, visitor, request.form.get("phone", ""))
-        busy = self._running[visitor.token] >= MAX_RUNNING
-        if busy or self._rate_limiter.take(visitor.token, self._layout.now()):
+        is_busy = self._running[visitor.token] >= MAX_RUNNING
+        if is_busy or self._rate_limiter.take(visitor.token, self._layout.now()):
             raise PageError(error_pages.TOO_MANY, tenant, headers=(("Retry-After", "2"),))
-        asked, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
-        if not asked:
+        query, base = (request.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
+        if not query:
             return await self._page(request, tenant, visitor, phone, {})
-        question = await self._question(tenant, visitor, asked, base)
+        explain_request = await self._explain_request(tenant, visitor, query, base)
         self._running[visitor.token] += 1
         try:
-            found = await self._layout.dependencies.explainer.explain(phone, question)
+            explanation = await self._layout.dependencies.explainer.explain(phone, explain_request)
         except (UserError, DirectoryError) as error:
-            wrong = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
-            return await self._page(request, tenant, visitor, phone, request.form, wrong)
+            query_error = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
+            return await self._page(request, tenant, visitor, phone, request.form, query_error)
         finally:
             self._running -= Counter((visitor.token,))
-        if found is None:
+        if explanation is None:
             return await self._page(request, tenant, visitor, phone, request.form, _NOT_YET)
-        place = PageContext(self._layout.public_url.tenant_path(tenant.name), phone, visitor.accounts)
+        context = PageContext(self._layout.public_url.tenant_path(tenant.name), phone, visitor.accounts)
         return await self._page(
-            request, tenant, visitor, phone, request.form, explanation=explanation_text(found, place)
+            request, tenant, visitor, phone, request.form, explanation=explanation_text(explanation, context)
         )
 
-    async def _question(self, tenant: WebTenant, visitor: Visitor, query: str, base: str) -> ExplainRequest:
-        administers = visitor.administers(tenant)
-        known = visitor.accounts
-        if administers:
-            known = await self._layout.dependencies.store.run(accounts.read_all, tenant.name)
-        own = frozenset(account.sub for account in visitor.accounts)
-        reader = ExplanationReader(hides_private_books=True, own_books=own, is_admin=administers)
-        return ExplainRequest(query, base, reader, known, _ACCOUNT_PAGE_NAME)
+    async def _explain_request(self, tenant: WebTenant, visitor: Visitor, query: str, base: str) -> ExplainRequest:
+        is_admin = visitor.administers(tenant)
+        known_accounts = visitor.accounts
+        if is_admin:
+            known_accounts = await self._layout.dependencies.store.run(accounts.read_all, tenant.name)
+        own_books = frozenset(account.sub for account in visitor.accounts)
+        reader = ExplanationReader(hides_private_books=True, own_books=own_books, is_admin=is_admin)
+        return ExplainRequest(query, base, reader, known_accounts, _ACCOUNT_PAGE_NAME)
 
     async def _page(
         self,
@@ -114,9 +115,9 @@ class ExplainPage:
             status=400 if query_error else 200,
             phones=phones,
             phone=phone,
-            asked=form.get("asked", "").strip()[:MAX_QUERY_LENGTH],
+            query=form.get("asked", "").strip()[:MAX_QUERY_LENGTH],
             base=form.get("base", "").strip()[:MAX_QUERY_LENGTH],
-            wrong=query_error,
-            told=explanation,
-            longest=MAX_QUERY_LENGTH,
+            query_error=query_error,
+            explanation=explanation,
+            max_length=MAX_QUERY_LENGTH,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation in a reader's words, with what to click on to mend it."""
+"""The texts of the explanation page: an explanation in sentences, with links to the places where to fix the cause."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# A page; the rest is counted.
+# The page shows this many, and the number of the others.
 MAX_BOOKS = 10
 MAX_MATCHES = 10
 MAX_MISSES = 5
 
-# What people call the attributes; any other is called by its name.
+# Labels of attributes; any other attribute is shown by its LDAP name.
 _ATTRIBUTES: Mapping[str, str] = {
     "cn": gettext_noop("the name"),
     "givenName": gettext_noop("the given name"),
@@ -82,9 +82,9 @@ _FIXED_AT_GOOGLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FixLink:
-    """What to click on.
+    """A link to the place where the reader can fix the cause.
 
-    :ivar leaves: it leads away from the gateway.
+    :ivar is_external: whether the link leads to another site.
     """
 
     url: str
@@ -94,10 +94,10 @@ class FixLink:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactExplanation:
-    """A contact that was found or not, with sentences about it.
+    """A found or missed contact, or a note, with sentences that explain the result.
 
-    :ivar name: empty: it has none but its numbers, or nobody may be named.
-    :ivar book: of whom; empty: of nobody who may be named.
+    :ivar name: the contact's name; empty: the contact has only numbers, or the name must not be shown.
+    :ivar book: the owner of the contact's book; empty: the owner must not be shown.
     """
 
     name: str
@@ -109,7 +109,7 @@ class ContactExplanation:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContactGroup:
-    """Contacts, one behind the other, for which the advice is the same: it is given once."""
+    """Consecutive contacts with the same advice, which the page shows once."""
 
     advice: Translatable
     rows: tuple[ContactExplanation, ...]
@@ -117,22 +117,23 @@ class ContactGroup:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ExplanationText:
-    """All of it.
+    """The texts of an explanation.
 
-    :ivar tried: the forms of the name or the number.
-    :ivar books: those that were looked in, and how the phone sees them.
-    :ivar more_books: how many besides; so with the others.
-    :ivar found: how many entries the phone gets.
+    :ivar compared_forms: the variants of the name or the number that were compared.
+    :ivar books: each searched book, and the phone's access to the book.
+    :ivar more_books: the number of searched books that are not shown.
+    :ivar entry_count: the number of entries that the phone gets.
+    :ivar more_misses: the number of similar contacts that are not shown.
     """
 
     filter: str
     base: str
-    tried: tuple[Translatable, ...]
+    compared_forms: tuple[Translatable, ...]
     keypad: bool
     lenient: bool
     books: tuple[tuple[str, Translatable], ...]
     more_books: int
-    found: int
+    entry_count: int
     complete: bool
     matches: tuple[ContactExplanation, ...]
     misses: tuple[ContactGroup, ...]
@@ -142,10 +143,10 @@ class ExplanationText:
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """Where the reader stands.
+    """The reader and the phone, for links.
 
     :ivar home: the path of the tenant's page.
-    :ivar accounts: the reader's own, in the order of their page.
+    :ivar accounts: the reader's accounts, in the order of the account page.
     """
 
     home: str
@@ -153,23 +154,24 @@ class PageContext:
     accounts: Sequence[Account]
 
     def own_account(self, book: str) -> tuple[int, Account] | None:
-        """The reader's account behind a book, with its place on their page; None: it is somebody else's."""
-        return next(((at, one) for at, one in enumerate(self.accounts, start=1) if one.address == book), None)
+        """The reader's account with this book, and the account's number on the page; None: another person's book."""
+        numbered = enumerate(self.accounts, start=1)
+        return next(((number, account) for number, account in numbered if account.address == book), None)
 
 
 def explanation_text(explanation: Explanation, context: PageContext) -> ExplanationText:
-    """An explanation for a page."""
+    """The texts of an explanation."""
     books = [(book.name, _VISIBILITY[book.access]) for book in explanation.books]
-    numbers = [Phrase(_READINGS[one.reading], {"number": one.number}) for one in explanation.numbers]
+    numbers = [Phrase(_READINGS[number.reading], {"number": number.number}) for number in explanation.numbers]
     return ExplanationText(
         filter=explanation.filter,
         base=explanation.base,
-        tried=(*(Phrase("“%(form)s”", {"form": form}) for form in explanation.name_variants), *numbers),
+        compared_forms=(*(Phrase("“%(form)s”", {"form": form}) for form in explanation.name_variants), *numbers),
         keypad=explanation.keypad,
         lenient=explanation.lenient,
         books=tuple(books[:MAX_BOOKS]),
         more_books=max(len(books) - MAX_BOOKS, 0),
-        found=explanation.entry_count,
+        entry_count=explanation.entry_count,
         complete=explanation.complete,
         matches=tuple(map(_match, explanation.matches[:MAX_MATCHES])),
         misses=tuple(_grouped(_miss(miss, context) for miss in explanation.misses[:MAX_MISSES])),
@@ -190,26 +192,26 @@ def _miss(miss: MissedContact, context: PageContext) -> ContactExplanation:
 
 
 def _grouped(rows: Iterable[ContactExplanation]) -> Iterator[ContactGroup]:
-    for _, same in groupby(rows, key=lambda row: str(row.advice)):
-        together = tuple(same)
-        yield ContactGroup(together[0].advice, together)
+    for _, same_advice in groupby(rows, key=lambda row: str(row.advice)):
+        group = tuple(same_advice)
+        yield ContactGroup(group[0].advice, group)
 
 
 def _fixes(miss: MissedContact, context: PageContext) -> Iterator[FixLink]:
-    own = context.own_account(miss.book)
-    if own and own[1].id != context.phone.account_id and own[1].sharing is not Sharing.SHARED:
-        yield FixLink(f"{context.home}?account={own[0]}#sharing", gettext_noop("Choose who sees this book"))
+    own_account = context.own_account(miss.book)
+    if own_account and own_account[1].id != context.phone.account_id and own_account[1].sharing is not Sharing.SHARED:
+        yield FixLink(f"{context.home}?account={own_account[0]}#sharing", gettext_noop("Choose who sees this book"))
     if miss.reason in _FIXED_IN_SETTINGS:
         yield FixLink(f"{context.home}phones/{context.phone.name}#settings", gettext_noop("See the phone’s settings"))
     uid = Dn.parse(miss.dn).rdns[0][0][1] if miss.dn else ""
-    # An "other contact" cannot be changed, and somebody else's cannot be opened.
-    if own and miss.reason in _FIXED_AT_GOOGLE and uid.startswith("c"):
-        address = f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(own[1].address)}"
+    # The reader cannot change an "other contact", and cannot open another person's contact.
+    if own_account and miss.reason in _FIXED_AT_GOOGLE and uid.startswith("c"):
+        address = f"https://contacts.google.com/person/{quote(uid)}?authuser={quote(own_account[1].address)}"
         yield FixLink(address, gettext_noop("Open the contact at Google"), is_external=True)
 
 
 def _with_attribute_labels(phrase: Phrase) -> Phrase:
-    """With the attributes as people call them."""
+    """The phrase with labels in place of attribute names."""
     values = {
         name: _with_attribute_labels(value) if isinstance(value, Phrase) else value
         for name, value in phrase.values.items()
@@ -221,6 +223,6 @@ def _with_attribute_labels(phrase: Phrase) -> Phrase:
 
 
 def _joined(names: Sequence[str]) -> Phrase:
-    """Words one behind the other."""
+    """The names as a list separated by commas."""
     first = Phrase(names[0])
     return first if len(names) == 1 else Phrase("%(one)s, %(more)s", {"one": first, "more": _joined(names[1:])})

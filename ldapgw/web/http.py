@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Whose request it is, for the log: the peer, or what a trusted proxy says (``X-Forwarded-For``).
+"""HTTP requests and responses as values, with cookies, security headers, the public URL and rate limits.
 
-The headers that go with every answer, errors and redirects included (OWASP ASVS 5.0, chapter 3).
+Handlers work on `HttpRequest` and `HttpResponse` and need no Twisted.  All addresses of pages come from ``public_url``,
+never from a request's own headers.  The cookies are valid for this host alone, and no script can read them (RFC 6265).
+Each tenant has its own session cookie, so that a person can be signed in to two tenants.  The session cookies differ by
+name, because the prefix ``__Host-`` allows no path but ``/``.
 
-Where browsers find the pages: all addresses come from ``public_url``, never from what a request says of itself.
-
-Our cookies: four, each for this host alone, none readable by a script (RFC 6265).
-
-A session has one for each tenant, so that somebody can be signed in to two of them.  They differ by name: ``__Host-``
-allows no path but ``/``.
-
-A request and its answer as values, so that handlers need no Twisted.
-
-How often somebody may do what costs us something: a bucket of tokens for each, filled at a steady rate.
-
-Mutable: the buckets.  Those that are full again are forgotten, and there are never more than a few thousand.
+Mutable: the token buckets of `RateLimiter`.
 """
 
 from __future__ import annotations
@@ -39,28 +31,13 @@ from werkzeug.http import parse_options_header
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
+# One of our forms has a token and a few fields; Google's redirect has eight parameters.
+MAX_BODY_SIZE = 8 * 1024
+MAX_FORM_FIELDS = 30
+# The rate limiter forgets the least recently used bucket above this number, as if that bucket were full.
+MAX_BUCKETS = 10_000
 
-def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
-    """The nearest address that is not a trusted proxy's.
-
-    Each proxy appends whom it got the request from, so the list is read from its end, as far as the next one is
-    trusted.  Whatever an untrusted client wrote stands before that and is not read.
-
-    :param peer: the address at the other end of the connection; empty for a Unix socket.
-    :param forwarded_for: the headers, each a comma-separated list.
-    :param trusts: whether an address is a trusted proxy's.
-    """
-    found = peer
-    hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
-    while hops and is_trusted_proxy(found):
-        try:
-            found = str(ipaddress.ip_address(hops.pop().strip("[]")))
-        except ValueError:
-            break
-    return found
-
-
-# No inline script, no frame, nothing from elsewhere.  Consent begins with a link, so no form needs to go to Google.
+# No inline scripts, no frames, nothing from other origins.  Consent begins with a link, so no form is sent to Google.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
@@ -69,38 +46,64 @@ CONTENT_SECURITY_POLICY = (
 _SECURITY_HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
-    # The callback's address holds the code.
+    # The callback's address contains the authorization code.
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
-    # A consent may run in a pop-up, which has to reach the page that opened it.
+    # A consent may run in a pop-up, which must reach the page that opened it.
     ("Cross-Origin-Opener-Policy", "same-origin-allow-popups"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 
-# Half a year: long enough to count, short enough to come back from.
+# Half a year: long enough to be useful, short enough to return to plain HTTP.
 _HSTS = ("Strict-Transport-Security", "max-age=15768000")
+
+# 256 random bits in base64url.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+Headers = tuple[tuple[str, str], ...]
+WriteBody = Callable[[bytes], None]
+
+
+def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
+    """The client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
+
+    Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
+    the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.
+
+    :param peer: the address at the other end of the connection; empty for a Unix socket.
+    :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
+    :param is_trusted_proxy: whether an address belongs to a trusted proxy.
+    """
+    address = peer
+    hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
+    while hops and is_trusted_proxy(address):
+        try:
+            address = str(ipaddress.ip_address(hops.pop().strip("[]")))
+        except ValueError:
+            break
+    return address
 
 
 def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
-    """Names and values; an answer of its own kind may replace ``Cache-Control``.
+    """The headers of every response, errors and redirects included (OWASP ASVS 5.0, chapter 3).
 
-    :param secure: whether browsers come by https; a browser would ignore HSTS on http (RFC 6797 8.1).
+    A response may replace ``Cache-Control``.
+
+    :param secure: whether browsers use https; browsers ignore HSTS on http (RFC 6797 8.1).
     """
     return (*_SECURITY_HEADERS, _HSTS) if secure else _SECURITY_HEADERS
-
-
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
 class PublicUrl:
     """The parts of ``public_url``.
 
-    :ivar url: without a slash at the end.
+    :ivar url: the URL without a trailing slash.
     :ivar origin: scheme, host and port as browsers write them in ``Origin`` (RFC 6454 6.1).
-    :ivar host: for the header ``Host``.
-    :ivar path: what goes before every path of ours; empty unless a proxy serves us below a path and takes it off.
+    :ivar host: the value of the header ``Host``.
+    :ivar path: prefix of every path of ours; empty unless a proxy serves the gateway below a path and strips the path.
     """
 
     url: str
@@ -121,11 +124,11 @@ class PublicUrl:
 
     @property
     def redirect_uri(self) -> str:
-        """Where Google sends browsers back to; registered there letter for letter."""
+        """The redirect URI, which must be registered at Google letter for letter."""
         return f"{self.url}/oauth/callback"
 
     def tenant_url(self, tenant: str) -> str:
-        """The address of a tenant's page, for messages."""
+        """The absolute URL of a tenant's page, for messages."""
         return f"{self.url}/{tenant}/"
 
     def tenant_path(self, tenant: str) -> str:
@@ -133,52 +136,49 @@ class PublicUrl:
         return f"{self.path}/{tenant}/"
 
 
-# 256 random bits in base64url.
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-
-
 class Cookie(StrEnum):
-    """What a cookie is for; its name, on https behind ``__Host-``."""
+    """Our cookies; the value is the cookie's name, prefixed with ``__Host-`` on https."""
 
-    SESSION = "ldapgw"  # and the tenant's name behind a dot
-    BROWSER = "ldapgw-consent"  # binds a consent to the browser that began it
-    FLASH_MESSAGE = "ldapgw-note"  # what the next page says of what was just done
-    LANGUAGE = "ldapgw-language"  # the one that a person has chosen
+    SESSION = "ldapgw"  # followed by a dot and the tenant's name
+    BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
+    FLASH_MESSAGE = "ldapgw-note"  # the message that the next page shows, a key of `layout.FLASH_MESSAGES`
+    LANGUAGE = "ldapgw-language"  # the language that the person has chosen
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCookies:
-    """Reads and writes them.
+    """Reads and writes our cookies.
 
-    :param secure: off on http, which is for loopback addresses alone: browsers refuse ``__Host-`` there.
+    :param secure: False on http, which only loopback addresses use: browsers refuse ``__Host-`` there.
     """
 
     secure: bool
 
     def set(self, cookie: Cookie, value: str, *, tenant: str = "", seconds: int | None = None) -> tuple[str, str]:
-        """A header that sets a cookie; without `seconds` it lives as long as the browser.
+        """The header that sets a cookie.
 
-        :param tenant: whose session it is; for `Cookie.SESSION` alone.
+        :param tenant: the session's tenant; for `Cookie.SESSION` only.
+        :param seconds: the cookie's lifetime; None: until the browser is closed.
         """
         age = "" if seconds is None else f"; Max-Age={seconds}"
         secure = "; Secure" if self.secure else ""
         return "Set-Cookie", f"{self._name(cookie, tenant)}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}"
 
     def clear(self, cookie: Cookie, *, tenant: str = "") -> tuple[str, str]:
-        """A header that takes a cookie away."""
+        """The header that removes a cookie."""
         return self.set(cookie, "", tenant=tenant, seconds=0)
 
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
-        """Our cookies among those of a request, but for sessions."""
-        found = _parse_cookies(headers)
-        ours = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
-        return {cookie: found[name] for cookie, name in ours.items() if name in found}
+        """Our cookies in a request, except sessions."""
+        cookies = _parse_cookies(headers)
+        names = {cookie: self._name(cookie) for cookie in Cookie if cookie is not Cookie.SESSION}
+        return {cookie: cookies[name] for cookie, name in names.items() if name in cookies}
 
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
-        """The sessions among the cookies of a request, by the names of tenants."""
-        found = _parse_cookies(headers)
-        ours = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
-        return {tenant: found[name] for tenant, name in ours.items() if name in found}
+        """The session cookies in a request, by tenant name."""
+        cookies = _parse_cookies(headers)
+        names = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
+        return {tenant: cookies[name] for tenant, name in names.items() if name in cookies}
 
     def _name(self, cookie: Cookie, tenant: str = "") -> str:
         name = f"{cookie}.{tenant}" if tenant else cookie.value
@@ -186,13 +186,13 @@ class HttpCookies:
 
 
 def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:
-    """All cookies of a request; a name that comes twice may be planted, and counts as not sent."""
-    found: dict[str, list[str]] = {}
+    """All cookies of a request, except names sent twice: an attacker may have planted the second cookie."""
+    cookies: dict[str, list[str]] = {}
     for header in headers:
         for pair in header.split(";"):
             name, _, value = pair.strip().partition("=")
-            found.setdefault(name, []).append(value)
-    return {name: values[0] for name, values in found.items() if len(values) == 1}
+            cookies.setdefault(name, []).append(value)
+    return {name: values[0] for name, values in cookies.items() if len(values) == 1}
 
 
 def new_secret(random: Callable[[int], bytes]) -> str:
@@ -201,30 +201,24 @@ def new_secret(random: Callable[[int], bytes]) -> str:
 
 
 def is_secret(value: str) -> bool:
-    """Whether a text has the form of one."""
+    """Whether a value has the form of a secret made by `new_secret`."""
     return _SECRET.fullmatch(value) is not None
-
-
-# A form of ours has a token and a choice; Google's answer has eight parameters.
-MAX_BODY_SIZE = 8 * 1024
-MAX_FORM_FIELDS = 30
-
-Headers = tuple[tuple[str, str], ...]
-WriteBody = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
-    """What a handler may know of a request.
+    """An HTTP request as handlers see it.
 
-    :ivar query: parameters of the address; one that comes twice is left out.
-    :ivar form: fields of the body, likewise.
-    :ivar sessions: the cookies of whoever is signed in, by tenants' names.
-    :ivar address: the client's IP address, for the log.
-    :ivar origin: the header ``Origin``; empty where it was not sent.
-    :ivar fetch_site: the header ``Sec-Fetch-Site``; empty where it was not sent.
-    :ivar language: the tag of the language to answer in.
-    :ivar live: fetched by our own script to keep a page up to date, not by a person.
+    :ivar query: the query parameters, without parameters sent twice.
+    :ivar form: the form fields of the body, without fields sent twice.
+    :ivar cookies: our cookies, except sessions.
+    :ivar sessions: the session cookies, by tenant name.
+    :ivar address: the client's IP address (`client_address`).
+    :ivar origin: the header ``Origin``; empty if not sent.
+    :ivar fetch_site: the header ``Sec-Fetch-Site``; empty if not sent.
+    :ivar if_none_match: the header ``If-None-Match``; empty if not sent.
+    :ivar language: the tag of the response's language.
+    :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -239,15 +233,16 @@ class HttpRequest:
     is_background: bool = False
 
     def session(self, tenant: str) -> str:
-        """The cookie of whoever is signed in to a tenant; empty where none was sent."""
+        """The session cookie of a tenant; empty if not sent."""
         return self.sessions.get(tenant, "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpResponse:
-    """What a browser gets, besides the headers that go with every answer.
+    """An HTTP response, without the headers that every response has.
 
-    :ivar stream: writes the body piece by piece, until what it returns has fired; cancelled when the browser goes.
+    :ivar stream: writes the body in chunks until the returned Deferred fires; the Deferred is cancelled when the
+        browser disconnects.
     """
 
     status: int = 200
@@ -258,45 +253,43 @@ class HttpResponse:
 
 
 def html_response(html: str, status: int = 200, headers: Headers = ()) -> HttpResponse:
-    """A page."""
     return HttpResponse(status, html.encode(), headers=headers)
 
 
 def text_response(message: str, status: int = 200) -> HttpResponse:
-    """A line of plain text."""
+    """A response with one line of plain text."""
     return HttpResponse(status, f"{message}\n".encode(), "text/plain; charset=utf-8")
 
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> HttpResponse:
-    """A JSON document."""
     return HttpResponse(status, json.dumps(value, ensure_ascii=False).encode(), "application/json", headers)
 
 
 def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpResponse:
-    """Go elsewhere, with GET.
+    """A redirect; with the default status the browser follows with GET.
 
-    :param location: a path of ours, or Google's consent page; never a part of what was sent.
+    :param location: one of our paths, or Google's consent page; never any part of the request.
     """
     return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
 
 
 def read_request(request: IRequest, dependencies: WebDependencies, cookies: HttpCookies) -> HttpRequest:
-    """What a request says."""
+    """Convert a Twisted request."""
     _, _, query = request.uri.partition(b"?")
-    sent = request.requestHeaders
+    headers = request.requestHeaders
     body = request.content.read(MAX_BODY_SIZE)
     peer = getattr(request.getClientAddress(), "host", "")
-    fields = _parse_urlencoded(query)
-    pots = [_text(value) for value in sent.getRawHeaders(b"Cookie", [])]
-    ours = cookies.read(pots)
-    chosen = [tag for tag in (fields.get("language", ""), ours.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
+    parameters = _parse_urlencoded(query)
+    cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
+    our_cookies = cookies.read(cookie_headers)
+    chosen = [tag for tag in (parameters.get("language", ""), our_cookies.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return HttpRequest(
-        query=fields,
+        query=parameters,
         form=_parse_form(_header(request, "Content-Type"), body),
-        cookies=ours,
-        sessions=cookies.sessions(pots, dependencies.tenants),
+        cookies=our_cookies,
+        sessions=cookies.sessions(cookie_headers, dependencies.tenants),
         address=client_address(
-            peer, (_text(v) for v in sent.getRawHeaders(b"X-Forwarded-For", [])), dependencies.is_trusted_proxy
+            peer, (_text(v) for v in headers.getRawHeaders(b"X-Forwarded-For", [])), dependencies.is_trusted_proxy
         ),
         origin=_header(request, "Origin"),
         fetch_site=_header(request, "Sec-Fetch-Site"),
@@ -307,7 +300,7 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
 
 
 def write_response(request: Any, response: HttpResponse) -> bytes:
-    """Put an answer's status and headers on a request; the body is returned, for klein to write."""
+    """Set a response's status and headers on the Twisted request; the body is returned for klein to write."""
     request.setResponseCode(response.status)
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [response.content_type.encode()])
@@ -320,7 +313,7 @@ def write_response(request: Any, response: HttpResponse) -> bytes:
 
 
 def _parse_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """The fields of a form; a file is a field that holds its text."""
+    """The fields of a form; the value of a file's field is the file's text."""
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
         return _parse_urlencoded(body)
@@ -338,12 +331,12 @@ def _parse_form(content_type: str, body: bytes) -> Mapping[str, str]:
 
 
 def _in_memory(*_: object, **_options: object) -> BytesIO:
-    """Where a file's octets go; a whole request is small (`LARGEST_BODY`)."""
+    """A stream for an uploaded file; a whole request is small (`MAX_BODY_SIZE`), so no temporary file is needed."""
     return BytesIO()
 
 
 def _parse_urlencoded(octets: bytes) -> Mapping[str, str]:
-    """An ``application/x-www-form-urlencoded`` text; nothing where it is malformed or too long."""
+    """The fields of an ``application/x-www-form-urlencoded`` text; empty if malformed or with too many fields."""
     try:
         pairs = parse_qsl(
             octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
@@ -354,23 +347,19 @@ def _parse_urlencoded(octets: bytes) -> Mapping[str, str]:
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """Fields without those that come twice: parameters must not be included more than once (RFC 6749 3.1)."""
+    """The fields sent exactly once: parameters must not be included more than once (RFC 6749 3.1)."""
     names = [name for name, _ in pairs]
     return {name: value for name, value in pairs if names.count(name) == 1}
 
 
 def _header(request: IRequest, name: str) -> str:
-    """A header that is sent once; empty otherwise."""
+    """The value of a header sent exactly once; otherwise empty."""
     values = request.requestHeaders.getRawHeaders(name.encode(), [])
     return _text(values[0]) if len(values) == 1 else ""
 
 
 def _text(octets: bytes) -> str:
     return octets.decode("latin-1")
-
-
-# More at once than this, and the one that was used longest ago is taken for a full one.
-MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,10 +369,12 @@ class _Bucket:
 
 
 class RateLimiter:
-    """A limit for each of many.
+    """A token bucket for each key, filled at a steady rate.
 
-    :param burst: how often one may do it at once.
-    :param every: seconds until once more is allowed.
+    At most `MAX_BUCKETS` buckets are kept.
+
+    :param burst: the number of actions allowed at once.
+    :param interval: seconds until one more action is allowed.
     """
 
     def __init__(self, burst: int, interval: float) -> None:
@@ -392,10 +383,10 @@ class RateLimiter:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: str, now: float) -> float:
-        """Count one time more.
+        """Take a token.
 
-        :param now: in seconds, of any clock that goes on.
-        :returns: 0, or how many seconds are to be waited: then it was not counted.
+        :param now: seconds of any monotonic clock.
+        :returns: 0, or the seconds to wait until a token is available; then no token was taken.
         """
         bucket = self._buckets.pop(key, None)
         tokens = (
@@ -404,7 +395,7 @@ class RateLimiter:
             else float(self._burst)
         )
         allowed = tokens >= 1
-        # Behind all others: the first one is always the one that was used longest ago.
+        # Inserted last: the first bucket is always the least recently used.
         self._buckets[key] = _Bucket(tokens - 1 if allowed else tokens, now)
         if len(self._buckets) > MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
@@ -412,7 +403,7 @@ class RateLimiter:
 
 
 def client_network(address: str) -> str:
-    """Whom an address stands for: of IPv6 a whole network of 64 bits, which one customer has to himself."""
+    """The rate limit's key for a client address: the address for IPv4, the /64 network of one customer for IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The languages of the pages: which one a browser gets, and how words, times and figures read in it.
+"""The languages of the pages: negotiation with the browser, translation, and formats of dates, times and numbers.
 
-English stands in the code; every other language has a catalog, ``locale/TAG.po``.  It is read when the pages are set
-up: nothing has to be compiled, and nothing compiled can be out of date.
+English texts are in the code; every other language has a catalog, ``locale/TAG.po``.  The catalogs are read at start:
+no compilation step is needed, and no compiled catalog can be out of date.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from babel.numbers import format_decimal
 
 from ldapgw.phrase import Phrase, Timestamp, Translatable
 
-# By their tags (BCP 47), with their names in themselves; the first is the one to fall back on.
+# Language tags (BCP 47) with each language's name in the language itself; the first is the fallback.
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 
-# Whose dates and times: of all English ones, those that most of the world can read.
+# Babel's locale of a language, where the tag alone is not specific enough: British dates are the most widely readable.
 _LOCALES: Mapping[str, str] = {"en": "en_GB"}
 
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{1,3})?)\s*)?")
 
 
 class Language:
-    """One language.
+    """A language with its catalog and its formats.
 
-    :ivar tag: as in `LANGUAGES`, and in the attribute ``lang``.
+    :ivar tag: a key of `LANGUAGES`; the value of the HTML attribute ``lang``.
     """
 
     def __init__(self, tag: str) -> None:
@@ -45,22 +45,21 @@ class Language:
         self.ngettext = self._catalog.ngettext
 
     def translate(self, text: Translatable) -> str:
-        """A marked message, or a phrase with its values."""
+        """Translate a marked message, or a phrase with its values."""
         if isinstance(text, str):
             return self.gettext(text) if text else ""
         return self.gettext(text.message) % {name: self._translate_value(value) for name, value in text.values.items()}
 
     def format_number(self, number: float) -> str:
-        """A figure, its thousands set apart."""
+        """The number with thousands separators."""
         return str(format_decimal(number, locale=self._locale))
 
     def format_time(self, seconds: float) -> str:
-        """A time, in UTC: where a reader is, the browser alone knows, and its script says it there."""
+        """A time in UTC; only the browser knows the reader's zone, and page.js converts the time there."""
         when = datetime.fromtimestamp(seconds, UTC)
         return f"{format_datetime(when, 'medium', locale=self._locale).rpartition(':')[0]} UTC"
 
     def format_date(self, seconds: float) -> str:
-        """A date."""
         return str(format_date(datetime.fromtimestamp(seconds, UTC), "long", locale=self._locale))
 
     def _translate_value(self, value: object) -> str:
@@ -70,17 +69,17 @@ class Language:
 
 
 def languages() -> Mapping[str, Language]:
-    """All of them, by tag; reads the catalogs."""
+    """All languages by tag; reads the catalogs."""
     return {tag: Language(tag) for tag in LANGUAGES}
 
 
 def best_language(accept_language: str) -> str:
-    """The tag for what a browser asks for (``Accept-Language``, RFC 9110 12.5.4); English where nothing fits."""
+    """The tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
     best, best_quality = next(iter(LANGUAGES)), 0.0
     # No browser names more than a handful.
-    for wanted in accept_language[:500].split(","):
-        found = _RANGE.fullmatch(wanted)
-        tag, quality = (found[1].lower(), float(found[2] or 1)) if found else ("", 0.0)
+    for language_range in accept_language[:500].split(","):
+        match = _RANGE.fullmatch(language_range)
+        tag, quality = (match[1].lower(), float(match[2] or 1)) if match else ("", 0.0)
         if tag in LANGUAGES and quality > best_quality:
             best, best_quality = tag, quality
     return best

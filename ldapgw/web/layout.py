@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the next page says of what was just done: a name goes along in a cookie, the words are here.
-
-A route: an address, who may ask for it, and what answers.
-
-What all pages have in common: who is looking, how a page is answered, and how one goes back to it.
-"""
+"""The layout shared by all pages: routes with their required roles, the current visitor, and flash messages."""
 
 from __future__ import annotations
 
@@ -26,13 +21,16 @@ from ldapgw.web.sessions import Visitor, find_visitor
 
 @dataclass(frozen=True, slots=True)
 class FlashMessage:
-    """A sentence; its kind is the class of its colour: good or warn."""
+    """A sentence about the last action, shown once on the next page.
+
+    :ivar kind: the CSS class of the colour: ``good`` or ``warn``.
+    """
 
     kind: str
     sentence: Translatable
 
 
-# By the value of the cookie; any other value says nothing.
+# By the value of the cookie; any other value is ignored.
 FLASH_MESSAGES: Mapping[str, FlashMessage] = {
     "connected": FlashMessage("good", gettext_noop("Google contacts are connected.")),
     "asked": FlashMessage("good", gettext_noop("A sync was asked for; it begins at once.")),
@@ -89,27 +87,27 @@ FLASH_MESSAGES: Mapping[str, FlashMessage] = {
 }
 
 
-# Takes the `Call` and what its `Who` stands for, then the parts of the path by name.
+# Takes the `HttpRequest` and the arguments of the route's `RequiredRole`, then the variables of the path by name.
 Handler = Callable[..., Awaitable[HttpResponse]]
 
 
 class RequiredRole(Enum):
-    """Who may ask, and what a handler is given besides the call.
+    """The role that a route requires; determines the arguments of the handler.
 
-    A form (POST) of somebody who is signed in is looked at first: it has to be theirs, from our own page.
+    For SIGNED_IN and ADMIN, the CSRF token of a form (POST) is checked before the handler is called.
     """
 
-    PUBLIC = auto()  # handler(call)
-    TENANT = auto()  # handler(call, tenant): whoever names a tenant
-    SIGNED_IN = auto()  # handler(call, tenant, visitor)
-    ADMIN = auto()  # the same
+    PUBLIC = auto()  # handler(request)
+    TENANT = auto()  # handler(request, tenant): anybody, at the path of an existing tenant
+    SIGNED_IN = auto()  # handler(request, tenant, visitor)
+    ADMIN = auto()  # handler(request, tenant, visitor)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of a page's table of routes.
+    """A route: method and path, the required role and the handler.
 
-    :ivar path: as Werkzeug writes it: ``/<tenant>/phones/<name>``; all but `Who.ANYBODY` have ``<tenant>``.
+    :ivar path: in Werkzeug's notation: ``/<tenant>/phones/<name>``; all routes but PUBLIC ones contain ``<tenant>``.
     """
 
     method: str
@@ -119,34 +117,34 @@ class Route:
 
     @property
     def endpoint(self) -> str:
-        """Its name for the router."""
+        """The route's name in the router."""
         return f"{self.method} {self.path}"
 
 
 def get(path: str, handler: Callable[..., Any], required_role: RequiredRole) -> Route:
-    """A page."""
+    """A GET route."""
     return Route("GET", path, handler, required_role)
 
 
 def post(path: str, handler: Callable[..., Any], required_role: RequiredRole = RequiredRole.SIGNED_IN) -> Route:
-    """A form."""
+    """A POST route, for a form."""
     return Route("POST", path, handler, required_role)
 
 
-# What a part of somebody's page needs: values for its template.
+# Returns template values for a section of the visitor's account page.
 AccountSection = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Mapping[str, Any]]]
-# Topics of somebody's.
+# Returns topics (`ldapgw.web.live`) that the visitor's open pages subscribe to.
 TopicProvider = Callable[[HttpRequest, WebTenant, Visitor], Awaitable[Iterable[str]]]
 
 
 @dataclass(slots=True)
 class Layout:
-    """The frame of all pages.
+    """The services that all page classes share.
 
-    Mutable while the routes are set up: `parts` and `topics`.
+    Mutable while the routes are set up: `account_sections` and `topic_providers`.
 
-    :ivar parts: what other pages put on somebody's own page.
-    :ivar topics: what else somebody's open pages listen to (`ldapgw.web.live`).
+    :ivar account_sections: sections that other page classes add to the account page.
+    :ivar topic_providers: further topics for a visitor's open pages (`ldapgw.web.live`).
     """
 
     dependencies: WebDependencies
@@ -158,34 +156,34 @@ class Layout:
 
     @classmethod
     def of(cls, dependencies: WebDependencies) -> Layout:
-        """The frame over the rest of the gateway."""
-        place = PublicUrl.parse(dependencies.public_url)
-        return cls(dependencies, place, HttpCookies(secure=place.secure), Renderer(place.path))
+        """The layout for these dependencies; reads the catalogs of the languages."""
+        public_url = PublicUrl.parse(dependencies.public_url)
+        return cls(dependencies, public_url, HttpCookies(secure=public_url.secure), Renderer(public_url.path))
 
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.dependencies.clock.seconds()
 
     async def session_visitor(self, session: str, tenant: WebTenant, *, seen: bool) -> Visitor | None:
-        """Who a session belongs to.
+        """The visitor that a session belongs to; None: not signed in.
 
-        :param seen: whether that counts as being there.
+        :param seen: whether the request counts as activity of the person, which extends the session.
         """
-        # A database that takes nothing more can often be read.
+        # A database that cannot be written can often still be read.
         seen = seen and self.dependencies.database_fails_since() is None
-        found = await self.dependencies.store.run(find_visitor, session, tenant, self.now(), seen=seen)
-        if found is None:
+        visitor = await self.dependencies.store.run(find_visitor, session, tenant, self.now(), seen=seen)
+        if visitor is None:
             return None
-        own = self.with_database_error((found.account,))[0] if found.account is not None else None
-        return replace(found, account=own, accounts=self.with_database_error(found.accounts))
+        own_account = self.with_database_error((visitor.account,))[0] if visitor.account is not None else None
+        return replace(visitor, account=own_account, accounts=self.with_database_error(visitor.accounts))
 
     def with_database_error(self, accounts: Iterable[Account]) -> tuple[Account, ...]:
-        """Accounts with what keeps all of them from being synced."""
+        """The accounts with the database's failure, which keeps all accounts from being synced."""
         since = self.dependencies.database_fails_since()
-        return tuple(with_database_error(one, since) for one in accounts)
+        return tuple(with_database_error(account, since) for account in accounts)
 
     async def current_visitor(self, request: HttpRequest, tenant: WebTenant) -> Visitor | None:
-        """Who is signed in; what a page fetches by itself does not count as being there."""
+        """The signed-in visitor; None: not signed in.  Background requests do not extend the session."""
         return await self.session_visitor(request.session(tenant.name), tenant, seen=not request.is_background)
 
     def page(
@@ -199,16 +197,21 @@ class Layout:
         headers: Headers = (),
         **values: Any,
     ) -> HttpResponse:
-        """A page, with the note that the page before has left; 304 to a browser that shows the same already.
+        """Render a page, with the pending flash message; 304 if the browser already shows the same content.
 
-        :param template: of ``templates/``; it gets `values`, ``tenant``, ``visitor``, ``note``, ``language``; ``path``
-            goes before every path of ours, and ``home`` is the tenant's.
+        :param template: a file of ``templates/``; the template gets `values`, ``tenant``, ``visitor``,
+            ``flash_message`` and the values of `Renderer.render`.
         """
-        left = request.cookies.get(Cookie.FLASH_MESSAGE, "")
-        if left:
+        message = request.cookies.get(Cookie.FLASH_MESSAGE, "")
+        if message:
             headers = (*headers, self.cookies.clear(Cookie.FLASH_MESSAGE))
         html = self.renderer.render(
-            request.language, template, tenant=tenant, visitor=visitor, note=FLASH_MESSAGES.get(left), **values
+            request.language,
+            template,
+            tenant=tenant,
+            visitor=visitor,
+            flash_message=FLASH_MESSAGES.get(message),
+            **values,
         )
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
         headers = (*headers, ("ETag", etag))
@@ -217,19 +220,22 @@ class Layout:
         return html_response(html, status, headers)
 
     def redirect_to_tenant(self, tenant: WebTenant, message: str = "", path: str = "") -> HttpResponse:
-        """To a page of a tenant's, after a form.
+        """Redirect to a page of the tenant, after a form.
 
-        :param note: of `NOTES`.
-        :param path: below the tenant's; made by us.
+        :param message: a key of `FLASH_MESSAGES`; empty: none.
+        :param path: path below the tenant's page, or a query; never any part of the request.
         """
         return redirect(
             self.public_url.tenant_path(tenant.name) + path, (self.flash_message_header(message),) if message else ()
         )
 
     async def redirect_home(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """To the tenant's page, for whoever opens the address of a form."""
+        """Redirect to the tenant's page, for a GET of a form's address."""
         return self.redirect_to_tenant(tenant)
 
     def flash_message_header(self, message: str) -> tuple[str, str]:
-        """A header that leaves a note for the next page."""
+        """The header that sets the flash message of the next page.
+
+        :param message: a key of `FLASH_MESSAGES`.
+        """
         return self.cookies.set(Cookie.FLASH_MESSAGE, message, seconds=60)

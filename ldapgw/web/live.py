@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Who is told when something on a page has changed.
+"""Change notification for open pages: publish and subscribe by topic, inside this process.
 
-A topic is a text; pages name those that they show, and whoever changes something tells its topic.  Telling says that
-there is something to look at and no more: what it is, a page finds out by asking for itself.
+A topic is a string.  An open page subscribes to the topics of everything that it shows; code that changes something
+notifies the topic.  A notification carries no content: the page then fetches itself again.
 
-Mutable: who listens.
+Mutable: the subscriptions.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ OnChange = Callable[[], None]
 
 
 class ChangeNotifier:
-    """Topics, and who listens to them."""
+    """The topics and their listeners."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[OnChange]] = {}
 
     def subscribe(self, topics: Iterable[str], on_change: OnChange) -> Callable[[], None]:
-        """Have `wake` called at each change of any of the topics.
+        """Call `on_change` at each notification of any of the topics.
 
-        :returns: what ends it; good for one call.
+        :returns: a function that ends the subscription; to be called once.
         """
-        listened = tuple(dict.fromkeys(topics))
-        for topic in listened:
+        unique_topics = tuple(dict.fromkeys(topics))
+        for topic in unique_topics:
             self._listeners.setdefault(topic, []).append(on_change)
 
-        def end() -> None:
-            for topic in listened:
+        def unsubscribe() -> None:
+            for topic in unique_topics:
                 self._listeners[topic].remove(on_change)
                 if not self._listeners[topic]:
                     del self._listeners[topic]
 
-        return end
+        return unsubscribe
 
     def notify(self, topic: str) -> None:
-        """Something has changed."""
-        for wake in tuple(self._listeners.get(topic, ())):
-            wake()
+        """Call every listener of the topic."""
+        for on_change in tuple(self._listeners.get(topic, ())):
+            on_change()
 
     def topics(self) -> Collection[str]:
-        """Those that somebody listens to."""
+        """The topics that have listeners."""
         return self._listeners.keys()
 
 
 def person_topic(tenant: str, sub: str) -> str:
-    """The topic of all that a person's own page says of their accounts."""
+    """The topic of all the person's accounts, as the account page shows them."""
     return f"person {tenant} {sub}"
 
 
 def account_topic(account_id: int) -> str:
-    """The topic of how far an account's sync is."""
+    """The topic of the progress of an account's sync."""
     return f"account {account_id}"
 
 
 class AccountWatcher:
-    """Tells the topics of persons whose accounts have changed in the database, by whomever.
+    """Notifies the topics of persons whose accounts have changed in the database, whoever changed them.
 
-    Mutable: how the accounts stood that somebody looks at.
+    Mutable: the last known states of the watched accounts.
     """
 
     def __init__(self, store: Store, notifier: ChangeNotifier) -> None:
@@ -74,21 +74,21 @@ class AccountWatcher:
         self._last_states: Mapping[str, Hashable] = {}
 
     async def check(self) -> None:
-        """Something in the database has changed: find out whether anybody is looking at it.
+        """Compare the watched accounts with their last known states, after any change of the database.
 
         :raises StoreError: when the database cannot be used.
         """
         watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
-        found = await self._store.run(_account_states, watched) if watched else {}
-        before, self._last_states = self._last_states, found
-        for topic, standing in found.items():
-            # One that is new here may have changed since its page was made.
-            if topic not in before or before[topic] != standing:
+        states = await self._store.run(_account_states, watched) if watched else {}
+        last_states, self._last_states = self._last_states, states
+        for topic, state in states.items():
+            # A person watched for the first time may have changed since the page was rendered.
+            if topic not in last_states or last_states[topic] != state:
                 self._notifier.notify(topic)
 
 
 def _account_states(connection: Connection, topics: Collection[str]) -> dict[str, Hashable]:
-    """By topic, all that can change of a person's accounts."""
+    """By topic, everything about a person's accounts that can change."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
-    found = accounts.read_status_keys(connection, {sub for _, sub in persons})
-    return {person_topic(tenant, sub): found.get((tenant, sub), ()) for tenant, sub in persons}
+    status_keys = accounts.read_status_keys(connection, {sub for _, sub in persons})
+    return {person_topic(tenant, sub): status_keys.get((tenant, sub), ()) for tenant, sub in persons}

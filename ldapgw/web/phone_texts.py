@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a phone does and what its settings need to be known with, in words."""
+"""The texts of the phone pages: the state of a phone, advice about its settings, and the log of its searches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ldapgw.phones.provisioning.sheet import Advice
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.phones import PhoneLogin
 
-# What somebody at the phone's address has done without a login is of interest for so long.
+# An anonymous search from the phone's address is reported for this long.
 ANONYMOUS_SECONDS = 900
 
 ADVICE: Mapping[Advice, str] = {
@@ -64,7 +64,7 @@ ADVICE: Mapping[Advice, str] = {
     ),
     Advice.EXACT_NUMBER: gettext_noop("It compares callers’ numbers whole, which is what the gateway does, too."),
 }
-# Only these are a reason to be careful.
+# Advice that warns of a problem; all other advice is information.
 SERIOUS_ADVICE = frozenset(
     (
         *(Advice.NO_COMMON_SECURITY, Advice.LOOPBACK, Advice.PLAIN_ONLY, Advice.PLAIN_HERE, Advice.HOST_NAME),
@@ -78,7 +78,7 @@ _CONTROLS: Mapping[str, str] = {
     "2.16.840.1.113730.3.4.9": gettext_noop("in a window"),
     "2.16.840.1.113730.3.4.2": gettext_noop("no referrals"),
 }
-# Success says nothing, and a code that no search of a phone ends in has the name that RFC 4511 gives it.
+# The text of success is empty.  Codes that no search of a phone ends in are shown by their names in RFC 4511.
 _CODES: Mapping[ResultCode, str] = {
     ResultCode.SUCCESS: "",
     ResultCode.OPERATIONS_ERROR: gettext_noop("operations error"),
@@ -103,7 +103,7 @@ _SCOPES: Sequence[str] = (gettext_noop("one entry"), gettext_noop("one level"), 
 
 @dataclass(frozen=True, slots=True)
 class PhoneState:
-    """How a phone does: the class of its colour, a few words and a sentence."""
+    """The state of a phone: the CSS class of the colour, a few words and a sentence."""
 
     kind: str
     title: str
@@ -112,9 +112,9 @@ class PhoneState:
 
 @dataclass(frozen=True, slots=True)
 class HintText:
-    """A hint in words; grave or not.
+    """A hint about a search.
 
-    :ivar entries: what it tells to enter, as it stands in the words.
+    :ivar entries: the values in the text that are to be entered in the phone, in the order of the text.
     """
 
     is_serious: bool
@@ -124,10 +124,10 @@ class HintText:
 
 @dataclass(frozen=True, slots=True)
 class SearchLogLine:
-    """A search as its line in the log says it.
+    """A line of the log of searches.
 
-    :ivar milliseconds: that it took.
-    :ivar in_vain: it looked for somebody and found nobody, which can be explained.
+    :ivar milliseconds: the duration of the search.
+    :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
     """
 
     when: float
@@ -147,31 +147,36 @@ class SearchLogLine:
 
 def phone_state(
     login: PhoneLogin,
-    seen: Sequence[DecodedSearch],
-    habits: PhoneProfile,
+    searches: Sequence[DecodedSearch],
+    profile: PhoneProfile,
     anonymous_refused_at: float | None,
     now: float,
 ) -> PhoneState:
-    """How a phone does, by what is stored of it and by its last searches.
+    """The state of a phone, from the stored login and the phone's last searches.
 
-    :param stranger: when somebody at its address was refused last for want of a login; of no account once the phone
-        has worked, for others may share the address.
+    :param searches: the last searches, newest first.
+    :param anonymous_refused_at: time of the last search from the phone's address that was refused for lack of a bind;
+        ignored once the phone has worked, because other phones may share the address.
     """
-    last = max(login.searched_at or 0.0, seen[0].search.when if seen else 0.0)
-    worked = login.worked_at or next((one.search.when for one in reversed(seen) if one.has_contacts), None)
-    if worked is not None:
-        good = Phrase(gettext_noop("It found somebody for the first time on %(when)s."), {"when": Timestamp(worked)})
-        return PhoneState("good", gettext_noop("Works"), good)
+    last_search = max(login.searched_at or 0.0, searches[0].search.when if searches else 0.0)
+    first_success = login.worked_at or next(
+        (decoded.search.when for decoded in reversed(searches) if decoded.has_contacts), None
+    )
+    if first_success is not None:
+        sentence = Phrase(
+            gettext_noop("It found somebody for the first time on %(when)s."), {"when": Timestamp(first_success)}
+        )
+        return PhoneState("good", gettext_noop("Works"), sentence)
     if (
         anonymous_refused_at is not None
-        and anonymous_refused_at > last
+        and anonymous_refused_at > last_search
         and now - anonymous_refused_at < ANONYMOUS_SECONDS
     ):
-        return PhoneState("warn", gettext_noop("Searches without logging in"), hint_text(Hint.ANONYMOUS, habits))
-    grave = _most_serious_hint(login, seen, habits)
-    if grave is not None:
-        return PhoneState("warn", gettext_noop("Searches, but something is off"), grave)
-    if last:
+        return PhoneState("warn", gettext_noop("Searches without logging in"), hint_text(Hint.ANONYMOUS, profile))
+    hint = _most_serious_hint(login, searches, profile)
+    if hint is not None:
+        return PhoneState("warn", gettext_noop("Searches, but something is off"), hint)
+    if last_search:
         nobody = gettext_noop("It has searched and found nobody yet. Try the name of one of your contacts.")
         return PhoneState("warn", gettext_noop("Connected"), nobody)
     if login.last_seen is not None:
@@ -183,39 +188,43 @@ def phone_state(
     return PhoneState("warn", gettext_noop("Waiting for its first search"), waiting)
 
 
-def _most_serious_hint(login: PhoneLogin, seen: Sequence[DecodedSearch], habits: PhoneProfile) -> Phrase | None:
-    """The gravest hint of the last search; after a restart, the one that is stored."""
-    found = (
-        find_hints(seen[0], habits) if seen else tuple(Hint(code) for code in (login.search_hint,) if code in {*Hint})
-    )
-    return next((hint_text(hint, habits) for hint in found if hint not in HARMLESS), None)
+def _most_serious_hint(login: PhoneLogin, searches: Sequence[DecodedSearch], profile: PhoneProfile) -> Phrase | None:
+    """The most serious hint of the last search; after a restart, the stored hint."""
+    if searches:
+        hints = find_hints(searches[0], profile)
+    else:
+        hints = tuple(Hint(code) for code in (login.search_hint,) if code in {*Hint})
+    return next((hint_text(hint, profile) for hint in hints if hint not in HARMLESS), None)
 
 
-def search_log_lines(seen: Iterable[DecodedSearch], habits: PhoneProfile) -> tuple[SearchLogLine, ...]:
-    """The log of a phone."""
-    return tuple(_search_log_line(one, habits) for one in seen)
+def search_log_lines(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> tuple[SearchLogLine, ...]:
+    """The log of a phone's searches."""
+    return tuple(_search_log_line(decoded, profile) for decoded in searches)
 
 
-def _search_log_line(seen: DecodedSearch, habits: PhoneProfile) -> SearchLogLine:
-    search, request = seen.search, seen.request
+def _search_log_line(decoded: DecodedSearch, profile: PhoneProfile) -> SearchLogLine:
+    search, request = decoded.search, decoded.request
     return SearchLogLine(
         when=search.when,
         address=search.address,
-        filter=seen.filter,
+        filter=decoded.filter,
         base=request.base if request else "",
         scope=_SCOPES[request.scope] if request else "",
         attributes=" ".join(request.attributes) if request else "",
-        controls=tuple(_CONTROLS.get(control, control) for control in seen.controls),
+        controls=tuple(_CONTROLS.get(control, control) for control in decoded.controls),
         limit=request.size_limit if request else None,
         entries=search.entries,
         code=_CODES.get(search.code, search.code.name.replace("_", " ").lower()),
         milliseconds=search.seconds * 1000,
-        hints=tuple(_hint_text(hint, habits) for hint in find_hints(seen, habits)),
-        found_nobody=bool(request) and not search.entries and seen.is_list and len(seen.filter) <= MAX_QUERY_LENGTH,
+        hints=tuple(_hint_text(hint, profile) for hint in find_hints(decoded, profile)),
+        found_nobody=bool(request)
+        and not search.entries
+        and decoded.is_list
+        and len(decoded.filter) <= MAX_QUERY_LENGTH,
     )
 
 
-def _hint_text(hint: Hint, habits: PhoneProfile) -> HintText:
-    said = hint_text(hint, habits)
-    entries = tuple(str(said.values[name]) for name in re.findall(r"%\((\w+)\)s", said.message))
-    return HintText(hint not in HARMLESS, said, entries)
+def _hint_text(hint: Hint, profile: PhoneProfile) -> HintText:
+    text = hint_text(hint, profile)
+    entries = tuple(str(text.values[name]) for name in re.findall(r"%\((\w+)\)s", text.message))
+    return HintText(hint not in HARMLESS, text, entries)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values in, HTML out (Jinja2, everything escaped), in the language of the reader."""
+"""The rendering of the HTML templates (Jinja2, with autoescape) in the language of the reader."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ldapgw.web.error_pages import GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
 from ldapgw.web.sessions import CSRF_FIELD
 
-# What stands within a sentence is written out, never as "five minutes ago".
+# A time inside a sentence; page.js shows it as date and time in the reader's zone, never as "five minutes ago".
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
-# What a person who is signed in can go to: the path below the tenant's, its name, and whether admins alone see it.
+# The navigation of a signed-in visitor: path below the tenant's page, label, and whether only administrators see it.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
     ("", gettext_noop("My contacts"), False),
     ("explain", gettext_noop("Why not found?"), False),
@@ -31,9 +31,9 @@ NAVIGATION: tuple[tuple[str, str, bool], ...] = (
 
 
 class Renderer:
-    """Renders the pages.
+    """Renders the templates.
 
-    :param path: what goes before every path of ours (`Place.path`).
+    :param path: prefix of every path of ours (`PublicUrl.path`).
     """
 
     def __init__(self, path: str) -> None:
@@ -42,26 +42,28 @@ class Renderer:
         self._environments = {tag: _environment(language) for tag, language in self._languages.items()}
 
     def language(self, tag: str) -> Language:
-        """One of our languages."""
         return self._languages[tag]
 
     def translator(self, tag: str) -> Callable[[Translatable], str]:
-        """Puts words into one of our languages, for HTML; page.js says a time in them in the reader's zone."""
+        """A function that translates for HTML, with times as elements that page.js shows in the reader's zone."""
         return partial(_translate, self._languages[tag])
 
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
-        """A page.
+        """Render a template to HTML.
+
+        The template gets `values` and ``tenant``, ``path`` (prefix of every path of ours), ``home`` (the tenant's page)
+        and ``page``.
 
         :param language: a tag of `LANGUAGES`.
-        :param template: its file; the script knows by it whether a page has become another one.
+        :param template: the file name; page.js recognises by ``page`` that the location now shows another page.
         """
         home = f"{self._path}/{tenant.name}/" if tenant else f"{self._path}/"
-        given = {"tenant": tenant, "path": self._path, "home": home, "page": template}
-        return self._environments[language].get_template(template).render(values, **given)
+        page_values = {"tenant": tenant, "path": self._path, "home": home, "page": template}
+        return self._environments[language].get_template(template).render(values, **page_values)
 
 
 def _environment(language: Language) -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("ldapgw.web"),
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
@@ -69,30 +71,30 @@ def _environment(language: Language) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["ext.i18n.trimmed"] = True
-    i18n: Any = made
+    environment.policies["ext.i18n.trimmed"] = True
+    i18n: Any = environment
     i18n.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)
-    made.globals.update(
+    environment.globals.update(
         version=__version__,
-        field=CSRF_FIELD,
+        csrf_field=CSRF_FIELD,
         permissions=GOOGLE_PERMISSIONS_URL,
         language=language,
         languages=LANGUAGES,
         navigation=NAVIGATION,
         sources=SOURCE_LABELS,
     )
-    made.filters.update(
-        say=partial(_translate, language),
+    environment.filters.update(
+        translate=partial(_translate, language),
         count=language.format_number,
         moment=language.format_time,
         day=partial(_format_day, language),
         iso=timestamp,
     )
-    return made
+    return environment
 
 
 def _translate(language: Language, phrase: Translatable) -> str:
-    """Words as `Language.say` puts them; HTML where there is a time in them."""
+    """As `Language.translate`, but a phrase that contains a time becomes HTML."""
     if isinstance(phrase, str):
         return language.translate(phrase)
     values = {name: _translate_value(language, value) for name, value in phrase.values.items()}

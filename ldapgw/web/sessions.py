@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Whether a form that is sent is one of ours, from our own page.
+"""Sessions: the signed-in visitor behind a session cookie, and protection against forged forms (CSRF).
 
-Three guards, each enough: the session cookie is ``SameSite=Lax``; every form holds a token that only our page knows;
-and what the browser says of where the form came from must not speak against it.
-
-Who is at the browser: a cookie that means something on the server alone.
+The session cookie is a random key without meaning outside the server.  Three guards protect forms, each sufficient
+alone: the cookie is ``SameSite=Lax``; every form contains a token derived from the session; and ``Origin`` and
+``Sec-Fetch-Site`` must not name another site.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ CSRF_FIELD = "token"
 
 
 def form_token(session: str) -> str:
-    """The token of a session's forms.
+    """The CSRF token of a session's forms.
 
-    Derived, so that nothing has to be kept; it does not give the session's cookie away.
+    The token is derived from the session cookie, so nothing has to be stored, and does not reveal the cookie.
     """
     return hmac.new(session.encode(), b"ldapgw form", hashlib.sha256).hexdigest()
 
 
 def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
-    """Whether a form may act for a session.
+    """Whether a form comes from our own page and contains the session's token.
 
-    :param origin: that of ``public_url``.
+    :param origin: the origin of ``public_url``.
     """
     return _is_same_site(request, origin) and hmac.compare_digest(
         request.form.get(CSRF_FIELD, "").encode(), form_token(session).encode()
@@ -44,10 +43,10 @@ def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
 
 
 def _is_same_site(request: HttpRequest, origin: str) -> bool:
-    """Whether the browser does not say that the form came from elsewhere.
+    """Whether no header of the request names another site.
 
-    With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so that proves
-    nothing; they tell by ``Sec-Fetch-Site`` then.
+    With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so ``null``
+    proves nothing; ``Sec-Fetch-Site`` decides then.
     """
     if request.fetch_site not in ("", "same-origin"):
         return False
@@ -58,9 +57,9 @@ def _is_same_site(request: HttpRequest, origin: str) -> bool:
 class Visitor:
     """A person who is signed in to a tenant.
 
-    :ivar session: the cookie's value.
-    :ivar account: their own; None for one who has signed in and never connected.
-    :ivar accounts: all that are on their page, their own first.
+    :ivar session: the value of the session cookie.
+    :ivar account: the person's own account; None for a person who has signed in and never connected.
+    :ivar accounts: all accounts on the person's page, their own account first.
     """
 
     person: SignIn
@@ -69,49 +68,50 @@ class Visitor:
     accounts: tuple[Account, ...] = ()
 
     def administers(self, tenant: WebTenant) -> bool:
-        """Whether they may see and do what the tenant's administrators may."""
+        """Whether the visitor is an administrator of the tenant, by address or by a link from ``admin-link``."""
         return self.person.tenant == tenant.name and (self.person.is_by_link or tenant.is_admin(self.person.address))
 
     def account_by_number(self, number: str) -> Account | None:
-        """One of their accounts by its place on their page, counted from 1."""
-        return next((one for at, one in enumerate(self.accounts, start=1) if str(at) == number), None)
+        """The account with this number on the visitor's page, counted from 1."""
+        numbered = enumerate(self.accounts, start=1)
+        return next((account for position, account in numbered if str(position) == number), None)
 
     def account_by_sub(self, sub: str) -> Account | None:
-        """One of their accounts; None for one that is not theirs, or is none."""
+        """The visitor's account of a Google user; None when the visitor has no such account."""
         return next((account for account in self.accounts if account.sub == sub), None)
 
     @property
     def token(self) -> str:
-        """What their forms have to hold."""
+        """The CSRF token that the visitor's forms must contain."""
         return form_token(self.session)
 
 
 def find_visitor(
     connection: Connection, session: str, tenant: WebTenant, now: float, *, seen: bool = True
 ) -> Visitor | None:
-    """Who a cookie belongs to in a tenant; None when it is unknown, of another tenant, or too old.
+    """The visitor that a session cookie belongs to.
 
-    So it is for somebody who has signed in and may not any more.
+    None when the session is unknown, expired or of another tenant, or when the tenant no longer admits the person.
 
-    :param seen: whether the person was there, which puts the end of the session off.
+    :param seen: whether the request counts as activity of the person, which extends the session.
     """
     person = sign_ins.read_sign_in(connection, session, tenant.name, now, seen=seen) if is_secret(session) else None
     if person is None or not (person.is_by_link or tenant.admits(_identity(person))):
         return None
-    found = accounts.read_for_person(connection, person.tenant, person.sub)
-    own = next((account for account in found if account.sub == person.sub), None)
-    return Visitor(person, session, own, found)
+    all_accounts = accounts.read_for_person(connection, person.tenant, person.sub)
+    own_account = next((account for account in all_accounts if account.sub == person.sub), None)
+    return Visitor(person, session, own_account, all_accounts)
 
 
 def _identity(person: SignIn) -> Identity:
-    """As Google told it when they signed in, which nobody does with an address that is not verified."""
+    """The identity at sign-in; the address is verified, because nobody can sign in with an unverified address."""
     return Identity(person.sub, person.address, email_verified=True, hd=person.hd)
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
-    """Sign a person in with a new cookie; the one before ends, whoever's it was (session fixation).
+    """Sign a person in with a new session; the browser's previous session ends, whoever owned it (session fixation).
 
-    :param before: the browser's cookie of the same tenant; empty where it has none.
+    :param before: the browser's previous session cookie of the same tenant; empty: none.
     """
     if before:
         sign_ins.sign_out(connection, before)

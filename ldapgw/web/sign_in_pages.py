@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ways in: the tenants, the way to Google and back, and what machines ask."""
+"""The sign-in pages and other public addresses: tenants, consent, callback, static files, health and metrics."""
 
 from __future__ import annotations
 
@@ -34,19 +34,21 @@ from ldapgw.web.sessions import begin_session
 
 log = Logger()
 
-# An office behind one address may come together when it is told to connect; each person goes and comes back.
+# An office behind one address may connect all at once when asked to; each person makes two requests.
 SIGN_IN_BURST = 600
 SIGN_IN_INTERVAL_SECONDS = 0.1
 
-# A style sheet may be an hour old; its address changes with the version.
+# Browsers may cache static files for an hour; their addresses change with the version.
 _STATIC_AGE = "public, max-age=3600"
-_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
 class SignInPages:
-    """What anybody may ask for.  GET changes nothing but the session's last use, and the language.
+    """The pages that need no sign-in.
 
-    Mutable: who has come how often.
+    Apart from consents and administration links, GET changes only the session's last use and the language.
+
+    Mutable: the rate limiter.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -72,22 +74,22 @@ class SignInPages:
         )
 
     async def front(self, request: HttpRequest) -> HttpResponse:
-        """``/``: the tenants; straight to the only one."""
+        """``/``: the list of tenants; a redirect if there is only one tenant."""
         tenants = tuple(self._layout.dependencies.tenants.values())
         if len(tenants) == 1:
             return redirect(self._layout.public_url.tenant_path(tenants[0].name))
         return self._layout.page(request, "front.html", tenants=tenants)
 
     async def healthz(self, _request: HttpRequest) -> HttpResponse:
-        """``/healthz``: the process answers."""
+        """``/healthz``: 200 while the process responds."""
         return text_response("ok")
 
     async def readyz(self, _request: HttpRequest) -> HttpResponse:
-        """``/readyz``: the directory is loaded and LDAP listens."""
+        """``/readyz``: 200 when the directory is loaded and LDAP listens, 503 otherwise."""
         return text_response("ready") if self._layout.dependencies.is_ready() else text_response("not ready", 503)
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:
-        """``/metrics``: figures for Prometheus, from ``web.metrics_networks`` alone."""
+        """``/metrics``: metrics for Prometheus, only for addresses in ``web.metrics_networks``."""
         if not self._layout.dependencies.admin.may_read_metrics(request.address):
             return text_response("not from this address: see web.metrics_networks", 403)
         body, content_type = await self._layout.dependencies.admin.metrics()
@@ -100,60 +102,63 @@ class SignInPages:
         body = self._static[name]
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         headers = (("Cache-Control", _STATIC_AGE), ("ETag", etag))
-        kind = _TYPES[name.rpartition(".")[2]]
+        content_type = _CONTENT_TYPES[name.rpartition(".")[2]]
         if request.if_none_match == etag:
-            return HttpResponse(304, b"", kind, headers)
-        return HttpResponse(200, body, kind, headers)
+            return HttpResponse(304, b"", content_type, headers)
+        return HttpResponse(200, body, content_type, headers)
 
     async def callback(self, request: HttpRequest) -> HttpResponse:
-        """``/oauth/callback``: back from Google."""
+        """``/oauth/callback``: Google's redirect at the end of a consent."""
         self._limit_rate(request, None)
-        arrival = await self._consent.finish(request)
-        tenant = arrival.tenant
-        headers = [self._layout.cookies.set(Cookie.SESSION, arrival.session, tenant=tenant.name)]
-        if arrival.purpose != SIGN_IN:
+        result = await self._consent.finish(request)
+        tenant = result.tenant
+        headers = [self._layout.cookies.set(Cookie.SESSION, result.session, tenant=tenant.name)]
+        if result.purpose != SIGN_IN:
             headers.append(self._layout.flash_message_header("connected"))
         path = self._layout.public_url.tenant_path(tenant.name)
-        return redirect(f"{path}done" if arrival.popup else path, tuple(headers))
+        return redirect(f"{path}done" if result.popup else path, tuple(headers))
 
     async def done(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/done``: where a pop-up ends; it closes itself, and the page that opened it looks again."""
-        html = self._layout.renderer.render(request.language, "done.html", tenant=tenant, visitor=None, note=None)
+        """``/{tenant}/done``: the last page of a pop-up, which closes itself; the page that opened it reloads."""
+        html = self._layout.renderer.render(
+            request.language, "done.html", tenant=tenant, visitor=None, flash_message=None
+        )
         return html_response(html)
 
     async def slash(self, _request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}``: the page is one further."""
+        """``/{tenant}``: a redirect to ``/{tenant}/``."""
         return redirect(self._layout.public_url.tenant_path(tenant.name), status=308)
 
     async def connect(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/connect``: to Google's consent screen; with ``add`` for one more account of the same person.
+        """``/{tenant}/connect``: a redirect to Google's consent screen.
 
-        With ``account``, to mend that one of the person's accounts.
-        With ``popup``, in a window of its own; with ``choose``, the person is asked which account it shall be.
+        Query parameters: ``add`` connects another account of the same person; ``account`` is the number of the
+        person's account to connect again; ``popup`` says that the page is in a pop-up; ``choose`` lets the person
+        choose the Google account.
         """
         visitor = await self._layout.current_visitor(request, tenant)
         if "add" in request.query and visitor is not None:
             return await self._redirect_to_google(request, tenant, ADD)
-        # Whoever is signed in mends the account on whose page the consent begins, and no other.
-        mended = visitor.account_by_number(request.query.get("account", "")) if visitor else None
-        own = visitor.person.sub if visitor else ""
-        return await self._redirect_to_google(request, tenant, CONNECT, mended.sub if mended else own)
+        # A signed-in visitor can connect only the account on whose page the consent begins.
+        account = visitor.account_by_number(request.query.get("account", "")) if visitor else None
+        own_sub = visitor.person.sub if visitor else ""
+        return await self._redirect_to_google(request, tenant, CONNECT, account.sub if account else own_sub)
 
     async def signin(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/signin``: to Google, for the identity alone."""
+        """``/{tenant}/signin``: a redirect to Google, for the identity only."""
         return await self._redirect_to_google(request, tenant, SIGN_IN)
 
     async def link(self, request: HttpRequest, tenant: WebTenant) -> HttpResponse:
-        """``/{tenant}/link``: what ``ldapgw admin-link`` has printed; once, it signs an administrator in."""
+        """``/{tenant}/link``: the link that ``ldapgw admin-link`` prints; signs an administrator in, once."""
         self._limit_rate(request, tenant)
         session, before = new_secret(self._layout.dependencies.random), request.session(tenant.name)
         key = request.query.get("key", "")
-        good = is_secret(key) and await self._layout.dependencies.store.run(
+        is_valid = is_secret(key) and await self._layout.dependencies.store.run(
             _sign_in_by_link, key, tenant.name, session, before, self._layout.now()
         )
-        said = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
-        log.info(said, tenant=tenant.name, how="good" if good else "no longer valid", address=request.address)
-        if not good:
+        message = "web: a link to the administration of tenant {tenant}, {how}, from {address}"
+        log.info(message, tenant=tenant.name, how="good" if is_valid else "no longer valid", address=request.address)
+        if not is_valid:
             raise PageError(error_pages.LINK_USED, tenant)
         headers = (self._layout.cookies.set(Cookie.SESSION, session, tenant=tenant.name),)
         return redirect(f"{self._layout.public_url.tenant_path(tenant.name)}admin", headers)
@@ -162,14 +167,14 @@ class SignInPages:
         self, request: HttpRequest, tenant: WebTenant, purpose: str, expected: str = ""
     ) -> HttpResponse:
         self._limit_rate(request, tenant)
-        departure = await self._consent.begin(tenant, purpose, request, expected)
-        cookie = self._layout.cookies.set(Cookie.BROWSER, departure.browser_secret, seconds=FLOW_SECONDS)
-        return redirect(departure.url, (cookie,), status=302)
+        authorization = await self._consent.begin(tenant, purpose, request, expected)
+        cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
+        return redirect(authorization.url, (cookie,), status=302)
 
     def _limit_rate(self, request: HttpRequest, tenant: WebTenant | None) -> None:
-        """Each of these costs a row in the database, or a call to Google.
+        """Limit requests that cost a row in the database or a request to Google.
 
-        :raises Ended: when there were too many from where the call comes from.
+        :raises PageError: when there were too many requests from the client's network.
         """
         wait = self._rate_limiter.take(client_network(request.address), self._layout.now())
         if wait:
@@ -178,7 +183,7 @@ class SignInPages:
 
 
 def _sign_in_by_link(connection: Connection, key: str, tenant: str, session: str, before: str, now: float) -> bool:
-    """Use a link up and begin a session, both or neither."""
+    """Invalidate a link and begin a session, both or neither."""
     if not sign_ins.take_admin_link(connection, key, tenant, now):
         return False
     begin_session(connection, session, before, SignIn(tenant, "", ""), now)
@@ -186,5 +191,5 @@ def _sign_in_by_link(connection: Connection, key: str, tenant: str, session: str
 
 
 def _read_static() -> Mapping[str, bytes]:
-    """The files by name; what is not among them does not exist, whatever a path says."""
+    """The static files by name; requests can reach no other file, because paths are only looked up here."""
     return {file.name: file.read_bytes() for file in files("ldapgw.web").joinpath("static").iterdir()}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP server under the pages: bounded in time and size, and silent about addresses.
+"""The HTTP server of the web pages, with limits on the time and size of requests and without an access log.
 
-There is no access log: the address of the callback holds Google's code.  What matters is logged by the handlers.
+An access log would contain Google's authorization codes, which are in the callback's address.  The handlers log the
+important events.
 """
 
 from __future__ import annotations
@@ -18,69 +19,65 @@ from twisted.web.server import Request, Site
 
 from ldapgw.web.http import MAX_BODY_SIZE
 
-# A browser sends a whole request at once; half a minute is for one on a bad line.
+# A browser sends a whole request at once; half a minute allows for a bad line.
 REQUEST_SECONDS = 30.0
-# Between two requests on a connection.
+# Limit between two requests on a connection.
 IDLE_SECONDS = 60.0
-# What is read, and thrown away, of a body that is too large, so that its sender can read our refusal: browsers that are
-# cut off show an error of their own.
+# A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
+# whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
 
 
 class WebRequest(Request):
-    """A request whose body is kept only as far as the handlers will look."""
+    """A request that keeps at most `MAX_BODY_SIZE` + 1 octets of the body, so that the excess can be detected."""
 
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        """See `Request`; Twisted would open a temporary file for a long body."""
+        """Limit the length, because Twisted would open a temporary file for a long body."""
         super().gotLength(0 if length is None else min(length, MAX_BODY_SIZE))
 
     def handleContentChunk(self, data: bytes) -> None:
-        """See `Request`."""
-        room = max(MAX_BODY_SIZE + 1 - self._received, 0)
+        remaining = max(MAX_BODY_SIZE + 1 - self._received, 0)
         self._received += len(data)
-        super().handleContentChunk(data[:room])
+        super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:
             self.channel.forceAbortClient()
 
     def process(self) -> None:
-        """See `Request`; ``OPTIONS *`` is a path that we do not have."""
+        """Route ``OPTIONS *`` to a path that does not exist."""
         if self.path == b"*":
             self.path = b"/*"
         super().process()
 
 
 class WebChannel(HTTPChannel):
-    """A connection that has to bring each request whole in time, however steadily it trickles."""
+    """A connection that must deliver each request completely within `REQUEST_SECONDS`."""
 
     _deadline: IDelayedCall | None = None
     _busy = False
 
     def connectionMade(self) -> None:
-        """See `Protocol`."""
         super().connectionMade()
         self._start_deadline()
 
     def dataReceived(self, data: bytes) -> None:
-        """See `Protocol`."""
         if self._deadline is None and not self._busy:
             self._start_deadline()
         super().dataReceived(data)
 
     def allContentReceived(self) -> None:
-        """See `HTTPChannel`: a request is whole."""
+        """The request is complete."""
         self._busy = True
         self._cancel_deadline()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """See `HTTPChannel`: its answer was written."""
+        """The response was written."""
         self._busy = False
         super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See `Protocol`."""
         self._cancel_deadline()
         super().connectionLost(reason)
 
@@ -98,18 +95,18 @@ class WebChannel(HTTPChannel):
 
 
 class WebSite(Site):
-    """The factory of such connections."""
+    """The factory of `WebChannel` connections."""
 
-    protocol = cast("Any", WebChannel)  # Twisted's own is a proxy that may become HTTP/2
+    protocol = cast("Any", WebChannel)  # Twisted's own protocol may switch to HTTP/2
 
     def log(self, request: http.Request) -> None:
-        """See `HTTPFactory`: nothing is logged."""
+        """Log nothing."""
 
 
 def web_site(resource: IResource, clock: IReactorTime) -> WebSite:
-    """A server of pages, to listen with.
+    """The site to listen with.
 
-    :param clock: measures the time-outs.
+    :param clock: measures the time limits.
     """
     return WebSite(
         resource, requestFactory=WebRequest, timeout=IDLE_SECONDS, reactor=clock, parsePOSTFormSubmission=False

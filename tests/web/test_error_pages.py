@@ -31,7 +31,9 @@ def test_an_ending_in_another_language(frame: Layout, name: str, language: str) 
     """It says so, and no English sentence is left; the English page has some."""
     bodies = {}
     for tag in (language, "en"):
-        answer = frame.page(HttpRequest(language=tag), "ending.html", tenant=ACME, ending=ENDINGS[name], popup=False)
+        answer = frame.page(
+            HttpRequest(language=tag), "error_page.html", tenant=ACME, error_page=ENDINGS[name], popup=False
+        )
         bodies[tag] = answer.body.decode()
         assert f'<html lang="{tag}">' in bodies[tag]
     assert english_in(bodies[language], language) == []

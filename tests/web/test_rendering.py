@@ -92,14 +92,14 @@ def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Rea
 
 
 def render(template: str, language: str = "en", **values: Any) -> str:
-    return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "note": None, **values})
+    return Renderer("").render(language, template, **{"tenant": None, "visitor": None, "flash_message": None, **values})
 
 
 def account_page(tenant: WebTenant, visitor: Visitor, language: str = "en", **more: Any) -> str:
     account = visitor.account
     status = account_to_json(account, tuple(Source), "this page", NOW) if account else None
     how = account_view(tenant, account, status, **more)
-    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, standing=how)
+    return render("account.html", language, tenant=tenant, visitor=visitor, account=account, view=how)
 
 
 def welcome(tenant: WebTenant) -> str:
@@ -108,7 +108,7 @@ def welcome(tenant: WebTenant) -> str:
 
 
 def ending_page(ending: ErrorPage, tenant: WebTenant | None) -> str:
-    return render("ending.html", tenant=tenant, ending=ending, popup=False)
+    return render("error_page.html", tenant=tenant, error_page=ending, popup=False)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_hostile_texts_stay_text() -> None:
     found = LookupResult((hit, replace(hit, numbers=())))
     for html in (
         account_page(tenant, visitor, labels=[HOSTILE], example=hit),
-        render("search.html", tenant=tenant, visitor=visitor, sought=HOSTILE, found=found),
+        render("search.html", tenant=tenant, visitor=visitor, query=HOSTILE, result=found),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),
         ending_page(error_pages.NOT_ALLOWED, tenant),
