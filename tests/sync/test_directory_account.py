@@ -92,7 +92,9 @@ def test_a_person_need_not_wait() -> None:
     shrinking = candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000)
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
-    assert choose_directory_account([candidate(1, is_directory_account=True, **FAILED)], NOW, requested_account_id=1) == 1
+    assert (
+        choose_directory_account([candidate(1, is_directory_account=True, **FAILED)], NOW, requested_account_id=1) == 1
+    )
 
 
 @pytest.mark.parametrize(
