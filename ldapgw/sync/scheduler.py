@@ -302,8 +302,9 @@ class SyncScheduler(Service):
     async def _start_successor(self, account: Account) -> None:
         """Start the sync of the next directory account soon, unless its own syncs fail."""
         next_id = await self._job.next_directory_account(account.tenant)
-        has_other = next_id not in (None, account.id)
-        successor = await self._store.run(accounts.read, next_id, counted=False) if has_other else None
+        successor = (
+            await self._store.run(accounts.read, next_id, counted=False) if next_id not in (None, account.id) else None
+        )
         loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())
