@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What we remember: accounts with their grants, contacts, phones, sign-ins.
+"""Persistent state in SQLite: accounts with their grants, contacts, phones, sign-ins.
 
-Plain functions on a connection.  `database.Database` opens and closes the transactions and runs them off the reactor's
-thread; nothing else commits.
+The modules consist of plain functions on a connection.  `ldapgw.store.database.Database` begins and ends all
+transactions; `ldapgw.store.worker.StoreWorker` runs them on the store's thread.
 """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How far syncs are that are under way; kept in memory, for people who wait for their first one.
+"""The status of an account for ``status.json``, commands and pages: its state, errors in plain words, and progress.
 
-An account as an administrator, the page and ``status.json`` see it, with its trouble in plain words.
-
-Pure: an `Account` goes in, the account object of ``status.json`` comes out.
+The functions are pure: they turn an `Account` into messages and into the account object of ``status.json``.
+`ProgressBoard` keeps in memory how far running syncs are, for people who wait for their first sync.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 class SyncProgress:
     """How far a sync is.
 
-    :ivar source: what is being fetched.
-    :ivar fetched: persons so far.
-    :ivar total: how many there are by Google's own count; None where it does not say.
-    :ivar place: the source's, counted from 1, among `places` that are fetched one after the other.
+    :ivar source: the source that is being fetched.
+    :ivar fetched: persons fetched so far.
+    :ivar total: all persons of the source, as counted by Google; None when Google does not say.
+    :ivar step: position of the source, counted from 1, among the `step_count` sources fetched in turn.
     """
 
     source: Source
@@ -37,31 +36,31 @@ class SyncProgress:
 
 
 class ProgressBoard:
-    """Who syncs writes it, pages read it.
+    """The progress of all running syncs: sync writes it, pages read it.
 
-    Mutable: what is written.
+    Mutable: the progress by account.
 
-    :param told: called with the account's id after each change.
+    :param on_change: called with the account's id after each change.
     """
 
     def __init__(self, on_change: Callable[[int], None]) -> None:
         self._on_change = on_change
-        self._notes: dict[int, SyncProgress] = {}
+        self._progress: dict[int, SyncProgress] = {}
 
     def update(self, account_id: int, progress: SyncProgress | None) -> None:
-        """Write how far an account's sync is; None: it has ended."""
+        """Set how far an account's sync is; None: the sync has ended."""
         if progress is not None:
-            self._notes[account_id] = progress
-        elif self._notes.pop(account_id, None) is None:
+            self._progress[account_id] = progress
+        elif self._progress.pop(account_id, None) is None:
             return
         self._on_change(account_id)
 
     def get(self, account_id: int) -> SyncProgress | None:
-        """How far an account's sync is; None when none is running."""
-        return self._notes.get(account_id)
+        """How far an account's sync is; None when no sync is running."""
+        return self._progress.get(account_id)
 
 
-# What each error code means and what to do about it.  ``page`` is the tenant's page, ``link`` what Google named.
+# The meaning of each error code, with advice.  ``page`` is the tenant's page, ``link`` an address that Google named.
 _MESSAGES: Mapping[str, str] = {
     "consent_revoked": gettext_noop(
         "Google no longer accepts the consent of %(address)s, given on %(given)s. Connect again on %(page)s; until "
@@ -91,7 +90,7 @@ _MESSAGES: Mapping[str, str] = {
     ),
     "internal": gettext_noop("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
-# More exactly, by who has ended a consent, and by the source that it is about.
+# More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
 _VARIANTS: Mapping[tuple[str, str], str] = {
     ("consent_revoked", "admin"): gettext_noop(
         "The Google Workspace of %(address)s no longer allows this app. Its administrator has to trust it in the Admin "
@@ -119,13 +118,13 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "or with ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
 }
-# Of one source, while the rest of the account is up to date.
+# Messages for the failure of one source, while the other sources of the account are up to date.
 _SOURCE_MESSAGES: Mapping[object, str] = {
     "directory": gettext_noop("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
     "labels": gettext_noop("The labels of %(address)s are not up to date: %(why)s"),
     "other_contacts": gettext_noop("The “other contacts” of %(address)s are not up to date: %(why)s"),
 }
-# On a page there is a button for it.
+# Messages without a command, for a page, which has a button instead.
 _PAGE_MESSAGES: Mapping[str, str] = {
     _MESSAGES["suspicious_shrink"]: gettext_noop(
         "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s; until "
@@ -137,19 +136,19 @@ _PAGE_MESSAGES: Mapping[str, str] = {
     ),
 }
 
-# What is wrong with a tenant's client, and not with an account.
+# Errors of a tenant's OAuth client, not of an account.
 TENANT_ERROR_CODES = frozenset({"client_rejected", "api_disabled"})
 
-# Troubles that go away by themselves are no reason to call a person.
+# Errors that go away by themselves, so that nobody has to act.
 _TRANSIENT_CODES = frozenset({"quota", "google_unavailable", "network", "bad_response"})
 
-# A passing trouble becomes one that a person should know of when nothing was synced for this long.
+# A transient error needs attention when no sync has succeeded for this long.
 STALE_SECONDS = 24 * 3600
 
 HOUR = 3600
-# How long a consent to a Google client in "Testing" lasts, and how much later its end may be noticed.
+# How long a consent to a Google client in "Testing" lasts, and how much later a sync may notice its end.
 TESTING_SECONDS = 7 * 24 * HOUR
-_NOTICED = 6 * HOUR
+_NOTICE_SECONDS = 6 * HOUR
 
 
 def account_to_json(
@@ -162,14 +161,14 @@ def account_to_json(
     *,
     commands: bool = True,
 ) -> dict[str, Any]:
-    """An account as ``status.json`` and ``ldapgw accounts --json`` give it.
+    """Describe an account as in ``status.json`` and ``ldapgw accounts --json``.
 
     :param wanted: the sources that the tenant's configuration names.
     :param page: the address of the tenant's page.
     :param now: seconds since the epoch.
-    :param certificate_ends: when the certificate that phones are shown ends, where that is near.
-    :param say: puts the messages into words, in English unless told otherwise.
-    :param commands: whether the messages may name commands.
+    :param certificate_ends: when the LDAP server's certificate expires, if that is soon; seconds since the epoch.
+    :param translate: renders a message in a language; the default is English.
+    :param commands: whether messages may name commands.
     """
     return {
         "account": account.address,
@@ -182,8 +181,8 @@ def account_to_json(
         "next_sync": timestamp(account.next_sync),
         "error": _error(account.error, account, page, translate, commands=commands),
         "warnings": [
-            {"code": code, "message": translate(said)}
-            for code, said in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
+            {"code": code, "message": translate(message)}
+            for code, message in (*_warnings(account, page, now), *_expiry(certificate_ends, now))
         ],
         "skipped": dict(account.skipped),
         "sources": {name.value: _source_state(account, name, wanted).value for name in Source},
@@ -191,9 +190,9 @@ def account_to_json(
 
 
 def with_database_error(account: Account, since: float | None) -> Account:
-    """An account as it is while the database cannot be used, whatever its last sync was like.
+    """Replace the error of a connected account while the database cannot be used.
 
-    :param since: in seconds since the epoch; None: it can be used.
+    :param since: when the database began to fail, in seconds since the epoch; None: the database can be used.
     """
     if since is None or not account.is_connected:
         return account
@@ -201,7 +200,7 @@ def with_database_error(account: Account, since: float | None) -> Account:
 
 
 def state(account: Account, now: float) -> str:
-    """One of ok, syncing, waiting, attention, disconnected."""
+    """The state of an account: ok, syncing, waiting, attention or disconnected."""
     if not account.is_connected:
         return "disconnected"
     if account.error is not None and not _is_transient(account, account.error, now):
@@ -220,11 +219,11 @@ def code_message(
     *,
     commands: bool = True,
 ) -> Phrase:
-    """An error code in plain words, with what to do.
+    """Explain an error code in plain words, with advice.
 
-    :param link: where to mend it, if Google said so.
-    :param facts: what else is known of it (`ldapgw.store.accounts.Trouble`).
-    :param commands: whether a command may be named.
+    :param link: address at Google where the error can be fixed; empty when Google named none.
+    :param facts: details of the error (`ldapgw.store.accounts.ErrorStatus`).
+    :param commands: whether the message may name a command.
     """
     values = {
         "address": account.address,
@@ -240,13 +239,13 @@ def code_message(
     variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
     variant = next((text for text in variants if text), "")
     text = variant or _MESSAGES.get(code, _MESSAGES["internal"])
-    told = Phrase(text if commands else _PAGE_MESSAGES.get(text, text), values)
-    of_source = "" if variant else _SOURCE_MESSAGES.get(facts.get("source"), "")
-    return Phrase(of_source, {"address": account.address, "why": told}) if of_source else told
+    message = Phrase(text if commands else _PAGE_MESSAGES.get(text, text), values)
+    source_text = "" if variant else _SOURCE_MESSAGES.get(facts.get("source"), "")
+    return Phrase(source_text, {"address": account.address, "why": message}) if source_text else message
 
 
 def error_message(error: ErrorStatus, account: Account, page: Translatable, *, commands: bool = True) -> Phrase:
-    """A trouble of an account in plain words, with what to do."""
+    """Explain an account's error in plain words, with advice."""
     facts = dict(error.facts)
     if error.code == "consent_revoked" and "by" not in facts and _ended_by_testing(account, error.since):
         facts["by"] = "testing"
@@ -254,53 +253,53 @@ def error_message(error: ErrorStatus, account: Account, page: Translatable, *, c
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """Seconds since the epoch as RFC 3339, UTC, to the second."""
+    """Format seconds since the epoch as RFC 3339, in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else None
 
 
 def _error(
-    trouble: ErrorStatus | None,
+    error: ErrorStatus | None,
     account: Account,
     page: Translatable,
-    say: Callable[[Translatable], str],
+    translate: Callable[[Translatable], str],
     *,
     commands: bool,
 ) -> dict[str, Any] | None:
-    if trouble is None:
+    if error is None:
         return None
     return {
-        "code": trouble.code,
-        "message": say(error_message(trouble, account, page, commands=commands)),
-        "since": timestamp(trouble.since),
+        "code": error.code,
+        "message": translate(error_message(error, account, page, commands=commands)),
+        "since": timestamp(error.since),
     }
 
 
 def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[str, Phrase]]:
-    found = []
+    warnings = []
     ends = account.refresh_expires_at
     if account.is_connected and ends is not None:
         values = {"when": Timestamp(ends), "page": page}
         if not _is_of_testing(account):
             text = gettext_noop("This consent was given until %(when)s. Connect again on %(page)s to go on.")
-            found.append(("consent_ends", Phrase(text, values)))
+            warnings.append(("consent_ends", Phrase(text, values)))
         elif now < ends:
             text = gettext_noop(
                 "The Google client is in “Testing”, so this consent ends on %(when)s. The administrator should publish "
                 "the app in the Google console; then connect again on %(page)s."
             )
-            found.append(("testing_client", Phrase(text, values)))
+            warnings.append(("testing_client", Phrase(text, values)))
         else:
             text = gettext_noop(
                 "The Google client is in “Testing”, so this consent has ended on %(when)s. The administrator should "
                 "publish the app in the Google console; then connect again on %(page)s."
             )
-            found.append(("testing_client", Phrase(text, values)))
+            warnings.append(("testing_client", Phrase(text, values)))
     if account.is_connected and _is_stale(account, now):
         text = gettext_noop("There was no good sync since %(when)s; phones show what was known then.")
         if account.last_sync is None:
             text = gettext_noop("There was no good sync yet, since the consent of %(when)s.")
-        found.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
-    return found
+        warnings.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
+    return warnings
 
 
 def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
@@ -321,26 +320,25 @@ def _expiry(ends: float | None, now: float) -> list[tuple[str, Phrase]]:
 
 
 def _is_of_testing(account: Account) -> bool:
-    """Whether Google has said that the consent ends after seven days."""
+    """Whether the consent's term, as Google named it, is the seven days of a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
 
 
 def _ended_by_testing(account: Account, since: float) -> bool:
-    """Whether a consent has ended after just seven days, as nothing else does; Google may not have said so."""
+    """Whether a consent ended after seven days, as only a client in "Testing" does; Google does not always say so."""
     given = account.connected_at
-    return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICED
+    return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICE_SECONDS
 
 
-def _is_transient(account: Account, trouble: ErrorStatus, now: float) -> bool:
-    """Whether a trouble may go away by itself."""
-    return trouble.code in _TRANSIENT_CODES and not _is_stale(account, now) and now - trouble.since <= STALE_SECONDS
+def _is_transient(account: Account, error: ErrorStatus, now: float) -> bool:
+    return error.code in _TRANSIENT_CODES and not _is_stale(account, now) and now - error.since <= STALE_SECONDS
 
 
 def _last_success(account: Account) -> float:
-    """When all was known last; before the first sync, since when it should be."""
-    known = account.last_sync if account.last_sync is not None else account.connected_at
-    return known if known is not None else 0.0
+    """When the last successful sync ended; before the first sync, when the account was connected."""
+    last_success = account.last_sync if account.last_sync is not None else account.connected_at
+    return last_success if last_success is not None else 0.0
 
 
 def _is_stale(account: Account, now: float) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Accounts: whose consent we hold, and all that is known of them."""
+"""Accounts: a Google user's grant in a tenant, its tokens, its settings and the state of its sync."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ldapgw.store.tables import account, alarm, contact, label, removed_contact,
 
 
 class SourceState(StrEnum):
-    """Whether a source takes part in an account's sync."""
+    """Whether an account's sync includes a source."""
 
     ON = "on"
     OFF = "off"
@@ -40,9 +40,10 @@ class SourceState(StrEnum):
 
 
 class SyncRequest(StrEnum):
-    """A sync that a person asks for, the strongest last; ``accept`` is a full one that may shrink the book.
+    """A sync that a person requests, in ascending strength; ``accept`` is a full sync that may shrink the book.
 
-    It may shrink by what the person was told would vanish, and no more; where nobody was told, as one likes at one try.
+    The book may shrink by the number of contacts that the person has confirmed.  Without such a number it may shrink by
+    any number of contacts, in a single attempt.
     """
 
     INCREMENTAL = "incremental"
@@ -52,9 +53,12 @@ class SyncRequest(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorStatus:
-    """Why an account's last sync failed: the error code of status.json, since when, and where to mend it.
+    """The reason why an account's last sync failed.
 
-    :ivar facts: what else a person should know: how many contacts would vanish, which source it is about.
+    :ivar code: an error code of ``status.json``.
+    :ivar since: when the error first occurred, in seconds since the epoch.
+    :ivar link: address at Google where the error can be fixed; empty when Google named none.
+    :ivar facts: details for messages: how many contacts would vanish, which source has failed.
     """
 
     code: str
@@ -64,7 +68,7 @@ class ErrorStatus:
 
     @property
     def shrink_key(self) -> str:
-        """What a person is told would vanish, as a page's form sends it back: of what, how many, and of how many."""
+        """The loss that a page's form asks a person to confirm, as ``SOURCE-LOST-BEFORE``."""
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 
 
@@ -72,11 +76,15 @@ class ErrorStatus:
 class Account:
     """One Google user's grant in a tenant, with the state of its sync.  Times are seconds since the epoch.
 
-    :ivar owner: the sub of another Google user who has added it to their page.
-    :ivar trouble: the tenant's alarm, else the account's own, else that of the directory which comes through it.
+    :ivar sub: Google's key of the user (id_token claim ``sub``).
+    :ivar error: the tenant's alarm, else the account's error, else the error of one of its sources.
+    :ivar requested_sync: a sync that a person has requested and that has not begun.
+    :ivar pending_sync: the sync to make for requests that no successful sync has fulfilled yet.
+    :ivar skipped: skipped persons and unreadable numbers, by reason.
+    :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
-    :ivar accepted: how many contacts may vanish with what is due, by what was told of: the book (``book``) or the
-        directory (``directory``); None where a person accepted it untold.
+    :ivar accepted_loss: how many contacts may vanish in the pending sync, of the book (``book``) and of the directory
+        (``directory``); None when a person has accepted any number.
     """
 
     id: int
@@ -105,7 +113,7 @@ class Account:
     accepted_loss: Mapping[str, int] | None = field(default=None, hash=False)
 
     def max_loss(self, what: str) -> float:
-        """How many contacts may vanish without another question.
+        """How many contacts may vanish without another confirmation.
 
         :param what: ``book`` or ``directory``.
         """
@@ -115,17 +123,17 @@ class Account:
 
     @property
     def is_connected(self) -> bool:
-        """Whether we hold a grant."""
+        """Whether a grant is stored."""
         return self.connected_at is not None
 
     def __repr__(self) -> str:
-        """Without address and sub: a log must not hold them."""
+        """Omit address and sub, which a log must not contain."""
         return f"<Account {self.id} of {self.tenant}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
-    """What we hold of a grant; times in seconds since the epoch."""
+    """The stored tokens of a grant; times in seconds since the epoch."""
 
     refresh_token: str
     access_token: str
@@ -134,7 +142,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewGrant:
-    """What a consent gave; `refresh_token` None keeps the one that is stored."""
+    """The result of a consent; `refresh_token` None keeps the stored refresh token."""
 
     sub: str
     address: str
@@ -146,7 +154,7 @@ class NewGrant:
 
 
 def read(connection: Connection, account_id: int, *, counted: bool = True) -> Account | None:
-    """One account, None once it is gone.
+    """Read an account; None when there is none of this id.
 
     :param counted: see `read_all`.
     """
@@ -154,40 +162,43 @@ def read(connection: Connection, account_id: int, *, counted: bool = True) -> Ac
 
 
 def read_all(connection: Connection, tenant: str | None = None, *, counted: bool = True) -> tuple[Account, ...]:
-    """All accounts, of one tenant or of all, by tenant and address.
+    """Read all accounts, of one tenant or of all, ordered by tenant and address.
 
-    :param counted: whether contacts and numbers are counted, which looks at each; else the counts are 0.
+    :param counted: whether to count contacts and numbers, which reads every contact; otherwise the counts are 0.
     """
     return _accounts(connection, true() if tenant is None else account.c.tenant == tenant, counted=counted)
 
 
 def find_by_address(connection: Connection, address: str, tenant: str | None = None) -> tuple[Account, ...]:
-    """The accounts with an address, in whichever case it is written."""
+    """Read the accounts with an e-mail address, regardless of its case."""
     where = func.lower(account.c.address) == address.lower()
     return _accounts(connection, where if tenant is None else and_(where, account.c.tenant == tenant))
 
 
 def read_by_sub(connection: Connection, tenant: str, sub: str) -> Account | None:
-    """The account of a Google user in a tenant."""
+    """Read the account of a Google user in a tenant."""
     return next(iter(_accounts(connection, and_(account.c.tenant == tenant, account.c.sub == sub))), None)
 
 
 def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Account, ...]:
-    """All accounts on a person's page: their own first, then those that they have added."""
-    found = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
-    return tuple(sorted(found, key=lambda one: (one.sub != sub, one.id)))
+    """Read all accounts on a person's page: first the person's account, then the accounts that the person has added."""
+    on_page = _accounts(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
+    return tuple(sorted(on_page, key=lambda found: (found.sub != sub, found.id)))
 
 
 def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
-    """By tenant and person, whatever can change of the accounts on their page; of those persons alone."""
-    found: dict[tuple[str, str], tuple[object, ...]] = {}
+    """Read values that change whenever a person's page has to change, by tenant and sub.
+
+    :param subs: the persons to read the values for.
+    """
+    status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
     query = select(account.c.tenant, account.c.sub, *(account.c[name] for name in _STATUS_COLUMNS)).order_by(
         account.c.id
     )
     for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
-        for one in {row.sub, row.owner} & set(subs):
-            found[row.tenant, one] = (*found.get((row.tenant, one), ()), tuple(row))
-    return found
+        for sub in {row.sub, row.owner} & set(subs):
+            status_keys[row.tenant, sub] = (*status_keys.get((row.tenant, sub), ()), tuple(row))
+    return status_keys
 
 
 def connect(
@@ -199,11 +210,11 @@ def connect(
     now: float,
     owner: str | None = None,
 ) -> int | None:
-    """Store what a consent gave; the account of the same `sub` continues.  A full sync is due.
+    """Store a new grant, in the account of the same `sub` if there is one, and request a full sync.
 
-    :param sharing: of a new account; one that we know keeps its own.
-    :param owner: the person on whose page it is to be as well; None changes nothing.
-    :returns: the account's id; None, and nothing is stored, when there is no refresh token, neither new nor known.
+    :param sharing: the sharing of a new account; a known account keeps its sharing.
+    :param owner: the sub of a person whose page is to show the account too; None keeps the stored owner.
+    :returns: the account's id; None, and nothing is stored, when there is neither a new nor a stored refresh token.
     """
     known = read_by_sub(connection, tenant, grant.sub)
     if grant.refresh_token is None and (known is None or not known.is_connected):
@@ -229,7 +240,7 @@ def connect(
         values["refresh_token"] = secret_box.seal(grant.refresh_token)
     if owner is not None and owner != grant.sub:
         values["owner"] = owner
-    # Google would end the new grant with the old one.
+    # Revoking the old grant would end the new grant too.
     connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
         new = insert(account).values(tenant=tenant, sub=grant.sub, sharing=sharing, **values).returning(account.c.id)
@@ -241,7 +252,7 @@ def connect(
 
 
 def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) -> Tokens | None:
-    """The tokens of a connected account.
+    """Read the tokens of an account; None when the account is not connected.
 
     :raises StoreError: when the key does not fit.
     """
@@ -267,7 +278,7 @@ def store_refreshed_tokens(
     expires_at: float,
     refresh_token: str | None,
 ) -> None:
-    """Store a new access token, and a new refresh token where Google sent one; not over those of a later consent."""
+    """Store a new access token, and a new refresh token if Google sent one; a later consent's tokens are kept."""
     values: dict[str, object] = {"access_token": secret_box.seal(access_token), "access_expires_at": expires_at}
     if refresh_token is not None:
         values["refresh_token"] = secret_box.seal(refresh_token)
@@ -275,7 +286,7 @@ def store_refreshed_tokens(
 
 
 def disconnect(connection: Connection, account_id: int) -> None:
-    """Forget tokens and contacts.  The row stays, so that its phones and its sharing are there at the next consent."""
+    """Delete tokens and contacts.  The account's row, phones and sharing stay for the next consent."""
     for table in (contact, removed_contact, label, source):
         connection.execute(delete(table).where(table.c.account_id == account_id))
     generation = account.c.generation + 1
@@ -290,22 +301,22 @@ def disconnect(connection: Connection, account_id: int) -> None:
 
 
 def remove_owner(connection: Connection, account_id: int) -> None:
-    """Take an account off the page of the person who has added it."""
+    """Remove an account from the page of the person who has added it."""
     connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
 
 
 def set_sharing(connection: Connection, account_id: int, sharing: Sharing) -> None:
-    """Set who sees the account's book."""
+    """Set which phones see the account's book."""
     connection.execute(update(account).where(account.c.id == account_id).values(sharing=sharing))
 
 
 def holds_grant(grant: Account) -> ColumnElement[bool]:
-    """That an account holds the very grant that somebody began to work with."""
+    """SQL condition: the account still has the same grant, not the grant of a later consent."""
     return and_(account.c.id == grant.id, account.c.connected_at == grant.connected_at)
 
 
 def set_address(connection: Connection, grant: Account, address: str) -> None:
-    """Note that Google knows the account by another address now; its book is named after it."""
+    """Store a new e-mail address of the account, after which its book is named."""
     connection.execute(update(account).where(holds_grant(grant)).values(address=address))
 
 
@@ -333,18 +344,18 @@ def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bo
     ids = select(account.c.id).where(where).scalar_subquery()
     alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
     states: dict[int, dict[Source, SourceState]] = {}
-    troubles: dict[int, ErrorStatus] = {}
+    errors: dict[int, ErrorStatus] = {}
     for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
         if row.error_code:
-            troubles[row.account_id] = _error_status(row, "")
+            errors[row.account_id] = _error_status(row, "")
     for row in rows:
         if row.error_code:
-            troubles[row.id] = _error_status(row, row.error_link)
+            errors[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
-            troubles[row.id] = alarms[row.tenant]
+            errors[row.id] = alarms[row.tenant]
     counts = _counts(connection, ids) if counted else {}
-    return tuple(_account(row, troubles.get(row.id), states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
+    return tuple(_account(row, errors.get(row.id), states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
 
 
 def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
@@ -352,7 +363,7 @@ def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
 
 
 def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[str | None, tuple[int, int, int]]]:
-    """By account and reason (None: served): persons, numbers, unreadable numbers."""
+    """Count persons, numbers and unreadable numbers, by account and by reason of skipping (None: not skipped)."""
     query = (
         select(
             contact.c.account_id,
@@ -364,15 +375,15 @@ def _counts(connection: Connection, ids: ScalarSelect[int]) -> dict[int, dict[st
         .where(contact.c.account_id.in_(ids))
         .group_by(contact.c.account_id, contact.c.skipped)
     )
-    found: dict[int, dict[str | None, tuple[int, int, int]]] = {}
+    counts: dict[int, dict[str | None, tuple[int, int, int]]] = {}
     for account_id, skipped, persons, numbers, unreadable in connection.execute(query):
-        found.setdefault(account_id, {})[skipped] = (persons, numbers, unreadable)
-    return found
+        counts.setdefault(account_id, {})[skipped] = (persons, numbers, unreadable)
+    return counts
 
 
 def _account(
     row: Row[Any],
-    trouble: ErrorStatus | None,
+    error: ErrorStatus | None,
     states: Mapping[Source, SourceState],
     counts: Mapping[str | None, tuple[int, int, int]],
 ) -> Account:
@@ -390,7 +401,7 @@ def _account(
         syncing=row.syncing,
         last_sync=row.last_sync,
         next_sync=row.next_sync,
-        error=trouble,
+        error=error,
         failures=row.failures,
         attempts=row.attempts,
         requested_sync=SyncRequest(row.wish) if row.wish else None,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A copy of the database while it is used, and its way back.
+"""Backup and restore of the database while the gateway runs.
 
-SQLite's online backup does the copying: a consistent picture out of a database that is written to, and into one that
-is read.  So a backup is put back in one transaction, and a running gateway sees it as it sees any other change.  Only
-where the database is gone or damaged does another file take its place; the old ones are kept beside it.
+SQLite's online backup copies a consistent snapshot out of a database that is being written, and into a database that
+is being read.  So a restore is one transaction, which a running gateway notices like any other change.  Only a missing
+or damaged database is replaced by another file; the damaged files are kept beside the new one.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from ldapgw.store.tables import account, consent_flow, sign_in
 _TRY_SECONDS = 0.25
 # SQLite's own files beside a database.
 _SIDE_FILE_ENDINGS = ("-wal", "-shm", "-journal")
-# Result codes of a database that is damaged, or lacks our tables.
+# Result codes of a database that is damaged or lacks the tables of ldapgw.
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-# Generations between what was published and what is restored.
+# How far a restored account's generation is above the highest generation that may have been published.
 _GENERATION_MARGIN = 1000
 
 
 def back_up(database: Path, file: Path) -> None:
-    """Copy a database into a file, which is replaced if it is there.
+    """Copy a database into a file; an existing file is replaced.
 
-    :raises StoreError: when that is not possible, or the database is damaged; `file` is as it was then.
+    :raises StoreError: when the copy fails or the database is damaged; `file` is unchanged then.
     """
     if database.parent.resolve() == file.parent.resolve() and file.name.startswith(database.name):
         raise StoreError(f"{file}: is where the gateway keeps its own files; name another place")
     with _store_errors(file), replace_file(file) as new:
         _copy(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new)
         with closing(sqlite3.connect(new)) as copy:
-            # One file is all of it.
+            # Without a WAL the backup is a single file.
             copy.execute("PRAGMA journal_mode = DELETE")
             if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise DamagedStore(f"{database}: is damaged; nothing was backed up")
 
 
 def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
-    """Put a backup back.
+    """Restore a backup.
 
-    Nobody is signed in to the page afterwards, no consent is under way, and no sync is running.
+    All sign-ins, pending consents and running syncs of the backup are removed.
 
-    :param vault: has to fit the secrets in the backup.
-    :raises StoreError: when that is not possible; the database is as it was then.
+    :param secret_box: has to fit the secrets in the backup.
+    :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = database.with_name(database.name + ".restoring")
     with _store_errors(database):
@@ -79,9 +79,10 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
 
 
 def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None:
-    """Bring a copy of a backup up to date, look at all of it, and forget what was true at its time alone.
+    """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
 
-    :param latest: the highest generation that has been published; what was built of it must not be taken for ours.
+    :param latest: the highest generation that has been published; books of such a generation must not be taken for
+        books of the restored accounts.
     """
     copy = Database(f"sqlite:///{work}", keeps_copies=False)
     try:
@@ -98,8 +99,8 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, latest: int) -> None
         raise type(error)(problem.replace(str(work), str(file)) for problem in error.problems) from None
     finally:
         copy.close()
-    with closing(sqlite3.connect(work)) as single:
-        single.execute("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(work)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _refuse_empty(work: Path, file: Path) -> None:
@@ -111,20 +112,20 @@ def _refuse_empty(work: Path, file: Path) -> None:
 def _forget(connection: Connection, latest: int) -> None:
     for table in (sign_in, consent_flow):
         connection.execute(delete(table))
-    # A sync may end before all is done.
-    new = account.c.generation + latest + _GENERATION_MARGIN
-    connection.execute(update(account).values(syncing=False, generation=new, known_since=new))
+    # The margin is there because a sync may end and raise the generation before the restore is complete.
+    generation = account.c.generation + latest + _GENERATION_MARGIN
+    connection.execute(update(account).values(syncing=False, generation=generation, known_since=generation))
 
 
 def _latest_generation(database: Path) -> int | None:
-    """The highest generation of a database; None where it is gone, damaged, or none of ours."""
+    """The highest generation in a database; None when it is missing, damaged, or no database of ldapgw."""
     if not database.exists():
         return None
     try:
         with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
-            whole = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            is_intact = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
             latest = connection.execute("SELECT coalesce(max(generation), 0) FROM account").fetchone()[0]
-            return int(latest) if whole else None
+            return int(latest) if is_intact else None
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES:
             return None
@@ -132,34 +133,34 @@ def _latest_generation(database: Path) -> int | None:
 
 
 def _keep_copy(database: Path) -> None:
-    """Whoever restores the wrong backup finds here what there was."""
-    with replace_file(database.with_name(database.name + ".before-restore"), like=database) as kept:
-        _copy(closing(sqlite3.connect(database)), kept)
+    """Copy the present database, for an operator who has restored the wrong backup."""
+    with replace_file(database.with_name(database.name + ".before-restore"), like=database) as copy:
+        _copy(closing(sqlite3.connect(database)), copy)
 
 
 def _move_damaged(database: Path) -> None:
-    """Move a damaged database out of the way, to a name that does not exist yet; who has it open can go on with it."""
+    """Rename a damaged database to a name that does not exist yet; a process that has it open can go on using it."""
     number = 1
-    while (aside := database.with_name(f"{database.name}.damaged-{number}")).exists():
+    while (new_name := database.with_name(f"{database.name}.damaged-{number}")).exists():
         number += 1
     for ending in ("", *_SIDE_FILE_ENDINGS):
-        old = database.with_name(database.name + ending)
-        if old.exists():
-            old.rename(aside.with_name(aside.name + ending))
+        file = database.with_name(database.name + ending)
+        if file.exists():
+            file.rename(new_name.with_name(new_name.name + ending))
 
 
 def _copy(source: closing[sqlite3.Connection], target: Path) -> None:
-    """One transaction; waits for a lock as long as any other does."""
+    """Copy a database in one transaction, which waits for a lock as long as any other transaction."""
     tries = int(BUSY_SECONDS / _TRY_SECONDS)
 
-    def count(status: int, _remaining: int, _total: int) -> None:
+    def count_tries(status: int, _remaining: int, _total: int) -> None:
         nonlocal tries
         tries -= 1
         if not tries and status:
             raise StoreError(f"{target}: cannot be used: database is locked; another program keeps it locked")
 
-    with source as old, closing(sqlite3.connect(target)) as new:
-        old.backup(new, progress=count, sleep=_TRY_SECONDS)
+    with source as source_connection, closing(sqlite3.connect(target)) as target_connection:
+        source_connection.backup(target_connection, progress=count_tries, sleep=_TRY_SECONDS)
 
 
 def _opened(path: Path, uri: str) -> closing[sqlite3.Connection]:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Contacts as Google last gave them, and the sync tokens that belong to just that state.
+"""Stored contacts of the last sync, and the sync tokens that belong to exactly these contacts.
 
-A person that was left out has a row too, with the reason: nothing is lost silently.
+A skipped person has a row too, with the reason, so that no person is lost silently.
 
-What is written belongs to the account's next generation, which its transaction ends with (`syncs.bump_generation`);
-so `changes` can tell what a book that was built of an earlier one lacks.
+Each write belongs to the account's next generation, with which the transaction ends
+(`ldapgw.store.sync_state.increment_generation`).  So `read_changes` can tell which changes a book of an earlier
+generation lacks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ldapgw.store.tables import account, contact, label, removed_contact, source
 # SQLite takes 32,766 parameters in a statement; PostgreSQL 65,535.
 CHUNK = 500
 
-# Whoever follows an account is a generation or two behind, and what was written down for the next start a few more.
+# A served book is a generation or two behind its account, and a cached book for the next start a few more.
 KEPT_GENERATIONS = 64
 MAX_REMOVED = 1000
 
@@ -37,14 +38,18 @@ _decoder = msgspec.json.Decoder(Contact)
 
 
 class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A person as stored: a contact, or the reason why it is none.
+    """A person as stored: a contact, or the reason why the person is skipped.
 
-    There may be 50,000 of them, in which nothing points back: the collector, which stops everything, leaves them alone.
+    There may be 50,000 records.  They contain no reference cycles, so the garbage collector, which stops all threads,
+    need not track them (``gc=False``).
 
-    :ivar content: the contact as JSON; None where the person was left out.
+    :ivar uid: the id in the resourceName.
+    :ivar source_id: Google's stable key of the person.
+    :ivar content: the contact as JSON; None when the person is skipped.
+    :ivar skipped: why the person is skipped; empty when there is a contact.
     :ivar numbers: how many telephone numbers the contact has.
-    :ivar unreadable: how many texts in the place of a number held nothing to dial.
-    :ivar digest: of all but the time of Google's last change: Google changes that for what no phone is told of, too.
+    :ivar unreadable: how many of the person's number texts contain nothing to dial.
+    :ivar digest: digest of all but Google's time of change, which changes also for details that phones never see.
     """
 
     uid: str
@@ -56,25 +61,26 @@ class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: bytes
 
     def __repr__(self) -> str:
-        """Without the contact: a log must not hold one."""
-        return f"<Record {self.uid}>"
+        """Omit the contact, which a log must not contain."""
+        return f"<ContactRecord {self.uid}>"
 
     @classmethod
     def from_contact(
         cls, uid: str, source_id: str, contact: Contact | None, skipped: str = "", unreadable: int = 0
     ) -> Self:
-        """Encode a contact, or note why there is none."""
-        timeless = replace(contact, updated=0.0) if contact else None
-        digest = hashlib.blake2b(_encoder.encode((source_id, timeless, skipped, unreadable)), digest_size=16).digest()
+        """Encode a contact, or the reason why the person is skipped."""
+        without_time = replace(contact, updated=0.0) if contact else None
+        digested = _encoder.encode((source_id, without_time, skipped, unreadable))
+        digest = hashlib.blake2b(digested, digest_size=16).digest()
         content = _encoder.encode(contact) if contact else None
         return cls(uid, source_id, content, skipped, len(contact.phones) if contact else 0, unreadable, digest)
 
 
 class RecordSummary(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of a stored person to see what has become of it.
+    """The columns of a stored person that a sync plan compares with a listing.
 
-    :ivar served: whether phones are told of it.
-    :ivar missed_at: since when full listings that were not whole lack it; None: none does.
+    :ivar is_served: whether the person is served as a contact, not skipped.
+    :ivar missed_at: since when incomplete full listings lack the person, in seconds since the epoch; None: not missing.
     """
 
     source_id: str
@@ -85,10 +91,12 @@ class RecordSummary(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncState:
-    """Where the next incremental sync of a source goes on; the token is good for requests of that fingerprint alone.
+    """The state from which the next incremental sync of a source continues.  Times are seconds since the epoch.
 
-    :ivar asked_at: when Google was last asked for the source, well or not.
-    :ivar next_try: where it could not be had, though the account's other sources could: not to be asked for before.
+    :ivar fingerprint: fingerprint of the requests that the sync token is valid for.
+    :ivar full_sync_at: when the last full sync ended.
+    :ivar asked_at: when the source was last requested from Google, successfully or not.
+    :ivar next_try: earliest time of the next attempt, after the source alone has failed.
     """
 
     sync_token: str | None
@@ -99,93 +107,95 @@ class SyncState:
 
 
 def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
-    """All contacts of an account that are served, of all sources; and how many could not be read.
+    """Read all served contacts of an account, of all sources; and count those that cannot be decoded.
 
-    Another version may have written those.  Their sources are due for a full sync, which writes them anew.
+    Another version of ldapgw may have written the latter.  Their sources get a full sync, which writes them anew.
     """
     query = select(contact.c.source, contact.c.content).where(
         contact.c.account_id == account_id, contact.c.content.is_not(None)
     )
-    found: list[Contact] = []
+    contacts: list[Contact] = []
     damaged: Counter[str] = Counter()
     for row in connection.execute(query):
-        one = _decoded(row.content)
-        if one is None:
+        decoded = _decode(row.content)
+        if decoded is None:
             damaged[row.source] += 1
         else:
-            found.append(one)
+            contacts.append(decoded)
     if damaged:
         where = and_(source.c.account_id == account_id, source.c.source.in_(damaged))
         connection.execute(update(source).where(where).values(sync_token=None))
         where = and_(contact.c.account_id == account_id, contact.c.source.in_(damaged))
         connection.execute(update(contact).where(where).values(digest=None))
-    return tuple(found), damaged.total()
+    return tuple(contacts), damaged.total()
 
 
 def iterate(connection: Connection, account_id: int) -> Iterator[Contact]:
-    """The same, one after the other.
+    """Iterate over the served contacts of an account, of all sources.
 
-    :raises DamagedStore: when one cannot be read.
+    :raises DamagedStore: when a contact cannot be decoded.
     """
     query = select(contact.c.content).where(contact.c.account_id == account_id, contact.c.content.is_not(None))
     for row in connection.execution_options(yield_per=CHUNK).execute(query):
-        one = _decoded(row.content)
-        if one is None:
+        decoded = _decode(row.content)
+        if decoded is None:
             raise DamagedStore("a stored contact cannot be read")
-        yield one
+        yield decoded
 
 
 def count(connection: Connection, account_id: int) -> int:
-    """How many persons are stored of an account."""
-    found: int = connection.execute(select(func.count()).where(contact.c.account_id == account_id)).scalar_one()
-    return found
+    """Count the stored persons of an account, served or skipped."""
+    total: int = connection.execute(select(func.count()).where(contact.c.account_id == account_id)).scalar_one()
+    return total
 
 
 def read_changes(
     connection: Connection, account_id: int, since: int, limit: int | None = None
 ) -> tuple[tuple[Contact, ...], tuple[tuple[Source, str], ...]] | None:
-    """What has changed in an account's contacts since one of its generations.
+    """Read the changes of an account's contacts since a generation of the account.
 
-    :param most: of the contacts that are new or different; None: however many there are.
-    :returns: the contacts that are new or different, and source and uid of those that are served no more (and maybe
-        never were); None: that is not known, or is more; read them all.
+    :param limit: maximum number of new and changed contacts; None: no limit.
+    :returns: the new and changed contacts, and source and uid of persons who are not served any more (and maybe never
+        were); None when the changes are unknown or exceed the limit, so that the caller has to read all contacts.
     """
     bounds = select(account.c.generation, account.c.known_since).where(account.c.id == account_id)
-    known = connection.execute(bounds).first()
-    if known is None or not known.known_since <= since <= known.generation:
+    generations = connection.execute(bounds).first()
+    if generations is None or not generations.known_since <= since <= generations.generation:
         return None
-    new = (contact.c.account_id == account_id, contact.c.generation > since)
-    if limit is not None and connection.execute(select(func.count()).where(*new)).scalar_one() > limit:
+    is_written = (contact.c.account_id == account_id, contact.c.generation > since)
+    if limit is not None and connection.execute(select(func.count()).where(*is_written)).scalar_one() > limit:
         return None
-    removed = removed_contact.c
-    query = select(removed.source, removed.uid).where(removed.account_id == account_id, removed.generation > since)
-    gone = {(Source(row.source), row.uid): None for row in connection.execute(query)}
-    written = select(contact.c.source, contact.c.uid, contact.c.content).where(*new)
-    found: list[Contact] = []
+    columns = removed_contact.c
+    query = select(columns.source, columns.uid).where(columns.account_id == account_id, columns.generation > since)
+    removed = {(Source(row.source), row.uid): None for row in connection.execute(query)}
+    written = select(contact.c.source, contact.c.uid, contact.c.content).where(*is_written)
+    changed: list[Contact] = []
     for row in connection.execute(written):
         key = Source(row.source), row.uid
-        one = _decoded(row.content)
-        if one is not None:
-            found.append(one)
-            gone.pop(key, None)
+        decoded = _decode(row.content)
+        if decoded is not None:
+            changed.append(decoded)
+            removed.pop(key, None)
         elif row.content is None:
-            gone[key] = None
+            removed[key] = None
         else:
             return None
-    return tuple(found), tuple(gone)
+    return tuple(changed), tuple(removed)
 
 
 def accounts_with_source(connection: Connection, of: Source) -> frozenset[int]:
-    """The accounts that have contacts of a source."""
-    held = exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
-    return frozenset(connection.execute(select(account.c.id).where(held)).scalars())
+    """The ids of the accounts that have served contacts of a source."""
+    has_contacts = exists().where(
+        contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None)
+    )
+    return frozenset(connection.execute(select(account.c.id).where(has_contacts)).scalars())
 
 
 def count_served(connection: Connection, account_id: int, of: Collection[Source]) -> int:
-    """How many contacts of some sources phones are told of."""
-    held = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
-    found: int = connection.execute(select(func.count()).where(*held)).scalar_one()
-    return found
+    """Count the served contacts of some sources of an account."""
+    is_served = contact.c.account_id == account_id, contact.c.source.in_(of), contact.c.content.is_not(None)
+    total: int = connection.execute(select(func.count()).where(*is_served)).scalar_one()
+    return total
 
 
 def read_summaries(
@@ -194,9 +204,9 @@ def read_summaries(
     of: Source,
     persons: tuple[Collection[str], Collection[str]] | None = None,
 ) -> dict[str, RecordSummary]:
-    """What is stored of one source, by uid; those left out too.
+    """Read the summaries of the persons of a source, served or skipped, by uid.
 
-    :param persons: the uids and the source ids of those that are asked for; None: all.
+    :param persons: the uids and the source ids of the persons to read; None: all persons.
     """
     is_served = contact.c.content.is_not(None).label("served")
     columns = contact.c.uid, contact.c.source_id, contact.c.digest, is_served, contact.c.missed_at
@@ -204,16 +214,16 @@ def read_summaries(
     queries = [query]
     if persons is not None:
         keys = zip((contact.c.uid, contact.c.source_id), persons, strict=True)
-        queries = [query.where(column.in_(part)) for column, wanted in keys for part in _chunks(sorted(wanted))]
+        queries = [query.where(column.in_(chunk)) for column, values in keys for chunk in _chunks(sorted(values))]
     return {
         row.uid: RecordSummary(row.source_id, row.digest, bool(row.served), row.missed_at)
-        for asked in queries
-        for row in connection.execute(asked)
+        for query in queries
+        for row in connection.execute(query)
     }
 
 
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
-    """The sync state of each source that was ever synced."""
+    """Read the sync state of each source of an account that has a row."""
     query = select(source).where(source.c.account_id == account_id)
     return {
         Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at, row.asked_at, row.next_try)
@@ -224,42 +234,46 @@ def read_sync_states(connection: Connection, account_id: int) -> dict[Source, Sy
 def apply_changes(
     connection: Connection, account_id: int, of: Source, stored: Iterable[ContactRecord], deleted: Iterable[str]
 ) -> None:
-    """Store what was added or changed, and delete what is gone.
+    """Store new and changed persons of a source, and delete others.
 
-    :param gone: uids.
+    :param stored: the records of new and changed persons.
+    :param deleted: the uids of persons to delete.
     """
     generation = _next_generation(connection, account_id)
-    old = list(deleted)
-    for uids in _chunks(old):
+    deleted_uids = list(deleted)
+    for uids in _chunks(deleted_uids):
         _delete(connection, account_id, of, uids)
-    new = iter(stored)
-    while part := list(islice(new, CHUNK)):
-        _delete(connection, account_id, of, [record.uid for record in part])
-        connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in part])
-    _note_removed(connection, account_id, of, old, generation)
+    records = iter(stored)
+    while chunk := list(islice(records, CHUNK)):
+        _delete(connection, account_id, of, [record.uid for record in chunk])
+        connection.execute(insert(contact), [_row(account_id, of, record, generation) for record in chunk])
+    _record_removed(connection, account_id, of, deleted_uids, generation)
 
 
 def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequence[str], now: float) -> None:
-    """Note who was not in a listing that was not whole; whoever is stored anew was heard of again."""
-    for part in _chunks(uids):
-        where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(part))
+    """Note that an incomplete listing lacks persons; storing a person anew clears the note."""
+    for chunk in _chunks(uids):
+        where = and_(contact.c.account_id == account_id, contact.c.source == of, contact.c.uid.in_(chunk))
         connection.execute(update(contact).where(where).values(missed_at=now))
 
 
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
     """Delete the "other contacts" that have become contacts; whether there were any.
 
-    Google does not always tell that they are no other contacts any more.
+    Google does not always report that such persons have left the "other contacts".
     """
-    twin, other = contact.alias(), contact.c
-    same = or_(
-        twin.c.uid == func.substr(other.uid, len(OTHER_CONTACT_PREFIX) + 1),
-        twin.c.source_id == func.nullif(other.source_id, ""),
+    original, other = contact.alias(), contact.c
+    is_same = or_(
+        original.c.uid == func.substr(other.uid, len(OTHER_CONTACT_PREFIX) + 1),
+        original.c.source_id == func.nullif(other.source_id, ""),
     )
-    doubled = exists().where(
-        twin.c.account_id == account_id, twin.c.source == Source.CONTACTS, twin.c.content.is_not(None), same
+    is_duplicate = exists().where(
+        original.c.account_id == account_id,
+        original.c.source == Source.CONTACTS,
+        original.c.content.is_not(None),
+        is_same,
     )
-    query = select(other.uid).where(other.account_id == account_id, other.source == Source.OTHER_CONTACTS, doubled)
+    query = select(other.uid).where(other.account_id == account_id, other.source == Source.OTHER_CONTACTS, is_duplicate)
     uids = connection.execute(query).scalars().all()
     if uids:
         apply_changes(connection, account_id, Source.OTHER_CONTACTS, (), uids)
@@ -267,9 +281,9 @@ def delete_duplicates(connection: Connection, account_id: int) -> bool:
 
 
 def set_sync_state(connection: Connection, account_id: int, of: Source, state: SyncState) -> None:
-    """Store a sync token; to be done in the transaction that stores what came with it.
+    """Store a sync token, in the transaction that stores the contacts which came with the token.
 
-    The row of the source is there already (`ldapgw.store.sync_state.set_sources`).
+    The source's row has to exist (`ldapgw.store.sync_state.write_source_states`).
     """
     connection.execute(
         update(source)
@@ -284,22 +298,22 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
 
 
 def set_asked_at(connection: Connection, account_id: int, sources: Collection[Source], now: float) -> None:
-    """Note that Google was asked for sources; their rows are there already."""
+    """Store when sources were requested from Google; their rows have to exist."""
     where = and_(source.c.account_id == account_id, source.c.source.in_(sources))
     connection.execute(update(source).where(where).values(asked_at=now))
 
 
 def delete_source(connection: Connection, account_id: int, of: Source) -> bool:
-    """Delete the contacts of a source that is no longer to be had; whether there were any."""
-    gone = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
-    was_there = connection.execute(gone).rowcount > 0
-    if was_there:
+    """Delete all contacts of a source; whether there were any."""
+    deletion = delete(contact).where(contact.c.account_id == account_id, contact.c.source == of)
+    any_deleted = connection.execute(deletion).rowcount > 0
+    if any_deleted:
         _forget_changes(connection, account_id, _next_generation(connection, account_id))
-    return was_there
+    return any_deleted
 
 
 def read_labels(connection: Connection, account_id: int) -> dict[str, str]:
-    """The account's labels: resource name to name."""
+    """Read the account's labels: names by resource name."""
     rows = connection.execute(select(label.c.resource_name, label.c.name).where(label.c.account_id == account_id))
     return {row.resource_name: row.name for row in rows}
 
@@ -313,9 +327,9 @@ def set_labels(connection: Connection, account_id: int, labels: Mapping[str, str
 
 
 def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
-    """Give the contacts of a source to another account, which is to bring them up to date by a full sync of its own.
+    """Move the contacts of a source to another account, which updates them by a full sync.
 
-    The row of the new account's source is there already.
+    The row of the new account's source has to exist.
     """
     where = and_(contact.c.account_id == old, contact.c.source == of)
     connection.execute(delete(contact).where(contact.c.account_id == new, contact.c.source == of))
@@ -339,20 +353,20 @@ def _next_generation(connection: Connection, account_id: int) -> int:
     return generation
 
 
-def _note_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
-    """Remember for a while who was removed."""
+def _record_removed(connection: Connection, account_id: int, of: Source, uids: Sequence[str], generation: int) -> None:
+    """Record removed persons for `KEPT_GENERATIONS`, so that books can be revised."""
     if len(uids) > MAX_REMOVED:
         _forget_changes(connection, account_id, generation)
         return
-    removed = removed_contact.c
-    for part in _chunks(uids):
-        again = delete(removed_contact).where(removed.account_id == account_id, removed.source == of)
-        connection.execute(again.where(removed.uid.in_(part)))
-        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in part]
+    columns = removed_contact.c
+    for chunk in _chunks(uids):
+        former = delete(removed_contact).where(columns.account_id == account_id, columns.source == of)
+        connection.execute(former.where(columns.uid.in_(chunk)))
+        rows = [{"account_id": account_id, "source": of, "uid": uid, "generation": generation} for uid in chunk]
         connection.execute(insert(removed_contact), rows)
     kept_since = generation - KEPT_GENERATIONS
     connection.execute(
-        delete(removed_contact).where(removed.account_id == account_id, removed.generation <= kept_since)
+        delete(removed_contact).where(columns.account_id == account_id, columns.generation <= kept_since)
     )
     connection.execute(
         update(account)
@@ -362,7 +376,7 @@ def _note_removed(connection: Connection, account_id: int, of: Source, uids: Seq
 
 
 def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
-    """So much has gone that whoever is behind a generation has to read all."""
+    """Delete the record of removed persons: books of an earlier generation have to be built from all contacts."""
     connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
     connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 
@@ -382,8 +396,8 @@ def _row(account_id: int, of: Source, record: ContactRecord, generation: int) ->
     }
 
 
-def _decoded(content: bytes | None) -> Contact | None:
-    """A contact; None where none is stored, or what is stored cannot be read."""
+def _decode(content: bytes | None) -> Contact | None:
+    """Decode a contact; None when the person is skipped or the content cannot be decoded."""
     try:
         return _decoder.decode(content) if content is not None else None
     except msgspec.DecodeError:

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Files that are there whole or not at all, whenever the machine stops.
+"""The SQLite database: opening, upgrading, transactions, and files that are replaced atomically.
 
-The database: opened, brought up to date, and the one place where transactions begin and end.
-
-SQLite by default: WAL, so that readers never wait for the writer, and ``synchronous=FULL``, so that a grant that was
-acknowledged survives a power cut.
+Transactions begin and end only in `Database`.  SQLite runs in WAL mode, so that readers never wait for the writer, and
+with ``synchronous=FULL``, so that an acknowledged grant survives a power cut.
 """
 
 from __future__ import annotations
@@ -28,52 +26,13 @@ from sqlalchemy.pool import StaticPool
 
 from ldapgw.errors import DamagedStore, StoreError
 
-
-@contextmanager
-def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
-    """A new file, mode 0600, which takes the place of `path` at the end of the block; not when an exception leaves it.
-
-    :param like: it is to belong to whom this file or folder belongs to; None: it is ours.
-    :raises OSError: when it cannot be written; `path` is as it was then.
-    """
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        yield new
-        if like is not None:
-            copy_owner(new, like)
-        flush_to_disk(new)
-        new.rename(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    flush_to_disk(path.parent)
-
-
-def copy_owner(file: Path, like: Path) -> None:
-    """Have a file belong to whom another one belongs to: root writes for a gateway that is another user."""
-    if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(file, status.st_uid, status.st_gid)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Have the disk keep a file, or that there are the files of a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-# A command and the gateway may want to write at the same time; each writes for milliseconds.
+# A command and the gateway may write at the same time; each writes for milliseconds.
 BUSY_SECONDS = 10
-# How long one try to begin waits.  Once all of them have failed there is one for each transaction, until one works:
-# what stands behind it is not to wait for its own ten seconds.
+# How long one attempt to begin a transaction waits for the lock.  Once all attempts of a transaction have failed, each
+# further transaction makes one attempt until one succeeds: queued transactions must not wait ten seconds each.
 TRY_SECONDS = 0.25
 
-# What to do about it, by SQLite's primary result code (sqlite.org/rescode.html).
+# Advice to the operator by SQLite's primary result code (sqlite.org/rescode.html).
 _ADVICE = {
     sqlite3.SQLITE_FULL: "make room on the disk",
     sqlite3.SQLITE_IOERR: "look at the disk: it is full, or it fails",
@@ -83,7 +42,7 @@ _ADVICE = {
     sqlite3.SQLITE_CORRUPT: "put a backup back: ldapgw restore FILE",
     sqlite3.SQLITE_NOTADB: "put a backup back: ldapgw restore FILE",
 }
-# The same by errno, which are other numbers.
+# Advice to the operator by errno.
 _ADVICE_ON_FILES = {
     errno.ENOENT: "put it back",
     errno.EACCES: "let this user read and write the file and its folder",
@@ -92,10 +51,10 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
-    """An open database.
+    """The database and its transactions.
 
-    :param url: SQLAlchemy's; ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
-    :param keeps_copies: of a database that is upgraded, as it was before.
+    :param url: an SQLAlchemy URL: ``sqlite:///PATH`` or, for tests, ``sqlite://`` (in memory).
+    :param keeps_copies: whether to keep a copy of the database before an upgrade.
     """
 
     def __init__(self, url: str, *, keeps_copies: bool = True) -> None:
@@ -111,9 +70,9 @@ class Database:
         event.listen(self._engine, "begin", self._begin)
 
     def open(self) -> None:
-        """Create the database or bring it up to date; a copy is kept of one that is upgraded.
+        """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
 
-        :raises StoreError: when it cannot be opened, is damaged, or was made by a newer ldapgw.
+        :raises StoreError: when the database cannot be opened, is damaged, or was made by a newer ldapgw.
         """
         try:
             if self._path:
@@ -134,7 +93,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction: committed at the end of the block, rolled back when an exception leaves it.
+        """Open a transaction, which is committed at the end of the block and rolled back on an exception.
 
         :raises StoreError: when the database cannot be used.
         """
@@ -147,7 +106,7 @@ class Database:
 
     @contextmanager
     def begin_read(self) -> Iterator[Connection]:
-        """What the database holds at one moment, to be read alone: it waits for nobody, and nobody waits for it.
+        """Open a read transaction on a snapshot of the database; a reader and a writer never wait for each other.
 
         :raises StoreError: when the database cannot be used.
         """
@@ -160,7 +119,7 @@ class Database:
             raise self._store_error(error) from None
 
     def close(self) -> None:
-        """Let go of the database; it can be opened again."""
+        """Close all connections; the database can be opened again."""
         self._engine.dispose()
 
     @property
@@ -170,13 +129,13 @@ class Database:
 
     @property
     def file(self) -> Path | None:
-        """The file of an SQLite database; None in memory."""
+        """The file of the database; None for a database in memory."""
         return self._path
 
     def identity(self) -> tuple[int, int] | None:
-        """Which file it is; another one once it was replaced.  None in memory.
+        """Device and inode of the file, which change when the file is replaced; None for a database in memory.
 
-        :raises OSError: when the file is gone.
+        :raises OSError: when the file is missing.
         """
         if not self._path:
             return None
@@ -184,7 +143,7 @@ class Database:
         return status.st_dev, status.st_ino
 
     def _check_file(self) -> None:
-        """SQLite would go on writing into a file that was deleted, and all of it would be lost."""
+        """Reconnect when the file was replaced: SQLite would go on writing into the deleted file and lose the data."""
         identity = self.identity()
         if self._file and identity != self._file:
             self._engine.dispose()
@@ -193,9 +152,9 @@ class Database:
             self._file = identity
 
     def _revision(self) -> str | None:
-        """The version of the database; None for one that is empty.
+        """The Alembic revision of the database; None for an empty database.
 
-        :raises StoreError: when it is another program's.
+        :raises StoreError: when the database belongs to another program.
         """
         with self._engine.connect() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
@@ -206,22 +165,22 @@ class Database:
     def _keep_copy(self, revision: str | None) -> None:
         if revision is None or not self._path or not self._keeps_copies:
             return
-        kept = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
-        kept.touch(mode=0o600)
-        with closing(sqlite3.connect(self._path)) as old, closing(sqlite3.connect(kept)) as copy:
-            old.backup(copy)
+        copy_path = self._path.with_name(f"{self._path.name}.before-upgrade-from-{revision}")
+        copy_path.touch(mode=0o600)
+        with closing(sqlite3.connect(self._path)) as current, closing(sqlite3.connect(copy_path)) as copy:
+            current.backup(copy)
 
     def _begin(self, connection: Connection) -> None:
-        """Take the write lock at once: a transaction that reads first and then writes could not wait for it."""
+        """Take the write lock at once: a transaction that reads first and writes later could not wait for the lock."""
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             return
         tries = 1 if self._is_locked else math.ceil(BUSY_SECONDS / TRY_SECONDS)
-        for left in reversed(range(tries)):
+        for tries_left in reversed(range(tries)):
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             except DBAPIError as error:
                 self._is_locked = _code(error) == sqlite3.SQLITE_BUSY
-                if not left or not self._is_locked:
+                if not tries_left or not self._is_locked:
                     raise
             else:
                 self._is_locked = False
@@ -237,17 +196,17 @@ class Database:
 
 
 def check_writable(connection: Connection, *, thoroughly: bool) -> None:
-    """Write something, as a try; fails where that cannot be done.
+    """Check that the database can be written to, by a write that changes nothing.
 
-    :param thoroughly: look at all that is stored too, which takes a while.
-    :raises DamagedStore: when what is stored is damaged.
+    :param thoroughly: whether to check the integrity of all pages too, which takes a while.
+    :raises DamagedStore: when the database is damaged.
     """
     if thoroughly:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if found != "ok":
+        result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if result != "ok":
             name = connection.engine.url.database or "the database"
             raise DamagedStore(f"{name}: is damaged; {_ADVICE[sqlite3.SQLITE_CORRUPT]}")
-    # Writes a page, though it changes nothing.
+    # SQLite writes a page even when the value stays the same.
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
@@ -257,14 +216,14 @@ def _code(error: DBAPIError) -> int:
 
 
 def revisions() -> tuple[str, ...]:
-    """The versions of a database that this ldapgw knows, the newest first."""
+    """The database revisions that this version of ldapgw knows, newest first."""
     return tuple(script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
 
 
 def prepare_state_dir(path: Path) -> None:
-    """Create the folder for the database and the key, for our eyes only.
+    """Create the folder for the database and the key file, readable for the gateway's user alone.
 
-    :raises StoreError: when that is not possible, or others may look into it.
+    :raises StoreError: when the folder cannot be created or written to, or everybody may read it.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -275,6 +234,46 @@ def prepare_state_dir(path: Path) -> None:
         raise StoreError(f"state_dir = {path}: everybody may look into it; run: chmod 700 {path}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StoreError(f"state_dir = {path}: cannot be written to by this user")
+
+
+@contextmanager
+def replace_file(path: Path, like: Path | None = None) -> Iterator[Path]:
+    """Open a new file of mode 0600, which replaces `path` atomically at the end of the block.
+
+    After an exception or a power cut `path` has either its old content or the complete new content.
+
+    :param like: a file or folder whose owner the new file gets; None: the owner is the current user.
+    :raises OSError: when the file cannot be written; `path` is unchanged then.
+    """
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield new
+        if like is not None:
+            copy_owner(new, like)
+        flush_to_disk(new)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    flush_to_disk(path.parent)
+
+
+def copy_owner(file: Path, like: Path) -> None:
+    """Give a file the owner of another file or folder: root may run commands for a gateway of another user."""
+    if os.geteuid() == 0:
+        status = like.stat()
+        os.chown(file, status.st_uid, status.st_gid)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _alembic() -> AlembicConfig:
@@ -291,7 +290,7 @@ def _engine(url: str) -> Engine:
     engine = create_engine(
         parsed,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        hide_parameters=True,  # an error's text must not hold what was to be stored
+        hide_parameters=True,  # the text of an error must not contain stored values
         **memory,
     )
     event.listen(engine, "connect", _prepare)
@@ -299,7 +298,7 @@ def _engine(url: str) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by `_begin`, not guessed by the driver
+    connection.isolation_level = None  # `Database._begin` begins transactions, not the driver
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Through whom a tenant's Workspace directory comes: one account holds its contacts, others can take its place.
+"""The account that a tenant's Workspace directory is fetched through, and failures of single sources.
 
-And sources that cannot be had, while the rest of an account can.
+The contacts of the directory are stored with one account of the tenant, the directory account.  Another account can
+take over the directory.  A source may fail while the other sources of its account are synced.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ldapgw.store.tables import account, source
 
 @dataclass(frozen=True, slots=True)
 class DirectoryCandidate:
-    """An account that the directory may come through.
+    """An account that the directory may be fetched through.  Times are seconds since the epoch.
 
-    :ivar state: of its source, None before anybody has asked.
-    :ivar asked_at: when Google was last asked for the directory through it.
-    :ivar trouble: the error code of its own contacts; empty if all is well.
-    :ivar fails: the error code with which the directory could not be had through it; empty if it could.
-    :ivar next_try: when to try again after that.
-    :ivar holds: whether the stored directory is this account's.
+    :ivar state: state of the account's directory source; None before the first request.
+    :ivar asked_at: when the directory was last requested through this account.
+    :ivar account_error: error code of the account's own contacts; empty: no error.
+    :ivar directory_error: error code of the last request for the directory through this account; empty: no error.
+    :ivar next_try: when to try again after a directory error.
+    :ivar is_directory_account: whether the contacts of the directory are stored with this account.
     """
 
     account_id: int
@@ -41,12 +42,12 @@ class DirectoryCandidate:
 
 
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
-    """All connected accounts of a tenant, the oldest first."""
-    holders = contacts.accounts_with_source(connection, Source.DIRECTORY)
-    its = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    of_account = account.c.id, account.c.scopes, account.c.error_code
-    of_source = source.c.state, source.c.asked_at, source.c.error_code.label("failed")
-    query = select(*of_account, *of_source, source.c.next_try).join_from(account, source, its, isouter=True)
+    """Read all connected accounts of a tenant, the oldest first."""
+    directory_account_ids = contacts.accounts_with_source(connection, Source.DIRECTORY)
+    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
+    account_columns = account.c.id, account.c.scopes, account.c.error_code
+    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("failed"), source.c.next_try
+    query = select(*account_columns, *source_columns).join_from(account, source, on, isouter=True)
     connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
     return tuple(
         DirectoryCandidate(
@@ -57,32 +58,33 @@ def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandi
             account_error=row.error_code or "",
             directory_error=row.failed or "",
             next_try=row.next_try,
-            is_directory_account=row.id in holders,
+            is_directory_account=row.id in directory_account_ids,
         )
         for row in connection.execute(connected)
     )
 
 
 def take_over_directory(connection: Connection, successor: Account) -> None:
-    """Have an account hold the directory that another one of its tenant holds, if one does."""
-    for one in read_candidates(connection, successor.tenant):
-        if one.is_directory_account and one.account_id != successor.id:
-            contacts.hand_over(connection, one.account_id, successor.id, Source.DIRECTORY)
+    """Move the tenant's stored directory, if there is one, to the account `successor`."""
+    for candidate in read_candidates(connection, successor.tenant):
+        if candidate.is_directory_account and candidate.account_id != successor.id:
+            contacts.hand_over(connection, candidate.account_id, successor.id, Source.DIRECTORY)
 
 
 def hand_over_directory(connection: Connection, account_id: int) -> None:
-    """Give the directory that an account holds to another that it can come through; it stays where there is none."""
-    leaving = accounts.read(connection, account_id)
-    if leaving is None or account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY):
+    """Move the directory stored with an account to another account that can fetch it; else the directory stays."""
+    predecessor = accounts.read(connection, account_id)
+    if predecessor is None or account_id not in contacts.accounts_with_source(connection, Source.DIRECTORY):
         return
-    for one in read_candidates(connection, leaving.tenant):
-        if one.account_id != account_id and one.state is SourceState.ON and not one.directory_error:
-            contacts.hand_over(connection, account_id, one.account_id, Source.DIRECTORY)
+    for candidate in read_candidates(connection, predecessor.tenant):
+        is_able = candidate.state is SourceState.ON and not candidate.directory_error
+        if candidate.account_id != account_id and is_able:
+            contacts.hand_over(connection, account_id, candidate.account_id, Source.DIRECTORY)
             return
 
 
 def failing_since(connection: Connection, account_id: int, of: Source) -> float | None:
-    """Since when a source cannot be had through an account; None when it can."""
+    """When a source of an account began to fail, in seconds since the epoch; None when it does not fail."""
     where = source.c.account_id == account_id, source.c.source == of
     since: float | None = connection.execute(select(source.c.error_since).where(*where)).scalar()
     return since
@@ -97,11 +99,11 @@ def record_failure(
     next_try: float,
     failed_part: str = "",
 ) -> None:
-    """Take note that a source could not be had through an account, whose other sources could.
+    """Record that a source of an account failed, while its other sources did not.
 
-    The row of the source is there already.
+    The source's row has to exist.
 
-    :param what: what could not be had, where that is not the source as a whole.
+    :param failed_part: the part of the source that failed; empty: the whole source.
     """
     where = and_(source.c.account_id == account_id, source.c.source == of)
     code, facts = error.code, {**error.facts, "source": failed_part or of.value}
@@ -120,16 +122,16 @@ def record_failure(
 
 
 def clear_directory_failures(connection: Connection, tenant: str) -> None:
-    """Take note that a tenant's directory came, through whomever."""
-    its = select(account.c.id).where(account.c.tenant == tenant)
-    _forget(connection, source.c.account_id.in_(its), Source.DIRECTORY)
+    """Clear the directory failures of all accounts of a tenant, once the directory was fetched through any of them."""
+    account_ids = select(account.c.id).where(account.c.tenant == tenant)
+    _clear(connection, source.c.account_id.in_(account_ids), Source.DIRECTORY)
 
 
 def clear_failure(connection: Connection, account_id: int, of: Source) -> None:
-    """Take note that a source came, or that it is no failure that it does not come through an account."""
-    _forget(connection, source.c.account_id == account_id, of)
+    """Clear the failure of a source that was fetched, or that the account need not fetch."""
+    _clear(connection, source.c.account_id == account_id, of)
 
 
-def _forget(connection: Connection, whose: ColumnElement[bool], of: Source) -> None:
-    nothing = dict.fromkeys(("error_code", "error_since", "error_facts", "next_try"))
-    connection.execute(update(source).where(whose, source.c.source == of).values(nothing))
+def _clear(connection: Connection, of_accounts: ColumnElement[bool], of: Source) -> None:
+    cleared = dict.fromkeys(("error_code", "error_since", "error_facts", "next_try"))
+    connection.execute(update(source).where(of_accounts, source.c.source == of).values(cleared))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Every secret under a new key.
+"""Key rotation: seals every stored secret under a new key.
 
-Whenever it stops, all keys that secrets are sealed under are in the file: the new key is in it before anything is
-sealed under it, and the old ones leave it after the last secret did.  Both are done with the write lock held, so
-neither a gateway nor another rotation seals anything in between.
+A rotation may stop at any time without losing a secret: the new key is in the key file before a secret is sealed under
+it, and the old keys are removed after the last secret was sealed anew.  The file is written while the write lock is
+held, so that neither the gateway nor another rotation seals a secret in between.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox, read_keys, write_keys
 from ldapgw.store.tables import metadata
 
-# Their comments say so.
+# The comment of a sealed column begins with "sealed".
 SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
     column
     for table in metadata.sorted_tables
@@ -26,11 +26,12 @@ SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
 
 
 def rotate(database: Database, key_file: Path, key: bytes) -> int:
-    """Seal every secret under a new key, and forget the old ones.
+    """Seal every secret under a new key and remove the old keys.
 
-    :param key: the new one.
-    :returns: how many secrets there are.
-    :raises StoreError: when the database or the key file cannot be used, or does not fit: nothing has changed then.
+    :param key: the new key.
+    :returns: the number of secrets.
+    :raises StoreError: when the database or the key file cannot be used, or a secret does not fit the key file; then
+        nothing has changed.
     """
     with database.begin() as connection:
         unseal_all(connection, SecretBox(read_keys(key_file)))
@@ -44,9 +45,9 @@ def rotate(database: Database, key_file: Path, key: bytes) -> int:
 
 
 def unseal_all(connection: Connection, secret_box: SecretBox) -> None:
-    """Try all secrets.
+    """Check that every stored secret can be unsealed.
 
-    :raises UnfitKey: when one of them does not fit.
+    :raises UnfitKey: when a secret was sealed under another key.
     """
     for column in SEALED_COLUMNS:
         for (sealed,) in connection.execute(select(column).where(column.is_not(None))):
@@ -57,8 +58,8 @@ def _reseal(connection: Connection, secret_box: SecretBox) -> int:
     count = 0
     for column in SEALED_COLUMNS:
         keys = list(column.table.primary_key)
-        for sealed, *row in connection.execute(select(column, *keys).where(column.is_not(None))).all():
-            same = [key == value for key, value in zip(keys, row, strict=True)]
-            connection.execute(update(column.table).where(*same).values({column.name: secret_box.reseal(sealed)}))
+        for sealed, *values in connection.execute(select(column, *keys).where(column.is_not(None))).all():
+            is_row = [key == value for key, value in zip(keys, values, strict=True)]
+            connection.execute(update(column.table).where(*is_row).values({column.name: secret_box.reseal(sealed)}))
             count += 1
     return count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Phones: the logins that desk phones bind with.  Passwords are stored as hashes and shown once."""
+"""Phone logins: the names and password hashes that desk phones bind with, and each phone's last bind and search."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from ldapgw.store.tables import phone
 
 
 class NumberMode(StrEnum):
-    """How a phone gets several numbers of a contact: as values of one entry, or one entry a number."""
+    """How a phone receives a contact with several numbers: as values of one entry, or as one entry per number."""
 
     VALUES = "values"
     ENTRIES = "entries"
 
 
-# Part of a DN, of addresses and of provisioning files; dots alone would be a step in a path.
+# The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
 def is_valid_name(name: str) -> bool:
-    """Whether a phone can be called that."""
+    """Whether a phone can have this name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens."""
     return _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneLogin:
-    """A login.
+    """The login of a phone.  Times are seconds since the epoch.
 
-    :ivar account_id: None: a phone for everybody, which sees the shared books alone.
-    :ivar model: a word of `ldapgw.phones.models`; empty where nobody said one.
-    :ivar searched_at: when it searched last, to the minute.
-    :ivar search_hint: what was off with that search (`ldapgw.phones.hints.Hint`); empty: nothing.
-    :ivar worked_at: when it found somebody for the first time with its password.
+    :ivar account_id: the account that the phone belongs to; None: a phone for everybody, which sees only shared books.
+    :ivar password: the hash of the password, which is shown only once.
+    :ivar model: a model of `ldapgw.phones.models`; empty: unknown.
+    :ivar searched_at: when the phone last searched, to the minute.
+    :ivar search_hint: problem of that search (`ldapgw.phones.hints.Hint`); empty: no problem.
+    :ivar worked_at: when the phone, with its present password, first found a contact.
     """
 
     name: str
@@ -55,15 +56,15 @@ class PhoneLogin:
     worked_at: float | None = None
 
     def __repr__(self) -> str:
-        """Without the hash."""
+        """Omit the hash of the password."""
         return f"<PhoneLogin {self.name} of {self.tenant}>"
 
 
 @dataclass(frozen=True, slots=True)
 class LastSearch:
-    """What is remembered of a phone's last search: nothing of what it searched for.
+    """The time and outcome of a phone's last search, without the search text.
 
-    :ivar worked_at: when it found somebody, if it did.
+    :ivar worked_at: when the search found a contact; None when it found none.
     """
 
     searched_at: float
@@ -73,10 +74,11 @@ class LastSearch:
 
 @dataclass(frozen=True, slots=True)
 class LastBind:
-    """A phone has logged in.
+    """A phone's last successful bind.
 
     :ivar when: seconds since the epoch.
-    :ivar password: the hash of the one that held then.
+    :ivar address: IP address of the phone.
+    :ivar password: the hash of the password at that time.
     """
 
     when: float
@@ -85,30 +87,30 @@ class LastBind:
 
 
 def read_all(connection: Connection) -> tuple[PhoneLogin, ...]:
-    """All phones of the gateway, by name."""
+    """Read all phones of the gateway, ordered by name."""
     return tuple(map(_login, connection.execute(select(phone).order_by(phone.c.name))))
 
 
 def read_by_accounts(connection: Connection, accounts: Collection[int]) -> tuple[PhoneLogin, ...]:
-    """The phones of some accounts, by name."""
-    wanted = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
-    return tuple(map(_login, connection.execute(wanted)))
+    """Read the phones of some accounts, ordered by name."""
+    query = select(phone).where(phone.c.account_id.in_(accounts)).order_by(phone.c.name)
+    return tuple(map(_login, connection.execute(query)))
 
 
 def read_by_tenant(connection: Connection, tenant: str) -> tuple[PhoneLogin, ...]:
-    """The phones of a tenant, by name."""
-    wanted = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
-    return tuple(map(_login, connection.execute(wanted)))
+    """Read the phones of a tenant, ordered by name."""
+    query = select(phone).where(phone.c.tenant == tenant).order_by(func.lower(phone.c.name))
+    return tuple(map(_login, connection.execute(query)))
 
 
 def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
-    """The phone of a name, in whichever case; None where there is none."""
+    """Read a phone by its name, regardless of case; None when there is none."""
     row = connection.execute(select(phone).where(func.lower(phone.c.name) == name.lower())).first()
     return _login(row) if row is not None else None
 
 
 def read_names(connection: Connection, prefix: str) -> frozenset[str]:
-    """The names of the gateway that begin like that, in lower case."""
+    """Read the names of all phones that begin with a prefix, in lower case."""
     name = func.lower(phone.c.name)
     return frozenset(connection.execute(select(name).where(name.startswith(prefix, autoescape=True))).scalars())
 
@@ -131,7 +133,7 @@ def _login(row: Row[Any]) -> PhoneLogin:
 
 
 def add(connection: Connection, new: PhoneLogin) -> bool:
-    """Store a new phone; False, and nothing is stored, when the name is taken in whichever case."""
+    """Store a new phone; False, and nothing is stored, when the name is taken regardless of case."""
     taken = connection.execute(select(func.count()).where(func.lower(phone.c.name) == new.name.lower())).scalar_one()
     if taken:
         return False
@@ -150,42 +152,42 @@ def add(connection: Connection, new: PhoneLogin) -> bool:
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Delete a phone; False when there is none of that name."""
+    """Delete a phone; False when there is none of this name."""
     return connection.execute(delete(phone).where(phone.c.name == name)).rowcount > 0
 
 
 def set_password(connection: Connection, name: str, password: str) -> bool:
-    """Store another password's hash: the phone has to show anew that it works.
+    """Store the hash of a new password and clear the phone's last bind and search.
 
-    :returns: False when there is no phone of that name.
+    :returns: False when there is no phone of this name.
     """
-    forgotten = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at"))
-    anew = update(phone).where(phone.c.name == name).values(password=password, **forgotten)
-    return connection.execute(anew).rowcount > 0
+    cleared = dict.fromkeys(("last_seen", "last_address", "searched_at", "search_hint", "worked_at"))
+    new = update(phone).where(phone.c.name == name).values(password=password, **cleared)
+    return connection.execute(new).rowcount > 0
 
 
-def store_last_binds(connection: Connection, logins: Mapping[str, LastBind]) -> None:
-    """Store when and from where phones were last seen with the password that they have now.
+def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
+    """Store when and from where phones last bound; a bind with a former password is ignored.
 
-    :param logins: by name.
+    :param binds: the last binds by name of the phone.
     """
-    for name, one in logins.items():
-        known = (phone.c.name == name) & (phone.c.password == one.password)
-        connection.execute(update(phone).where(known).values(last_seen=one.when, last_address=one.address))
+    for name, bind in binds.items():
+        is_current = (phone.c.name == name) & (phone.c.password == bind.password)
+        connection.execute(update(phone).where(is_current).values(last_seen=bind.when, last_address=bind.address))
 
 
-def store_last_searches(connection: Connection, notes: Mapping[str, LastSearch]) -> None:
-    """Store what is remembered of phones' last searches.
+def store_last_searches(connection: Connection, searches: Mapping[str, LastSearch]) -> None:
+    """Store time and outcome of phones' last searches.
 
-    :param notes: by name.
+    :param searches: the last searches by name of the phone.
     """
-    for name, note in notes.items():
+    for name, search in searches.items():
         connection.execute(
             update(phone)
             .where(phone.c.name == name)
             .values(
-                searched_at=note.searched_at,
-                search_hint=note.search_hint,
-                worked_at=func.coalesce(phone.c.worked_at, note.worked_at),
+                searched_at=search.searched_at,
+                search_hint=search.search_hint,
+                worked_at=func.coalesce(phone.c.worked_at, search.worked_at),
             )
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Grants that are to be given back: an account is forgotten at once, and Google is told as soon as it listens."""
+"""Disconnecting accounts: the tokens are deleted at once, and the grant is revoked at Google as soon as possible."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ldapgw.store import accounts, directory_accounts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation
 
-# Whoever has disconnected has been told how to do it alone; after a day it was done, or Google does not want it.
+# After a day the gateway gives up: the user was told on disconnecting how to revoke the grant at Google by hand.
 MAX_AGE_SECONDS = 86400.0
-# The first try is made by whoever disconnects the account.
+# The page or command that disconnects the account makes the first attempt.
 FIRST_WAIT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A grant to give back.
+    """A grant that has to be revoked at Google.
 
-    :ivar since: when its account was disconnected, in seconds since the epoch.
-    :ivar tries: how often it was tried in vain since.
+    :ivar since: when the account was disconnected, in seconds since the epoch.
+    :ivar tries: the number of failed attempts.
     """
 
     id: int
@@ -35,32 +35,32 @@ class Revocation:
     tries: int = 0
 
     def is_expired(self, now: float) -> bool:
-        """Whether it is given up; it was tried, however wrong the clock may be."""
+        """Whether to give up; at least one attempt is made, however wrong the clock may be."""
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
 def disconnect_account(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
-    """Forget an account's tokens and contacts; another account takes over the directory that came through it.
+    """Delete an account's tokens and contacts; another account of the tenant takes over the directory, if possible.
 
-    :param revoked: whether Google was told already; else it is to be.
-    :returns: the revocation to come, if there is one.
+    :param revoked: whether the grant is revoked at Google already.
+    :returns: the id of the revocation to make; None when there is nothing to revoke.
     """
     query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
-    held = connection.execute(query).first()
+    row = connection.execute(query).first()
     directory_accounts.hand_over_directory(connection, account_id)
     accounts.disconnect(connection, account_id)
-    if revoked or held is None or held.refresh_token is None:
+    if revoked or row is None or row.refresh_token is None:
         return None
-    # It goes over as it is, sealed: even without the key an account can be left.
+    # The token is copied in its sealed form: an account can be disconnected even when the key is missing.
     new = insert(revocation).values(
-        tenant=held.tenant, sub=held.sub, token=held.refresh_token, since=now, next_try=now + FIRST_WAIT
+        tenant=row.tenant, sub=row.sub, token=row.refresh_token, since=now, next_try=now + FIRST_WAIT
     )
     new_id: int = connection.execute(new.returning(revocation.c.id)).scalar_one()
     return new_id
 
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
-    """A revocation to come; None where there is none, or its token cannot be read."""
+    """Read a pending revocation; None when there is none of this id, or its token cannot be unsealed."""
     row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
     if row is None:
         return None
@@ -71,30 +71,30 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
 
 
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
-    """The revocations to try now, or to give up; those that cannot be read are forgotten."""
+    """Read the revocations to attempt or give up now; those whose token cannot be unsealed are deleted."""
     ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
-    found = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
-    living = tuple(one for one in found.values() if one is not None)
-    for revocation_id in found.keys() - {one.id for one in living}:
+    due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
+    readable = tuple(pending for pending in due.values() if pending is not None)
+    for revocation_id in due.keys() - {pending.id for pending in readable}:
         remove(connection, revocation_id)
-    return living
+    return readable
 
 
 def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:
-    """Google could not be told."""
+    """Note a failed attempt."""
     values = {"next_try": next_try, "tries": revocation.c.tries + 1}
     connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(values))
 
 
 def remove(connection: Connection, revocation_id: int) -> None:
-    """There is nothing to tell any more."""
+    """Delete a revocation that was made or given up."""
     connection.execute(delete(revocation).where(revocation.c.id == revocation_id))
 
 
 def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
-    """Whether another account of ours lives on a user's grant: Google ends all that a user has granted to a project.
+    """Whether another account uses a user's grant: a revocation ends all grants of the user to a Google project.
 
-    :param sharers: the tenants whose clients are of that project.
+    :param sharers: the tenants whose OAuth clients belong to the project.
     """
-    found = (accounts.read_by_sub(connection, tenant, sub) for tenant in sharers)
-    return any(one is not None and one.is_connected for one in found)
+    sharing_accounts = (accounts.read_by_sub(connection, tenant, sub) for tenant in sharers)
+    return any(sharing is not None and sharing.is_connected for sharing in sharing_accounts)

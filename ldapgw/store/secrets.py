@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Secrets at rest: sealed with Fernet under a key that lies in a file of its own, beside the database, mode 0600.
+"""Encryption of stored secrets: Fernet, with keys from a file of mode 0600 beside the database.
 
-The file holds a key a line.  The first seals, all of them unseal.  It is looked at before each use, so that a key can
-be replaced while the gateway runs (`ldapgw.store.key_rotation`); secrets are sealed and unsealed in transactions alone.
-Mutable: the keys, as the file had them last.
+The key file has one key per line.  The first key seals, all keys unseal.  `SecretBox` checks the file before each use,
+so that a key can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  Secrets are sealed and unsealed
+only inside transactions.  Mutable: the keys last read from the file.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store.database import replace_file
 
 _Stamp = tuple[int, int, int]
+_UNFIT = UnfitKey("a stored secret does not fit the key file; put back the key that belongs to it")
 
 
 class SecretBox:
     """Seals and unseals texts.
 
-    :param keys: Fernet keys, the one to seal with first.
+    :param keys: Fernet keys; the first one seals.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -36,25 +37,25 @@ class SecretBox:
     def open(cls, path: Path, *, create: bool) -> Self:
         """Read the key file.
 
-        :param create: make a new key where there is no file; not to be done once secrets are stored.
-        :raises StoreError: when the file is missing, readable for others, or holds no key.
+        :param create: whether to create a missing file with a new key; false once secrets are stored.
+        :raises StoreError: when the file is missing, readable for others, or has no key.
         """
         if create and not path.exists():
             write_keys(path, [new_key()])
         stamp = _stamp(path)
-        vault = cls(read_keys(path))
-        vault._path, vault._stamp = path, stamp
-        return vault
+        secret_box = cls(read_keys(path))
+        secret_box._path, secret_box._stamp = path, stamp
+        return secret_box
 
     def seal(self, secret: str) -> bytes:
-        """A secret as it may be stored."""
+        """Encrypt a secret for the database."""
         self._reload_keys()
         return self._fernet.encrypt(secret.encode())
 
     def unseal(self, sealed: bytes) -> str:
-        """The secret that was sealed.
+        """Decrypt a sealed secret.
 
-        :raises UnfitKey: when it was sealed under another key.
+        :raises UnfitKey: when none of the keys fits.
         """
         self._reload_keys()
         try:
@@ -63,9 +64,9 @@ class SecretBox:
             raise _UNFIT from None
 
     def reseal(self, sealed: bytes) -> bytes:
-        """A sealed secret under the key that seals now.
+        """Encrypt a sealed secret anew with the first key.
 
-        :raises UnfitKey: when it was sealed under another key.
+        :raises UnfitKey: when none of the keys fits.
         """
         self._reload_keys()
         try:
@@ -74,9 +75,10 @@ class SecretBox:
             raise _UNFIT from None
 
     def _reload_keys(self) -> None:
-        """Use the keys that the file has now.
+        """Read the key file again after a change.
 
-        Those that it had before still unseal; where it cannot be read they are all there is, and the next start tells.
+        Keys from before the change still unseal.  When the file cannot be read, the old keys stay in use, and the next
+        start reports the problem.
         """
         if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
             return
@@ -91,14 +93,14 @@ class SecretBox:
 
 
 def new_key() -> bytes:
-    """A key that nobody knows."""
+    """Generate a random key."""
     return Fernet.generate_key()
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """The keys in a file, the one to seal with first.
+    """Read the keys of a key file; the first one seals.
 
-    :raises StoreError: when the file is missing, readable for others, or holds no key.
+    :raises StoreError: when the file is missing, readable for others, or has no key.
     """
     try:
         mode = path.stat().st_mode
@@ -119,9 +121,9 @@ def read_keys(path: Path) -> list[bytes]:
 
 
 def write_keys(path: Path, keys: Sequence[bytes]) -> None:
-    """Have a file hold keys; whole or not at all, whenever the machine stops.
+    """Write a key file atomically.
 
-    :raises StoreError: when it cannot be written.
+    :raises StoreError: when the file cannot be written.
     """
     try:
         with replace_file(path, like=path if path.exists() else path.parent) as new:
@@ -130,11 +132,8 @@ def write_keys(path: Path, keys: Sequence[bytes]) -> None:
         raise StoreError(f"{path}: the key file cannot be written: {error.strerror}") from None
 
 
-_UNFIT = UnfitKey("a stored secret does not fit the key file; put back the key that belongs to it")
-
-
 def _stamp(path: Path) -> _Stamp | None:
-    """What changes when the file does; None where it cannot be looked at."""
+    """Inode, time of change and size of a file, which show a change; None when the file cannot be read."""
     try:
         status = path.stat()
     except OSError:

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Who is signed in on the page, and the consents under way.
+"""Sign-ins to the page, pending consents, and links that open a tenant's administration page once.
 
-Cookies and OAuth states are stored as SHA-256 alone: a copy of the database lets nobody in.
-
-Links that open a tenant's administration once, for the time before anybody can sign in.
-
-Whoever can run ``ldapgw admin-link`` can read the database as well, so the link gives away nothing.  What is in it is
-stored as SHA-256 alone.
+Only the SHA-256 of cookies, OAuth states and link tokens is stored, so that a copy of the database lets nobody in.
+An administration link is for the time before anybody can sign in.  The link grants nothing new: a user who can run
+``ldapgw admin-link`` can read the database too.
 """
 
 from __future__ import annotations
@@ -19,25 +16,25 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, not_, select, 
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, consent_flow, sign_in
 
-# A consent takes a minute; ten are enough for one with a password to look up.
+# A consent takes a minute; ten minutes are enough for a person who has to look up a password.
 FLOW_SECONDS = 600
-# Signed in: twelve hours of silence end it, a week does in any case.
+# A sign-in ends after twelve idle hours, and after a week in any case.
 IDLE_SECONDS = 12 * 3600
 ABSOLUTE_SECONDS = 7 * 86400
-# Behind the purpose of a consent in a window of its own.
-_POPUP = " popup"
-
-
-# By a link from the command line, at most a day: it is for setting up.
+# A sign-in by a link from the command line is for setting up and ends after a day.
 BY_LINK_SECONDS = 86400
+# How long a link from the command line can be used.
+LINK_SECONDS = 3600
+# Suffix of the stored purpose of a consent in a separate window.
+_POPUP = " popup"
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
     """A person who is signed in to a tenant's page.
 
-    :ivar sub: Google's key of the user; empty for somebody who came by a link from the command line.
-    :ivar hd: the Workspace domain, as Google's claim; empty for a consumer account.
+    :ivar sub: Google's key of the user; empty for a sign-in by a link from the command line.
+    :ivar hd: the Workspace domain (id_token claim ``hd``); empty for a consumer account.
     """
 
     tenant: str
@@ -47,20 +44,23 @@ class SignIn:
 
     @property
     def is_by_link(self) -> bool:
-        """Whether it is an administrator whom Google does not know."""
+        """Whether an administrator signed in by a link, without Google."""
         return not self.sub
 
     def __repr__(self) -> str:
-        """Without address and sub: a log must not hold them."""
+        """Omit address and sub, which a log must not contain."""
         return f"<SignIn to {self.tenant}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConsentFlow:
-    """A consent under way: what has to come back with it.
+    """A pending consent (OAuth 2.0 authorization request).
 
-    :ivar popup: whether it goes on in a window of its own.
-    :ivar expected: the sub of the Google user whose account it is to connect; empty: anybody's.
+    :ivar purpose: connect, add or signin.
+    :ivar nonce: the nonce that the id_token has to repeat.
+    :ivar verifier: the PKCE code verifier.
+    :ivar popup: whether the consent continues in a separate window.
+    :ivar expected: the sub of the Google user who has to consent; empty: any user.
     """
 
     tenant: str
@@ -74,7 +74,7 @@ class ConsentFlow:
 def begin_flow(
     connection: Connection, secret_box: SecretBox, state: str, browser: str, flow: ConsentFlow, now: float
 ) -> None:
-    """Remember a consent that a browser begins; those that were never ended are forgotten."""
+    """Store a consent that a browser begins, and delete expired consents."""
     connection.execute(delete(consent_flow).where(not_(_is_recent(now))))
     connection.execute(
         insert(consent_flow).values(
@@ -93,13 +93,13 @@ def begin_flow(
 def take_flow(
     connection: Connection, secret_box: SecretBox, state: str, browser: str, now: float
 ) -> ConsentFlow | None:
-    """The consent that a state belongs to, once: None for one used, expired, unknown, or begun by another browser."""
-    taken = delete(consent_flow).where(
+    """Read and delete the consent of a state; None when the state is used, expired, unknown, or another browser's."""
+    take = delete(consent_flow).where(
         consent_flow.c.state == _digest(state),
         consent_flow.c.browser == _digest(browser),
         _is_recent(now),
     )
-    row = connection.execute(taken.returning(*consent_flow.c)).first()
+    row = connection.execute(take.returning(*consent_flow.c)).first()
     if row is None:
         return None
     return ConsentFlow(
@@ -113,7 +113,7 @@ def take_flow(
 
 
 def create_sign_in(connection: Connection, token: str, person: SignIn, now: float) -> None:
-    """Remember that a person has signed in with a new cookie."""
+    """Store the sign-in of a new cookie, and delete expired sign-ins."""
     connection.execute(
         delete(sign_in).where(
             (sign_in.c.seen_at < now - IDLE_SECONDS) | (sign_in.c.created_at < now - ABSOLUTE_SECONDS)
@@ -133,9 +133,10 @@ def create_sign_in(connection: Connection, token: str, person: SignIn, now: floa
 
 
 def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *, seen: bool = True) -> SignIn | None:
-    """Who a cookie belongs to; None when it is unknown, of another tenant, or too old.
+    """Read the sign-in of a cookie; None when the cookie is unknown, expired, or of another tenant.
 
-    :param seen: false for what a page asks by itself: a window left open keeps nobody signed in.
+    :param seen: whether the request counts as activity; false for requests that a page makes by itself, so that an open
+        window does not extend the sign-in.
     """
     row = connection.execute(
         select(sign_in).where(
@@ -147,7 +148,7 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *,
     ).first()
     if row is None or (not row.sub and row.created_at < now - BY_LINK_SECONDS):
         return None
-    # Once a minute is enough, and spares the disk.  Where the clock was set back, time counts from now on.
+    # Once a minute is enough, and spares the disk.  After the clock was set back, both times restart at the present.
     if seen and not 0 <= now - row.seen_at <= 60:
         values = {"seen_at": now, "created_at": min(row.created_at, now)}
         connection.execute(update(sign_in).where(sign_in.c.token == row.token).values(values))
@@ -155,47 +156,39 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float, *,
 
 
 def read_tenant(connection: Connection, token: str) -> str | None:
-    """Where a cookie belongs; None when it is unknown."""
+    """The tenant of a cookie; None when the cookie is unknown."""
     tenant: str | None = connection.execute(select(sign_in.c.tenant).where(sign_in.c.token == _digest(token))).scalar()
     return tenant
 
 
 def sign_out(connection: Connection, token: str) -> None:
-    """Forget a cookie."""
+    """Delete the sign-in of a cookie."""
     connection.execute(delete(sign_in).where(sign_in.c.token == _digest(token)))
 
 
+def make_admin_link(connection: Connection, token: str, tenant: str, now: float) -> None:
+    """Store a new link, and delete expired links.
+
+    :param token: the secret part of the link.
+    """
+    connection.execute(delete(admin_link).where(admin_link.c.created_at <= now - LINK_SECONDS))
+    connection.execute(insert(admin_link).values(token=_digest(token), tenant=tenant, created_at=now))
+
+
+def take_admin_link(connection: Connection, token: str, tenant: str, now: float) -> bool:
+    """Delete a link; whether the link was valid: of this tenant, unused and not expired."""
+    take = delete(admin_link).where(
+        admin_link.c.token == _digest(token),
+        admin_link.c.tenant == tenant,
+        admin_link.c.created_at.between(now - LINK_SECONDS, now + LINK_SECONDS),
+    )
+    return connection.execute(take).rowcount > 0
+
+
 def _is_recent(now: float) -> ColumnElement[bool]:
-    """Whether a consent began within the last minutes; one that began later than now was begun by another clock."""
+    """SQL condition: a consent began within the last ten minutes; a future time means that the clock was set back."""
     return consent_flow.c.created_at.between(now - FLOW_SECONDS, now + FLOW_SECONDS)
 
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-# From the terminal to the browser.
-LINK_SECONDS = 3600
-
-
-def make_admin_link(connection: Connection, token: str, tenant: str, now: float) -> None:
-    """Remember a new link; those that are too old are forgotten.
-
-    :param token: what is in it.
-    """
-    connection.execute(delete(admin_link).where(admin_link.c.created_at <= now - LINK_SECONDS))
-    connection.execute(insert(admin_link).values(token=_token_digest(token), tenant=tenant, created_at=now))
-
-
-def take_admin_link(connection: Connection, token: str, tenant: str, now: float) -> bool:
-    """Use a link up; whether it was good: of that tenant, not used yet, and not too old."""
-    taken = delete(admin_link).where(
-        admin_link.c.token == _token_digest(token),
-        admin_link.c.tenant == tenant,
-        admin_link.c.created_at.between(now - LINK_SECONDS, now + LINK_SECONDS),
-    )
-    return connection.execute(taken).rowcount > 0
-
-
-def _token_digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The labels of an account, with the token for what changes of them.
-
-How the syncs of accounts go: what is wished for, and what is noted of their beginnings and ends.
-"""
+"""The sync state of accounts: requested and pending syncs, beginnings and ends of syncs, source states and labels."""
 
 from __future__ import annotations
 
@@ -18,14 +15,16 @@ from ldapgw.store.accounts import Account, SourceState, SyncRequest, holds_grant
 from ldapgw.store.contacts import read_labels, set_labels
 from ldapgw.store.tables import account, source
 
+_SHRINK = "suspicious_shrink"
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LabelState:
     """All labels of an account.
 
-    :ivar names: by resource name.
-    :ivar sync_token: for what changes of them; None: all have to be asked for.
-    :ivar fingerprint: of the requests that the token is good for.
+    :ivar names: the labels' names by resource name.
+    :ivar sync_token: Google's token for changes of labels; None: all labels have to be fetched.
+    :ivar fingerprint: fingerprint of the requests that the sync token is valid for.
     """
 
     names: Mapping[str, str]
@@ -34,14 +33,14 @@ class LabelState:
 
 
 def read_label_state(connection: Connection, account_id: int) -> LabelState:
-    """The account's labels."""
+    """Read the account's labels with their sync token."""
     query = select(account.c.labels_token, account.c.labels_fingerprint).where(account.c.id == account_id)
-    held = connection.execute(query).one()
-    return LabelState(read_labels(connection, account_id), held.labels_token, held.labels_fingerprint)
+    row = connection.execute(query).one()
+    return LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
 
 
 def write_label_state(connection: Connection, account_id: int, state: LabelState) -> bool:
-    """Replace the account's labels; whether that changes any."""
+    """Replace the account's labels; whether any label has changed."""
     token = {"labels_token": state.sync_token, "labels_fingerprint": state.fingerprint}
     connection.execute(update(account).where(account.c.id == account_id).values(token))
     if read_labels(connection, account_id) == state.names:
@@ -50,38 +49,40 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
     return True
 
 
-# After a try: what was accepted untold was accepted for that one.
+# After an attempt: a shrink that was accepted without a number was accepted for one attempt only.
 _STILL_PENDING = case(
     (and_(account.c.due == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL), else_=account.c.due
 )
 
 
 def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
-    """Note that a person wants a sync now; a stronger wish that is not fulfilled yet stays.
+    """Store a person's request for a sync; a stronger request that has not begun stays.
 
-    What is accepted while that is being carried out is accepted once.
+    ``accept`` is ignored while a sync with an accepted shrink is running.
     """
-    found = read(connection, account_id, counted=False)
-    if found is None or (request is SyncRequest.ACCEPT and found.syncing and found.pending_sync is SyncRequest.ACCEPT):
+    current = read(connection, account_id, counted=False)
+    if current is None:
         return
-    values: dict[str, object] = {"wish": _stronger(request, found.requested_sync)}
+    if request is SyncRequest.ACCEPT and current.syncing and current.pending_sync is SyncRequest.ACCEPT:
+        return
+    values: dict[str, object] = {"wish": _stronger(request, current.requested_sync)}
     if request is SyncRequest.ACCEPT:
-        told = _reported_losses(connection, account_id)
-        values["accepted"] = json.dumps(told) if told else None
+        losses = _reported_losses(connection, account_id)
+        values["accepted"] = json.dumps(losses) if losses else None
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
 def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> bool:
-    """Note that a person accepts what a page has told them, and no more.
+    """Accept the loss of contacts that a page has shown, and no greater loss.
 
-    :param loss: see `ldapgw.store.accounts.Trouble`.
-    :returns: false where something else would vanish by now, or nothing: then nothing is noted.
+    :param shrink_key: see `ldapgw.store.accounts.ErrorStatus`.
+    :returns: false, and nothing is stored, when a different loss or none is reported by now.
     """
-    found = read(connection, account_id, counted=False)
-    trouble = found.error if found else None
-    if found is None or trouble is None or trouble.code != _SHRINK or trouble.shrink_key != shrink_key:
+    current = read(connection, account_id, counted=False)
+    error = current.error if current else None
+    if current is None or error is None or error.code != _SHRINK or error.shrink_key != shrink_key:
         return False
-    if found.syncing and found.pending_sync is SyncRequest.ACCEPT:
+    if current.syncing and current.pending_sync is SyncRequest.ACCEPT:
         return True
     request_sync(connection, account_id, SyncRequest.ACCEPT)
     what, lost, _ = shrink_key.split("-")
@@ -91,21 +92,21 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
 
 
 def begin(connection: Connection, account_id: int) -> Account | None:
-    """Take note that a sync begins.  What was wished for is due until one has ended well.
+    """Record that a sync begins.  The requested sync becomes the pending sync, until a sync succeeds.
 
-    :returns: the account, with what is due; None when it is not connected.
+    :returns: the account with its pending sync; None when the account is not connected.
     """
-    found = read(connection, account_id, counted=False)
-    if found is None or not found.is_connected:
+    current = read(connection, account_id, counted=False)
+    if current is None or not current.is_connected:
         return None
-    due = _stronger(found.pending_sync, found.requested_sync)
-    values = {"syncing": True, "wish": None, "due": due}
+    pending_sync = _stronger(current.pending_sync, current.requested_sync)
+    values = {"syncing": True, "wish": None, "due": pending_sync}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
-    return replace(found, pending_sync=due)
+    return replace(current, pending_sync=pending_sync)
 
 
 def end(connection: Connection, grant: Account, now: float, next_sync: float) -> None:
-    """Take note that a sync ended well; of no account that was disconnected or connected anew meanwhile."""
+    """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile."""
     connection.execute(
         update(account)
         .where(holds_grant(grant))
@@ -133,10 +134,10 @@ def fail(
     link: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Take note that a sync failed; of no account that was disconnected or connected anew meanwhile.
+    """Record that a sync failed, unless the account was disconnected or connected anew meanwhile.
 
-    :param next_sync: None: none until a person acts.
-    :param facts: see `Trouble`.
+    :param next_sync: when to try again; None: not until a person acts.
+    :param facts: see `ldapgw.store.accounts.ErrorStatus`.
     """
     since = select(func.coalesce(account.c.error_since, now)).where(
         account.c.id == grant.id, account.c.error_code == code
@@ -159,9 +160,9 @@ def fail(
 
 
 def postpone(connection: Connection, grant: Account, now: float, next_sync: float | None, code: str = "") -> None:
-    """Take note that a sync did not take place; whatever was the matter with the account before still is.
+    """Record that a sync did not take place; an earlier error of the account stays.
 
-    :param code: an error code, for an account with which nothing was the matter; empty: nothing is.
+    :param code: error code for an account without an earlier error; empty: no error.
     """
     values: dict[str, object] = {
         "syncing": False,
@@ -176,46 +177,43 @@ def postpone(connection: Connection, grant: Account, now: float, next_sync: floa
 
 
 def is_grant_current(connection: Connection, grant: Account) -> bool:
-    """Whether an account still holds the very grant that somebody began to work with."""
+    """Whether an account still has the same grant, not the grant of a later consent."""
     return connection.execute(select(account.c.id).where(holds_grant(grant))).first() is not None
 
 
 def clear_running(connection: Connection) -> None:
-    """At a start: no sync is running; one that a killed process has left begins anew at once."""
+    """At the gateway's start: mark no sync as running; syncs that a killed process has left are due at once."""
     connection.execute(update(account).where(account.c.syncing).values(syncing=False, next_sync=0.0))
 
 
 def increment_generation(connection: Connection, account_id: int) -> None:
-    """Take note that the account's contacts have changed, so that its book is built anew."""
+    """Record that the account's contacts have changed, so that its book is updated."""
     connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
 
 
 def write_source_states(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
-    """Store the states of the sources, those that are not on without a sync token."""
-    known = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
+    """Store the states of sources; sources that are not on lose their sync token."""
+    existing = set(connection.execute(select(source.c.source).where(source.c.account_id == account_id)).scalars())
     for name, state in states.items():
         where = and_(source.c.account_id == account_id, source.c.source == name)
         values: dict[str, object] = {"state": state}
         if state is not SourceState.ON:
             values |= {"sync_token": None, "fingerprint": ""}
-        if name in known:
+        if name in existing:
             connection.execute(update(source).where(where).values(values))
         else:
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
 
 
-_SHRINK = "suspicious_shrink"
-
-
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """How many contacts a person was told would vanish, of the book or of the directory that comes through it."""
-    told: dict[str, int] = {}
-    of_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
-    its = source.c.account_id == account_id, source.c.error_code == _SHRINK
-    for what, query in (("book", of_book), ("directory", select(source.c.error_facts).where(*its))):
+    """How many contacts would vanish by the present errors, of the book and of the directory."""
+    losses: dict[str, int] = {}
+    in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
+    in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)
+    for what, query in (("book", in_book), ("directory", in_source)):
         for facts in connection.execute(query).scalars():
-            told[what] = int(json.loads(facts or "{}").get("lost", 0))
-    return told
+            losses[what] = int(json.loads(facts or "{}").get("lost", 0))
+    return losses
 
 
 def _stronger(first: SyncRequest | None, second: SyncRequest | None) -> SyncRequest | None:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The tables, a comment on every column.  Changes come with a migration (``migrations/versions``).
+"""Definitions of the database tables, with a comment on every column.
 
-Times are seconds since the epoch, UTC.  Columns that hold secrets hold them sealed (`ldapgw.store.secrets`) or hashed.
+Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
+Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
+their comments, which begin with "sealed".
 """
 
 from __future__ import annotations
@@ -31,47 +33,53 @@ def _account_key(*, primary: bool = True) -> Column[int]:
         ForeignKey("account.id", ondelete="CASCADE"),
         primary_key=primary,
         nullable=not primary,
-        comment="the account that it belongs to",
+        comment="the account that the row belongs to",
     )
 
 
 account = Table(
     "account",
     metadata,
-    Column("id", Integer, primary_key=True, comment="ours; never shown"),
+    Column("id", Integer, primary_key=True, comment="internal key; never shown"),
     Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
     Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
-    Column("address", String, nullable=False, comment="the e-mail address, to show; may change"),
+    Column("address", String, nullable=False, comment="e-mail address for display; may change"),
     Column("sharing", String, nullable=False, comment="private, callers or shared"),
-    Column("connected_at", Float, comment="when consent was given; null: disconnected"),
-    Column("scopes", String, nullable=False, server_default="", comment="granted scopes, space-separated"),
-    Column("refresh_token", LargeBinary, comment="sealed"),
-    Column("refresh_expires_at", Float, comment="when consent ends by itself; null: it does not"),
-    Column("access_token", LargeBinary, comment="sealed"),
-    Column("access_expires_at", Float, comment="when the access token ends"),
-    Column("syncing", Boolean, nullable=False, server_default=false(), comment="a sync is running"),
-    Column("last_sync", Float, comment="when the last good sync ended"),
-    Column("next_sync", Float, comment="when the next one is planned; null: none is"),
-    Column("error_code", String, comment="the error code of status.json; null: all is well"),
-    Column("error_since", Float, comment="when that error came first"),
-    Column("error_link", String, comment="where to mend it, if Google said so"),
-    Column("error_facts", String, comment="more about it, as JSON"),
-    Column("failures", Integer, nullable=False, server_default="0", comment="syncs that failed one after another"),
-    Column("wish", String, comment="a sync that a person asks for now: incremental, full or accept; null: none"),
-    Column("due", String, comment="what the next sync has to be for wishes that are not fulfilled yet; null: as usual"),
-    Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, at one try"),
-    Column("attempts", Integer, nullable=False, server_default="0", comment="syncs that ended, well or not"),
+    Column("connected_at", Float, comment="when the user consented; null: the account is disconnected"),
+    Column("scopes", String, nullable=False, server_default="", comment="granted scopes, separated by spaces"),
+    Column("refresh_token", LargeBinary, comment="sealed; the OAuth refresh token"),
+    Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
+    Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
+    Column("access_expires_at", Float, comment="when the access token expires"),
+    Column("syncing", Boolean, nullable=False, server_default=false(), comment="whether a sync is running"),
+    Column("last_sync", Float, comment="when the last successful sync ended"),
+    Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
+    Column("error_code", String, comment="error code of status.json; null: no error"),
+    Column("error_since", Float, comment="when this error first occurred"),
+    Column("error_link", String, comment="address at Google where the error can be fixed, if Google named the address"),
+    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="failed syncs in a row"),
+    Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
+    Column("due", String, comment="kind of the next sync, from requests not yet fulfilled; null: the usual sync"),
+    Column("accepted", String, comment="how many contacts may vanish, as JSON; null: any number, in one attempt"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="ended syncs, successful or not"),
     Column("generation", Integer, nullable=False, server_default="0", comment="grows with each change of contacts"),
-    Column("owner", String, comment="the sub of another Google user whose page it is on as well; null: none"),
+    Column("owner", String, comment="sub of another Google user whose page shows the account too; null: no other user"),
     Column(
         "known_since",
         Integer,
         nullable=False,
         server_default="0",
-        comment="the generation since which changes of contacts are known",
+        comment="the generation since which all changes of contacts are recorded",
     ),
-    Column("labels_token", String, comment="Google's, for changes of labels"),
-    Column("labels_fingerprint", String, nullable=False, server_default="", comment="of what that is bound to"),
+    Column("labels_token", String, comment="Google's sync token for changes of labels"),
+    Column(
+        "labels_fingerprint",
+        String,
+        nullable=False,
+        server_default="",
+        comment="fingerprint of the requests that labels_token is valid for",
+    ),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
 )
 
@@ -81,14 +89,20 @@ source = Table(
     _account_key(),
     Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
     Column("state", String, nullable=False, comment="on, off, not granted or unavailable"),
-    Column("sync_token", String, comment="Google's, for the next incremental sync; null: a full one is due"),
-    Column("fingerprint", String, nullable=False, server_default="", comment="of what the token is bound to"),
+    Column("sync_token", String, comment="Google's token for the next incremental sync; null: a full sync is due"),
+    Column(
+        "fingerprint",
+        String,
+        nullable=False,
+        server_default="",
+        comment="fingerprint of the requests that sync_token is valid for",
+    ),
     Column("full_sync_at", Float, comment="when the last full sync ended"),
-    Column("asked_at", Float, comment="when Google was last asked"),
-    Column("error_code", String, comment="of this source alone: as the account's"),
-    Column("error_since", Float, comment="when that error came first"),
-    Column("error_facts", String, comment="more about it, as JSON"),
-    Column("next_try", Float, comment="not to be asked before"),
+    Column("asked_at", Float, comment="when the source was last requested from Google"),
+    Column("error_code", String, comment="error code of status.json for this source alone; null: no error"),
+    Column("error_since", Float, comment="when this error first occurred"),
+    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("next_try", Float, comment="earliest time of the next attempt after an error"),
 )
 
 contact = Table(
@@ -98,19 +112,19 @@ contact = Table(
     Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
     Column("uid", String, primary_key=True, comment="the id in the resourceName"),
     Column("source_id", String, nullable=False, comment="Google's stable key of the person"),
-    Column("content", LargeBinary, comment="the contact as JSON; null: the person was left out"),
-    Column("skipped", String, comment="why the person was left out; null: it was not"),
-    Column("numbers", Integer, nullable=False, comment="telephone numbers of the contact"),
-    Column("unreadable", Integer, nullable=False, comment="its numbers that cannot be dialled"),
+    Column("content", LargeBinary, comment="the contact as JSON; null: the person is skipped"),
+    Column("skipped", String, comment="why the person is skipped; null: the contact is served"),
+    Column("numbers", Integer, nullable=False, comment="how many telephone numbers the contact has"),
+    Column("unreadable", Integer, nullable=False, comment="how many numbers of the contact cannot be dialled"),
     Column(
         "generation",
         Integer,
         nullable=False,
         server_default="0",
-        comment="the account's generation that it was written in",
+        comment="generation of the account that wrote the row",
     ),
-    Column("digest", LargeBinary, comment="of all but the time of its last change; null: not known"),
-    Column("missed_at", Float, comment="since when full listings that were not whole lack the person; null: none does"),
+    Column("digest", LargeBinary, comment="digest of the row without Google's time of change; null: unknown"),
+    Column("missed_at", Float, comment="since when incomplete full listings lack the person; null: not missing"),
     Index("contact_generation", "account_id", "generation"),
     Index("contact_source_id", "account_id", "source", "source_id"),
 )
@@ -121,7 +135,7 @@ removed_contact = Table(
     _account_key(),
     Column("source", String, primary_key=True, comment="contacts, other_contacts or directory"),
     Column("uid", String, primary_key=True, comment="the id in the resourceName"),
-    Column("generation", Integer, nullable=False, comment="the account's generation that removed it"),
+    Column("generation", Integer, nullable=False, comment="generation of the account that removed the person"),
 )
 
 label = Table(
@@ -129,73 +143,71 @@ label = Table(
     metadata,
     _account_key(),
     Column("resource_name", String, primary_key=True, comment="contactGroups/ID"),
-    Column("name", String, nullable=False, comment="as the user named it"),
+    Column("name", String, nullable=False, comment="the user's name for the label"),
 )
 
 phone = Table(
     "phone",
     metadata,
-    Column("name", String, primary_key=True, comment="the login; unique on the gateway"),
+    Column("name", String, primary_key=True, comment="login name; unique on the gateway"),
     Column("tenant", String, nullable=False, comment="the tenant's name in the configuration"),
     _account_key(primary=False),
-    Column("numbers", String, nullable=False, comment="values or entries: how several numbers are shown"),
-    Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: not said"),
+    Column("numbers", String, nullable=False, comment="how several numbers are shown: values or entries"),
+    Column("model", String, nullable=False, server_default="", comment="yealink, snom …; empty: unknown"),
     Column("password", String, nullable=False, comment="hashed (ldapgw.directory.access)"),
-    Column("created_at", Float, nullable=False, comment="when it was added"),
-    Column("last_seen", Float, comment="its last good bind; null: none yet"),
-    Column("last_address", String, comment="where that came from"),
-    Column("searched_at", Float, comment="its last search, to the minute; null: none yet"),
-    Column("search_hint", String, comment="what was off with that (ldapgw.phones.hints); empty: nothing"),
-    Column("worked_at", Float, comment="the first search with this password that found somebody; null: none yet"),
+    Column("created_at", Float, nullable=False, comment="when the phone was added"),
+    Column("last_seen", Float, comment="time of the last successful bind; null: no bind yet"),
+    Column("last_address", String, comment="IP address of the last successful bind"),
+    Column("searched_at", Float, comment="time of the last search, to the minute; null: no search yet"),
+    Column("search_hint", String, comment="problem of the last search (ldapgw.phones.hints); empty: no problem"),
+    Column("worked_at", Float, comment="first search with this password that found a contact; null: no such search"),
 )
 
 oauth_client = Table(
     "oauth_client",
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("client_id", String, nullable=False, comment="as registered with Google"),
-    Column("client_secret", LargeBinary, nullable=False, comment="sealed"),
-    Column("entered_at", Float, nullable=False, comment="when an administrator has entered it"),
+    Column("client_id", String, nullable=False, comment="client id, as registered with Google"),
+    Column("client_secret", LargeBinary, nullable=False, comment="sealed; the client secret"),
+    Column("entered_at", Float, nullable=False, comment="when an administrator entered the client"),
 )
 
 admin_link = Table(
     "admin_link",
     metadata,
-    Column("token", String, primary_key=True, comment="SHA-256 of what is in the link, in hex; single use"),
-    Column("tenant", String, nullable=False, comment="whose administration it opens"),
-    Column("created_at", Float, nullable=False, comment="when; it ends after an hour"),
+    Column("token", String, primary_key=True, comment="SHA-256 of the token in the link, in hex; single use"),
+    Column("tenant", String, nullable=False, comment="tenant whose administration page the link opens"),
+    Column("created_at", Float, nullable=False, comment="when the link was made; a link expires after an hour"),
 )
 
 sign_in = Table(
     "sign_in",
     metadata,
     Column("token", String, primary_key=True, comment="SHA-256 of the cookie, in hex"),
-    Column("tenant", String, nullable=False, comment="where the person signed in"),
-    Column("sub", String, nullable=False, comment="who it is (id_token claim sub); empty: came by admin-link"),
-    Column("address", String, nullable=False, comment="the e-mail address, to show"),
-    Column("created_at", Float, nullable=False, comment="when; it ends after a fixed time"),
-    Column("seen_at", Float, nullable=False, comment="the last request; it ends after a time of silence"),
-    Column("hd", String, nullable=False, server_default="", comment="the Workspace domain (id_token claim hd)"),
+    Column("tenant", String, nullable=False, comment="the tenant that the person signed in to"),
+    Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub); empty: admin-link"),
+    Column("address", String, nullable=False, comment="e-mail address for display"),
+    Column("created_at", Float, nullable=False, comment="when the person signed in; a sign-in lasts a week at most"),
+    Column("seen_at", Float, nullable=False, comment="time of the last request; a sign-in expires when idle"),
+    Column("hd", String, nullable=False, server_default="", comment="Workspace domain (id_token claim hd)"),
 )
 
 consent_flow = Table(
     "consent_flow",
     metadata,
-    Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter, in hex; single use"),
-    Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began it"),
-    Column("tenant", String, nullable=False, comment="the tenant that it is for"),
-    Column(
-        "purpose", String, nullable=False, comment="connect, add or signin; popup behind it: in a window of its own"
-    ),
-    Column("nonce", LargeBinary, nullable=False, comment="sealed; comes back in the id_token"),
+    Column("state", String, primary_key=True, comment="SHA-256 of the OAuth parameter state, in hex; single use"),
+    Column("browser", String, nullable=False, comment="SHA-256 of the cookie of the browser that began the consent"),
+    Column("tenant", String, nullable=False, comment="the tenant that the consent is for"),
+    Column("purpose", String, nullable=False, comment="connect, add or signin; suffix popup: in a window of its own"),
+    Column("nonce", LargeBinary, nullable=False, comment="sealed; the nonce that the id_token has to repeat"),
     Column("verifier", LargeBinary, nullable=False, comment="sealed; the PKCE code verifier"),
-    Column("created_at", Float, nullable=False, comment="when; it ends after ten minutes"),
+    Column("created_at", Float, nullable=False, comment="when the consent began; a consent expires after ten minutes"),
     Column(
         "expected",
         String,
         nullable=False,
         server_default="",
-        comment="the sub that it is to end with; empty: anybody's",
+        comment="sub of the Google user who has to consent; empty: any user",
     ),
 )
 
@@ -204,18 +216,24 @@ alarm = Table(
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
     Column("code", String, nullable=False, comment="client_rejected or api_disabled"),
-    Column("since", Float, nullable=False, comment="when it came first"),
-    Column("link", String, nullable=False, server_default="", comment="where to mend it, if Google said so"),
+    Column("since", Float, nullable=False, comment="when the error first occurred"),
+    Column(
+        "link",
+        String,
+        nullable=False,
+        server_default="",
+        comment="address at Google where the error can be fixed, if Google named the address",
+    ),
 )
 
 revocation = Table(
     "revocation",
     metadata,
-    Column("id", Integer, primary_key=True, comment="ours; never shown"),
-    Column("tenant", String, nullable=False, comment="whose client the grant was given to"),
+    Column("id", Integer, primary_key=True, comment="internal key; never shown"),
+    Column("tenant", String, nullable=False, comment="the tenant whose OAuth client received the grant"),
     Column("sub", String, nullable=False, comment="Google's key of the user (id_token claim sub)"),
     Column("token", LargeBinary, nullable=False, comment="sealed; the refresh token to revoke"),
     Column("since", Float, nullable=False, comment="when the account was disconnected"),
-    Column("next_try", Float, nullable=False, comment="when it is tried again"),
-    Column("tries", Integer, nullable=False, server_default="0", comment="how often it was tried in vain"),
+    Column("next_try", Float, nullable=False, comment="time of the next attempt"),
+    Column("tries", Integer, nullable=False, server_default="0", comment="failed attempts"),
 )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""OAuth clients that administrators have entered on the page; their secrets are sealed.
+"""Stored state of tenants: OAuth clients that administrators have entered on the page, and alarms about a client.
 
-Alarms: what is wrong with a tenant's OAuth client.  One for the tenant, however many accounts it concerns.
+Client secrets are sealed.  A tenant has at most one alarm, however many accounts are affected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ldapgw.store.tables import alarm, oauth_client
 
 @dataclass(frozen=True, slots=True)
 class EnteredClient:
-    """A tenant's client.
+    """The OAuth client of a tenant, as entered by an administrator.
 
     :ivar entered_at: in seconds since the epoch.
     """
@@ -29,7 +29,7 @@ class EnteredClient:
 
 
 def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClient) -> None:
-    """Keep a tenant's client, in the place of the one before."""
+    """Store a tenant's client, which replaces the tenant's former client."""
     connection.execute(delete(oauth_client).where(oauth_client.c.tenant == new.tenant))
     connection.execute(
         insert(oauth_client).values(
@@ -42,37 +42,37 @@ def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClie
 
 
 def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
-    """All clients; and the tenants of those that were sealed under another key, which have to be entered again."""
-    found, unfit = [], set()
+    """Read all clients, and the tenants whose client was sealed under another key and has to be entered again."""
+    clients, unfit = [], set()
     for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
         try:
             secret = secret_box.unseal(row.client_secret)
         except UnfitKey:
             unfit.add(row.tenant)
         else:
-            found.append(EnteredClient(row.tenant, row.client_id, secret, row.entered_at))
-    return tuple(found), frozenset(unfit)
+            clients.append(EnteredClient(row.tenant, row.client_id, secret, row.entered_at))
+    return tuple(clients), frozenset(unfit)
 
 
 def client_entered_at(connection: Connection, tenant: str) -> float | None:
-    """When a tenant's client was entered; None where none was."""
+    """When a tenant's client was entered, in seconds since the epoch; None when no client was entered."""
     query = select(oauth_client.c.entered_at).where(oauth_client.c.tenant == tenant)
-    found: float | None = connection.execute(query).scalar()
-    return found
+    entered_at: float | None = connection.execute(query).scalar()
+    return entered_at
 
 
 def has_any_client(connection: Connection) -> bool:
-    """Whether there is one."""
+    """Whether any tenant's client was entered."""
     return connection.execute(select(oauth_client.c.tenant).limit(1)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What is wrong.
+    """A problem with a tenant's OAuth client.
 
     :ivar code: an error code of ``status.json``.
     :ivar since: in seconds since the epoch.
-    :ivar link: where to mend it, if Google said so.
+    :ivar link: address at Google where the problem can be fixed; empty when Google named none.
     """
 
     code: str
@@ -81,25 +81,26 @@ class Alarm:
 
 
 def raise_alarm(connection: Connection, tenant: str, code: str, now: float, link: str = "") -> bool:
-    """Set off an alarm; whether it is a new one.
+    """Raise a tenant's alarm.
 
-    :param link: where to mend it, if Google said so.
+    :param link: address at Google where the problem can be fixed; empty when Google named none.
+    :returns: whether the alarm is new or has another code than before.
     """
-    held = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
-    is_new = held is None or held.code != code
-    since = now if held is None or is_new else held.since
+    before = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
+    is_new = before is None or before.code != code
+    since = now if before is None or is_new else before.since
     connection.execute(delete(alarm).where(alarm.c.tenant == tenant))
     connection.execute(insert(alarm).values(tenant=tenant, code=code, since=since, link=link))
     return is_new
 
 
 def clear_alarm(connection: Connection, tenant: str) -> bool:
-    """End a tenant's alarm; whether there was one."""
+    """End a tenant's alarm; whether there was an alarm."""
     return connection.execute(delete(alarm).where(alarm.c.tenant == tenant)).rowcount > 0
 
 
 def read_alarm(connection: Connection, tenant: str) -> Alarm | None:
-    """A tenant's alarm; None where there is none."""
+    """A tenant's alarm; None when there is none."""
     row = connection.execute(select(alarm).where(alarm.c.tenant == tenant)).first()
     return Alarm(row.code, row.since, row.link) if row is not None else None
 
@@ -110,5 +111,5 @@ def read_alarm_codes(connection: Connection) -> dict[str, str]:
 
 
 def read_alarm_code(connection: Connection, tenant: str) -> str:
-    """The code of a tenant's alarm; empty where there is none."""
+    """The code of a tenant's alarm; empty when there is none."""
     return connection.execute(select(alarm.c.code).where(alarm.c.tenant == tenant)).scalar() or ""

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The database as sync and web use it: a transaction a call, on a thread of its own.
+"""The store as sync and web use it: each call is a transaction on the store's thread, and failures are logged once.
 
-Noticing that somebody (a command, another part of the gateway) has changed the database.
+`ChangeDetector` notices changes by other processes and other connections.  SQLite reports them by
+``PRAGMA data_version`` on a connection that nothing else uses; PostgreSQL would use ``LISTEN``.
 
-SQLite tells by ``PRAGMA data_version``, asked on a connection that nothing else uses.  PostgreSQL will do it by
-``LISTEN``; the rest knows `Watch.changed` alone.
-
-A store that says when its database cannot be used, and when it can again: once each, however many asked.
-
-Everything in the gateway that uses the database, or another file on its disk, does so through it, so one line in the
-log speaks for all.
-Mutable: the problems of this outage and since when they are there, and when each was told last.
+`MonitoredStore` logs when the database cannot be used and when it can be used again, once each, however many calls
+fail.  Everything in the gateway that uses the database, or another file on its disk, goes through one `MonitoredStore`.
+Mutable: the problems of the present outage, when each began, and when each was logged last.
 """
 
 from __future__ import annotations
@@ -27,15 +23,23 @@ from twisted.python.failure import Failure
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store.database import Database
 
+# A disk that is nearly full has room one moment and none the next.  The same problem is logged again only when the
+# last log line is this old ...
+LOG_PAUSE_SECONDS: Final = 600.0
+# ... or when the problem has lasted for this long.
+LOG_AFTER_SECONDS: Final = 10.0
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
+log = Logger()
+
 
 class Store(Protocol):
-    """What sync and web need of the store."""
+    """Runs store functions for sync and web."""
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """Call ``function(connection, …)`` in a transaction of its own.
+        """Call ``function(connection, …)`` in a transaction.
 
         The Deferred fails with `ldapgw.errors.StoreError` when the database cannot be used.
         """
@@ -44,7 +48,7 @@ class Store(Protocol):
 class StoreWorker:
     """A `Store` on an open database.
 
-    :param off_thread: calls a function on one thread, the same each time.
+    :param run_in_thread: calls a function on one thread, the same each time.
     """
 
     def __init__(self, database: Database, run_in_thread: Callable[..., Deferred[Any]]) -> None:
@@ -52,8 +56,6 @@ class StoreWorker:
         self._run_in_thread = run_in_thread
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """See `Store`."""
-
         def in_transaction() -> T:
             with self._database.begin() as connection:
                 return function(connection, *args, **kw)
@@ -62,52 +64,43 @@ class StoreWorker:
 
 
 class ChangeDetector:
-    """Tells changes; to be asked from the store's thread."""
+    """Notices commits of other connections; to be called on the store's thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Connection | None = None
-        self._seen: tuple[object, object] | None = None
+        self._version: tuple[object, object] | None = None  # the file's identity and SQLite's data_version
 
     def has_changed(self) -> bool:
-        """Whether anything was committed since the last call; true at the first one, and once the file was replaced.
+        """Whether anything was committed since the last call; true at the first call and after the file was replaced.
 
-        A database that is gone has not changed: what is served stays.
+        A missing database counts as unchanged: the books that are served stay.
         """
         try:
             identity = self._database.identity()
-            if self._connection is None or self._seen is None or self._seen[0] != identity:
+            if self._connection is None or self._version is None or self._version[0] != identity:
                 self.close()
                 self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            seen = (identity, self._connection.exec_driver_sql("PRAGMA data_version").scalar())
+            version = (identity, self._connection.exec_driver_sql("PRAGMA data_version").scalar())
         except (OSError, DBAPIError):
             return False
-        before, self._seen = self._seen, seen
-        return seen != before
+        before, self._version = self._version, version
+        return version != before
 
     def close(self) -> None:
-        """Let go of the connection."""
         if self._connection is not None:
-            self._connection.invalidate()  # the pool that it is from may be gone by now
+            self._connection.invalidate()  # the connection's pool may be gone by now
             self._connection.close()
             self._connection = None
 
 
-# A disk that is nearly full has room one moment and none the next: after so many seconds the same problem is told
-# again, or before, once it has lasted for so long.
-LOG_PAUSE_SECONDS: Final = 600.0
-LOG_AFTER_SECONDS: Final = 10.0
-
-log = Logger()
-
-
 class MonitoredStore:
-    """See `Store`.
+    """A `Store` that remembers and logs failures of another store.
 
-    :param seconds: the time that passes.
+    :param seconds: a monotonic clock, in seconds.
     :param now: the time of day, in seconds since the epoch.
-    :ivar fails_since: the time of day when something has failed first since `is_well` was said last; None: all is well.
-    :ivar is_damaged: whether that was because the database's file is damaged.
+    :ivar failing_since: when the first failure since `mark_recovered` occurred, by `now`; None: no failure.
+    :ivar is_damaged: whether one of these failures was a damaged database file.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float], now: Callable[[], float]) -> None:
@@ -122,26 +115,25 @@ class MonitoredStore:
 
     @property
     def is_failing(self) -> bool:
-        """Whether something has failed since `is_well` was said last."""
+        """Whether a call has failed since `mark_recovered`."""
         return self.failing_since is not None
 
     def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
-        """See `Store`."""
         return self._store.run(function, *args, **kw).addErrback(self._failed)
 
     def monitor(self, call: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
-        """A way to call functions that write beside the database: what its disk does not take is told likewise.
+        """Wrap a caller of functions that write files beside the database, so that their failures are logged too.
 
         :param call: calls a function with its arguments.
         """
 
-        def watched(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        def monitored_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
             return call(function, *args, **kw).addErrback(self._failed)
 
-        return watched
+        return monitored_call
 
     def mark_recovered(self) -> None:
-        """Take note that the database can be used."""
+        """Note that the database can be used again, and log the recovery if the failure was logged."""
         self.failing_since, self.is_damaged = None, False
         if self._logged:
             log.info("the database can be used again")
@@ -158,9 +150,9 @@ class MonitoredStore:
         return failure
 
     def _log_problem(self, line: str, problem: str) -> None:
-        """Say it, where that was not done.
+        """Log a problem that was not logged yet.
 
-        :param problem: what is one; damage is found in many ways.
+        :param problem: key of the problem: damage is one problem, whatever SQLite says about it.
         """
         now = self._seconds()
         lasted = now - self._since.setdefault(problem, now)

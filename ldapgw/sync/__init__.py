@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The writing half: fetch, plan, apply, publish.  Its public door is `ldapgw.sync.scheduler.SyncScheduler`."""
+"""Synchronization with Google: fetch, plan, apply, build books, publish; the entry point is `SyncScheduler`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Carrying a sync out: plans are made and done in one transaction, with the new sync tokens in it."""
+"""Applying a sync: the fetched sources are planned and written in one transaction, with the new sync tokens."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from ldapgw.sync import backoff
 from ldapgw.sync.fetch import FetchedSource
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 
-# These are one book; the directory is one of its own.
+# The sources of an account's book; the directory is a book by itself.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
-# Above so many changes it is quicker to look at all that is stored.
+# Above this many changes it is quicker to read the summaries of all stored persons than of the changed persons.
 MAX_KEYED_READ = 2000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncResult:
-    """All that one sync writes.
+    """The result of one sync, to be written in one transaction.
 
-    :ivar generation: of the account, when its sync began.
-    :ivar states: of the sources that this sync is about.
-    :ivar asked: of those, the ones that Google was asked for.
-    :ivar failed: of those, the ones that could not be had, while the others could; of the contacts it is their labels.
-    :ivar forgotten: sources that are no longer to be had.
-    :ivar labels: all of the account's; None: they are as they were.
-    :ivar may_lose: as many contacts may vanish though that is suspicious.
-    :ivar leaves_directory: the directory is a source still, though not by this account: another one is to have it.
+    :ivar generation: the account's generation when the sync began.
+    :ivar fetched: the listings of the sources that were fetched.
+    :ivar states: the states of the sources in this sync.
+    :ivar requested: the sources that were requested from Google.
+    :ivar failed: errors of sources that failed while others did not; for `Source.CONTACTS`, the error of the labels.
+    :ivar removed_sources: sources whose stored contacts are deleted.
+    :ivar labels: all labels of the account; None: the labels are unchanged.
+    :ivar max_loss: how many contacts may vanish even when the loss is suspicious.
+    :ivar hands_over_directory: whether another account of the tenant takes over the directory, which this account can
+        no longer fetch.
     """
 
     generation: int
@@ -50,21 +52,23 @@ class SyncResult:
 
 
 def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> bool:
-    """Write all of a sync; nothing when the account was disconnected or connected anew meanwhile.
+    """Write the result of a sync; nothing is written when the account was disconnected or connected anew meanwhile.
 
     :returns: whether contacts have changed.
-    :raises SuspiciousShrink: when so much would vanish that a person has to accept it first; nothing is written then.
-    :raises BadResponse: when a listing turns out to be none, as its pages are the same; nothing is written then.
-    :raises StoreError: when the contacts are not those any more that the listings continue.
+    :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
+    :raises BadResponse: when a full listing has far fewer different persons than Google counts, as with repeated pages.
+    :raises StoreError: when the stored contacts are not those that the listings continue.
+
+    After an error nothing is written: the caller rolls the transaction back.
     """
     current = accounts.read(connection, account.id, counted=False)
     if current is None or current.connected_at != account.connected_at:
         return False
     if current.generation != result.generation:
         raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
-    if any(one.query.source is Source.DIRECTORY for one in result.fetched):
+    if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
-    plans = [_plan(connection, account, one, now) for one in result.fetched]
+    plans = [_plan(connection, account, fetched, now) for fetched in result.fetched]
     _check_shrink(connection, account, plans, result.max_loss)
     changed = _write(connection, account, result, plans, now)
     if result.hands_over_directory:
@@ -82,19 +86,18 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 def _write(
     connection: Connection, account: Account, result: SyncResult, plans: Collection[SyncPlan], now: float
 ) -> bool:
-    """Write what was fetched: persons, states and tokens; whether contacts have changed."""
+    """Write the fetched persons, source states, failures and tokens; whether contacts have changed."""
     before = contacts.read_sync_states(connection, account.id)
     sync_state.write_source_states(connection, account.id, result.states)
-    for plan, one in zip(plans, result.fetched, strict=True):
+    for plan, fetched in zip(plans, result.fetched, strict=True):
         if not plan.is_empty:
-            contacts.apply_changes(
-                connection, account.id, plan.source, planned_records(plan, one.pages), plan.deleted_uids
-            )
+            records = planned_records(plan, fetched.pages)
+            contacts.apply_changes(connection, account.id, plan.source, records, plan.deleted_uids)
         contacts.mark_missing(connection, account.id, plan.source, plan.missing_uids, now)
-        contacts.set_sync_state(connection, account.id, plan.source, _state(one, before, now))
+        contacts.set_sync_state(connection, account.id, plan.source, _sync_state(fetched, before, now))
         if plan.source is Source.DIRECTORY:
             directory_accounts.clear_directory_failures(connection, account.tenant)
-    _note_failures(connection, account, result, now)
+    _record_failures(connection, account, result, now)
     contacts.set_asked_at(connection, account.id, result.requested, now)
     changed = not all(plan.is_empty for plan in plans)
     if changed:
@@ -102,19 +105,18 @@ def _write(
     return changed
 
 
-def _note_failures(connection: Connection, account: Account, result: SyncResult, now: float) -> None:
-    """Note which of the account's own sources could not be had; those that could, or need not, are well."""
+def _record_failures(connection: Connection, account: Account, result: SyncResult, now: float) -> None:
+    """Record the failures of the account's own sources; clear those of sources that were fetched or are not on."""
     for source in set(result.states) - {Source.DIRECTORY}:
         error = result.failed.get(source)
         if error is not None:
             since = directory_accounts.failing_since(connection, account.id, source)
-            lasted = max(now - since, 0.0) if since is not None else 0.0
+            failing_seconds = max(now - since, 0.0) if since is not None else 0.0
             if source is Source.CONTACTS:
                 directory_accounts.record_failure(connection, account.id, source, error, now, now, failed_part="labels")
                 continue
-            directory_accounts.record_failure(
-                connection, account.id, source, error, now, now + backoff.after_source_failure(error, lasted)
-            )
+            next_try = now + backoff.after_source_failure(error, failing_seconds)
+            directory_accounts.record_failure(connection, account.id, source, error, now, next_try)
         elif source in result.requested or result.states[source] is not SourceState.ON:
             directory_accounts.clear_failure(connection, account.id, source)
 
@@ -129,14 +131,17 @@ def _plan(connection: Connection, account: Account, fetched: FetchedSource, now:
 
 
 def _persons(fetched: FetchedSource) -> tuple[frozenset[str], frozenset[str]]:
-    """The uids and source ids that a listing speaks of."""
-    items = list(fetched.pages)
-    uids = {uid for item in items for uid in (item.uid, *item.previous_uids)}
-    return frozenset(uids), frozenset(item.source_id for item in items if item.source_id)
+    """The uids and source ids of all persons in a listing."""
+    persons = list(fetched.pages)
+    uids = {uid for person in persons for uid in (person.uid, *person.previous_uids)}
+    return frozenset(uids), frozenset(person.source_id for person in persons if person.source_id)
 
 
 def _check_shrink(connection: Connection, account: Account, plans: Collection[SyncPlan], max_loss: float) -> None:
-    """Doubt a source that shrinks, and a book that does, whichever of its sources were listed in full."""
+    """Refuse a suspicious loss, of a single source or of the book as a whole, even when not all sources were listed.
+
+    :raises SuspiciousShrink: when more than `max_loss` contacts would vanish and the loss is suspicious.
+    """
     lost = sum(plan.lost_count for plan in plans)
     if lost <= max_loss:
         return
@@ -147,9 +152,9 @@ def _check_shrink(connection: Connection, account: Account, plans: Collection[Sy
         raise SuspiciousShrink(before, lost)
 
 
-def _state(fetched: FetchedSource, before: Mapping[Source, SyncState], now: float) -> SyncState:
-    held = before.get(fetched.query.source)
-    if fetched.is_full or held is None:
+def _sync_state(fetched: FetchedSource, before: Mapping[Source, SyncState], now: float) -> SyncState:
+    stored = before.get(fetched.query.source)
+    if fetched.is_full or stored is None:
         return SyncState(fetched.sync_token, fetched.query.fingerprint, now, now)
-    # A token that was taken away meanwhile stays away: stored contacts were found to be damaged, and all are due.
-    return SyncState(held.sync_token and fetched.sync_token, fetched.query.fingerprint, held.full_sync_at, now)
+    # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
+    return SyncState(stored.sync_token and fetched.sync_token, fetched.query.fingerprint, stored.full_sync_at, now)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""When to sync next: a pure function of how the last sync ended.
+"""Back-off after failed syncs: the wait until an account's next sync, and a circuit breaker for each tenant.
 
-Waits double from failure to failure up to a cap, and a random part of each is waited ("full jitter"), so that accounts
-that failed together do not come back together.  What Google asks us to wait is waited in any case.
+The functions and classes are pure.  Waits double from failure to failure up to a cap, and the actual wait is a random
+part of the doubled wait ("full jitter"), so that accounts that failed together do not retry together.  A wait that
+Google asks for is a minimum.
 
-When not to ask Google at all: a circuit for each tenant.  Pure.
-
-Where Google as a whole is down, or the tenant's client is wrong, every account would fail alike.  Then the circuit is
-open: nobody asks, but one account now and then, and once that goes well everybody does again.
+When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
+tenant's circuit breaker is open: only one account now and then tries to sync, and its success lets all accounts sync.
 """
 
 from __future__ import annotations
@@ -31,12 +30,20 @@ FIRST_WAIT = 30.0
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
-# The quota of full syncs is small and fixed: minutes, not seconds.
+# Google's quota of full syncs is small and fixed, so these waits are minutes, not seconds.
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
+# This many accounts in a row that cannot reach Google are no coincidence.
+FAILURES_TO_OPEN = 3
+MAX_OPEN_SECONDS = 900.0
+# How long the other accounts wait for the outcome of a trial, whose call takes no longer than this.
+TRIAL_SECONDS = 90.0
+
+_TENANT_ERRORS = (ClientRejected, ApiDisabled)
+_OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 def after_success(interval: float, jitter: float) -> float:
-    """Seconds until the next sync: the interval, a tenth more or less, so that accounts do not march in step.
+    """Seconds until the next sync: the interval plus or minus a tenth, so that accounts do not sync in step.
 
     :param jitter: a random number from 0 to 1.
     """
@@ -44,10 +51,10 @@ def after_success(interval: float, jitter: float) -> float:
 
 
 def after_failure(error: Exception, failures: int, interval: float, jitter: float) -> float | None:
-    """Seconds until the next try; None: not before a person acts.
+    """Seconds until the next attempt; None: no attempt until a person acts.
 
-    :param error: what the sync ended with.
-    :param failures: how many failed in a row, this one included.
+    :param failures: the number of failed syncs in a row, this failure included.
+    :param interval: seconds between successful syncs.
     :param jitter: a random number from 0 to 1.
     """
     if isinstance(error, ConsentRevoked | ScopeMissing):
@@ -55,25 +62,25 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     if isinstance(error, ClientRejected | ApiDisabled):
         return HOUR * (0.9 + 0.2 * jitter)
     if isinstance(error, SuspiciousShrink):
-        # Each try is a full listing, of which Google allows few.
+        # Each attempt is a full listing, of which Google allows few.
         return _doubled(HOUR, failures, DAY) * (0.9 + 0.2 * jitter)
-    asked = error.retry_after if isinstance(error, GoogleError) else None
-    least = asked + min(asked, MINUTE) * jitter if asked is not None else MIN_WAIT
+    retry_after = error.retry_after if isinstance(error, GoogleError) else None
+    minimum = retry_after + min(retry_after, MINUTE) * jitter if retry_after is not None else MIN_WAIT
     if isinstance(error, QuotaExceeded):
-        return max(_after_quota(error, failures, jitter), least)
-    return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, least)
+        return max(_after_quota(error, failures, jitter), minimum)
+    return max(_doubled(FIRST_WAIT, failures, min(max(interval, FIRST_WAIT), HOUR)) * jitter, minimum)
 
 
 def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
-    """Seconds until a source is asked for again that could not be had, though the account's contacts could.
+    """Seconds until the next attempt to fetch a source that failed while the account's contacts did not.
 
-    :param lasted: seconds since that came first: it is waited for twice as long as before, up to an hour.
+    :param failing_seconds: seconds since the first failure; waiting as long again doubles this time, up to an hour.
     """
     return max(after_failure(error, 1, HOUR, 1.0) or HOUR, min(failing_seconds, HOUR))
 
 
 def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
-    """Quotas are for a minute; that of full syncs is another, of unknown length."""
+    """The wait after an exceeded quota: quotas are per minute, except the quota of full syncs, of unknown period."""
     if error.full_sync:
         return FULL_SYNC_WAITS[min(failures, len(FULL_SYNC_WAITS)) - 1] * (1.0 + jitter)
     return MINUTE + _doubled(MINUTE, failures, HOUR) * jitter
@@ -83,24 +90,14 @@ def _doubled(first: float, failures: int, cap: float) -> float:
     return min(first * 2.0 ** min(failures - 1, 16), cap)
 
 
-# So many accounts in a row that cannot reach Google are no accident.
-FAILURES_TO_OPEN = 3
-MAX_OPEN_SECONDS = 900.0
-# Whoever tries for all needs at most so long for one call; the others wait for what comes of it.
-TRIAL_SECONDS = 90.0
-
-_TENANT_ERRORS = (ClientRejected, ApiDisabled)
-_OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
-
-
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """What is known of Google as a tenant sees it.
+    """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
 
-    :ivar failed: accounts that could not reach Google, with no other outcome in between.
-    :ivar trips: how often it has opened since it was last closed.
-    :ivar until: until when nobody asks, in seconds since the epoch; None where it is closed.
-    :ivar code: the error code that opened it.
+    :ivar failed: ids of the accounts that could not reach Google, with no other outcome in between.
+    :ivar trips: how often the circuit has opened since it was last closed.
+    :ivar until: until when no account syncs, in seconds since the epoch; None: the circuit is closed.
+    :ivar code: the error code that opened the circuit.
     """
 
     failed: frozenset[int] = frozenset()
@@ -110,21 +107,22 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether accounts do not ask as they like."""
+        """Whether accounts have to wait for a trial."""
         return self.until is not None
 
     def wait(self, now: float) -> float:
-        """Seconds that an account still has to wait; a clock that was wrong does not make it longer."""
+        """Seconds that an account has to wait, at most two hours, in case a clock that was ahead has set `until`."""
         return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
 
     def begin_trial(self, now: float) -> CircuitBreaker:
-        """One account asks now; the others wait for what comes of it."""
+        """Note that an account syncs now; the other accounts wait for the outcome."""
         return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
 
     def after_outcome(self, error: Exception | None, account_id: int, now: float, jitter: float) -> CircuitBreaker:
-        """What is known after an account has asked.
+        """The circuit breaker after an account's sync.
 
-        :param error: what came of it; None: it went well.
+        :param error: the error of the sync; None: the sync succeeded.
+        :param now: seconds since the epoch.
         :param jitter: a random number from 0 to 1.
         """
         if isinstance(error, _TENANT_ERRORS):
@@ -136,17 +134,17 @@ class CircuitBreaker:
             until = now + self._open_seconds(error, jitter)
             return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
         if isinstance(error, QuotaExceeded) and self.is_open:
-            # Google answers again, and wants fewer calls: this is no time for all to come back.
+            # Google answers again and wants fewer calls, so the circuit stays open.
             return replace(self, until=now + self._open_seconds(error, jitter))
         return CircuitBreaker() if self._is_refuted(error) else self
 
     def _open_seconds(self, error: GoogleError, jitter: float) -> float:
-        """Seconds that nobody asks, longer from time to time, and as long as Google says in any case."""
-        own = min(MINUTE * 2.0 ** min(self.trips, 16), MAX_OPEN_SECONDS) * (0.5 + 0.5 * jitter)
-        return max(own, error.retry_after or 0.0)
+        """Seconds until the next trial: doubled from trip to trip, and at least as long as Google asks for."""
+        seconds = min(MINUTE * 2.0 ** min(self.trips, 16), MAX_OPEN_SECONDS) * (0.5 + 0.5 * jitter)
+        return max(seconds, error.retry_after or 0.0)
 
     def _is_refuted(self, error: Exception | None) -> bool:
-        """Whether an outcome shows that what opened the circuit is over; a fault of ours shows nothing."""
+        """Whether an outcome shows that the cause of the open circuit is over; an error in ldapgw shows nothing."""
         if error is None:
             return True
         if self.code == ClientRejected.code:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the store holds of some tenants but for the contacts: accounts, logins, and whom a directory comes through.
-
-Books out of the store: the work behind `ldapgw.sync.publisher`, done on a thread or in another process.
-"""
+"""Building and revising books from the store, on a thread or in another process, for `ldapgw.sync.publisher`."""
 
 from __future__ import annotations
 
@@ -24,13 +21,17 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
+# How many entries `free_slowly` frees at a time.
+_FREED_AT_ONCE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What the store holds, but for the contacts: those of configured tenants.
+    """The stored state of the configured tenants, except contacts.
 
-    :ivar accounts: connected ones, with addresses of which a tenant has none twice.
-    :ivar feeds: by tenant, the account that its Workspace directory is taken from.
+    :ivar accounts: the connected accounts, with addresses that are unique within a tenant.
+    :ivar logins: the logins of all phones.
+    :ivar directory_accounts: the account that the Workspace directory is stored with, by tenant.
     """
 
     accounts: tuple[Account, ...] = ()
@@ -39,43 +40,28 @@ class AccountState:
 
 
 def read_account_state(connection: Connection, tenants: Collection[str]) -> AccountState:
-    """What is stored of some tenants, but for the contacts."""
-    found = accounts.read_all(connection, counted=False)
+    """Read the state of some tenants, except contacts."""
+    all_accounts = accounts.read_all(connection, counted=False)
     connected = _with_unique_addresses(
-        account for account in found if account.is_connected and account.tenant in tenants
+        account for account in all_accounts if account.is_connected and account.tenant in tenants
     )
-    colleagues = contacts.accounts_with_source(connection, Source.DIRECTORY)
-    feeds: dict[str, Account] = {}
+    ids_with_directory = contacts.accounts_with_source(connection, Source.DIRECTORY)
+    directory_accounts: dict[str, Account] = {}
     for account in sorted(connected, key=lambda account: account.id):
-        if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in colleagues:
-            feeds.setdefault(account.tenant, account)
-    return AccountState(
-        connected, tuple(login for login in phones.read_all(connection) if login.tenant in tenants), feeds
-    )
-
-
-def _with_unique_addresses(found: Iterable[Account]) -> tuple[Account, ...]:
-    """Accounts with addresses that tell their books apart: an address can change hands while its former owner is there.
-
-    Who came first keeps it; the others' have a number behind it.
-    """
-    told_apart: dict[tuple[str, str], int] = {}
-    named: dict[int, Account] = {}
-    everyone = tuple(found)
-    for account in sorted(everyone, key=lambda account: account.id):
-        holds = account.tenant, account.address.casefold()
-        number = told_apart[holds] = told_apart.get(holds, 0) + 1
-        named[account.id] = account if number == 1 else replace(account, address=f"{account.address} ({number})")
-    return tuple(named[account.id] for account in everyone)
-
-
-# Entries that are freed in one go.
-_FREED_AT_ONCE = 500
+        if account.sources.get(Source.DIRECTORY) is SourceState.ON and account.id in ids_with_directory:
+            directory_accounts.setdefault(account.tenant, account)
+    logins = tuple(login for login in phones.read_all(connection) if login.tenant in tenants)
+    return AccountState(connected, logins, directory_accounts)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Delta:
-    """What has changed of an account's contacts; and all of its labels."""
+    """The changes of an account's contacts, and all labels of the account.
+
+    :ivar changed: new and changed contacts.
+    :ivar removed: source and uid of removed contacts.
+    :ivar labels: names of the labels by resource name.
+    """
 
     changed: tuple[Contact, ...]
     removed: tuple[tuple[Source, str], ...]
@@ -83,28 +69,28 @@ class Delta:
 
 
 def read_contacts(connection: Connection, account_id: int) -> tuple[tuple[tuple[Contact, ...], int], Mapping[str, str]]:
-    """An account's contacts, how many could not be read, and its labels."""
+    """Read an account's contacts, the number of contacts that cannot be decoded, and the account's labels."""
     return contacts.read(connection, account_id), contacts.read_labels(connection, account_id)
 
 
 def read_delta(connection: Connection, account_id: int, since: int, limit: int) -> Delta | None:
-    """What has changed of an account's contacts since a generation; None: that is not known, or is more than most."""
+    """Read the changes of an account's contacts since a generation; None: the changes are unknown or exceed `limit`."""
     changes = contacts.read_changes(connection, account_id, since, limit)
     return changes and Delta(*changes, contacts.read_labels(connection, account_id))
 
 
 def revise_books(context: NamingContext, books: Iterable[Book], delta: Delta) -> tuple[Book, ...] | None:
-    """Books of an account, with what has changed; None where one has to be built anew."""
-    found = []
+    """Update the books of an account by the changes of its contacts; None when a book has to be built anew."""
+    revised_books = []
     for book in books:
         directory = book.key == DIRECTORY
-        stored = [contact for contact in delta.changed if (contact.source is Source.DIRECTORY) is directory]
-        gone = [uid for source, uid in delta.removed if (source is Source.DIRECTORY) is directory]
-        revised = update_book(book, context, stored, gone, {} if directory else delta.labels)
+        changed = [contact for contact in delta.changed if (contact.source is Source.DIRECTORY) is directory]
+        removed = [uid for source, uid in delta.removed if (source is Source.DIRECTORY) is directory]
+        revised = update_book(book, context, changed, removed, {} if directory else delta.labels)
         if revised is None:
             return None
-        found.append(revised)
-    return tuple(found)
+        revised_books.append(revised)
+    return tuple(revised_books)
 
 
 def build_books(
@@ -115,38 +101,41 @@ def build_books(
     per_number: bool,  # noqa: FBT001  called through a thread, by position
     with_directory: bool,  # noqa: FBT001
 ) -> tuple[Book, ...]:
-    """The account's book, and the directory's where the account feeds it.
+    """Build the account's book, and the directory's book when the directory is stored with the account.
 
-    :param everything: looked through twice where the account feeds the directory.
+    :param all_contacts: the account's contacts of all sources; iterated twice with a directory.
+    :param labels: names of the account's labels by resource name.
+    :param per_number: whether to build an entry per number too, for phones that need them.
+    :param with_directory: whether to build the directory's book.
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
-    own = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
+    book = build_book(context, account.sub, account.address, account.sharing, personal, labels, per_number=per_number)
     if not with_directory:
-        return (own,)
+        return (book,)
     colleagues = (contact for contact in all_contacts if contact.source is Source.DIRECTORY)
-    return own, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
+    return book, build_book(context, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues, {}, per_number=per_number)
 
 
 def free_slowly(books: list[Book]) -> None:
-    """Free the memory of books that nobody needs any more, bit by bit: at once, it would stop everybody for 0.2 s.
+    """Free the memory of unused books in small steps; in one step it would stop all threads for 0.2 s.
 
-    :param books: empty afterwards.
+    :param books: the books, which are removed from the list.
     """
     entries: list[Entry] = []
     while books:
         book = books.pop()
-        for shelves in (book.segments, *(label.segments for label in book.labels)):
-            for shelf in (*shelves.contacts, *shelves.numbers):
-                entries += shelf.entries
-        # The last reference to them must be ours.
-        del book, shelves, shelf
+        for segments in (book.segments, *(label.segments for label in book.labels)):
+            for segment in (*segments.contacts, *segments.numbers):
+                entries += segment.entries
+        # `entries` must have the last references to the entries.
+        del book, segments, segment
     while entries:
         del entries[-_FREED_AT_ONCE:]
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredContacts:
-    """An account's contacts, read each time that they are looked through: a million would take more than their book."""
+    """An account's contacts, read anew in each iteration: a million contacts would take more memory than their book."""
 
     connection: Connection
     account_id: int
@@ -164,12 +153,12 @@ def build_cached_books(
     per_number: bool,  # noqa: FBT001  called in a process, by position
     with_directory: bool,  # noqa: FBT001
 ) -> None:
-    """Write down an account's books as images, of what the database holds; called in a process of its own.
+    """Build an account's books from the stored contacts and write them to the book cache; called in another process.
 
-    What cannot be done is left undone: whoever looks for the images has to do without them.
+    On an error of the database nothing is written, and the caller has to build the books itself.
 
-    :param url: the database's.
-    :param folder: the images'.
+    :param url: URL of the database.
+    :param folder: folder of the book cache.
     """
     gateway = os.getppid()
     database = Database(url)
@@ -181,9 +170,25 @@ def build_cached_books(
         return
     finally:
         database.close()
-    images = BookCache(folder)
+    book_cache = BookCache(folder)
     for book in books:
-        # Once the gateway has ended, nobody looks after what is written.
+        # After the gateway's end nobody would delete the file when the account goes.
         if os.getppid() == gateway:
             name = cache_name(account.id, directory=book.key == DIRECTORY)
-            images.save(name, build_key, CachedBook(account.generation, book))
+            book_cache.save(name, build_key, CachedBook(account.generation, book))
+
+
+def _with_unique_addresses(given: Iterable[Account]) -> tuple[Account, ...]:
+    """Make the addresses of accounts unique within a tenant, because books are named after them.
+
+    Two accounts can have the same address when the address has passed to another user.  The oldest account keeps the
+    address; the other accounts get a number after it.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    renamed: dict[int, Account] = {}
+    all_accounts = tuple(given)
+    for account in sorted(all_accounts, key=lambda account: account.id):
+        key = account.tenant, account.address.casefold()
+        number = counts[key] = counts.get(key, 0) + 1
+        renamed[account.id] = account if number == 1 else replace(account, address=f"{account.address} ({number})")
+    return tuple(renamed[account.id] for account in all_accounts)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Books as they were built, on disk: so that a start reads them and does not build them again.
+"""A cache of built books on disk, so that a start reads the books instead of building them again.
 
-An image is never needed.  It counts only if it is whole and was made by the same code of the same things; whatever else
-there is makes the gateway build the book of the stored contacts.  It holds contacts, and goes when they go.
+The gateway never depends on a cached book.  A cached book is used only if the file is intact and the book was built by
+the same code from the same inputs; otherwise the gateway builds the book from the stored contacts.  A cached book
+contains contacts, so it is deleted when its account goes.
 """
 
 from __future__ import annotations
@@ -31,50 +32,50 @@ log = Logger()
 
 FOLDER = "images"
 _ENDING = ".image"
-# What becomes an image when it is whole.
+# A file with this ending is being written, and is renamed when it is complete.
 _UNFINISHED = ".new"
 
-# What else decides what a cached book holds.
+# Libraries whose version decides the content of a built book.
 LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
 
 @dataclass(frozen=True, slots=True)
 class CachedBook:
-    """A book, and the generation of its account's contacts that it was built of."""
+    """A book, and the generation of the account's contacts that the book was built from."""
 
     generation: int
     book: Book
 
 
 class BookCache:
-    """A folder of images.  Its methods wait for the disk, and raise nothing: trouble is a line of the log.
+    """A folder of cached books.  The methods wait for the disk, and log errors instead of raising them.
 
-    :param folder: need not be there.
+    :param folder: the folder, which is created when needed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, name: str, build_key: object, context: NamingContext, sharing: Sharing) -> CachedBook | None:
-        """The book of a name; None where there is none that was made of the same things.
+        """Read a cached book; None when there is none of this name and build key.
 
-        :param made_of: whatever a book depends on besides contacts; its ``repr`` counts.
+        :param build_key: all inputs of the book besides contacts, compared by ``repr``.
         """
         try:
             with _gc_paused(), self._file(name).open("rb") as file:
                 source = verified_records(file)
-                made, generation = source.value(tuple[str, int])
-                if made != _fingerprint(build_key):
+                found_fingerprint, generation = source.value(tuple[str, int])
+                if found_fingerprint != _fingerprint(build_key):
                     return None
                 return CachedBook(generation, book_file.read(source, context, sharing))
         except FileNotFoundError:
             return None
         except (OSError, DamagedFile) as error:
-            log.warn("the image {name} cannot be read, its book is built anew: {kind}", name=name, kind=_kind(error))
+            log.warn("the cached book {name} cannot be read and is built anew: {kind}", name=name, kind=_kind(error))
             return None
 
     def save(self, name: str, build_key: object, cached: CachedBook) -> None:
-        """Write a book down, in place of the one that there is."""
+        """Write a book to the cache, in place of the cached book of this name."""
         file = self._file(name)
         new = file.with_suffix(_UNFINISHED)
         try:
@@ -82,23 +83,24 @@ class BookCache:
             new.unlink(missing_ok=True)
             new.touch(mode=0o600, exist_ok=False)
             with new.open("wb") as opened:
-                to = RecordWriter(opened)
-                to.value((_fingerprint(build_key), cached.generation))
-                book_file.write(cached.book, to)
-                to.end()
-                # Else it might be torn when the power fails, and a large book takes long to build.
+                writer = RecordWriter(opened)
+                writer.value((_fingerprint(build_key), cached.generation))
+                book_file.write(cached.book, writer)
+                writer.end()
+                # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
                 opened.flush()
                 os.fsync(opened.fileno())
             new.replace(file)
         except OSError as error:
-            log.warn("the image {name} cannot be written: {kind}", name=name, kind=_kind(error))
+            log.warn("the cached book {name} cannot be written: {kind}", name=name, kind=_kind(error))
             with suppress(OSError):
                 new.unlink(missing_ok=True)
 
     def prune(self, names: Collection[str], *, unfinished: bool = False) -> None:
-        """Delete all others.
+        """Delete all cached books except some.
 
-        :param unfinished: whether those of these names that somebody may be writing are kept too.
+        :param names: the names of the books to keep.
+        :param unfinished: whether to keep also the unfinished files of these names, which may be being written.
         """
         kept = {self._file(name) for name in names}
         if unfinished:
@@ -114,9 +116,9 @@ class BookCache:
             self._delete(file)
 
     def delete(self, account_id: int) -> None:
-        """Delete what there is of an account."""
-        for feeds in (False, True):
-            self._delete(self._file(cache_name(account_id, directory=feeds)))
+        """Delete the cached books of an account."""
+        for directory in (False, True):
+            self._delete(self._file(cache_name(account_id, directory=directory)))
 
     def _delete(self, file: Path) -> None:
         try:
@@ -130,7 +132,7 @@ class BookCache:
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Nothing that is read is garbage, and looking at all of it again and again would stop everybody."""
+    """Pause the garbage collector: nothing that is read is garbage, and each collection would stop all threads."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -141,22 +143,22 @@ def _gc_paused() -> Iterator[None]:
 
 
 def cache_name(account_id: int, *, directory: bool) -> str:
-    """The name of an account's image, or of the one of the Workspace directory that comes through it."""
+    """The name of the cached book of an account, or of the Workspace directory that is fetched through the account."""
     return f"{account_id}-directory" if directory else str(account_id)
 
 
 def _fingerprint(build_key: object) -> str:
-    """What tells apart books that were made of different things, besides contacts."""
+    """Fingerprint of the inputs of a book besides contacts, and of the code."""
     return blake2b(repr((_code(), build_key)).encode(), digest_size=16).hexdigest()
 
 
 @cache
 def _code() -> str:
-    """What tells apart versions of what makes and writes a book."""
-    known = [version(name) for name in LIBRARIES]
-    return repr((book_file.FORMAT, known, unicodedata.unidata_version, sys.byteorder))
+    """The versions of everything that builds and writes a book."""
+    versions = [version(name) for name in LIBRARIES]
+    return repr((book_file.FORMAT, versions, unicodedata.unidata_version, sys.byteorder))
 
 
 def _kind(error: Exception) -> str:
-    """What is wrong, without any data."""
+    """Describe an error without any data from the file."""
     return (error.strerror if isinstance(error, OSError) else None) or "it is not as it was written"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Carries what has changed in the database, by whomever, into what is served and synced."""
+"""The service that polls the database for changes and passes them to publisher, scheduler, OAuth clients and pages."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ldapgw.sync.scheduler import SyncScheduler
 
 # A command's change takes effect within 2 seconds.
 POLL_SECONDS = 1.0
-# When a phone was last seen is written this often at most; each bind would cost a disk's flush.
+# The last binds of phones are written this often at most; a write per bind would cost a flush to disk each.
 WRITE_BINDS_SECONDS = 5.0
 
 log = Logger()
 
 
 class ChangeWatcher(Service):
-    """Looks for changes once a second, and writes down which phones were seen.
+    """Looks for changes of the database once a second, and stores the last binds of phones.
 
-    :param take_seen: the phones that have bound since it was called last: name to address and
-        password's hash.
-    :param read_clients: reads the OAuth clients that were entered.
-    :param tell_pages: tells pages that are open what has changed of their accounts.
+    :param take_binds: returns the phones that have bound since the last call: IP address and hash of the password by
+        name of the phone.
+    :param read_clients: reads the OAuth clients that administrators have entered.
+    :param notify_pages: notifies open pages of changes of their accounts.
     """
 
     def __init__(
@@ -61,48 +61,50 @@ class ChangeWatcher(Service):
         self._is_outdated = True
         self._binds: dict[str, LastBind] = {}
         self._timers = (
-            (LoopingCall(self._quietly, self._poll), POLL_SECONDS),
-            (LoopingCall(self._quietly, self.write_binds), WRITE_BINDS_SECONDS),
+            (LoopingCall(self._run, self._poll), POLL_SECONDS),
+            (LoopingCall(self._run, self.write_binds), WRITE_BINDS_SECONDS),
         )
         for timer, _ in self._timers:
             timer.clock = clock
 
     def refresh_now(self) -> Deferred[None]:
-        """Serve and sync by what the database holds now; books that have to be built follow.
+        """Publish and sync by the present content of the database; changed books are built afterwards.
 
-        Trouble is logged, and it is tried again at the next look.
+        Errors are logged, and the next poll tries again.
         """
         self._is_outdated = True
-        return self._quietly(self._poll_now)
+        return self._run(self._poll_now)
 
     async def write_binds(self) -> None:
-        """Store which phones were seen; those that could not be stored are kept for the next time."""
+        """Store the last binds of phones; binds that could not be stored are kept for the next call."""
         now = self._clock.seconds()
-        self._binds |= {name: LastBind(now, *seen) for name, seen in self._take_binds().items()}
+        self._binds |= {name: LastBind(now, *bind) for name, bind in self._take_binds().items()}
         if self._binds:
             await self._store.run(phones.store_last_binds, dict(self._binds))
             self._binds.clear()
 
     def startService(self) -> None:
-        """Begin to look."""
         super().startService()
         for timer, seconds in self._timers:
             timer.start(seconds)
 
     def stopService(self) -> Deferred[None]:
-        """Write down what was seen, and look no more."""
+        """Stop polling, and store the last binds."""
         super().stopService()
         for timer, _ in self._timers:
             if timer.running:
                 timer.stop()
-        return self._quietly(self.write_binds).addBoth(lambda _: self._change_detector.close())
+        return self._run(self.write_binds).addBoth(lambda _: self._change_detector.close())
 
     async def _poll_now(self) -> None:
         await self._poll(is_forced=True)
 
     async def _poll(self, *, is_forced: bool = False) -> None:
-        """Look; who has asked waits until it is served, although another look may have begun with the same."""
-        # The store's thread asks: SQLite's answer may wait for the disk.
+        """Publish and sync if the database has changed.
+
+        :param is_forced: publish in any case: the caller waits for it, even when another poll has taken the change.
+        """
+        # SQLite is asked on the store's thread, because the answer may wait for the disk.
         self._is_outdated = (
             await self._store.run(lambda _: self._change_detector.has_changed()) or self._is_outdated or is_forced
         )
@@ -110,7 +112,7 @@ class ChangeWatcher(Service):
             return
         if not self._is_outdated:
             return
-        # Before the work: what changes meanwhile has to be looked at again.
+        # Reset before the work, so that a change during the work causes another poll.
         self._is_outdated = False
         try:
             await self._read_clients()
@@ -120,8 +122,8 @@ class ChangeWatcher(Service):
         except BaseException:
             self._is_outdated = True
             raise
-        # Nobody waits for it: a large book takes many seconds, and the next look comes in one.
-        self._quietly(self._build)
+        # The build is not awaited: a large book takes many seconds, and the next poll is due in one second.
+        self._run(self._build)
 
     async def _build(self) -> None:
         try:
@@ -131,9 +133,9 @@ class ChangeWatcher(Service):
             raise
 
     async def _is_recovered(self) -> bool:
-        """Whether the database can be used again; that it can be read is not enough.
+        """Whether the database can be used again, for writing too.
 
-        :raises StoreError: when it cannot.
+        :raises StoreError: when the database cannot be used.
         """
         if self._store.is_damaged and not self._is_outdated:
             return False
@@ -142,10 +144,10 @@ class ChangeWatcher(Service):
         self._is_outdated = True
         return True
 
-    def _quietly(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """What a timer calls: the next turn comes whatever became of this one."""
-        return Deferred.fromCoroutine(work()).addErrback(self._failed)
+    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        """Run a coroutine and log its failure, so that a timer goes on."""
+        return Deferred.fromCoroutine(work()).addErrback(self._log_failure)
 
-    def _failed(self, failure: Failure) -> None:
+    def _log_failure(self, failure: Failure) -> None:
         if not failure.check(StoreError):
             log.failure("looking at the database failed", failure)

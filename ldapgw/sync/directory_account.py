@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Through which account a tenant's Workspace directory is fetched.  Pure.
+"""The choice of the account through which a tenant's Workspace directory is fetched.
 
-One at a time: whoever holds it goes on with it for as long as that works.  When it does not, the next one takes over;
-when it works through none, they take turns, so that it is noticed when it works again.
+The functions are pure.  One account at a time fetches the directory, as long as it can.  When it fails, another account
+takes over; when all accounts fail, they take turns, so that the gateway notices when the directory is available again.
 """
 
 from __future__ import annotations
@@ -15,49 +15,58 @@ from ldapgw.google.oauth import sources_of
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.directory_accounts import DirectoryCandidate
 
-# Where Google does not offer a source it is asked again after so long: administrators change their minds.
+# A source that Google refuses is requested again after this time, because administrators may change the settings.
 UNAVAILABLE_RETRY_SECONDS = 86400.0
-# When it could not be had through so many, there is no use in trying it through yet another one.
+# When this many accounts have failed recently, no further account is tried.
 MAX_FAILING_ACCOUNTS = 3
 
 
 def is_resting(state: SourceState | None, asked_at: float | None, now: float) -> bool:
-    """Whether a source that could not be had is left alone for now; a clock that was wrong does not make it longer."""
-    impossible = state in (SourceState.UNAVAILABLE, SourceState.NOT_GRANTED)
-    return impossible and asked_at is not None and 0 <= now - asked_at < UNAVAILABLE_RETRY_SECONDS
+    """Whether a refused source is not requested for now; an `asked_at` in the future, by a wrong clock, is ignored.
+
+    :param asked_at: when the source was last requested, in seconds since the epoch.
+    """
+    is_refused = state in (SourceState.UNAVAILABLE, SourceState.NOT_GRANTED)
+    return is_refused and asked_at is not None and 0 <= now - asked_at < UNAVAILABLE_RETRY_SECONDS
 
 
 def choose_directory_account(
     candidates: Iterable[DirectoryCandidate], now: float, requested_account_id: int | None = None
 ) -> int | None:
-    """The account to fetch a directory through; None when there is none.
+    """The id of the account to fetch the directory through; None when no account is to be tried now.
 
-    :param asked: an account that a person wants to be synced now, whatever was the matter with it.
+    :param now: seconds since the epoch.
+    :param requested_account_id: an account whose sync a person has requested, which need not wait after a failure.
     """
-    willing = [one for one in candidates if _is_eligible(one, now)]
-    holder = next((one for one in willing if one.is_directory_account), None)
-    if holder is not None and holder.account_id == requested_account_id:
+    eligible = [candidate for candidate in candidates if _is_eligible(candidate, now)]
+    current = next((candidate for candidate in eligible if candidate.is_directory_account), None)
+    if current is not None and current.account_id == requested_account_id:
         return requested_account_id
-    if holder is not None and holder.directory_error == SuspiciousShrink.code:
-        # Through another account just as much would vanish: a person has to say that it may.
-        willing = [holder]
-    waiting = [one for one in willing if one.account_id != requested_account_id and _is_backing_off(one, now)]
-    ready = [one for one in willing if one not in waiting]
+    if current is not None and current.directory_error == SuspiciousShrink.code:
+        # As many contacts would vanish through another account: a person has to accept the loss first.
+        eligible = [current]
+    waiting = [
+        candidate
+        for candidate in eligible
+        if candidate.account_id != requested_account_id and _is_backing_off(candidate, now)
+    ]
+    ready = [candidate for candidate in eligible if candidate not in waiting]
     return min(ready, key=_preference).account_id if ready and len(waiting) < MAX_FAILING_ACCOUNTS else None
 
 
-def _is_eligible(one: DirectoryCandidate, now: float) -> bool:
-    granted = Source.DIRECTORY in sources_of(one.scopes)
-    return granted and one.account_error != ConsentRevoked.code and not is_resting(one.state, one.asked_at, now)
+def _is_eligible(candidate: DirectoryCandidate, now: float) -> bool:
+    if Source.DIRECTORY not in sources_of(candidate.scopes) or candidate.account_error == ConsentRevoked.code:
+        return False
+    return not is_resting(candidate.state, candidate.asked_at, now)
 
 
-def _is_backing_off(one: DirectoryCandidate, now: float) -> bool:
-    """Whether its last failure was just now."""
-    since, until = one.asked_at, one.next_try
+def _is_backing_off(candidate: DirectoryCandidate, now: float) -> bool:
+    since, until = candidate.asked_at, candidate.next_try
     return since is not None and until is not None and since <= now < until
 
 
-def _preference(one: DirectoryCandidate) -> tuple[bool, float, bool, int]:
-    """The smaller, the better: no trouble; else asked longest ago; then who holds it; then who came first."""
-    in_trouble = bool(one.directory_error or one.account_error)
-    return in_trouble, (one.asked_at or 0.0) if in_trouble else 0.0, not one.is_directory_account, one.account_id
+def _preference(candidate: DirectoryCandidate) -> tuple[bool, float, bool, int]:
+    """Sort key: no error first, else longest not requested first; then the directory account; then the oldest."""
+    has_error = bool(candidate.directory_error or candidate.account_error)
+    asked_at = (candidate.asked_at or 0.0) if has_error else 0.0
+    return has_error, asked_at, not candidate.is_directory_account, candidate.account_id

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A place for a listing between its first page and its last.
+"""Fetching a source from Google: pages are buffered until the last page has come, so that no partial listing is used.
 
-A delta stays in memory.  What is larger waits in a file that has no name: nothing of it is left, however the process
-ends, and it is as private as the folder that it lies in.
-
-All pages of a source, kept on a spool until the last has come: of a listing that is not whole nothing is taken.
+A small listing is buffered in memory, a large listing in a file without a name, of which nothing is left, however the
+process ends, and which is as private as its folder.
 """
 
 from __future__ import annotations
@@ -28,57 +26,21 @@ from ldapgw.store.contacts import SyncState
 from ldapgw.sync.plan import is_truncated
 from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
 
+DAY = 86400
+# A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
+FULL_SYNC_DAYS = 6
+# A listing larger than this many octets is buffered in a file.
 MAX_IN_MEMORY = 1 << 20
 
 _LENGTH = struct.Struct(">I")
 
 
-class PageBuffer:
-    """The items of one listing, page after page.  Its methods may wait for the disk.
-
-    :param folder: where the file would be.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = SpooledTemporaryFile(MAX_IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
-
-    def append_page(self, encoded_persons: bytes) -> None:
-        """Keep what came of a page.
-
-        :raises StoreError: when the disk is full.
-        """
-        try:
-            self._file.write(_LENGTH.pack(len(encoded_persons)) + encoded_persons)
-        except OSError as error:
-            raise StoreError(f"{self._folder}: cannot be written to: {error.strerror}") from None
-
-    def __iter__(self) -> Iterator[FetchedPerson]:
-        """All items, in the order in which they came; a page of them is in memory at a time."""
-        try:
-            self._file.seek(0)
-            while head := self._file.read(_LENGTH.size):
-                yield from decode_persons(self._file.read(_LENGTH.unpack(head)[0]))
-        except OSError as error:
-            raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
-
-    def close(self) -> None:
-        """Forget all of it."""
-        # What a full disk did not take is not missed.
-        with suppress(OSError):
-            self._file.close()
-
-
-DAY = 86400
-# Full syncs are done this early, and up to a day earlier; Google's tokens last seven.
-FULL_SYNC_DAYS = 6
-
-
 @dataclass(frozen=True, slots=True)
 class SourceQuery:
-    """What is wanted of a source: all that the stored contacts and the sync token depend on.
+    """The parameters of a fetch, on which the stored contacts and the sync token depend.
 
-    :ivar labels: resource names, one of which a contact needs to be served; None: all are.
+    :ivar region: the region for telephone numbers without a country code.
+    :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
     """
 
     source: Source
@@ -87,21 +49,22 @@ class SourceQuery:
 
     @property
     def fingerprint(self) -> str:
-        """Of Google's parameters and our reading of persons.
+        """The parameters sent to Google and the parameters of the conversion, as text.
 
-        When a setting changes, a label gets the name that the configuration names, or another ldapgw reads otherwise,
-        all persons are read anew.
+        All persons are fetched anew when a setting changes, when a label gets a name that the configuration names, or
+        when another version of ldapgw converts persons differently.
         """
         return "|".join((fingerprint(self.source), f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchedSource:
-    """What Google said of one source, all of it.
+    """A complete listing of one source.
 
-    :ivar persons: how many it spoke of.
-    :ivar total: how many there are by Google's own count; 0 where it does not say.
-    :ivar labels: resource names of the user's labels that they have.
+    :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
+    :ivar person_count: the number of persons in the listing.
+    :ivar total: all persons of the source, as counted by Google; 0 when Google does not say.
+    :ivar labels: resource names of the user's labels that persons of the listing have.
     """
 
     query: SourceQuery
@@ -114,12 +77,14 @@ class FetchedSource:
 
 
 def token_for(query: SourceQuery, state: SyncState | None, sub: str, now: float) -> str | None:
-    """The sync token to go on with; None when a full sync is due.
+    """The sync token for an incremental sync; None when a full sync is due.
 
-    Google's tokens end after seven days.  A full one is done before, spread over the last of the days by account and
-    source, so that those who connected on one day do not use up Google's small quota of full syncs together.
+    Google's sync tokens expire after seven days.  The full sync comes earlier, at a time within the sixth day that
+    depends on account and source, so that accounts connected on the same day do not use up Google's small quota of full
+    syncs together.
 
-    :param sub: Google's key of the account.
+    :param sub: Google's key of the user (id_token claim ``sub``).
+    :param now: seconds since the epoch.
     """
     if state is None or state.fingerprint != query.fingerprint or state.full_sync_at is None:
         return None
@@ -128,22 +93,57 @@ def token_for(query: SourceQuery, state: SyncState | None, sub: str, now: float)
 
 
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
-    """Resource names of the labels that a tenant's configuration names; None: all contacts are wanted.
+    """Resource names of the labels that a tenant's configuration names; None: contacts are served without a filter.
 
-    :param names: the account's labels by resource name.
+    :param names: names of the account's labels by resource name.
     """
     folded = {name.casefold() for name in configured}
     if not folded:
         return None
-    known = {**names, **{label: label.rpartition("/")[2] for label in SYSTEM_LABELS}}
-    return frozenset(resource for resource, name in known.items() if name.casefold() in folded)
+    all_labels = {**names, **{label: label.rpartition("/")[2] for label in SYSTEM_LABELS}}
+    return frozenset(resource_name for resource_name, name in all_labels.items() if name.casefold() in folded)
+
+
+class PageBuffer:
+    """The persons of one listing, page after page.  The methods may wait for the disk.
+
+    :param folder: folder of the file for a large listing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = SpooledTemporaryFile(MAX_IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
+
+    def append_page(self, encoded_persons: bytes) -> None:
+        """Append the encoded persons of a page.
+
+        :raises StoreError: when the disk is full.
+        """
+        try:
+            self._file.write(_LENGTH.pack(len(encoded_persons)) + encoded_persons)
+        except OSError as error:
+            raise StoreError(f"{self._folder}: cannot be written to: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[FetchedPerson]:
+        """Iterate over all persons in order, with one page in memory at a time."""
+        try:
+            self._file.seek(0)
+            while head := self._file.read(_LENGTH.size):
+                yield from decode_persons(self._file.read(_LENGTH.unpack(head)[0]))
+        except OSError as error:
+            raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
+
+    def close(self) -> None:
+        # Closing writes buffered octets, which a full disk may refuse; nobody needs them any more.
+        with suppress(OSError):
+            self._file.close()
 
 
 class Fetcher:
     """Fetches listings.
 
-    :param folder: where those wait that are too large for memory.
-    :param run_off_thread: calls a function with its arguments where it may wait for the disk.
+    :param folder: folder for the files of large listings.
+    :param run_off_thread: calls a function with its arguments on a thread that may wait for the disk.
     """
 
     def __init__(self, people: People, folder: Path, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
@@ -158,20 +158,21 @@ class Fetcher:
         authorized: Authorized,
         on_progress: Callable[[SyncProgress], None] = lambda _: None,
     ) -> FetchedSource:
-        """All pages of a source: what changed since a sync token was given, or everything.
+        """Fetch all pages of a source: the changes since a sync token, or everything.
 
-        Whoever gets it closes its spool.
+        The caller has to close the listing's page buffer.
 
-        :param authorized: makes each of the calls to Google.
-        :param note: is told how far it is.
-        :raises GoogleError: as `People.pages`; `BadResponse` when a full listing held far less than Google's own
-            total: who was not listed is not gone.
+        :param sync_token: token of the last sync; None: a full listing.
+        :param authorized: makes each call to Google.
+        :param on_progress: called with the progress after each page.
+        :raises GoogleError: as `People.pages`; `BadResponse` when a full listing has far fewer persons than Google
+            counts, in which case unlisted persons are not deleted.
         """
-        spool = PageBuffer(self._folder)
+        buffer = PageBuffer(self._folder)
         try:
-            return await self._fetch(query, sync_token, authorized, on_progress, spool)
+            return await self._fetch(query, sync_token, authorized, on_progress, buffer)
         except BaseException:
-            spool.close()
+            buffer.close()
             raise
 
     async def _fetch(
@@ -183,22 +184,23 @@ class Fetcher:
         buffer: PageBuffer,
     ) -> FetchedSource:
         reader = partial(encode_page, source=query.source, region=query.region, labels=query.labels)
-        last = ""
-        persons = total = 0
+        next_sync_token = ""
+        person_count = total = 0
         labels: set[str] = set()
         async for page in self._people.pages(query.source, authorized, sync_token, reader):
             await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
-            persons += page.content.person_count
+            person_count += page.content.person_count
             labels |= page.content.labels
-            last = page.next_sync_token or last
+            next_sync_token = page.next_sync_token or next_sync_token
             total = page.total or total
-            on_progress(SyncProgress(query.source, persons, total or None))
-        if sync_token is None and is_truncated(persons, total):
+            on_progress(SyncProgress(query.source, person_count, total or None))
+        is_full = sync_token is None
+        if is_full and is_truncated(person_count, total):
             raise BadResponse("the listing is shorter than its total")
-        return FetchedSource(query, buffer, last, sync_token is None, persons, total, frozenset(labels))
+        return FetchedSource(query, buffer, next_sync_token, is_full, person_count, total, frozenset(labels))
 
 
-def close_all(fetched: Collection[FetchedSource]) -> None:
-    """Forget listings."""
-    for one in fetched:
-        one.pages.close()
+def close_all(listings: Collection[FetchedSource]) -> None:
+    """Close the page buffers of listings."""
+    for fetched in listings:
+        fetched.pages.close()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""One account's sync: fetch every source, then plan and apply all of it in one transaction.
+"""The sync of one account: fetch every source, then plan and apply the result in one transaction.
 
-Whole or not at all: until that transaction nothing is written but a fresh access token, and when anything fails before
-it, the contacts and the sync tokens stay what they were.  "Other contacts" that cannot be had do not keep the contacts
-away.  The Workspace directory, which is the tenant's, is a sync of its own behind that: neither hurts the other.
+A sync is applied as a whole or not at all: before the transaction only a refreshed access token is written, and after a
+failure the contacts and the sync tokens are unchanged.  A failure of the "other contacts" does not prevent the sync of
+the contacts.  The tenant's Workspace directory is a separate sync after that; neither sync can fail the other.
 """
 
 from __future__ import annotations
@@ -46,19 +46,23 @@ from ldapgw.sync.tokens import AccessTokenProvider
 
 log = Logger()
 
-# What a source is after Google has refused it; that is no failure.
+# The state of a source after Google's refusal, which is not a failure.
 _REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
     SourceUnavailable: SourceState.UNAVAILABLE,
     ScopeMissing: SourceState.NOT_GRANTED,
 }
 
-# What one source can have alone; everything else is the account's, or the tenant's.
+# Errors that can affect a single source; all other errors affect the account or the tenant.
 _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncedTenant:
-    """What a sync must know of a tenant."""
+    """The configuration of a tenant that a sync needs.
+
+    :ivar labels: names of labels; a contact is served only if it has one of them; empty: all are served.
+    :ivar region: the region for telephone numbers without a country code.
+    """
 
     client: Client
     sources: tuple[Source, ...]
@@ -68,7 +72,7 @@ class SyncedTenant:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _StoredState:
-    """What is stored of an account before a sync."""
+    """The stored state of an account before a sync."""
 
     generation: int
     states: Mapping[Source, SyncState]
@@ -76,12 +80,12 @@ class _StoredState:
 
 
 class SyncJob:
-    """Syncs accounts, one at a time each.
+    """Syncs accounts; the caller runs at most one sync of an account at a time.
 
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param folder: where listings wait that are too large for memory.
-    :param now: seconds since the epoch.
-    :param note_progress: told how far an account's sync is, by its id; None when it has ended.
+    :param folder: folder for the files of large listings.
+    :param now: returns seconds since the epoch.
+    :param on_progress: called with the account's id and its sync's progress; None: the sync has ended.
     """
 
     def __init__(
@@ -106,40 +110,44 @@ class SyncJob:
         self._on_progress = on_progress
 
     def has_tenant(self, tenant: str) -> bool:
-        """Whether the configuration knows a tenant; accounts of one that was taken out of it rest."""
+        """Whether the tenant is configured; accounts of other tenants are not synced."""
         return tenant in self._tenants
 
     async def refresh_access_token(self, account: Account) -> None:
-        """Have Google take, or refuse, the tenant's client.
+        """Get a new access token, to see whether Google accepts the tenant's OAuth client.
 
-        :raises GoogleError: as the token endpoint has it.
+        :raises GoogleError: the error of the token endpoint.
         """
         await self._access_tokens.refresh(account, self._tenants[account.tenant].client)
 
     async def sync(self, account: Account, *, full: bool, max_loss: float = 0) -> bool:
-        """Sync an account's own sources; the directory is left to `sync_directory`.
+        """Sync an account's own sources, without the directory; see `sync_directory`.
 
-        :param may_lose: so many contacts may vanish, however suspicious that is.
-        :returns: whether its contacts have changed.
-        :raises GoogleError: as Google has it, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
+        :param full: whether to fetch full listings.
+        :param max_loss: how many contacts may vanish even when the loss is suspicious.
+        :returns: whether the account's contacts have changed.
+        :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         :raises StoreError: when the database cannot be used.
         """
         tenant = self._tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        held = await self._store.run(_read, account.id)
-        states = {one: _state(account, one) if one in granted else SourceState.NOT_GRANTED for one in tenant.sources}
+        stored = await self._store.run(_read, account.id)
+        states = {
+            source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
+            for source in tenant.sources
+        }
         due = self._sources_to_sync(
-            granted - {Source.DIRECTORY}, states, held, is_requested=account.pending_sync is not None or full
+            granted - {Source.DIRECTORY}, states, stored, is_requested=account.pending_sync is not None or full
         )
         failed: dict[Source, GoogleError] = {}
         fetched: list[FetchedSource] = []
         try:
-            known = await self._labels(account, held, failed, full=full) if Source.CONTACTS in due else None
-            for place, source in enumerate(due, start=1):
-                wanted = _wanted(source, tenant, known or held.labels)
-                state = None if full else held.states.get(source)
+            labels = await self._labels(account, stored, failed, full=full) if Source.CONTACTS in due else None
+            for step, source in enumerate(due, start=1):
+                query = _query(source, tenant, labels or stored.labels)
+                state = None if full else stored.states.get(source)
                 try:
-                    fetched.append(await self._fetch(account, wanted, state, (place, len(due))))
+                    fetched.append(await self._fetch(account, query, state, (step, len(due))))
                     states[source] = SourceState.ON
                 except tuple(_REFUSAL_STATES) as refusal:
                     states[source] = _REFUSAL_STATES[type(refusal)]
@@ -154,34 +162,35 @@ class SyncJob:
                     )
                     failed[source] = error
             if set(states.values()) == {SourceState.NOT_GRANTED}:
-                without = "" if Source.CONTACTS in tenant.sources else tenant.sources[0].value
-                raise ScopeMissing("none of the tenant's sources is granted", source=without)
-            unknown = any(not one.labels <= (known or held.labels).names.keys() for one in fetched)
-            if unknown and Source.CONTACTS not in failed:
-                known = await self._fetch_labels(account, known or held.labels, failed) or known
-            gone = frozenset(Source) - granted
-            leaves = Source.DIRECTORY in gone and Source.DIRECTORY in tenant.sources
-            change = SyncResult(
-                held.generation,
+                missing = "" if Source.CONTACTS in tenant.sources else tenant.sources[0].value
+                raise ScopeMissing("none of the tenant's sources is granted", source=missing)
+            has_unknown_label = any(not listing.labels <= (labels or stored.labels).names.keys() for listing in fetched)
+            if has_unknown_label and Source.CONTACTS not in failed:
+                labels = await self._fetch_labels(account, labels or stored.labels, failed) or labels
+            not_granted = frozenset(Source) - granted
+            result = SyncResult(
+                stored.generation,
                 fetched,
                 states,
                 due,
                 failed,
-                gone,
-                known,
+                not_granted,
+                labels,
                 max_loss=max_loss,
-                hands_over_directory=leaves,
+                hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return await self._store.run(apply_sync_result, account, change, self._now())
+            return await self._store.run(apply_sync_result, account, result, self._now())
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
 
     async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0) -> bool:
-        """Sync the tenant's Workspace directory through an account, if it is that account's turn.
+        """Sync the tenant's Workspace directory through an account, if it is the directory account now.
 
-        What goes wrong is to be noted (`note_directory`), and it is the next account's turn then.
+        The caller has to record a failure (`record_directory_failure`); then another account is chosen next.
 
+        :param full: see `sync`.
+        :param max_loss: see `sync`.
         :returns: whether the directory has changed.
         :raises GoogleError: as `sync`.
         :raises StoreError: when the database cannot be used.
@@ -189,105 +198,107 @@ class SyncJob:
         tenant = self._tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account):
             return False
-        held = await self._store.run(_read, account.id)
-        state = None if full else held.states.get(Source.DIRECTORY)
+        stored = await self._store.run(_read, account.id)
+        state = None if full else stored.states.get(Source.DIRECTORY)
         fetched: list[FetchedSource] = []
         try:
             fetched.append(await self._fetch(account, SourceQuery(Source.DIRECTORY, tenant.region), state))
             states = {Source.DIRECTORY: SourceState.ON}
-            change = SyncResult(held.generation, fetched, states, (Source.DIRECTORY,), max_loss=max_loss)
-            return await self._store.run(apply_sync_result, account, change, self._now())
+            result = SyncResult(stored.generation, fetched, states, (Source.DIRECTORY,), max_loss=max_loss)
+            return await self._store.run(apply_sync_result, account, result, self._now())
         finally:
             self._on_progress(account.id, None)
             close_all(fetched)
 
     async def record_directory_failure(self, account: Account, error: GoogleError, next_try: float) -> None:
-        """Take note that the directory could not be had through an account.
+        """Record that the directory could not be fetched through an account.
 
         :param next_try: when to try again, in seconds since the epoch.
         """
         await self._store.run(_record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
-        """The account that a tenant's directory is to be fetched through next."""
+        """The id of the account to fetch a tenant's directory through next; None when no account is to be tried now."""
         return choose_directory_account(await self._store.run(directory_accounts.read_candidates, tenant), self._now())
 
     async def _is_directory_account(self, account: Account) -> bool:
         candidates = await self._store.run(directory_accounts.read_candidates, account.tenant)
-        asked = account.id if account.pending_sync is not None else None
-        return choose_directory_account(candidates, self._now(), asked) == account.id
+        requested_id = account.id if account.pending_sync is not None else None
+        return choose_directory_account(candidates, self._now(), requested_id) == account.id
 
     def _sources_to_sync(
         self,
         granted: Collection[Source],
         states: Mapping[Source, SourceState],
-        held: _StoredState,
+        stored: _StoredState,
         *,
         is_requested: bool,
     ) -> list[Source]:
-        """The sources to sync now.
+        """The granted sources to sync now.
 
-        :param asked: somebody wants it: none of them is left alone.
+        :param is_requested: whether a person has requested the sync; then sources that failed lately are synced too.
         """
         return [
-            one
-            for one in Source
-            if one in granted and (is_requested or not self._is_resting(states[one], held.states.get(one)))
+            source
+            for source in Source
+            if source in granted and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
         ]
 
-    def _is_resting(self, state: SourceState, held: SyncState | None) -> bool:
-        """Whether a source that could not be had is left alone for now."""
-        if held is None:
+    def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
+        """Whether a source that has failed or was refused is not requested for now."""
+        if stored is None:
             return False
-        failed_lately = held.next_try is not None and (held.asked_at or 0.0) <= self._now() < held.next_try
-        return failed_lately or is_resting(state, held.asked_at, self._now())
+        asked_at, next_try = stored.asked_at, stored.next_try
+        failed_lately = next_try is not None and (asked_at or 0.0) <= self._now() < next_try
+        return failed_lately or is_resting(state, asked_at, self._now())
 
     async def _fetch(
-        self, account: Account, wanted: SourceQuery, state: SyncState | None, at: tuple[int, int] = (1, 1)
+        self, account: Account, query: SourceQuery, state: SyncState | None, step: tuple[int, int] = (1, 1)
     ) -> FetchedSource:
-        """What changed of a source since the last sync, or everything when it is time for that.
+        """Fetch the changes of a source since the last sync, or everything when a full sync is due.
 
-        :param at: the source's place, and of how many.
+        :param step: the position of the source in this sync, counted from 1, and the number of sources.
         """
-        token = token_for(wanted, state, account.sub, self._now())
+        token = token_for(query, state, account.sub, self._now())
         if token is not None:
             try:
-                return await self._fetcher.fetch(wanted, token, self._authorized(account))
+                return await self._fetcher.fetch(query, token, self._authorized(account))
             except SyncTokenExpired:
                 pass
 
-        def note(progress: SyncProgress) -> None:
-            self._on_progress(account.id, replace(progress, step=at[0], step_count=at[1]))
+        def on_progress(progress: SyncProgress) -> None:
+            self._on_progress(account.id, replace(progress, step=step[0], step_count=step[1]))
 
-        return await self._fetcher.fetch(wanted, None, self._authorized(account), note)
+        return await self._fetcher.fetch(query, None, self._authorized(account), on_progress)
 
     async def _labels(
-        self, account: Account, held: _StoredState, failed: dict[Source, GoogleError], *, full: bool
+        self, account: Account, stored: _StoredState, failed: dict[Source, GoogleError], *, full: bool
     ) -> LabelState | None:
-        """The account's labels, asked for where one may have another name now; None: they are as they were.
+        """Fetch the account's labels if a label may have changed; None: the labels are unchanged.
 
-        Without labels there is nothing to be renamed: a new one shows when a contact has it.
+        An account without labels has none to be renamed; a new label is noticed when a contact has it.
         """
         tenant = self._tenants[account.tenant]
-        wanted = _wanted(Source.CONTACTS, tenant, held.labels)
-        listing = full or token_for(wanted, held.states.get(Source.CONTACTS), account.sub, self._now()) is None
-        # With all contacts come all labels: one whose end nobody has told of goes then.
-        before = LabelState(held.labels.names) if listing else held.labels
-        if not (listing or tenant.labels or before.names or before.sync_token is None):
+        query = _query(Source.CONTACTS, tenant, stored.labels)
+        is_full = full or token_for(query, stored.states.get(Source.CONTACTS), account.sub, self._now()) is None
+        # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
+        before = LabelState(stored.labels.names) if is_full else stored.labels
+        if not (is_full or tenant.labels or before.names or before.sync_token is None):
             return None
         return await self._fetch_labels(account, before, failed)
 
     async def _fetch_labels(
-        self, account: Account, held: LabelState, failed: dict[Source, GoogleError]
+        self, account: Account, before: LabelState, failed: dict[Source, GoogleError]
     ) -> LabelState | None:
-        """Ask for labels; None where Google does not give them: contacts come without.
+        """Fetch labels; None when Google refuses them, and contacts are synced without labels.
 
-        Labels that cannot be had now are no reason to keep contacts away, unless they decide which are wanted.
+        A failure of the labels fails the sync only if the tenant's configuration filters contacts by labels.
 
-        :param failed: takes note of it then.
+        :param before: the labels before the sync.
+        :param failed: gets the error when the sync goes on without the labels.
         """
         try:
-            return await self._list_labels(account, held)
+            return await self._list_labels(account, before)
         except tuple(_REFUSAL_STATES):
             return None
         except (GoogleUnavailable, BadResponse) as error:
@@ -295,21 +306,21 @@ class SyncJob:
                 raise
             log.warn("labels of account {account}: {code} {detail}", account=account.id, **_log_fields(error))
             failed[Source.CONTACTS] = error
-            # Without the token, all are asked for at the next sync.
-            return LabelState(held.names)
+            # Without a sync token the next sync fetches all labels.
+            return LabelState(before.names)
 
-    async def _list_labels(self, account: Account, held: LabelState) -> LabelState:
-        bound_to = fingerprint(None)
-        token = held.sync_token if held.fingerprint == bound_to else None
+    async def _list_labels(self, account: Account, before: LabelState) -> LabelState:
+        current = fingerprint(None)
+        token = before.sync_token if before.fingerprint == current else None
         if token is not None:
             try:
-                found = await self._people.labels(self._authorized(account), token)
-                names = {key: name for key, name in held.names.items() if key not in found.deleted} | dict(found.names)
-                return LabelState(names, found.next_sync_token or None, bound_to)
+                delta = await self._people.labels(self._authorized(account), token)
+                kept = {key: name for key, name in before.names.items() if key not in delta.deleted}
+                return LabelState(kept | dict(delta.names), delta.next_sync_token or None, current)
             except SyncTokenExpired:
                 pass
-        found = await self._people.labels(self._authorized(account), None)
-        return LabelState(found.names, found.next_sync_token or None, bound_to)
+        listing = await self._people.labels(self._authorized(account), None)
+        return LabelState(listing.names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
         return partial(self._access_tokens.call, account, self._tenants[account.tenant].client)
@@ -331,13 +342,13 @@ def _log_fields(error: GoogleError) -> dict[str, str]:
 
 
 def _state(account: Account, source: Source) -> SourceState:
-    """What is known of a source that was granted; where nobody has asked for it, it is thought to be there."""
+    """The stored state of a granted source; a source without a state is assumed to be on."""
     return account.sources.get(source, SourceState.ON)
 
 
-def _wanted(source: Source, tenant: SyncedTenant, known: LabelState) -> SourceQuery:
-    filtered = resolve_label_filter(tenant.labels, known.names) if source is Source.CONTACTS else None
-    return SourceQuery(source, tenant.region, filtered)
+def _query(source: Source, tenant: SyncedTenant, labels: LabelState) -> SourceQuery:
+    label_filter = resolve_label_filter(tenant.labels, labels.names) if source is Source.CONTACTS else None
+    return SourceQuery(source, tenant.region, label_filter)
 
 
 def _record_directory_failure(
@@ -345,11 +356,10 @@ def _record_directory_failure(
 ) -> None:
     if not sync_state.is_grant_current(connection, account):
         return
-    refused = _REFUSAL_STATES.get(type(error))
-    sync_state.write_source_states(
-        connection, account.id, {Source.DIRECTORY: refused or _state(account, Source.DIRECTORY)}
-    )
-    if refused is None:
+    refusal_state = _REFUSAL_STATES.get(type(error))
+    state = refusal_state or _state(account, Source.DIRECTORY)
+    sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: state})
+    if refusal_state is None:
         directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
         return
     contacts.set_asked_at(connection, account.id, [Source.DIRECTORY], now)

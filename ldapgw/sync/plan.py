@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a sync of one source will change, as a value: decided here, done elsewhere, in one transaction.
+"""The plan of a sync: which persons of one source a listing adds, changes and deletes.
 
-A full sync marks and sweeps: what was not seen is gone.  An incremental one changes what it was told of, nothing else.
-A full listing that holds fewer than Google itself counts takes away only whom an earlier one lacked too, a day ago or
-more: such listings leave out persons who are still there.
-A plan holds places in the listing, not persons: those are read again when it is carried out.
+The functions are pure; `ldapgw.sync.apply` writes a plan in one transaction.  A full sync deletes every person that is
+not listed.  An incremental sync changes only listed persons.  A full listing with fewer persons than Google counts is
+incomplete: it leaves out persons who still exist.  Such a listing deletes a person only if an earlier incomplete
+listing, a day ago or more, lacked the person too.
+
+A plan contains indexes into the listing, not persons; the persons are read again when the plan is applied.
 """
 
 from __future__ import annotations
@@ -19,23 +21,23 @@ from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import ContactRecord, RecordSummary
 from ldapgw.sync.records import FetchedPerson
 
-# A book that loses more than half of this many contacts or more is likelier a fault than a wish.
+# A book of at least this many contacts that loses more than half of them is more likely a fault than the user's intent.
 SHRINK_CHECK_MINIMUM = 20
-# A full listing that holds less than this part of Google's own total was cut; reports speak of one in fifty missing.
+# A full listing with less than this part of Google's total is truncated; reports mention one person in fifty missing.
 MIN_LISTED_RATIO = 0.9
-# Two listings that lack somebody count as two when so many seconds lie between them.
+# A person has to be missing from two incomplete listings, this many seconds apart, to be deleted.
 MISSING_GRACE_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncPlan:
-    """The change of one source.
+    """The changes of one source.
 
-    :ivar stored: of persons that are new or different: their places in the listing, and the uids to store them under.
-    :ivar gone: uids to delete.
-    :ivar missed: uids that a listing which is not whole lacks, and no such listing before it did.
-    :ivar before: of a full sync: contacts that were served.
-    :ivar lost: of a full sync: how many of these would be served no more.
+    :ivar stored_uids: the uids to store new and changed persons under, by index in the listing.
+    :ivar deleted_uids: uids to delete.
+    :ivar missing_uids: uids that an incomplete listing lacks for the first time.
+    :ivar served_count: of a full sync: the number of served contacts before the sync.
+    :ivar lost_count: of a full sync: how many of these contacts the plan removes.
     """
 
     source: Source
@@ -47,29 +49,29 @@ class SyncPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing changes."""
+        """Whether the plan stores and deletes nothing."""
         return not self.stored_uids and not self.deleted_uids
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether so much would vanish that a person has to accept it first."""
+        """Whether so many contacts would vanish that a person has to accept the loss first."""
         return is_suspicious(self.served_count, self.lost_count)
 
 
 class _ListedPerson(msgspec.Struct, frozen=True, gc=False):
-    """Where a person stands in the listing, and what is to be stored there."""
+    """A person's index in the listing, and the summary of the record there."""
 
     index: int
     summary: RecordSummary
 
 
 def is_suspicious(before: int, lost: int) -> bool:
-    """Whether losing so many of so many contacts is likelier a fault than a wish."""
+    """Whether the loss of `lost` out of `before` contacts is more likely a fault than the user's intent."""
     return before >= SHRINK_CHECK_MINIMUM and lost * 2 > before
 
 
 def is_truncated(persons: int, total: int) -> bool:
-    """Whether a full listing holds so few of the persons that Google counts that nothing is to be taken of it."""
+    """Whether a full listing has so few of the persons that Google counts that the listing must not be used."""
     return persons < total * MIN_LISTED_RATIO
 
 
@@ -82,83 +84,91 @@ def make_plan(
     total: int = 0,
     now: float = 0.0,
 ) -> SyncPlan:
-    """Compare what is stored with what Google said.
+    """Compare the stored persons of a source with a listing.
 
-    :param stored: by uid; for an incremental sync, at least the persons that `items` speak of.
-    :param items: in Google's order; of a person that comes twice, the last counts.
-    :param total: of a full listing: how many persons Google counts; 0 where it does not say.
+    :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
+    :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
+    :param full: whether the listing is a full listing.
+    :param total: of a full listing: all persons, as counted by Google; 0 when Google does not say.
     :param now: seconds since the epoch.
-    :raises BadResponse: when a full listing holds far fewer, each counted once.
+    :raises BadResponse: when a full listing has far fewer different persons than Google counts.
     """
-    found: dict[str, _ListedPerson] = {}
-    gone: dict[str, None] = {}
-    # One who got a new name and then went, or got another, was never heard of under the name that is stored.
-    known_as: set[str] = set()
-    heard_of: set[str] = set()
-    nameless = 0
-    for at, item in enumerate(persons):
-        known_as.add(item.source_id)
-        for uid in (*item.previous_uids, *([] if item.record else [item.uid])):
-            found.pop(uid, None)
-            gone[uid] = None
-        if item.record is not None:
-            uid = item.uid
-            if not uid:  # a person without an id is counted all the same
-                uid = f"?{nameless}"
-                nameless += 1
-            mark = RecordSummary(item.source_id, item.record.digest, is_served=item.record.content is not None)
-            heard_of.add(uid)
-            found[uid] = _ListedPerson(at, mark)
-            gone.pop(uid, None)
-    known_as.discard("")
-    if full and is_truncated(len(heard_of), total):
+    listed: dict[str, _ListedPerson] = {}
+    deleted: dict[str, None] = {}
+    # A stored uid may be missing from the listing although the person is listed: the person got a new uid, and was then
+    # deleted or got another uid.  The source id identifies such a person.
+    source_ids: set[str] = set()
+    seen_uids: set[str] = set()
+    without_uid = 0
+    for index, person in enumerate(persons):
+        source_ids.add(person.source_id)
+        for uid in (*person.previous_uids, *([] if person.record else [person.uid])):
+            listed.pop(uid, None)
+            deleted[uid] = None
+        if person.record is not None:
+            uid = person.uid
+            if not uid:  # a person without an id counts too
+                uid = f"?{without_uid}"
+                without_uid += 1
+            summary = RecordSummary(person.source_id, person.record.digest, is_served=person.record.content is not None)
+            seen_uids.add(uid)
+            listed[uid] = _ListedPerson(index, summary)
+            deleted.pop(uid, None)
+    source_ids.discard("")
+    if full and is_truncated(len(seen_uids), total):
         raise BadResponse("the listing is shorter than its total")
-    unseen = {uid: mark for uid, mark in stored.items() if uid not in found and uid not in gone}
-    spared = _protected_uids(unseen, known_as, now) if full and len(heard_of) < total else frozenset()
-    for uid, mark in unseen.items():
-        if (full and uid not in spared) or mark.source_id in known_as:
-            gone[uid] = None
-    before, lost = _losses(stored, found, spared) if full else (0, 0)
+    unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
+    protected = _protected_uids(unlisted, source_ids, now) if full and len(seen_uids) < total else frozenset()
+    for uid, summary in unlisted.items():
+        if (full and uid not in protected) or summary.source_id in source_ids:
+            deleted[uid] = None
+    served_count, lost_count = _losses(stored, listed, protected) if full else (0, 0)
     return SyncPlan(
         source,
-        stored_uids={heard.index: uid for uid, heard in found.items() if stored.get(uid) != heard.summary},
-        deleted_uids=tuple(uid for uid in gone if uid in stored),
-        missing_uids=tuple(uid for uid in stored if uid in spared and stored[uid].missed_at is None),
-        served_count=before,
-        lost_count=lost,
+        stored_uids={person.index: uid for uid, person in listed.items() if stored.get(uid) != person.summary},
+        deleted_uids=tuple(uid for uid in deleted if uid in stored),
+        missing_uids=tuple(uid for uid in stored if uid in protected and stored[uid].missed_at is None),
+        served_count=served_count,
+        lost_count=lost_count,
     )
 
 
 def planned_records(plan: SyncPlan, persons: Iterable[FetchedPerson]) -> Iterator[ContactRecord]:
-    """What a plan stores, read out of the listing that it was made of."""
-    for at, item in enumerate(persons):
-        uid = plan.stored_uids.get(at)
-        if uid is not None and item.record is not None:
-            yield item.record if item.uid else msgspec.structs.replace(item.record, uid=uid)
+    """Iterate over the records that a plan stores.
+
+    :param persons: the listing that the plan was made from.
+    """
+    for index, person in enumerate(persons):
+        uid = plan.stored_uids.get(index)
+        if uid is not None and person.record is not None:
+            yield person.record if person.uid else msgspec.structs.replace(person.record, uid=uid)
 
 
-def _protected_uids(unseen: Mapping[str, RecordSummary], known_as: Collection[str], now: float) -> frozenset[str]:
-    """Who is not gone, though a listing that is not whole lacks them.
+def _protected_uids(unlisted: Mapping[str, RecordSummary], source_ids: Collection[str], now: float) -> frozenset[str]:
+    """The uids of persons who are kept although an incomplete listing lacks them.
 
-    :param known_as: persons who have another uid now, or were said to be gone.
+    :param source_ids: source ids in the listing, of persons who have another uid now or are deleted.
     """
     return frozenset(
         uid
-        for uid, mark in unseen.items()
-        # A clock that was ahead does not make it longer.
-        if mark.source_id not in known_as
-        and (mark.missed_at is None or 0 <= now - mark.missed_at < MISSING_GRACE_SECONDS)
+        for uid, summary in unlisted.items()
+        # A `missed_at` in the future, from a clock that was ahead, does not protect.
+        if summary.source_id not in source_ids
+        and (summary.missed_at is None or 0 <= now - summary.missed_at < MISSING_GRACE_SECONDS)
     )
 
 
 def _losses(
-    stored: Mapping[str, RecordSummary], found: Mapping[str, _ListedPerson], spared: Collection[str]
+    stored: Mapping[str, RecordSummary], listed: Mapping[str, _ListedPerson], protected: Collection[str]
 ) -> tuple[int, int]:
-    """How many contacts were served, and how many of them would be no more, under no name."""
-    served = {uid: mark for uid, mark in stored.items() if mark.is_served}
-    kept = {heard.summary.source_id for heard in found.values() if heard.summary.is_served and heard.summary.source_id}
+    """Count the served contacts, and those of them that would not be served any more under any uid."""
+    served = {uid: summary for uid, summary in stored.items() if summary.is_served}
+    summaries = [person.summary for person in listed.values()]
+    kept_ids = {summary.source_id for summary in summaries if summary.is_served and summary.source_id}
     lost = sum(
-        mark.source_id not in kept and uid not in spared and not (uid in found and found[uid].summary.is_served)
-        for uid, mark in served.items()
+        summary.source_id not in kept_ids
+        and uid not in protected
+        and not (uid in listed and listed[uid].summary.is_served)
+        for uid, summary in served.items()
     )
     return len(served), lost

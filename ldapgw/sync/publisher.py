@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Turns what the store holds into what phones are served, and publishes it by one assignment.
+"""Publishing: builds books from the store off the reactor's thread and puts them into the catalog that phones search.
 
-Off the reactor's thread, what has changed of an account's contacts is built into its book; where that is not known, or
-the account's address has changed, the book is built anew.  The others are taken over as they are, and wait for none.
+The catalog's snapshot is replaced by one assignment.  A book is revised by the changes of its account's contacts.  When
+the changes are unknown, or the account's address has changed, the book is built anew.  Unchanged books stay in use, and
+do not wait for other books.
 """
 
 from __future__ import annotations
@@ -39,48 +40,49 @@ from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 
 log = Logger()
 
-# Which book: the account's id and "", or the tenant's name and DIRECTORY.
+# Key of a book: the account's id and "", or the tenant's name and DIRECTORY.
 _BookId = tuple[int | str, str]
 
-# What a book depends on besides contacts: context, account, its sub and its address, whether numbers have entries.
+# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
 _BuildKey = tuple[NamingContext, int, str, str, bool]
 
-# Contacts that another process builds a book of: here, they would take half a second.
+# From this many contacts on, another process builds the book; in this process a build of them takes half a second.
 MIN_PROCESS_CONTACTS = 3000
 
-# Generations that an image may be behind; what changed in twice as many is known.
+# How many generations a cached book may lag behind; the store keeps the changes of twice as many.
 _MAX_CACHE_LAG = contacts.KEPT_GENERATIONS // 2
 
 
 @dataclass(frozen=True, slots=True)
 class _BuiltBook:
-    """A book, and what it was built from.
+    """A book, and its inputs.
 
-    :ivar generation: of the account's contacts: at least these changes are in it.
-    :ivar made_of: what makes it anew when it changes.
-    :ivar saved: the generation of its image; None: it has none.
-    :ivar changed: contacts that have changed since then.
+    :ivar generation: generation of the account's contacts; the book has at least the changes up to this generation.
+    :ivar build_key: the other inputs; the book is built anew when they change.
+    :ivar cached_generation: the generation of the book in the cache; None: the book is not in the cache.
+    :ivar uncached_changes: how many contacts have changed since the cached generation.
     """
 
     generation: int
     build_key: _BuildKey
     book: Book
-    saved: int | None
-    changed: int = 0
+    cached_generation: int | None
+    uncached_changes: int = 0
 
     @property
     def is_cache_current(self) -> bool:
-        """Whether the next start can bring the image up to date, and many more syncs' changes with it."""
-        few = self.changed <= max_changes(self.book) // 2
-        return self.saved is not None and self.generation - self.saved <= _MAX_CACHE_LAG and few
+        """Whether the next start can revise the cached book, even after many more syncs."""
+        if self.cached_generation is None or self.uncached_changes > max_changes(self.book) // 2:
+            return False
+        return self.generation - self.cached_generation <= _MAX_CACHE_LAG
 
 
 @dataclass(frozen=True, slots=True)
 class _BuildRequest:
-    """What is to be built of an account.
+    """The books to build for an account.
 
-    :ivar per_number: whether a phone of its tenant wants entries for numbers.
-    :ivar feeds: whether the tenant's directory is taken from it.
+    :ivar per_number: whether a phone of the tenant needs an entry per number.
+    :ivar with_directory: whether the tenant's directory is stored with the account.
     """
 
     account: Account
@@ -91,13 +93,13 @@ class _BuildRequest:
 class Publisher:
     """Keeps the catalog up to date.
 
-    Mutable: what was read last, and the books that were built last.
+    Mutable: the account state last read, and the books last built.
 
-    :param contexts: by tenant.
-    :param images: where books are kept for the next start; None: nowhere.
+    :param contexts: the naming contexts by tenant.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param build_apart: has a process build an account's books as images (`building.build_images`), where nothing waits
-        behind it; None: there is none.
+    :param book_cache: the cache of built books for the next start; None: no cache.
+    :param build_in_process: builds an account's books into the cache in another process
+        (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
     """
 
     def __init__(
@@ -128,48 +130,52 @@ class Publisher:
         self._contacts_lock = DeferredLock()
 
     async def refresh(self, account_id: int | None = None) -> None:
-        """Serve what the store holds now: `look`, then `build`.
+        """Serve the present content of the store: `publish_accounts`, then `build`.
 
-        :raises StoreError: when the database cannot be used; what is served stays.
+        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self.publish_accounts()
         await self.build(account_id)
 
     async def publish_accounts(self) -> None:
-        """Serve at once what needs no building: logins, sharing and what is gone.
+        """Publish at once the changes that need no building: logins, sharing and removed accounts.
 
-        :raises StoreError: when the database cannot be used; what is served stays.
+        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
-        rows = self._account_state = await self._store.run(read_account_state, self._contexts.keys())
-        per_number = {login.tenant for login in rows.logins if login.numbers is NumberMode.ENTRIES}
-        feeding = {account.id for account in rows.directory_accounts.values()}
+        state = self._account_state = await self._store.run(read_account_state, self._contexts.keys())
+        per_number = {login.tenant for login in state.logins if login.numbers is NumberMode.ENTRIES}
+        with_directory = {account.id for account in state.directory_accounts.values()}
         self._build_requests = {
-            one.id: _BuildRequest(one, one.tenant in per_number, one.id in feeding) for one in rows.accounts
+            account.id: _BuildRequest(account, account.tenant in per_number, account.id in with_directory)
+            for account in state.accounts
         }
         self._publish_at_once()
 
     async def build(self, account_id: int | None = None) -> None:
-        """Build the books that have changed, and serve them; a book that takes long keeps no other from phones.
+        """Build the books that have changed, and publish them; a slow build does not delay other books.
 
-        One account's trouble leaves its book as it was and hurts no other.
+        When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: whose books; None: everybody's.
-        :raises StoreError: when the database cannot be used; what is served stays.
+        :param account_id: the account whose books to build; None: all accounts.
+        :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         await self._prune_cache()
         ids = list(self._build_requests) if account_id is None else [account_id]
-        busy = [one for one in ids if one in self._locks and self._locks[one].locked]
-        await self._build_some([one for one in ids if one not in busy])
+        busy = [busy_id for busy_id in ids if busy_id in self._locks and self._locks[busy_id].locked]
+        await self._build_accounts([idle_id for idle_id in ids if idle_id not in busy])
         if busy:
-            await self._build_some(busy)
+            await self._build_accounts(busy)
 
     def _publish(self, directories: Sequence[Directory], *, loaded: bool) -> None:
-        """Serve the books that there are, to the logins that there are."""
-        rows = self._account_state
-        owners = {account.id: account.sub for account in rows.accounts}
+        """Replace the catalog's snapshot by directories and the present logins.
+
+        :param loaded: whether all books have been built since the start.
+        """
+        state = self._account_state
+        subs = {account.id: account.sub for account in state.accounts}
         logins = {
-            login.name.lower(): make_login(login, self._contexts[login.tenant], owners.get(login.account_id or 0, ""))
-            for login in rows.logins
+            login.name.lower(): make_login(login, self._contexts[login.tenant], subs.get(login.account_id or 0, ""))
+            for login in state.logins
         }
         dit = self._catalog.dit()
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
@@ -177,31 +183,31 @@ class Publisher:
         self._catalog.publish(Snapshot(dit, logins, loaded=loaded))
 
     def _directories(self) -> list[tuple[Directory, Directory | None]]:
-        """The tenants' directories with the books that there are, of nobody who is gone; each with the one served."""
-        rows = self._account_state
-        alive = {(account.id, "") for account in rows.accounts} | {
-            (tenant, DIRECTORY) for tenant in rows.directory_accounts
+        """Each tenant's new directory, of the built books of present accounts, with the directory served so far."""
+        state = self._account_state
+        book_ids = {(account.id, "") for account in state.accounts} | {
+            (tenant, DIRECTORY) for tenant in state.directory_accounts
         }
-        self._replace_books({key: shelf for key, shelf in self._built_books.items() if key in alive})
-        served = {one.context.name: one for one in self._catalog.dit().directories}
-        made = [Directory(context, tuple(self._books(name, rows))) for name, context in self._contexts.items()]
-        return [(one, served.get(one.context.name)) for one in made]
+        self._replace_books({key: built for key, built in self._built_books.items() if key in book_ids})
+        served = {directory.context.name: directory for directory in self._catalog.dit().directories}
+        new = [Directory(context, tuple(self._books(name, state))) for name, context in self._contexts.items()]
+        return [(directory, served.get(directory.context.name)) for directory in new]
 
     def _publish_at_once(self) -> None:
-        """What is gone or closed must not be seen for as long as it takes to build another book."""
-        found = []
-        for made, known in self._directories():
-            made.merge_shared_books(known, at_once=True)
-            found.append(known if known == made and known is not None else made)
-        self._publish(found, loaded=self._catalog.snapshot.loaded)
+        """Publish without building: a removed or private book must not be visible while another book is built."""
+        directories = []
+        for new, served in self._directories():
+            new.merge_shared_books(served, at_once=True)
+            directories.append(served if served == new and served is not None else new)
+        self._publish(directories, loaded=self._catalog.snapshot.loaded)
 
-    async def _build_some(self, ids: Iterable[int]) -> None:
-        """Build accounts' books, serve them, and do what nobody waits for."""
+    async def _build_accounts(self, ids: Iterable[int]) -> None:
+        """Build accounts' books and publish them; then save books to the cache and free replaced books."""
         for account_id in ids:
             async with self._locks.setdefault(account_id, DeferredLock()):
                 await self._build(account_id)
         async with self._lock:
-            # Phones wait for the start: what was built for it is written down with the next refresh, a moment later.
+            # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
             is_start = not self._catalog.snapshot.loaded
             await self._publish_built()
             if not is_start:
@@ -210,153 +216,156 @@ class Publisher:
                 await self._run_off_thread(free_slowly, self._replaced_books)
 
     async def _publish_built(self) -> None:
-        found = []
-        # Phones wait for the start: what only makes their searches faster comes with the next refresh, a moment later.
+        directories = []
+        # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
         at_once = not self._catalog.snapshot.loaded
-        for made, known in self._directories():
-            if known is None or known != made or not known.shared_books.is_tidy:
-                await self._run_off_thread(made.merge_shared_books, known, at_once=at_once)
-                known = made
-            found.append(known)
-        # Somebody may have gone meanwhile.
-        if [one for one, _ in self._directories()] == found:
-            self._publish(found, loaded=True)
+        for new, served in self._directories():
+            if served is None or served != new or not served.shared_books.is_tidy:
+                await self._run_off_thread(new.merge_shared_books, served, at_once=at_once)
+                directories.append(new)
+            else:
+                directories.append(served)
+        # An account may have been removed meanwhile.
+        if [new for new, _ in self._directories()] == directories:
+            self._publish(directories, loaded=True)
         else:
             await self._publish_built()
 
     async def _prune_cache(self, *, again: bool = False) -> None:
-        """Delete the images of books that are there no more; at the start, what an interrupted writer has left too."""
+        """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""
         names = frozenset(_cache_names(self._account_state))
         if self._book_cache is not None and (again or names != self._cached_names):
             is_start, self._cached_names = self._cached_names is None, names
             await self._run_off_thread(self._book_cache.prune, names, unfinished=not is_start)
 
     async def _save_to_cache(self) -> None:
-        """Write down books that have no image, or one that will soon be too old to be brought up to date."""
+        """Save books that are not in the cache, or whose cached version will soon be too old to be revised."""
         if self._book_cache is None:
             return
-        rows = self._account_state
-        keys = {name: key for name, key in _cache_names(rows).items() if key in self._built_books}
+        names = _cache_names(self._account_state)
+        keys = {name: key for name, key in names.items() if key in self._built_books}
         for name, key in keys.items():
-            shelf = self._built_books[key]
-            if not shelf.is_cache_current:
+            built = self._built_books[key]
+            if not built.is_cache_current:
                 await self._run_off_thread(
-                    self._book_cache.save, name, shelf.build_key, CachedBook(shelf.generation, shelf.book)
+                    self._book_cache.save, name, built.build_key, CachedBook(built.generation, built.book)
                 )
-                if self._built_books.get(key) is shelf:
-                    self._built_books[key] = replace(shelf, saved=shelf.generation, changed=0)
+                if self._built_books.get(key) is built:
+                    self._built_books[key] = replace(built, cached_generation=built.generation, uncached_changes=0)
 
-    def _books(self, tenant: str, rows: AccountState) -> Iterable[Book]:
-        for account in rows.accounts:
-            shelf = self._built_books.get((account.id, ""))
-            if account.tenant == tenant and shelf is not None:
-                same = shelf.book.sharing is account.sharing
-                yield shelf.book if same else replace(shelf.book, sharing=account.sharing)
-        shelf = self._built_books.get((tenant, DIRECTORY))
-        if shelf is not None:
-            yield shelf.book
+    def _books(self, tenant: str, state: AccountState) -> Iterable[Book]:
+        for account in state.accounts:
+            built = self._built_books.get((account.id, ""))
+            if account.tenant == tenant and built is not None:
+                is_same = built.book.sharing is account.sharing
+                yield built.book if is_same else replace(built.book, sharing=account.sharing)
+        built = self._built_books.get((tenant, DIRECTORY))
+        if built is not None:
+            yield built.book
 
     async def _build(self, account_id: int) -> None:
-        """Build the books that are made of an account's contacts, if those have changed."""
-        found = self._build_requests.get(account_id)
-        if found is None:
+        """Build the books of an account's contacts, if contacts or other inputs have changed."""
+        request = self._build_requests.get(account_id)
+        if request is None:
             return
-        account = found.account
-        made_of = (self._contexts[account.tenant], account.id, account.sub, account.address, found.per_number)
-        wanted: list[_BookId] = [(account.id, "")]
-        if found.with_directory:
-            wanted.append((account.tenant, DIRECTORY))
+        account = request.account
+        build_key = (self._contexts[account.tenant], account.id, account.sub, account.address, request.per_number)
+        book_ids: list[_BookId] = [(account.id, "")]
+        if request.with_directory:
+            book_ids.append((account.tenant, DIRECTORY))
         try:
-            held = [shelf for key in wanted if (shelf := await self._current_book(key, account, made_of))]
-            if len(held) < len(wanted) or any(shelf.generation != account.generation for shelf in held):
-                held = (
-                    (await self._revise_books(account, held) if len(held) == len(wanted) else None)
-                    or await self._build_by_process(account, made_of, wanted)
-                    or await self._build_by_thread(account, made_of, wanted)
+            current = [built for key in book_ids if (built := await self._current_book(key, account, build_key))]
+            if len(current) < len(book_ids) or any(built.generation != account.generation for built in current):
+                current = (
+                    (await self._revise_books(account, current) if len(current) == len(book_ids) else None)
+                    or await self._build_by_process(account, build_key, book_ids)
+                    or await self._build_by_thread(account, build_key, book_ids)
                 )
         except (CancelledError, StoreError):
             raise
         except Exception:  # noqa: BLE001  one account's contacts must not keep the others' from phones
             log.failure("the book of account {account} cannot be built", account=account.id)
             return
-        built = dict(zip(wanted, held, strict=True))
-        after = self._build_requests.get(account_id)
-        if after is None or not after.with_directory:
-            # Another account's may have been built meanwhile.
-            built.pop((account.tenant, DIRECTORY), None)
-        self._replace_books(self._built_books | built)
+        books = dict(zip(book_ids, current, strict=True))
+        request = self._build_requests.get(account_id)
+        if request is None or not request.with_directory:
+            # The directory may have been built from another account meanwhile.
+            books.pop((account.tenant, DIRECTORY), None)
+        self._replace_books(self._built_books | books)
 
-    def _replace_books(self, shelves: dict[_BookId, _BuiltBook]) -> None:
-        """Have other books from now on."""
-        before, self._built_books = self._built_books, shelves
-        replaced = ((shelf, shelves.get(key)) for key, shelf in before.items() if shelves.get(key) is not shelf)
-        self._replaced_books += [shelf.book for shelf, after in replaced if not _shares_entries(shelf, after)]
+    def _replace_books(self, books: dict[_BookId, _BuiltBook]) -> None:
+        """Set the built books, and note the replaced books, whose memory is to be freed."""
+        before, self._built_books = self._built_books, books
+        replaced = ((built, books.get(key)) for key, built in before.items() if books.get(key) is not built)
+        self._replaced_books += [built.book for built, after in replaced if not _shares_entries(built, after)]
 
-    async def _current_book(self, key: _BookId, account: Account, made_of: _BuildKey) -> _BuiltBook | None:
-        """A book that was made of the same, but for contacts: the one that is served, or an image."""
-        shelf = self._built_books.get(key)
-        if shelf is not None and shelf.build_key == made_of:
-            return shelf
-        return await self._load_cached(key, account, made_of)
+    async def _current_book(self, key: _BookId, account: Account, build_key: _BuildKey) -> _BuiltBook | None:
+        """The present book of a build key, maybe of an older generation: the served book, else the cached book."""
+        built = self._built_books.get(key)
+        if built is not None and built.build_key == build_key:
+            return built
+        return await self._load_cached(key, account, build_key)
 
-    async def _load_cached(self, key: _BookId, account: Account, made_of: _BuildKey) -> _BuiltBook | None:
+    async def _load_cached(self, key: _BookId, account: Account, build_key: _BuildKey) -> _BuiltBook | None:
         if self._book_cache is None:
             return None
         directory = key[1] == DIRECTORY
         name, sharing = cache_name(account.id, directory=directory), Sharing.SHARED if directory else account.sharing
         context = self._contexts[account.tenant]
-        found: CachedBook | None = await self._run_off_thread(self._book_cache.load, name, made_of, context, sharing)
-        return None if found is None else _BuiltBook(found.generation, made_of, found.book, found.generation)
+        cached: CachedBook | None = await self._run_off_thread(self._book_cache.load, name, build_key, context, sharing)
+        return None if cached is None else _BuiltBook(cached.generation, build_key, cached.book, cached.generation)
 
-    async def _revise_books(self, account: Account, held: Sequence[_BuiltBook]) -> list[_BuiltBook] | None:
-        """The books with what has changed; None where that is not known, or is too much."""
-        most = sum(max_changes(shelf.book) for shelf in held)
-        news = await self._store.run(read_delta, account.id, min(shelf.generation for shelf in held), most)
-        if news is None:
+    async def _revise_books(self, account: Account, current: Sequence[_BuiltBook]) -> list[_BuiltBook] | None:
+        """Revise books by the changes of the contacts; None when the changes are unknown or too many."""
+        limit = sum(max_changes(built.book) for built in current)
+        delta = await self._store.run(read_delta, account.id, min(built.generation for built in current), limit)
+        if delta is None:
             return None
-        context, books = self._contexts[account.tenant], [shelf.book for shelf in held]
-        found: tuple[Book, ...] | None = await self._run_off_thread(revise_books, context, books, news)
-        if found is None:
+        context, books = self._contexts[account.tenant], [built.book for built in current]
+        revised: tuple[Book, ...] | None = await self._run_off_thread(revise_books, context, books, delta)
+        if revised is None:
             return None
-        pairs, changed = zip(held, found, strict=True), len(news.changed) + len(news.removed)
+        changes = len(delta.changed) + len(delta.removed)
         return [
-            replace(shelf, generation=account.generation, book=book, changed=shelf.changed + changed)
-            for shelf, book in pairs
+            replace(built, generation=account.generation, book=book, uncached_changes=built.uncached_changes + changes)
+            for built, book in zip(current, revised, strict=True)
         ]
 
     async def _build_by_process(
-        self, account: Account, made_of: _BuildKey, wanted: Sequence[_BookId]
+        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
     ) -> list[_BuiltBook] | None:
-        """The books built by a process, where they are large; None: it could not."""
+        """Build large books in another process; None when the books are small or the process has failed."""
         if self._build_in_process is None or await self._store.run(contacts.count, account.id) < MIN_PROCESS_CONTACTS:
             return None
-        context, per_number = self._contexts[account.tenant], made_of[-1]
+        context, per_number = self._contexts[account.tenant], build_key[-1]
         try:
-            await self._build_in_process(context, account, made_of, per_number, len(wanted) > 1)
+            await self._build_in_process(context, account, build_key, per_number, len(book_ids) > 1)
         except ProcessLost:
             log.warn("the process that builds the book of account {account} has ended", account=account.id)
             return None
         if account.id not in self._build_requests:
-            # The images of an account that has gone meanwhile have been written behind its end.
+            # The account was removed meanwhile, and the process has written its books to the cache after that.
             await self._prune_cache(again=True)
-        found = [shelf for key in wanted if (shelf := await self._load_cached(key, account, made_of))]
-        # It lives long, and the collector would stop everybody to look at it.
+        loaded = [built for key in book_ids if (built := await self._load_cached(key, account, build_key))]
+        # The books live long; without the freeze each full garbage collection would visit them and stop all threads.
         gc.freeze()
-        whole = len(found) == len(wanted) and all(shelf.generation == account.generation for shelf in found)
-        return found if whole else None
+        is_complete = len(loaded) == len(book_ids) and all(built.generation == account.generation for built in loaded)
+        return loaded if is_complete else None
 
     async def _build_by_thread(
-        self, account: Account, made_of: _BuildKey, wanted: Sequence[_BookId]
+        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
     ) -> list[_BuiltBook]:
-        """The books built here; the contacts of one account are in memory at a time."""
+        """Build books in this process, with the contacts of one account in memory at a time."""
         async with self._contacts_lock:
-            return await self._build_books(account, made_of, wanted)
+            return await self._build_books(account, build_key, book_ids)
 
-    async def _build_books(self, account: Account, made_of: _BuildKey, wanted: Sequence[_BookId]) -> list[_BuiltBook]:
-        (everything, damaged), labels = await self._store.run(read_contacts, account.id)
-        context, per_number = self._contexts[account.tenant], made_of[-1]
+    async def _build_books(
+        self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
+    ) -> list[_BuiltBook]:
+        (all_contacts, damaged), labels = await self._store.run(read_contacts, account.id)
+        context, per_number = self._contexts[account.tenant], build_key[-1]
         books: tuple[Book, ...] = await self._run_off_thread(
-            build_books, context, account, everything, labels, per_number, len(wanted) > 1
+            build_books, context, account, all_contacts, labels, per_number, len(book_ids) > 1
         )
         if damaged:
             log.error(
@@ -364,27 +373,30 @@ class Publisher:
                 count=damaged,
                 account=account.id,
             )
-        return [_BuiltBook(account.generation, made_of, book, None) for book in books]
+        return [_BuiltBook(account.generation, build_key, book, None) for book in books]
 
 
-def _shares_entries(shelf: _BuiltBook, after: _BuiltBook | None) -> bool:
-    """Whether another one has most of its entries."""
-    kept = {id(one.entries) for one in after.book.segments.contacts} if after is not None else set()
-    return any(id(one.entries) in kept for one in shelf.book.segments.contacts)
+def _shares_entries(built: _BuiltBook, after: _BuiltBook | None) -> bool:
+    """Whether the book's successor shares a segment with it, and so most of its entries."""
+    kept = {id(segment.entries) for segment in after.book.segments.contacts} if after is not None else set()
+    return any(id(segment.entries) in kept for segment in built.book.segments.contacts)
 
 
-def _cache_names(rows: AccountState) -> dict[str, _BookId]:
-    """The books by the names of their images."""
-    found: dict[str, _BookId] = {cache_name(account.id, directory=False): (account.id, "") for account in rows.accounts}
-    return found | {
-        cache_name(one.id, directory=True): (tenant, DIRECTORY) for tenant, one in rows.directory_accounts.items()
+def _cache_names(state: AccountState) -> dict[str, _BookId]:
+    """The keys of all books by their names in the cache."""
+    names: dict[str, _BookId] = {
+        cache_name(account.id, directory=False): (account.id, "") for account in state.accounts
+    }
+    return names | {
+        cache_name(account.id, directory=True): (tenant, DIRECTORY)
+        for tenant, account in state.directory_accounts.items()
     }
 
 
 def make_login(login: PhoneLogin, context: NamingContext, own_book: str) -> PhoneAccess:
-    """A phone that may bind.
+    """The access of a phone that may bind.
 
-    :param own: the key of its account's book; empty: it has none.
+    :param own_book: the key of the book of the phone's account; empty: the phone has no account.
     """
     dn = phone_dn(login.name, context.base)
     viewer = Viewer(str(dn), (Access(login.tenant, own_book),), per_number=login.numbers is NumberMode.ENTRIES)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""From the persons of a page to what may be stored of them.  Pure, and the slowest part of a sync: a process does it.
+"""Conversion of a page of Google persons to records for the store.
 
-What comes of a page travels and waits as octets (`Batch.items`), so that a large account is never held whole.
+The functions are pure.  They are the slowest part of a sync and run in another process.  A converted page is passed on
+and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large account is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from ldapgw.store.contacts import ContactRecord
 class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One person of a listing, ready to be stored.
 
-    :ivar record: what to store; None where the person was deleted.
-    :ivar previous: uids of entries that this person has replaced.
+    :ivar uid: the id in the resourceName.
+    :ivar source_id: Google's stable key of the person.
+    :ivar record: the record to store; None when the person was deleted.
+    :ivar previous_uids: former uids of the person.
     """
 
     uid: str
@@ -32,11 +35,11 @@ class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """What came of a page.
+    """A converted page of a listing.
 
-    :ivar items: of all its persons, encoded; see `read_items`.
-    :ivar persons: how many: a listing is complete when it has as many as Google says.
-    :ivar labels: resource names of the user's labels that its persons have.
+    :ivar encoded_persons: all persons of the page, encoded; see `decode_persons`.
+    :ivar person_count: the number of different persons; a complete listing has as many as Google counts.
+    :ivar labels: resource names of the user's labels that persons of the page have.
     """
 
     encoded_persons: bytes = field(repr=False)
@@ -51,28 +54,30 @@ _decoder = msgspec.msgpack.Decoder(list[FetchedPerson])
 def encode_page(
     persons: Iterable[Mapping[str, Any]], source: Source, region: str, labels: Collection[str] | None
 ) -> FetchedPage:
-    """Read the persons of a page.
+    """Convert a page of Google persons.
 
-    :param labels: resource names, one of which a contact needs to be served; None: all are.
+    :param persons: the persons as decoded JSON.
+    :param region: the region for telephone numbers without a country code.
+    :param labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
     """
-    readings = [read_person(person, source, region) for person in persons]
-    found = {label for reading in readings if reading.contact for label in reading.contact.labels}
-    items = [_fetched_person(reading, labels) for reading in readings]
-    uids = {item.uid for item in items if item.uid}
-    nameless = sum(not item.uid for item in items)
-    return FetchedPage(_encoder.encode(items), len(uids) + nameless, frozenset(found - SYSTEM_LABELS))
+    parsed_persons = [read_person(person, source, region) for person in persons]
+    user_labels = {label for parsed in parsed_persons if parsed.contact for label in parsed.contact.labels}
+    fetched = [_fetched_person(parsed, labels) for parsed in parsed_persons]
+    uids = {person.uid for person in fetched if person.uid}
+    without_uid = sum(not person.uid for person in fetched)
+    return FetchedPage(_encoder.encode(fetched), len(uids) + without_uid, frozenset(user_labels - SYSTEM_LABELS))
 
 
 def decode_persons(encoded: bytes) -> list[FetchedPerson]:
-    """The items of a batch, in Google's order."""
+    """Decode the persons of a page, in Google's order."""
     return _decoder.decode(encoded)
 
 
-def _fetched_person(reading: ParsedPerson, labels: Collection[str] | None) -> FetchedPerson:
-    if reading.deleted:
-        return FetchedPerson(reading.uid, reading.source_id, None, reading.previous_uids)
-    contact, skipped = reading.contact, reading.skipped
+def _fetched_person(parsed: ParsedPerson, labels: Collection[str] | None) -> FetchedPerson:
+    if parsed.deleted:
+        return FetchedPerson(parsed.uid, parsed.source_id, None, parsed.previous_uids)
+    contact, skipped = parsed.contact, parsed.skipped
     if contact is not None and labels is not None and not set(contact.labels) & set(labels):
         contact, skipped = None, "label"
-    record = ContactRecord.from_contact(reading.uid, reading.source_id, contact, skipped, reading.unreadable_numbers)
-    return FetchedPerson(reading.uid, reading.source_id, record, reading.previous_uids)
+    record = ContactRecord.from_contact(parsed.uid, parsed.source_id, contact, skipped, parsed.unreadable_numbers)
+    return FetchedPerson(parsed.uid, parsed.source_id, record, parsed.previous_uids)

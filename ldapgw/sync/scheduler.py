@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""When accounts sync: each on a LoopingCall of its own, a few at once, never the same one twice at a time.
+"""The scheduler: syncs each account on its own timer, a few accounts at once, and never an account twice at a time.
 
-Mutable, and nowhere else in this package: the loops by account, the runs that are under way, the tenants' circuits.
+Mutable: the loops by account, their running syncs, and the circuit breakers by tenant.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from ldapgw.sync import backoff
 from ldapgw.sync.backoff import CircuitBreaker
 from ldapgw.sync.job import SyncJob
 
-# The most that Google can ask us to wait.
+# The longest wait that Google can ask for.
 MAX_WAIT = 86400.0
-# Accounts that waited for one thing come one after the other, within this time.
+# The syncs of accounts that have waited for the same event are spread over this time.
 SPREAD_SECONDS = 60.0
 
-# What is wrong with the tenant and not with the account.
+# Errors of a tenant's OAuth client, not of an account.
 _TENANT_ERRORS = (ClientRejected, ApiDisabled)
 _ALARMS = frozenset(error.code for error in _TENANT_ERRORS)
 
@@ -47,10 +47,10 @@ log = Logger()
 
 @dataclass(slots=True)
 class _Loop:
-    """The timer of one account, and its run under way.
+    """The timer of one account, and its running sync.
 
-    :ivar queued: what the run waits for while it stands in the queue of those that the clock has called.
-    :ivar for_all: it waits until some account of its tenant has found Google well.
+    :ivar queued: the Deferred of the slot that the sync waits for, if its timer has started the sync.
+    :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     """
 
     tenant: str
@@ -64,8 +64,8 @@ class _Loop:
 class _Outcome:
     """How a sync ended.
 
-    :ivar wait: seconds to the next one, None for not before a person acts.
-    :ivar for_all: it need not be waited for once an account of the tenant has found Google well.
+    :ivar wait: seconds until the next sync; None: no sync until a person acts.
+    :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
     """
 
     wait: float | None
@@ -74,7 +74,7 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Synced:
-    """What is still to be published and noted of a sync: Google was asked all of it, and the contacts are stored."""
+    """A sync whose contacts are stored, and whose outcome is still to be published and recorded."""
 
     account: Account
     error: Exception | None
@@ -84,10 +84,10 @@ class _Synced:
 class SyncScheduler(Service):
     """Keeps every connected account in sync.
 
-    :param publish: called after an account's contacts have changed, with its id; serves them to phones.
+    :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
-    :param concurrency: how many accounts sync at once, and as many more that a person waits for.
-    :param random: a number from 0 to 1, for jitter.
+    :param concurrency: how many accounts sync at once by their timers, and how many more at the request of a person.
+    :param random: returns a number from 0 to 1, for jitter.
     """
 
     def __init__(
@@ -113,19 +113,21 @@ class SyncScheduler(Service):
         self._priority_slots = DeferredSemaphore(concurrency)
 
     async def refresh(self) -> None:
-        """Look at the accounts again: begin with new ones, stop with those that are gone, fulfil wishes at once."""
+        """Read the accounts again: start new accounts, stop removed accounts, begin requested syncs at once."""
         idle = {account_id for account_id, loop in self._loops.items() if loop.run is None}
-        everyone = await self._store.run(accounts.read_all, counted=False)
-        found = {one.id: one for one in everyone if one.is_connected and self._job.has_tenant(one.tenant)}
+        stored = await self._store.run(accounts.read_all, counted=False)
+        synced = {
+            account.id: account for account in stored if account.is_connected and self._job.has_tenant(account.tenant)
+        }
         if not self.running:
             return
-        for account_id in self._loops.keys() - found.keys():
+        for account_id in self._loops.keys() - synced.keys():
             self._stop(account_id)
-        for account in found.values():
+        for account in synced.values():
             self._update_loop(account, interrupted=account.syncing and account.id in idle)
 
     def stopService(self) -> Deferred[list[None]]:
-        """Abandon what is under way; nothing of it was written, and the next start begins with it."""
+        """Cancel all running syncs; nothing of them was written, and the next start begins with them."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]
         for account_id in list(self._loops):
@@ -133,9 +135,9 @@ class SyncScheduler(Service):
         return gatherResults(runs, consumeErrors=True)
 
     def _update_loop(self, account: Account, *, interrupted: bool) -> None:
-        """Start the account's timer if it has to be.
+        """Create or start the account's timer as needed.
 
-        :param interrupted: its last sync could not even be noted to have ended.
+        :param interrupted: whether the last sync ended without a record of its end.
         """
         loop = self._loops.get(account.id)
         if loop is None:
@@ -148,13 +150,13 @@ class SyncScheduler(Service):
                 CircuitBreaker(until=self._clock.seconds(), code=alarm) if alarm else CircuitBreaker()
             )
         if account.requested_sync is not None and loop.queued is not None:
-            loop.queued.cancel()  # it gets a place among those that somebody waits for
+            loop.queued.cancel()  # the sync gets a priority slot instead
         if loop.run is not None:
             return
         if account.requested_sync is not None or interrupted:
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
-            # A plan that lies further ahead was made by a clock that was wrong.
+            # A time further ahead was computed by a clock that was wrong.
             longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
@@ -171,13 +173,13 @@ class SyncScheduler(Service):
             loop.run.cancel()
 
     def _turn(self, account_id: int) -> Deferred[None]:
-        """What the timer calls; it waits for the run before it counts the time to the next."""
+        """Run a sync for the timer, which waits for its end before counting the time to the next sync."""
         loop = self._loops[account_id]
-        loop.run = Deferred()  # it runs from here on, before there is anything to wait for
+        loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        return loop.run.addErrback(self._fault, account_id).addBoth(self._ended, loop)
+        return loop.run.addErrback(self._log_fault, account_id).addBoth(self._ended, loop)
 
-    def _fault(self, failure: Failure, account_id: int) -> None:
+    def _log_fault(self, failure: Failure, account_id: int) -> None:
         if not failure.check(CancelledError):
             log.failure("sync of account {account} ended in a fault", failure, account=account_id)
 
@@ -185,15 +187,15 @@ class SyncScheduler(Service):
         loop.run = None
 
     async def _run(self, account_id: int, loop: _Loop) -> None:
-        """One sync, from the place in the queue to what is noted of its end."""
-        # Whatever happens below, the next turn is not at once.
+        """Run one sync, from the queue for a slot to the record of its end."""
+        # Whatever happens below, the timer must not start the next sync at once.
         self._wait(loop, self._interval)
         try:
-            found = await self._sync_in_slot(account_id, loop)
-            # Its place is another account's by now: a large book takes many seconds to build.
-            outcome = await self._conclude(found) if isinstance(found, _Synced) else found
+            result = await self._sync_in_slot(account_id, loop)
+            # The slot is free for another account by now: building a large book takes many seconds.
+            outcome = await self._conclude(result) if isinstance(result, _Synced) else result
         except StoreError as error:
-            # The store says so once, for all accounts.
+            # `MonitoredStore` logs the problem once, for all accounts.
             log.debug("sync of account {account}: {problem}", account=account_id, problem=error.problems[0])
             return
         loop.is_tenant_wide = outcome.is_tenant_wide
@@ -203,14 +205,14 @@ class SyncScheduler(Service):
             self._wait(loop, outcome.wait)
 
     async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
-        """Sync when there is a place; whom a person waits for does not stand behind those synced by the clock."""
-        waiting = await self._store.run(accounts.read, account_id, counted=False)
-        is_wished = waiting is not None and waiting.requested_sync is not None
-        places = self._priority_slots if is_wished else self._slots
-        place = places.acquire()
-        loop.queued = None if is_wished else place
+        """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
+        queued_account = await self._store.run(accounts.read, account_id, counted=False)
+        is_requested = queued_account is not None and queued_account.requested_sync is not None
+        slots = self._priority_slots if is_requested else self._slots
+        slot = slots.acquire()
+        loop.queued = None if is_requested else slot
         try:
-            await place
+            await slot
         finally:
             loop.queued = None
         try:
@@ -220,21 +222,21 @@ class SyncScheduler(Service):
             if account.revoked:
                 return await self._stay_revoked(account)
             wait = self._circuits[account.tenant].wait(self._clock.seconds())
-            return await (self._sync(account) if is_wished or not wait else self._postpone(account, wait))
+            return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
         finally:
-            places.release()
+            slots.release()
 
     def _wait(self, loop: _Loop, seconds: float) -> None:
-        """Have the next turn after so many seconds from now, not on the grid on which the timer began."""
+        """Set the timer to some seconds from now, not from its start."""
         loop.timer.interval, loop.timer.starttime = seconds, self._clock.seconds()
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
-        """Make no call for an account whose consent is gone, though somebody wishes for it."""
+        """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
         await self._store.run(sync_state.postpone, account, self._clock.seconds(), None)
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
-        """Leave Google alone; somebody else finds out when it is well again."""
+        """Postpone the sync while the circuit is open; another account's trial closes the circuit."""
         now, circuit = self._clock.seconds(), self._circuits[account.tenant]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         code = "" if circuit.code in _ALARMS else circuit.code
@@ -242,7 +244,7 @@ class SyncScheduler(Service):
         return _Outcome(wait, is_tenant_wide=True)
 
     async def _sync(self, account: Account) -> _Synced:
-        """Sync, as far as it takes a place."""
+        """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
         self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(self._clock.seconds())
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
@@ -256,10 +258,10 @@ class SyncScheduler(Service):
         return _Synced(account, error, changed)
 
     async def _conclude(self, synced: _Synced) -> _Outcome:
-        """Publish what a sync has brought, and note how it ended."""
+        """Publish the changes of a sync, and record its end."""
         account = synced.account
         if synced.changed:
-            # Before it is said that the sync went well: who hears that looks at a phone.
+            # Published before the success is recorded, because a person who sees the success looks at a phone.
             await self._publish(account.id)
         if synced.error is not None:
             return _Outcome(
@@ -271,42 +273,44 @@ class SyncScheduler(Service):
         return _Outcome(wait)
 
     async def _sync_account(self, account: Account, *, full: bool) -> tuple[Exception | None, bool]:
-        """Sync the account's own sources: what went wrong, and whether contacts have changed."""
+        """Sync the account's own sources; the error, and whether contacts have changed."""
         try:
             if account.error is not None and account.error.code == ClientRejected.code:
-                # A token from before would hide that the client is still wrong.
+                # An old access token would hide that Google still rejects the client.
                 await self._job.refresh_access_token(account)
             return None, await self._job.sync(account, full=full, max_loss=account.max_loss("book"))
         except CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001  a fault of ours must not end the account's loop
+        except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
             return error, False
 
     async def _sync_directory(self, account: Account, *, full: bool) -> bool:
-        """Sync the tenant's directory, if it comes through the account; whether it has changed."""
+        """Sync the tenant's directory, if the account is its directory account; whether it has changed."""
         try:
             return await self._job.sync_directory(account, full=full, max_loss=account.max_loss("directory"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  likewise
             _log_error("directory through account {account}", account, error)
-            told = error if isinstance(error, GoogleError) else GoogleError()
-            wait = backoff.after_failure(told, 1, self._interval, self._random()) or MAX_WAIT
-            await self._job.record_directory_failure(account, told, self._clock.seconds() + wait)
+            google_error = error if isinstance(error, GoogleError) else GoogleError()
+            wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
+            await self._job.record_directory_failure(account, google_error, self._clock.seconds() + wait)
             await self._start_successor(account)
             return False
 
     async def _start_successor(self, account: Account) -> None:
-        """Have the account that the directory is to come through next take its turn soon; one that fails waits."""
-        heir = await self._job.next_directory_account(account.tenant)
-        found = await self._store.run(accounts.read, heir, counted=False) if heir not in (None, account.id) else None
-        loop = self._loops.get(found.id) if found is not None and not found.failures else None
+        """Start the sync of the next directory account soon, unless its own syncs fail."""
+        next_id = await self._job.next_directory_account(account.tenant)
+        successor = (
+            await self._store.run(accounts.read, next_id, counted=False) if next_id not in (None, account.id) else None
+        )
+        loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
         if loop is not None and loop.run is None and loop.timer.running:
             self._start(loop, 1.0 + self._random())
 
     async def _restart_tenant(self, tenant: str) -> None:
-        """Whoever has waited for Google, or for the client, need not wait any longer; what Google asked for stays."""
+        """Sync the tenant's waiting accounts soon, because Google accepts calls again; waits set by Google stay."""
         if await self._store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts its client again", tenant=tenant)
         for loop in self._loops.values():
@@ -315,7 +319,7 @@ class SyncScheduler(Service):
                 self._start(loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
     async def _record_failure(self, account: Account, error: Exception) -> float | None:
-        """Note a failure; seconds to the next try."""
+        """Record a failure; seconds until the next attempt, None: no attempt until a person acts."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
@@ -335,19 +339,19 @@ class SyncScheduler(Service):
 
 
 def _is_tenant_wide(error: Exception) -> bool:
-    """Whether another account's good sync shows that a failure is over; not before the time that Google asked for."""
-    of_all = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkFailure
-    return isinstance(error, of_all) and error.retry_after is None
+    """Whether another account's success shows that a failure is over; false when Google has asked for a wait."""
+    tenant_wide = ClientRejected | ApiDisabled | GoogleUnavailable | NetworkFailure
+    return isinstance(error, tenant_wide) and error.retry_after is None
 
 
 def _log_error(what: str, account: Account, error: Exception) -> None:
-    """Log what went wrong; of a tenant's alarm there is one line for all accounts, elsewhere."""
+    """Log an error of a sync; a tenant's alarm is logged once for all accounts, elsewhere."""
     if isinstance(error, _TENANT_ERRORS):
         return
     if isinstance(error, GoogleError):
         log.warn(what + ": {code} {detail}", account=account.id, code=error.code, detail=error.detail)
     elif isinstance(error, StoreError):
-        # The store says so once, for all accounts.
+        # `MonitoredStore` logs the problem once, for all accounts.
         log.debug(what + ": {problem}", account=account.id, problem=error.problems[0])
     else:
         log.failure(what + " failed", Failure(error), account=account.id)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Access tokens: kept while they are good, renewed before they end, and once when Google rejects one early.
+"""OAuth tokens of accounts: access tokens for calls to Google, and the revocation of disconnected accounts' grants.
 
-Tells Google of those who have left when it did not listen at first; for a day, then it is their own affair.
+An access token is refreshed before it expires, and once more when Google rejects it early.  A revocation that failed is
+repeated for a day; after that the user has to revoke the grant at Google.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from ldapgw.store.revocations import Revocation
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 
-# An access token is renewed this early, so that it does not end between two pages.
+# An access token is refreshed this long before its end, so that it does not expire between two pages.
 REFRESH_EARLY_SECONDS = 60.0
+POLL_SECONDS = 60.0
+MAX_RETRY_SECONDS = 3600.0
 
 T = TypeVar("T")
 
@@ -35,9 +38,9 @@ log = Logger()
 
 
 class AccessTokenProvider:
-    """Calls Google for accounts.
+    """Makes calls to Google with the access tokens of accounts.
 
-    :param now: seconds since the epoch.
+    :param now: returns seconds since the epoch.
     """
 
     def __init__(self, *, store: Store, secret_box: SecretBox, oauth: OAuth, now: Callable[[], float]) -> None:
@@ -47,15 +50,16 @@ class AccessTokenProvider:
         self._now = now
 
     async def call(self, account: Account, client: Client, call: Callable[[str], Awaitable[T]]) -> T:
-        """Make a call with an access token that is good; once more with a new one when Google rejects it.
+        """Make a call with a valid access token, and once more with a new token when Google rejects the first.
 
-        :raises GoogleError: as the call or the token endpoint has it.
+        :param call: makes the call with an access token.
+        :raises GoogleError: the error of the call or of the token endpoint.
         :raises StoreError: when the database cannot be used.
         """
-        held = await self._tokens(account)
-        access_token = held.access_token
-        if held.access_expires_at - REFRESH_EARLY_SECONDS <= self._now():
-            access_token = await self._refresh(account, client, held)
+        tokens = await self._tokens(account)
+        access_token = tokens.access_token
+        if tokens.access_expires_at - REFRESH_EARLY_SECONDS <= self._now():
+            access_token = await self._refresh(account, client, tokens)
         try:
             return await call(access_token)
         except AccessTokenRejected:
@@ -63,25 +67,25 @@ class AccessTokenProvider:
         try:
             return await call(access_token)
         except AccessTokenRejected:
-            # Only the token endpoint says that a consent is gone.
+            # A rejected call does not mean that the consent is revoked; only the token endpoint reports that.
             raise GoogleUnavailable("a new access token was rejected") from None
 
     async def refresh(self, account: Account, client: Client) -> None:
-        """Get a new access token, though the old one may be good: that shows whether Google takes the client.
+        """Get a new access token even if the old token is valid, to see whether Google accepts the OAuth client.
 
-        :raises GoogleError: as the token endpoint has it.
+        :raises GoogleError: the error of the token endpoint.
         """
         await self._refresh(account, client, await self._tokens(account))
 
     async def _tokens(self, account: Account) -> Tokens:
-        held = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
-        if held is None:
+        tokens = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
+        if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
-        return held
+        return tokens
 
-    async def _refresh(self, account: Account, client: Client, held: Tokens) -> str:
-        """A new access token, stored before it is used."""
-        grant = await self._oauth.refresh(client, held.refresh_token)
+    async def _refresh(self, account: Account, client: Client, tokens: Tokens) -> str:
+        """Get a new access token, and store it before its first use."""
+        grant = await self._oauth.refresh(client, tokens.refresh_token)
         await self._store.run(
             accounts.store_refreshed_tokens,
             self._secret_box,
@@ -97,20 +101,16 @@ class AccessTokenProvider:
 
 
 def _is_renamed(account: Account, identity: Identity) -> bool:
-    """Whether Google knows the very same user by another address."""
-    known = identity.sub == account.sub and identity.email_verified and identity.email != ""
-    return known and identity.email != account.address
-
-
-POLL_SECONDS = 60.0
-MAX_RETRY_SECONDS = 3600.0
+    """Whether Google knows the same user by another verified e-mail address."""
+    is_verified = identity.sub == account.sub and identity.email_verified and identity.email != ""
+    return is_verified and identity.email != account.address
 
 
 class TokenRevoker(Service):
-    """Gives grants back.
+    """Revokes the grants of disconnected accounts at Google.
 
     :param clock: its seconds are those since the epoch.
-    :param clients: of the tenants, by name.
+    :param clients: the tenants' OAuth clients by name of the tenant.
     """
 
     def __init__(
@@ -121,17 +121,16 @@ class TokenRevoker(Service):
         self._secret_box = secret_box
         self._oauth = oauth
         self._clients = clients
-        self._timer = LoopingCall(self._quietly)
+        self._timer = LoopingCall(self._poll)
         self._timer.clock = clock
         self._run: Deferred[None] = succeed(None)
 
     def startService(self) -> None:
-        """Begin to look."""
         super().startService()
         self._timer.start(POLL_SECONDS)
 
     def stopService(self) -> Deferred[None]:
-        """Abandon what is under way; it is tried again after the next start."""
+        """Cancel the revocation under way, which is repeated after the next start."""
         super().stopService()
         if self._timer.running:
             self._timer.stop()
@@ -139,35 +138,36 @@ class TokenRevoker(Service):
         return self._run
 
     async def revoke_pending(self) -> None:
-        """Try what is due."""
-        for one in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
-            await self._try(one)
+        """Make the revocations that are due."""
+        for revocation in await self._store.run(revocations.read_due, self._secret_box, self._clock.seconds()):
+            await self._revoke(revocation)
 
-    async def _try(self, one: Revocation) -> None:
-        if one.is_expired(self._clock.seconds()):
-            log.warn("tenant {tenant}: a grant could not be revoked for a day; it is given up", tenant=one.tenant)
-            await self._store.run(revocations.remove, one.id)
+    async def _revoke(self, revocation: Revocation) -> None:
+        tenant = revocation.tenant
+        if revocation.is_expired(self._clock.seconds()):
+            log.warn("tenant {tenant}: a grant could not be revoked for a day; it is given up", tenant=tenant)
+            await self._store.run(revocations.remove, revocation.id)
             return
-        client = self._clients.get(one.tenant)
+        client = self._clients.get(tenant)
         sharers = [name for name, other in self._clients.items() if client and client.shares_grants_with(other)]
-        if not await self._store.run(revocations.is_shared, sharers, one.sub):
+        if not await self._store.run(revocations.is_shared, sharers, revocation.sub):
             try:
-                await self._oauth.revoke(one.token)
+                await self._oauth.revoke(revocation.token)
             except GoogleError as error:
                 now = self._clock.seconds()
-                # Twice as long after it was asked for as before.
-                wait = min(max(now - one.since, POLL_SECONDS), MAX_RETRY_SECONDS)
+                # Waiting as long again doubles the time since the account was disconnected.
+                wait = min(max(now - revocation.since, POLL_SECONDS), MAX_RETRY_SECONDS)
                 log.warn("a grant could not be revoked yet: {code} {detail}", code=error.code, detail=error.detail)
-                await self._store.run(revocations.postpone, one.id, now + wait)
+                await self._store.run(revocations.postpone, revocation.id, now + wait)
                 return
-            log.info("a grant of tenant {tenant} was revoked", tenant=one.tenant)
-        await self._store.run(revocations.remove, one.id)
+            log.info("a grant of tenant {tenant} was revoked", tenant=tenant)
+        await self._store.run(revocations.remove, revocation.id)
 
-    def _quietly(self) -> Deferred[None]:
-        self._run = Deferred.fromCoroutine(self.revoke_pending()).addErrback(_failed)
+    def _poll(self) -> Deferred[None]:
+        self._run = Deferred.fromCoroutine(self.revoke_pending()).addErrback(_log_failure)
         return self._run
 
 
-def _failed(failure: Failure) -> None:
+def _log_failure(failure: Failure) -> None:
     if not failure.check(CancelledError, StoreError):
         log.failure("giving grants back failed", failure)

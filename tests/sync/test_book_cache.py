@@ -126,7 +126,7 @@ def test_a_damaged_image_does_not_count(
     file = tmp_path / "images" / "1.image"
     file.write_bytes(spoil(file.read_bytes()))
     assert load(folder) is None
-    assert caplog_twisted == ["the image 1 cannot be read, its book is built anew: it is not as it was written"]
+    assert caplog_twisted == ["the cached book 1 cannot be read and is built anew: it is not as it was written"]
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str]) -> None:
@@ -138,8 +138,8 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, caplog_twisted: list[str])
     folder.delete(1)
     folder.prune(())
     assert [line.partition(": ")[0] for line in caplog_twisted] == [
-        "the image 1 cannot be written",
-        "the image 1 cannot be read, its book is built anew",
+        "the cached book 1 cannot be written",
+        "the cached book 1 cannot be read and is built anew",
         *[f"{tmp_path}/images/1{ending}.image cannot be deleted; do that" for ending in ("", "-directory")],
         f"{tmp_path}/images cannot be read",
     ]
