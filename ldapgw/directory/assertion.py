@@ -185,8 +185,12 @@ def same_number(text: str, context: NamingContext) -> Assertion:
     if not known.tails:
         return NO_VALUE
     tails = known.tails
-    # The first of a line's forms: nearly always it is the one that was asked for.
-    written = tuple([f"\n\t{writing}\t" for writing in known.exact_forms if writing[0] == "+"])
+    # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number whose
+    # country's numbering plan does not know it.
+    written: list[str] = []
+    for form in known.exact_forms:
+        if form[0] == "+":
+            written += (f"\n\t{form}\t", f"\n\t\t\t{form}\t")
     asked: list[phone_number.Number] = []
 
     def test(haystack: str) -> bool:
@@ -199,7 +203,7 @@ def same_number(text: str, context: NamingContext) -> Assertion:
             asked.extend(phone_number.readings(text, context.region, context.outside_line))
         return any(phone_number.matches_any_reading(one, asked) for one in stored)
 
-    return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=written)
+    return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=tuple(written))
 
 
 def substrings(

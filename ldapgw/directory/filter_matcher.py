@@ -76,6 +76,10 @@ class Predicate(ABC):
     def matches(self, entry: Entry) -> bool | None:
         """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
 
+    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+        """The documents whose entries match."""
+        return [document for document in documents if self.matches(entries[document])]
+
 
 class NamedNumber:
     """A telephone number that a filter names as a whole, in a term that can make the filter true.
@@ -102,20 +106,21 @@ class PreparedFilter:
     :ivar numbers: the telephone numbers that it names.
     :ivar letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
     :ivar conditions: the filters of an AND; empty for all others.
+    :ivar alternatives: the filters of an OR; empty for all others.
     """
 
-    __slots__ = ("_query", "conditions", "cost", "exact", "letters", "numbers", "predicate")
+    __slots__ = ("_query", "alternatives", "conditions", "cost", "exact", "letters", "numbers", "predicate")
 
     def __init__(
         self,
         predicate: Predicate,
         query: Query = None,
-        *,
-        exact: bool = False,
+        exact: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
         cost: int = 1,
         numbers: tuple[NamedNumber, ...] = (),
         letters: tuple[frozenset[str], ...] = (),
         conditions: tuple[PreparedFilter, ...] = (),
+        alternatives: tuple[PreparedFilter, ...] = (),
     ) -> None:
         self.predicate = predicate
         self._query = query
@@ -124,11 +129,7 @@ class PreparedFilter:
         self.numbers = numbers
         self.letters = letters
         self.conditions = conditions
-
-    @property
-    def is_term(self) -> bool:
-        """Whether the filter matches just the entries that one term of the index has."""
-        return self.exact and isinstance(self._query, str)
+        self.alternatives = alternatives
 
     @property
     def query(self) -> Query:
@@ -136,6 +137,12 @@ class PreparedFilter:
         if self.conditions:
             return query_plan.all_of([one.query for one in self.conditions])
         return self._query
+
+    def matches_all(self, index: Index) -> bool:
+        """Whether it is known that all entries of a segment match."""
+        if self.alternatives:
+            return any(one.matches_all(index) for one in self.alternatives)
+        return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
 
     def plan(self, index: Index, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
         """How to search a segment: the query that finds candidates, and what is left to look at in them; None: nothing.
@@ -145,18 +152,15 @@ class PreparedFilter:
         """
         if not self.conditions:
             return self._query, None if self.exact else self.predicate
-        counted = [(query_plan.count(one.query, index, entries), one) for one in self.conditions]
-        left = [pair for pair in counted if not (pair[0] == index.count and pair[1].is_term)]
-        if not left:
-            return None, None
-        least, first = min(left, key=_COUNT)
-        others = [one for count, one in left if one is not first]
-        if any(count < least * _FAR_MORE for count, one in left if one is not first):
-            return query_plan.all_of([one.query for _, one in left]), _all([one.predicate for _, one in left])
-        checked = [one.predicate for one in others]
-        if not first.exact:
-            checked.insert(0, first.predicate)
-        return first.query, _all(checked) if checked else None
+        left = [one for one in self.conditions if not one.matches_all(index)]
+        if len(left) < 2:
+            return left[0].plan(index, entries) if left else (None, None)
+        counted = [(query_plan.count(one.query, index, entries), one) for one in left]
+        least, first = min(counted, key=_COUNT)
+        if any(count < least * _FAR_MORE for count, one in counted if one is not first):
+            return query_plan.all_of([one.query for one in left]), _all([one.predicate for one in left])
+        checked = [one.predicate for one in left if one is not first or not one.exact]
+        return first.query, _all(checked)
 
 
 _COUNT = itemgetter(0)
@@ -194,6 +198,7 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     return PreparedFilter(
         _Or([one.predicate for one in filters]),
         query_plan.any_of([one.query for one in filters]),
+        alternatives=tuple(filters),
         cost=1 + sum([one.cost for one in filters]),
         numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
         letters=letters,
@@ -357,6 +362,19 @@ class _SufficientTextPredicate(_TaggedTextPredicate):
                 return True
         return super().matches(entry)
 
+    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+        """In one loop: a third faster than a call for each (substrings, not compiled)."""
+        if len(self._sufficient) > 1:
+            return super().matching(documents, entries)
+        [sufficient], letters = self._sufficient, self._letters
+        found: list[int] = []
+        for document in documents:
+            text = entries[document].text
+            at = text.find(sufficient)
+            if (at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters) or super().matches(entries[document]):
+                found.append(document)
+        return found
+
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 
@@ -403,7 +421,7 @@ class _Preparation:
 
     def _alike(self, terms: tuple[Filter, ...]) -> PreparedFilter | None:
         alike = _AlikeTerms.of(terms, self._context)
-        return None if alike is None else alike.prepare(alike.sample)
+        return None if alike is None else alike.prepare()
 
     def _term(self, kind: AttributeType, sought: _Assertion) -> PreparedFilter:
         key = type(sought), _value_of(sought), assertion.comparison_key(kind)
@@ -440,10 +458,10 @@ def _prepared(
     return PreparedFilter(
         attributes.predicate(found),
         query,
-        exact=exact or (not attributes.letters and index_terms.is_exact(kinds, found)),
-        cost=attributes.cost + (len(sought.any) if isinstance(sought, Substrings) else 0),
-        numbers=numbers,
-        letters=attributes.letters,
+        exact or (not attributes.letters and index_terms.is_exact(kinds, found)),
+        attributes.cost + (len(sought.any) if isinstance(sought, Substrings) else 0),
+        numbers,
+        attributes.letters,
     )
 
 
@@ -483,19 +501,33 @@ class _AlikeTerms:
         alike = all(assertion.comparison_key(kind) == key for kind in kinds)
         return cls(tuple(kinds), first, context) if alike else None
 
-    def prepare(self, sought: _Assertion) -> PreparedFilter:
-        """The terms with the value of another one."""
-        found = _read_assertion(sought, self._groups[0], self._context)
+    def prepare(self, value: bytes | None = None) -> PreparedFilter:
+        """The terms, with another value where one is given and the sample has one value."""
+        sample, kind, context = self.sample, self._groups[0], self._context
+        if value is None:
+            found = _read_assertion(sample, kind, context)
+        elif not isinstance(sample, Substrings):
+            found = assertion.equality(kind, value, context)
+        elif sample.initial is not None:
+            found = assertion.substrings(kind, value, (), None, context)
+        elif sample.any:
+            found = assertion.substrings(kind, None, (value,), None, context)
+        else:
+            found = assertion.substrings(kind, None, (), value, context)
         if found is None:
             return UNDEFINED
         query: Query = index_terms.prefix_query(self._kinds, found)
         exact = query is not None
-        if not exact:
-            lenient = self._context.lenient
+        if exact:
+            pass
+        elif len(self._groups) == 1:
+            query = index_terms.assertion_query(kind, found, lenient=context.lenient)
+        else:
+            lenient = context.lenient
             query = query_plan.any_of(
-                [index_terms.assertion_query(kind, found, lenient=lenient) for kind in self._groups]
+                [index_terms.assertion_query(one, found, lenient=lenient) for one in self._groups]
             )
-        return _prepared(self._kinds, self._attributes, found, sought, query, exact=exact)
+        return _prepared(self._kinds, self._attributes, found, sample, query, exact=exact)
 
 
 # A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of such.
@@ -547,7 +579,7 @@ def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _Tem
             return isinstance(sought, And), known
     if has_value(sought, value):
         return _AlikeTerms.of((sought,), context)
-    if isinstance(sought, Substrings) and value in (sought.initial, *sought.any, sought.final):
+    if isinstance(sought, Substrings) and value in _parts(sought):
         return None
     return prepare(sought, context)
 
@@ -556,7 +588,7 @@ def _fill(part: _TemplatePart, value: bytes) -> PreparedFilter:
     if isinstance(part, PreparedFilter):
         return part
     if isinstance(part, _AlikeTerms):
-        return part.prepare(_with_value(part.sample, value))
+        return part.prepare(value)
     is_and, parts = part
     filled = [_fill(one, value) for one in parts]
     return all_of(filled) if is_and else any_of(filled)
@@ -566,7 +598,13 @@ def has_value(term: Filter, value: bytes) -> bool:
     """Whether a value is all that a term asserts of its attribute."""
     if isinstance(term, Equality):
         return term.value == value
-    return isinstance(term, Substrings) and [part for part in (term.initial, *term.any, term.final) if part] == [value]
+    if not isinstance(term, Substrings):
+        return False
+    return [part for part in _parts(term) if part] == [value]
+
+
+def _parts(term: Substrings) -> list[bytes | None]:
+    return [term.initial, *term.any, term.final]
 
 
 def replace_value(sought: Filter, value: bytes, other: bytes) -> Filter:

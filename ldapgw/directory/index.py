@@ -244,19 +244,24 @@ class Index:
             return range(self.count), (0, self.count if term in self.everywhere else 0), True
         return self._postings, self._offsets[at : at + 2], True
 
-    def prefix_postings(self, prefix: str, attributes: int, most: int) -> tuple[list[int], bool]:
+    def prefix_postings(self, prefix: str, attributes: int, wanted: int) -> tuple[list[int], bool]:
         """The first documents in which a prefix stands in one of some attributes; whether there may be others.
 
-        :param most: postings to look at.
+        :param wanted: documents that are enough; there may be some more of them.
         """
         terms = self._terms
         at = bisect_left(terms, prefix)
+        found: list[int] = []
         if at == len(terms) or terms[at] != prefix:
-            return [], False
+            return found, False
         start, end = self._offsets[at], self._offsets[at + 1]
-        stop = min(end, start + most)
-        pairs = zip(self._postings[start:stop], self._attributes[start:stop], strict=True)
-        return [document for document, bits in pairs if bits & attributes], stop < end
+        step = wanted
+        while start < end and len(found) < wanted:
+            stop = min(end, start + step)
+            pairs = zip(self._postings[start:stop], self._attributes[start:stop], strict=True)
+            found += [document for document, bits in pairs if bits & attributes]
+            start, step = stop, 2 * step
+        return found, start < end
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
         """The postings of all terms from one on and before another."""

@@ -172,7 +172,8 @@ def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: 
     if query is None:
         return range(min(most, index.count)), index.count > most
     if isinstance(query, PrefixQuery):
-        return index.prefix_postings(query.prefix, query.attributes, most)
+        found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
+        return found[:most], has_more or len(found) > most
     if isinstance(query, ExactKey | str):
         held, (start, end), _ = index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
         return held[start : min(end, start + most)], end - start > most

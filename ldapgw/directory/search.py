@@ -152,19 +152,32 @@ class SearchCursor:
     ) -> Iterator[ResultBatch | None]:
         """Batches, none of them empty; None: a slice of work is done."""
         for number, scope in enumerate(scopes):
-            prepared = prepare_filter(scope.context)
+            prepared, context = prepare_filter(scope.context), scope.context
             containers, contacts = f"{number:04x}0", f"{number:04x}1"
-            if after < contacts and _may_match(scope.container_letters, prepared):
+            if after < contacts and _may_match_containers(scope, prepared):
                 behind = _behind(containers, after)
-                yield from self._merge(scope.containers, prepared, scope.context, containers, behind)
+                yield from self._merge(scope.containers, prepared, context, containers, behind, None)
             if after[: len(contacts)] > contacts:
                 continue
+            behind = _behind(contacts, after)
             segments, own = scope.contacts, scope.own if scope.has_duplicates else None
             if scope.callers and prepared.numbers:
                 callers = yield from _callers(scope, prepared)
                 if callers is not None:
                     segments, own = (*segments, callers), scope.own
-            yield from self._merge(segments, prepared, scope.context, contacts, _behind(contacts, after), own)
+            if len(segments) > 1 or (own is not None and segments and segments[0].duplicates):
+                yield from self._merge(segments, prepared, context, contacts, behind, own)
+            elif segments:
+                stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), self._wanted)
+                left = slice_size = _slice_size(prepared)
+                while not stream.exhausted:
+                    documents = stream.read(min(self._wanted, left))
+                    left -= stream.looked
+                    if documents:
+                        yield ResultBatch(segments[0], documents, contacts, context)
+                    if left <= 0 and not stream.exhausted:
+                        left = slice_size
+                        yield None
 
     def _merge(
         self,
@@ -173,7 +186,7 @@ class SearchCursor:
         context: NamingContext,
         key_prefix: str,
         behind: str | None,
-        own: str | None = None,
+        own: str | None,
     ) -> Iterator[ResultBatch | None]:
         """The matches of segments in one order.
 
@@ -181,13 +194,9 @@ class SearchCursor:
         :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
             contacts are different persons anyway.
         """
-        if len(segments) == 1 and not segments[0].duplicates:
-            own = None
-        streams = [_SegmentMatches(segment, prepared, _start(segment, behind, own)) for segment in segments]
-        if len(streams) == 1 and own is None:
-            for documents in self._read(streams[0], _slice_size(prepared)):
-                yield None if documents is None else ResultBatch(segments[0], documents, key_prefix, context)
-            return
+        streams = [
+            _SegmentMatches(segment, prepared, _start(segment, behind, own), self._wanted) for segment in segments
+        ]
         slice_size = _slice_size(prepared)
         left, wanted, is_last = slice_size, 0, not streams
         while not is_last:
@@ -209,27 +218,20 @@ class SearchCursor:
             for at, same in groupby(rows, key=_STREAM):
                 yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
 
-    def _read(self, stream: _SegmentMatches, slice_size: int) -> Iterator[Sequence[int] | None]:
-        """The matches of one segment; None: a slice of work is done."""
-        left = slice_size
-        while not stream.exhausted:
-            documents = stream.read(min(self._wanted, left))
-            left -= stream.looked
-            if documents:
-                yield documents
-            if left <= 0 and not stream.exhausted:
-                left = slice_size
-                yield None
-
 
 def _slice_size(prepared: PreparedFilter) -> int:
     """The candidates that are looked at in one slice of work."""
     return max(1, min(_MAX_CANDIDATES, _LOOKS // prepared.cost))
 
 
-def _may_match(letters: frozenset[str], prepared: PreparedFilter) -> bool:
-    """Whether an entry can match that has no attributes but those of some letters."""
-    return not any(map(letters.isdisjoint, prepared.letters))
+def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
+    """Whether a container may match: a look at a few of them is cheaper than a search."""
+    letters = scope.container_letters
+    for required in prepared.letters:
+        if required.isdisjoint(letters):
+            return False
+    entries = scope.container_entries
+    return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  faster compiled
 
 
 def _start(segment: Segment, behind: str | None, own: str | None) -> int:
@@ -250,6 +252,7 @@ class _SegmentMatches:
     Mutable: how far that is.
 
     :param start: the document to begin with.
+    :param wanted: matches that are likely to be enough.
     :ivar found: matches that were read and not given yet.
     :ivar exhausted: whether all matches were read.
     :ivar looked: candidates that the last `read` looked at.
@@ -268,7 +271,7 @@ class _SegmentMatches:
         "segment",
     )
 
-    def __init__(self, segment: Segment, prepared: PreparedFilter, start: int) -> None:
+    def __init__(self, segment: Segment, prepared: PreparedFilter, start: int, wanted: int) -> None:
         self.segment = segment
         self.found: list[int] = []
         self.looked = 0
@@ -278,7 +281,8 @@ class _SegmentMatches:
             self._candidates: Sequence[int] = segment.find_documents(self._query, start)
             self._has_more = False
         else:
-            self._candidates, self._has_more = segment.first_documents(self._query, _FIRST)
+            most = wanted if self._predicate is None else _FIRST
+            self._candidates, self._has_more = segment.first_documents(self._query, most)
         self.exhausted = not self._candidates and not self._has_more
 
     def read(self, size: int) -> Sequence[int]:
@@ -304,7 +308,7 @@ class _SegmentMatches:
         if deleted:
             documents = [document for document in documents if not deleted[document]]
         if predicate is not None:
-            documents = [document for document in documents if predicate.matches(entries[document])]
+            documents = predicate.matching(documents, entries)
         return documents
 
 

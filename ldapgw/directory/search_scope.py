@@ -25,6 +25,9 @@ from ldapgw.errors import DirectoryError, ResultCode
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
 _SORT_KEY = attrgetter("sort_key")
 
+# Containers that are looked at one by one sooner than through their indexes.
+_FEW = 16
+
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
@@ -36,6 +39,7 @@ class SearchScope:
     :ivar own: the UUID namespace of the viewer's own book: of two entries for the same person, the one in it is shown.
     :ivar has_duplicates: whether the contacts are of several books, in which there may be the same person.
     :ivar container_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
+    :ivar container_entries: the containers by themselves where they are few; empty where they are many.
     """
 
     context: NamingContext
@@ -45,9 +49,13 @@ class SearchScope:
     own: str = ""
     has_duplicates: bool = False
     container_letters: frozenset[str] = field(init=False, repr=False, compare=False)
+    container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Collect the letters."""
+        """Collect what tells most searches that no container matches."""
+        is_few = sum([len(segment.entries) for segment in self.containers]) <= _FEW
+        entries = tuple([entry for segment in self.containers for entry in segment]) if is_few else ()
+        object.__setattr__(self, "container_entries", entries)
         letters = frozenset[str]().union(*[segment.attribute_letters for segment in self.containers])
         object.__setattr__(self, "container_letters", letters)
 

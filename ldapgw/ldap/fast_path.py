@@ -138,8 +138,9 @@ class FastPath:
         if len(joined) > JOINED:  # an answer that is written in parts
             return None
         code, first, last = _MORE if count > limit else _DONE
-        joined = set_message_id(joined, message_id[2]) + first + message_id + last
-        return FastAnswer(joined, octets, len(messages), code)
+        entries = len(messages)
+        joined = set_message_id(joined, entries, message_id[2]) + first + message_id + last
+        return FastAnswer(joined, octets, entries, code)
 
     def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:
         """A filter, prepared; None where it is not as phones write it."""

@@ -139,9 +139,9 @@ class SearchResponse:
         """
         page = self._page(batch) if self._message_id in _SHORT_IDS and not self._types_only else b""
         if page:
-            if not buffer.add_page(set_message_id(page, self._message_id)):
-                return False
             count = min(PAGE_SIZE, len(batch.segment.entries) - batch.documents[self._at])
+            if not buffer.add_page(set_message_id(page, count, self._message_id)):
+                return False
             self._at += count
             self.sent += count
         else:
@@ -183,7 +183,7 @@ class SearchResponse:
                 break
         joined = b"".join(pieces[:count])
         if not self._types_only and self._message_id in _SHORT_IDS:
-            joined = set_message_id(joined, self._message_id)
+            joined = set_message_id(joined, count, self._message_id)
         buffer.add(joined)
         self._at += count
         self.sent += count

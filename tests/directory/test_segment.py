@@ -41,8 +41,8 @@ def test_a_list_is_pages(count: int, message_id: int) -> None:
     assert sum(map(len, batches)) == count
     joined = b"".join(segment.page(first, NAMES) for first in range(0, count, PAGE_SIZE))
     expected = b"".join(tlv(0x30, integer(message_id) + entry.encode(NAMES)) for entry in segment.entries)
-    assert set_message_id(joined, message_id) == expected
-    assert set_message_id(b"".join(segment.messages(range(count), NAMES)), message_id) == expected
+    assert set_message_id(joined, count, message_id) == expected
+    assert set_message_id(b"".join(segment.messages(range(count), NAMES)), count, message_id) == expected
 
 
 def test_large_entries_are_in_no_page() -> None:
@@ -54,12 +54,21 @@ def test_large_entries_are_in_no_page() -> None:
     assert segment.page(0, NAMES) != b""
 
 
-def test_an_entry_that_holds_the_octets_of_the_placeholder() -> None:
-    """No text of a contact does; one that did would have a blank for its NUL, and the messageID stands once."""
+@pytest.mark.parametrize("length", range(100, 700))
+def test_a_length_may_be_the_placeholder(length: int) -> None:
+    """Whatever the lengths of an entry's parts are, its messageID alone is replaced."""
+    values = PackedAttributes(b"\x00" + encoded_set([b"x" * length]))
+    entry = Entry(b"uid=c0", values, FixedAttributes({}))
+    every = select(("*",))
+    [message] = Segment((entry,)).messages((0,), every)
+    assert set_message_id(message, 1, 7) == tlv(0x30, integer(7) + entry.encode(every))
+
+
+def test_an_entry_that_holds_the_placeholder_is_not_sent() -> None:
+    """No contact has a value as long as that; if one had, its search would fail."""
     values = PackedAttributes(b"\x00" + encoded_set([PLACEHOLDER_ID]))
-    [message] = Segment((Entry(b"uid=c0", values, FixedAttributes({})),)).messages((0,), select(("*",)))
-    assert set_message_id(message, 7).count(b"\x02\x01\x07\x64") == 1
-    assert b"\x02\x01 \x64" in message
+    with pytest.raises(ValueError, match="placeholder"):
+        Segment((Entry(b"uid=c0", values, FixedAttributes({})),)).messages((0,), select(("*",)))
 
 
 class Counting(tuple[Entry, ...]):
