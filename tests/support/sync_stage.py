@@ -248,7 +248,7 @@ class Stage:
             for shelf in found.segments.contacts
             for entry in shelf
         ]
-        return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("order"))]
+        return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("sort_key"))]
 
     def calls(self) -> dict[str, int]:
         """The calls to Google since the last time."""
