@@ -113,7 +113,7 @@ class Database:
     def open(self) -> None:
         """Create the database or bring it up to date; a copy is kept of one that is upgraded.
 
-        :raises StoreError: when it cannot be opened, is damaged, or was made by a newer ldapgw.
+        :raises StoreError: when it cannot be opened, is damaged, or was made by another version of ldapgw.
         """
         try:
             if self._path:
@@ -121,7 +121,9 @@ class Database:
             found = self._revision()
             newest, *older = revisions()
             if found not in {None, newest, *older}:
-                raise StoreError(f"{self._name}: was made by a newer ldapgw; install that version, nothing was changed")
+                raise StoreError(
+                    f"{self._name}: was made by another version of ldapgw; install that version, nothing was changed"
+                )
             if found != newest:
                 self._keep_copy(found)
                 with self._engine.begin() as connection:

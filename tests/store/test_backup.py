@@ -177,7 +177,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
     with sqlite3.connect(site.backup) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert refused(site) == "FILE: was made by a newer ldapgw; install that version, nothing was changed"
+    assert refused(site) == "FILE: was made by another version of ldapgw; install that version, nothing was changed"
 
 
 def test_a_backup_under_another_key_is_refused(site: Site) -> None:

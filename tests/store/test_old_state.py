@@ -137,3 +137,23 @@ def test_the_database_stays_what_it_was(state: Path) -> None:
         pass
     assert revision(state) == [(REVISION,)]
     assert not list(state.glob("*.before-upgrade*"))
+
+
+def layout(file: Path) -> dict[str, list[Any]]:
+    """The columns, keys and indices of each table; columns by name, as a table that grew has them in another order."""
+    pragmas = ("table_info", "foreign_key_list", "index_list")
+    with closing(sqlite3.connect(file)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {
+            f"{pragma} {name}": sorted(row[1:] for row in connection.execute(f"PRAGMA {pragma}({name})"))
+            for name in names
+            for pragma in pragmas
+        }
+
+
+def test_a_new_database_has_the_same_tables(state: Path, tmp_path: Path) -> None:
+    """They are made in one step now, and were in ten."""
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    database.open()
+    database.close()
+    assert layout(tmp_path / "new.db") == layout(state / "ldapgw.db")
