@@ -23,6 +23,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import ChangeDetector, MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
+from tests.support.databases import open_file
 from tests.support.sync_stage import ALICE, BOB, NOW, Stage, person
 
 
@@ -48,7 +49,7 @@ class Scene(Stage):
         )
 
     def new_database(self) -> Database:
-        return Database(f"sqlite:///{self.path}")
+        return open_file(self.path)
 
     def new_store(self, at_once: WorkerThread) -> MonitoredStore:
         return MonitoredStore(super().new_store(at_once), self.clock.seconds, self.clock.seconds)
