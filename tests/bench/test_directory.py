@@ -63,6 +63,7 @@ def test_the_page_wants_ratios():
     assert (refused.returncode, "--docs needs slapd" in refused.stderr) == (2, True)
 
 
+@pytest.mark.long  # a whole run
 @needs_servers
 def test_all_of_it_runs(tmp_path):
     """Every load on every server without an error, every figure; and no process or file is left."""
@@ -91,7 +92,13 @@ def test_all_of_it_runs(tmp_path):
 
 
 @needs_servers
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),  # the same way out
+    ],
+)
 def test_who_ends_it_ends_all_of_it(sent, status, tmp_path):
     """No server goes on, and no file stays."""
     command = (*COMMAND, "--contacts", "300", "--only", "prefix", "--seconds", "60")

@@ -6,17 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.contact import Source
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
 from ldapgw.web import error_pages
-from tests.browser.window import EVE, Window
+from tests.browser.window import EVE, Window, both
 
 OpenWindow = Callable[..., Window]
 
-both = pytest.mark.parametrize("language", ["en", "de"])
 NARROW = {"viewport": {"width": 390, "height": 844}}
 
 

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.window import LANGUAGES, Window, person
+from tests.browser.window import LANGUAGES, Window, both, person
 from tests.support.running import wait_until
 
 OpenWindow = Callable[..., Window]
-
-both = pytest.mark.parametrize("language", ["en", "de"])
 
 
 def figures(here: Window) -> Any:

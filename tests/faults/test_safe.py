@@ -73,7 +73,7 @@ def rotate(office: Office, times: int) -> None:
 
 def test_a_new_key_while_tokens_are_renewed(office: Office) -> None:
     """Some of them killed on their way."""
-    rotate(office, 2)
+    rotate(office, 1)
 
 
 @pytest.mark.long
@@ -104,7 +104,7 @@ def back_and_forth(office: Office, times: int) -> None:
 
 def test_backups_and_their_way_back(office: Office) -> None:
     """What is served is always one of the book's states, and the syncs go on from there."""
-    back_and_forth(office, 2)
+    back_and_forth(office, 1)
 
 
 @pytest.mark.long
