@@ -12,7 +12,7 @@ from tests.support.checkout import ROOT
 
 # What the made things depend on; when it changes, they are made anew.
 _SOURCES = (
-    *(f"ldapgw/{name}" for name in ("contact.py", "number.py", "google", "store", "sync")),
+    *(f"ldapgw/{name}" for name in ("contact.py", "numbers", "google", "store", "sync")),
     *(f"bench/directory/{name}.py" for name in ("languages", "people", "seed", "servers")),
 )
 
