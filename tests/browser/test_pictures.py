@@ -345,7 +345,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # One page of each kind; the others are those in other states, and in the other language.
-QUICK = ("front", "welcome", "account", "attention", "phone", "explain", "admin", "box-not-ticked")
+QUICK = ("front", "welcome", "account", "attention", "phone", "explain", "admin-first", "box-not-ticked")
 OTHERS = tuple(name for name in PAGES if name not in QUICK)
 
 

@@ -28,47 +28,56 @@ NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
 
 
+HOLDS = {"is_directory_account": True}
+
+
 def candidate(account_id: int, **more: object) -> DirectoryCandidate:
-    known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "trouble": ""}
+    known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "account_error": ""}
     return DirectoryCandidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
 
 
 NEW = {"state": None, "asked_at": None}
-GONE = {"trouble": "consent_revoked"}
+GONE = {"account_error": "consent_revoked"}
 UNGRANTED = {"scopes": frozenset({"openid"})}
 CLOSED = {"state": SourceState.UNAVAILABLE}
-FAILED = {"fails": "bad_response", "next_try": NOW + 20}
+FAILED = {"directory_error": "bad_response", "next_try": NOW + 20}
 CASES = {
     "nobody": ([], None),
     "the first who may": ([candidate(1, **UNGRANTED), candidate(2, **NEW), candidate(3, **NEW)], 2),
-    "who holds it goes on": ([candidate(1), candidate(2, holds=True)], 2),
-    "who holds it has no consent any more": ([candidate(1, holds=True, **GONE), candidate(2)], 2),
-    "who holds it may not any more": ([candidate(1, holds=True, **UNGRANTED), candidate(2)], 2),
-    "closed to who holds it": ([candidate(1, holds=True, **CLOSED), candidate(2)], 2),
-    "closed to everybody": ([candidate(1, holds=True, **CLOSED), candidate(2, **CLOSED)], None),
+    "who holds it goes on": ([candidate(1), candidate(2, **HOLDS)], 2),
+    "who holds it has no consent any more": ([candidate(1, **HOLDS, **GONE), candidate(2)], 2),
+    "who holds it may not any more": ([candidate(1, **HOLDS, **UNGRANTED), candidate(2)], 2),
+    "closed to who holds it": ([candidate(1, **HOLDS, **CLOSED), candidate(2)], 2),
+    "closed to everybody": ([candidate(1, **HOLDS, **CLOSED), candidate(2, **CLOSED)], None),
     "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
-    "who holds it has trouble of its own": ([candidate(1, holds=True, trouble="suspicious_shrink"), candidate(2)], 2),
-    "it just failed through who holds it": ([candidate(1, holds=True, **FAILED), candidate(2)], 2),
-    "it failed, and there is no other": ([candidate(1, holds=True, **FAILED)], None),
+    "who holds it has trouble of its own": (
+        [candidate(1, account_error="suspicious_shrink", **HOLDS), candidate(2)],
+        2,
+    ),
+    "it just failed through who holds it": ([candidate(1, **HOLDS, **FAILED), candidate(2)], 2),
+    "it failed, and there is no other": ([candidate(1, **HOLDS, **FAILED)], None),
     "it failed some time ago, and there is no other": (
-        [candidate(1, holds=True, **(FAILED | {"next_try": NOW - 1}))],
+        [candidate(1, **HOLDS, **(FAILED | {"next_try": NOW - 1}))],
         1,
     ),
     "it failed through all, the longest ago": (
         [
-            candidate(1, holds=True, fails="quota", next_try=NOW - 1),
-            candidate(2, fails="quota", next_try=NOW - 1, asked_at=NOW - 900),
+            candidate(1, directory_error="quota", next_try=NOW - 1, **HOLDS),
+            candidate(2, directory_error="quota", next_try=NOW - 1, asked_at=NOW - 900),
         ],
         2,
     ),
     "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
-        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000), candidate(2)],
+        [
+            candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS),
+            candidate(2),
+        ],
         None,
     ),
     "it would shrink, an hour later": (
-        [candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW), candidate(2)],
+        [candidate(1, directory_error="suspicious_shrink", next_try=NOW, **HOLDS), candidate(2)],
         1,
     ),
     "a clock that was wrong": ([candidate(1, **(FAILED | {"asked_at": NOW + 86400}))], 1),
@@ -83,10 +92,10 @@ def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | 
 
 def test_a_person_need_not_wait() -> None:
     """Who is asked to sync now tries at once, whatever was the matter."""
-    shrinking = candidate(1, holds=True, fails="suspicious_shrink", next_try=NOW + 3000)
+    shrinking = candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS)
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
-    assert choose_directory_account([candidate(1, holds=True, **FAILED)], NOW, requested_account_id=1) == 1
+    assert choose_directory_account([candidate(1, **HOLDS, **FAILED)], NOW, requested_account_id=1) == 1
 
 
 @pytest.mark.parametrize(
