@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from ldapgw.contact import Source
@@ -179,6 +180,7 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Connected"))
 
 
+@pytest.mark.long  # the callbacks of two consents at a time are tests/web/test_consent's
 @both
 def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> None:
     """In two tabs: each ends for itself, and the one that comes later is no error."""
