@@ -125,7 +125,7 @@ def _version(item: str, revision: object) -> CheckResult:
         return CheckResult(
             CheckStatus.WARNING, item, "is of an older version; will be brought up to date, and a copy kept"
         )
-    return CheckResult(CheckStatus.FAILED, item, "was made by a newer ldapgw; install that version")
+    return CheckResult(CheckStatus.FAILED, item, "was made by another version of ldapgw; install that version")
 
 
 def _key(file: Path, sealed: bytes | None) -> CheckResult:

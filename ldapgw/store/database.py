@@ -72,7 +72,7 @@ class Database:
     def open(self) -> None:
         """Create the database or upgrade it to the newest version; a copy is kept before an upgrade.
 
-        :raises StoreError: when the database cannot be opened, is damaged, or was made by a newer ldapgw.
+        :raises StoreError: when the database cannot be opened, is damaged, or was made by another version of ldapgw.
         """
         try:
             if self._path:
@@ -80,7 +80,9 @@ class Database:
             found = self._revision()
             newest, *older = revisions()
             if found not in {None, newest, *older}:
-                raise StoreError(f"{self._name}: was made by a newer ldapgw; install that version, nothing was changed")
+                raise StoreError(
+                    f"{self._name}: was made by another version of ldapgw; install that version, nothing was changed"
+                )
             if found != newest:
                 self._keep_copy(found)
                 with self._engine.begin() as connection:

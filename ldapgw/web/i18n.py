@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 
 from babel import Locale
@@ -68,6 +69,7 @@ class Language:
         return self.translate(value) if isinstance(value, Phrase) else str(value)
 
 
+@cache
 def languages() -> Mapping[str, Language]:
     """All languages by tag; reads the catalogs."""
     return {tag: Language(tag) for tag in LANGUAGES}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -62,6 +62,7 @@ class Renderer:
         return self._environments[language].get_template(template).render(values, **page_values)
 
 
+@cache  # it keeps the templates that it has compiled, and there is one of each language (`languages`)
 def _environment(language: Language) -> Environment:
     environment = Environment(
         loader=PackageLoader("ldapgw.web"),

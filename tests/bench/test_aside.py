@@ -6,10 +6,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from bench.aside.server import WAYS
 from tests.support.checkout import ROOT
 
 
+@pytest.mark.long  # a whole run
 def test_every_way_runs():
     """The table has them all; it judges nothing."""
     command = [sys.executable, "-m", "bench.aside", "--pages", "1", "--rounds", "1"]

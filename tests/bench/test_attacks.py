@@ -15,6 +15,7 @@ from tests.support.checkout import ROOT
 LOADS = ("none", "100 idle", "50 slow-loris", "20 half handshakes", "3 read nothing", "bombs", "4 guess passwords")
 
 
+@pytest.mark.long  # a whole run, though a short one
 def test_every_load_runs_on_both_servers():
     """The table has them all; slapd's column is filled where there is one."""
     command = [sys.executable, "-m", "bench", "--quick"]

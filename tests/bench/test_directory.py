@@ -81,6 +81,7 @@ def test_rows_bring_those_that_they_are_compared_with():
     ]
 
 
+@pytest.mark.long  # a whole run
 @needs_servers
 def test_another_checkout_runs_beside(tmp_path):
     """Here this one itself, with stores of its own; and no process or file is left."""
@@ -94,6 +95,7 @@ def test_another_checkout_runs_beside(tmp_path):
     assert (list(tmp_path.iterdir()), processes_in(tmp_path)) == ([], [])
 
 
+@pytest.mark.long  # a whole run
 @needs_servers
 def test_all_of_it_runs(tmp_path):
     """Every load on every server without an error, every figure; and no process or file is left."""
@@ -128,7 +130,13 @@ def test_all_of_it_runs(tmp_path):
 
 
 @needs_servers
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),  # the same way out
+    ],
+)
 def test_who_ends_it_ends_all_of_it(sent, status, tmp_path):
     """No server goes on, and no file stays."""
     command = (*COMMAND, "--contacts", "300", "--only", "prefix", "--seconds", "60")

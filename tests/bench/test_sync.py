@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from bench.directory.people import person
 from bench.process import Peak, resident
 from bench.runs import Figure
@@ -25,6 +27,7 @@ ROWS = {
 }
 
 
+@pytest.mark.long  # a whole run
 def test_everything_is_measured() -> None:
     """A row each, and none of them without a figure."""
     command = [sys.executable, "-m", "bench.sync", "--quick"]

@@ -11,10 +11,8 @@ import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
-from tests.browser.window import PEOPLE, Window
+from tests.browser.window import PEOPLE, Window, both
 from tests.support.running import Site
-
-both = pytest.mark.parametrize("language", ["en", "de"])
 
 # A company for each language, as somebody finds it who has just installed the gateway.
 COMPANIES = """

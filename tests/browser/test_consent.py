@@ -12,11 +12,10 @@ from playwright.sync_api import expect
 from ldapgw.contact import Source
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
 from ldapgw.web import error_pages
-from tests.browser.window import EVE, Window
+from tests.browser.window import EVE, Window, both
 
 OpenWindow = Callable[..., Window]
 
-both = pytest.mark.parametrize("language", ["en", "de"])
 NARROW = {"viewport": {"width": 390, "height": 844}}
 
 
@@ -181,6 +180,7 @@ def test_an_account_that_is_not_allowed(window: OpenWindow, language: str) -> No
     here.waits_for(here.say("Connected"))
 
 
+@pytest.mark.long  # the callbacks of two consents at a time are tests/web/test_consent's
 @both
 def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> None:
     """In two tabs: each ends for itself, and the one that comes later is no error."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
 from ldapgw.phrase import Phrase
 from tests.browser.test_phones import add
-from tests.browser.window import Window
+from tests.browser.window import Window, both
 from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
-
-both = pytest.mark.parametrize("language", ["en", "de"])
 
 
 def ask(here: Window, asked: str) -> None:

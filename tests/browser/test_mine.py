@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.window import LANGUAGES, Window, person
+from tests.browser.window import LANGUAGES, Window, both, person
 from tests.support.running import wait_until
 
 OpenWindow = Callable[..., Window]
-
-both = pytest.mark.parametrize("language", ["en", "de"])
 
 
 def figures(here: Window) -> Any:
@@ -22,7 +20,10 @@ def figures(here: Window) -> Any:
     return here.page.locator("dd.big")
 
 
-@pytest.mark.parametrize("events", [True, False], ids=["by events", "by asking again"])
+# Without events a page asks every few seconds, and has to be waited for.
+@pytest.mark.parametrize(
+    "events", [pytest.param(True, id="by events"), pytest.param(False, id="by asking again", marks=pytest.mark.long)]
+)
 def test_what_changes_is_shown_without_a_reload(window: OpenWindow, events: bool) -> None:
     """Somebody syncs from elsewhere; where no events get through, the page asks now and then."""
     here = window()
@@ -165,6 +166,7 @@ def test_choosing_a_language(window: OpenWindow) -> None:
     here.waits_for("Your Google contacts on your desk phone")
 
 
+@pytest.mark.long  # test_keyboard goes further without a mouse
 def test_by_keyboard_alone(window: OpenWindow) -> None:
     """From the top of the page to a saved choice; the focus can be seen, and stays where it was when parts change."""
     here = window()

@@ -8,18 +8,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
-from tests.browser.window import Window
+from tests.browser.window import Window, both
 from tests.support.readers import _yealink
 from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
-
-both = pytest.mark.parametrize("language", ["en", "de"])
 
 
 def add(here: Window, name: str, model: str = "yealink") -> None:

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from ldapgw.contact import Source
 from ldapgw.phrase import Translatable
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
@@ -18,6 +20,8 @@ from tests.support.foreign import english_in
 from tests.support.running import Site
 
 EVE = "eve@elsewhere.example"
+# German is the same journey once more, in other words, which tests/web holds to be whole (test_i18n).
+both = pytest.mark.parametrize("language", ["en", pytest.param("de", marks=pytest.mark.long)])
 # Milliseconds; an idle machine needs a fiftieth of them.
 PATIENCE_MS = 60_000
 LANGUAGES = languages()

@@ -22,8 +22,9 @@ from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.database import Database, prepare_state_dir
+from ldapgw.store.database import prepare_state_dir
 from ldapgw.store.secrets import SecretBox
+from tests.support.databases import open_file
 
 ACME = """
 [[tenant]]
@@ -89,8 +90,7 @@ class Gateway:
     def begin(self) -> Iterator[Connection]:
         """A transaction, as the gateway would have one."""
         prepare_state_dir(self.state_dir)
-        database = Database(f"sqlite:///{self.state_dir / 'ldapgw.db'}")
-        database.open()
+        database = open_file(self.state_dir / "ldapgw.db")
         with database.begin() as connection:
             yield connection
         database.close()

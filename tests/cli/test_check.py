@@ -131,7 +131,7 @@ def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
         connection.commit()
         assert found(gateway, code=1)["database state/ldapgw.db"] == (
             "failed",
-            "was made by a newer ldapgw; install that version",
+            "was made by another version of ldapgw; install that version",
         )
 
 

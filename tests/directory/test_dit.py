@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from ldapgw.contact import Sharing
 from ldapgw.directory import dit, schema
 from ldapgw.directory.access import NOBODY, Access, Viewer
+from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
@@ -58,6 +60,21 @@ def test_the_root_dse_is_worked_out_once() -> None:
     assert served.in_clear.in_clear is served.in_clear
     assert served.in_clear.root_dse(acme).attribute("supportedSASLMechanisms") == ()
     assert served.root_dse(acme).attribute("supportedSASLMechanisms") == (b"PLAIN",)
+
+
+def test_books_that_tell_a_callers_name() -> None:
+    """Other people's, where they have said so."""
+    books = tuple(
+        build_book(CONTEXT, key, key, sharing, [], {}, per_number=False)
+        for key, sharing in (
+            ("a", Sharing.CALLERS),
+            ("b", Sharing.CALLERS),
+            ("c", Sharing.PRIVATE),
+            ("d", Sharing.SHARED),
+        )
+    )
+    found = Directory(CONTEXT, books).caller_id_books(Access("acme", "a"))
+    assert [book.key for book in found] == ["b"]
 
 
 def test_tenant() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -89,7 +90,8 @@ class Office:
                 visit = [sys.executable, "-m", "tests.faults.consent", self.site.page, ALICE]
                 self.cookie = subprocess.run(visit, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
                 # In an office that syncs all the time there may be no moment without one.
-                wait_until(lambda: self.site.accounts()[0]["last_sync"], "a good sync", PATIENCE + self.people / 40)
+                synced = partial(self.site.figure, "ldapgw_oldest_sync_timestamp_seconds", tenant="acme")
+                wait_until(synced, "a good sync", PATIENCE + self.people / 40)
                 self.site.add_phone()
             yield gateway
 

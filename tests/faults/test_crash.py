@@ -173,10 +173,10 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
     return served, hits
 
 
-def test_killed_five_times(tmp_path: Path) -> None:
+def test_killed_twice(tmp_path: Path) -> None:
     """Time does not go back either."""
     with office_of(FEW, tmp_path) as office:
-        served, _ = crash(office, 5, tmp_path / "copies")
+        served, _ = crash(office, 2, tmp_path / "copies")
     assert served == sorted(served)
 
 

@@ -142,6 +142,7 @@ def test_full(running: Running) -> None:
         resource.prlimit(running.gateway.pid, resource.RLIMIT_FSIZE, limits)
 
 
+@pytest.mark.long  # waits for a command's ten seconds; store/test_database has the waiting without them
 def test_locked_by_another_program(running: Running) -> None:
     """It may read, and waits for its turn; a command gives up after ten seconds with a line."""
     with running.trouble("database is locked; another program keeps it locked; end that one"):
@@ -178,7 +179,7 @@ LOSSES = {
 
 
 # Those that are found in yet another way, and end as the others do.
-RARE = ("cut off", "emptied", "another file")
+RARE = ("overwritten", "cut off", "emptied", "another file")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +212,7 @@ def tiny_disk(folder: Path, size: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.long  # an office of its own, for what test_full sees by a limit
 def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
     """When there is room again it goes on; read-only, it does not start, and says why in a line."""
     office = Office(tmp_path / "office", Random(9))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,23 @@ from tests.journeys.office import Office, opened
 from tests.support.running import Site
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@contextmanager
+def new_site(folder: Path) -> Iterator[Site]:
+    """A site with its sandbox, until the block ends."""
     if shutil.which("ldapsearch") is None and "CI" not in os.environ:
         pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
-    site = Site(tmp_path)
+    site = Site(folder)
     try:
         site.start_sandbox()
         yield site
     finally:
         site.end_sandbox()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with new_site(tmp_path) as site:
+        yield site
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest_twisted
 from treq.client import HTTPClient
@@ -113,7 +112,8 @@ def opened(folder: Path) -> Iterator[Office]:
             office = Office(site, gateway, tls_port)
             for tenant in TENANTS:
                 pytest_twisted.blockon(Deferred.fromCoroutine(_consent(site, tenant)))
-                wait_until(lambda name=tenant: _synced(site, name), "a good sync")
+                site.wait_for_sync(tenant=tenant)
+                assert site.figure("ldapgw_contacts", tenant=tenant) == len(phonebook.CONTACTS)
                 office.add_phone(tenant)
             yield office
     finally:
@@ -127,8 +127,3 @@ async def _consent(site: Site, tenant: str) -> None:
     page = f"http://127.0.0.1:{site.web_port}/{tenant}/"
     visit = await browser.consent(HTTPClient(Agent(reactor)), page + "connect", account=ALICE)
     assert (visit.status, visit.url) == (200, page)
-
-
-def _synced(site: Site, tenant: str) -> bool:
-    found: list[dict[str, Any]] = [account for account in site.accounts() if account["tenant"] == tenant]
-    return any(account["state"] == "ok" and account["contacts"] == len(phonebook.CONTACTS) for account in found)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlencode, urljoin
 
 import pytest
@@ -17,12 +19,27 @@ from twisted.web.client import Agent
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.web.error_pages import EXPIRED, NO_CLIENT, REFUSED
+from tests.journeys.conftest import new_site
 from tests.support.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
 
 
 def url_in(said: str) -> str:
     """The address for the browser, once it is printed."""
     return next((line for line in said.splitlines() if line.startswith("http")), "")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Google, for all of them."""
+    with new_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def site(sandbox: Site) -> Iterator[Site]:
+    """A gateway that was never started, and never connected."""
+    yield sandbox
+    shutil.rmtree(sandbox.folder / "state", ignore_errors=True)
 
 
 @pytest.fixture
@@ -89,30 +106,34 @@ async def address_after_consent(url: str) -> str:
     return str(answer.headers.getRawHeaders("location")[0])
 
 
-@pytest.mark.parametrize("how", ["the address", "another address", "a used one"])
-@pytest_twisted.ensureDeferred
-async def test_by_pasting(site: Site, port: int, how: str) -> None:
-    """Nobody listens; the address that the browser shows is enough, and is good once."""
+async def paste(site: Site, port: int, pasted: Callable[[str], str]) -> tuple[int, str, str]:
+    """``ldapgw connect --paste``: its status and words, given what is made of the browser's address."""
     command = site.command("connect", "--paste", "--port", str(port))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=site.folder) as process:
         assert process.stdout is not None
         address = await address_after_consent(process.stdout.readline().strip())
         assert address.startswith(f"http://localhost:{port}/oauth/callback?")
-        pasted = {"another address": f"http://localhost:{port}/", "a used one": address.replace("state=", "state=A")}
-        out, err = process.communicate(f"  {pasted.get(how, address)}\n", timeout=PATIENCE)
-    if how == "the address":
-        assert (process.returncode, out) == (0, f"{ALICE} is connected; a gateway that runs begins to sync at once.\n")
-        assert [one["account"] for one in site.accounts()] == [ALICE]
-    else:
-        assert process.returncode == 1
-        said = "that is not the address" if how == "another address" else EXPIRED.title
-        assert f"ldapgw: {said}" in err
-        assert site.accounts() == []
+        out, err = process.communicate(f"  {pasted(address)}\n", timeout=PATIENCE)
+    return process.returncode, out, err
 
 
-def test_a_port_in_use(site: Site) -> None:
+@pytest_twisted.ensureDeferred
+async def test_by_pasting(site: Site, port: int) -> None:
+    """Nobody listens; the address that the browser shows is enough, and no other is."""
+    status, _, err = await paste(site, port, lambda _: f"http://localhost:{port}/")
+    assert (status, "ldapgw: that is not the address" in err) == (1, True)
+    status, _, err = await paste(site, port, lambda address: address.replace("state=", "state=A"))
+    assert (status, f"ldapgw: {EXPIRED.title}" in err) == (1, True)
+    assert site.accounts() == []
+    told = f"{ALICE} is connected; a gateway that runs begins to sync at once.\n"
+    assert (await paste(site, port, lambda address: address))[:2] == (0, told)
+    assert [one["account"] for one in site.accounts()] == [ALICE]
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
     """By default it is that of the page, where the page is on localhost; a gateway that runs has it."""
+    site = Site(tmp_path)
     with site.running():
         done = site.ldapgw("connect")
     assert done.returncode == 1
@@ -120,8 +141,9 @@ def test_a_port_in_use(site: Site) -> None:
     assert "--paste" in done.stderr
 
 
-def test_without_a_client(site: Site) -> None:
+def test_without_a_client(tmp_path: Path) -> None:
     """There is nobody to ask for consent."""
+    site = Site(tmp_path)
     kept = [line for line in site.file.read_text().splitlines() if not line.startswith("client_")]
     site.file.write_text("\n".join(kept))
     done = site.ldapgw("connect")

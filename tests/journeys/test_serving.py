@@ -6,14 +6,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
-from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
+from tests.journeys.conftest import new_site
 from tests.support.running import Process, Site, fetch, wait_until
 
+WRONG = "wrong-password"
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config"]
 
 
@@ -41,7 +45,25 @@ def found(site: Site) -> list[str]:
 NUMBER = ["telephoneNumber: +493023125100"]
 
 
-@pytest.mark.parametrize("door", ["ldapgw run", "twistd"])
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway that runs, with Alice connected, for all that leaves it as it was."""
+    with new_site(tmp_path_factory.mktemp("served")) as site:
+        with site.running() as gateway:
+            pytest_twisted.blockon(Deferred.fromCoroutine(connected(site)))
+            yield site
+        assert "Traceback" not in gateway.said
+        assert WRONG not in gateway.said
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Site:
+    """A site for a gateway that has nobody to ask at Google's."""
+    return Site(tmp_path)
+
+
+# By twistd it is the same gateway once more (test_packaging has a look at both doors).
+@pytest.mark.parametrize("door", ["ldapgw run", pytest.param("twistd", marks=pytest.mark.long)])
 @pytest_twisted.ensureDeferred
 async def test_both_front_doors_serve(site: Site, door: str) -> None:
     """The same gateway; SIGTERM ends either, and nothing is left behind."""
@@ -74,101 +96,96 @@ async def test_a_kill_loses_nothing_and_google_is_not_needed(site: Site) -> None
         assert found(site) == NUMBER
 
 
-@pytest_twisted.ensureDeferred
-async def test_changes_reach_phones(site: Site) -> None:
+def test_changes_reach_phones(served: Site) -> None:
     """At Google, by a sync; by a command, within two seconds and without one."""
-    with site.running():
-        await connected(site)
-        site.turn("add-person", account=ALICE, person=person("Ida Müller", "030 23125 101"))
-        done = site.ldapgw("sync", ALICE, "--wait")
-        assert done.returncode == 0, done.stderr
-        assert found(site) == ["telephoneNumber: +493023125101", *NUMBER]
-        site.add_phone("hall", "--tenant", "acme")
-        assert site.names(phone="hall") == []
-        assert site.ldapgw("share", ALICE, "shared").returncode == 0
-        wait_until(lambda: len(site.names(phone="hall")) == 2, "the shared book is seen")
-        assert site.ldapgw("phones", "remove", "hall").returncode == 0
-        wait_until(lambda: site.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
+    served.turn("add-person", account=ALICE, person=person("Ida Meier", "030 23125 101"))
+    done = served.ldapgw("sync", ALICE, "--wait")
+    assert done.returncode == 0, done.stderr
+    assert (len(served.names("(sn=meier)")), len(served.names())) == (1, 2)
+    served.add_phone("hall", "--tenant", "acme")
+    assert served.names(phone="hall") == []
+    assert served.ldapgw("share", ALICE, "shared").returncode == 0
+    wait_until(lambda: len(served.names(phone="hall")) == 2, "the shared book is seen")
+    assert served.ldapgw("share", ALICE, "private").returncode == 0
+    assert served.ldapgw("phones", "remove", "hall").returncode == 0
+    wait_until(lambda: served.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
+
+
+def test_figures_for_prometheus(served: Site) -> None:
+    """They are of what has happened."""
+    assert found(served) == NUMBER
+    assert served.figure("ldapgw_ready") == 1
+    assert served.figure("ldapgw_contacts", tenant="acme") == len(served.names())
+    assert served.figure("ldapgw_phones", tenant="acme") == 1
+    assert served.figure("ldapgw_ldap_searches_total", result="success") >= 2
+
+
+def test_figures_are_for_those_whom_the_configuration_names(bare: Site) -> None:
+    """By default that is this machine, as the other journeys see."""
+    text = bare.file.read_text()
+    bare.file.write_text(text.replace("[web]", '[web]\nmetrics_networks = ["192.0.2.0/24"]'))
+    with bare.running():
+        assert fetch(f"http://127.0.0.1:{bare.web_port}/metrics")[0] == 403
 
 
 @pytest_twisted.ensureDeferred
-async def test_figures_for_prometheus(site: Site) -> None:
-    """From this machine, as long as the configuration does not say otherwise; they are of what has happened."""
-    with site.running():
-        await connected(site)
-        assert found(site) == NUMBER
-        status, body = fetch(f"http://127.0.0.1:{site.web_port}/metrics")
-        lines = body.splitlines()
-        assert status == 200
-        assert "ldapgw_ready 1.0" in lines
-        assert 'ldapgw_contacts{tenant="acme"} 1.0' in lines
-        assert 'ldapgw_phones{tenant="acme"} 1.0' in lines
-        assert any(line.startswith('ldapgw_ldap_searches_total{result="success"}') for line in lines)
-    text = site.file.read_text()
-    site.file.write_text(text.replace("[web]", '[web]\nmetrics_networks = ["192.0.2.0/24"]'))
-    with site.running(name="second"):
-        assert fetch(f"http://127.0.0.1:{site.web_port}/metrics")[0] == 403
+async def test_a_refused_consent_is_one_page_and_stores_nothing(served: Site) -> None:
+    """It is a page of ours."""
+    visit = await served.consent(BOB, cancel=True)
+    assert "Traceback" not in visit.body
+    assert visit.url.startswith(f"http://127.0.0.1:{served.web_port}/")
+    assert BOB not in [account["account"] for account in served.accounts()]
 
 
 @pytest_twisted.ensureDeferred
-async def test_disconnecting_revokes_and_forgets(site: Site) -> None:
-    """At Google and here; the phone finds nothing any more."""
-    with site.running():
-        await connected(site)
-        done = site.ldapgw("disconnect", ALICE)
-        assert done.returncode == 0, done.stderr
-        wait_until(lambda: found(site) == [], "the book is gone")
-        (account,) = site.accounts()
-        assert (account["state"], account["contacts"]) == ("disconnected", 0)
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_refused_consent_is_one_page_and_stores_nothing(site: Site) -> None:
-    """And the next one works."""
-    with site.running():
-        visit = await site.consent(cancel=True)
-        assert "Traceback" not in visit.body
-        assert visit.url.startswith(f"http://127.0.0.1:{site.web_port}/")
-        assert site.accounts() == []
-        await connected(site)
-        assert found(site) == NUMBER
-
-
-@pytest_twisted.ensureDeferred
-async def test_who_is_not_allowed_is_told_and_not_stored(site: Site) -> None:
+async def test_who_is_not_allowed_is_told_and_not_stored(served: Site) -> None:
     """A private address where the company's are asked for."""
-    with site.running():
-        visit = await site.consent("carol.private@gmail.example")
-        assert visit.status == 403
-        assert site.accounts() == []
+    visit = await served.consent(CAROL)
+    assert visit.status == 403
+    assert CAROL not in [account["account"] for account in served.accounts()]
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_wrong_password_is_refused_and_nothing_else_happens(site: Site) -> None:
+def test_a_wrong_password_is_refused_and_nothing_else_happens(served: Site) -> None:
     """One line from ldapsearch; the right one works afterwards."""
-    with site.running() as gateway:
-        await connected(site)
-        right = site.phones["desk1"]
-        site.phones["desk1"] = "wrong-password"
-        status, said = site.ldapsearch()
-        assert (status, said.strip()) == (
-            49,
-            "ldap_bind: Invalid credentials (49)\n\tadditional info: name or password is wrong",
-        )
-        site.phones["desk1"] = right
-        assert found(site) == NUMBER
-    assert "wrong-password" not in gateway.said
+    right = served.phones["desk1"]
+    served.phones["desk1"] = WRONG
+    status, said = served.ldapsearch()
+    served.phones["desk1"] = right
+    assert (status, said.strip()) == (
+        49,
+        "ldap_bind: Invalid credentials (49)\n\tadditional info: name or password is wrong",
+    )
+    assert found(served) == NUMBER
+
+
+def test_nobody_sees_nothing(served: Site) -> None:
+    """Without a login: the root DSE alone."""
+    status, said = served.ldapsearch(phone="")
+    assert (status, "insufficient" in said.lower()) == (50, True)
+    status, said = served.ldapsearch("-s", "base", "vendorName", phone="", base="")
+    assert (status, "vendorName: ldapgw" in said) == (0, True)
 
 
 @pytest_twisted.ensureDeferred
-async def test_nobody_sees_nothing(site: Site) -> None:
-    """Without a login: the root DSE alone."""
-    with site.running():
-        await connected(site)
-        status, said = site.ldapsearch(phone="")
-        assert (status, "insufficient" in said.lower()) == (50, True)
-        status, said = site.ldapsearch("-s", "base", "vendorName", phone="", base="")
-        assert (status, "vendorName: ldapgw" in said) == (0, True)
+async def test_two_people_and_their_books(served: Site) -> None:
+    """Each phone sees its own account's, a callers' book names numbers alone, and who goes takes theirs along."""
+    assert (await served.consent(BOB)).status == 200
+    served.wait_for_sync(accounts=2)
+    served.add_phone("desk2", "--account", BOB)
+    theirs = served.names("(sn=*)", phone="desk2")
+    assert theirs
+    assert not set(served.names()) & set(theirs)
+    assert served.ldapgw("share", ALICE, "callers").returncode == 0
+    wait_until(
+        lambda: "cn:: SsO2cmcgTcO8bGxlcg==" in served.ldapsearch("(telephoneNumber=03023125100)", phone="desk2")[1],
+        "the caller's name shows",
+    )
+    assert served.names("(sn=müller)", phone="desk2") == served.names("(&(sn=müller)(givenName=*))", phone="desk2")
+    done = served.ldapgw("disconnect", BOB)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: not set(theirs) & set(served.names("(sn=*)", phone="desk2")), "Bob's book is gone")
+    bob = next(account for account in served.accounts() if account["account"] == BOB)
+    assert (bob["state"], bob["contacts"]) == ("disconnected", 0)
 
 
 @pytest_twisted.ensureDeferred
@@ -205,36 +222,35 @@ async def test_a_database_that_is_gone_hurts_no_phone(site: Site) -> None:
     assert "Traceback" not in gateway.said
 
 
-def test_a_second_gateway_is_refused_with_the_first_ones_pid(site: Site) -> None:
+def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> None:
     """One line, status 1; the first goes on."""
-    with site.running() as first:
-        second = Process(site.command("run"), site.folder / "second.log", site.folder)
-        assert second.wait() == 1
-        assert second.said == (
-            f"ldapgw: state_dir = {site.folder / 'state'}: another gateway runs on it (process {first.pid})\n"
-        )
-        assert site.is_ready()
+    state = served.folder / "state"
+    second = Process(served.command("run"), served.folder / "second.log", served.folder)
+    assert second.wait() == 1
+    pid = int((state / "ldapgw.pid").read_text())
+    assert second.said == f"ldapgw: state_dir = {state}: another gateway runs on it (process {pid})\n"
+    assert served.is_ready()
 
 
-def test_a_database_that_is_lost_is_not_begun_anew(site: Site) -> None:
+def test_a_database_that_is_lost_is_not_begun_anew(bare: Site) -> None:
     """Whoever took it away has the phones and consents; one line says what to do."""
-    with site.running():
+    with bare.running():
         pass
-    for file in (site.folder / "state").glob("ldapgw.db*"):
+    for file in (bare.folder / "state").glob("ldapgw.db*"):
         file.unlink()
-    for name, command in (("run", site.command("run")), ("twistd", [*TWISTD, str(site.file)])):
-        refused = Process(command, site.folder / f"{name}.log", site.folder)
+    for name, command in (("run", bare.command("run")), ("twistd", [*TWISTD, str(bare.file)])):
+        refused = Process(command, bare.folder / f"{name}.log", bare.folder)
         assert refused.wait() == 1
         assert refused.said.count("the database is gone, and its key") == 1
         assert "Traceback" not in refused.said
-    (site.folder / "state" / "ldapgw.key").unlink()
-    with site.running(name="anew"):
-        assert site.accounts() == []
+    (bare.folder / "state" / "ldapgw.key").unlink()
+    with bare.running(name="anew"):
+        assert bare.accounts() == []
 
 
-def test_impatience_changes_nothing(site: Site) -> None:
+def test_impatience_changes_nothing(bare: Site) -> None:
     """A second signal is no reason for a traceback."""
-    with site.running() as gateway:
+    with bare.running() as gateway:
         os.kill(gateway.pid, signal.SIGTERM)
         os.kill(gateway.pid, signal.SIGTERM)
         os.kill(gateway.pid, signal.SIGINT)
@@ -243,79 +259,64 @@ def test_impatience_changes_nothing(site: Site) -> None:
     assert "Unhandled" not in gateway.said
 
 
-def test_a_daemon_whose_port_is_taken_ends(site: Site) -> None:
+def other_site(served: Site, folder: Path) -> Site:
+    """A site whose port is taken."""
+    other = Site(folder)
+    other.file.write_text(other.file.read_text().replace(str(other.ldap_port), str(served.ldap_port)))
+    return other
+
+
+def test_a_daemon_whose_port_is_taken_ends(served: Site, tmp_path: Path) -> None:
     """Its parent is told, and does not wait for ever."""
-    with site.running():
-        (site.folder / "other").mkdir()
-        other = Site(site.folder / "other")
-        other.file.write_text(other.file.read_text().replace(str(other.ldap_port), str(site.ldap_port)))
-        pidfile, logfile = other.folder / "twistd.pid", other.folder / "twistd.log"
-        command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(other.file)]
-        refused = Process(command, other.folder / "daemon.log", other.folder)
-        assert refused.wait() == 1
-        assert "cannot be listened on" in refused.said
-        wait_until(lambda: not pidfile.exists(), "the daemon is gone")
+    other = other_site(served, tmp_path)
+    pidfile, logfile = tmp_path / "twistd.pid", tmp_path / "twistd.log"
+    command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(other.file)]
+    refused = Process(command, tmp_path / "daemon.log", tmp_path)
+    assert refused.wait() == 1
+    assert "cannot be listened on" in refused.said
+    wait_until(lambda: not pidfile.exists(), "the daemon is gone")
 
 
-def test_a_daemon_serves_until_it_is_ended(site: Site) -> None:
+def test_a_daemon_serves_until_it_is_ended(bare: Site) -> None:
     """Its process is the one that the lock file names."""
-    pidfile, logfile = site.folder / "twistd.pid", site.folder / "twistd.log"
-    command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(site.file)]
-    assert Process(command, site.folder / "daemon.log", site.folder).wait() == 0
-    wait_until(site.is_ready, "the daemon serves")
+    pidfile, logfile = bare.folder / "twistd.pid", bare.folder / "twistd.log"
+    command = [TWISTD[0], f"--pidfile={pidfile}", f"--logfile={logfile}", "ldapgw", "--config", str(bare.file)]
+    assert Process(command, bare.folder / "daemon.log", bare.folder).wait() == 0
+    wait_until(bare.is_ready, "the daemon serves")
     pid = int(pidfile.read_text())
-    assert int((site.folder / "state" / "ldapgw.pid").read_text()) == pid
-    site.add_phone("desk1", "--tenant", "acme")
-    assert site.names() == []
+    assert int((bare.folder / "state" / "ldapgw.pid").read_text()) == pid
+    bare.add_phone("desk1", "--tenant", "acme")
+    assert bare.names() == []
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not pidfile.exists(), "the daemon is gone")
     assert "Traceback" not in logfile.read_text()
 
 
-def test_a_port_that_is_taken_is_one_line(site: Site) -> None:
+def test_a_port_that_is_taken_is_one_line(served: Site, tmp_path: Path) -> None:
     """By whichever front door."""
-    with site.running():
-        other = Site(site.folder / "other") if (site.folder / "other").mkdir() is None else site
-        other.file.write_text(other.file.read_text().replace(str(other.ldap_port), str(site.ldap_port)))
-        for name, command in (("run", other.command("run")), ("twistd", [*TWISTD, str(other.file)])):
-            refused = Process(command, other.folder / f"{name}.log", other.folder)
-            assert refused.wait() == 1
-            assert "Traceback" not in refused.said
-            told = f'ldapgw: ldap.listen "tcp:{site.ldap_port}:interface=127.0.0.1": cannot be listened on: '
-            assert told in refused.said
-            assert refused.said.count("cannot be listened on") == 1
+    other = other_site(served, tmp_path)
+    for name, command in (("run", other.command("run")), ("twistd", [*TWISTD, str(other.file)])):
+        refused = Process(command, tmp_path / f"{name}.log", tmp_path)
+        assert refused.wait() == 1
+        assert "Traceback" not in refused.said
+        told = f'ldapgw: ldap.listen "tcp:{served.ldap_port}:interface=127.0.0.1": cannot be listened on: '
+        assert told in refused.said
+        assert refused.said.count("cannot be listened on") == 1
 
 
-def test_a_bad_configuration_is_a_line_a_problem(site: Site) -> None:
+def test_a_bad_configuration_is_a_line_a_problem(bare: Site) -> None:
     """By whichever front door; nothing is created."""
-    site.file.write_text(
-        site.file.read_text().replace("interval", "intervall").replace('region = "DE"', 'region = "XX"')
+    bare.file.write_text(
+        bare.file.read_text().replace("interval", "intervall").replace('region = "DE"', 'region = "XX"')
     )
     expected = [
-        f"{site.file}: sync.intervall: is no key of this table; there are: concurrency, interval",
-        f'{site.file}: tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
+        f"{bare.file}: sync.intervall: is no key of this table; there are: concurrency, interval",
+        f'{bare.file}: tenant[1].region = "XX": expected the two-letter code of a country, such as "DE"',
     ]
-    for name, command in (("run", site.command("run")), ("twistd", [*TWISTD, str(site.file)])):
-        refused = Process(command, site.folder / f"{name}.log", site.folder)
+    for name, command in (("run", bare.command("run")), ("twistd", [*TWISTD, str(bare.file)])):
+        refused = Process(command, bare.folder / f"{name}.log", bare.folder)
         assert refused.wait() == 1
         assert "Traceback" not in refused.said
         for line in expected:
             assert line in refused.said
-    assert not (site.folder / "state").exists()
-
-
-@pytest_twisted.ensureDeferred
-async def test_two_people_and_their_books(site: Site) -> None:
-    """Each phone sees its own account's, and a callers' book gives names to numbers alone."""
-    with site.running():
-        await connected(site)
-        assert (await site.consent(BOB)).status == 200
-        wait_until(lambda: {a["state"] for a in site.accounts()} == {"ok"}, "both are synced")
-        site.add_phone("desk2", "--account", BOB)
-        assert not set(site.names()) & set(site.names("(sn=*)", phone="desk2"))
-        assert site.ldapgw("share", ALICE, "callers").returncode == 0
-        wait_until(
-            lambda: "cn:: SsO2cmcgTcO8bGxlcg==" in site.ldapsearch("(telephoneNumber=03023125100)", phone="desk2")[1],
-            "the caller's name shows",
-        )
-        assert site.names("(sn=müller)", phone="desk2") == site.names("(&(sn=müller)(givenName=*))", phone="desk2")
+    assert not (bare.folder / "state").exists()

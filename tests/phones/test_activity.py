@@ -20,9 +20,9 @@ from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, S
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.search_log import SearchLog, SearchUpdate
 from ldapgw.store import phones
-from ldapgw.store.database import Database
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from tests.support import asks, pdu
+from tests.support.databases import open_in_memory
 from tests.support.filter_text import encode
 from tests.support.web_stage import DirectStore
 
@@ -84,8 +84,7 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.database = Database("sqlite://")
-        self.database.open()
+        self.database = open_in_memory()
         with self.database.begin() as connection:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)

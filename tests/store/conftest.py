@@ -13,12 +13,12 @@ from sqlalchemy.sql import ClauseElement
 
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
+from tests.support.databases import open_in_memory
 
 
 @pytest.fixture
 def database() -> Iterator[Database]:
-    database = Database("sqlite://")
-    database.open()
+    database = open_in_memory()
     yield database
     database.close()
 

@@ -15,12 +15,12 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state, tables
 from ldapgw.store.backup import back_up, restore
-from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.store.worker import ChangeDetector
 from tests.store.test_accounts import GRANT, NOW
 from tests.store.test_phones import DESK
+from tests.support.databases import open_file
 from tests.support.kill import Kill, Killed
 
 
@@ -32,8 +32,7 @@ class Site:
         self.path, self.backup = folder / "ldapgw.db", folder / "backups" / "monday.db"
         self.backup.parent.mkdir()
         self.vault = SecretBox.open(folder / "ldapgw.key", create=True)
-        self.database = Database(f"sqlite:///{self.path}")
-        self.database.open()
+        self.database = open_file(self.path)
         with self.database.begin() as connection:
             self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
             sync_state.begin(connection, self.account)
@@ -177,7 +176,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
     with sqlite3.connect(site.backup) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert refused(site) == "FILE: was made by a newer ldapgw; install that version, nothing was changed"
+    assert refused(site) == "FILE: was made by another version of ldapgw; install that version, nothing was changed"
 
 
 def test_a_backup_under_another_key_is_refused(site: Site) -> None:

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, event, insert, text
+from sqlalchemy import Connection, event, insert, text
 
 from ldapgw.errors import DamagedStore, StoreError
-from ldapgw.store import contacts, phones, tables
-from ldapgw.store.database import Database, _alembic, check_writable, prepare_state_dir
+from ldapgw.store import migrations, phones, tables
+from ldapgw.store.database import Database, _alembic, check_writable, prepare_state_dir, revisions
 from ldapgw.store.worker import ChangeDetector
-from tests.store.test_phones import DESK, NOW
+from tests.store.test_phones import DESK
 
 
 def opened(path: Path) -> Database:
@@ -77,45 +77,64 @@ def test_what_was_stored_is_there_at_the_next_start(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
-    """A downgrade loses nothing."""
+@pytest.mark.parametrize("revision", ["9999", "0009"], ids=["newer", "from before the first release"])
+def test_a_database_of_another_version_is_refused_and_not_touched(tmp_path: Path, revision: str) -> None:
+    """In one line; a downgrade loses nothing."""
     path = tmp_path / "ldapgw.db"
     opened(path).close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"ldapgw\.db: was made by a newer ldapgw"):
+    with pytest.raises(StoreError) as caught:
         opened(path)
+    told = f"{path}: was made by another version of ldapgw; install that version, nothing was changed"
+    assert caught.value.problems == (told,)
     assert path.read_bytes() == before
 
 
-def old(path: Path) -> None:
-    """A database as the first version left it, with a phone and an account in it."""
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        row = {"name": "desk1", "tenant": "acme", "numbers": "values", "password": "sha256$00$00", "created_at": NOW}
-        columns = ", ".join(row)
-        connection.execute(text(f"INSERT INTO phone ({columns}) VALUES (:{', :'.join(row)})"), row)
-        columns, values = "id, tenant, sub, address, sharing, generation", "1, 'acme', '1', 'a', '', 5"
-        connection.execute(text(f"INSERT INTO account ({columns}) VALUES ({values})"))
-    engine.dispose()
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = "{newest}"
 
 
-def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
+def upgrade() -> None:
+    op.add_column("phone", sa.Column("colour", sa.String(), nullable=False, server_default="black"))
+"""
+
+
+@pytest.fixture
+def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A release whose tables have changed: one more migration than there is; the revision of the one before it."""
+    newest = revisions()[0]
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    (folder / "versions" / "next.py").write_text(NEXT.format(newest=newest))
+    config = _alembic()
+    config.set_main_option("script_location", str(folder))
+    monkeypatch.setattr("ldapgw.store.database._alembic", lambda: config)
+    return newest
+
+
+def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A copy of it as it was is kept, named after the version it came from."""
     path = tmp_path / "ldapgw.db"
-    old(path)
+    database = opened(path)
+    with database.begin() as connection:
+        phones.add(connection, DESK)
+    database.close()
+    newest = request.getfixturevalue("newest")
     database = opened(path)
     with database.begin() as connection:
         assert phones.read_all(connection) == (DESK,)
-        assert [contacts.read_changes(connection, 1, generation) for generation in (4, 5)] == [None, ((), ())]
+        assert connection.execute(text("SELECT name, colour FROM phone")).all() == [(DESK.name, "black")]
     database.close()
-    with closing(sqlite3.connect(tmp_path / "ldapgw.db.before-upgrade-from-0001")) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
-        assert copy.execute("SELECT name FROM phone").fetchall() == [("desk1",)]
+    with closing(sqlite3.connect(tmp_path / f"ldapgw.db.before-upgrade-from-{newest}")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
+        assert copy.execute("SELECT name FROM phone").fetchall() == [(DESK.name,)]
+        assert "colour" not in {column for _, column, *_ in copy.execute("PRAGMA table_info(phone)")}
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.key_rotation import SEALED_COLUMNS, rotate
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sign_ins import ConsentFlow
+from tests.support.databases import open_file
 from tests.support.kill import Kill, Killed
 
 NOW = 1_800_000_000.0
@@ -41,9 +42,7 @@ class Site:
             sign_ins.begin_flow(connection, self.vault, "state", "browser", FLOW, NOW)
 
     def opened(self) -> Database:
-        database = Database(f"sqlite:///{self.path}")
-        database.open()
-        return database
+        return open_file(self.path)
 
     def copied(self, folder: Path) -> Site:
         """The same elsewhere; this one has to be closed."""

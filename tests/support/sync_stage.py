@@ -43,6 +43,7 @@ from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
+from tests.support.databases import open_in_memory
 from tests.support.results import result_of
 
 NOW = 1_800_000_000.0
@@ -120,7 +121,6 @@ class Stage:
         self.world.add_account(BOB, "Bob", "B", hd="acme.example")
         self.world.add_account(CAROL, "Carol", "C")
         self.database = self.new_database()
-        self.database.open()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.vault = SecretBox([Fernet.generate_key()])
         at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ class Stage:
         self.scheduler = self.new_scheduler()
 
     def new_database(self) -> Database:
-        return Database("sqlite://")
+        return open_in_memory()
 
     def new_store(self, at_once: WorkerThread) -> Store:
         return StoreWorker(self.database, at_once)

@@ -43,6 +43,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
+from tests.support.databases import open_in_memory
 from tests.support.results import result_of
 
 NOW = 1790000000.0
@@ -175,8 +176,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
-        self.database = Database("sqlite://")
-        self.database.open()
+        self.database = open_in_memory()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = DirectStore(self.database)
         self.vault = SecretBox([Fernet.generate_key()])

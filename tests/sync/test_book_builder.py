@@ -17,11 +17,11 @@ from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.book_builder import build_cached_books, free_slowly
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.store.test_accounts import GRANT, NOW
+from tests.support.databases import open_file
 from tests.support.sync_stage import CONTEXT
 
 MADE_OF = ("of this",)
@@ -32,8 +32,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.url, self.folder = f"sqlite:///{folder / 'x.db'}", folder / "images"
-        self.database = Database(self.url)
-        self.database.open()
+        self.database = open_file(folder / "x.db")
         with self.database.begin() as connection:
             vault = SecretBox([Fernet.generate_key()])
             account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)

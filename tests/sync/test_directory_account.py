@@ -28,6 +28,9 @@ NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
 
 
+HOLDS = {"is_directory_account": True}
+
+
 def candidate(account_id: int, **more: object) -> DirectoryCandidate:
     known = {"scopes": SCOPES, "state": SourceState.ON, "asked_at": NOW - 600, "account_error": ""}
     return DirectoryCandidate(account_id=account_id, **(known | more))  # type: ignore[arg-type]
@@ -41,25 +44,25 @@ FAILED = {"directory_error": "bad_response", "next_try": NOW + 20}
 CASES = {
     "nobody": ([], None),
     "the first who may": ([candidate(1, **UNGRANTED), candidate(2, **NEW), candidate(3, **NEW)], 2),
-    "who holds it goes on": ([candidate(1), candidate(2, is_directory_account=True)], 2),
-    "who holds it has no consent any more": ([candidate(1, is_directory_account=True, **GONE), candidate(2)], 2),
-    "who holds it may not any more": ([candidate(1, is_directory_account=True, **UNGRANTED), candidate(2)], 2),
-    "closed to who holds it": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2)], 2),
-    "closed to everybody": ([candidate(1, is_directory_account=True, **CLOSED), candidate(2, **CLOSED)], None),
+    "who holds it goes on": ([candidate(1), candidate(2, **HOLDS)], 2),
+    "who holds it has no consent any more": ([candidate(1, **HOLDS, **GONE), candidate(2)], 2),
+    "who holds it may not any more": ([candidate(1, **HOLDS, **UNGRANTED), candidate(2)], 2),
+    "closed to who holds it": ([candidate(1, **HOLDS, **CLOSED), candidate(2)], 2),
+    "closed to everybody": ([candidate(1, **HOLDS, **CLOSED), candidate(2, **CLOSED)], None),
     "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
     "who holds it has trouble of its own": (
-        [candidate(1, is_directory_account=True, account_error="suspicious_shrink"), candidate(2)],
+        [candidate(1, account_error="suspicious_shrink", **HOLDS), candidate(2)],
         2,
     ),
-    "it just failed through who holds it": ([candidate(1, is_directory_account=True, **FAILED), candidate(2)], 2),
-    "it failed, and there is no other": ([candidate(1, is_directory_account=True, **FAILED)], None),
+    "it just failed through who holds it": ([candidate(1, **HOLDS, **FAILED), candidate(2)], 2),
+    "it failed, and there is no other": ([candidate(1, **HOLDS, **FAILED)], None),
     "it failed some time ago, and there is no other": (
-        [candidate(1, is_directory_account=True, **(FAILED | {"next_try": NOW - 1}))],
+        [candidate(1, **HOLDS, **(FAILED | {"next_try": NOW - 1}))],
         1,
     ),
     "it failed through all, the longest ago": (
         [
-            candidate(1, is_directory_account=True, directory_error="quota", next_try=NOW - 1),
+            candidate(1, directory_error="quota", next_try=NOW - 1, **HOLDS),
             candidate(2, directory_error="quota", next_try=NOW - 1, asked_at=NOW - 900),
         ],
         2,
@@ -68,13 +71,13 @@ CASES = {
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
         [
-            candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000),
+            candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS),
             candidate(2),
         ],
         None,
     ),
     "it would shrink, an hour later": (
-        [candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW), candidate(2)],
+        [candidate(1, directory_error="suspicious_shrink", next_try=NOW, **HOLDS), candidate(2)],
         1,
     ),
     "a clock that was wrong": ([candidate(1, **(FAILED | {"asked_at": NOW + 86400}))], 1),
@@ -89,12 +92,10 @@ def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | 
 
 def test_a_person_need_not_wait() -> None:
     """Who is asked to sync now tries at once, whatever was the matter."""
-    shrinking = candidate(1, is_directory_account=True, directory_error="suspicious_shrink", next_try=NOW + 3000)
+    shrinking = candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS)
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
-    assert (
-        choose_directory_account([candidate(1, is_directory_account=True, **FAILED)], NOW, requested_account_id=1) == 1
-    )
+    assert choose_directory_account([candidate(1, **HOLDS, **FAILED)], NOW, requested_account_id=1) == 1
 
 
 @pytest.mark.parametrize(
@@ -182,9 +183,9 @@ def test_the_next_account_takes_over(stage: Stage) -> None:
     stage.world.add_person(ALICE, person("Fred Fort"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
-    error = stage.account(ALICE).error
-    assert error is not None
-    assert (error.code, error.facts) == ("google_unavailable", {"source": "directory"})
+    trouble = stage.account(ALICE).error
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("google_unavailable", {"source": "directory"})
     round_of(stage, BOB)
     assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst", "Fred Fort"])
     stage.calls()
@@ -298,9 +299,9 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
         stage.world.delete_person(ALICE, name)
     stage.world.expire_sync_tokens()
     round_of(stage)
-    error = stage.account(ALICE).error
-    assert error is not None
-    assert (error.code, error.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
+    trouble = stage.account(ALICE).error
+    assert trouble is not None
+    assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
     wish(stage, BOB, SyncRequest.ACCEPT)
     stage.sync(BOB, full=True, accept_shrink=True)

@@ -522,6 +522,7 @@ def test_a_change_of_a_starred_contact_costs_one_call() -> None:
     assert stage.calls() == {CONNECTIONS: 1}
 
 
+@pytest.mark.long  # thousands of persons; two pages of one source are quick (test_how_far_a_full_sync_is)
 def test_a_large_account_takes_the_fewest_calls() -> None:
     """2,500 contacts, 1,200 others, 1,100 colleagues: three pages, two and two; then one a source; deltas too."""
     stage = connected(sources=ALL_SOURCES)

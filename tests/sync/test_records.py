@@ -76,7 +76,7 @@ def test_a_batch_can_travel() -> None:
     """Between processes, and no person is in its repr."""
     batch = read(given("c1"))
     assert pickle.loads(pickle.dumps(batch)) == batch
-    assert repr(batch) == "Batch(persons=1)"
+    assert repr(batch) == "FetchedPage(person_count=1)"
 
 
 def test_a_digest_tells_every_difference() -> None:
