@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A book file: a built book written to a file with its entries, indexes and labels, so that it need not be built again.
+"""A book file: a book written to a file with its entries, indexes and labels, so that it need not be built again.
 
 A label's entries are the book's entries with another parent; they are written as references to them.  A deleted entry
 is written as an empty record.
