@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pure core: what a phone sees, and finding it.
+"""The directory: LDAP entries made of contacts, what each viewer may see of them, and the search that finds them.
 
-A function of values: no Twisted, no ldaptor, no SQL, no clock.  Its public door is `ldapgw.directory.search.search`.
+A pure function of values: no Twisted, no ldaptor, no SQL, no clock.  The public door is `ldapgw.directory.search`.
 """

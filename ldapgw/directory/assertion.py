@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What an attribute's values are searched in: one string, worked out once, when a book is built.
+"""Assertions on an attribute (RFC 4511 4.1.6), prepared once a search, and the search texts that they are tested on.
 
-A haystack is a row of lines, each between two line breaks, so that one ``in`` on one string answers most questions
-about all values at once.  A line is
+The *search text* of an attribute's values is one string, made once, when a book is built, so that one ``in`` answers
+most assertions on all values at once.  It is a sequence of lines, each between two line breaks.  A line is
 
-* of a text, in lenient matching: a form of it (`fold`) between two blanks: the start of any word is a blank and a
-  letter.  The main forms come first, one for each value; behind a form feed come all others.
+* of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
+  word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
 * of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
-  each value.  A form that it has not is empty.
-* of all else: the value as its matching rule compares it (`prepare`); one line for each value.
+  each value.  A form that the number does not have is empty.
+* of any other value: the value normalized by its matching rule (`matching_rules`); one line for each value.
 
-`needle` asks the questions; the two modules know each other's form and nobody else does.
+An `Assertion` is a test of a search text, together with *required strings*, from which an index finds the entries that
+may pass: a search text that passes contains at least one string of each required set.  Without required strings, any
+search text may pass.
 
-What is asked of an attribute, prepared once a search: a test that takes the haystack of an entry's values.
-
-With the test go *clues*, by which an index finds the haystacks that may pass it: of each clue, a haystack that passes
-holds at least one string.  No clues: any haystack may pass.
-
-Every function returns None where the asked value makes no sense for the attribute: the filter's term is Undefined
-then (RFC 4511 4.5.1.7).
+Functions that return an assertion return None if the assertion value makes no sense for the attribute: the filter's
+term is Undefined then (RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
@@ -38,14 +35,14 @@ from ldapgw.numbers.phone_number import Number, typed_digits
 
 
 def text_search_text(values: Iterable[str]) -> str:
-    """Of texts, leniently."""
-    read = [name_folding.variants(value) for value in values]
-    lines = "".join([f"\n {main} " for main, *_ in read]) + "\n"
-    return lines + _alias_lines(dict.fromkeys([form for _, *forms in read for form in forms]))
+    """The search text of texts in lenient matching."""
+    variants = [name_folding.variants(value) for value in values]
+    lines = "".join([f"\n {main} " for main, *_ in variants]) + "\n"
+    return lines + _alias_lines(dict.fromkeys([form for _, *forms in variants for form in forms]))
 
 
 def alias_search_text(values: Iterable[str]) -> str:
-    """Of texts, leniently, that are not among an attribute's values and find the entry all the same."""
+    """The search text, in lenient matching, of texts that find an entry although they are no values of an attribute."""
     return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
 
 
@@ -55,17 +52,17 @@ def _alias_lines(forms: Iterable[str]) -> str:
 
 
 def number_search_text(numbers: Iterable[Number]) -> str:
-    """Of telephone numbers, leniently."""
-    return "".join([f"\n\t{one.e164}\t{one.national}\t{typed_digits(one)}\t" for one in numbers]) + "\n"
+    """The search text of telephone numbers in lenient matching."""
+    return "".join([f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" for number in numbers]) + "\n"
 
 
 def value_search_text(family: Family, values: Iterable[str]) -> str:
-    """Of any values, by the rules of RFC 4517."""
+    """The search text of any values by the rules of RFC 4517."""
     return "".join(f"\n{matching_rules.normalized(family, value) or ''}" for value in values) + "\n"
 
 
 def lines_of(search_text: str) -> list[str]:
-    """The values' lines, without those that only help to find them."""
+    """The lines of the values, without further variants and aliases."""
     return search_text.partition("\f")[0].split("\n")[1:-1]
 
 
@@ -77,17 +74,19 @@ def number_of(line: str) -> Number:
 
 TextPredicate = Callable[[str], bool]
 
-# Strings as they stand in a haystack, of which one has to be there.  One behind `ENDING` is the end of a number, as
-# `ldapgw.numbers.phone_number` gives it.
+# Substrings of a search text, of which at least one is there.  A string that begins with `NUMBER_END` is no substring,
+# but the tail of a number (`ldapgw.numbers.phone_number`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "#"
 
 
 class Assertion:
-    """What is looked for in a haystack; never changed once it is made (a frozen dataclass takes longer to make).
+    """A prepared assertion; never changed once it is made (a frozen dataclass takes longer to make).
 
-    :ivar between: the least and the greatest line of which there has to be one; None: order does not matter.
-    :ivar sure: strings of which one in the haystack is enough for the test.
+    :ivar test: whether a search text passes.
+    :ivar required: sets of strings; a search text that passes contains at least one string of each set.
+    :ivar value_range: the least and the greatest line; a search text that passes has a line between them.  None: any.
+    :ivar sufficient: strings; a search text that contains one of them passes.
     """
 
     __slots__ = ("required", "sufficient", "test", "value_range")
@@ -105,17 +104,17 @@ class Assertion:
         self.sufficient = sufficient
 
 
-# One part of a substring assertion: the strings of which one has to be there, or a pattern of keypad letters.
+# One part of a substring assertion: strings of which one is to match, or a pattern of keypad letters.
 Part = tuple[str, ...] | re.Pattern[str]
 
-# Behind every line.
+# Sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# Keys that are spelt out for an index: there are up to five signs on each.
+# Keys that are spelt out for an index: each key has up to five characters.
 _SPELT_KEYS: Final = 3
 _KEY: Final = re.compile(r"\[[^]]*\]|\d")
 
-# Attributes that a person dials with the keypad's letters.
+# Attributes whose values a person may dial with the keypad's letters.
 _KEYPAD_ATTRIBUTES = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS = [(kind.comparison, kind.name in _KEYPAD_ATTRIBUTES) for kind in ATTRIBUTE_TYPES]
@@ -123,7 +122,7 @@ _COMPARISON_KEYS = {
     kind.name: _COMPARISONS.index((kind.comparison, kind.name in _KEYPAD_ATTRIBUTES)) for kind in ATTRIBUTE_TYPES
 }
 
-# To look up a member in its enumeration takes time, and every search asks for these.
+# Looking up a member in its enumeration takes time, and every search needs these.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -131,7 +130,7 @@ _STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Family.LIST,
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
-    """An asked value as text; old phones send ISO 8859-1."""
+    """An assertion value as text; None if it is not UTF-8.  Old phones send ISO 8859-1, which `lenient` accepts."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -139,17 +138,17 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
 
 
 def comparison_key(kind: AttributeType) -> int:
-    """A number that two attributes share whose values are compared in the same way: one needle serves both."""
+    """Key under which attributes with the same comparison share one prepared assertion."""
     return _COMPARISON_KEYS[kind.name]
 
 
 def has_list_rule(kind: AttributeType) -> bool:
-    """Whether the attribute's own rule compares line by line."""
+    """Whether the attribute's own equality rule compares lists of lines (caseIgnoreListMatch)."""
     return kind.comparison.equality == "caseIgnoreListMatch"
 
 
 def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """Whether one of the values is the one asked for."""
+    """The assertion that one of the values equals a value."""
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
@@ -163,7 +162,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 
 
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
-    """Whether one of the values is about the one asked for: leniently, whether it has these words in a row."""
+    """The assertion that one of the values is about equal: in lenient matching, that it has the words in a row."""
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:
         return equality(kind, value, context)
@@ -171,51 +170,51 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
-    """Whether one of the values is the one asked for, by the family's equality rule of RFC 4517."""
+    """The assertion that one of the values equals a text, by the family's equality rule of RFC 4517."""
     line = matching_rules.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
 def same_number(text: str, context: NamingContext) -> Assertion:
-    """Whether one of the values is this telephone number; nothing that cannot be dialled is one.
+    """The assertion that one of the values is a telephone number; a text that cannot be dialled matches no value.
 
-    The number is read, which is the dear part, only when a haystack comes that might hold it.
+    The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
-    known = phone_number.number_query(text, context.region, context.outside_line)
-    if not known.tails:
+    query = phone_number.number_query(text, context.region, context.outside_line)
+    if not query.tails:
         return NO_VALUE
-    tails = known.tails
-    # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number whose
-    # country's numbering plan does not know it.
-    written: list[str] = []
-    for form in known.exact_forms:
+    tails = query.tails
+    # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number that no
+    # numbering plan knows.
+    sufficient: list[str] = []
+    for form in query.exact_forms:
         if form[0] == "+":
-            written += (f"\n\t{form}\t", f"\n\t\t\t{form}\t")
-    asked: list[phone_number.Number] = []
+            sufficient += (f"\n\t{form}\t", f"\n\t\t\t{form}\t")
+    readings: list[phone_number.Number] = []
 
-    def test(haystack: str) -> bool:
-        if not any(tail in haystack for tail in tails):
+    def test(search_text: str) -> bool:
+        if not any(tail in search_text for tail in tails):
             return False
-        stored = [number_of(line) for line in lines_of(haystack)]
-        if any(one.e164 in known.exact_forms or one.national in known.exact_forms for one in stored):
+        stored = [number_of(line) for line in lines_of(search_text)]
+        if any(number.e164 in query.exact_forms or number.national in query.exact_forms for number in stored):
             return True
-        if not asked:
-            asked.extend(phone_number.readings(text, context.region, context.outside_line))
-        return any(phone_number.matches_any_reading(one, asked) for one in stored)
+        if not readings:
+            readings.extend(phone_number.readings(text, context.region, context.outside_line))
+        return any(phone_number.matches_any_reading(number, readings) for number in stored)
 
-    return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=tuple(written))
+    return Assertion(test, (tuple([NUMBER_END + tail for tail in tails]),), sufficient=tuple(sufficient))
 
 
 def substrings(
     kind: AttributeType, initial: bytes | None, middle: Sequence[bytes], final: bytes | None, context: NamingContext
 ) -> Assertion | None:
-    """Whether one of the values holds the parts in their order; leniently, parts without octets do not count."""
-    asked = [initial, *middle, final]
-    parts = [text_of(part or b"", lenient=context.lenient) for part in asked]
+    """The assertion that one of the values has the parts in their order; lenient matching ignores empty parts."""
+    values = [initial, *middle, final]
+    parts = [text_of(value or b"", lenient=context.lenient) for value in values]
     texts = [part for part in parts if part is not None]
     if len(texts) < len(parts):
         return None
-    if not context.lenient and (b"" in asked or not _can_contain(kind, texts)):
+    if not context.lenient and (b"" in values or not _can_contain(kind, texts)):
         return None
     if not any(texts):
         return ANY_VALUE
@@ -227,9 +226,9 @@ def substrings(
 
 
 def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
-    """Whether one of the values holds the parts in their order, by the rules of RFC 4517.
+    """The assertion that one of the values has the parts in their order, by the rules of RFC 4517.
 
-    :param texts: initial, any number of "any", and final; empty where there is none.
+    :param texts: initial, any number of "any", and final; "" for an initial or final that is absent.
     """
     if family not in _STRINGS:
         return None
@@ -237,13 +236,16 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     parts: list[Part] = []
     for at, text in enumerate(texts):
         if text:
-            piece = matching_rules.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
-            parts.append((("\n" if at == first else "") + piece + ("\n" if at == last else ""),))
+            part = matching_rules.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
+            parts.append((("\n" if at == first else "") + part + ("\n" if at == last else ""),))
     return _in_order(parts, "\n")
 
 
 def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
-    """Whether one of the values is at or behind (`greater`) the asked one, or at or before it, as people sort."""
+    """The assertion that one of the values is greater than (`greater`) or less than a value, or equal to it.
+
+    In lenient matching, texts are compared as people sort names.
+    """
     text = text_of(value, lenient=context.lenient)
     if text is None:
         return None
@@ -256,34 +258,34 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
 
 
 def strict_less(family: Family, text: str) -> Assertion | None:
-    """Whether one of the values sorts before the asked one: an ordering rule by its name (RFC 4517 4.2)."""
+    """The assertion that one of the values sorts before a text: an ordering rule by its name (RFC 4517 4.2)."""
     line = matching_rules.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
 
 
 def _family(kind: AttributeType) -> Family:
-    """How values compare by the attribute's own equality rule."""
+    """The family of the attribute's own equality rule."""
     return Family.LIST if has_list_rule(kind) else kind.comparison.family
 
 
-def _of_attribute(kind: AttributeType, asked: Assertion | None) -> Assertion | None:
-    """What is looked for in values as they are kept: lines of text are kept in one."""
-    if asked is None or not has_list_rule(kind):
-        return asked
-    test = asked.test
+def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion | None:
+    """A strict assertion on an attribute's search text, in which a value with several lines is one line."""
+    if assertion is None or not has_list_rule(kind):
+        return assertion
+    test = assertion.test
     return Assertion(
-        lambda haystack: test("".join(f"\n{matching_rules.listing(line)}" for line in lines_of(haystack)) + "\n")
+        lambda search_text: test("".join(f"\n{matching_rules.listing(line)}" for line in lines_of(search_text)) + "\n")
     )
 
 
 def _can_equal(kind: AttributeType, text: str) -> bool:
-    """Whether the attribute's equality rule can be asked with a text at all."""
+    """Whether a text conforms to the syntax of the attribute's equality rule."""
     rule = matching_rule(kind.comparison.equality)
     return rule is None or conforms(rule.syntax, text)
 
 
 def _can_contain(kind: AttributeType, parts: Iterable[str]) -> bool:
-    """Whether the attribute's substrings rule can be asked with these parts; "" stands where there is none."""
+    """Whether all parts conform to the syntax of the attribute's substrings rule; "" for absent parts."""
     return all(_can_equal(kind, part) for part in parts if part)
 
 
@@ -296,26 +298,26 @@ def _same_text(kind: AttributeType, text: str) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """The parts' forms; the initial one may stand at the start of any word."""
+    """The assertion that a text has the parts in a variant each; the initial part may begin any word."""
     last = len(texts) - 1
     parts: list[Part] = []
-    behind = ""
+    after = ""
     for at, text in enumerate(texts):
-        # One blank cannot end a part and begin the next one.
-        before = " " if at == 0 or (text[:1].isspace() and behind != " ") else ""
-        behind = " \n" if at == last else " " if text[-1:].isspace() else ""
+        # One blank cannot both end a part and begin the next part.
+        before = " " if at == 0 or (text[:1].isspace() and after != " ") else ""
+        after = " \n" if at == last else " " if text[-1:].isspace() else ""
         pattern = name_folding.keypad_pattern(text) if kind.name in _KEYPAD_ATTRIBUTES else None
         if pattern:
-            parts.append(re.compile(before + pattern.pattern + behind))
-        elif forms := name_folding.query_variants(text, open_ended=at < last and not behind):
-            parts.append(tuple(before + form + behind for form in forms))
+            parts.append(re.compile(before + pattern.pattern + after))
+        elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
+            parts.append(tuple(before + form + after for form in forms))
     return _in_order(parts, "\n") if parts else ANY_VALUE
 
 
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
-    """The parts of one of a number's forms; a long end alone is looked for as a number is."""
+    """The assertion that a form of a number has the parts; a long final part alone also matches like a whole number."""
     initial, *middle, final = texts
-    if any(sign.isalpha() for text in texts for sign in dial_string.unwrapped(dial_string.clean(text))):
+    if any(char.isalpha() for text in texts for char in dial_string.unwrapped(dial_string.clean(text))):
         return NO_VALUE
     parts: list[Part] = []
     if initial:
@@ -326,66 +328,69 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         parts.append((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ())
     if not all(parts) or ("",) in parts:
         return NO_VALUE
-    held = _in_order(parts, "\t")
+    substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        same = same_number(final, context)
-        tails = (*itertools.chain(*same.required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
-        return Assertion(lambda haystack: held.test(haystack) or same.test(haystack), (tails,))
-    return held
+        number = same_number(final, context)
+        tails = (*itertools.chain(*number.required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
+        return Assertion(lambda search_text: substring.test(search_text) or number.test(search_text), (tails,))
+    return substring
 
 
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
-    """RFC 4518 2.6.1: a blank at the ends of the value, two between words, one where a part has any at its ends."""
+    """RFC 4518 2.6.1: a blank at the ends of the value, two between words, one where a part has blanks at its ends."""
     inner = "  ".join(matching_rules.words(text, exact=family is Family.EXACT))
     if not inner:
         return " "
     before = " " if at == 0 or text[0].isspace() else ""
-    behind = " " if at == last or text[-1].isspace() else ""
-    return before + inner + behind
+    after = " " if at == last or text[-1].isspace() else ""
+    return before + inner + after
 
 
 def _any_of(strings: Alternatives) -> Assertion:
     if len(strings) == 1:
-        one = strings[0]
-        return Assertion(lambda haystack: one in haystack, (strings,), sufficient=strings)
-    return Assertion(lambda haystack: any(one in haystack for one in strings), (strings,), sufficient=strings)
+        string = strings[0]
+        return Assertion(lambda search_text: string in search_text, (strings,), sufficient=strings)
+    return Assertion(lambda search_text: any(each in search_text for each in strings), (strings,), sufficient=strings)
 
 
 def _in_order(parts: Sequence[Part], separator: str) -> Assertion:
-    """Whether all parts stand one behind the other within one line."""
-    each = [_part_assertion(part) for part in parts]
-    if len(each) == 1:
-        return each[0]
-    anywhere = [part.test for part in each]
+    """The assertion that one line contains all parts in their order.
 
-    def test(haystack: str) -> bool:
-        if not all(found(haystack) for found in anywhere):
+    :param separator: of the lines: line breaks, or tabs between the forms of a number.
+    """
+    assertions = [_part_assertion(part) for part in parts]
+    if len(assertions) == 1:
+        return assertions[0]
+    part_tests = [assertion.test for assertion in assertions]
+
+    def test(search_text: str) -> bool:
+        if not all(part_test(search_text) for part_test in part_tests):
             return False
-        return any(_contains_in_order(separator + line + separator, parts) for line in haystack.split(separator))
+        return any(_contains_in_order(separator + line + separator, parts) for line in search_text.split(separator))
 
-    return Assertion(test, tuple(clue for part in each for clue in part.required))
+    return Assertion(test, tuple(strings for assertion in assertions for strings in assertion.required))
 
 
 def _part_assertion(part: Part) -> Assertion:
     if isinstance(part, tuple):
         return _any_of(part)
     search = part.search
-    return Assertion(lambda haystack: search(haystack) is not None, _keypad_spellings(part.pattern))
+    return Assertion(lambda search_text: search(search_text) is not None, _keypad_spellings(part.pattern))
 
 
 def _keypad_spellings(pattern: str) -> tuple[Alternatives, ...]:
-    """What a pattern of keypad letters can begin with: all that its first keys can mean, a blank among them."""
+    """The required strings of a pattern of keypad letters: all strings that its first keys can spell, with blanks."""
     before = pattern[: len(pattern) - len(pattern.lstrip("\n "))]
     keys = [key.strip("[]") for key in _KEY.findall(pattern)[:_SPELT_KEYS]]
     strings = [before + "".join(letters) for letters in itertools.product(*keys)]
-    # Two blanks in a row are a text without letters, and then nothing follows them.
-    possible = [one for one in strings if "  " not in one or not one.strip(" \n")]
+    # Two blanks in a row occur only in the line of an empty text, in which no letter follows.
+    possible = [string for string in strings if "  " not in string or not string.strip(" \n")]
     return (tuple(possible),) if all(map(str.strip, possible)) else ()
 
 
 def _contains_in_order(line: str, parts: Iterable[Part]) -> bool:
-    """Each part at its first possible end, which leaves the most to those behind it."""
+    """Whether a line contains the parts in order; each is matched at its first end, which leaves most to the next."""
     position = 0
     for part in parts:
         position = _find_end(part, line, position)
@@ -395,24 +400,26 @@ def _contains_in_order(line: str, parts: Iterable[Part]) -> bool:
 
 
 def _find_end(part: Part, line: str, position: int) -> int:
-    """Where a part ends that begins at a position or behind it, as early as can be; -1: nowhere."""
+    """The first end of a part that begins at a position or after it; -1: the line does not contain it there."""
     if isinstance(part, tuple):
-        found = ((line.find(needle, position), len(needle)) for needle in part)
-        return min((at + length for at, length in found if at >= 0), default=-1)
+        matches = ((line.find(string, position), len(string)) for string in part)
+        return min((start + length for start, length in matches if start >= 0), default=-1)
     match = part.search(line, position)
     return match.end() if match else -1
 
 
-def _ordering_assertion(asked: str, *, greater: bool) -> Assertion:
+def _ordering_assertion(bound: str, *, greater: bool) -> Assertion:
     return (
-        _compared(operator.ge, asked, (asked, _HIGHEST_LINE)) if greater else _compared(operator.le, asked, ("", asked))
+        _compared(operator.ge, bound, (bound, _HIGHEST_LINE)) if greater else _compared(operator.le, bound, ("", bound))
     )
 
 
-def _compared(compare: Callable[[str, str], bool], asked: str, between: tuple[str, str]) -> Assertion:
-    return Assertion(lambda haystack: any(compare(line, asked) for line in lines_of(haystack)), value_range=between)
+def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tuple[str, str]) -> Assertion:
+    return Assertion(
+        lambda search_text: any(compare(line, bound) for line in lines_of(search_text)), value_range=value_range
+    )
 
 
-ANY_VALUE: Final = Assertion(lambda _haystack: True)
-# A clue without a string: no haystack passes.
-NO_VALUE: Final = Assertion(lambda _haystack: False, ((),))
+ANY_VALUE: Final = Assertion(lambda _search_text: True)
+# An empty set of required strings: no search text passes.
+NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

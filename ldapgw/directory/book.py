@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
 
-Building is the slow part, done off the reactor's thread; nothing here changes afterwards.  What has changed is built
-into another book, which shares all else with the one before, and finds what one would that was built anew.
+Building a book is slow and is done off the reactor's thread.  A book is never changed: an update makes another book,
+which shares all unchanged segments with the one before and answers every search like a book that was built anew.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ from ldapgw.directory.segment import Segment, Segments, empty_segments
 # The ou of the book that holds a Workspace directory.
 DIRECTORY = "directory"
 
-# As many changes as are built into a book that is there, however small it is; which part of a larger one; and no more.
+# How many changes an update takes: this many for a small book, one in `_CHANGED_PART` of a larger book's contacts, and
+# this many at most.  A book with more changes is built anew.
 _MIN_CHANGES = 100
 _CHANGED_PART = 8
 _MAX_CHANGES = 2000
 
-# In place of the entry of a book that is not built yet.
+# The entry of a book that is not built yet.
 _BLANK = Entry(b"", NO_ATTRIBUTES, FixedAttributes({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label's branch: contacts of the book again, for a search whose base is in it.
+    """A label's branch: the book's contacts with this label again, for a search below the label's entry.
 
-    :ivar name: its ou.
+    :ivar name: the value of its ou.
     :ivar container: its own entry.
-    :ivar resources: the resource names of the groups that it stands for.
+    :ivar group_names: the resource names of the contact groups that it stands for.
     """
 
     name: str
@@ -57,11 +58,12 @@ class Label:
 class Book:
     """The contacts of one account, or of the Workspace directory.
 
-    :ivar key: what access is granted by; the same for the life of an account.
-    :ivar name: its ou.
+    :ivar key: the key that `Access` refers to; the same for the life of an account.
+    :ivar name: the value of its ou.
     :ivar container: its own entry.
-    :ivar containers: that, and its labels'.
-    :ivar unnamed: resource names of groups that its contacts are in, or were, and that have no label.
+    :ivar containers: its own entry and the labels' entries.
+    :ivar labels: in the order of their entries.
+    :ivar unlabelled_groups: resource names of groups without a label that its contacts are in, or were in.
     """
 
     key: str
@@ -88,64 +90,68 @@ def build_book(
     *,
     per_number: bool,
 ) -> Book:
-    """Make a book of contacts.
+    """Build a book of contacts.
 
-    :param name: the value of its ou; what a person sees of it.
-    :param labels: the labels' names by their group resource names.
-    :param per_number: also build one entry for each number, for phones that show one number alone.
+    :param name: the value of its ou, which people see.
+    :param labels: the labels' names by the resource names of their groups.
+    :param per_number: also build one entry for each number, for phones that show only one number of an entry.
     """
-    place = book_parent(context, key, name)
+    parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
-    return _with_changes(blank, context, place, contacts, (), labels)
+    return _with_changes(blank, context, parent, contacts, (), labels)
 
 
 def assemble_book(
     context: NamingContext,
-    place: ParentEntry,
+    parent: ParentEntry,
     key: str,
     name: str,
     sharing: Sharing,
-    shelves: Segments,
+    segments: Segments,
     labels: Iterable[Label] = (),
-    unnamed: frozenset[str] = frozenset(),
+    unlabelled_groups: frozenset[str] = frozenset(),
 ) -> Book:
-    """Put a book together of what was built before.
+    """Put a book together of segments that were built before.
 
-    :param place: where its contacts stand.
+    :param parent: the parent of its contacts.
     :param labels: in the order of their entries.
     """
     ordered = tuple(labels)
-    stands = container_sort_key(name, place.uuid_namespace)
-    container = _organizational_unit(context, place, name, stands, subordinates=bool(len(shelves) or ordered))
+    sort_key = container_sort_key(name, parent.uuid_namespace)
+    container = _organizational_unit(context, parent, name, sort_key, subordinates=bool(len(segments) or ordered))
     containers = Segment.build((container, *(label.container for label in ordered)))
-    return Book(key, name, sharing, container, containers, shelves, ordered, unnamed)
+    return Book(key, name, sharing, container, containers, segments, ordered, unlabelled_groups)
 
 
 def assemble_label(
-    context: NamingContext, place: ParentEntry, above: str, name: str, resources: frozenset[str], shelves: Segments
+    context: NamingContext,
+    parent: ParentEntry,
+    book_sort_key: str,
+    name: str,
+    group_names: frozenset[str],
+    segments: Segments,
 ) -> Label:
-    """Put a label together.
+    """Put a label together of segments that were built before.
 
-    :param place: where its contacts stand.
-    :param above: the order of its book's entry.
+    :param parent: the parent of its contacts.
+    :param book_sort_key: the sort key of its book's entry.
     """
-    stands = container_sort_key(name, place.uuid_namespace, above)
-    return Label(
-        name, _organizational_unit(context, place, name, stands, subordinates=bool(len(shelves))), shelves, resources
-    )
+    sort_key = container_sort_key(name, parent.uuid_namespace, book_sort_key)
+    container = _organizational_unit(context, parent, name, sort_key, subordinates=bool(len(segments)))
+    return Label(name, container, segments, group_names)
 
 
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
-    """Where the contacts of a book stand."""
+    """The parent of a book's contacts."""
     return ParentEntry(f"ou={escape(name)},{context.base}", f"{context.name}/{key}", precedence=int(key == DIRECTORY))
 
 
-def label_parent(above: ParentEntry, label: str) -> ParentEntry:
-    """Where the contacts of a label stand.
+def label_parent(book: ParentEntry, label: str) -> ParentEntry:
+    """The parent of a label's contacts.
 
-    :param above: its book's.
+    :param book: the parent of the book's contacts.
     """
-    return ParentEntry(f"ou={escape(label)},{above.dn}", f"{above.uuid_namespace}/{folded(label)}")
+    return ParentEntry(f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}")
 
 
 def update_book(
@@ -155,107 +161,117 @@ def update_book(
     deleted_uids: Collection[str],
     labels: Mapping[str, str],
 ) -> Book | None:
-    """A book that differs from another one in a few contacts.
+    """The book with a few contacts changed.
 
     :param stored: contacts that are new or different.
-    :param gone: uids of contacts that are there no more, and maybe never were.
+    :param deleted_uids: uids of contacts that were deleted; the book may never have had them.
     :param labels: all labels, as in `build_book`.
-    :returns: None: so much is different that the book is to be built anew.
+    :returns: None: too much is different, so the book is to be built anew.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):
         return None
-    held = {label.group_names for label in book.labels}
-    known = book.unlabelled_groups.union(*held)
-    if any(one not in held and not known.isdisjoint(one) for _, one in _groups(labels)):
+    labelled = {label.group_names for label in book.labels}
+    groups = book.unlabelled_groups.union(*labelled)
+    # The contacts of a new label that have not changed are known only when all contacts are read.
+    if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     return _with_changes(book, context, book_parent(context, book.key, book.name), stored, deleted_uids, labels)
 
 
 def max_changes(book: Book) -> int:
-    """How many changes are built into a book."""
+    """The most changes that `update_book` takes."""
     return max(_MIN_CHANGES, min(_MAX_CHANGES, len(book) // _CHANGED_PART))
 
 
 def _with_changes(
     book: Book,
     context: NamingContext,
-    place: ParentEntry,
+    parent: ParentEntry,
     stored: Iterable[Contact],
-    gone: Iterable[str],
+    deleted_uids: Iterable[str],
     labels: Mapping[str, str],
 ) -> Book:
-    """The book with other contacts in it."""
-    binder = EntryFactory(context, place, per_number=book.segments.per_number)
-    is_new, named = book.container is _BLANK, frozenset(labels)
-    old, groups = set(gone), set(book.unlabelled_groups).union(*(label.group_names for label in book.labels))
-    whole: list[Entry] = []
-    singles: list[Entry] = []
+    """The book with some contacts stored and others deleted."""
+    factory = EntryFactory(context, parent, per_number=book.segments.per_number)
+    is_new, label_groups = book.container is _BLANK, frozenset(labels)
+    old_uids, groups = (
+        set(deleted_uids),
+        set(book.unlabelled_groups).union(*(label.group_names for label in book.labels)),
+    )
+    contact_entries: list[Entry] = []
+    number_entries: list[Entry] = []
     labelled = []
-    # Of each of a million contacts nothing is kept but its entries, if that can be.
+    # There may be a million contacts: keep only their entries where possible.
     for contact in stored:
-        bound = binder.entries_of(contact)
-        whole += bound.contact
-        singles += bound.numbers
+        entries = factory.entries_of(contact)
+        contact_entries += entries.contact
+        number_entries += entries.numbers
         groups.update(contact.labels)
-        if not named.isdisjoint(contact.labels):
-            labelled.append((contact.labels, bound))
+        if not label_groups.isdisjoint(contact.labels):
+            labelled.append((contact.labels, entries))
         if not is_new:
-            old.add(contact.uid)
-    del binder  # what contacts share is let go before the index is made
-    shelves = book.segments.updated(old, whole, singles)
-    ordered = sorted(_labels(context, place, book, labelled, old, labels), key=lambda label: label.container.sort_key)
-    branches = tuple(ordered)
-    unnamed = frozenset(groups.difference(*(label.group_names for label in branches)))
-    containers = [label.container for label in branches]
+            old_uids.add(contact.uid)
+    del factory  # free its cache of shared values before the index is built
+    segments = book.segments.updated(old_uids, contact_entries, number_entries)
+    new_labels = _labels(context, parent, book, labelled, old_uids, labels)
+    ordered = tuple(sorted(new_labels, key=lambda label: label.container.sort_key))
+    unlabelled_groups = frozenset(groups.difference(*(label.group_names for label in ordered)))
+    containers = [label.container for label in ordered]
     if (
         not is_new
         and containers == [label.container for label in book.labels]
-        and bool(len(book) or book.labels) == bool(len(shelves) or branches)
+        and bool(len(book) or book.labels) == bool(len(segments) or ordered)
     ):
-        return replace(book, segments=shelves, labels=branches, unlabelled_groups=unnamed)
-    return assemble_book(context, place, book.key, book.name, book.sharing, shelves, branches, unnamed)
+        return replace(book, segments=segments, labels=ordered, unlabelled_groups=unlabelled_groups)
+    return assemble_book(context, parent, book.key, book.name, book.sharing, segments, ordered, unlabelled_groups)
 
 
 def _labels(
     context: NamingContext,
-    above: ParentEntry,
+    book_parent: ParentEntry,
     book: Book,
-    bound: Sequence[tuple[Sequence[str], ContactEntries]],
-    old: Collection[str],
+    labelled: Sequence[tuple[Sequence[str], ContactEntries]],
+    old_uids: Collection[str],
     labels: Mapping[str, str],
 ) -> Iterator[Label]:
-    """The labels with other contacts in them; one that stands for the same groups goes on, by whatever name."""
-    stands = container_sort_key(book.name, above.uuid_namespace)
-    before = {label.group_names: label for label in book.labels}
+    """The labels with their contacts changed; a label with another name for the same groups keeps its segments.
+
+    :param labelled: stored contacts with labels: their groups and their entries.
+    """
+    book_sort_key = container_sort_key(book.name, book_parent.uuid_namespace)
+    labels_before = {label.group_names: label for label in book.labels}
     empty = empty_segments(per_number=book.segments.per_number)
-    for name, resources in _groups(labels):
-        place = label_parent(above, name)
-        known = before.get(resources)
-        stays = known is not None and known.name == name
-        shelves = empty if known is None else known.segments if stays else known.segments.with_parent(place)
-        members = [entries.with_parent(place) for groups, entries in bound if not resources.isdisjoint(groups)]
-        whole = [entry for one in members for entry in one.contact]
-        shelves = shelves.updated(old, whole, [entry for one in members for entry in one.numbers])
-        if known is not None and stays and bool(len(known.segments)) == bool(len(shelves)):
-            yield replace(known, segments=shelves)
+    for name, group_names in _groups(labels):
+        parent = label_parent(book_parent, name)
+        before = labels_before.get(group_names)
+        same_name = before is not None and before.name == name
+        segments = empty if before is None else before.segments if same_name else before.segments.with_parent(parent)
+        members = [entries.with_parent(parent) for groups, entries in labelled if not group_names.isdisjoint(groups)]
+        contact_entries = [entry for entries in members for entry in entries.contact]
+        number_entries = [entry for entries in members for entry in entries.numbers]
+        segments = segments.updated(old_uids, contact_entries, number_entries)
+        if before is not None and same_name and bool(len(before.segments)) == bool(len(segments)):
+            yield replace(before, segments=segments)
         else:
-            yield assemble_label(context, place, stands, name, resources, shelves)
+            yield assemble_label(context, parent, book_sort_key, name, group_names, segments)
 
 
 def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]:
-    """The labels, with their groups; those whose names differ in case or blanks alone are one."""
-    found: dict[str, tuple[str, frozenset[str]]] = {}
-    for resource, name in sorted(labels.items(), key=lambda item: (name_folding.collation_key(item[1]), item)):
+    """Each label's name and group resource names; labels whose names differ only in case or blanks are merged."""
+    groups: dict[str, tuple[str, frozenset[str]]] = {}
+    for group_name, name in sorted(labels.items(), key=lambda item: (name_folding.collation_key(item[1]), item)):
         key = folded(name)
         if key:
-            first, resources = found.get(key, (name, frozenset()))
-            found[key] = first, resources | {resource}
-    return found.values()
+            first_name, group_names = groups.get(key, (name, frozenset()))
+            groups[key] = first_name, group_names | {group_name}
+    return groups.values()
 
 
 def _organizational_unit(
-    context: NamingContext, place: ParentEntry, name: str, stands: str, *, subordinates: bool
+    context: NamingContext, parent: ParentEntry, name: str, sort_key: str, *, subordinates: bool
 ) -> Entry:
     attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
-    operational = structural_attributes(place.dn, "organizationalUnit", place.uuid_namespace, subordinates=subordinates)
-    return special_entry(place.dn, attributes, operational, lenient=context.lenient, sort_key=stands)
+    operational = structural_attributes(
+        parent.dn, "organizationalUnit", parent.uuid_namespace, subordinates=subordinates
+    )
+    return special_entry(parent.dn, attributes, operational, lenient=context.lenient, sort_key=sort_key)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A book written down as it was built, so that it need not be built again: entries, indexes, labels.
+"""A book file: a book written to a file with its entries, indexes and labels, so that it need not be built again.
 
-A label's entries are those of its book at another place; they are written as references to them.  Of an entry that was
-withdrawn nothing is written but that there was one.
+A label's entries are the book's entries with another parent; they are written as references to them.  A deleted entry
+is written as an empty record.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from ldapgw.directory.segment import Segment, Segments
 # ``tests/sync/test_book_cache.py`` notices when that was forgotten.
 FORMAT = 1
 
-# Entries that are written in one piece, which takes a millisecond.
+# Entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000
 
-# In place of a reference: nobody.
+# In place of the reference to an entry: the entry was deleted.
 _DELETED = (1 << 32) - 1
 
 
 class _Container(msgspec.Struct, frozen=True, array_like=True):
     """A book or a label.
 
-    :ivar groups: resource names of groups: those of a label, or those that a book has no label for.
-    :ivar contacts: how many shelves it has.
+    :ivar groups: group resource names: a label's groups, or the groups for which a book has no label.
+    :ivar contacts: how many segments of contact entries it has.
+    :ivar numbers: how many segments of number entries it has.
     """
 
     name: str
@@ -47,110 +48,121 @@ class _Container(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Columns(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Some entries, column by column."""
+    """The records of some entries (`Entry.to_record`), column by column."""
 
     rdns: list[bytes]
     values: list[bytes]
     texts: list[str]
-    orders: list[str]
+    sort_keys: list[str]
     updated: list[float]
 
 
 def write(book: Book, to: RecordWriter) -> None:
-    """Write a book down."""
+    """Write a book to a file."""
     to.value((book.key, len(book.labels)))
     to.value(_container(book.name, book.unlabelled_groups, book.segments))
-    for shelf in (*book.segments.contacts, *book.segments.numbers):
-        _write_header(to, shelf)
-        flat = _records(shelf)
-        while some := tuple(islice(flat, _CHUNK)):
-            to.value(_Columns(*map(list, zip(*some, strict=True))))
-    forms = [_references(form) for form in (book.segments.contacts, book.segments.numbers)] if book.labels else []
+    for segment in (*book.segments.contacts, *book.segments.numbers):
+        _write_header(to, segment)
+        records = _records(segment)
+        while chunk := tuple(islice(records, _CHUNK)):
+            to.value(_Columns(*map(list, zip(*chunk, strict=True))))
+    references = [_references(form) for form in (book.segments.contacts, book.segments.numbers)] if book.labels else []
     for label in book.labels:
         to.value(_container(label.name, label.group_names, label.segments))
-        for form, where in zip((label.segments.contacts, label.segments.numbers), forms, strict=True):
-            for shelf in form:
-                _write_header(to, shelf)
-                to.numbers(array("I", (where.get(rdn, _DELETED) for rdn, *_ in _records(shelf))))
+        for form, numbers in zip((label.segments.contacts, label.segments.numbers), references, strict=True):
+            for segment in form:
+                _write_header(to, segment)
+                to.numbers(array("I", (numbers.get(rdn, _DELETED) for rdn, *_ in _records(segment))))
 
 
 def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book:
-    """The book that was written down."""
+    """Read a book that `write` wrote."""
     key, count = source.value(tuple[str, int])
     own = source.value(_Container)
-    place = book_parent(context, key, own.name)
-    shelves = Segments(
-        *(tuple(_read_segment(source, place) for _ in range(many)) for many in (own.contacts, own.numbers))
+    parent = book_parent(context, key, own.name)
+    segments = Segments(
+        *(tuple(_read_segment(source, parent) for _ in range(length)) for length in (own.contacts, own.numbers))
     )
     entries = [
-        tuple(chain.from_iterable(shelf.entries for shelf in form)) for form in (shelves.contacts, shelves.numbers)
+        tuple(chain.from_iterable(segment.entries for segment in form))
+        for form in (segments.contacts, segments.numbers)
     ]
-    above = container_sort_key(own.name, place.uuid_namespace)
-    labels = [_read_label(source, context, place, above, entries) for _ in range(count)]
-    return assemble_book(context, place, key, own.name, sharing, shelves, labels, frozenset(own.groups))
+    sort_key = container_sort_key(own.name, parent.uuid_namespace)
+    labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
+    return assemble_book(context, parent, key, own.name, sharing, segments, labels, frozenset(own.groups))
 
 
-def _container(name: str, groups: Iterable[str], shelves: Segments) -> _Container:
-    return _Container(name, tuple(sorted(groups)), len(shelves.contacts), len(shelves.numbers))
+def _container(name: str, groups: Iterable[str], segments: Segments) -> _Container:
+    return _Container(name, tuple(sorted(groups)), len(segments.contacts), len(segments.numbers))
 
 
-def _write_header(to: RecordWriter, shelf: Segment) -> None:
-    """All of a shelf but its entries."""
-    to.value((len(shelf.entries), shelf.deleted))
-    (shelf.index or Index.build(map(index_terms.entry_terms, shelf.entries))).write(to)
+def _write_header(to: RecordWriter, segment: Segment) -> None:
+    """Write everything of a segment except its entries."""
+    to.value((len(segment.entries), segment.deleted))
+    (segment.index or Index.build(map(index_terms.entry_terms, segment.entries))).write(to)
 
 
-def _records(shelf: Segment) -> Iterator[EntryRecord]:
-    """The entries; those that are withdrawn are empty, and stand where they stood."""
-    last = ""
-    for entry, gone in zip(shelf.entries, shelf.deleted or bytes(len(shelf.entries)), strict=True):
-        last = last if gone else entry.sort_key
-        yield (b"", NO_ATTRIBUTES.values, NO_ATTRIBUTES.text, last, 0.0) if gone else entry.to_record()
+def _records(segment: Segment) -> Iterator[EntryRecord]:
+    """The entries' records in their order; the record of a deleted entry is empty but for a sort key."""
+    sort_key = ""
+    for entry, deleted in zip(segment.entries, segment.deleted or bytes(len(segment.entries)), strict=True):
+        sort_key = sort_key if deleted else entry.sort_key
+        yield (b"", NO_ATTRIBUTES.values, NO_ATTRIBUTES.text, sort_key, 0.0) if deleted else entry.to_record()
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """Where each entry that counts is among all that are written."""
-    flat = chain.from_iterable(map(_records, form))
-    return {rdn: at for at, (rdn, *_) in enumerate(flat) if rdn}
+    """The number of each entry that is not deleted, among all entries of a form, by its RDN."""
+    records = chain.from_iterable(map(_records, form))
+    return {rdn: number for number, (rdn, *_) in enumerate(records) if rdn}
 
 
-def _read_segment(source: RecordReader, place: ParentEntry) -> Segment:
-    count, withdrawn, index = _read_header(source)
+def _read_segment(source: RecordReader, parent: ParentEntry) -> Segment:
+    count, deleted, index = _read_header(source)
     entries: list[Entry] = []
     while len(entries) < count:
-        some = source.value(_Columns)
-        rows = zip(some.rdns, some.values, some.texts, some.orders, some.updated, strict=True)
+        columns = source.value(_Columns)
+        records = zip(columns.rdns, columns.values, columns.texts, columns.sort_keys, columns.updated, strict=True)
         entries += [
-            Entry(rdn, PackedAttributes(values, text), place, shared=CLASSES, updated=updated, sort_key=stands)
-            for rdn, values, text, stands, updated in rows
+            Entry(rdn, PackedAttributes(values, text), parent, shared=CLASSES, updated=updated, sort_key=sort_key)
+            for rdn, values, text, sort_key, updated in records
         ]
-    return Segment(tuple(entries), index, withdrawn)
+    return Segment(tuple(entries), index, deleted)
 
 
 def _read_header(source: RecordReader) -> tuple[int, bytes, Index]:
-    count, withdrawn = source.value(tuple[int, bytes])
-    return count, withdrawn, Index.read(source)
+    count, deleted = source.value(tuple[int, bytes])
+    return count, deleted, Index.read(source)
 
 
 def _read_label(
-    source: RecordReader, context: NamingContext, above: ParentEntry, stands: str, entries: Sequence[Sequence[Entry]]
+    source: RecordReader,
+    context: NamingContext,
+    book: ParentEntry,
+    book_sort_key: str,
+    entries: Sequence[Sequence[Entry]],
 ) -> Label:
     own = source.value(_Container)
-    place = label_parent(above, own.name)
+    parent = label_parent(book, own.name)
     forms = [
-        tuple(_read_label_segment(source, place, form) for _ in range(many))
-        for many, form in zip((own.contacts, own.numbers), entries, strict=True)
+        tuple(_read_label_segment(source, parent, form) for _ in range(length))
+        for length, form in zip((own.contacts, own.numbers), entries, strict=True)
     ]
-    return assemble_label(context, place, stands, own.name, frozenset(own.groups), Segments(*forms))
+    return assemble_label(context, parent, book_sort_key, own.name, frozenset(own.groups), Segments(*forms))
 
 
-def _read_label_segment(source: RecordReader, place: ParentEntry, form: Sequence[Entry]) -> Segment:
-    """A shelf of entries that stand on others at another place."""
-    _, withdrawn, index = _read_header(source)
-    found: list[Entry] = []
-    last = ""
-    for at in source.numbers("I"):
-        entry = Entry(b"", NO_ATTRIBUTES, place, sort_key=last) if at == _DELETED else form[at].with_parent(place)
-        found.append(entry)
-        last = entry.sort_key
-    return Segment(tuple(found), index, withdrawn)
+def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequence[Entry]) -> Segment:
+    """A label's segment, whose entries are those of the book with another parent.
+
+    :param form: all entries of the book in this form.
+    """
+    _, deleted, index = _read_header(source)
+    entries: list[Entry] = []
+    sort_key = ""
+    for number in source.numbers("I"):
+        if number == _DELETED:
+            entry = Entry(b"", NO_ATTRIBUTES, parent, sort_key=sort_key)
+        else:
+            entry = form[number].with_parent(parent)
+        entries.append(entry)
+        sort_key = entry.sort_key
+    return Segment(tuple(entries), index, deleted)

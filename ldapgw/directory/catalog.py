@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What phones are served now: the one thing that the writing half replaces and the reading half reads.
+"""The catalog holds the snapshot that is served now: sync publishes a new one, LDAP reads it.
 
-Mutable: `Catalog.served`, replaced by one assignment, and which phones were seen.  A search keeps the directories that
-it started with.
+Mutable: `Catalog.snapshot`, replaced by one assignment, and the phones that were seen.  A search keeps the directories
+that it started with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ldapgw.directory.dn import Dn, InvalidDn, Key
 class PhoneAccess:
     """A phone that may bind.
 
-    :ivar key: of its DN.
+    :ivar key: the comparable form of its DN.
     """
 
     name: str
@@ -29,20 +29,19 @@ class PhoneAccess:
     key: Key = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work the key out once: a phone may bind anew for each search."""
+        """Compute the key once: a phone may bind anew for each search."""
         object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
-        """Without the hash."""
-        return f"<Login {self.name}>"
+        return f"<PhoneAccess {self.name}>"  # without the password hash
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent picture.
+    """One consistent state of all directories and logins; never changed.
 
-    :ivar logins: by the phone's name in lower case.
-    :ivar loaded: whether the stored contacts are in it; false until the first picture is complete.
+    :ivar logins: logins by the phone's name in lower case.
+    :ivar loaded: whether the stored contacts are in it; false until the first complete snapshot.
     """
 
     dit: Dit
@@ -51,40 +50,45 @@ class Snapshot:
 
 
 class Catalog:
-    """Holds what is served.
+    """Holds the current snapshot.
 
-    :param served: the picture to begin with.
-    :param open_to: by tenant: whether an address may search without a login.
+    :ivar snapshot: the current snapshot.
+    :param snapshot: the first snapshot.
+    :param open_to: for each tenant, whether a client address may search without a login.
     """
 
-    def __init__(self, served: Snapshot, open_to: Mapping[str, Callable[[str], bool]]) -> None:
-        self.snapshot = served
+    def __init__(self, snapshot: Snapshot, open_to: Mapping[str, Callable[[str], bool]]) -> None:
+        self.snapshot = snapshot
         self._open_to = open_to
         self._seen: dict[str, tuple[str, str]] = {}
         self._end_sessions: Callable[[str], None] = lambda _: None
         self._published: Callable[[], None] = lambda: None
 
     def set_listeners(self, end_sessions: Callable[[str], None], published: Callable[[], None]) -> None:
-        """Who is to be told of a login that no longer holds, by its bind DN, and of another picture."""
+        """Set the listeners.
+
+        :param end_sessions: called with the bind DN of each login that is gone or changed.
+        :param published: called after each new snapshot.
+        """
         self._end_sessions = end_sessions
         self._published = published
 
-    def publish(self, served: Snapshot) -> None:
-        """Serve another picture from now on; sessions of logins that are gone or changed end."""
-        before, self.snapshot = self.snapshot, served
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serve another snapshot from now on, and end the sessions of logins that are gone or changed."""
+        before, self.snapshot = self.snapshot, snapshot
         self._published()
         for name, login in before.logins.items():
-            if served.logins.get(name) != login:
+            if snapshot.logins.get(name) != login:
                 self._end_sessions(login.viewer.login)
 
     def dit(self) -> Dit:
-        """The directories as they are now."""
+        """The current directories."""
         return self.snapshot.dit
 
     def authenticate(self, name: str, password: bytes, address: str) -> Viewer | None:
-        """Who binds with a name and a password; None when either is wrong.
+        """The viewer who binds with a name and a password; None when either is wrong.
 
-        Each takes one hash; what is left of a difference is hidden by the time for which a wrong answer is held back.
+        An unknown name and a wrong password both cost one hash; the delay of a refusal hides the remaining difference.
 
         :param name: ``cn=desk1,ou=phones,BASE`` or the bare ``desk1``.
         """
@@ -96,26 +100,27 @@ class Catalog:
         return login.viewer
 
     def anonymous(self, address: str) -> Viewer:
-        """Who a connection is that has not bound: somebody in the networks that a tenant has opened, or nobody."""
-        access = tuple(Access(tenant) for tenant, holds in self._open_to.items() if holds(address))
+        """The viewer of a connection that has not bound; sees the tenants that are open to its address."""
+        access = tuple(Access(tenant) for tenant, is_open_to in self._open_to.items() if is_open_to(address))
         return Viewer(access=access) if access else NOBODY
 
     def take_seen_phones(self) -> Mapping[str, tuple[str, str]]:
-        """The phones that have bound since the last call: name to address, and the hash of the password that held."""
+        """The phones that have bound since the last call: their address and password hash by the phone's name."""
         seen, self._seen = self._seen, {}
         return seen
 
     def _login(self, name: str) -> PhoneAccess | None:
-        bare = self.snapshot.logins.get(name.strip().lower())
-        if bare is not None or "=" not in name:
-            return bare
-        near = self.snapshot.logins.get(name.partition("=")[2].partition(",")[0].lower())
-        if near is not None and near.viewer.login == name:  # letter for letter as our settings have it
-            return near
+        logins = self.snapshot.logins
+        login = logins.get(name.strip().lower())
+        if login is not None or "=" not in name:
+            return login
+        login = logins.get(name.partition("=")[2].partition(",")[0].lower())
+        if login is not None and login.viewer.login == name:  # spelt exactly as in the settings that we give out
+            return login
         try:
             dn = Dn.parse(name)
         except InvalidDn:
             return None
         leaf = dn.rdns[0][0][1] if dn.rdns else ""
-        found = self.snapshot.logins.get(leaf.strip().lower())
-        return found if found is not None and found.key == dn.key else None
+        login = logins.get(leaf.strip().lower())
+        return login if login is not None and login.key == dn.key else None

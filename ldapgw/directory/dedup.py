@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Which entries of one name, in several books, are the same person, and which of them is shown.
+"""Duplicates: which entries of one name, in several books, are the same person, and which of them is shown.
 
-`is_same_person` is the rule: two entries of one name are the same person if they say the same of how to reach somebody,
-that is have the same telephone numbers, or the same mail addresses where there is no number.  A caller-ID entry has
-lost its other numbers (and its uid): the one that is left is enough.
+Two entries of one name are the same person if they have the same telephone numbers, or the same mail addresses if they
+have no number (`is_same_person`).  A caller-ID entry has only one of the contact's numbers and no uid; this number is
+enough.
 
-Of the entries of one person the one is shown whose book comes first: one's own book, then the shared ones, then the
-Workspace directory, then callers.
+Of the entries of one person, the entry in the book with the highest precedence is shown: first the viewer's own book,
+then the shared books, then the Workspace directory, then the caller-ID books.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ _Precedence = tuple[bool, int, str]
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
-    """For each of a segment's entries, whether one of another book may be the same person; empty: none is.
+    """For each of a segment's entries, whether an entry of another book may be the same person; empty: none is.
 
     :param entries: contacts in the order of their sort keys.
     """
-    found = bytearray(len(entries))
-    for _, group in groupby(range(len(entries)), key=lambda at: sort_name(entries[at].sort_key)):
+    flags = bytearray(len(entries))
+    for _, group in groupby(range(len(entries)), key=lambda document: sort_name(entries[document].sort_key)):
         documents = [*group]
         if _in_several_books(documents, entries):
             persons: defaultdict[_Person, list[int]] = defaultdict(list)
-            for at in documents:
-                persons[_person(entries[at])].append(at)
+            for document in documents:
+                persons[_person(entries[document])].append(document)
             for same in persons.values():
                 if _in_several_books(same, entries):
-                    for at in same:
-                        found[at] = 1
-    return bytes(found) if any(found) else b""
+                    for document in same:
+                        flags[document] = 1
+    return bytes(flags) if any(flags) else b""
 
 
-def _in_several_books(places: Sequence[int], entries: Sequence[Entry]) -> bool:
-    return len(places) > 1 and len({entries[at].parent.uuid_namespace for at in places}) > 1
+def _in_several_books(documents: Sequence[int], entries: Sequence[Entry]) -> bool:
+    return len(documents) > 1 and len({entries[document].parent.uuid_namespace for document in documents}) > 1
 
 
 def is_same_person(kept: Entry, other: Entry) -> bool:
-    """Whether an entry says nothing that one of the same name does not."""
+    """Whether `other` is the same person as `kept`, an entry of the same name."""
     whole, part = _person(kept), _person(other)
     return _covers(whole, part) if _is_caller(other) else whole == part
 
 
 class SameName:
-    """Entries of one name.  An entry of a person who has another one in a book that comes first is a duplicate.
+    """The entries of one name: which of them are duplicates of an entry in a book with higher precedence.
 
-    Mutable: what was added.
+    Mutable: the entries that were added.
 
     :param own: the UUID namespace of the viewer's own book.
     """
@@ -77,7 +77,7 @@ class SameName:
         self._by_number: defaultdict[str, list[int]] = defaultdict(list)
 
     def add(self, entry: Entry) -> None:
-        """Add an entry; the first one is number 0."""
+        """Add an entry; entries are numbered from 0."""
         person, precedence = _person(entry), _precedence(entry, self._own)
         if not _is_caller(entry):
             for number in person[0]:
@@ -86,9 +86,9 @@ class SameName:
         self._entries.append(entry)
         self._persons.append(person)
 
-    def is_duplicate(self, at: int) -> bool:
-        """Whether the entry of a number is a duplicate; to be asked when all are added."""
-        entry, person = self._entries[at], self._persons[at]
+    def is_duplicate(self, entry_number: int) -> bool:
+        """Whether the entry with a number is a duplicate; call this after all entries are added."""
+        entry, person = self._entries[entry_number], self._persons[entry_number]
         precedence = _precedence(entry, self._own)
         if not _is_caller(entry):
             return self._first[person] < precedence
@@ -108,7 +108,7 @@ def _is_caller(entry: Entry) -> bool:
 
 
 def _precedence(entry: Entry, own: str) -> _Precedence:
-    """Of an entry's book: the least comes first."""
+    """The precedence of an entry's book; the book with the least one comes first."""
     parent = entry.parent
     return parent.uuid_namespace != own, parent.precedence, parent.uuid_namespace
 
@@ -119,7 +119,7 @@ def _person(entry: Entry) -> _Person:
 
 
 def _contact_points(entry: Entry) -> frozenset[str]:
-    """The entry's telephone numbers, however they are written; its mail addresses where it has none."""
+    """The entry's telephone numbers in comparable form; its mail addresses if it has no number."""
     lines = (line for kind in _NUMBERS for line in assertion.lines_of(entry.search_text(kind) or ""))
     numbers = frozenset(map(_number, lines))
     return numbers or frozenset(mail.decode().lower() for mail in entry.attribute("mail"))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The entries that are no contacts: the root DSE, the subschema and the tenants' own.
+"""The Directory Information Tree (RFC 4512 2.1): tenants' directories, root DSE, subschema and tenant entries.
 
-They are found by the same search as all others.
-
-The Directory Information Tree (RFC 4512 2.1): everything that is served, and who may see which book of it.
+A `Directory` says which of its books a viewer sees.  The entries that are no contacts are found by the same search as
+contacts.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _VERSIONS = (b"2", b"3")
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the server can do on TLS; each is listed if, and only if, it works (RFC 4512 5.1).
+    """The server's features on TLS, for the root DSE; a feature is listed if, and only if, it works (RFC 4512 5.1).
 
     :ivar before_tls: extensions that work only on a connection without TLS.
     """
@@ -42,7 +41,7 @@ class Features:
     sasl_mechanisms: tuple[str, ...] = ()
 
     def in_clear(self) -> Features:
-        """The same for a connection without TLS, where no SASL mechanism works."""
+        """The features on a connection without TLS, where no SASL mechanism works."""
         extensions = tuple(sorted((*self.extensions, *self.before_tls)))
         return replace(self, extensions=extensions, before_tls=(), sasl_mechanisms=())
 
@@ -50,9 +49,9 @@ class Features:
 def root_dse(features: Features, contexts: Iterable[NamingContext], default: NamingContext | None) -> Entry:
     """The root DSE (RFC 4512 5.1, RFC 3045).
 
-    :param default: where a search without a base of its own does best to begin, if that is clear.
+    :param default: the default naming context: the best base for a client without a configured base; None: unclear.
     """
-    found = {
+    attributes = {
         "structuralObjectClass": (b"top",),
         "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
         "namingContexts": tuple(str(context.base).encode() for context in contexts),
@@ -65,28 +64,28 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
         "vendorName": (VENDOR.encode(),),
         "vendorVersion": (features.vendor_version.encode(),),
     }
-    operational = {name: values for name, values in found.items() if values}
+    operational = {name: values for name, values in attributes.items() if values}
     return special_entry("", {"objectClass": ("top",)}, operational, lenient=False)
 
 
 @lru_cache(maxsize=1024)
 def tenant_entry(context: NamingContext) -> Entry:
-    """A tenant's own entry, an organization; its name's own attribute is in it too (RFC 4512 2.3.1)."""
+    """A tenant's own entry, an organization; it holds the values of its RDN too (RFC 4512 2.3.1)."""
     dn = str(context.base)
     attributes: dict[str, tuple[str, ...]] = {"objectClass": ("top", "organization"), "o": (context.title,)}
     for name, value in next(iter(context.base.rdns), ()):
         if name == "dc":
             attributes["objectClass"] += ("dcObject",)
-        known = schema.attribute_type(name)
-        if known:
-            attributes[known.name] = tuple(dict.fromkeys((*attributes.get(known.name, ()), value)))
+        kind = schema.attribute_type(name)
+        if kind:
+            attributes[kind.name] = tuple(dict.fromkeys((*attributes.get(kind.name, ()), value)))
     operational = structural_attributes(dn, "organization", context.name, subordinates=True)
     return special_entry(dn, attributes, operational, lenient=context.lenient)
 
 
 @cache
 def subschema() -> Entry:
-    """The subschema (RFC 4512 4.2): the schema's table as clients read it."""
+    """The subschema entry (RFC 4512 4.2): the schema as clients read it."""
     operational = {
         "structuralObjectClass": (b"subentry",),
         "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
@@ -105,7 +104,7 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """RFC 4512 4.1.4: the attributes that an extensible match can go with."""
+    """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if applies(rule, kind, ROOT))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )"
 
@@ -153,7 +152,7 @@ __all__ = ["Directory", "Dit", "Features", "NamingContext"]
 class Directory:
     """A tenant's part of the tree.
 
-    The union of its shared books is made when it is first asked for, unless `unite` has done it before.
+    Its shared books are merged when they are first needed, unless `merge_shared_books` was called before.
 
     :ivar shared: how many of the books are shared.
     """
@@ -161,29 +160,29 @@ class Directory:
     context: NamingContext
     books: tuple[Book, ...] = ()
     shared: int = field(init=False, repr=False, compare=False)
-    _union: list[SharedBooks] = field(default_factory=list, init=False, repr=False, compare=False)
+    _merged: list[SharedBooks] = field(default_factory=list, init=False, repr=False, compare=False)
     _by_key: dict[str, Book] = field(default_factory=dict, init=False, repr=False, compare=False)
     _by_name: dict[str, list[Book]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Count and sort once what each search asks for: there may be a thousand books."""
+        """Count and index the books once for all searches: there may be a thousand of them."""
         object.__setattr__(self, "shared", sum(book.sharing is Sharing.SHARED for book in self.books))
         self._by_key.update({book.key: book for book in reversed(self.books)})
 
     @property
     def shared_books(self) -> SharedBooks:
-        """What phones see of other people's books."""
+        """The merged segments of other people's books."""
         self.merge_shared_books(None)
-        return self._union[0]
+        return self._merged[0]
 
     def merge_shared_books(self, before: Directory | None, *, at_once: bool = False) -> None:
-        """Make the union if it is not there yet.
+        """Merge the shared books if they are not merged yet.
 
-        :param before: the one that was served until now, of whose union as much is taken over as can be.
-        :param at_once: take no time for it; what is missing is to be made up for later, by another directory.
+        :param before: the directory until now, whose merged segments are used again where possible.
+        :param at_once: build nothing now; a later directory has to merge what is left.
         """
-        if not self._union:
-            self._union.append(
+        if not self._merged:
+            self._merged.append(
                 merge_shared_books(self.books, before.shared_books if before else SharedBooks(), defer_merge=at_once)
             )
 
@@ -192,31 +191,34 @@ class Directory:
         return self._by_key.get(access.book)
 
     def visible_books(self, access: Access) -> tuple[Book, ...]:
-        """The books that exist for somebody: one's own, then the shared ones, then the Workspace directory."""
+        """The books that a viewer sees: its own book, then the shared books, then the Workspace directory."""
         return _visible(self.books, access)
 
     def book_named(self, name: str, access: Access) -> Book | None:
-        """The first one of these with that name; folded (`ldapgw.directory.dn.folded`)."""
+        """The first visible book with a name.
+
+        :param name: folded (`ldapgw.directory.dn.folded`).
+        """
         if not self._by_name:
             for book in self.books:
                 self._by_name.setdefault(folded(book.name), []).append(book)
         return next(iter(_visible(self._by_name.get(name, ()), access)), None)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
-        """Other people's books that tell a caller's name."""
+        """Other people's books that are open for caller ID only."""
         return tuple(book for book in self.books if book.sharing is Sharing.CALLERS and book.key != access.book)
 
 
 def _visible(books: Iterable[Book], access: Access) -> tuple[Book, ...]:
-    seen = [book for book in books if book.key == access.book or book.sharing is Sharing.SHARED]
-    return tuple(sorted(seen, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
+    visible = [book for book in books if book.key == access.book or book.sharing is Sharing.SHARED]
+    return tuple(sorted(visible, key=lambda book: (book.key != access.book, book.name == DIRECTORY)))
 
 
 @dataclass(frozen=True, slots=True)
 class Dit:
-    """All tenants' directories, and what the server can do; replaced as a whole, never changed.
+    """All tenants' directories and the server's features; replaced as a whole, never changed.
 
-    What is worked out of it once, because clients ask for it at each connection, is kept beside it.
+    Root DSEs are cached here, because clients read one at each connection.
     """
 
     directories: tuple[Directory, ...]
@@ -226,11 +228,11 @@ class Dit:
 
     def directory(self, tenant: str) -> Directory | None:
         """The directory of a tenant by its name."""
-        return next((one for one in self.directories if one.context.name == tenant), None)
+        return next((directory for directory in self.directories if directory.context.name == tenant), None)
 
     @property
     def in_clear(self) -> Dit:
-        """The same for a connection without TLS."""
+        """The tree for a connection without TLS."""
         if not (self.features.sasl_mechanisms or self.features.before_tls):
             return self
         if not self._in_clear:
@@ -240,10 +242,10 @@ class Dit:
     def root_dse(self, viewer: Viewer) -> Entry:
         """The root DSE; its default naming context is the viewer's own, or the only one."""
         names = frozenset(access.tenant for access in viewer.access)
-        found = self._root_dses.get(names)
-        if found is None:
+        entry = self._root_dses.get(names)
+        if entry is None:
             contexts = tuple(directory.context for directory in self.directories)
-            likely = [context for context in contexts if context.name in names] or contexts
-            found = root_dse(self.features, contexts, likely[0] if len(likely) == 1 else None)
-            self._root_dses[names] = found
-        return found
+            candidates = [context for context in contexts if context.name in names] or contexts
+            entry = root_dse(self.features, contexts, candidates[0] if len(candidates) == 1 else None)
+            self._root_dses[names] = entry
+        return entry

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Distinguished names as text (RFC 4514): read, compare, escape.
+"""Distinguished names as text (RFC 4514): parsing, comparing and escaping them.
 
-Ours and not ldaptor's, because every search carries one, and ldaptor reads hex pairs as ISO 8859-1, takes any sign for
-an escaped one and keeps the blanks around a value.
+This module replaces ldaptor's parser: every search carries a DN, and ldaptor reads hex pairs as ISO 8859-1, accepts an
+escape before any character, and keeps the blanks around a value.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from typing import Self
 
 from ldapgw.directory.schema import attribute_type
 
-# Far beyond any DN of ours; what is longer is refused before it is read.  Normalizing takes the square of a row of
-# combining marks, which this keeps below 10 ms.
+# Far longer than any DN of ours; a longer DN is refused before it is parsed.  Normalizing n combining marks in a row
+# takes n squared steps; this limit keeps it below 10 ms.
 LONGEST = 4096
 MOST_RDNS = 64
 
 _SPECIAL = frozenset('"+,;<>\\')
-# Two more that need not be escaped everywhere but may be: some clients read no DN without it (ldap3).
+# "#" and "=" may always be escaped and seldom need to be, but some clients (ldap3) do not parse a DN otherwise.
 _ESCAPED = _SPECIAL | frozenset("#=")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 AttributeValue = tuple[str, str]
 Rdns = tuple[tuple[AttributeValue, ...], ...]
-# What two writings of one name share.
+# The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-
-# In a DN without these each part is a type and a value as they stand, as nearly all that are sent.
+# In a DN without these characters, each part is a type and a literal value; nearly all DNs that are sent are such.
 _CHARACTER = re.compile(r'[+;\\"<>#\x00]')
-# What stands for itself in a value.
+# Characters that are literal in a value.
 _PLAIN = re.compile(r'[^,+;\\"<>\x00]+')
 
 
@@ -44,64 +43,65 @@ class InvalidDn(ValueError):
 class Dn:
     """A distinguished name, leaf first.
 
-    :ivar rdns: each RDN as its (type, value) pairs in the order of the text; types in lower case, aliases resolved.
+    :ivar rdns: each RDN as its (type, value) pairs in the order of the text; types are in lower case, their aliases
+        resolved.
     """
 
     rdns: Rdns = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a DN.
+        """Parse a DN.
 
-        :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be one of ours.
+        :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be a DN of ours.
         """
         if len(text) > LONGEST:
             raise InvalidDn("longer than a DN of ours can be")
         if not text.strip(" "):
             return cls()
-        rdns = _plainly_read(text) or _read(text)
+        rdns = _parse_literal(text) or _parse(text)
         if len(rdns) > MOST_RDNS:
             raise InvalidDn("more parts than a DN of ours can have")
         return cls(rdns)
 
     @property
     def key(self) -> Key:
-        """What two writings of one name share: case and runs of blanks do not matter (caseIgnoreMatch)."""
+        """The comparable form: case and runs of blanks do not matter (caseIgnoreMatch)."""
         return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
 
     def parent(self, levels: int = 1) -> Dn:
-        """The name of the entry above this one."""
+        """The DN of the entry above this one."""
         return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
-        """The name of an entry below this one."""
+        """The DN of an entry below this one."""
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
-        """Pickled as what makes it anew, for the process that builds books: compiled, nothing else can be unpickled."""
+        """Pickle as a call of the class, for the process that builds books: a compiled class supports no other way."""
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:
-        """The string form, fit for any client (RFC 4514 2)."""
+        """The string representation (RFC 4514 2), escaped so that any client can parse it."""
         return ",".join("+".join(f"{kind}={escape(value)}" for kind, value in rdn) for rdn in self.rdns)
 
 
-def _plainly_read(text: str) -> Rdns | None:
-    """The parts of a DN as nearly all are that are sent: types of ours, and values as they stand."""
+def _parse_literal(text: str) -> Rdns | None:
+    """Parse a DN of known types and literal values, as nearly all DNs are; None if it is another one."""
     if not text.isascii() or _CHARACTER.search(text):
         return None
     rdns = []
     for part in text.split(","):
         kind, equals, value = part.partition("=")
-        known = attribute_type(kind) if equals else None
-        if known is None:
+        attribute = attribute_type(kind) if equals else None
+        if attribute is None:
             return None
-        rdns.append(((known.name.lower(), value.strip(" ")),))
+        rdns.append(((attribute.name.lower(), value.strip(" ")),))
     return tuple(rdns)
 
 
-def _read(text: str) -> Rdns:
-    """The parts of any DN."""
+def _parse(text: str) -> Rdns:
+    """Parse any DN."""
     rdns: list[tuple[AttributeValue, ...]] = []
     rdn: list[AttributeValue] = []
     position = 0
@@ -118,13 +118,13 @@ def _read(text: str) -> Rdns:
 
 
 def folded(value: str) -> str:
-    """An attribute value of a DN in the form that all its writings share."""
+    """The comparable form of an attribute value in a DN."""
     lower = value.lower() if value.isascii() else unicodedata.normalize("NFKC", value).casefold()
     return " ".join(lower.split())
 
 
 def escape(value: str) -> str:
-    """A value as it stands in a DN's string form (RFC 4514 2.4)."""
+    """A value as it is written in a DN (RFC 4514 2.4)."""
     inner = "".join(map(_escaped_character, value))
     if value.startswith(" "):
         inner = "\\" + inner
@@ -133,27 +133,27 @@ def escape(value: str) -> str:
     return inner
 
 
-def _escaped_character(sign: str) -> str:
-    if sign < " " or sign == "\x7f":
-        return f"\\{ord(sign):02x}"
-    return "\\" + sign if sign in _ESCAPED else sign
+def _escaped_character(character: str) -> str:
+    if character < " " or character == "\x7f":
+        return f"\\{ord(character):02x}"
+    return "\\" + character if character in _ESCAPED else character
 
 
 def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
-    """One ``type=value``, and where the text goes on."""
+    """One ``type=value``, and the position after it."""
     equals = text.find("=", position)
     if equals < 0:
         raise InvalidDn("a part has no '='")
     kind = text[position:equals].strip(" ").lower().removeprefix("oid.")
-    known = attribute_type(kind)
-    if not (known or (kind and all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in kind))):
+    attribute = attribute_type(kind)
+    if not (attribute or (kind and all(char.isascii() and (char.isalnum() or char in "-.") for char in kind))):
         raise InvalidDn("a part has no attribute type")
     value, position = _value(text, equals + 1)
-    return (known.name.lower() if known else kind, value), position
+    return (attribute.name.lower() if attribute else kind, value), position
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
-    """An attribute value, unescaped, and the position of the separator behind it."""
+    """An attribute value, unescaped, and the position of the separator after it."""
     while position < len(text) and text[position] == " ":
         position += 1
     if position < len(text) and text[position] == "#":
@@ -161,21 +161,21 @@ def _value(text: str, position: int) -> tuple[str, int]:
     if position < len(text) and text[position] == '"':
         return _quoted(text, position + 1)
     octets = bytearray()
-    kept = 0  # up to where blanks were escaped or followed by something
+    length = 0  # of the value without unescaped blanks at its end
     while position < len(text) and text[position] not in ",+;":
         plain = _PLAIN.match(text, position)
         if plain:
             octets += plain[0].encode("utf-8", "surrogatepass")
             position = plain.end()
             blanks = len(plain[0]) - len(plain[0].rstrip(" "))
-            kept = len(octets) - blanks if blanks < len(plain[0]) else kept
+            length = len(octets) - blanks if blanks < len(plain[0]) else length
         elif text[position] == "\\":
             piece, position = _escaped(text, position + 1)
             octets += piece
-            kept = len(octets)
+            length = len(octets)
         else:
             raise InvalidDn("a special character is not escaped")
-    return _text(octets[:kept]), position
+    return _text(octets[:length]), position
 
 
 def _quoted(text: str, position: int) -> tuple[str, int]:
@@ -192,7 +192,7 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 def _hex_string(text: str, position: int) -> tuple[str, int]:
-    """A value as the hex of its BER (``#0402…``); only strings can name an entry of ours."""
+    """A value as the hex of its BER encoding (``#0402…``), which must be a string."""
     start = position
     while position < len(text) and text[position] in _HEX:
         position += 1
@@ -211,7 +211,7 @@ def _separator(text: str, position: int) -> int:
 
 
 def _escaped(text: str, position: int) -> tuple[bytes, int]:
-    """What stands behind a backslash: a special character, or the two hex digits of an octet."""
+    """The octets of an escape, after its backslash: a special character, or the two hex digits of an octet."""
     if position < len(text) and (text[position] in _SPECIAL or text[position] in " #="):
         return text[position].encode(), position + 1
     pair = text[position : position + 2]

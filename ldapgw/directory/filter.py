@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The search request and its filter as values, in the terms of RFC 4511 4.5.1.
+"""The search request and its filter as values in the terms of RFC 4511 4.5.1, a filter's text form, and its cost.
 
 A filter is a tree that is decoded first and evaluated later, so that it can be indexed, shown and explained.
-Assertion values are octets: what they mean depends on the attribute.
-
-Filters as text (RFC 4515), for people to read: letters of all languages stay as they are.
-
-What it costs to make a filter ready, before anything is searched.
-
-Each value that is asked for is folded, dialled or parsed once, and that is done in one go: so it is bounded, by this
-estimate.  A unit is some five microseconds.  What is asked of several attributes counts once, as it is read once.
+Assertion values are octets: their meaning depends on the attribute.
 """
 
 from __future__ import annotations
@@ -25,21 +18,21 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attr
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All terms; with none it is absolutely true (RFC 4526)."""
+    """True if all terms are; without terms, absolutely true (RFC 4526)."""
 
     terms: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Any term; with none it is absolutely false (RFC 4526)."""
+    """True if any term is; without terms, absolutely false (RFC 4526)."""
 
     terms: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite; Undefined stays Undefined."""
+    """True if the term is false; Undefined stays Undefined."""
 
     term: Filter
 
@@ -54,7 +47,7 @@ class Equality:
 
 @dataclass(frozen=True, slots=True)
 class Substrings:
-    """``(attribute=initial*any*final)``; at least one part is there."""
+    """``(attribute=initial*any*final)`` with at least one part."""
 
     attribute: str
     initial: bytes | None
@@ -95,7 +88,7 @@ class Approximate:
 
 @dataclass(frozen=True, slots=True)
 class Extensible:
-    """``(attribute:dn:rule:=value)``; attribute or rule may be missing, not both."""
+    """``(attribute:dn:rule:=value)``; the attribute or the rule may be missing, but not both."""
 
     rule: str | None
     attribute: str | None
@@ -116,11 +109,11 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """RFC 4511 4.5.1.  Aliases do not exist in this tree, so ``derefAliases`` is checked and not kept.
+    """RFC 4511 4.5.1.  There are no alias entries in this tree, so ``derefAliases`` is checked and not kept.
 
     :ivar base: the base object as it was sent; not yet known to be a DN.
-    :ivar size_limit: most entries wanted; 0: no limit of the client's.
-    :ivar time_limit: seconds; 0: no limit of the client's.
+    :ivar size_limit: the client's limit on the number of entries; 0: none.
+    :ivar time_limit: the client's limit in seconds; 0: none.
     :ivar attributes: the attribute selection as it was sent; empty: all user attributes.
     """
 
@@ -133,14 +126,14 @@ class SearchRequest:
     attributes: tuple[str, ...] = ()
 
 
-_SIGNS = {Equality: "=", GreaterOrEqual: ">=", LessOrEqual: "<=", Approximate: "~="}
+_OPERATORS = {Equality: "=", GreaterOrEqual: ">=", LessOrEqual: "<=", Approximate: "~="}
 # RFC 4515 3
 _SPECIAL = frozenset("*()\\\0")
 
 
-def to_string(sought: Filter) -> str:
-    """The filter as RFC 4515 writes it."""
-    match sought:
+def to_string(filter_: Filter) -> str:
+    """The filter's string representation (RFC 4515), in which printable characters of all scripts stay as they are."""
+    match filter_:
         case And(terms):
             return f"(&{''.join(map(to_string, terms))})"
         case Or(terms):
@@ -153,49 +146,55 @@ def to_string(sought: Filter) -> str:
             parts = (initial or b"", *between, final or b"")
             return f"({attribute}={'*'.join(map(_value, parts))})"
         case Extensible(rule, attribute, value, dn_attributes):
-            named = "".join((attribute or "", ":dn" if dn_attributes else "", f":{rule}" if rule else ""))
-            return f"({named}:={_value(value)})"
+            description = "".join((attribute or "", ":dn" if dn_attributes else "", f":{rule}" if rule else ""))
+            return f"({description}:={_value(value)})"
         case _:
-            return f"({sought.attribute}{_SIGNS[type(sought)]}{_value(sought.value)})"
+            return f"({filter_.attribute}{_OPERATORS[type(filter_)]}{_value(filter_.value)})"
 
 
 def _value(octets: bytes) -> str:
     try:
-        return "".join(map(_sign, octets.decode()))
+        return "".join(map(_escaped, octets.decode()))
     except UnicodeDecodeError:
-        return "".join(f"\\{octet:02x}" if octet > 0x7E else _sign(chr(octet)) for octet in octets)
+        return "".join(f"\\{octet:02x}" if octet > 0x7E else _escaped(chr(octet)) for octet in octets)
 
 
-def _sign(sign: str) -> str:
-    """What has a meaning in a filter, or cannot be seen, is escaped octet by octet."""
-    if sign in _SPECIAL or not sign.isprintable():
-        return "".join(f"\\{octet:02x}" for octet in sign.encode())
-    return sign
+def _escaped(character: str) -> str:
+    """A character, escaped octet by octet if it is special in a filter or not printable."""
+    if character in _SPECIAL or not character.isprintable():
+        return "".join(f"\\{octet:02x}" for octet in character.encode())
+    return character
 
 
-# Reading a telephone number, or making a pattern of the letters on a keypad.
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+# Units for parsing a telephone number, and for compiling a pattern of keypad letters.
 _NUMBER = 20
 _KEYS = 12
 
-# How much of a value a unit is enough for: plain text, signs that are transliterated, and names.
+# How many octets or characters of a value a unit covers: plain text, transliterated characters, DNs.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A text that is no ASCII is read in several ways, however short it is.
+# Units for a text that is not ASCII, however short: it is transliterated in several ways.
 _SCRIPT = 4
-# How many attributes or parts a unit is enough for.
+# How many attributes or substrings a unit covers.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
 
-def estimated_cost(sought: Filter) -> int:
-    """About how many units of work it takes to make a filter ready; linear in its length."""
+def estimated_cost(filter_: Filter) -> int:
+    """The estimated cost of preparing a filter, in units of some five microseconds; linear in the filter's length.
+
+    Each assertion value is folded or parsed once, before anything is searched, and this work is not interrupted: so
+    callers bound it by this estimate.  A value that is asserted of several attributes is parsed and counted once.
+    """
     seen: set[tuple[Family, bytes]] = set()
-    return sum(_of_term(attribute, values, seen) for attribute, values in _assertions(sought))
+    return sum(_term_cost(attribute, values, seen) for attribute, values in _assertions(filter_))
 
 
-def _assertions(sought: Filter) -> Iterator[tuple[str | None, tuple[bytes, ...]]]:
-    """The attribute of each term, None for all of them, and the values that it is asked for."""
-    match sought:
+def _assertions(filter_: Filter) -> Iterator[tuple[str | None, tuple[bytes, ...]]]:
+    """The attribute of each term (None: all attributes) and its assertion values."""
+    match filter_:
         case And(terms) | Or(terms):
             for term in terms:
                 yield from _assertions(term)
@@ -206,15 +205,15 @@ def _assertions(sought: Filter) -> Iterator[tuple[str | None, tuple[bytes, ...]]
         case Substrings(attribute, initial, between, final):
             yield attribute, tuple(part for part in (initial, *between, final) if part)
         case _:
-            yield sought.attribute, (sought.value,)
+            yield filter_.attribute, (filter_.value,)
 
 
-def _of_term(attribute: str | None, values: tuple[bytes, ...], seen: set[tuple[Family, bytes]]) -> int:
+def _term_cost(attribute: str | None, values: tuple[bytes, ...], seen: set[tuple[Family, bytes]]) -> int:
     kinds = ATTRIBUTE_TYPES if attribute is None else _kinds(attribute)
     families = _ALL if attribute is None else {kind.comparison.family for kind in kinds}
-    wanted = {(family, value) for family in families for value in values} - seen
-    seen |= wanted
-    return 1 + (len(kinds) + len(values)) // _ATTRIBUTES + sum(_of_value(*one) for one in wanted)
+    unseen = {(family, value) for family in families for value in values} - seen
+    seen |= unseen
+    return 1 + (len(kinds) + len(values)) // _ATTRIBUTES + sum(_value_cost(family, value) for family, value in unseen)
 
 
 def _kinds(attribute: str) -> tuple[AttributeType, ...]:
@@ -222,7 +221,7 @@ def _kinds(attribute: str) -> tuple[AttributeType, ...]:
     return subtypes(kind) if kind else ()
 
 
-def _of_value(family: Family, value: bytes) -> int:
+def _value_cost(family: Family, value: bytes) -> int:
     if family is Family.NUMBER:
         return _NUMBER
     if family is Family.DN:
@@ -230,5 +229,5 @@ def _of_value(family: Family, value: bytes) -> int:
     if value.isascii():
         digits = family is Family.TEXT and len(value) <= name_folding.MAX_KEYS and value.strip().isdigit()
         return _KEYS + len(value) if digits else len(value) // _PLAIN
-    signs = unicodedata.normalize("NFKC", value.decode("utf-8", "replace"))
-    return _SCRIPT + min(len(signs), name_folding.MAX_TEXT) // _FOREIGN
+    characters = unicodedata.normalize("NFKC", value.decode("utf-8", "replace"))
+    return _SCRIPT + min(len(characters), name_folding.MAX_TEXT) // _FOREIGN

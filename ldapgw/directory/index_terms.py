@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What an entry is found by in an index, and where an index is to be asked for what a filter asserts.
+"""The index terms of an entry, and the queries by which an index finds candidates for a filter's assertions.
 
-The first letter of a term says what it is of:
+The first letter of a term says its group:
 
-* ``N`` of a name (cn, displayName, sn, givenName), ``M`` of a mail address, ``O`` of any other text: ``w`` and a word,
-  its first letters alone; ``t`` and three letters of one, the last two and the last one, but of mail, which would have
-  the most of them.
-* ``D`` of a telephone number: ``b`` and how a written form of it begins; ``t`` and three digits, the last two and the
-  last.
-* ``C`` of an object class; ``P`` of an attribute that is there; ``S`` of an attribute and a value, for order.
+* ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  Then follows ``w`` and the
+  first letters of a word, or ``t`` and a trigram of a word; also its last two letters and its last letter.  Mail has no
+  trigrams, as it would have the most of them.
+* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram of its digits; also the
+  last two digits and the last digit.
+* ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
 
-Prefixes are one to three letters that a word of a name or of an organization begins with, behind their count; with each
-stand the attributes that the word is in (`_WORD_BITS`), and those whose value it begins (`_VALUE_BITS`).  Keys are the
-ends of numbers (`phone_number.stored_tails`), and uids.
+*Prefixes* are the first one to three letters of a word in a name or an organization, after their count.  The bits of a
+prefix say which attributes contain such a word (`_WORD_BITS`), and which have a value that begins with such a word
+(`_VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`), and uids.
 
-`entry_terms` and the queries know each other's form and nobody else does.  A query names every entry that an assertion
-can be true for, and may name others; what `prefix_query` gives names no others.
+The query of an assertion finds every entry for which the assertion can be true, and may find others; `prefix_query`
+finds no others.  The form of terms is private to this module.
 """
 
 from __future__ import annotations
@@ -31,35 +31,36 @@ from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query,
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
-# Letters of a word, and of a value that has an order, which tell it from most others.
+# Characters of a word, and of an ordered value, that are kept in a term: they distinguish it from most others.
 _WORD = 8
 _VALUE = 12
 
 _NAMES = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# Letters of a prefix.
-_SHORT = 3
-# The bits of attributes that a word stands in, and of those whose value it begins; a name's alias counts for each name.
+# The most characters of a prefix.
+_MAX_PREFIX = 3
+# The bits of attributes that contain a word, and of attributes with a value that begins with the word.  An alias counts
+# for each name.
 _WORD_BITS = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _TRIGRAM = 3
-# Words of a text, and pieces of a word, that are looked up: with more of them hardly fewer entries are left.
-_ENOUGH = 8
-# Digits of the beginning of a number that tell it from others.
-_BEGINNING = 6
+# Words of a text, and trigrams of a word, that are looked up: more of them would hardly exclude more entries.
+_MAX_LOOKUPS = 8
+# Digits of the beginning of a number that are kept in a term.
+_NUMBER_PREFIX = 6
 
 _LETTERS = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
 _CN = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "cn")
-# Whose words have prefixes, by the letter of the attribute.
+# The attributes whose words have prefixes, by the attribute's letter.
 _PREFIX_LETTERS = {_LETTERS[name]: name for name in _WORD_BITS}
 _OBJECT_CLASS, _UID = _LETTERS["objectClass"], _LETTERS["uid"]
-# Each has one value.
+# Attributes with terms for ordering; each has a single value.
 _ORDERED = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
 def term_group(kind: AttributeType) -> str:
-    """The letter of the terms that an attribute's values have; "" where they have none."""
+    """The first letter of the terms of an attribute's values; "" if the values have no terms."""
     if kind.comparison.family is Family.NUMBER:
         return "D"
     if kind.comparison.family is not Family.TEXT:
@@ -72,7 +73,7 @@ _GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES}
 
 
 def entry_terms(entry: Entry) -> EntryTerms:
-    """What an entry is found by."""
+    """The terms, prefixes and keys that an entry is found by."""
     terms: set[str] = set()
     keys: set[str] = set()
     words: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
@@ -80,9 +81,9 @@ def entry_terms(entry: Entry) -> EntryTerms:
     for part in entry.tagged_texts():
         letter, text = part[0], part[1:]
         if letter == ALIAS_LETTER:
-            found = text.split()
-            words["N"].update(found)
-            _add_bits(bits, found, NAME_BITS)
+            text_words = text.split()
+            words["N"].update(text_words)
+            _add_bits(bits, text_words, NAME_BITS)
             continue
         terms.add("P" + letter)
         group = _GROUPS[letter]
@@ -91,10 +92,10 @@ def entry_terms(entry: Entry) -> EntryTerms:
                 _add_number(line, terms, keys)
         elif group:
             name = _PREFIX_LETTERS.get(letter)
-            found = (entry.search_text(_CN) or "" if text == SAME_AS_CN else text).split()
-            words[group].update(found)
+            text_words = (entry.search_text(_CN) or "" if text == SAME_AS_CN else text).split()
+            words[group].update(text_words)
             if name is not None:
-                _add_bits(bits, found, _WORD_BITS[name])
+                _add_bits(bits, text_words, _WORD_BITS[name])
                 if name in _VALUE_BITS:
                     _add_bits(bits, [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()],
                               _VALUE_BITS[name])  # fmt: skip
@@ -114,23 +115,23 @@ def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
 
 
 def _prefixes(bits: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for word, of_word in bits.items():
+    prefixes: dict[str, int] = {}
+    for word, word_bits in bits.items():
         for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}"):
-            found[prefix] = found.get(prefix, 0) | of_word
-    return found
+            prefixes[prefix] = prefixes.get(prefix, 0) | word_bits
+    return prefixes
 
 
 def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
-    for group, found in words.items():
-        for word in found:
+    for group, group_words in words.items():
+        for word in group_words:
             terms.add(f"{group}w{word[:_WORD]}")
             if group != "M":
                 terms.update([f"{group}t{word[at : at + _TRIGRAM]}" for at in range(len(word))])
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Uids as they stand in a name, where that may compare them in another form than an attribute does."""
+    """Uids as they are compared in a DN, if this may differ from the comparison of the attribute's values."""
     plain = entry.rdn.removeprefix(b"uid=").replace(b"-", b"").replace(b"_", b"").isalnum()
     return [] if plain else [folded(uid.decode()) for uid in entry.attribute("uid")]
 
@@ -143,50 +144,55 @@ def _add_number(line: str, terms: set[str], keys: set[str]) -> None:
     keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
     for form in forms:
         if form:
-            terms.add("Db" + form[:_BEGINNING])
+            terms.add("Db" + form[:_NUMBER_PREFIX])
             terms.update([f"Dt{form[at : at + _TRIGRAM]}" for at in range(len(form))])
 
 
 def presence_query(kind: AttributeType) -> Query:
-    """Where an attribute is there."""
+    """The query for entries that have an attribute."""
     return None if kind.operational else "P" + attribute_tag(kind)[1]
 
 
 def present_attributes(index: Index) -> Iterable[str]:
-    """The signs of the parts that entries have (`Entry.parts`), but for that of other names."""
+    """The letters of the attributes that entries have (`Entry.tagged_texts`), without aliases."""
     return [term[1:] for term in index.terms("P", "P" + HIGHEST)]
 
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
-    """Where an attribute may hold what is looked for."""
+    """The query for entries in which an assertion may be true of an attribute."""
     if kind.operational:
         return None
     if assertion.value_range is not None:
         return _range_query(kind, *assertion.value_range, lenient=lenient)
-    of, clues = _GROUPS_OF[kind.name], assertion.required
+    group, required = _GROUPS_OF[kind.name], assertion.required
     return (
-        _alternatives_query(of, kind, clues[0])
-        if len(clues) == 1
-        else query_plan.all_of([_alternatives_query(of, kind, clue) for clue in clues])
+        _alternatives_query(group, kind, required[0])
+        if len(required) == 1
+        else query_plan.all_of([_alternatives_query(group, kind, alternatives) for alternatives in required])
     )
 
 
 def prefix_query(kinds: Iterable[AttributeType], assertion: Assertion) -> PrefixQuery | None:
-    """The query that names just the entries for which an assertion is true of one of some attributes.
+    """The query that finds exactly the entries for which an assertion is true of one of some attributes.
 
-    :returns: None where the assertion is not about the one to three letters that a word or a value begins with, or the
-        index does not know of these attributes where their words stand.
+    :returns: None if the assertion is not about the first one to three characters of a word or a value, or if the index
+        has no prefixes for one of the attributes.
     """
     if len(assertion.sufficient) != 1 or assertion.required != (assertion.sufficient,):
         return None
     [text] = assertion.sufficient
-    bits_of = _VALUE_BITS if text.startswith("\n") else _WORD_BITS
+    bit_by_name = _VALUE_BITS if text.startswith("\n") else _WORD_BITS
     word = text.lstrip("\n")[1:]
-    if text.lstrip("\n")[:1] != " " or not 0 < len(word) <= _SHORT or len(word.split()) != 1 or word != word.strip():
+    if (
+        text.lstrip("\n")[:1] != " "
+        or not 0 < len(word) <= _MAX_PREFIX
+        or len(word.split()) != 1
+        or word != word.strip()
+    ):
         return None
     attributes = 0
     for kind in kinds:
-        bit = bits_of.get(kind.name)
+        bit = bit_by_name.get(kind.name)
         if bit is None:
             return None
         attributes |= bit
@@ -194,7 +200,7 @@ def prefix_query(kinds: Iterable[AttributeType], assertion: Assertion) -> Prefix
 
 
 def is_exact(kinds: Sequence[AttributeType], assertion: Assertion) -> bool:
-    """Whether what `assertion_query` names for these attributes are just the entries that an assertion is true for."""
+    """Whether `assertion_query` finds, for these attributes, only entries for which an assertion is true."""
     return len(kinds) == 1 and kinds[0].name == "objectClass" and assertion.required == (assertion.sufficient,)
 
 
@@ -206,14 +212,14 @@ def _range_query(kind: AttributeType, low: str, high: str, *, lenient: bool) -> 
     return None
 
 
-def _alternatives_query(of: str, kind: AttributeType, alternatives: Alternatives) -> Query:
-    if of:
-        places = (
+def _alternatives_query(group: str, kind: AttributeType, alternatives: Alternatives) -> Query:
+    if group:
+        queries = (
             [_digits_query(string) for string in alternatives]
-            if of == "D"
-            else [_words_query(of, string) for string in alternatives]
+            if group == "D"
+            else [_words_query(group, string) for string in alternatives]
         )
-        return places[0] if len(places) == 1 else query_plan.any_of(places)
+        return queries[0] if len(queries) == 1 else query_plan.any_of(queries)
     if kind.name == "objectClass":
         return query_plan.any_of(["C" + string.strip("\n") for string in alternatives])
     if kind.name == "uid":
@@ -221,8 +227,8 @@ def _alternatives_query(of: str, kind: AttributeType, alternatives: Alternatives
     return query_plan.NO_DOCUMENTS if not alternatives else None
 
 
-def _words_query(of: str, string: str) -> Query:
-    """Where a string may stand between the words of a text."""
+def _words_query(group: str, string: str) -> Query:
+    """The query for texts that may contain a string of words."""
     words = string.split()
     if not words:
         return None
@@ -230,43 +236,47 @@ def _words_query(of: str, string: str) -> Query:
     begins, ends = string[0].isspace(), string[-1].isspace()
     return query_plan.all_of(
         [
-            _word_query(of, word, begins=begins or at > first, ends=ends or at < last)
-            for at, word in enumerate(words[:_ENOUGH])
+            _word_query(group, word, begins=begins or at > first, ends=ends or at < last)
+            for at, word in enumerate(words[:_MAX_LOOKUPS])
         ]
     )
 
 
-def _word_query(of: str, word: str, *, begins: bool, ends: bool) -> Query:
-    """Where a word, or a part of one, may stand."""
+def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
+    """The query for texts that may contain a word or a part of a word.
+
+    :param begins: the string is the beginning of the word.
+    :param ends: the string is the end of the word.
+    """
     if begins and (ends or len(word) >= _WORD):
-        return f"{of}w{word[:_WORD]}"
+        return f"{group}w{word[:_WORD]}"
     if begins:
-        short = of == "N" and len(word) <= _SHORT
+        has_prefix = group == "N" and len(word) <= _MAX_PREFIX
         return (
             PrefixQuery(f"{len(word)}{word}", NAME_BITS)
-            if short
-            else TermRange(f"{of}w{word}", f"{of}w{word}{HIGHEST}")
+            if has_prefix
+            else TermRange(f"{group}w{word}", f"{group}w{word}{HIGHEST}")
         )
-    if of == "M":
+    if group == "M":
         return None
     if ends and len(word) < _TRIGRAM:
-        return f"{of}t{word}"
-    return _trigrams_query(f"{of}t", word)
+        return f"{group}t{word}"
+    return _trigrams_query(f"{group}t", word)
 
 
 def _trigrams_query(group: str, letters: str) -> Query:
-    """Where letters stand in a row; fewer than a piece has stand where a piece begins with them."""
+    """The query for texts that may contain letters in a row; fewer than three letters are the prefix of a trigram."""
     if not letters:
         return None
     if len(letters) < _TRIGRAM:
         return TermRange(group + letters, group + letters + HIGHEST)
     return query_plan.all_of(
-        [group + letters[at : at + _TRIGRAM] for at in range(min(_ENOUGH, len(letters) - _TRIGRAM + 1))]
+        [group + letters[at : at + _TRIGRAM] for at in range(min(_MAX_LOOKUPS, len(letters) - _TRIGRAM + 1))]
     )
 
 
 def _digits_query(string: str) -> Query:
-    """Where a string may stand in the writings of a number."""
+    """The query for numbers of which a form may contain a string."""
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
@@ -275,20 +285,20 @@ def _digits_query(string: str) -> Query:
         if tails:
             return ExactKey(NUMBER_END + tails[0])
     if string[:1] in ("\t", "\n"):
-        beginning = "Db" + form[:_BEGINNING]
-        if len(form) < _BEGINNING:
-            return TermRange(beginning, beginning + HIGHEST)
-        # All of a company's numbers begin alike; what follows tells them apart.
-        behind = form[_BEGINNING - _TRIGRAM + 1 :]
-        return query_plan.all_of([beginning, _trigrams_query("Dt", behind)]) if len(form) > _BEGINNING else beginning
+        prefix = "Db" + form[:_NUMBER_PREFIX]
+        if len(form) < _NUMBER_PREFIX:
+            return TermRange(prefix, prefix + HIGHEST)
+        # All numbers of a company have the same prefix; the digits after it distinguish them.
+        suffix = form[_NUMBER_PREFIX - _TRIGRAM + 1 :]
+        return query_plan.all_of([prefix, _trigrams_query("Dt", suffix)]) if len(form) > _NUMBER_PREFIX else prefix
     return _trigrams_query("Dt", form)
 
 
 def uid_key(uid: str) -> ExactKey:
-    """Where the entry of a uid is, in whichever form its words are folded."""
+    """The key of a uid; runs of blanks in it do not matter."""
     return ExactKey("u" + " ".join(uid.split()))
 
 
 def _uid_query(string: str) -> Query:
-    """Only a whole one has a key."""
+    """The query for a uid; None for a substring, as only a whole uid has a key."""
     return uid_key(string) if string.startswith("\n") and string.endswith("\n") else None

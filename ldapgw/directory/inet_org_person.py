@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A contact as an inetOrgPerson (RFC 2798): its attributes' values, best first, each once.
+"""A contact as inetOrgPerson entries (RFC 2798): its attributes with the best value first, and its entries.
 
-Binds contacts into entries; what they have in common (companies, towns) is read once.
+An `EntryFactory` makes the entries of one book, and packs values that many contacts share (companies, towns) once.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ NUMBER_ATTRIBUTES: Mapping[Kind, str] = {
     Kind.PAGER: "pager",
 }
 
-# Nobody answers these: they stand in for a telephone only where there is nothing else, a fax last of all.
+# Nobody answers these numbers: they are used as telephoneNumber only if there is no other, a fax last of all.
 _LEAST_ANSWERED = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# Numbers by how they are written into the entry: each writing once.
+# By attribute name: numbers by their form in the entry, each form once.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
 def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     """The attributes that hold telephone numbers.
 
-    Many phones ask for ``(telephoneNumber=*)``: a contact with other kinds alone gets its best number there too.
+    Many phones search for ``(telephoneNumber=*)``: a contact with only other numbers gets its best number there too.
     """
-    found: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
+    numbers: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
-        held = found.setdefault(NUMBER_ATTRIBUTES[phone.kind], {})
-        held.setdefault(write_number(phone.number, context), phone.number)
-    if contact.phones and not found["telephoneNumber"]:
+        values = numbers.setdefault(NUMBER_ATTRIBUTES[phone.kind], {})
+        values.setdefault(write_number(phone.number, context), phone.number)
+    if contact.phones and not numbers["telephoneNumber"]:
         best = min(contact.phones, key=lambda phone: _LEAST_ANSWERED.get(phone.kind, 0)).number
-        found["telephoneNumber"][write_number(best, context)] = best
-    return {name: numbers for name, numbers in found.items() if numbers}
+        numbers["telephoneNumber"][write_number(best, context)] = best
+    return {name: values for name, values in numbers.items() if values}
 
 
 def texts_of(contact: Contact, name: str) -> Texts:
-    """All other attributes.
+    """The attributes that hold texts, without empty ones.
 
     :param name: the name that is shown (`shown_name`).
     """
     addresses = contact.addresses
-    found = {
+    texts = {
         "uid": (contact.uid,),
         "cn": (name,),
         "displayName": (name,),
@@ -84,27 +84,27 @@ def texts_of(contact: Contact, name: str) -> Texts:
         "postalCode": (address.postal_code for address in addresses),
         "c": tuple(filter(None, map(_country, addresses)))[:1],
         "postalAddress": map(_postal_address, addresses),
-        # RFC 2079: a blank parts the address from a label.
+        # RFC 2079: a blank separates the URI from a label.
         "labeledURI": (url.replace(" ", "%20") for url in contact.urls),
     }
-    return {name: values for name, given in found.items() if (values := _unique(given))}
+    return {name: values for name, candidates in texts.items() if (values := _unique(candidates))}
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
-    """What stands in cn: the name, or what comes nearest to one; "" where nothing could be shown at all."""
+    """The value of cn: the name, or else organization, number, mail or postal address; "" if the contact has none."""
     best = next(iter(numbers.get("telephoneNumber", ())), "")
-    reached = (*contact.emails, *(line for address in contact.addresses for line in _lines(address)))
-    return contact.name or contact.organization or best or next(iter(reached), "")
+    addresses = (*contact.emails, *(line for address in contact.addresses for line in _lines(address)))
+    return contact.name or contact.organization or best or next(iter(addresses), "")
 
 
 def other_names(contact: Contact) -> tuple[str, ...]:
-    """What finds a contact by name without being shown: nicknames, readings, and the name as a list has it."""
+    """The aliases of a contact, found but not shown: nicknames, readings, and "family name given name"."""
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 
 
-def write_number(one: Number, context: NamingContext) -> str:
-    """A number as this tenant's entries hold it."""
-    return phone_number.format_number(one, context.number_format, context.region, context.outside_line)
+def write_number(number: Number, context: NamingContext) -> str:
+    """A number in the format of this tenant's entries."""
+    return phone_number.format_number(number, context.number_format, context.region, context.outside_line)
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _initials(given_name: str) -> str:
-    """As in RFC 4519 2.14 ("K. A."), for scripts that have capitals."""
+    """Initials as in RFC 4519 2.14 ("K. A."), for scripts that have capitals."""
     return " ".join(f"{word[0].upper()}." for word in given_name.split() if word[0].upper() != word[0].lower())
 
 
@@ -131,30 +131,30 @@ def _postal_address(address: Address) -> str:
     return "$".join(line.replace("\\", "\\5C").replace("$", "\\24") for line in _lines(address))
 
 
-# Whose values many contacts share.
+# Attributes whose packed values are cached, because many contacts share them.
 _SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
 
-# What all contacts have in common.
+# The attributes that all contacts share.
 CLASSES = PackedAttributes.pack(
     {"objectClass": (encoded_texts(OBJECT_CLASSES), assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
 )
 
 
 class ContactEntries(NamedTuple):
-    """What became of a contact: its entry, if there is anything to show, and the entries of its numbers."""
+    """The entries of a contact: its own entry, if there is a name to show, and an entry for each of its numbers."""
 
     contact: tuple[Entry, ...] = ()
     numbers: tuple[Entry, ...] = ()
 
     def with_parent(self, parent: ParentEntry) -> ContactEntries:
-        """The same at another place of the tree."""
+        """The same entries below another entry."""
         return ContactEntries(*(tuple(entry.with_parent(parent) for entry in form) for form in self))
 
 
 class EntryFactory:
     """Makes the entries of one book.
 
-    :param place: where they stand.
+    :param parent: the parent of the entries.
     :param per_number: also make one entry for each number.
     """
 
@@ -165,57 +165,56 @@ class EntryFactory:
         self._packed: dict[tuple[str, tuple[str, ...]], PackedAttribute] = {}
 
     def entries_of(self, contact: Contact) -> ContactEntries:
-        """Make the entries of a contact; none if it has neither name, organization, number nor address."""
+        """Make the entries of a contact; no entries if it has no name, organization, number or address."""
         numbers = numbers_of(contact, self._context)
         name = shown_name(contact, numbers)
         if not name:
             return ContactEntries()
-        also = other_names(contact)
-        whole = self._entry(texts_of(contact, name), numbers, also, contact.updated)
-        return ContactEntries((whole,), tuple(self._number_entries(contact, name, also)) if self._per_number else ())
+        aliases = other_names(contact)
+        entry = self._entry(texts_of(contact, name), numbers, aliases, contact.updated)
+        return ContactEntries((entry,), tuple(self._number_entries(contact, name, aliases)) if self._per_number else ())
 
-    def _number_entries(self, contact: Contact, name: str, also: tuple[str, ...]) -> Iterator[Entry]:
-        """One entry for each number; its kind stands behind the name."""
+    def _number_entries(self, contact: Contact, name: str, aliases: tuple[str, ...]) -> Iterator[Entry]:
+        """One entry for each number; the number's kind follows the name."""
         written: dict[str, tuple[str, Number]] = {}
         for phone in contact.phones:
             written.setdefault(write_number(phone.number, self._context), (phone.kind.value, phone.number))
         texts = texts_of(contact, name)
-        for count, (number, (kind, read)) in enumerate(written.items(), start=1):
-            shown = (f"{name} ({kind})",)
-            own = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": shown, "displayName": shown}
-            yield self._entry(own, {"telephoneNumber": {number: read}}, (name, *also), contact.updated)
+        for count, (value, (kind, number)) in enumerate(written.items(), start=1):
+            cn = (f"{name} ({kind})",)
+            number_texts = {**texts, "uid": (f"{contact.uid}-{count}",), "cn": cn, "displayName": cn}
+            yield self._entry(number_texts, {"telephoneNumber": {value: number}}, (name, *aliases), contact.updated)
 
-    def _entry(self, texts: Texts, numbers: Numbers, also: tuple[str, ...], updated: float) -> Entry:
-        pieces = {name: self._text(name, values) for name, values in texts.items()}
-        pieces |= {name: self._numbers(values) for name, values in numbers.items()}
+    def _entry(self, texts: Texts, numbers: Numbers, aliases: tuple[str, ...], updated: float) -> Entry:
+        packed = {name: self._text(name, values) for name, values in texts.items()}
+        packed |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]
-        stands = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
+        sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
         rdn = octets_of(f"uid={escape(uid)}")
-        others = assertion.alias_search_text(also) if self._context.lenient else ""
-        return Entry(
-            rdn, PackedAttributes.pack(pieces, others), self._parent, shared=CLASSES, updated=updated, sort_key=stands
-        )
+        alias_text = assertion.alias_search_text(aliases) if self._context.lenient else ""
+        own = PackedAttributes.pack(packed, alias_text)
+        return Entry(rdn, own, self._parent, shared=CLASSES, updated=updated, sort_key=sort_key)
 
     def _text(self, name: str, values: tuple[str, ...]) -> PackedAttribute:
         kind = attribute_type(name)
         family = kind.comparison.family if kind else Family.TEXT
         lenient = self._context.lenient and family is Family.TEXT
         key = ("" if lenient else family.name, values)
-        found = self._packed.get(key)
-        if found is None:
-            found = (
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = (
                 encoded_texts(values),
                 assertion.text_search_text(values) if lenient else assertion.value_search_text(family, values),
             )
             if name in _SHARED:
-                self._packed[key] = found
-        return found
+                self._packed[key] = packed
+        return packed
 
     def _numbers(self, numbers: Mapping[str, Number]) -> PackedAttribute:
         lenient = self._context.lenient
-        sought = (
+        search_text = (
             assertion.number_search_text(numbers.values())
             if lenient
             else assertion.value_search_text(Family.NUMBER, numbers)
         )
-        return encoded_texts(numbers), sought
+        return encoded_texts(numbers), search_text

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Values in the form that a matching rule compares (RFC 4517 4.2), strings prepared as RFC 4518 says.
+"""Matching rules: values normalized to the form that a rule compares (RFC 4517 4.2), strings prepared by RFC 4518.
 
-Each function returns a *line*: a string without line breaks that two values share if, and only if, they match.
+Each function returns a *line*: a string without line breaks.  Two values match if, and only if, their lines are equal.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
 
-# RFC 4517 3.3.13; a fraction belongs to the last element given, and a zone is part of every value.
+# RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
 _TIME = re.compile(
     r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(?:(\d\d))?)?(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d)(\d\d)?)", re.ASCII
 )
 
 _OID = re.compile(r"\d{1,40}(?:\.\d{1,40}){1,40}", re.ASCII)
 
-# RFC 4518 2.2: the controls that are mapped to a blank; all others are mapped to nothing.
+# RFC 4518 2.2: the control characters that are mapped to a blank; all others are mapped to nothing.
 _BLANK_CONTROLS = frozenset("\t\n\v\f\r\x85")
 
-# RFC 4518 2.2: variation selectors and fillers that are no Cf, mapped to nothing.
-_UNSEEN = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
+# RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
+_INVISIBLE = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-
-# Stands between two lines of one value.
+# Separates the lines of one postal address.
 NORMALIZED_END: Final = "\v"
 
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
-    """The words of a string after RFC 4518's map, normalize and case folding (not with `exact`)."""
+    """The words of a string after RFC 4518's map, normalize and case folding (`exact`: without case folding)."""
     mapped = text.translate(_MAPPED)
     if mapped.isascii():
         return tuple((mapped if exact else mapped.lower()).split())
@@ -44,49 +43,49 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
 
 
 def string(text: str, *, exact: bool = False) -> str:
-    """A string as RFC 4518 2.6.1 leaves it: a blank at each end, two between words."""
+    """A string prepared by RFC 4518 2.6.1: a blank at each end, two blanks between words."""
     return f" {'  '.join(words(text, exact=exact))} "
 
 
 def listing(text: str) -> str:
-    """Lines parted by dollars (RFC 4517 3.3.28), each as `string` leaves it but for the blanks at its ends.
+    """The lines of a postal address (RFC 4517 3.3.28), each prepared by `string`, without the blanks at its ends.
 
-    They are parted by a sign that no part of a substring assertion holds, so that none reaches over two of them
-    (RFC 4517 4.2.12).  What `string` has prepared may be given too.
+    The lines are separated by a character that no substring assertion contains, so that no substring matches across two
+    lines (RFC 4517 4.2.12).  The text may have been prepared by `string` before.
     """
     lines = (line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$"))
     return f" {NORMALIZED_END.join(string(line).strip() for line in lines)} "
 
 
 def telephone(text: str) -> str:
-    """A telephone number as RFC 4518 2.6.3 leaves it: without blanks and hyphens."""
+    """A telephone number prepared by RFC 4518 2.6.3: without blanks and hyphens."""
     return "".join(words(text)).translate(_WITHOUT_HYPHENS)
 
 
 def identifier(text: str) -> str | None:
-    """The OID that a name or an OID stands for; None where that is not known (RFC 4517 4.2.26)."""
+    """The OID of a name or an OID; None if it is unknown (RFC 4517 4.2.26)."""
     text = text.strip()
     return oid_of(text) or (text if _OID.fullmatch(text) else None)
 
 
 def definition(text: str) -> str | None:
-    """The OID that a definition in the subschema begins with, or that an assertion on it names (RFC 4517 4.2.25)."""
+    """The OID at the beginning of a subschema definition, or named by an assertion value (RFC 4517 4.2.25)."""
     return text[1:].split()[0] if text.startswith("( ") else identifier(text)
 
 
 def distinguished_name(text: str) -> str | None:
-    """A DN in the form that all its writings share; None where it is no DN."""
+    """The comparable form of a DN; None if the text is no DN."""
     try:
         key = Dn.parse(text).key
     except InvalidDn:
         return None
-    if text and not key:  # blanks alone: a base that phones send, and no value (RFC 4514 3)
+    if text and not key:  # only blanks: phones send this as a base, but it is no value (RFC 4514 3)
         return None
     return ",".join("+".join(sorted(map(repr, rdn))) for rdn in key)
 
 
 def time(text: str) -> str | None:
-    """A Generalized Time as a moment of UTC that sorts as text; None where it is none."""
+    """A Generalized Time as a UTC time that sorts as text; None if the text is no time."""
     match = _TIME.fullmatch(text)
     if not match:
         return None
@@ -102,7 +101,7 @@ def time(text: str) -> str | None:
 
 
 def unique_id(text: str) -> str | None:
-    """A UUID in lower case; None where it is none."""
+    """A UUID in lower case; None if the text is no UUID."""
     try:
         parsed = str(uuid.UUID(text))
     except ValueError:
@@ -111,17 +110,17 @@ def unique_id(text: str) -> str | None:
 
 
 def boolean(text: str) -> str | None:
-    """TRUE or FALSE; None for anything else."""
+    """TRUE or FALSE; None for any other text."""
     return text if text in ("TRUE", "FALSE") else None
 
 
 def integer(text: str) -> str | None:
-    """An integer without leading zeros; None where it is none."""
+    """An integer without leading zeros; None if the text is no integer."""
     digits = text.removeprefix("-")
     return str(int(text)) if 0 < len(digits) <= 20 and digits.isascii() and digits.isdigit() else None
 
 
-_LINES: dict[Family, Callable[[str], str | None]] = {
+_NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
     Family.TEXT: string,
     Family.IDENTIFIER: string,
     Family.EXACT: lambda text: string(text, exact=True),
@@ -138,16 +137,16 @@ _LINES: dict[Family, Callable[[str], str | None]] = {
 
 
 def normalized(family: Family, text: str) -> str | None:
-    """A value in the form that the family's rules compare; None where it is not of the rule's syntax."""
-    return _LINES[family](text)
+    """A value in the form that the family's rules compare; None if it does not conform to the rule's syntax."""
+    return _NORMALIZERS[family](text)
 
 
-def _mapped(sign: str) -> str:
-    category = unicodedata.category(sign)
-    if sign in _BLANK_CONTROLS or category in ("Zs", "Zl", "Zp"):
+def _mapped(character: str) -> str:
+    category = unicodedata.category(character)
+    if character in _BLANK_CONTROLS or category in ("Zs", "Zl", "Zp"):
         return " "
-    return "" if category in ("Cc", "Cf") or sign in _UNSEEN else sign
+    return "" if category in ("Cc", "Cf") or character in _INVISIBLE else character
 
 
 _MAPPED = CharacterMap(_mapped)
-_WITHOUT_HYPHENS = CharacterMap(lambda sign: "" if unicodedata.category(sign) == "Pd" else sign)
+_WITHOUT_HYPHENS = CharacterMap(lambda char: "" if unicodedata.category(char) == "Pd" else char)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Text as a person at a phone means it: the forms under which a name is found.
+"""Name folding: the variants of a text under which a person at a phone finds a name.
 
-A text has one *main* form (lower case, Latin letters, no accents, words parted by single blanks), by which names are
-also sorted, and as many others as a person may type: "O'Brien" is ``o brien`` and ``obrien``, "Müller" is ``muller``
-and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored and an asked text match where any of their forms do,
-so that neither side has to guess the other's spelling.
+A text has one *main* variant (lower case, Latin letters, no accents, single blanks between words), which is also the
+collation key by which names are sorted, and further variants as a person may type them: "O'Brien" is ``o brien`` and
+``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored text matches a
+query if they have a variant in common, so neither side has to guess the other's spelling.
 
-Everything is linear in its input, which is cut at `LONGEST`.
+All work is linear in the text, of which the first `MAX_TEXT` characters are read.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from typing import NamedTuple
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
-# Nobody types more of a name; a hostile one of a megabyte costs no more than this.
+# Characters of a text that are read: nobody types more of a name, and a hostile text of a megabyte costs no more.
 MAX_TEXT = 1024
 
-# Letters that a person picks by the keys of a telephone.
+# The most digits that are read as keys of a telephone.
 MAX_KEYS = 32
 
-# A sign without a place in a word: it parts two words in one form, and vanishes in another.
+# Stands for a character such as "-" or "'": it separates two words in one variant, and vanishes in another.
 _JOINT = "\x01"
-# A sign that has to be looked at together with its neighbours.
+# Stands for a character whose reading depends on its neighbours.
 _OTHER = "\x02"
 
-# ae, oe, ue and aa are how ä, ö, ü and å are typed where there are none; they come down to one letter on both sides, so
-# that "Müller", "Mueller" and "Muller" find each other.
+# Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These are reduced to one letter in stored texts
+# and in queries, so that "Müller", "Mueller" and "Muller" find each other.
 _DIGRAPH = re.compile("(a)[ae]++|([ou])e++")
 _OPEN_DIGRAPH = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
-_SPELT = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
+_SPELLINGS = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
 _SPELT_LETTER = re.compile("[äöüøåđÄÖÜØÅĐ]")
 
-# Letters that are written in several ways in one script: Arabic and Persian; and the ı whose capital is an I.
+# Letters with several forms in one script: Arabic and Persian; and ı, whose capital is an I.
 _SAME_LETTER = str.maketrans({"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""})
 
-# A Chinese sign is a word: names are written with and without blanks, and found by any of their parts.
+# Each Chinese character is a word: names are written with and without blanks, and found by any of their parts.
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
-# Signs that show nothing, though Unicode does not call them so (Cf): variation selectors, fillers, a frame for keys.
-_UNSEEN = frozenset(
+# Invisible characters outside category Cf: variation selectors, fillers, the enclosing keycap.
+_INVISIBLE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u20e3\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
@@ -52,13 +52,13 @@ _KEYS = {"0": "[0 ]", "2": "[2abc]", "3": "[3def]", "4": "[4ghi]", "5": "[5jkl]"
          "8": "[8tuv]", "9": "[9wxyz]"}  # fmt: skip
 
 
-class _Read(NamedTuple):
-    """A text in its forms.
+class _Variants(NamedTuple):
+    """The variants of a text.
 
-    :ivar latin: in Latin letters, the main form first.
+    :ivar latin: in Latin letters, the main variant first.
     :ivar spelt: with ae, oe, ue and aa for umlauts, if it has any.
-    :ivar native: in its own script, if that is another one.
-    :ivar raw: itself, where it holds signs beside words.
+    :ivar native: in its own script, if this is not Latin.
+    :ivar raw: unchanged but for case, if it has joints.
     """
 
     latin: tuple[str, ...]
@@ -68,7 +68,7 @@ class _Read(NamedTuple):
 
 
 def variants(text: str) -> tuple[str, ...]:
-    """Every form of a stored text, the main one first (empty if the text has neither letters nor digits)."""
+    """All variants of a stored text, the main variant first (empty if the text has neither letters nor digits)."""
     plain = _plain_words(text)
     if plain is not None:
         return _collapsed(plain)
@@ -78,30 +78,33 @@ def variants(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """The forms to look for when a text was asked for; a text of signs alone is looked for as it stands.
+    """The variants of a query to look for; a query without letters and digits is looked for unchanged.
 
-    Chinese signs are looked for by themselves alone: their reading would find every name that sounds the same.
+    Chinese characters are not transliterated: their reading would find every name that sounds the same.
 
-    :param goes_on: more letters may stand behind the text, so that "mue" is not "mu": it would find every "Mustermann".
+    :param open_ended: more letters may follow the text, so that "mue" is not read as "mu", which would find every
+        "Mustermann".
     """
     plain = _plain_words(text)
     if plain is not None:
-        return tuple(filter(None, _collapsed(plain, goes_on=open_ended)))
+        return tuple(filter(None, _collapsed(plain, open_ended=open_ended)))
     read = _read(text[:MAX_TEXT], stored=False)
-    words = (
-        read.native if any(map(_HAN.search, read.native)) else (*_latin_forms(read, goes_on=open_ended), *read.native)
+    forms = (
+        read.native
+        if any(map(_HAN.search, read.native))
+        else (*_latin_forms(read, open_ended=open_ended), *read.native)
     )
-    return tuple(dict.fromkeys(filter(None, words))) or read.raw
+    return tuple(dict.fromkeys(filter(None, forms))) or read.raw
 
 
 def collation_key(text: str) -> str:
-    """What names are sorted and compared by: the main form."""
+    """The main variant of a text, by which names are sorted and compared."""
     plain = _plain_words(text)
     return _read(text[:MAX_TEXT], stored=False).latin[0] if plain is None else plain
 
 
 def keypad_pattern(text: str) -> re.Pattern[str] | None:
-    """For digits alone, a pattern of what they spell on a telephone's keys, the digits themselves among it."""
+    """For a text of digits, a pattern of everything that they spell on a telephone's keys, including the digits."""
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS):
         return None
@@ -109,7 +112,7 @@ def keypad_pattern(text: str) -> re.Pattern[str] | None:
 
 
 def _plain_words(text: str) -> str | None:
-    """The only word or words of a text of ASCII letters, digits and blanks, as most are; None for any other."""
+    """The words of a text of ASCII letters, digits and blanks, as most texts are; None for any other text."""
     if not text.isascii() or len(text) > MAX_TEXT:
         return None
     lower = text.lower()
@@ -119,46 +122,50 @@ def _plain_words(text: str) -> str | None:
     return " ".join(words) if "".join(words).isalnum() or not words else None
 
 
-def _read(text: str, *, stored: bool) -> _Read:
-    """The forms of any text.
+def _read(text: str, *, stored: bool) -> _Variants:
+    """The variants of any text.
 
-    :param stored: also as it is spelt without umlauts.
+    :param stored: also the variant with umlauts spelt out.
     """
     simple = text.translate(_SIMPLE)
     if _OTHER in simple:
         return _read_script(text, stored=stored)
-    spelt = _parted(text.translate(_SIMPLE_SPELT)) if stored and _SPELT_LETTER.search(text) else ()
-    return _Read(_parted(simple), spelt, (), _raw(text, simple))
+    spelt = _split_joints(text.translate(_SIMPLE_SPELT)) if stored and _SPELT_LETTER.search(text) else ()
+    return _Variants(_split_joints(simple), spelt, (), _raw(text, simple))
 
 
-def _read_script(text: str, *, stored: bool) -> _Read:
-    """The forms of a text that is not read letter by letter."""
-    # Some signs stand for a whole phrase (U+FDFA for 18 letters), so what they come to is cut too.
-    folded = unicodedata.normalize("NFKC", text.translate(_SIGNS))[:MAX_TEXT].casefold().translate(_VISIBLE)
+def _read_script(text: str, *, stored: bool) -> _Variants:
+    """The variants of a text in which the reading of a letter depends on its neighbours."""
+    # One character can stand for a whole phrase (U+FDFA for 18 letters), so the normalized text is cut too.
+    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)
     latin = [reading.translate(_LATIN) for reading in readings(shaped, bare)]
     spelt: tuple[str, ...] = ()
     if stored and _SPELT_LETTER.search(shaped):
-        written = "".join(_SPELT.get(sign, sign) for sign in shaped)
-        spelt = _parted(readings(written, bare)[0].translate(_LATIN))
-    # Accented Latin letters end before U+0370; what lies behind is another script, and is typed in it too.
-    native = _parted(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
-    return _Read(tuple(form for reading in latin for form in _parted(reading)), spelt, native, _raw(text, shaped))
+        spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
+        spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
+    # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
+    native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
+    return _Variants(
+        tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
+    )
 
 
-def _latin_forms(read: _Read, *, goes_on: bool = False) -> tuple[str, ...]:
-    """The Latin forms; no other script's "ue" is ever an umlaut."""
-    return read.latin if read.native else tuple(form for one in read.latin for form in _collapsed(one, goes_on=goes_on))
+def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...]:
+    """The Latin variants; a transliterated "ue" is never an umlaut."""
+    if read.native:
+        return read.latin
+    return tuple(form for words in read.latin for form in _collapsed(words, open_ended=open_ended))
 
 
-def _collapsed(words: str, *, goes_on: bool = False) -> tuple[str, ...]:
-    """Words, and how they look with ae, oe, ue and aa read as ä, ö, ü and å."""
+def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
+    """Words, and the same words with ae, oe, ue and aa reduced to one letter, if this changes them."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")
-    if _has_digraph(other) or (goes_on and words[-1] in "ae"):
-        other = (_OPEN_DIGRAPH if goes_on else _DIGRAPH).sub(r"\1\2", words)
+    if _has_digraph(other) or (open_ended and words[-1] in "ae"):
+        other = (_OPEN_DIGRAPH if open_ended else _DIGRAPH).sub(r"\1\2", words)
     return (words, other) if other != words else (words,)
 
 
@@ -170,7 +177,7 @@ def _raw(text: str, shaped: str) -> tuple[str, ...]:
     return (_words(text.casefold()),) if _JOINT in shaped else ()
 
 
-def _parted(reading: str) -> tuple[str, ...]:
+def _split_joints(reading: str) -> tuple[str, ...]:
     if _JOINT not in reading:
         return (_words(reading),)
     return _words(reading.replace(_JOINT, " ")), _words(reading.replace(_JOINT, ""))
@@ -180,42 +187,43 @@ def _words(text: str) -> str:
     return " ".join(text.split())
 
 
-def _shape(sign: str) -> str:
-    """A letter, mark or digit as it is; a blank for any blank; a joint for the rest."""
-    kind = unicodedata.category(sign)[0]
-    return sign if kind in "LMN" else " " if kind == "Z" or sign.isspace() else _JOINT
+def _shape(char: str) -> str:
+    """A letter, mark or digit unchanged; a blank for any blank; a joint for any other character."""
+    kind = unicodedata.category(char)[0]
+    return char if kind in "LMN" else " " if kind == "Z" or char.isspace() else _JOINT
 
 
-def _sign(sign: str) -> str:
-    """An apostrophe for an accent that stands by itself, and is typed for one ("D´Angelo"); any other as it is.
+def _apostrophe(char: str) -> str:
+    """An apostrophe for a spacing accent, which people type in its place ("D´Angelo"), and for a trade mark sign.
 
-    Nor do a trade mark's letters belong to any name.
+    The letters of a trade mark sign belong to no name.  Any other character is unchanged.
     """
-    accent = len(unicodedata.normalize("NFKC", sign)) > 1 and unicodedata.category(sign) == "Sk"
-    return "'" if accent or sign in _TRADE_MARKS else sign
+    accent = len(unicodedata.normalize("NFKC", char)) > 1 and unicodedata.category(char) == "Sk"
+    return "'" if accent or char in _TRADE_MARKS else char
 
 
-def _simple(sign: str) -> str:
-    """What stands for a Latin letter, a digit or a sign whatever its neighbours are; `_OTHER` for all else."""
-    if sign >= "\u0250" and unicodedata.category(sign)[0] in "LM":
+def _simple(char: str) -> str:
+    """The Latin reading of a character if it does not depend on its neighbours; `_OTHER` if it does."""
+    if char >= "\u0250" and unicodedata.category(char)[0] in "LM":
         return _OTHER
-    if not sign.translate(_VISIBLE):
+    if not char.translate(_VISIBLE):
         return ""
-    shape = _shape(_sign(sign))
+    shape = _shape(_apostrophe(char))
     if shape in (" ", _JOINT):
-        # "№" and "㎡" are no letters and stand for some.
-        letters = shape == _JOINT and any(map(str.isalnum, unicodedata.normalize("NFKC", _sign(sign))))
+        # "№" and "㎡" are no letters and stand for letters.
+        letters = shape == _JOINT and any(map(str.isalnum, unicodedata.normalize("NFKC", _apostrophe(char))))
         return _OTHER if letters else shape
-    latin = _read_script(sign, stored=False).latin
-    return latin[0] if len(latin) == 1 and sign.isalnum() else _OTHER
+    latin = _read_script(char, stored=False).latin
+    return latin[0] if len(latin) == 1 and char.isalnum() else _OTHER
 
 
-_SIGNS = CharacterMap(_sign)
+_APOSTROPHES = CharacterMap(_apostrophe)
 _SHAPED = CharacterMap(_shape)
-_VISIBLE = CharacterMap(lambda sign: "" if unicodedata.category(sign) == "Cf" or sign in _UNSEEN else sign)
-# Accents have a combining class of 10 or more; marks below are letters of their own (kana voicing, Indic vowels).
-_BARE = CharacterMap(lambda sign: "" if unicodedata.combining(sign) >= 10 else sign)
-# What a transliteration adds by itself ("Igor'" for "Игорь") belongs to no word.
-_LATIN = CharacterMap(lambda sign: sign if sign.isalnum() or sign in (" ", _JOINT) else "")
+_VISIBLE = CharacterMap(lambda char: "" if unicodedata.category(char) == "Cf" or char in _INVISIBLE else char)
+# Accents have a combining class of 10 or more; marks of a lower class are letters of their own (kana voicing, Indic
+# vowels).
+_BARE = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else char)
+# Characters that the transliteration adds ("Igor'" for "Игорь") belong to no word.
+_LATIN = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
 _SIMPLE = CharacterMap(_simple)
-_SIMPLE_SPELT = CharacterMap(lambda sign: _SPELT.get(sign.lower()) or _simple(sign))
+_SIMPLE_SPELT = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or _simple(char))

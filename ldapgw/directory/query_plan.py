@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Where in an index to look for what a filter asks: a tree of places, worked out once a search.
+"""The query plan of a filter: a tree of queries, made once a search, that finds candidate documents in an index.
 
-Of the terms of an AND the one with the fewest entries is enough, and nothing but these is taken out of the index; those
-of an OR are merged; NOT, and what no index helps, may hold for any entry.  A place has every entry that its filter can
-be true for, and may have others.
+A query finds every document for which its filter can be true, and may find others.  Of an AND, the condition with the
+fewest documents is enough, and only its documents are read from the index; the documents of an OR are merged.  NOT, and
+assertions that no index helps with, may be true for any entry.
 
-Who shows the first ones alone takes out what is before a bound (`first`), and of an AND what is on several sides.
+To find only the first documents, only those before a bound are read, and all conditions of an AND that exclude many
+documents are intersected (`first_documents`).
 """
 
 from __future__ import annotations
@@ -21,28 +22,30 @@ from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 
 _SORT_KEY = attrgetter("sort_key")
 
-# What part of all entries is not worth sorting: a walk over all finds the first ones as fast.
-_WORTH: Final = 3
+# A query that finds more than one in this many of all documents is not evaluated: to look at all documents in order
+# finds the first matches as fast.
+_MAX_PART: Final = 3
 
-# Of an AND, what has so many times as many positions as another side tells little of these.
-_ALSO: Final = 8
+# Of an AND, a condition with this many times as many postings as another condition excludes few documents.
+_FAR_MORE: Final = 8
 
-# Runs that are cut at a bound in one go, some 0.3 ms.
-_CUT: Final = 1000
+# The most ranges that are cut at a bound without interruption, some 0.3 ms.
+_MAX_RANGES: Final = 1000
 
-# Positions that are sorted in one go, some 3 ms; who finds more than that walks, which can be interrupted.
-_SORTED: Final = 30_000
+# The most documents that are sorted without interruption, some 3 ms; if there are more, all documents are looked at in
+# order, which can be interrupted.
+_MAX_SORTED: Final = 30_000
 
 
 class TermRange(NamedTuple):
-    """All terms from one on and before another."""
+    """Documents with a term that is not less than `low` and less than `high`."""
 
     low: str
     high: str
 
 
 class ExactKey:
-    """What has a key; never changed once it is made (compiled, a named tuple takes longer to make)."""
+    """Documents with a key; never changed once it is made (compiled, a named tuple takes longer to make)."""
 
     __slots__ = ("key",)
 
@@ -50,23 +53,21 @@ class ExactKey:
         self.key = key
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same key."""
         return isinstance(other, ExactKey) and self.key == other.key
 
     def __hash__(self) -> int:
-        """As the key's."""
         return hash(self.key)
 
 
 class PrefixQuery(NamedTuple):
-    """What has a word that begins with a prefix, in one of some attributes (`Index.prefix_postings`)."""
+    """Documents with a prefix in one of some attributes (`Index.prefix_postings`)."""
 
     prefix: str
     attributes: int
 
 
 class ValueRange(NamedTuple):
-    """The terms of an attribute with one value: from the beginning of a value to that of another, both included."""
+    """Documents with a value of a single-valued attribute that begins with `low`, `high`, or a text between them."""
 
     attribute: str
     low: str
@@ -74,99 +75,99 @@ class ValueRange(NamedTuple):
 
 
 class NameRange(NamedTuple):
-    """Entries by their order: those from one name to another, both included."""
+    """Documents whose name begins with `low`, `high`, or a text between them."""
 
     low: str
     high: str
 
 
 class AndQuery(NamedTuple):
-    """What stands in each of these places."""
+    """Documents that each query finds."""
 
     queries: tuple[Narrowing, ...]
 
 
 class OrQuery(NamedTuple):
-    """What stands in any of these places; of none: nothing."""
+    """Documents that any of the queries finds; without queries, none."""
 
     queries: frozenset[Narrowing]
 
 
-# A text is a term.
+# A query that excludes some documents.  A string is a term.
 Narrowing = str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
-# None: anywhere.
+# None: all documents.
 Query = Narrowing | None
 
 NO_DOCUMENTS: Final = OrQuery(frozenset())
 
 
 def all_of(queries: Sequence[Query]) -> Query:
-    """The place of an AND."""
+    """The query of an AND."""
     if len(queries) == 1:
         return queries[0]
-    known = _narrowed(place for place in queries if place is not None)
-    if NO_DOCUMENTS in known:
+    narrowings = _intersected(query for query in queries if query is not None)
+    if NO_DOCUMENTS in narrowings:
         return NO_DOCUMENTS
-    return known[0] if len(known) == 1 else AndQuery(known) if known else None
+    return narrowings[0] if len(narrowings) == 1 else AndQuery(narrowings) if narrowings else None
 
 
-def _narrowed(places: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
-    """Places with those between the same two values made one ("from O" and "to Z": Poly turns pages that way)."""
-    found: dict[object, Narrowing] = {}
-    for place in places:
-        match place:
+def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
+    """Queries with the ranges of one attribute made one range ("from O" and "to Z": Poly turns pages that way)."""
+    result: dict[object, Narrowing] = {}
+    for query in queries:
+        match query:
             case ValueRange(attribute, low, high):
-                held = found.get(attribute)
-                if isinstance(held, ValueRange):
-                    place = ValueRange(attribute, max(low, held.low), min(high, held.high))
-                found[attribute] = place
+                other = result.get(attribute)
+                if isinstance(other, ValueRange):
+                    query = ValueRange(attribute, max(low, other.low), min(high, other.high))
+                result[attribute] = query
             case NameRange(low, high):
-                held = found.get(NameRange)
-                if isinstance(held, NameRange):
-                    place = NameRange(max(low, held.low), min(high, held.high))
-                found[NameRange] = place
+                other = result.get(NameRange)
+                if isinstance(other, NameRange):
+                    query = NameRange(max(low, other.low), min(high, other.high))
+                result[NameRange] = query
             case _:
-                found[place] = place
-    return tuple(found.values())
+                result[query] = query
+    return tuple(result.values())
 
 
 def any_of(queries: Sequence[Query]) -> Query:
-    """The place of an OR."""
-    if queries and all(place is queries[0] for place in queries):
+    """The query of an OR."""
+    if queries and all(query is queries[0] for query in queries):
         return queries[0]
-    found: set[Narrowing] = set()
-    for place in queries:
-        if place is None:
+    narrowings: set[Narrowing] = set()
+    for query in queries:
+        if query is None:
             return None
-        if isinstance(place, OrQuery):
-            found |= place.queries
+        if isinstance(query, OrQuery):
+            narrowings |= query.queries
         else:
-            found.add(place)
-    return found.pop() if len(found) == 1 else OrQuery(frozenset(found))
+            narrowings.add(query)
+    return narrowings.pop() if len(narrowings) == 1 else OrQuery(frozenset(narrowings))
 
 
 def find_documents(query: Query, index: Index, entries: Sequence[Entry]) -> Sequence[int] | None:
-    """The documents that a query finds, ascending, each once; None: all of them.
+    """The documents that a query finds, ascending, each once; None: look at all documents.
 
-    :param entries: those that the index is of.
+    :param entries: the entries of the index.
     """
     if query is None:
         return None
     if isinstance(query, PrefixQuery):
         return index.prefix_postings(query.prefix, query.attributes, index.count)[0]
-    found = _postings(query, index, entries)
-    if len(found) == 1 and len(found[0][1]) == 2 and found[0][2]:
-        documents, ranges, _ = found[0]
+    postings = _postings(query, index, entries)
+    if len(postings) == 1 and len(postings[0][1]) == 2 and postings[0][2]:
+        documents, ranges, _ = postings[0]
         return documents[ranges[0] : ranges[1]]
-    if _count(found) > min(index.count // _WORTH, _SORTED):
+    if _count(postings) > min(index.count // _MAX_PART, _MAX_SORTED):
         return None
-    return sorted(set(chain.from_iterable([held[ranges[0] : ranges[-1]] for held, ranges, _ in found])))
+    return sorted(set(chain.from_iterable([documents[ranges[0] : ranges[-1]] for documents, ranges, _ in postings])))
 
 
 def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: int) -> tuple[Sequence[int], bool]:
-    """The first documents that a query finds, ascending, each once; whether there may be others behind them.
+    """The first documents that a query finds, ascending, each once; whether there may be others after them.
 
-    :param entries: those that the index is of.
+    :param entries: the entries of the index.
     :param most: documents that are enough; there may be fewer of them although there are others.
     """
     if query is None:
@@ -175,12 +176,14 @@ def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: 
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
     if isinstance(query, ExactKey | str):
-        held, (start, end), _ = index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
-        return held[start : min(end, start + most)], end - start > most
-    sides = query.queries if isinstance(query, AndQuery) else (query,)
-    counts = sorted([(count(one, index, entries), number) for number, one in enumerate(sides)])
-    least = counts[0][0] * _ALSO
-    chosen = [_postings(sides[number], index, entries) for documents, number in counts if documents <= least]
+        postings, (start, end), _ = (
+            index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
+        )
+        return postings[start : min(end, start + most)], end - start > most
+    conditions = query.queries if isinstance(query, AndQuery) else (query,)
+    counts = sorted([(count(condition, index, entries), number) for number, condition in enumerate(conditions)])
+    limit = counts[0][0] * _FAR_MORE
+    chosen = [_postings(conditions[number], index, entries) for length, number in counts if length <= limit]
     documents = _first(chosen, index.count, most)
     if documents is None:
         documents = find_documents(query, index, entries)
@@ -190,66 +193,67 @@ def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: 
 
 
 def count(query: Query, index: Index, entries: Sequence[Entry]) -> int:
-    """How many documents a query finds at most: those that several terms find are counted several times."""
+    """The number of documents that a query finds, at most: a document that several terms find is counted for each."""
     if query is None:
         return index.count
     if isinstance(query, AndQuery):
-        return min([count(one, index, entries) for one in query.queries])
+        return min([count(each, index, entries) for each in query.queries])
     if isinstance(query, OrQuery):
-        return sum([count(one, index, entries) for one in query.queries])
+        return sum([count(each, index, entries) for each in query.queries])
     _, ranges, _ = _postings_of(query, index, entries)
     return ranges[-1] - ranges[0]
 
 
-def _first(sides: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
-    """The first positions that stand on all sides, as far as it helps to look at them: more than `most`, or all.
+def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
+    """The first documents that all conditions of an AND find: more than `most`, or all.
 
-    Those before a bound are cut out of each run; where too few of them are on all sides, the bound is put off.
+    The documents before a bound are taken out of each range; if too few of them fulfil all conditions, the bound is
+    raised.
 
-    :param sides: of an AND, that with the fewest positions first; or the only one.
-    :param count: of all entries.
-    :returns: None: that would take too long.
+    :param conditions: the postings of each condition, the fewest first.
+    :param count: the number of all documents.
+    :returns: None: this would take too long.
     """
-    if not _count(sides[0]):
+    if not _count(conditions[0]):
         return ()
-    rows = list(chain.from_iterable(sides))
-    if sum([len(runs) if ascends else _CUT for _, runs, ascends in rows]) >= _CUT:
+    postings = list(chain.from_iterable(conditions))
+    if sum([len(ranges) if ascends else _MAX_RANGES for _, ranges, ascends in postings]) >= _MAX_RANGES:
         return None
-    whole, expected = _count(rows), count  # positions, and how many entries are likely to be on all sides
-    for side in sides:
-        expected = expected * min(_count(side), count) // count
+    total, expected = _count(postings), count  # postings, and the documents that probably fulfil all conditions
+    for condition in conditions:
+        expected = expected * min(_count(condition), count) // count
     bound = min(count, count * most * 2 // max(expected, 1))
-    while whole * bound <= _SORTED * count:
-        before = _before(sides[0], bound)
-        for side in sides[1:]:
-            before &= _before(side, bound)
-        found = sorted(before)
-        if bound == count or len(found) > most:
-            return found
+    while total * bound <= _MAX_SORTED * count:
+        before = _before(conditions[0], bound)
+        for condition in conditions[1:]:
+            before &= _before(condition, bound)
+        documents = sorted(before)
+        if bound == count or len(documents) > most:
+            return documents
         bound = min(count, bound * 4)
     return None
 
 
-def _before(rows: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """The positions of rows that are before a bound."""
-    found: set[int] = set()
-    for held, runs, _ in rows:
-        for at in range(len(runs) - 1):
-            start, end = runs[at], runs[at + 1]
-            found.update(held[start : bisect_left(held, bound, start, end)])
-    return found
+def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
+    """The documents of postings that are less than a bound."""
+    before: set[int] = set()
+    for documents, ranges, _ in postings:
+        for number in range(len(ranges) - 1):
+            start, end = ranges[number], ranges[number + 1]
+            before.update(documents[start : bisect_left(documents, bound, start, end)])
+    return before
 
 
 def _postings(query: Narrowing, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
-    """Where the positions stand.
+    """The postings of a query; of an AND, those of the condition with the fewest.
 
-    Nothing is taken out: what an AND has no need of costs a look, however much it is.
+    No document is read, so a condition of an AND that is not needed costs only a lookup, however many documents it has.
     """
     if isinstance(query, AndQuery):
-        _, smallest = min([(count(one, index, entries), number) for number, one in enumerate(query.queries)])
+        _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
         return _postings(query.queries[smallest], index, entries)
     if isinstance(query, OrQuery):
-        return _union(query, index, entries)
+        return _or_postings(query, index, entries)
     return [_postings_of(query, index, entries)]
 
 
@@ -272,18 +276,18 @@ def _postings_of(
     return range(index.count), (start, max(start, end)), True
 
 
-def _union(query: OrQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
-    """Those of all places that have any."""
-    every: list[PostingsRanges] = []
-    for one in query.queries:
-        if isinstance(one, PrefixQuery):
-            documents, _ = index.prefix_postings(one.prefix, one.attributes, index.count)
-            every.append((documents, (0, len(documents)), True))
+def _or_postings(query: OrQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
+    """The postings of all queries of an OR, without empty ones."""
+    postings: list[PostingsRanges] = []
+    for each in query.queries:
+        if isinstance(each, PrefixQuery):
+            documents, _ = index.prefix_postings(each.prefix, each.attributes, index.count)
+            postings.append((documents, (0, len(documents)), True))
         else:
-            every += [index.postings(one)] if isinstance(one, str) else _postings(one, index, entries)
-    return [row for row in every if row[1][0] < row[1][-1]]
+            postings += [index.postings(each)] if isinstance(each, str) else _postings(each, index, entries)
+    return [each_postings for each_postings in postings if each_postings[1][0] < each_postings[1][-1]]
 
 
-def _count(rows: Sequence[PostingsRanges]) -> int:
-    """How many positions they have; those that are there twice are counted twice."""
-    return sum([runs[-1] - runs[0] for _, runs, _ in rows])
+def _count(postings: Sequence[PostingsRanges]) -> int:
+    """The number of postings; a document that is there twice is counted twice."""
+    return sum([ranges[-1] - ranges[0] for _, ranges, _ in postings])

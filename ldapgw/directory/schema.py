@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The schema: attribute types, object classes, matching rules and syntaxes that this directory knows.
+"""The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
-One table for everything: how an attribute is named, how its values compare, and what the subschema publishes.  The
-definitions are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, cut down to what we serve, with the ordering
-and number rules added that we do evaluate.
-
-Whether a text is a value of a syntax (RFC 4517 3.3).
-
-A rule that is asked with anything else says neither yes nor no: the filter's term is Undefined (RFC 4511 4.5.1.7).
+One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
+are those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes that we serve, with ordering and
+number rules added where we evaluate them.
 """
 
 from __future__ import annotations
@@ -21,9 +17,9 @@ from enum import Enum, auto
 class Family(Enum):
     """How values compare."""
 
-    TEXT = auto()  # names and words: folded, if the tenant's matching is lenient
-    NUMBER = auto()  # telephone numbers: compared as such, if the tenant's matching is lenient
-    IDENTIFIER = auto()  # case does not matter, everything else does
+    TEXT = auto()  # names and words: compared by their variants (`name_folding`) if the tenant's matching is lenient
+    NUMBER = auto()  # telephone numbers: compared as numbers if the tenant's matching is lenient
+    IDENTIFIER = auto()  # compared without case
     EXACT = auto()
     LIST = auto()  # lines of text
     OID = auto()
@@ -36,7 +32,7 @@ class Family(Enum):
 
 
 class Use(Enum):
-    """What a matching rule decides (RFC 4512 2.5.1 calls them EQUALITY, ORDERING and SUBSTR)."""
+    """The use of a matching rule (RFC 4512 2.5.1 calls them EQUALITY, ORDERING and SUBSTR)."""
 
     EQUALITY = auto()
     ORDERING = auto()
@@ -45,7 +41,10 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MatchingRule:
-    """RFC 4512 4.1.3; `family` says how it compares."""
+    """A matching rule (RFC 4512 4.1.3).
+
+    :ivar syntax: of its assertion values.
+    """
 
     name: str
     oid: str
@@ -67,12 +66,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class AttributeType:
-    """RFC 4512 4.1.2.
+    """An attribute type (RFC 4512 4.1.2).
 
     :ivar name: the spelling under which values are kept.
-    :ivar others: the other names of the standards, published too.
-    :ivar nicknames: further names that phones use; understood and not published.
-    :ivar supertype: the name of the type that this is a subtype of.
+    :ivar other_names: its other names in the standards, which are published too.
+    :ivar aliases: further names that phones use; understood, but not published.
+    :ivar supertype: the name of its supertype.
     :ivar usage: "" for user attributes.
     """
 
@@ -87,13 +86,13 @@ class AttributeType:
 
     @property
     def operational(self) -> bool:
-        """Whether it is returned only when asked for (RFC 4512 3.4)."""
+        """Whether it is returned only on request (RFC 4512 3.4)."""
         return bool(self.usage)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectClass:
-    """RFC 4512 4.1.1; `kind` is STRUCTURAL, AUXILIARY or ABSTRACT."""
+    """An object class (RFC 4512 4.1.1); `kind` is STRUCTURAL, AUXILIARY or ABSTRACT."""
 
     name: str
     oid: str
@@ -184,7 +183,7 @@ _OPERATION, _DSA = "directoryOperation", "dSAOperation"
 
 ATTRIBUTE_TYPES = (
     AttributeType("objectClass", "2.5.4.0", _OID),
-    # RFC 4519; `name` has no values of its own: asked for it, its subtypes answer.
+    # RFC 4519; `name` has no values of its own: it stands for its subtypes.
     AttributeType("name", "2.5.4.41", _WORDS),
     AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), supertype="name"),
     AttributeType("sn", "2.5.4.4", _WORDS, ("surname",), supertype="name"),
@@ -226,7 +225,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("ldapSyntaxes", "1.3.6.1.4.1.1466.101.120.16", _definition("54"), usage=_OPERATION),
     # RFC 4512 5.1, RFC 3045: the root DSE
     AttributeType("namingContexts", "1.3.6.1.4.1.1466.101.120.5", _DN, usage=_DSA),
-    # Active Directory's, which gave it no OID: this is one of ours, made of a UUID (ITU-T X.667).
+    # Active Directory's, which gave it no OID: this OID is ours, made of a UUID (ITU-T X.667).
     AttributeType(
         "defaultNamingContext", "2.25.164793045556771646092987493404427621383", _DN, usage=_DSA, single_valued=True
     ),
@@ -249,7 +248,7 @@ OBJECT_CLASSES = (
     ObjectClass("person", "2.5.6.6", "STRUCTURAL", "top", ("sn", "cn"), ("telephoneNumber",)),
     ObjectClass("organizationalPerson", "2.5.6.7", "STRUCTURAL", "person", (),
                 ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
-    # RFC 2798 has no c; a contact's country is worth an addition that hurts no client.
+    # RFC 2798 has no c; we add it for a contact's country, which harms no client.
     ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
                 ("displayName", "givenName", "homePhone", "initials", "labeledURI", "mail", "mobile", "o", "pager",
                  "uid", "c")),
@@ -274,15 +273,15 @@ _SUBTYPES = {
 
 
 def attribute_type(description: str) -> AttributeType | None:
-    """The type that an attribute description names: by name in any case, alias or OID.
+    """The type that an attribute description names by name in any case, alias or OID; None if it is unknown.
 
-    One with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
+    A description with an option ("cn;lang-de") names none: no value here has an option (RFC 4512 2.5.2).
     """
     return _TYPES.get(description) or _TYPES.get(description.lower())
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """The types that hold the values of one: itself, or what it is the supertype of (RFC 4512 2.5.1)."""
+    """The types that hold the values of a type: its subtypes (RFC 4512 2.5.1), or the type itself if it has none."""
     return _SUBTYPES[kind.name]
 
 
@@ -297,39 +296,44 @@ def matching_rule(name: str) -> MatchingRule | None:
 
 
 def oid_of(name: str) -> str | None:
-    """The OID of whatever in this schema has the name or OID; None if nothing has."""
-    found = object_class(name) or attribute_type(name) or matching_rule(name)
-    return found.oid if found else None
+    """The OID of the object class, attribute type or matching rule with a name or OID; None if it is unknown."""
+    definition = object_class(name) or attribute_type(name) or matching_rule(name)
+    return definition.oid if definition else None
 
 
 def class_chain(name: str) -> tuple[ObjectClass, ...]:
-    """An object class and all that it is made of, the most general first."""
+    """An object class and its superclasses, the most general first."""
     chain: list[ObjectClass] = []
-    found = object_class(name)
-    while found is not None:
-        chain.insert(0, found)
-        found = object_class(found.superclass)
+    kind = object_class(name)
+    while kind is not None:
+        chain.insert(0, kind)
+        kind = object_class(kind.superclass)
     return tuple(chain)
 
 
 def attributes_of(name: str) -> tuple[AttributeType, ...]:
-    """The attributes that an object class allows or demands (RFC 4529: ``@inetOrgPerson``)."""
+    """The attributes that an object class allows or requires (RFC 4529: ``@inetOrgPerson``)."""
     names = (attribute for part in class_chain(name) for attribute in (*part.must, *part.may))
     return tuple(_TYPES[attribute.lower()] for attribute in dict.fromkeys(names))
 
 
 # RFC 4517 3.2
 _PRINTABLE = re.compile(r"[A-Za-z0-9'()+,\-./:=? ]+", re.ASCII)
-# RFC 4512 1.4: a name or numbers between dots; neither holds a blank.
+# RFC 4512 1.4: a name, or numbers with dots between them; neither has a blank.
 _OID_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9.]+", re.ASCII)
 # RFC 4517 3.3.16
 _INTEGER_TEXT = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-# RFC 4517 3.3.28: a backslash stands only before the hex of a dollar or of a backslash.  Empty lines are let pass.
+# RFC 4517 3.3.28: a backslash begins only the escape of a dollar or of a backslash.  Empty lines are accepted.
 _POSTAL_ADDRESS = re.compile(r"(?:[^\\]|\\24|\\5[Cc])*")
 
 
 def conforms(syntax: str, text: str) -> bool:
-    """Whether a text is a value of a syntax, by its OID; of one that is not in the table, the rule itself decides."""
+    """Whether a text is a value of a syntax (RFC 4517 3.3).
+
+    An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
+
+    :param syntax: its OID; any text conforms to a syntax without a check here, as its matching rule checks values.
+    """
     check = _CHECKS.get(syntax)
     return check is None or check(text)
 

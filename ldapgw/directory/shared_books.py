@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A tenant's shared books as one, so that a search does not cost more the more books there are.
+"""The shared books of a tenant merged into few segments, so that a search does not cost more the more books there are.
 
-Large books keep the shelves that they have; small ones are joined on one.  When one of those changes, its entries are
-withdrawn from there and it is joined with others that have changed, until so many are that all are joined anew.
+Large books keep their own segments; small books are merged into one segment.  When a small book changes, its entries
+are deleted from the merged segment and its new segment is searched beside it, until there are so many segments that the
+small ones are merged anew.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
-# Shelves that a search looks through one by one; it costs some microseconds for each.
+# The most segments that a search looks through one by one; each costs some microseconds.
 _MAX_SEGMENTS = 8
-# As many as are left when they have become too many, and the part of all entries that one has to have to stay alone.
+# How many segments are left after a merge of too many, and the part of all entries above which a segment is large and
+# not merged.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergedSegment:
-    """Several shelves on one.
+    """A segment with the entries of several books' segments.
 
-    :ivar sources: those of which it has all entries that count.
+    :ivar sources: the segments whose entries it has, except deleted entries.
     """
 
     segment: Segment
@@ -36,12 +38,12 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """What phones see of other people's books.
+    """The segments that phones search for other people's contacts.
 
-    :ivar containers: the shared books' own entries, and their labels'.
+    :ivar containers: the entries of the shared books and of their labels.
     :ivar contacts: the shared books' contacts.
-    :ivar numbers: the same, an entry for each number.
-    :ivar callers: the contacts of books that tell a caller's name and no more.
+    :ivar numbers: the shared books' contacts, an entry for each number.
+    :ivar callers: the contacts of caller-ID books.
     """
 
     containers: tuple[MergedSegment, ...] = ()
@@ -51,7 +53,7 @@ class SharedBooks:
 
     @property
     def is_tidy(self) -> bool:
-        """Whether there are no more shelves than a search should look through."""
+        """Whether there are no more segments than a search should look through."""
         return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) <= _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
@@ -60,66 +62,76 @@ class SharedBooks:
 
 
 def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
-    """What is searched."""
-    return tuple(one.segment for one in merged)
+    """The segments to search."""
+    return tuple(each.segment for each in merged)
 
 
 def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merge: bool = False) -> SharedBooks:
-    """The union of books.
+    """The shared segments of books.
 
-    :param before: another one, of which as much is taken over as can be.
-    :param at_once: build nothing; there may be more shelves then than a search should look through.
+    :param before: the shared segments until now, which are used again where possible.
+    :param defer_merge: build nothing; there may be more segments then than a search should look through.
     """
-    every = tuple(books)
-    shared = [book for book in every if book.sharing is Sharing.SHARED]
-    callers = [book for book in every if book.sharing is Sharing.CALLERS]
+    all_books = tuple(books)
+    shared = [book for book in all_books if book.sharing is Sharing.SHARED]
+    callers = [book for book in all_books if book.sharing is Sharing.CALLERS]
     by_number = shared if any(book.segments.numbers for book in shared) else []
     return SharedBooks(
-        _merged((book.containers for book in shared), before.containers, at_once=defer_merge),
-        _merged((shelf for book in shared for shelf in book.segments.contacts), before.contacts, at_once=defer_merge),
+        _merged((book.containers for book in shared), before.containers, defer_merge=defer_merge),
         _merged(
-            (shelf for book in by_number for shelf in book.segments.form(per_number=True)),
-            before.numbers,
-            at_once=defer_merge,
+            (segment for book in shared for segment in book.segments.contacts), before.contacts, defer_merge=defer_merge
         ),
-        _merged((shelf for book in callers for shelf in book.segments.contacts), before.callers, at_once=defer_merge),
+        _merged(
+            (segment for book in by_number for segment in book.segments.form(per_number=True)),
+            before.numbers,
+            defer_merge=defer_merge,
+        ),
+        _merged(
+            (segment for book in callers for segment in book.segments.contacts), before.callers, defer_merge=defer_merge
+        ),
     )
 
 
-def _merged(shelves: Iterable[Segment], before: Sequence[MergedSegment], *, at_once: bool) -> tuple[MergedSegment, ...]:
-    # A shelf from which more was withdrawn has the same entries.
-    wanted = {id(shelf.entries): shelf for shelf in shelves if len(shelf)}
+def _merged(
+    segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool
+) -> tuple[MergedSegment, ...]:
+    # A segment keeps its tuple of entries when more of them are deleted.
+    wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
-    for joined in before:
-        left = _left(joined, wanted)
-        if left is not None:
-            kept.append(left)
-            for shelf in left.sources:
-                del wanted[id(shelf.entries)]
-    found = [*kept, *(MergedSegment(shelf, (shelf,)) for shelf in wanted.values())]
-    return tuple(found) if at_once or len(found) <= _MAX_SEGMENTS else _fewer(found)
+    for merged in before:
+        current = _current(merged, wanted)
+        if current is not None:
+            kept.append(current)
+            for segment in current.sources:
+                del wanted[id(segment.entries)]
+    result = [*kept, *(MergedSegment(segment, (segment,)) for segment in wanted.values())]
+    return tuple(result) if defer_merge or len(result) <= _MAX_SEGMENTS else _fewer(result)
 
 
-def _left(joined: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
-    """What is left of it: None if that is not worth keeping, or is a shelf by itself."""
-    now = [wanted.get(id(shelf.entries)) for shelf in joined.sources]
-    alive = tuple(shelf for shelf in now if shelf is not None)
-    if alive == joined.sources:
-        return joined
-    if sum(map(len, alive)) < len(joined.segment.entries) // 2 or joined.segment is joined.sources[0]:
+def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
+    """A merged segment without the entries that were deleted since.
+
+    :param wanted: the segments of the books now, by the identity of their entries.
+    :returns: None: too few of its entries are left, or it has only one source.
+    """
+    now = [wanted.get(id(segment.entries)) for segment in merged.sources]
+    sources = tuple(segment for segment in now if segment is not None)
+    if sources == merged.sources:
+        return merged
+    if sum(map(len, sources)) < len(merged.segment.entries) // 2 or merged.segment is merged.sources[0]:
         return None
-    pairs = zip(joined.sources, now, strict=True)
-    gone = {id(entry) for old, new in pairs for entry in (old if new is None else new.deleted_since(old))}
-    positions = [position for position, entry in enumerate(joined.segment.entries) if id(entry) in gone]
-    return MergedSegment(joined.segment.with_deleted(positions), alive)
+    pairs = zip(merged.sources, now, strict=True)
+    deleted = {id(entry) for old, new in pairs for entry in (old if new is None else new.deleted_since(old))}
+    documents = [document for document, entry in enumerate(merged.segment.entries) if id(entry) in deleted]
+    return MergedSegment(merged.segment.with_deleted(documents), sources)
 
 
-def _fewer(joined: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
-    """The same on few shelves: large ones as they are, all others joined."""
-    ordered = sorted(joined, key=lambda one: -len(one.segment))
-    least = sum(len(one.segment) for one in ordered) / _LARGE_PART
-    large = sum(len(one.segment) > least for one in ordered[: _SEGMENTS_AFTER_MERGE - 1])
+def _fewer(merged: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
+    """The same entries in few segments: large segments stay as they are, all others are merged into one."""
+    ordered = sorted(merged, key=lambda each: -len(each.segment))
+    least = sum(len(each.segment) for each in ordered) / _LARGE_PART
+    large = sum(len(each.segment) > least for each in ordered[: _SEGMENTS_AFTER_MERGE - 1])
     alone, others = ordered[:large], ordered[large:]
-    sources = tuple(chain.from_iterable(one.sources for one in others))
-    shelf = Segment.build(chain.from_iterable(sources))
-    return (*alone, MergedSegment(shelf.with_duplicates(duplicate_flags(shelf.entries)), sources))
+    sources = tuple(chain.from_iterable(each.sources for each in others))
+    segment = Segment.build(chain.from_iterable(sources))
+    return (*alone, MergedSegment(segment.with_duplicates(duplicate_flags(segment.entries)), sources))

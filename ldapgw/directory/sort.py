@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Sorting of what a search finds, by keys that the client names (RFC 2891).
+"""Sorting of search results by keys that the client names (RFC 2891), and windows on the sorted list (VLV).
 
-An entry's *rank* is a short row of octets that sorts: the values of its keys, one behind the other, then its place in
-the walk.  It is cut at `LONGEST` and ends with the entry's own tag, so that no two are the same and a paged search can
-tell the client where it has come to: what agrees in its first `LONGEST` octets stands in the order of the tags.
+The *rank* of an entry is a short string of octets that sorts: the values of the sort keys, one after the other, then
+the key of the entry's match.  A rank is cut at `LONGEST` and ends with the entry's tiebreaker, so that no two ranks are
+equal, and a paged search can send the rank of its last entry to the client.  Entries whose ranks agree in their first
+`LONGEST` octets are sorted by their tiebreakers.
 
-Text is sorted as people sort names where the tenant's matching is lenient, by the letter of RFC 4517 where it is not.
-
-A window on a sorted list (draft-ietf-ldapext-ldapv3-vlv-09): so many entries before and behind a target.
-
-Positions count from 1, as on the wire; one behind the last says that there is no target.
+Text is sorted as people sort names if the tenant's matching is lenient, otherwise by the rules of RFC 4517.
 """
 
 from __future__ import annotations
@@ -29,30 +26,32 @@ from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, at
 from ldapgw.directory.search import Match
 from ldapgw.errors import LdapgwError, ResultCode
 
+# Octets of a rank.
 LONGEST: Final = 208
 
-# Nobody sorts by more; each costs a look at every entry.
+# The most sort keys: nobody sorts by more, and each key is read from every entry.
 MOST_KEYS: Final = 8
-# Entries that are sorted at once: some 30 MiB for as long as it takes.  A directory of Google's has fewer people.
+# The most entries that are sorted, which takes some 30 MiB of memory.  A Google directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
-# Entries that are sorted in one go, and those looked at between two breaths: a millisecond each.
+# Entries that are sorted, or passed over, between two yield points: a millisecond each.
 _RUN: Final = 500
 
-# Signs of a value that count.
-_SIGNS: Final = 256
+# Characters of a value by which it is sorted.
+_MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-_NOTHING = {False: b"\xff", True: b"\x00"}
+# The octets of a key without a value, by `reverse`.
+_NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 Lines = Callable[[Entry], list[str]]
 
 
 class Unsortable(LdapgwError):
-    """Raised when the entries cannot be sorted by the keys that were asked for.
+    """Raised when the entries cannot be sorted by the requested keys.
 
-    :ivar code: one that RFC 2891 1.2 has for the purpose.
-    :ivar attribute: the key that it is about, as it was sent; empty: none.
+    :ivar code: a sortResult of RFC 2891 1.2.
+    :ivar attribute: the attribute of the key that is at fault, as it was sent; empty: none.
     """
 
     def __init__(self, code: ResultCode, attribute: str = "") -> None:
@@ -63,7 +62,7 @@ class Unsortable(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """RFC 2891 1.1: an attribute, the rule to order by (None: the attribute's own), and whether backwards."""
+    """A sort key (RFC 2891 1.1): an attribute, the rule to order by (None: the attribute's own), and the direction."""
 
     attribute: str
     rule: str | None = None
@@ -78,10 +77,10 @@ class Ranked(NamedTuple):
 
 
 class Sorter:
-    """Sort keys made ready.
+    """Prepared sort keys.
 
-    :raises Unsortable: when an attribute or a rule is unknown, when an attribute is there twice, and when there are too
-        many.
+    :raises Unsortable: when an attribute or a rule is unknown, when two keys name one attribute, and when there are too
+        many keys.
     """
 
     def __init__(self, keys: tuple[SortKey, ...]) -> None:
@@ -90,100 +89,103 @@ class Sorter:
         self._keys = [_Key.prepared(key) for key in keys]
         self._values: dict[NamingContext, list[tuple[Lines, bool]]] = {}
         kinds = [key.kind for key in self._keys]
-        for at, key in enumerate(self._keys):
-            if key.kind in kinds[:at]:
-                raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, key.asked.attribute)
+        for number, key in enumerate(self._keys):
+            if key.kind in kinds[:number]:
+                raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, key.requested.attribute)
 
     def rank(self, match: Match) -> bytes:
-        """What an entry is sorted by.
+        """The rank of a match.
 
-        :raises Unsortable: when a key has no order where the entry stands, or its rule does not go with it.
+        :raises Unsortable: when an attribute has no ordering in the match's tenant, or a rule does not apply to it.
         """
         context = match.context
         values = self._values.get(context)
         if values is None:
-            values = self._values[context] = [(key.lines(context), key.asked.reverse) for key in self._keys]
-        place = match.key.encode("utf-8", "surrogatepass")
+            values = self._values[context] = [(key.lines(context), key.requested.reverse) for key in self._keys]
+        match_key = match.key.encode("utf-8", "surrogatepass")
         keys = b"".join([_least(lines(match.entry), reverse) for lines, reverse in values])
-        return (keys + place)[:LONGEST] + place[-TIEBREAKER_LENGTH:]
+        return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """The rank that stands before all entries whose first key is at or behind a value, and behind all others.
+        """The rank before all entries whose first key is equal to a value or sorts after it, and after all others.
 
         :raises Unsortable: when the value makes no sense for the first key.
         """
         first = self._keys[0]
         line = first.line(value, context)
         if line is None:
-            raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, first.asked.attribute)
-        return _least([line], first.asked.reverse)[:LONGEST]
+            raise Unsortable(ResultCode.UNWILLING_TO_PERFORM, first.requested.attribute)
+        return _least([line], first.requested.reverse)[:LONGEST]
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A key with what its words stand for.
+    """A sort key with its attribute type and rule.
 
-    :ivar rule: None: the attribute's own order.
+    :ivar rule: None: the attribute's own ordering.
     """
 
-    asked: SortKey
+    requested: SortKey
     kind: AttributeType
     rule: MatchingRule | None
 
     @classmethod
-    def prepared(cls, asked: SortKey) -> _Key:
-        kind = attribute_type(asked.attribute)
+    def prepared(cls, requested: SortKey) -> _Key:
+        kind = attribute_type(requested.attribute)
         if kind is None:
-            raise Unsortable(ResultCode.NO_SUCH_ATTRIBUTE, asked.attribute)
-        if asked.rule is None:
-            return cls(asked, kind, None)
-        rule = matching_rule(asked.rule)
+            raise Unsortable(ResultCode.NO_SUCH_ATTRIBUTE, requested.attribute)
+        if requested.rule is None:
+            return cls(requested, kind, None)
+        rule = matching_rule(requested.rule)
         if rule is None or rule.use is not Use.ORDERING:
-            raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, asked.attribute)
-        return cls(asked, kind, None if rule.name == kind.comparison.ordering else rule)
+            raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, requested.attribute)
+        return cls(requested, kind, None if rule.name == kind.comparison.ordering else rule)
 
     def lines(self, context: NamingContext) -> Lines:
-        """What gives an entry's values in the form that sorts."""
+        """A function that returns an entry's values normalized for ordering."""
         self._check(context)
         kinds = subtypes(self.kind)
         if self.rule is not None:
-            return _ruled(self.rule.family, kinds)
-        return _own(kinds[0]) if len(kinds) == 1 else _all([_own(kind) for kind in kinds])
+            return _rule_lines(self.rule.family, kinds)
+        return _own_lines(kinds[0]) if len(kinds) == 1 else _joined([_own_lines(kind) for kind in kinds])
 
     def line(self, value: bytes, context: NamingContext) -> str | None:
-        """A value in the form that sorts; None where it makes no sense for the key."""
+        """A value normalized for ordering; None if it makes no sense for the key."""
         self._check(context)
         text = assertion.text_of(value, lenient=context.lenient)
         if text is None:
             return None
         if self.rule is None and self.kind.comparison.family is Family.TEXT and context.lenient:
             return f" {name_folding.collation_key(text)} "
-        return matching_rules.normalized(self.rule.family if self.rule else self.kind.comparison.family, text[:_SIGNS])
+        family = self.rule.family if self.rule else self.kind.comparison.family
+        return matching_rules.normalized(family, text[:_MAX_CHARACTERS])
 
     def _check(self, context: NamingContext) -> None:
         if self.rule is not None:
-            known = applies(self.rule, self.kind, context)
+            has_order = applies(self.rule, self.kind, context)
         else:
-            known = bool(self.kind.comparison.ordering) or (
+            has_order = bool(self.kind.comparison.ordering) or (
                 context.lenient and self.kind.comparison.family is Family.TEXT
             )
-        if not known:
-            raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.asked.attribute)
+        if not has_order:
+            raise Unsortable(ResultCode.INAPPROPRIATE_MATCHING, self.requested.attribute)
 
 
 class Ranking:
-    """Entries whose ranks were sorted in runs; they are merged as far as they are asked for.
+    """Entries sorted by rank: sorted runs of ranks, which are merged when they are read.
 
-    No object is made for an entry: a hundred thousand would set the garbage collector to work on all there is.
+    No object is made for an entry: a hundred thousand objects would make the garbage collector look at all objects.
 
-    :ivar context: of the first entry; None where there is none.
+    Mutable: the entries that were added.
+
+    :ivar context: the naming context of the first entry; None: there is no entry.
     """
 
     def __init__(self) -> None:
         self.context: NamingContext | None = None
         self._entries: dict[bytes, Entry] = {}
         self._runs: list[list[bytes]] = []
-        self._fresh: list[bytes] = []
+        self._unsorted: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -192,38 +194,39 @@ class Ranking:
         return (Ranked(rank, self._entries[rank]) for rank in merge(*self._runs))
 
     def add(self, rank: bytes, entry: Entry) -> None:
-        """One more."""
+        """Add an entry."""
         self._entries[rank] = entry
-        self._fresh.append(rank)
-        if len(self._fresh) == _RUN:
+        self._unsorted.append(rank)
+        if len(self._unsorted) == _RUN:
             self.settle()
 
     def settle(self) -> None:
-        """Sort what has not been sorted yet."""
-        self._fresh.sort()
-        self._runs.append(self._fresh)
-        self._fresh = []
+        """Sort the entries that were added since the last run."""
+        self._unsorted.sort()
+        self._runs.append(self._unsorted)
+        self._unsorted = []
 
     def before(self, rank: bytes) -> int:
-        """How many entries stand before a rank."""
+        """The number of entries before a rank."""
         return sum(bisect_left(run, rank) for run in self._runs)
 
     def slice(self, start: int, end: int) -> Iterator[Ranked | None]:
-        """The entries from one position to another, with breaths."""
-        for at, ranked in enumerate(self):
-            if at >= end:
+        """The entries from `start` up to `end` (exclusive, from 0); None: a slice of work is done."""
+        for number, ranked in enumerate(self):
+            if number >= end:
                 return
-            if at >= start:
+            if number >= start:
                 yield ranked
-            elif at % _RUN == _RUN - 1:
+            elif number % _RUN == _RUN - 1:
                 yield None
 
 
 def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"") -> Generator[None, None, Ranking]:
-    """Sort what a walk finds, with its breaths.
+    """Sort the matches of a search; yields None where a slice of work is done.
 
-    :param after: the rank behind which entries count.
-    :raises Unsortable: when they are too many, or cannot be sorted.
+    :param matches: matches, and None where a slice of work is done.
+    :param after: the rank of the last entry to leave out; empty: none.
+    :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()
     for match in matches:
@@ -241,47 +244,50 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     return ranking
 
 
-def _own(kind: AttributeType) -> Lines:
-    """Values as the entry is searched by them anyway."""
+def _own_lines(kind: AttributeType) -> Lines:
+    """Values by the attribute's own ordering: the lines of the search text."""
 
     def lines(entry: Entry) -> list[str]:
-        sought = entry.search_text(kind)
-        return lines_of(sought) if sought else []
+        text = entry.search_text(kind)
+        return lines_of(text) if text else []
 
     return lines
 
 
-def _ruled(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
-    """Values as another rule compares them."""
+def _rule_lines(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
+    """Values by another ordering rule."""
 
     def lines(entry: Entry) -> list[str]:
-        values = (value.decode()[:_SIGNS] for kind in kinds for value in entry.attribute(kind.name))
+        values = (value.decode()[:_MAX_CHARACTERS] for kind in kinds for value in entry.attribute(kind.name))
         return [matching_rules.normalized(family, value) or "" for value in values]
 
     return lines
 
 
-def _all(several: list[Lines]) -> Lines:
-    return lambda entry: [line for lines in several for line in lines(entry)]
+def _joined(functions: list[Lines]) -> Lines:
+    return lambda entry: [line for lines in functions for line in lines(entry)]
 
 
-def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - what a table holds
-    """The least value in a form that ends by itself; RFC 2891 2.2: no value is larger than any."""
+def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - from a table
+    """The octets of the least value, with an end marker; RFC 2891 2.2: an absent value is larger than any other."""
     if not lines:
-        return _NOTHING[reverse]
-    value = min(lines)[:_SIGNS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
+        return _NO_VALUE[reverse]
+    value = min(lines)[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
     return value.translate(_INVERTED) + b"\xff" if reverse else value + b"\0"
 
 
+# --- virtual list views (draft-ietf-ldapext-ldapv3-vlv-09) ----------------------------------------------------------
+
+
 class OffsetOutOfRange(LdapgwError):
-    """Raised when an offset or the count that goes with it cannot be one: 0, or beyond the end by its own account."""
+    """Raised when an offset or its content count is invalid: an offset of 0, or greater than its own content count."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """The target is at an offset of a list that the client believes to hold `content_count` entries; 0: no idea."""
+    """The target is at an offset of a list that the client believes to have `content_count` entries; 0: unknown."""
 
     offset: int
     content_count: int
@@ -289,23 +295,26 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """The target is the first entry whose first sort key is at or behind a value."""
+    """The target is the first entry whose first sort key is equal to a value or after it."""
 
     value: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a client wants to see of a list."""
+    """The requested part of a list: `before` and `after` entries around a target.
+
+    Positions count from 1, as on the wire; the position after the last entry says that there is no target.
+    """
 
     before: int
     after: int
     target: Offset | AtLeast
 
     def position(self, ranking: Ranking, sorter: Sorter) -> int:
-        """Where the target stands.
+        """The position of the target.
 
-        :raises OffsetOutOfRange: when there can be no such offset.
+        :raises OffsetOutOfRange: when the offset is invalid.
         :raises Unsortable: when the value makes no sense for the first sort key.
         """
         if isinstance(self.target, AtLeast):
@@ -313,13 +322,13 @@ class Window:
         return _scaled(self.target, len(ranking))
 
     def edges(self, position: int, count: int) -> tuple[int, int]:
-        """From where to where (exclusive, from 0) the window reaches when the target stands at a position."""
+        """Start and end (exclusive, from 0) of the window around a target's position."""
         return max(0, position - 1 - self.before), min(count, position + self.after)
 
 
-def _scaled(asked: Offset, count: int) -> int:
-    """Section 5: the offset in proportion to what the client and we take the list to hold."""
-    offset, content_count = asked.offset, asked.content_count
+def _scaled(target: Offset, count: int) -> int:
+    """The target's position, scaled by our count and the client's content count (section 5 of the draft)."""
+    offset, content_count = target.offset, target.content_count
     if offset < 1 or content_count < 0 or 0 < content_count < offset:
         raise OffsetOutOfRange
     if content_count == 0:

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What stands for single signs of a text, for `str.translate`: worked out when a sign is first met.
+"""Transliteration: other scripts in Latin letters, as `anyascii` writes them and as people with such names do.
 
-Other scripts in Latin letters: as `anyascii` writes them, and as people with such names do where that differs.
-
-Whoever types a foreign name types what stands in the passport or on the business card.  Greece, Russia, Ukraine,
-Serbia, Bulgaria and Japan have rules of their own for that, which no reading letter by letter obeys, and Korean
+A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
+Serbia, Bulgaria and Japan have rules of their own for this, which no transliteration letter by letter obeys, and Korean
 families have spellings of their own; so a text has several readings, and is found by each.
 """
 
@@ -16,35 +14,36 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# Alphabets end where the thousands of signs begin, of which so many are worth the room: some 500 KiB.
+# Characters of alphabets are below this code point and always cached; thousands of other characters follow, which are
+# cached until the map has this many: some 500 KiB.
 _ALPHABETS_END = 0x3000
-_MOST = 1 << 14
+_MAX_CACHED = 1 << 14
 
 
 class CharacterMap(dict[int, str]):
-    """A table that works out its rows when they are first needed, and keeps the usual ones.
+    """A table for `str.translate` that is filled when a character is first met.
 
-    :param row: what stands for a sign.
+    :param replacement: returns the replacement of a character.
     """
 
-    def __init__(self, row: Callable[[str], str]) -> None:
+    def __init__(self, replacement: Callable[[str], str]) -> None:
         super().__init__()
-        self._row = row
+        self._replacement = replacement
 
     def __missing__(self, code: int) -> str:
-        row = self._row(chr(code))
-        if code < _ALPHABETS_END or len(self) < _MOST:
-            self[code] = row
-        return row
+        replacement = self._replacement(chr(code))
+        if code < _ALPHABETS_END or len(self) < _MAX_CACHED:
+            self[code] = replacement
+        return replacement
 
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
     """How a country writes its script in Latin letters, where `anyascii` does otherwise; in lower case.
 
-    :ivar script: what a text has to hold for the spelling to make sense.
-    :ivar rules: patterns with what stands for them, in the order in which they are applied.
-    :ivar letters: what stands for single letters after that.
+    :ivar script: a pattern of the script's letters.
+    :ivar rules: patterns with their replacements, in the order in which they are applied.
+    :ivar letters: replacements of single letters, applied after the rules.
     """
 
     script: re.Pattern[str]
@@ -52,7 +51,7 @@ class _Spelling:
     letters: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, text: str) -> str:
-        """A text with the letters that `anyascii` need not look at any more."""
+        """A text with the spelling's Latin letters in it; `anyascii` writes the rest."""
         for pattern, latin in self.rules:
             text = pattern.sub(latin, text)
         return text.translate(self.letters)
@@ -62,14 +61,14 @@ def _rules(*rules: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern), latin) for pattern, latin in rules)
 
 
-# Of 256 signs each; behind them are no letters.
+# The blocks of 256 characters that have letters.
 _BLOCKS = 0x330
 
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _KANA = re.compile("[\u3041-\u30ff]")
 
-# ISO 843 (ELOT 743) as passports have it; at the beginning of a word, μπ, ντ and γκ are one sound.
+# ISO 843 (ELOT 743) as passports have it; at the beginning of a word, μπ, ντ and γκ are one sound each.
 _MODERN_GREEK = _Spelling(
     _GREEK,
     _rules(
@@ -92,7 +91,7 @@ _CYRILLIC_SPELLINGS = (
     _Spelling(
         _CYRILLIC, _rules((r"[иы]й\b", "y"), (r"ия\b", "ia"), ("(?<=[жчшщ])ё", "e"), ("ь?ё", "yo"), ("ье", "ye"))
     ),
-    # Russia, passports, ICAO Doc 9303: "Iuliia", "Ilia", "Sergei"; and those of the years before: "Soloviev"
+    # Russia, passports, ICAO Doc 9303: "Iuliia", "Ilia", "Sergei"; and passports of earlier years: "Soloviev"
     _Spelling(_CYRILLIC, _rules(("ь(?=[её])", "i")), str.maketrans({"ю": "iu", "я": "ia", "й": "i", "ъ": "ie"})),
     # Ukraine, resolution 55 of 2010: "Volodymyr", "Serhii", "Yuliia"
     _Spelling(
@@ -114,7 +113,7 @@ _CYRILLIC_SPELLINGS = (
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-# As the commonest families write themselves, nearly all otherwise than the rules of the state say.
+# The usual spellings of the commonest family names; nearly all differ from the official romanization.
 _KOREAN_FAMILIES = {
     "김": "kim", "이": "lee", "박": "park", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon",
     "장": "jang", "임": "lim", "오": "oh", "서": "seo", "신": "shin", "권": "kwon", "황": "hwang", "안": "ahn",
@@ -124,33 +123,33 @@ _KOREAN_FAMILIES = {
 }  # fmt: skip
 _KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
 
-# A family name of one sign, as nearly all are, and a given name of one or two.
+# A family name of one character, as nearly all are, and a given name of one or two.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
 
 
 def readings(text: str, bare: str) -> tuple[str, ...]:
-    """A text in ASCII, each way to write it once, the best one first.
+    """The ways to write a text in ASCII, each once, the best one first.
 
     :param text: in lower case and composed (NFKC).
-    :param bare: the same without accents.
+    :param bare: the text without accents.
     """
-    written = [text, bare]
+    spellings = [text, bare]
     if _GREEK.search(text):
-        written.insert(0, _MODERN_GREEK.write(text))
+        spellings.insert(0, _MODERN_GREEK.write(text))
     if _CYRILLIC.search(text):
-        written += [spelling.write(text) for spelling in _CYRILLIC_SPELLINGS]
+        spellings += [spelling.write(text) for spelling in _CYRILLIC_SPELLINGS]
     if _HANGUL.search(text):
-        written.append(_KOREAN_NAME.sub(lambda name: _KOREAN_FAMILIES[name[1]] + " ", text))
-    written.append(_CHINESE_NAME.sub(r"\1 \2", text))
-    latin = dict.fromkeys(anyascii(one).lower() for one in dict.fromkeys(written))
+        spellings.append(_KOREAN_NAME.sub(lambda name: _KOREAN_FAMILIES[name[1]] + " ", text))
+    spellings.append(_CHINESE_NAME.sub(r"\1 \2", text))
+    latin = dict.fromkeys(anyascii(spelling).lower() for spelling in dict.fromkeys(spellings))
     if _KANA.search(text):
-        latin |= {_hepburn(one): None for one in latin}
+        latin |= {_hepburn(reading): None for reading in latin}
     return tuple(latin)
 
 
 def load() -> None:
-    """Read the tables of all scripts now: they are files, and whoever asks for a text later waits for none of them."""
+    """Read anyascii's tables of all scripts, which are files, so that no later search waits for them."""
     for block in range(_BLOCKS):
         anyascii(chr(block << 8))
 
