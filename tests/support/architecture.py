@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""The list of modules in docs/architecture.rst, generated from the first sentence of each module's docstring.
+
+``scripts/architecture`` writes the list between the two comments `BEGIN` and `END`; a test compares.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.checkout import ROOT
+
+DOCUMENT = ROOT / "docs" / "architecture.rst"
+BEGIN = ".. The list of modules begins here; scripts/architecture writes it"
+END = ".. The list of modules ends here"
+
+# Folders in the order in which they are listed: the path of a contact first, then what is around it.
+FOLDERS = (
+    *("google", "google/sandbox", "sync", "store", "store/migrations", "directory", "ldap"),
+    *("phones", "phones/explain", "phones/provisioning", "web"),
+    *("server", "server/config", "cli", "cli/formats"),
+    *("numbers", ""),
+)
+# The steps of a migration are no modules that anybody imports.
+_LEFT_OUT = "versions"
+
+
+def first_sentence(source: str) -> str:
+    """The first sentence of a module's docstring, as reStructuredText; empty where there is none."""
+    paragraph = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")[0].replace("\n", " ")
+    sentence = re.split(r"(?<=[.!?]) +(?=[A-Z`])", paragraph)[0]
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", sentence)
+
+
+def folders() -> set[str]:
+    """The folders that have modules, relative to the package."""
+    package = ROOT / "ldapgw"
+    found = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    return {"" if name == "." else name for name in found if _LEFT_OUT not in name}
+
+
+def module_list() -> str:
+    """All modules, folder by folder, a line each."""
+    return "\n".join(line for folder in FOLDERS for line in _section(ROOT / "ldapgw" / folder, folder))
+
+
+def written(document: str) -> str:
+    """A document with the list of modules in its place."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, behind = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{module_list()}\n{END}{behind}"
+
+
+def _section(folder: Path, name: str) -> Iterator[str]:
+    title = f"{name}/" if name else "Modules at the top"
+    yield from (title, "-" * len(title), "", first_sentence((folder / "__init__.py").read_text()), "")
+    for path in sorted(folder.glob("*.py")):
+        if path.stem != "__init__":
+            yield f"* ``{path.stem}``: {first_sentence(path.read_text())}"
+    yield ""
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(written(DOCUMENT.read_text()))
