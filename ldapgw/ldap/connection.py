@@ -2,11 +2,11 @@
 """One LDAP connection: a Twisted protocol that performs the steps of its session.
 
 Requests are answered at the end of the reactor tick that received them, together with those of other connections
-(`ldapgw.ldap.connection_core`), on the fast path where possible.  The slow path works in slices.  A slice repeats the
-first of these that there is to do: begin the next waiting request, read a received message, send more entries of the
-running search.  The output of a slice is joined and written at once.  While the client does not take the output, the
-connection neither works nor reads.  Work that does not fit into one slice continues in later reactor ticks, in rotation
-with the other connections.
+(`ldapgw.ldap.connection_core`), on the fast path where possible.  The slow path works in slices.  Within a slice the
+connection begins the next waiting request, or else reads a received message, or else sends more entries of the running
+search, and repeats that until the slice ends.  The output of a slice is joined and written at once.  While the client
+does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
+later reactor ticks, in rotation with the other connections.
 """
 
 from __future__ import annotations
