@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The wire: LDAP as RFC 4511 has it, for phones that never read it.
+"""The LDAP server: RFC 4511 over TCP, TLS and UNIX sockets, read-only.
 
-Three temperatures.  Octets (`framing`, `decode`, `encode`) and rules (`session`, `bind`, `controls`) are pure;
-`connection` and `protocol` alone know Twisted, `fence` alone knows ldaptor.  The public door is `protocol.LdapFactory`.
+Read `session` first: the state machine that turns requests into steps.  Then read `connection`, which performs the
+steps, and `fast_path`, which answers most searches without them.
+
+`framing`, `decoder` and `filter_decoder` turn octets into the values of `messages`; `encoder` and `search_response`
+turn results into octets.  `controls` and `search_controls` add paging, sorting and list views.  `connection_core`
+answers the requests of a reactor tick together.  `admission` limits connections, wrong passwords and log lines, and
+`limits` has the figures.
+
+Only `server`, `connection` and `socket_io` use Twisted, and only `filter_text` imports ldaptor.  The rest of the
+program uses `server.LdapFactory` and `session.DirectoryPort`.
 """

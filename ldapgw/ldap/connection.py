@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""One connection: octets, a transport, and time.
+"""One LDAP connection: a Twisted protocol that performs the steps of its session.
 
-What comes is answered at the end of the reactor's turn, together with what came for others (`connection_core`), and
-past everything where that can be.  Else a connection works in slices.  In each it takes what is next of: a request that
-waits, a message that came, more entries of the search that runs; joins what there is to say and writes it at once.
-When the client takes no more it stops, and reads no more either.  Work that does not fit into one slice goes on in
-later reactor turns, in rotation with the other connections'.
+Requests are answered at the end of the reactor tick that received them, together with those of other connections
+(`ldapgw.ldap.connection_core`), on the fast path where possible.  The slow path works in slices.  Within a slice the
+connection begins the next waiting request, or else reads a received message, or else sends more entries of the running
+search, and repeats that until the slice ends.  The output of a slice is joined and written at once.  While the client
+does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
+later reactor ticks, in rotation with the other connections.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import ProtocolViolation, ResultCode
-from ldapgw.ldap.admission import Deadlines, Overdue, Wait
+from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
 from ldapgw.ldap.connection_core import ConnectionCore, TickBatch
 from ldapgw.ldap.decoder import decode, is_unbind
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.framing import Framer
-from ldapgw.ldap.limits import HANDSHAKE_TIMEOUT, LINGER, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
+from ldapgw.ldap.limits import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, MESSAGE_TIMEOUT, SHORT_SLICE, WRITE_TIMEOUT, Limits
 from ldapgw.ldap.messages import Reply, Result, notice_of_disconnection
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import DelayResult, Observer, SendReply, Session, StartSearch, StartTls, Step, StopSearch
@@ -43,7 +44,7 @@ from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 
 
 class ConnectionServer(typing.Protocol):
-    """What a connection needs of the factory that made it."""
+    """The server, as a connection uses it."""
 
     limits: Limits
     clock: IReactorTime
@@ -55,38 +56,38 @@ class ConnectionServer(typing.Protocol):
         """The session of a new connection."""
 
     def bind_delay(self, address: str, login: str) -> float:
-        """Count a wrong password; for how many seconds its answer is held back."""
+        """Count a wrong password; the seconds to delay the answer."""
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Keep the place of a client that has not waited for its answer."""
+        """Count a closed connection for some seconds more, because the client left before a delayed answer."""
 
     def count_misuse(self, kind: str, address: str, detail: str = "") -> None:
-        """Count what a client did wrong."""
+        """Count misuse by a client, for the log."""
 
     def count_failure(self, error: Exception) -> None:
-        """Count what we did wrong ourselves."""
+        """Count an error of our own, for the log."""
 
     def slice_seconds(self) -> float:
-        """For how many seconds to work on what has just come in."""
+        """The seconds to work on octets that have just been received."""
 
     def schedule(self, slices: Iterator[None]) -> None:
-        """Work on something in later reactor turns, in rotation with the rest."""
+        """Run slices of work in later reactor ticks, in rotation with other connections."""
 
     def unschedule(self) -> None:
-        """What went on is done."""
+        """Count scheduled work as done."""
 
     def add(self, connection: LdapProtocol) -> None:
-        """A connection is there."""
+        """Register an open connection."""
 
     def remove(self, connection: LdapProtocol) -> None:
-        """A connection is gone."""
+        """Unregister a closed connection."""
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
 class LdapProtocol(Protocol):
-    """One connection.
+    """The protocol of one connection.
 
-    :param address: the client's, normalized.
+    :param address: the client's address, normalized.
     """
 
     transport: Any  # a TCP or UNIX connection, or TLS on one
@@ -103,108 +104,103 @@ class LdapProtocol(Protocol):
         self._response: SearchResponse | None = None
         self._delayed_result: IDelayedCall | None = None
         self._buffer = OutputBuffer()
-        self._began = 0.0  # the operation that runs
-        self._end = 0.0  # of the slice that is worked on
+        self._operation_began = 0.0
+        self._slice_end = 0.0
         self._reading = True
         self._input_ended = False
 
     @property
     def login(self) -> str:
-        """Whom the client is bound as; empty: nobody."""
+        """The DN that the client is bound as; empty: anonymous."""
         return self._session.viewer.login
 
-    # --- what Twisted tells us --------------------------------------------------------------------------------------
+    # --- called by Twisted -------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        """Start with the rights that anybody has from there."""
         secure = ISSLTransport.providedBy(self.transport)
         self._session = self._server.session(self.address, secure=secure)
-        patience = self._server.limits.idle_timeout
+        idle_timeout = self._server.limits.idle_timeout
         writer = self._new_writer(plain=not secure)
         self._core = ConnectionCore(
-            self, self._server, self._session, self._framer, writer, self.deadlines, self.address, patience
+            self, self._server, self._session, self._framer, writer, self.deadlines, self.address, idle_timeout
         )
-        if not secure and isinstance(self.transport, FileDescriptor):  # a wrapper is none
+        if not secure and isinstance(self.transport, FileDescriptor):  # a wrapper is not a FileDescriptor
             self._reader = SocketReader(self.transport, self._core.receive)
         now = self._clock.seconds()
-        self.deadlines.set(Wait.IDLE, now + patience)
+        self.deadlines.set(Timeout.IDLE, now + idle_timeout)
         if secure:
-            self.deadlines.set(Wait.HANDSHAKE, now + HANDSHAKE_TIMEOUT)
+            self.deadlines.set(Timeout.HANDSHAKE, now + HANDSHAKE_TIMEOUT)
         self._server.add(self)
 
     def handshakeCompleted(self) -> None:
-        """TLS is ready."""
         self.deadlines.handshake = inf
 
     def dataReceived(self, data: bytes) -> None:
-        """What came over TLS, or over whatever else is no descriptor."""
+        """Receive octets over TLS, or over another transport that is not a file descriptor."""
         self._core.receive(data)
-        if self._session.secure and not self._core.is_processing:
-            self._server.batch.end()  # behind it may come the end of TLS, and then nothing more can be sent
+        if self._session.secure and not self._core.is_scheduled:
+            self._server.batch.end()  # the end of TLS may follow in this tick, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """The client has said all that it wants to say, and may still be listening."""
+        """Answer the requests that were received: the client sends no more, but may still read."""
         self._input_ended = True
         self._core.feed_framer()
         self._schedule()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """We never close only our half."""
+        """Do nothing: we never close only our half."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let go of everything."""
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
-            self._server.count_misuse("failed TLS handshake", self.address, _phrase(reason.value))
+            self._server.count_misuse("failed TLS handshake", self.address, _openssl_reason(reason.value))
         self._core.closing = True
         self._stop_work()
         self._end_reader()
         self._core.end()
         self._server.remove(self)
 
-    # --- what the writer tells us -----------------------------------------------------------------------------------
+    # --- called by the writer ----------------------------------------------------------------------------------------
 
     def _output_blocked(self) -> None:
-        """The client takes less than we have for it."""
-        self.deadlines.set(Wait.WRITE, self._clock.seconds() + WRITE_TIMEOUT)
+        self.deadlines.set(Timeout.WRITE, self._clock.seconds() + WRITE_TIMEOUT)
         self._pause_or_resume_reading()
 
     def _output_drained(self) -> None:
-        """The client has taken it."""
         self.deadlines.write = inf
         self._schedule()
 
-    # --- what the sweep tells us ------------------------------------------------------------------------------------
+    # --- called by the server's sweep --------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
-        """Close or cut the connection if it is late."""
+        """Close or abort the connection if a deadline has passed."""
         if self._session.busy or self._core.received:
             self.deadlines.idle = now + self._server.limits.idle_timeout
-        overdue = self.deadlines.overdue(now)
-        if overdue is Overdue.ABORT:
+        action = self.deadlines.expiry_action(now)
+        if action is ExpiryAction.ABORT:
             self._core.closing = True
             self._stop_work()
             self.transport.abortConnection()
-        elif overdue is Overdue.CLOSE:
+        elif action is ExpiryAction.CLOSE:
             self.close()
 
-    # --- what the line asks -----------------------------------------------------------------------------------------
+    # --- called by the core ------------------------------------------------------------------------------------------
 
     def process(self) -> None:
-        """Take the long way, unless later turns do."""
+        """Answer the received octets on the slow path, unless later ticks are scheduled to do so."""
         try:
             if is_unbind(self._core.received):
                 self.close()
             if self._core.closing:
                 return
             self._core.feed_framer()
-            if not self._core.is_processing and self._work(self._server.slice_seconds(), self._enqueue):
+            if not self._core.is_scheduled and self._work(self._server.slice_seconds(), self._enqueue):
                 self._schedule()
-        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
+        except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
             self._server.count_failure(error)
             self.abort()
 
     def abort(self) -> None:
-        """End here, after an error of our own that nothing else has caught."""
+        """End the connection after an error of our own that nothing else has caught."""
         self._core.closing = True
         self._stop_work()
         self.transport.abortConnection()
@@ -212,9 +208,9 @@ class LdapProtocol(Protocol):
     # --- a slice of work --------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        """Work in later reactor turns."""
-        if not self._core.is_processing and not self._core.closing:
-            self._core.is_processing = True
+        """Continue in later reactor ticks."""
+        if not self._core.is_scheduled and not self._core.closing:
+            self._core.is_scheduled = True
             self._server.schedule(self._slices())
 
     def _slices(self) -> Iterator[None]:
@@ -222,16 +218,16 @@ class LdapProtocol(Protocol):
             while self._work(SHORT_SLICE, self._write):
                 yield
         finally:
-            self._core.is_processing = False
+            self._core.is_scheduled = False
             self._server.unschedule()
 
-    def _work(self, share: float, write: Callable[[bytes], None]) -> bool:
-        """One slice of so many seconds; whether there is more to do at once.
+    def _work(self, slice_seconds: float, write: Callable[[bytes], None]) -> bool:
+        """Work for one slice; whether there is more work that can be done now.
 
-        :param write: writes the end of what there is to say.
+        :param write: writes the output that is left at the end of the slice.
         """
         seconds = self._clock.seconds
-        end = self._end = seconds() + share
+        end = self._slice_end = seconds() + slice_seconds
         more = True
         while more and not self._core.writer.blocked and not self._core.closing:
             more = self._guarded(self._process_next)
@@ -248,30 +244,30 @@ class LdapProtocol(Protocol):
         self._pause_or_resume_reading()
         return more and not self._core.writer.blocked
 
-    def _guarded(self, turn: Callable[[], bool]) -> bool:
-        """One turn, with the answers that its errors deserve."""
+    def _guarded(self, process: Callable[[], bool]) -> bool:
+        """Process something, and answer the errors that it raises."""
         try:
-            return turn()
+            return process()
         except ProtocolViolation as violation:
             self._server.count_misuse("not LDAP", self.address, violation.diagnostic)
             self.close(notice_of_disconnection(ResultCode.PROTOCOL_ERROR, violation.diagnostic))
-        except Exception as error:  # noqa: BLE001 - the last guard: one client's request never harms another's
+        except Exception as error:  # noqa: BLE001 - a request of one client never harms another client
             self._server.count_failure(error)
-            failed = Result(ResultCode.OTHER, "internal error")
+            result = Result(ResultCode.OTHER, "internal error")
             if self._session.busy and self._delayed_result is None:
-                self._finish(failed)
+                self._finish(result)
                 return True
-            self.close(notice_of_disconnection(ResultCode.OTHER, failed.diagnostic))
+            self.close(notice_of_disconnection(ResultCode.OTHER, result.diagnostic))
         return False
 
     def _process_next(self) -> bool:
-        """The next thing to do; whether there was one."""
+        """Begin a request, read a message, or send more entries; whether there was anything to do."""
         if not self._session.busy:
-            self._began = self._clock.seconds()
+            self._operation_began = self._clock.seconds()
             step = self._session.advance()
             if step is not None:
                 self._perform(step)
-                self._continue_search(self._began)  # a short search is done before anything behind it is looked at
+                self._continue_search(self._operation_began)  # a short search ends before later messages are read
                 return True
         if not self._session.full:
             message = self._framer.take()
@@ -283,10 +279,10 @@ class LdapProtocol(Protocol):
         return self._continue_search(self._clock.seconds())
 
     def _continue_search(self, now: float) -> bool:
-        """Pull more of the search that runs; whether one does."""
+        """Send more entries of the running search; whether there is one."""
         if self._response is None:
             return False
-        result = self._core.write_response(self._response, self._buffer, now, self._end)
+        result = self._core.write_response(self._response, self._buffer, now, self._slice_end)
         if result is not None:
             self._finish(result)
         return True
@@ -296,7 +292,7 @@ class LdapProtocol(Protocol):
             case SendReply(reply):
                 self._add_reply(reply)
             case StartSearch(message_id, batches, selection, types_only, time_limit):
-                self._server.batch.flush()  # this may last
+                self._server.batch.flush()  # a search may take long
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
@@ -311,20 +307,20 @@ class LdapProtocol(Protocol):
                 self.close()
 
     def _finish(self, result: Result) -> None:
-        """End what runs, and say so."""
+        """End the running operation with a result."""
         sent = self._response.sent if self._response is not None else 0
         self._response = None
         self._reset_idle_timeout()
         self._add_reply(self._session.finish(result), sent)
 
     def _add_reply(self, reply: Reply, entries: int = 0) -> None:
-        """Add what ends an operation."""
+        """Add the reply that ends an operation to the output, and notify the observers of a search."""
         self._buffer.add(encode(reply))
         if reply.search:
-            self._core.notify_observers(reply.search, entries, reply.result.code, self._clock.seconds() - self._began)
+            seconds = self._clock.seconds() - self._operation_began
+            self._core.notify_observers(reply.search, entries, reply.result.code, seconds)
 
     def _send_delayed_result(self, result: Result) -> None:
-        """A wrong password has waited long enough."""
         self._delayed_result = None
         self._finish(result)
         self._flush()
@@ -332,19 +328,21 @@ class LdapProtocol(Protocol):
 
     def _start_tls(self, reply: Reply) -> None:
         contexts = cast("IOpenSSLContextFactory", self._server.tls)
-        contexts.getContext()  # if that fails, it does before we have promised anything
+        contexts.getContext()  # an error has to be raised before the reply says that TLS begins
         self._buffer.add(encode(reply))
         self._flush()
-        # RFC 4511 4.14.1 and CVE-2011-0411: what somebody put in front of the handshake must not count after it.
+        # RFC 4511 4.14.1 and CVE-2011-0411: octets injected before the handshake must not be read after it.
         self._framer.discard()
-        self.deadlines.set(Wait.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
+        self.deadlines.set(Timeout.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
         self._core.writer.end()
         self._end_reader()
         self.transport.startTLS(contexts)
         self._core.writer = self._new_writer(plain=False)
 
     def _new_writer(self, *, plain: bool) -> SocketWriter:
-        writer = SocketWriter(self.transport, plain=plain, stalled=self._output_blocked, taken=self._output_drained)
+        writer = SocketWriter(
+            self.transport, plain=plain, on_blocked=self._output_blocked, on_drained=self._output_drained
+        )
         self._buffer.max_octets = writer.max_octets
         return writer
 
@@ -353,7 +351,7 @@ class LdapProtocol(Protocol):
         self.deadlines.message = inf
 
     def _flush(self) -> None:
-        """Write all at once: a small answer in two packets waits for the client's delayed acknowledgement."""
+        """Write all output at once: a small answer in two packets waits for the client's delayed acknowledgement."""
         if self._buffer.size:
             self._write(self._buffer.take())
 
@@ -365,7 +363,7 @@ class LdapProtocol(Protocol):
         self._server.batch.enqueue(self._core, octets)
 
     def _pause_or_resume_reading(self) -> None:
-        """Read on only while there is room for what would come."""
+        """Read only while the client takes the output and the session has room for another request."""
         if self._core.closing or self._input_ended:
             return
         reading = not self._core.writer.blocked and not self._session.full
@@ -378,12 +376,12 @@ class LdapProtocol(Protocol):
         if not reading or not self._framer.partial:
             self.deadlines.message = inf
         elif self.deadlines.message == inf:
-            self.deadlines.set(Wait.MESSAGE, self._clock.seconds() + MESSAGE_TIMEOUT)
+            self.deadlines.set(Timeout.MESSAGE, self._clock.seconds() + MESSAGE_TIMEOUT)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self, notice: Reply | None = None) -> None:
-        """End the session: say what there is to say, then close."""
+        """End the session: write all output and the notice, then close."""
         if self._core.closing:
             return
         self._core.closing = True
@@ -392,18 +390,18 @@ class LdapProtocol(Protocol):
         if notice is not None:
             self._buffer.add(encode(notice))
         self._flush()
-        self.deadlines.set(Wait.CLOSING, self._clock.seconds() + LINGER)
+        self.deadlines.set(Timeout.CLOSING, self._clock.seconds() + CLOSE_TIMEOUT)
         self._server.batch.flush()
         self._core.writer.close()
 
     def _end_reader(self) -> None:
-        """From here on, the transport reads."""
+        """Leave reading to the transport."""
         if self._reader is not None:
             self._reader.end()
             self._reader = None
 
     def _stop_work(self) -> None:
-        self._core.received = b""  # what came is not answered any more
+        self._core.received = b""  # received requests are not answered any more
         self._response = None
         if self._delayed_result is not None:
             self._server.delay_close(self.address, max(0.0, self._delayed_result.getTime() - self._clock.seconds()))
@@ -411,7 +409,7 @@ class LdapProtocol(Protocol):
             self._delayed_result = None
 
 
-def _phrase(error: TlsError) -> str:
-    """OpenSSL's reason, which is one of its fixed phrases."""
+def _openssl_reason(error: TlsError) -> str:
+    """OpenSSL's reason for an error, a fixed phrase."""
     reasons = error.args[0] if error.args else ()
     return str(reasons[-1][-1]) if reasons else ""

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A reactor's turn: what came in it is answered together.
+"""The core of a connection, and the batch in which the requests of one reactor tick are answered together.
 
-First all that can be is found, then all of it is sent, then taken note of; what takes the long way comes last.  Doing
-the same thing several times over keeps the processor's caches warm, and to send while the clients are awake already
-spares waking each of them: on a virtual machine, that took longer than to find an answer (docs/decisions/0051).
+A `TickBatch` first computes all answers that the fast path has, then sends them all, then notifies the observers; the
+connections that need the slow path come last.  Doing the same step for several connections in a row keeps the
+processor's caches warm.  Sending while the clients are already awake saves waking each of them, which took longer on a
+virtual machine than computing an answer (docs/decisions/0051).
 
-What nearly all requests run through of a connection: received, found, sent, noted, and nothing else.
-
-It is apart from the connection so that it can be compiled, which a protocol of Twisted's cannot (docs/decisions/0042).
+A `ConnectionCore` has the part of a connection that nearly all requests pass: receive, answer, send, record.  It is
+separate from `ldapgw.ldap.connection.LdapProtocol` so that it can be compiled, which a Twisted protocol cannot be
+(docs/decisions/0042).
 """
 
 from __future__ import annotations
@@ -24,120 +25,120 @@ from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 
-# Once all that came has been received, no answer waits for more than so many others that are found: some 0.2 ms.
-_MOST: Final = 16
+# Answers that are computed before they are sent: an answer waits for at most 15 others, some 0.2 ms.
+_MAX_UNSENT: Final = 16
 
-# Has something called once, at the end of this turn.
+# Has a function called once, at the end of the current tick.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 
 
 class BatchMember(Protocol):
-    """What a turn asks of a connection."""
+    """A connection, as a batch uses it."""
 
     def answer(self) -> FastAnswer | None:
-        """The answer to what came; None: it has to take the long way."""
+        """The answer to the received octets; None: only the slow path can answer them."""
 
     def send(self, octets: bytes) -> None:
-        """Send this now."""
+        """Send octets now."""
 
-    def record(self, answered: FastAnswer, now: float, seconds: float) -> None:
-        """Take note of what was answered by now, so many seconds after it was looked at."""
+    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
+        """Record an answer that was sent by `now`, so many seconds after its batch began."""
 
     def process(self) -> None:
-        """Take the long way."""
+        """Answer on the slow path."""
 
 
 class TickBatch:
-    """What came, and what is ready to be sent.
+    """The connections that received octets in this tick, and the output that waits to be sent.
 
-    :param at_end: calls something at the end of the reactor's turn.
-    :ivar seconds: the reactor's time.
+    :param seconds: the reactor's time.
+    :param call_at_tick_end: calls a function at the end of the reactor's tick.
     """
 
-    __slots__ = ("_call_at_tick_end", "_ready", "_received", "_scheduled", "seconds")
+    __slots__ = ("_call_at_tick_end", "_received", "_scheduled", "_unsent", "seconds")
 
     def __init__(self, seconds: Callable[[], float], call_at_tick_end: CallAtTickEnd) -> None:
         self.seconds = seconds
         self._call_at_tick_end = call_at_tick_end
         self._received: list[BatchMember] = []
-        self._ready: list[tuple[BatchMember, bytes]] = []
+        self._unsent: list[tuple[BatchMember, bytes]] = []
         self._scheduled = False
 
     def add(self, connection: BatchMember) -> None:
-        """Something came."""
+        """Add a connection that received octets."""
         self._received.append(connection)
         if not self._scheduled:
             self._scheduled = True
-            self._call_at_tick_end(self._end)
+            self._call_at_tick_end(self._end_tick)
 
     def end(self) -> None:
-        """Answer all that came."""
-        came, self._received = self._received, []
+        """Answer all requests that were received."""
+        received, self._received = self._received, []
         slow: list[BatchMember] = []
-        for start in range(0, len(came), _MOST):
-            slow += self._answer(came[start : start + _MOST])
+        for start in range(0, len(received), _MAX_UNSENT):
+            slow += self._answer(received[start : start + _MAX_UNSENT])
         for connection in slow:
             connection.process()
         self.flush()
 
     def enqueue(self, connection: BatchMember, octets: bytes) -> None:
-        """Have the end of an answer sent with others."""
-        self._ready.append((connection, octets))
-        if len(self._ready) >= _MOST:
+        """Have the end of a slow path's answer sent together with others."""
+        self._unsent.append((connection, octets))
+        if len(self._unsent) >= _MAX_UNSENT:
             self.flush()
 
     def flush(self) -> None:
-        """Send what was posted: before what may last, and before what has to come behind it."""
-        if self._ready:
-            ready, self._ready = self._ready, []
-            for connection, octets in ready:
+        """Send the enqueued output: before work that may take long, and before output that has to follow it."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            for connection, octets in unsent:
                 connection.send(octets)
 
-    def _end(self) -> None:
+    def _end_tick(self) -> None:
         self._scheduled = False
         self.end()
 
-    def _answer(self, came: list[BatchMember]) -> list[BatchMember]:
-        """Answer what can be at once; who has to take the long way."""
+    def _answer(self, connections: list[BatchMember]) -> list[BatchMember]:
+        """Answer on the fast path where possible; returns the connections that need the slow path."""
         began = self.seconds()
-        found = [(connection, connection.answer()) for connection in came]
-        answered = [(connection, one) for connection, one in found if one is not None]
-        for connection, answer in answered:
-            connection.send(answer.octets)
+        answers = [(connection, connection.answer()) for connection in connections]
+        answered = [(connection, answer) for connection, answer in answers if answer is not None]
+        for connection, fast_answer in answered:
+            connection.send(fast_answer.octets)
         now = self.seconds()
-        for connection, answer in answered:
-            connection.record(answer, now, now - began)
-        return [connection for connection, one in found if one is None]
+        for connection, fast_answer in answered:
+            connection.record(fast_answer, now, now - began)
+        return [connection for connection, answer in answers if answer is None]
 
 
-class BatchServer(Protocol):
-    """What a line needs of the factory that made its connection."""
+class CoreServer(Protocol):
+    """The server, as a connection core uses it."""
 
     batch: TickBatch
     observers: tuple[Observer, ...]
 
     def count_failure(self, error: Exception) -> None:
-        """Count what we did wrong ourselves."""
+        """Count an error of our own, for the log."""
 
 
-class ConnectionOwner(Protocol):
-    """What a line needs of its connection."""
+class CoreOwner(Protocol):
+    """The connection that owns a core."""
 
     def process(self) -> None:
-        """Take the long way."""
+        """Answer on the slow path."""
 
     def abort(self) -> None:
         """End the connection, after an error of our own."""
 
 
 class ConnectionCore:
-    """A connection as a turn sees it (`ldapgw.ldap.connection_core.Connection`).
+    """A connection as a `BatchMember`.
 
-    :param framer: keeps what takes the long way.
-    :param patience: seconds that the client may be silent.
-    :ivar arrived: what came in this turn, while nothing else was under way.
-    :ivar at_work: whether later turns go on with the connection.
-    :ivar closing: whether the connection ends, and nothing that comes counts.
+    :param framer: collects the octets for the slow path.
+    :param idle_timeout: seconds.
+    :ivar received: the octets that the fast path may answer: received in this tick, while nothing else was under way.
+    :ivar is_scheduled: whether later ticks work on the connection.
+    :ivar closing: whether the connection ends; received octets are ignored then.
     """
 
     __slots__ = (
@@ -152,13 +153,13 @@ class ConnectionCore:
             "_session",
             "_batch",
         ),
-        *("received", "is_processing", "closing", "writer"),
+        *("received", "is_scheduled", "closing", "writer"),
     )
 
     def __init__(
         self,
-        owner: ConnectionOwner,
-        server: BatchServer,
+        owner: CoreOwner,
+        server: CoreServer,
         session: Session,
         framer: Framer,
         writer: SocketWriter,
@@ -167,7 +168,7 @@ class ConnectionCore:
         idle_timeout: float,
     ) -> None:
         self.received = b""
-        self.is_processing = False
+        self.is_scheduled = False
         self.closing = False
         self.writer = writer
         self._owner = owner
@@ -181,92 +182,91 @@ class ConnectionCore:
         self._idle_timeout = idle_timeout
 
     def receive(self, octets: bytes) -> None:
-        """Have the turn work on what came, unless we are at it already."""
+        """Keep received octets, and have the batch answer them unless later ticks work on the connection."""
         if self.closing:
             return
-        if self.received or self.is_processing or self.writer.blocked or self._framer.partial:
+        if self.received or self.is_scheduled or self.writer.blocked or self._framer.partial:
             self.feed_framer()
             self._framer.feed(octets)
         else:
             self.received = octets
-        if not self.is_processing:
+        if not self.is_scheduled:
             self._batch.add(self)
 
     def feed_framer(self) -> None:
-        """What came takes the long way."""
+        """Leave the received octets to the slow path."""
         self._framer.feed(self.received)
         self.received = b""
 
     def answer(self) -> FastAnswer | None:
-        """The answer to what came, past everything; None: it has to take the long way."""
+        """The fast path's answer to the received octets; None: only the slow path can answer them."""
         if not self.received:
             return None
         try:
-            answered = self._session.fast_answer(self.received)
-        except Exception as error:  # noqa: BLE001 - the long way knows what to say then
+            answer = self._session.fast_answer(self.received)
+        except Exception as error:  # noqa: BLE001 - the slow path meets the error again and reports it to the client
             self._count_failure(error)
             return None
-        if answered is not None:
+        if answer is not None:
             self.received = b""
-        return answered
+        return answer
 
     def send(self, octets: bytes) -> None:
-        """Send what was found, or what the long way has posted."""
+        """Send a fast answer, or output that the slow path has enqueued."""
         try:
             self.writer.write(octets)
-        except Exception as error:  # noqa: BLE001 - what is wrong with one connection ends there
+        except Exception as error:  # noqa: BLE001 - an error of one connection ends that connection only
             self._count_failure(error)
             self._owner.abort()
 
-    def write_response(self, answer: SearchResponse, outbox: OutputBuffer, now: float, end: float) -> Result | None:
-        """Pull more of a search that runs, and write whenever that is enough, until a time.
+    def write_response(self, response: SearchResponse, buffer: OutputBuffer, now: float, end: float) -> Result | None:
+        """Encode more of a running search until a time, and write whenever the buffer is full.
 
         :returns: how the search ended, or None while it goes on.
         """
         seconds = self._batch.seconds
         while True:
-            result = answer.write_next(outbox, now)
-            if outbox.full:
+            result = response.write_next(buffer, now)
+            if buffer.full:
                 self._batch.flush()
-                self.writer.write_pieces(outbox.take_pieces())
+                self.writer.write_pieces(buffer.take_pieces())
             if result is not None or self.writer.blocked:
                 return result
             now = seconds()
             if now >= end:
                 return None
 
-    def record(self, answered: FastAnswer, now: float, seconds: float) -> None:
-        """Take note of what was answered at once."""
+    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
+        """Put off the idle timeout after a fast answer, and notify the observers of a search."""
         self._deadlines.idle = now + self._idle_timeout
-        if answered.search:
-            self.notify_observers(answered.search, answered.entries, answered.code, seconds)
+        if answer.search:
+            self.notify_observers(answer.search, answer.entries, answer.code, seconds)
 
     def notify_observers(self, search: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Tell of a search that is done (`ldapgw.ldap.session.Observer`)."""
+        """Report a finished search to the observers (`ldapgw.ldap.session.Observer`)."""
         login = self._session.viewer.login
         for observer in self._observers:
             try:
                 observer(login, self._address, search, entries, code, seconds)
-            except Exception as error:  # noqa: BLE001 - it is answered, whoever misses it
+            except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
                 self._count_failure(error)
 
     def process(self) -> None:
-        """Take the long way."""
         self._owner.process()
 
     def end(self) -> None:
-        """The connection is gone, and no cycle is left to the garbage collector."""
-        self._owner = _CLOSED
+        """Release the owner of a closed connection, so that the garbage collector finds no cycle."""
+        self._owner = _CLOSED_OWNER
 
 
 class _ClosedOwner:
-    """Owns the line of a connection that is gone."""
+    """The owner of the core of a closed connection."""
 
     def process(self) -> None:
-        """Nothing is left to be done."""
+        """Do nothing."""
 
     def abort(self) -> None:
-        """It has ended."""
+        """Do nothing."""
 
 
-_CLOSED: Final[ConnectionOwner] = _ClosedOwner()
+_CLOSED_OWNER: Final[CoreOwner] = _ClosedOwner()

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Controls: what a client adds to a request (RFC 4511 4.1.11).
+"""Controls of requests and replies (RFC 4511 4.1.11), between BER and values.
 
-`KINDS` says which controls there are: the operations that each goes with, and what reads its value.
+Supported are paged results (RFC 2696), server-side sorting (RFC 2891), virtual list views
+(draft-ietf-ldapext-ldapv3-vlv-09) and ManageDsaIT (RFC 3296).  `SUPPORTED_CONTROLS` has the operations and the decoder
+of each.
 
-The paged results control (RFC 2696): its value, and the cookie.
+The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  The
+cookie is sealed with a key that lives as long as the process, together with the search and the login.  So a client can
+neither forge a cookie nor use it for another search, and a cookie from before a restart is refused.
 
-The server remembers nothing between two pages: the cookie says behind which place the next one begins.  It is sealed
-with a key that lives as long as the process, together with the search and the login that it belongs to; so a client can
-neither make one nor use it for anything else, and one from before a restart is refused.
-
-The sort control, from BER and to BER (RFC 2891).
-
-The virtual list view control, from BER and to BER (draft-ietf-ldapext-ldapv3-vlv-09).
-
-No contextID is ever sent: a window is worked out anew each time and is exact.  So none that comes can be valid.
+A contextID is never sent with a virtual list view, because a window is computed anew each time and is exact.  So no
+contextID in a request can be valid.
 """
 
 from __future__ import annotations
@@ -31,17 +28,32 @@ from ldapgw.ldap.limits import CONTROLS
 from ldapgw.ldap.messages import Control, Operation
 
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
+SORT_REQUEST = "1.2.840.113556.1.4.473"
+SORT_RESPONSE = "1.2.840.113556.1.4.474"
+VLV_REQUEST = "2.16.840.1.113730.3.4.9"
+VLV_RESPONSE = "2.16.840.1.113730.3.4.10"
+# RFC 3296
+MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 
-# Octets of the seal: half of SHA-256, which nobody guesses.
-SEAL: Final = 16
+CONTROLS_TAG = 0xA0
+# Controls that are decoded: 4 µs each.
+_MAX_DECODED = 1000
+# Octets of a cookie's seal: half of SHA-256, enough against guessing.
+_SEAL_LENGTH: Final = 16
+
+_ORDERING_RULE, _REVERSE_ORDER, _ATTRIBUTE_TYPE = 0x80, 0x81, 0x80
+_BY_OFFSET, _GREATER_THAN_OR_EQUAL = 0xA0, 0x81
+
+
+# --- paged results (RFC 2696) ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PagedResults:
-    """A wish for one page.
+    """A request for one page (RFC 2696 2).
 
-    :ivar size: entries; 0 with a cookie: no more pages are wanted.
-    :ivar cookie: as the page before gave it; empty: the first page.
+    :ivar size: entries in the page; 0 with a cookie: the client wants no more pages.
+    :ivar cookie: from the previous page; empty: the first page.
     """
 
     size: int
@@ -49,9 +61,9 @@ class PagedResults:
 
 
 def read_page(control: Control) -> PagedResults:
-    """The wish that a request control holds.
+    """Decode the value of a paged results control (RFC 2696 2).
 
-    :raises ProtocolViolation: when its value is not what the RFC says.
+    :raises ProtocolViolation: if the value is malformed.
     """
     value = BerReader.over(control.value or b"")
     content = value.enter(SEQUENCE, "pagedResults")
@@ -64,15 +76,15 @@ def read_page(control: Control) -> PagedResults:
 
 
 def page_response(cookie: bytes) -> Control:
-    """What goes with a page; 0 is the estimate of somebody who does not know how many there are."""
+    """The control of a page; its estimate of the number of entries is 0, which stands for unknown."""
     return Control(PAGED_RESULTS, value=tlv(SEQUENCE, integer(0) + octets(cookie)))
 
 
-class Cookies:
+class PageCookies:
     """Makes and opens the cookies of one search of one login.
 
-    :param key: of the process; nobody else has it.
-    :param search: everything that has to be the same at the next page.
+    :param key: secret of this process.
+    :param search: everything that has to be the same in the request for the next page.
     """
 
     __slots__ = ("_key", "_search")
@@ -81,35 +93,32 @@ class Cookies:
         self._key = key
         self._search = sha256(repr(search).encode("utf-8", "surrogatepass")).digest()
 
-    def seal(self, place: bytes) -> bytes:
-        """The cookie that stands for a place."""
-        return self._seal(place) + place
+    def seal(self, resume_key: bytes) -> bytes:
+        """The cookie of a page that ends at a resume key."""
+        return self._seal(resume_key) + resume_key
 
     def open(self, cookie: bytes) -> bytes:
-        """The place that a cookie stands for.
+        """The resume key in a cookie.
 
-        :raises DirectoryError: unwillingToPerform, when it is not one of this search's.
+        :raises DirectoryError: unwillingToPerform, if the cookie does not belong to this search.
         """
-        place = cookie[SEAL:]
-        if not hmac.compare_digest(cookie[:SEAL], self._seal(place)):
+        resume_key = cookie[_SEAL_LENGTH:]
+        if not hmac.compare_digest(cookie[:_SEAL_LENGTH], self._seal(resume_key)):
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the cookie does not belong to this search")
-        return place
+        return resume_key
 
-    def _seal(self, place: bytes) -> bytes:
-        return hmac.digest(self._key, self._search + place, "sha256")[:SEAL]
+    def _seal(self, resume_key: bytes) -> bytes:
+        return hmac.digest(self._key, self._search + resume_key, "sha256")[:_SEAL_LENGTH]
 
 
-SORT_REQUEST = "1.2.840.113556.1.4.473"
-SORT_RESPONSE = "1.2.840.113556.1.4.474"
-
-_ORDERING_RULE, _REVERSE_ORDER, _ATTRIBUTE_TYPE = 0x80, 0x81, 0x80
+# --- server-side sorting (RFC 2891) ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSideSort:
-    """A wish to have the entries sorted.
+    """A request to sort the entries (RFC 2891 1.1).
 
-    :ivar keys: the most important first; at least one.
+    :ivar keys: at least one; the most significant first.
     """
 
     keys: tuple[SortKey, ...]
@@ -117,15 +126,15 @@ class ServerSideSort:
 
 
 def read_sort(control: Control) -> ServerSideSort:
-    """The wish that a request control holds.
+    """Decode the value of a sort control (RFC 2891 1.1).
 
-    :raises ProtocolViolation: when its value is not what the RFC says.
+    :raises ProtocolViolation: if the value is malformed.
     """
     value = BerReader.over(control.value or b"")
     sequence = value.enter(SEQUENCE, "sortKeyList")
     value.finish("sortKeyList")
     keys: list[SortKey] = []
-    while sequence and len(keys) <= MOST_KEYS:  # one too many says that they are too many
+    while sequence and len(keys) <= MOST_KEYS:  # one key beyond the limit is enough to refuse all
         key = sequence.enter(SEQUENCE, "sortKey")
         attribute = key.text("attributeType")
         rule = key.text("orderingRule", _ORDERING_RULE) if key.peek() == _ORDERING_RULE else None
@@ -138,23 +147,20 @@ def read_sort(control: Control) -> ServerSideSort:
 
 
 def sort_response(code: ResultCode, attribute: str = "") -> Control:
-    """What became of it.
+    """The result of sorting (RFC 2891 1.2).
 
-    :param attribute: the key that was the trouble, as it was sent; empty: none was.
+    :param attribute: the sort key that caused the error, as it was sent; empty: none.
     """
-    kind = octets(attribute.encode("utf-8", "surrogatepass"), _ATTRIBUTE_TYPE) if attribute else b""
-    return Control(SORT_RESPONSE, value=tlv(SEQUENCE, integer(code, ENUMERATED) + kind))
+    attribute_type = octets(attribute.encode("utf-8", "surrogatepass"), _ATTRIBUTE_TYPE) if attribute else b""
+    return Control(SORT_RESPONSE, value=tlv(SEQUENCE, integer(code, ENUMERATED) + attribute_type))
 
 
-VIEW_REQUEST = "2.16.840.1.113730.3.4.9"
-VIEW_RESPONSE = "2.16.840.1.113730.3.4.10"
-
-_BY_OFFSET, _GREATER_THAN_OR_EQUAL = 0xA0, 0x81
+# --- virtual list views (draft-ietf-ldapext-ldapv3-vlv-09) ----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualListView:
-    """A wish to see a window of the sorted list.
+    """A request for a window of the sorted list.
 
     :ivar context_id: as it was sent; empty: none.
     """
@@ -164,10 +170,10 @@ class VirtualListView:
     context_id: bytes = b""
 
 
-def read_view(control: Control) -> VirtualListView:
-    """The wish that a request control holds.
+def read_vlv(control: Control) -> VirtualListView:
+    """Decode the value of a virtual list view control.
 
-    :raises ProtocolViolation: when its value is not what the draft says.
+    :raises ProtocolViolation: if the value is malformed.
     """
     value = BerReader.over(control.value or b"")
     request = value.enter(SEQUENCE, "virtualListViewRequest")
@@ -190,22 +196,22 @@ def _target(request: BerReader) -> Offset | AtLeast:
     return target
 
 
-def view_response(code: ResultCode, position: int = 0, count: int = 0) -> Control:
-    """What became of it: the target's position, and how many entries the list holds."""
+def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control:
+    """The result of a list view.
+
+    :param position: the target's position, from 1.
+    :param count: entries in the list.
+    """
     content = integer(position) + integer(count) + integer(code, ENUMERATED)
-    return Control(VIEW_RESPONSE, value=tlv(SEQUENCE, content))
+    return Control(VLV_RESPONSE, value=tlv(SEQUENCE, content))
 
 
-CONTROLS_TAG = 0xA0
-# One takes 4 µs.
-_MOST_READ = 1000
-# RFC 3296
-MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
+# --- all controls ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ManageDsaIt:
-    """Treat referrals as entries.  There are none here, so nothing is to be done."""
+    """A request to treat referrals as entries (RFC 3296 3).  There are no referrals, so there is nothing to do."""
 
 
 ControlValue = ManageDsaIt | PagedResults | ServerSideSort | VirtualListView
@@ -213,10 +219,10 @@ ControlValue = ManageDsaIt | PagedResults | ServerSideSort | VirtualListView
 
 @dataclass(frozen=True, slots=True)
 class SupportedControl:
-    """A control that works here.
+    """A control that this server supports.
 
-    :ivar operations: those that it is appropriate for.
-    :ivar read: what it asks for; raises `ProtocolViolation` when its value is not what the control's RFC says.
+    :ivar operations: the operations for which the control is appropriate.
+    :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.
     """
 
     operations: frozenset[Operation]
@@ -232,7 +238,7 @@ _SEARCH = frozenset((Operation.SEARCH,))
 SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
     PAGED_RESULTS: SupportedControl(_SEARCH, read_page),
     SORT_REQUEST: SupportedControl(_SEARCH, read_sort),
-    VIEW_REQUEST: SupportedControl(_SEARCH, read_view),
+    VLV_REQUEST: SupportedControl(_SEARCH, read_vlv),
     MANAGE_DSA_IT: SupportedControl(
         frozenset(
             {
@@ -250,28 +256,29 @@ SUPPORTED_CONTROLS: Mapping[str, SupportedControl] = {
 
 
 def read(message: BerReader) -> tuple[Control, ...]:
-    """The controls that stand behind a request.
+    """Decode the controls of a request.
 
-    More than anybody sends are read, so that `judge` can refuse them, up to where reading them would take milliseconds.
+    More controls are decoded than are allowed, so that `check_controls` can refuse them with a result; the limit here
+    keeps the time below a few milliseconds.
 
-    :raises ProtocolViolation: when they cannot be read, or are far too many.
+    :raises ProtocolViolation: if the controls are malformed, or more than a thousand.
     """
     sequence = message.enter(CONTROLS_TAG, "controls")
     controls: list[Control] = []
     while sequence:
-        if len(controls) == _MOST_READ:
+        if len(controls) == _MAX_DECODED:
             raise ProtocolViolation("controls: too many")
         content = sequence.enter(SEQUENCE, "control")
-        kind = content.text("controlType")
+        control_type = content.text("controlType")
         critical = content.boolean("criticality") if content.peek() == BOOLEAN else False
         value = content.octets("controlValue") if content.peek() == OCTET_STRING else None
         content.finish("control")
-        controls.append(Control(kind, critical, value))
+        controls.append(Control(control_type, critical, value))
     return tuple(controls)
 
 
 def write(controls: tuple[Control, ...]) -> bytes:
-    """The controls of a reply, as they stand behind it."""
+    """Encode the controls of a reply; empty if there are none."""
     return tlv(CONTROLS_TAG, b"".join(_encode(control) for control in controls)) if controls else b""
 
 
@@ -282,21 +289,21 @@ def _encode(control: Control) -> bytes:
 
 
 def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple[ControlValue, ...]:
-    """The values of those controls that are to be honoured.
+    """The values of the controls of a request that apply to its operation.
 
-    RFC 4511 4.1.11: an unrecognized or inappropriate control fails the operation if it is critical and is ignored
-    else.
+    RFC 4511 4.1.11: a control that is not supported or not appropriate fails the operation if it is critical, and is
+    ignored otherwise.
 
-    :raises DirectoryError: unavailableCriticalExtension; protocolError for a value that is wrong, and for a control
-        that is there twice, of which nobody can say what is meant; adminLimitExceeded for more than anybody sends.
+    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value, and for a control that
+        occurs twice, because its meaning is unclear; adminLimitExceeded for too many controls.
     """
     if len(controls) > CONTROLS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")
     values = []
     seen = set()
     for control in controls:
-        kind = SUPPORTED_CONTROLS.get(control.type)
-        if kind is None or operation not in kind.operations:
+        supported = SUPPORTED_CONTROLS.get(control.type)
+        if supported is None or operation not in supported.operations:
             if control.critical:
                 raise DirectoryError(ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported")
             continue
@@ -304,7 +311,7 @@ def check_controls(controls: tuple[Control, ...], operation: Operation) -> tuple
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "the same control twice")
         seen.add(control.type)
         try:
-            values.append(kind.read(control))
+            values.append(supported.read(control))
         except ProtocolViolation as violation:
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, violation.diagnostic) from None
     return tuple(values)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Requests, from BER to values (RFC 4511 4.1.1 and 4.2 to 4.12).
+"""Decoding of requests from BER into messages (RFC 4511 4.1.1 and 4.2 to 4.12).
 
-Strict: every element lies within its parent and every parent is consumed to its last octet.  What cannot be read is a
-`ProtocolViolation` and ends the session; what can be read and is wrong becomes a `Rejected` request, whose answer is
-the operation's own.
+The decoder is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
+that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
+becomes a `Rejected` request, which is answered with a result of its operation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap import controls
-from ldapgw.ldap import filter_decoder as filters
+from ldapgw.ldap import controls, filter_decoder
 from ldapgw.ldap.limits import ATTRIBUTES, FILTER_OCTETS
 from ldapgw.ldap.messages import (
     AbandonRequest,
@@ -36,55 +35,60 @@ _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
 _SCOPES = {scope.value: scope for scope in Scope}
 _LAST_DEREF = 3
 
-# Around a messageID of one octet: a SEQUENCE with an INTEGER in it, and an UnbindRequest.
-_MESSAGE, _UNBIND = b"\x30\x05\x02\x01", b"\x42\x00"
-_LEAST = len(_MESSAGE) + 1 + len(_UNBIND)
+# The octets of an UnbindRequest before and after a messageID of one octet.
+_UNBIND_START, _UNBIND_END = b"\x30\x05\x02\x01", b"\x42\x00"
+_UNBIND_LENGTH = len(_UNBIND_START) + 1 + len(_UNBIND_END)
 
-# A BindRequest, and where its name begins behind a messageID of one octet.
-_BIND, _NAME = Operation.BIND.value, 12
+# The tag of a BindRequest, and the position of its name after a messageID of one octet.
+_BIND, _NAME_START = Operation.BIND.value, 12
 
 
 def decode(octets: bytes) -> Message:
-    """One whole LDAPMessage.
+    """Decode one whole LDAPMessage.
 
-    :raises ProtocolViolation: when it cannot be read; RFC 4511 4.1.1 wants the session ended then.
+    :raises ProtocolViolation: if the message is malformed; RFC 4511 4.1.1 demands the end of the session then.
     """
     message = BerReader.over(octets).enter(SEQUENCE, "message")
     message_id = message.integer("messageID")
     if message_id <= 0:
         raise ProtocolViolation("messageID: out of range")
     tag, content = message.inside("protocolOp")
-    found = _OPERATIONS.get(tag)
-    if found is None:
+    decoder = _OPERATIONS.get(tag)
+    if decoder is None:
         raise ProtocolViolation("protocolOp: not a request")
-    operation, read = found
-    found_controls = controls.read(message) if message else ()
+    operation, read = decoder
+    message_controls = controls.read(message) if message else ()
     message.finish("message")
     request: Request
     try:
         request = read(content)
     except DirectoryError as error:
         request = Rejected(Result.of(error))
-    return Message(message_id, operation, request, found_controls, octets if operation is Operation.SEARCH else b"")
+    return Message(message_id, operation, request, message_controls, octets if operation is Operation.SEARCH else b"")
 
 
 def is_unbind(octets: bytes) -> bool:
-    """Whether these are an UnbindRequest as nearly all write it, and nothing else: the last that most phones say."""
-    return len(octets) == _LEAST and octets.startswith(_MESSAGE) and 0 < octets[4] < 0x80 and octets.endswith(_UNBIND)
+    """Whether the octets are one UnbindRequest in the usual encoding; most phones end a session with it."""
+    return (
+        len(octets) == _UNBIND_LENGTH
+        and octets.startswith(_UNBIND_START)
+        and 0 < octets[4] < 0x80
+        and octets.endswith(_UNBIND_END)
+    )
 
 
 def simple_bind(octets: bytes) -> tuple[int, str, bytes] | None:
-    """The messageID, the name and the password of a simple BindRequest as nearly all write it, and of nothing else.
+    """The messageID, the name and the password of one simple BindRequest in the usual encoding.
 
-    None: it is written in another way, it has no name or no password, or it is no bind.
+    None: the octets are in another encoding, have no name or no password, or are not a bind.
     """
     length = len(octets)
-    if not _NAME < length < 0x82 or octets[5] != _BIND or not 0 < octets[4] < 0x80:
+    if not _NAME_START < length < 0x82 or octets[5] != _BIND or not 0 < octets[4] < 0x80:
         return None
-    name = octets[_NAME : _NAME + octets[_NAME - 1]]
-    password = octets[_NAME + len(name) + 2 :]
-    before = [SEQUENCE, length - 2, INTEGER, 1, octets[4], _BIND, length - 7, INTEGER, 1, 3, OCTET_STRING, len(name)]
-    if not name or not password or octets != bytes(before) + name + bytes([_SIMPLE, len(password)]) + password:
+    name = octets[_NAME_START : _NAME_START + octets[_NAME_START - 1]]
+    password = octets[_NAME_START + len(name) + 2 :]
+    header = [SEQUENCE, length - 2, INTEGER, 1, octets[4], _BIND, length - 7, INTEGER, 1, 3, OCTET_STRING, len(name)]
+    if not name or not password or octets != bytes(header) + name + bytes([_SIMPLE, len(password)]) + password:
         return None
     try:
         return octets[4], name.decode(), password
@@ -100,12 +104,12 @@ def _search(content: BerReader) -> SearchRequest:
     time_limit = content.integer("timeLimit")
     types_only = content.boolean("typesOnly")
     if scope is None:
-        raise _wrong("scope: unknown value")
+        raise _protocol_error("scope: unknown value")
     if not 0 <= deref <= _LAST_DEREF:
-        raise _wrong("derefAliases: unknown value")
+        raise _protocol_error("derefAliases: unknown value")
     if size_limit < 0 or time_limit < 0:
-        raise _wrong("sizeLimit or timeLimit: negative")
-    filter_ = filters.read(content)
+        raise _protocol_error("sizeLimit or timeLimit: negative")
+    filter_ = filter_decoder.read(content)
     attributes = _attributes(content.enter(SEQUENCE, "attributes"))
     content.finish("searchRequest")
     return SearchRequest(base, scope, filter_, size_limit, time_limit, types_only, attributes)
@@ -116,7 +120,7 @@ def _attributes(content: BerReader) -> tuple[str, ...]:
     names = 0
     while content:
         attributes.append(content.text("attributes"))
-        names += max(1, len(attributes[-1].split()))  # some phones write several into one
+        names += max(1, len(attributes[-1].split()))  # some phones write several names into one string
         if names > ATTRIBUTES:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
     return tuple(attributes)
@@ -164,26 +168,26 @@ def _unbind(content: BerReader) -> Empty:
     return Empty()
 
 
-def _write(content: BerReader) -> Empty:
-    """Whatever it wants to change, the answer is the same; so it is not looked at."""
+def _modification(content: BerReader) -> Empty:
+    """A request that would change the directory; its content is not decoded, because the answer is always the same."""
     content.rest()
     return Empty()
 
 
 def cancel_id(value: bytes | None) -> int:
-    """The message that a Cancel request names (RFC 3909 2.1).
+    """The messageID in the value of a Cancel request (RFC 3909 2.1).
 
-    :raises DirectoryError: protocolError when the value is not what the RFC says.
+    :raises DirectoryError: protocolError, if the value is malformed.
     """
     try:
         content = BerReader.over(value or b"")
         sequence = content.enter(SEQUENCE, "cancelRequestValue")
         content.finish("cancelRequestValue")
-        found = sequence.integer("cancelID")
+        message_id = sequence.integer("cancelID")
         sequence.finish("cancelRequestValue")
     except ProtocolViolation as violation:
-        raise _wrong(violation.diagnostic) from None
-    return found
+        raise _protocol_error(violation.diagnostic) from None
+    return message_id
 
 
 def _message_id(octets: bytes) -> int:
@@ -192,7 +196,7 @@ def _message_id(octets: bytes) -> int:
     return int.from_bytes(octets, "big", signed=True)
 
 
-def _wrong(diagnostic: str) -> DirectoryError:
+def _protocol_error(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
@@ -202,10 +206,10 @@ _OPERATIONS: Mapping[int, tuple[Operation, Callable[[BerReader], Request]]] = {
         (Operation.BIND, _bind),
         (Operation.UNBIND, _unbind),
         (Operation.SEARCH, _search),
-        (Operation.MODIFY, _write),
-        (Operation.ADD, _write),
-        (Operation.DELETE, _write),
-        (Operation.MODIFY_DN, _write),
+        (Operation.MODIFY, _modification),
+        (Operation.ADD, _modification),
+        (Operation.DELETE, _modification),
+        (Operation.MODIFY_DN, _modification),
         (Operation.COMPARE, _compare),
         (Operation.ABANDON, _abandon),
         (Operation.EXTENDED, _extended),

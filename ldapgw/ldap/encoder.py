@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Replies, from values to BER (RFC 4511 4.1.9).
+"""Encoding of replies into BER (RFC 4511 4.1.9), and the features that the root DSE lists (RFC 4512 5.1).
 
-An entry is encoded once by the directory; here it gets its envelope, which is all that differs from one answer to the
-next.  That is the hot path: three pieces an entry, joined later.
-
-What this wire can do, for the root DSE (RFC 4512 5.1): listed if and only if it works.
+Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of them with
+`message_head`.  The root DSE lists a feature if and only if the feature works.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ _RESPONSES: Mapping[Operation, int] = {
 }
 _SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
-# An entry of six attributes has 200 octets, a full one 500: their envelopes are ready.
-HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
+# The tag and length of messages up to this length: an entry of six attributes has 200 octets, a full entry 500.
+_HEADS = tuple(head(SEQUENCE, length) for length in range(2048))
 
 
 def message_head(length: int) -> bytes:
-    """What stands before an LDAPMessage with a content of this length."""
-    return HEADS[length] if length < len(HEADS) else head(SEQUENCE, length)
+    """The tag and length of an LDAPMessage with so many octets of content."""
+    return _HEADS[length] if length < len(_HEADS) else head(SEQUENCE, length)
 
 
 def _result(result: Result) -> bytes:
@@ -47,13 +45,13 @@ def _result(result: Result) -> bytes:
     )
 
 
-_SUCCESSES = {operation: tlv(tag, _result(SUCCESS)) for operation, tag in _RESPONSES.items()}
+_SUCCESS_RESPONSES = {operation: tlv(tag, _result(SUCCESS)) for operation, tag in _RESPONSES.items()}
 
 
 def encode(reply: Reply) -> bytes:
-    """A whole LDAPMessage that ends an operation."""
+    """Encode the LDAPMessage that ends an operation."""
     if reply.result is SUCCESS and not reply.name and reply.value is None:
-        response = _SUCCESSES[reply.operation]
+        response = _SUCCESS_RESPONSES[reply.operation]
     else:
         name = octets(reply.name.encode(), _RESPONSE_NAME) if reply.name else b""
         tag = _SERVER_SASL_CREDS if reply.operation is Operation.BIND else _RESPONSE_VALUE
@@ -68,9 +66,9 @@ _FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.42
 
 
 def features(*, tls: bool) -> Features:
-    """What the root DSE says.
+    """The features that the root DSE lists.
 
-    :param tls: whether there is a certificate; without one StartTLS and PLAIN do not work.
+    :param tls: whether the server has a certificate; StartTLS and PLAIN do not work without one.
     """
     return Features(
         vendor_version=__version__,

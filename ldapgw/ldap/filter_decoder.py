@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The filter of a search request, from BER to a tree (RFC 4511 4.5.1.7).
+"""Decoding of the filter of a search request from BER into a tree (RFC 4511 4.5.1.7).
 
-Each kind of filter is one function in a table.  Depth and number of terms are bounded here, so that whoever walks the
-tree later may recurse.  What cannot be read is a `ProtocolViolation`; what can be read and is wrong is the search's own
-error.
+`read` decodes every filter.  Each kind of filter has one function in a table.  The depth and the number of terms are
+bounded, so that functions which walk the tree may recurse.  A filter that cannot be decoded is a `ProtocolViolation`; a
+filter that can be decoded but is wrong is an error of the search.  `read_common` decodes the filters that phones
+usually send, faster, for the fast path.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
 
 
+# Levels and octets of a filter that `read_common` decodes; an octet takes less than a microsecond.
+_COMMON_DEPTH, _COMMON_OCTETS = 4, 512
+
+
 class _Budget:
-    """How many terms may still come."""
+    """The number of terms that a filter may still have."""
 
     __slots__ = ("left",)
 
@@ -47,29 +52,29 @@ class _Budget:
 
 
 def read(parent: BerReader) -> Filter:
-    """The filter that comes next.
+    """Decode the next element as a filter.
 
-    :raises ProtocolViolation: when it cannot be read.
-    :raises DirectoryError: when it can be read but is wrong, nested too deep, too long or too costly.
+    :raises ProtocolViolation: if the filter cannot be decoded.
+    :raises DirectoryError: if the filter is wrong, nested too deep, too long or too costly.
     """
     length = parent.next_length("filter")
-    found = _filter(parent, 0, _Budget())
+    decoded = _filter(parent, 0, _Budget())
     if length > FILTER_OCTETS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
-    if estimated_cost(found) > FILTER_EFFORT:
+    if estimated_cost(decoded) > FILTER_EFFORT:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
-    return found
+    return decoded
 
 
 def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
     budget.spend()
     tag, content = parent.inside("filter")
-    kind = _KINDS.get(tag)
-    if kind is None:
-        raise _wrong("filter: unknown kind")
-    found = kind(content, depth + 1, budget)
+    decoder = _DECODERS.get(tag)
+    if decoder is None:
+        raise _protocol_error("filter: unknown kind")
+    decoded = decoder(content, depth + 1, budget)
     content.finish("filter")
-    return found
+    return decoded
 
 
 def _set(content: BerReader, depth: int, budget: _Budget) -> tuple[Filter, ...]:
@@ -93,11 +98,11 @@ def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
     return Not(_filter(content, depth, budget))
 
 
-def _assertion(kind: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
-    """What reads an AttributeValueAssertion into this kind of filter."""
+def _assertion(filter_class: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
+    """A decoder of an AttributeValueAssertion into a class of filters."""
 
     def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
-        return kind(content.text("attributeDesc"), content.octets("assertionValue"))
+        return filter_class(content.text("attributeDesc"), content.octets("assertionValue"))
 
     return read_assertion
 
@@ -107,25 +112,25 @@ def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
     parts = content.enter(0x30, "substrings")
     initial: bytes | None = None
     final: bytes | None = None
-    between: list[bytes] = []
+    any_parts: list[bytes] = []
     if not parts:
-        raise _wrong("substrings: none")
+        raise _protocol_error("substrings: none")
     first = True
     while parts:
         budget.spend()
         tag, part = parts.inside("substring")
         if final is not None or (tag == _INITIAL and not first):
-            raise _wrong("substrings: out of order")
+            raise _protocol_error("substrings: out of order")
         if tag == _INITIAL:
             initial = part.rest()
         elif tag == _ANY:
-            between.append(part.rest())
+            any_parts.append(part.rest())
         elif tag == _FINAL:
             final = part.rest()
         else:
-            raise _wrong("substrings: unknown part")
+            raise _protocol_error("substrings: unknown part")
         first = False
-    return Substrings(attribute, initial, tuple(between), final)
+    return Substrings(attribute, initial, tuple(any_parts), final)
 
 
 def _present(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
@@ -138,20 +143,20 @@ def _extensible(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
     value = content.octets("matchValue", _VALUE)
     dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content else False
     if rule is None and attribute is None:
-        raise _wrong("extensibleMatch: neither rule nor type")
+        raise _protocol_error("extensibleMatch: neither rule nor type")
     return Extensible(rule, attribute, value, dn_attributes)
 
 
 def _check_depth(depth: int) -> None:
     if depth > FILTER_DEPTH:
-        raise _wrong("filter: nested too deep")
+        raise _protocol_error("filter: nested too deep")
 
 
-def _wrong(diagnostic: str) -> DirectoryError:
+def _protocol_error(diagnostic: str) -> DirectoryError:
     return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
 
 
-_KINDS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
+_DECODERS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
     0xA0: _and,
     0xA1: _or,
     0xA2: _not,
@@ -165,12 +170,9 @@ _KINDS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
 }
 
 
-class _Unusual(Exception):
-    """Raised where a filter is not as phones write it."""
+class _Uncommon(Exception):
+    """Raised if a filter is not encoded as phones do it."""
 
-
-# Of a filter that is read quickly: levels, and octets, for each of which it takes less than a microsecond.
-_QUICK_DEPTH, _QUICK_OCTETS = 4, 512
 
 _ASSERTIONS: dict[int, Callable[[str, bytes], Filter]] = {
     0xA3: Equality, 0xA5: GreaterOrEqual, 0xA6: LessOrEqual, 0xA8: Approximate,
@@ -178,53 +180,53 @@ _ASSERTIONS: dict[int, Callable[[str, bytes], Filter]] = {
 
 
 def read_common(data: bytes, start: int, end: int) -> Filter | None:
-    """What `read` makes of the octets from `start` to `end`; None where they are odd in any way, or many."""
-    if end - start > _QUICK_OCTETS:
+    """The same filter as from `read` for the octets from `start` to `end`; None if they are uncommon or too many."""
+    if end - start > _COMMON_OCTETS:
         return None
     try:
-        found, position = _quick(data, start, 0)
-    except (_Unusual, IndexError, UnicodeDecodeError):
+        decoded, position = _common_filter(data, start, 0)
+    except (_Uncommon, IndexError, UnicodeDecodeError):
         return None
-    return found if position == end else None
+    return decoded if position == end else None
 
 
-def _quick(data: bytes, at: int, depth: int) -> tuple[Filter, int]:
-    """The filter that begins at a position, and where it ends."""
+def _common_filter(data: bytes, at: int, depth: int) -> tuple[Filter, int]:
+    """The filter that begins at a position, and the position of its end."""
     tag, length, start = data[at], data[at + 1], at + 2
     if length >= 0x80:
         if length != 0x81:
-            raise _Unusual
+            raise _Uncommon
         length, start = data[start], start + 1
     end = start + length
-    kind = _ASSERTIONS.get(tag)
-    if kind is not None:
+    filter_class = _ASSERTIONS.get(tag)
+    if filter_class is not None:
         attribute, start = _string(data, start)
         value, start = _octets(data, start)
-        found: Filter = kind(attribute, value)
+        decoded: Filter = filter_class(attribute, value)
     elif tag == 0xA4:
         attribute, start = _string(data, start)
-        found, start = _quick_substrings(attribute, data, start)
+        decoded, start = _common_substrings(attribute, data, start)
     elif tag == 0x87:
-        found, start = Present(data[start:end].decode("ascii")), end
-    elif tag in (0xA0, 0xA1) and depth < _QUICK_DEPTH:
+        decoded, start = Present(data[start:end].decode("ascii")), end
+    elif tag in (0xA0, 0xA1) and depth < _COMMON_DEPTH:
         terms = []
         while start < end:
-            term, start = _quick(data, start, depth + 1)
+            term, start = _common_filter(data, start, depth + 1)
             terms.append(term)
-        found = (And if tag == 0xA0 else Or)(tuple(terms))
+        decoded = (And if tag == 0xA0 else Or)(tuple(terms))
     else:
-        raise _Unusual
+        raise _Uncommon
     if start != end or end > len(data):
-        raise _Unusual
-    return found, end
+        raise _Uncommon
+    return decoded, end
 
 
-def _quick_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int]:
-    """With one part alone, as phones have it."""
+def _common_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int]:
+    """A substrings filter with a single part, as phones send it."""
     tag, length = data[at + 2], data[at + 3]
     end = at + 4 + length
     if data[at] != 0x30 or data[at + 1] != length + 2 or length >= 0x7E:
-        raise _Unusual
+        raise _Uncommon
     part = data[at + 4 : end]
     if tag == _INITIAL:
         return Substrings(attribute, part, (), None), end
@@ -232,7 +234,7 @@ def _quick_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int
         return Substrings(attribute, None, (part,), None), end
     if tag == _FINAL:
         return Substrings(attribute, None, (), part), end
-    raise _Unusual
+    raise _Uncommon
 
 
 def _string(data: bytes, at: int) -> tuple[str, int]:
@@ -242,6 +244,6 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 
 def _octets(data: bytes, at: int) -> tuple[bytes, int]:
     if data[at] != 0x04 or data[at + 1] >= 0x80:
-        raise _Unusual
+        raise _Uncommon
     end = at + 2 + data[at + 1]
     return data[at + 2 : end], end

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Octets from the wire to whole LDAPMessages, however the network cut them.
+"""Splitting of received octets into whole LDAPMessages, however the network has cut them.
 
-A message's length is judged from its header alone, so that a claim of 2 GiB costs nothing.  Octets are appended to one
-buffer, each message is copied out once, and what was taken is dropped once a read: the cost is linear in what came.
+The length of a message is checked in its header, so a claim of 2 GiB costs nothing.  Received octets are appended to
+one buffer, each message is copied once, and the octets of messages already taken are dropped once per read.  So the
+cost is linear in the number of octets.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from ldapgw.ber import SEQUENCE
 from ldapgw.errors import ProtocolViolation
 
-# More octets of length than four say more than 4 GiB.
-_LENGTH_OCTETS = 4
+# Octets of a length, at most: four octets can express 4 GiB.
+_MAX_LENGTH_OCTETS = 4
 
 
 class Framer:
-    """Collects octets and gives out messages.
+    """Collects octets and returns messages.
 
-    :param max_message: octets of the longest message accepted, its header included.
+    :param max_message: octets of the longest message that is accepted, including its header.
     """
 
     __slots__ = ("_buffer", "_max_message", "_taken")
@@ -29,20 +30,20 @@ class Framer:
 
     @property
     def partial(self) -> bool:
-        """Whether octets wait that were not taken; after `take` gave None: half a message."""
+        """Whether there are octets that were not taken: a part of a message, once `take` has returned None."""
         return len(self._buffer) > self._taken
 
     def feed(self, data: bytes) -> None:
-        """Add what was received."""
+        """Add received octets."""
         if self._taken:
             del self._buffer[: self._taken]
             self._taken = 0
         self._buffer += data
 
     def take(self) -> bytes | None:
-        """The next whole message, or None while it is not all there.
+        """The next whole message, or None while it is incomplete.
 
-        :raises ProtocolViolation: when what comes is no LDAPMessage, or a longer one than is accepted.
+        :raises ProtocolViolation: if the octets are not an LDAPMessage, or the message is too long.
         """
         buffer, start = self._buffer, self._taken
         available = len(buffer) - start
@@ -52,10 +53,10 @@ class Framer:
             return None
         header, length = 2, buffer[start + 1]
         if length >= 0x80:
-            octets = length & 0x7F
-            if not 1 <= octets <= _LENGTH_OCTETS:
+            length_octets = length & 0x7F
+            if not 1 <= length_octets <= _MAX_LENGTH_OCTETS:
                 raise ProtocolViolation("message: length is not definite")
-            header += octets
+            header += length_octets
             if available < header:
                 return None
             length = int.from_bytes(buffer[start + 2 : start + header], "big")
@@ -67,6 +68,6 @@ class Framer:
         return bytes(buffer[start : self._taken])
 
     def discard(self) -> None:
-        """Forget what came and was not taken."""
+        """Drop the octets that were not taken."""
         self._buffer.clear()
         self._taken = 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Requests and replies as frozen values, in the terms of RFC 4511.
 
-A `Message` is what could be read of an LDAPMessage.  A request that could be read but is wrong is `Rejected`: it
-carries the result that it deserves, so that it is answered in its turn like any other.
+A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong is `Rejected`: it has the
+result to answer, so that it is answered in its turn like any other request.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"
 START_TLS = "1.3.6.1.4.1.1466.20037"
 # RFC 4532
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
-# Known, and they would write: Password Modify (RFC 3062)
+# Extended operations that would change the directory: Password Modify (RFC 3062)
 WRITING = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
 # RFC 3909
 CANCEL = "1.3.6.1.1.8"
 
 
 class Operation(IntEnum):
-    """What a client can ask for; the value is the tag of the request's protocolOp (RFC 4511 appendix B)."""
+    """The operations of a client; the value is the tag of the request's protocolOp (RFC 4511 appendix B)."""
 
     BIND = 0x60
     UNBIND = 0x42
@@ -53,7 +53,7 @@ class Control:
 class Result:
     """LDAPResult (RFC 4511 4.1.9).
 
-    :ivar diagnostic: a fixed phrase of ours; never a part of what was sent.
+    :ivar diagnostic: a fixed phrase; never a part of the request.
     """
 
     code: ResultCode = ResultCode.SUCCESS
@@ -62,7 +62,7 @@ class Result:
 
     @classmethod
     def of(cls, error: DirectoryError) -> Result:
-        """The result that an operation ends with when this was raised."""
+        """The result of an operation that raised an error."""
         return cls(error.code, error.diagnostic, error.matched_dn)
 
 
@@ -71,14 +71,14 @@ SUCCESS = Result()
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """A name's password in clear."""
+    """A simple bind's password, in clear."""
 
     password: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Sasl:
-    """A SASL mechanism and its first message, if one came along."""
+    """A SASL mechanism, and its initial response if the client sent one."""
 
     mechanism: str
     credentials: bytes | None = field(repr=False)
@@ -88,8 +88,8 @@ class Sasl:
 class BindRequest:
     """RFC 4511 4.2.
 
-    :ivar name: a DN, or whatever a phone has in the field of that name.
-    :ivar authentication: None: a choice that RFC 4511 does not have.
+    :ivar name: a DN, or any other text that a phone sends as the name.
+    :ivar authentication: None: a choice that RFC 4511 does not define.
     """
 
     version: int
@@ -123,12 +123,12 @@ class ExtendedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """A request of which the operation is all that matters: Unbind, and whatever would write."""
+    """A request whose content does not matter: Unbind, and requests that would change the directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A request that could be read but is wrong; the answer is already known."""
+    """A request that was decoded but is wrong, with the result to answer."""
 
     result: Result
 
@@ -140,7 +140,7 @@ Request = BindRequest | SearchRequest | CompareRequest | AbandonRequest | Extend
 class Message:
     """A client's LDAPMessage (RFC 4511 4.1.1).
 
-    :ivar octets: all of it as it came, if it is a search.
+    :ivar octets: the whole LDAPMessage as it was received, if it is a search; else empty.
     """
 
     message_id: int
@@ -154,11 +154,11 @@ class Message:
 class Reply:
     """The LDAPMessage that ends an operation.
 
-    :ivar message_id: of the request; 0 for what nobody asked for.
-    :ivar operation: the one that is answered; it chooses the kind of response.
+    :ivar message_id: the request's messageID; 0 in an unsolicited notification.
+    :ivar operation: the operation that is answered; it determines the kind of response.
     :ivar name: responseName of an extended response.
-    :ivar value: responseValue of an extended response, serverSaslCreds of a bind's.
-    :ivar search: the message that is answered, if it is a search.
+    :ivar value: responseValue of an extended response, serverSaslCreds of a bind response.
+    :ivar search: the LDAPMessage that is answered, if it is a search; else empty.
     """
 
     message_id: int
@@ -171,5 +171,5 @@ class Reply:
 
 
 def notice_of_disconnection(code: ResultCode, diagnostic: str) -> Reply:
-    """What a server says before it ends a session by itself (RFC 4511 4.4.1)."""
+    """The notice that a server sends before it ends a session (RFC 4511 4.4.1)."""
     return Reply(0, Operation.EXTENDED, Result(code, diagnostic), name=NOTICE_OF_DISCONNECTION)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A search with controls: which of the entries are sent, in which order, and what is said about that behind them.
+"""A search with controls: sorted (RFC 2891), in pages (RFC 2696), or as a virtual list view.
 
-The rules are RFC 2891's for sorting, RFC 2696's for pages and draft-ietf-ldapext-ldapv3-vlv-09's for windows.  Where
-the entries cannot be sorted, a critical control fails the search; if none is critical the entries come as without them.
+The rules for list views are those of draft-ietf-ldapext-ldapv3-vlv-09.  A `ControlledSearch` selects and orders the
+entries to send, and makes the response controls of the SearchResultDone.  Where the entries cannot be sorted, a
+critical control fails the search; if no control is critical, the entries are sent as if there were no controls.
 """
 
 from __future__ import annotations
@@ -20,40 +21,40 @@ from ldapgw.directory.segment import Segment
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.controls import (
-    Cookies,
+    PageCookies,
     PagedResults,
     ServerSideSort,
     VirtualListView,
     page_response,
     sort_response,
-    view_response,
+    vlv_response,
 )
 from ldapgw.ldap.messages import Control, Result
 
-# What the place in a cookie is a place in: the walk, or the sorted list.
+# The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
 
-# How a search ends whose entries were sent as the controls say.
-_SENT = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
-# How one ends that the controls made fail.
-_FAILED = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
-# What sorting can fail with that a list view can fail with too (section 6.2 of the draft).
-_VIEW_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
+# Results of a search whose entries were sent as the controls demand.
+_SENT_CODES = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
+# Results of a search that failed because of its controls.
+_FAILED_CODES = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
+# Sort errors that are also errors of a list view (section 6.2 of the draft).
+_VLV_CODES = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedControls:
-    """The controls of a search that are to be honoured."""
+    """The controls of a search request that apply; None where there is none."""
 
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
-    view: VirtualListView | None = None
+    list_view: VirtualListView | None = None
 
     @classmethod
     def from_values(cls, values: Iterable[object]) -> Self:
-        """Those among the values of a request's controls."""
-        found = {type(value): value for value in values}
-        sort, page, view = found.get(ServerSideSort), found.get(PagedResults), found.get(VirtualListView)
+        """The controls among the values that `ldapgw.ldap.controls.check_controls` returns."""
+        by_type = {type(value): value for value in values}
+        sort, page, view = by_type.get(ServerSideSort), by_type.get(PagedResults), by_type.get(VirtualListView)
         return cls(
             sort if isinstance(sort, ServerSideSort) else None,
             page if isinstance(page, PagedResults) else None,
@@ -61,16 +62,16 @@ class RequestedControls:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.sort or self.page or self.view)
+        return bool(self.sort or self.page or self.list_view)
 
 
 class ControlledSearch:
-    """One search with its wishes.
+    """One search with controls.
 
-    :param request: its size limit is the client's own.
-    :param size_limit: the one to keep; more than 0.
+    :param request: its size limit is the client's.
+    :param size_limit: the limit that applies; more than 0.
     :param key: seals cookies.
-    :raises DirectoryError: protocolError, when the wishes do not go together.
+    :raises DirectoryError: protocolError, if the controls cannot be combined.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class ControlledSearch:
         size_limit: int,
         key: bytes,
     ) -> None:
-        if requested.page and requested.view:
-            # RFC 4511 4.1.11: a combination without a meaning; the draft says in its section 9 why it has none.
+        if requested.page and requested.list_view:
+            # RFC 4511 4.1.11: a combination without a meaning; section 9 of the draft says why.
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "pages and list views do not go together")
         self._dit = dit
         self._viewer = viewer
@@ -93,18 +94,18 @@ class ControlledSearch:
         self._size_limit = size_limit
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
-        self._cookies = Cookies(key, (viewer, search))
+        self._cookies = PageCookies(key, (viewer, search))
         self._sent = 0
         self._is_sorted = False
         self._sort_error: Unsortable | None = None
-        self._view_response: Control | None = None
-        self._next_page: bytes | None = None
+        self._vlv_response: Control | None = None
+        self._next_cookie: bytes | None = None
 
     def batches(self) -> Iterator[ResultBatch | None]:
-        """The entries to send, and breaths.
+        """The entries to send; None: a slice of work is done.
 
-        :raises DirectoryError: as the search does; when a wish cannot be fulfilled and has to be; behind the last entry
-            when there are more.
+        :raises DirectoryError: as the search does; if a critical control cannot be fulfilled; after the last entry, if
+            the size limit leaves more.
         """
         for entry in self._entries():
             if entry is None:
@@ -114,21 +115,21 @@ class ControlledSearch:
                 yield ResultBatch(Segment((entry,)), (0,), "", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """What is said about the wishes behind the entries.
+        """The controls of the SearchResultDone.
 
         :param result: how the search ended.
         """
-        if result.code not in _SENT | _FAILED:
+        if result.code not in _SENT_CODES | _FAILED_CODES:
             return ()
-        found = self._sorting(result)
-        if self._view_response is not None:
-            found.append(self._view_response)
-        if self._next_page is not None and result.code is ResultCode.SUCCESS:
-            found.append(page_response(self._next_page))
-        return tuple(found)
+        controls = self._sort_responses(result)
+        if self._vlv_response is not None:
+            controls.append(self._vlv_response)
+        if self._next_cookie is not None and result.code is ResultCode.SUCCESS:
+            controls.append(page_response(self._next_cookie))
+        return tuple(controls)
 
-    def _sorting(self, result: Result) -> list[Control]:
-        """RFC 2891 2: nothing is said where nothing was sorted."""
+    def _sort_responses(self, result: Result) -> list[Control]:
+        """RFC 2891 2: there is no response control where no entries were sorted."""
         if self._requested.sort is None:
             return []
         if self._sort_error is not None:
@@ -139,58 +140,59 @@ class ControlledSearch:
 
     def _entries(self) -> Iterator[Entry | None]:
         page = self._requested.page
-        if self._requested.view is not None:
-            return self._window(self._requested.view)
-        # RFC 2696 3: where a page may hold as many entries as the client wants in all, there are no pages.
+        if self._requested.list_view is not None:
+            return self._window(self._requested.list_view)
+        # RFC 2696 3: if a page has room for all entries that the client wants, the control is ignored.
         if page is not None and (page.cookie or not 0 < self._request.size_limit <= page.size):
-            return self._one_page(page)
-        return self._limited(self._placed(b""))
+            return self._page(page)
+        return self._limited(self._keyed_entries(b""))
 
-    def _limited(self, placed: Iterable[tuple[bytes, Entry] | None]) -> Iterator[Entry | None]:
-        return limited((one and one[1] for one in placed), self._size_limit)
+    def _limited(self, keyed_entries: Iterable[tuple[bytes, Entry] | None]) -> Iterator[Entry | None]:
+        return limited((keyed and keyed[1] for keyed in keyed_entries), self._size_limit)
 
-    def _one_page(self, page: PagedResults) -> Iterator[Entry | None]:
-        """A page counts as an answer of its own: it holds what the size limit allows, and others may follow."""
-        self._next_page = b""
+    def _page(self, page: PagedResults) -> Iterator[Entry | None]:
+        """The size limit applies to each page, not to all pages together."""
+        self._next_cookie = b""
         if page.cookie and page.size == 0:
-            return  # RFC 2696 3: the client wants no more pages; we hold nothing that could be let go of
+            return  # RFC 2696 3: the client wants no more pages; we keep no state that could be released
         after = self._cookies.open(page.cookie) if page.cookie else b""
         size = min(page.size or self._size_limit, self._size_limit)
         count, last = 0, b""
-        for one in self._placed(after):
-            if one is None:
+        for keyed in self._keyed_entries(after):
+            if keyed is None:
                 yield None
             elif count == size:
-                self._next_page = self._cookies.seal(last)
+                self._next_cookie = self._cookies.seal(last)
                 return
             else:
                 count += 1
-                last, entry = one
+                last, entry = keyed
                 yield entry
 
-    def _placed(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
-        """The entries behind a place, each with its own; sorted if that is wished and can be."""
-        kind, place = after[:1], after[1:]
-        ranking = yield from self._ranking(place if kind == _SORTED else b"")
-        if kind == (_SORTED if ranking is None else _UNSORTED):
-            # One page was sorted, this one cannot be: too many entries have come, or enough have gone.
+    def _keyed_entries(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
+        """The entries after a resume key, each with its own resume key; sorted if that is requested and possible."""
+        order, key = after[:1], after[1:]
+        ranking = yield from self._ranking(key if order == _SORTED else b"")
+        if order == (_SORTED if ranking is None else _UNSORTED):
+            # One page was sorted and this page cannot be, or the reverse: entries were added or removed meanwhile, and
+            # only a limited number can be sorted.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the pages before were in another order")
         if ranking is not None:
             for ranked in ranking:
                 yield _SORTED + ranked.rank, ranked.entry
         else:
-            for match in self._matches(place.decode("utf-8", "surrogatepass")):
+            for match in self._matches(key.decode("utf-8", "surrogatepass")):
                 yield match and (_UNSORTED + match.key.encode("utf-8", "surrogatepass"), match.entry)
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
-        """The entries sorted; None: that is not wished, or cannot be and does not have to be."""
+        """The sorted entries; None: sorting is not requested, or is impossible and not critical."""
         sort = self._requested.sort
         if sort is None:
             return None
         try:
             ranking = yield from collect(self._matches(), Sorter(sort.keys), after)
-        except Unsortable as trouble:
-            self._sort_error = trouble
+        except Unsortable as error:
+            self._sort_error = error
             if sort.critical:
                 raise DirectoryError(
                     ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "the entries cannot be sorted that way"
@@ -205,26 +207,26 @@ class ControlledSearch:
     def _window(self, view: VirtualListView) -> Iterator[Entry | None]:
         sort = self._requested.sort
         if sort is None:
-            raise self._no_view(ResultCode.SORT_CONTROL_MISSING)
+            raise self._list_view_error(ResultCode.SORT_CONTROL_MISSING)
         if view.context_id:
-            raise self._no_view(ResultCode.PROTOCOL_ERROR)
+            raise self._list_view_error(ResultCode.PROTOCOL_ERROR)
         ranking = yield from self._ranking()
         if ranking is None:
             if view.critical and self._sort_error is not None:
-                known = self._sort_error.code in _VIEW_CODES
-                raise self._no_view(self._sort_error.code if known else ResultCode.UNWILLING_TO_PERFORM)
-            yield from self._limited(self._placed(b""))
+                known = self._sort_error.code in _VLV_CODES
+                raise self._list_view_error(self._sort_error.code if known else ResultCode.UNWILLING_TO_PERFORM)
+            yield from self._limited(self._keyed_entries(b""))
             return
         try:
             position = view.window.position(ranking, Sorter(sort.keys))
-        except (OffsetOutOfRange, Unsortable) as trouble:
-            raise self._no_view(trouble.code) from None
+        except (OffsetOutOfRange, Unsortable) as error:
+            raise self._list_view_error(error.code) from None
         count = len(ranking)
-        self._view_response = view_response(ResultCode.SUCCESS, position, count)
+        self._vlv_response = vlv_response(ResultCode.SUCCESS, position, count)
         window = ranking.slice(*view.window.edges(position, count))
-        yield from limited((one and one.entry for one in window), self._size_limit)
+        yield from limited((ranked and ranked.entry for ranked in window), self._size_limit)
 
-    def _no_view(self, code: ResultCode) -> DirectoryError:
-        """The search fails because of its list view (section 6.2.1 of the draft)."""
-        self._view_response = view_response(code)
+    def _list_view_error(self, code: ResultCode) -> DirectoryError:
+        """The error of a search that fails because of its list view (section 6.2.1 of the draft)."""
+        self._vlv_response = vlv_response(code)
         return DirectoryError(ResultCode.VIRTUAL_LIST_VIEW_ERROR, "the list view cannot be given")

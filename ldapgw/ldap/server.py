@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The wire on Twisted: all connections of the LDAP listeners, and what they share.
+"""The LDAP server on Twisted: the factory of all connections, and the state that they share.
 
-They share the count of connections, the penalties for wrong passwords, the lines in the log, the sweep over deadlines,
-and the rotation in which unfinished searches go on.  One connection is `ldapgw.ldap.connection`.
+The connections share their limits, the back-off after wrong passwords, the log throttles, the sweep over their
+deadlines, the fast path's templates, the tick batch, and the rotation in which unfinished work continues.  A single
+connection is `ldapgw.ldap.connection.LdapProtocol`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from ldapgw.ldap.admission import (
     ConnectionLimits,
     LogLine,
     LogThrottle,
-    network,
-    normalized,
+    network_of,
+    normalize_address,
 )
 from ldapgw.ldap.connection import LdapProtocol
 from ldapgw.ldap.connection_core import CallAtTickEnd, TickBatch
@@ -42,17 +43,17 @@ __all__ = ["DirectoryPort", "LdapFactory", "LdapsFactory", "Limits"]
 
 log = Logger()
 
-# Seconds between two looks at the connections' deadlines.
+# Seconds between two sweeps over the connections' deadlines.
 SWEEP = 1.0
 
 
 class LdapFactory(ServerFactory):
     """All connections of the LDAP listeners.
 
-    :param gate: what the wire needs of the rest.
+    :param port: the directory and the logins.
     :param tls: gives the context for StartTLS and `over_tls`; None: no TLS.
-    :param require_tls: whether a password on a plain connection is refused.
-    :param at_end: see `Turn`; None: the clock calls what is due at once.
+    :param require_tls: whether a password on a connection without TLS is refused.
+    :param call_at_tick_end: see `TickBatch`; None: the clock makes the call as soon as it can.
     """
 
     noisy = False
@@ -82,56 +83,55 @@ class LdapFactory(ServerFactory):
             limits.max_connections, limits.max_connections_per_address
         )
         self._sweep_call: IDelayedCall | None = None
-        self._all_gone: list[Deferred[None]] = []
+        self._all_closed: list[Deferred[None]] = []
         self._scheduled = 0
         self._cooperator = Cooperator(self._end_tick, lambda run: clock.callLater(0, run))
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
-        """A connection's protocol; None closes it at once: there are too many."""
-        address = normalized(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
-        if self._connections.has_room(network(address)):
+        """The protocol of a new connection; None, which closes the connection, where there are too many."""
+        address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
+        if self._connections.has_room(network_of(address)):
             return LdapProtocol(self, address)
         self.count_misuse("one connection too many", address)
         return None
 
     def over_tls(self) -> LdapsFactory:
-        """What listens where TLS begins at once (LDAPS); counts and limits are shared.
+        """The factory for listeners where TLS begins at once (LDAPS); connections are counted together.
 
-        :raises ValueError: when there is no TLS.
+        :raises ValueError: if the server has no TLS.
         """
         if self.tls is None:
             raise ValueError("TLS without a certificate")
         return LdapsFactory(self.tls, False, self, self.clock)  # noqa: FBT003 - Twisted's isClient
 
     def disconnect(self, login: str) -> None:
-        """End the sessions of a login that no longer holds."""
+        """End the sessions of a login that was changed or removed."""
         for connection in self._connections:
             if connection.login == login:
                 connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "this login has changed"))
 
     def snapshot_changed(self) -> None:
-        """Something else is served now."""
+        """Drop the fast path's templates of directories that are not served any more."""
         self._fast_path.forget_old(self._port.dit())
 
     def disconnect_all(self) -> Deferred[None]:
-        """End all sessions; fires when the last connection is gone."""
+        """End all sessions; fires when the last connection is closed."""
         for connection in self._connections:
             connection.close(notice_of_disconnection(ResultCode.UNAVAILABLE, "the server is stopping"))
         self._log_due(0.0)
         if not self._connections:
             return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
-        return gone
+        closed: Deferred[None] = Deferred()
+        self._all_closed.append(closed)
+        return closed
 
     def connected(self) -> int:
-        """How many connections there are."""
+        """The number of open connections."""
         return len(self._connections)
 
-    # --- what connections ask for -----------------------------------------------------------------------------------
+    # --- called by connections (`ConnectionServer`) ------------------------------------------------------------------
 
     def session(self, address: str, *, secure: bool) -> Session:
-        """The session of a new connection."""
         return Session(
             self._port,
             self.limits,
@@ -143,116 +143,110 @@ class LdapFactory(ServerFactory):
         )
 
     def bind_delay(self, address: str, login: str) -> float:
-        """Count a wrong password; for how many seconds its answer is held back."""
         self.count_misuse("wrong login", address)
-        return self._bind_backoff.delay(network(address), login, self.clock.seconds())
+        return self._bind_backoff.delay(network_of(address), login, self.clock.seconds())
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Keep the place of a client that has not waited for its answer: guessing is no faster that way."""
-        self._connections.delay_close(network(address))
-        self.clock.callLater(seconds, self._connections.release, network(address))
+        """Count a closed connection for some seconds more, so that closing it does not make guessing faster."""
+        self._connections.delay_close(network_of(address))
+        self.clock.callLater(seconds, self._connections.release, network_of(address))
 
     def count_misuse(self, kind: str, address: str, detail: str = "") -> None:
-        """Count what a client did wrong; the log has a line a minute of it.
+        """Count misuse by a client; the log has at most a line a minute for each kind and network.
 
-        :param detail: a fixed phrase, never what was sent.
+        :param detail: a fixed phrase, never anything that the client sent.
         """
-        complaint = self._misuse_log.add(kind, network(address), self.clock.seconds(), detail)
-        if complaint is not None:
-            _log_misuse(complaint)
+        line = self._misuse_log.add(kind, network_of(address), self.clock.seconds(), detail)
+        if line is not None:
+            _log_misuse(line)
 
     def count_failure(self, error: Exception) -> None:
-        """Count what we did wrong ourselves, likewise."""
-        complaint = self._failure_log.add(type(error).__name__, _place(error), self.clock.seconds())
-        if complaint is not None:
-            _log_failure(complaint)
+        """Count an error of our own; the log has at most a line a minute for each kind and position in the code."""
+        line = self._failure_log.add(type(error).__name__, _code_position(error), self.clock.seconds())
+        if line is not None:
+            _log_failure(line)
 
     def slice_seconds(self) -> float:
-        """For how many seconds to work on what has just come in."""
         return SHORT_SLICE if self._scheduled else SLICE
 
     def schedule(self, slices: Iterator[None]) -> None:
-        """Work on something in later reactor turns, in rotation with the rest."""
         self._scheduled += 1
         self._cooperator.cooperate(slices)
 
     def unschedule(self) -> None:
-        """What went on is done."""
         self._scheduled -= 1
 
     def add(self, connection: LdapProtocol) -> None:
-        """A connection is there."""
-        self._connections.add(connection, network(connection.address))
+        self._connections.add(connection, network_of(connection.address))
         if self._sweep_call is None:
             self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
 
     def remove(self, connection: LdapProtocol) -> None:
-        """A connection is gone."""
         self._connections.remove(connection)
         if not self._connections and self._sweep_call is not None:
             self._sweep_call.cancel()
             self._sweep_call = None
-            gone, self._all_gone = self._all_gone, []
-            for deferred in gone:
+            deferreds, self._all_closed = self._all_closed, []
+            for deferred in deferreds:
                 deferred.callback(None)
 
     def _sweep(self) -> None:
         self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
         now = self.clock.seconds()
-        for connection in [one for one in self._connections if one.deadlines.due <= now]:
+        for connection in [connection for connection in self._connections if connection.deadlines.earliest <= now]:
             connection.expire(now)
         self._log_due()
 
-    def _log_due(self, pause: float = LOG_INTERVAL) -> None:
+    def _log_due(self, interval: float = LOG_INTERVAL) -> None:
         now = self.clock.seconds()
-        for complaint in self._misuse_log.due(now, pause):
-            _log_misuse(complaint)
-        for complaint in self._failure_log.due(now, pause):
-            _log_failure(complaint)
+        for line in self._misuse_log.due(now, interval):
+            _log_misuse(line)
+        for line in self._failure_log.due(now, interval):
+            _log_failure(line)
 
     def _end_tick(self) -> Callable[[], bool]:
-        """What came is answered; then: says when the searches that go on have had their share of a reactor turn."""
+        """Answer the batch; returns a function that says when unfinished work has used its share of the tick."""
         self.batch.end()
         end = self.clock.seconds() + SLICE
         return lambda: self.clock.seconds() >= end
 
 
-def _log_misuse(complaint: LogLine) -> None:
+def _log_misuse(line: LogLine) -> None:
     log.info(
-        "{kind} from {address}" + _count_text(complaint) + (": {detail}" if complaint.detail else ""),
-        kind=complaint.kind,
-        address=complaint.origin,
-        count=complaint.count,
-        detail=complaint.detail,
+        "{kind} from {address}" + _count_text(line) + (": {detail}" if line.detail else ""),
+        kind=line.kind,
+        address=line.origin,
+        count=line.count,
+        detail=line.detail,
     )
 
 
-def _log_failure(complaint: LogLine) -> None:
+def _log_failure(line: LogLine) -> None:
     log.error(
-        "internal error: {kind} at {place}" + _count_text(complaint),
-        kind=complaint.kind,
-        place=complaint.origin,
-        count=complaint.count,
+        "internal error: {kind} at {place}" + _count_text(line),
+        kind=line.kind,
+        place=line.origin,
+        count=line.count,
     )
 
 
-def _place(error: BaseException) -> str:
-    """Where in our code an exception came from; its text is left out, for it may hold what was sent."""
+def _code_position(error: BaseException) -> str:
+    """The innermost lines of code of an exception; its text is left out, because it may contain what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
 
-def _count_text(complaint: LogLine) -> str:
-    return ", {count} times" if complaint.count > 1 else ""
+def _count_text(line: LogLine) -> str:
+    return ", {count} times" if line.count > 1 else ""
 
 
 class LdapsFactory(TLSMemoryBIOFactory):
-    """TLS around `LdapFactory`; refuses as it does."""
+    """TLS around `LdapFactory`; refuses a connection where `LdapFactory` does."""
 
-    # Twisted's default collects small writes for a reactor turn.  Ours are joined already.
+    # Twisted's default protocol collects small writes for a reactor tick.  Our output is joined already.
     protocol = TLSMemoryBIOProtocol
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A connection's protocol within TLS, or None."""
+        """The protocol of a new connection within TLS, or None."""
         wrapped = self.wrappedFactory.buildProtocol(addr)
         return None if wrapped is None else self.protocol(self, wrapped)

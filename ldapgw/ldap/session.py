@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What the wire needs of the rest of the program, given by the composition root.
-
-What becomes of a bind request before anybody looks at its password (RFC 4513 5 and 6).
-
-A function of values: the version, what was sent, and whether the connection is encrypted.
-
-One LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
+"""An LDAP session as a state machine: messages in, steps out (RFC 4511 3.1, 4.2 to 4.14).
 
 The laws:
 
-* One operation runs at a time; the rest wait and are answered in the order in which they came.
-* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind does: what was asked for before it is answered first, with
-  the rights of the login before it (RFC 4511 4.2.1 leaves that to the server; phones send requests without waiting).
-* `receive` takes what came, `advance` begins what is next, `finish` ends what runs.  Each gives steps for the
-  connection to take; the session itself has no transport and no clock.  `answer_at_once` says in octets what needs no
-  steps, and what they would say.
+* One operation runs at a time; the others wait and are answered in the order in which they were received.
+* Abandon, Cancel, StartTLS and Unbind do not wait.  A bind does: requests received before the bind are answered first,
+  with the rights of the login before it (RFC 4511 4.2.1 leaves that to the server; phones send requests without
+  waiting).
+* `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  They
+  return steps for the connection to perform, or the reply to send; the session itself has no transport and no clock.
+  `fast_answer` returns the octets of an answer that needs no steps; the steps would send the same octets.
 * After Unbind or a violation nothing is answered.
+
+`check_bind` decides on a bind request before its password is checked (RFC 4513 5 and 6).  `DirectoryPort` has the
+functions of the rest of the program that a session calls.
+
+Mutable: `Session`.
 """
 
 from __future__ import annotations
@@ -57,21 +57,28 @@ from ldapgw.ldap.messages import (
 )
 from ldapgw.ldap.search_controls import ControlledSearch, RequestedControls
 
-# Told of a search that is done: the login (a DN; empty: nobody), the client's address, the LDAPMessage, how many
-# entries were returned, the result code, and for how many seconds it went on.
+PLAIN = "PLAIN"
+# RFC 4422 3: an empty challenge asks a client for the initial response that it has to send and did not.
+CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
+WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
+# Extended operations that do not wait for others.
+_IMMEDIATE: Final = (START_TLS, CANCEL)
+
+# Called for each finished search: the login (a DN; empty: anonymous), the client's address, the LDAPMessage, the number
+# of entries in the answer, the result code, and the duration in seconds.
 Observer = Callable[[str, str, bytes, int, ResultCode, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPort:
-    """The doors to what is served and to who may see it.
+    """The functions through which sessions reach the directory and the logins; made by the composition root.
 
-    :ivar dit: everything served, as it is now.
-    :ivar authenticate: bind name (a DN or a bare name), password, client address → who that is; None: wrong.  A wrong
-        one may be asked for twice.
-    :ivar anonymous: client address → what may be seen from there without a login.
-    :ivar cookie_key: random octets of this process, for the cookies of paged searches; nothing shows them.
-    :ivar observers: told of each search that is done.
+    :ivar dit: returns the current directory tree.
+    :ivar authenticate: bind name (a DN or a bare name), password, client address → the viewer; None: name or password
+        is wrong.  May be called twice with the same wrong password.
+    :ivar anonymous: client address → the viewer of clients there that are not bound.
+    :ivar cookie_key: random octets of this process that seal the cookies of paged searches; secret.
+    :ivar observers: called for each finished search.
     """
 
     dit: Callable[[], Dit]
@@ -81,17 +88,11 @@ class DirectoryPort:
     observers: tuple[Observer, ...] = ()
 
 
-PLAIN = "PLAIN"
-# RFC 4422 3: whoever is to speak first, and did not, is asked with an empty challenge.
-CHALLENGE = Result(ResultCode.SASL_BIND_IN_PROGRESS)
-WRONG_CREDENTIALS = Result(ResultCode.INVALID_CREDENTIALS, "name or password is wrong")
-
-
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A name and a password that are worth a look.
+    """A name and a password to check.
 
-    :ivar authzid: whom the client wants to act for, by `acts_for`; empty: itself.
+    :ivar authzid: the authorization identity, for `acts_for`; empty: the same as the name.
     """
 
     name: str = field(repr=False)
@@ -103,40 +104,40 @@ ANONYMOUS = Credentials("", b"")
 
 
 def check_bind(request: BindRequest, *, secure: bool, require_tls: bool) -> Credentials | Result:
-    """The login to check, `ANONYMOUS`, or the result that refuses the bind.
+    """The credentials to check, `ANONYMOUS`, or the result that refuses the bind (RFC 4513 5 and 6).
 
     :param secure: whether TLS is in use.
-    :param require_tls: whether a password needs it.
+    :param require_tls: whether a password needs TLS.
     """
     if request.version not in (2, 3):
         return Result(ResultCode.PROTOCOL_ERROR, "version is not 2 or 3")
     match request.authentication:
         case Simple(password):
-            login: Credentials | Result = _simple(request.name, password)
-        case Sasl(mechanism, credentials) if mechanism.upper() == PLAIN and secure and request.version == 3:
-            login = _plain(credentials)
+            credentials: Credentials | Result = _simple(request.name, password)
+        case Sasl(mechanism, response) if mechanism.upper() == PLAIN and secure and request.version == 3:
+            credentials = _plain(response)
         case _:
             return Result(ResultCode.AUTH_METHOD_NOT_SUPPORTED, "authentication method is not supported here")
     exposed = isinstance(request.authentication, Simple) and request.authentication.password and not secure
     if exposed and require_tls:
         return Result(ResultCode.CONFIDENTIALITY_REQUIRED, "a password needs TLS")
-    return login
+    return credentials
 
 
 def _simple(name: str, password: bytes) -> Credentials | Result:
     if not name:
         return WRONG_CREDENTIALS if password else ANONYMOUS
     if not password:
-        # RFC 4513 5.1.2: a client that forgot to ask for the password must not believe that it was right.
+        # RFC 4513 5.1.2: a client that forgot to ask for a password must not conclude that the password was right.
         return Result(ResultCode.UNWILLING_TO_PERFORM, "a name needs a password")
     return Credentials(name, password)
 
 
-def _plain(credentials: bytes | None) -> Credentials | Result:
-    """RFC 4616: ``[authzid] NUL authcid NUL passwd``; nobody may act for somebody else."""
-    if credentials is None:
+def _plain(response: bytes | None) -> Credentials | Result:
+    """RFC 4616: ``[authzid] NUL authcid NUL passwd``."""
+    if response is None:
         return CHALLENGE
-    parts = credentials.split(b"\x00")
+    parts = response.split(b"\x00")
     if len(parts) != 3 or not parts[1] or not parts[2]:
         return Result(ResultCode.PROTOCOL_ERROR, "PLAIN: not a name and a password")
     try:
@@ -147,22 +148,18 @@ def _plain(credentials: bytes | None) -> Credentials | Result:
 
 
 def acts_for(authzid: str, login: str) -> bool:
-    """Whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: nobody may act for somebody else.
+    """Whether an authorization identity (RFC 4513 5.2.1.8) is that of a login: no login may act for another one.
 
-    :param login: the DN that the client has proven to be.
+    :param login: the DN that the client has authenticated as.
     """
-    own = Dn.parse(login)
+    login_dn = Dn.parse(login)
     if authzid.startswith("dn:"):
         try:
-            return Dn.parse(authzid.removeprefix("dn:")).key == own.key
+            return Dn.parse(authzid.removeprefix("dn:")).key == login_dn.key
         except InvalidDn:
             return False
-    name = own.rdns[0][0][1] if own.rdns else ""
+    name = login_dn.rdns[0][0][1] if login_dn.rdns else ""
     return authzid.startswith("u:") and authzid.removeprefix("u:").strip().lower() == name.lower()
-
-
-# Extended operations that are not waited for by others, nor wait for any.
-_IMMEDIATE: Final = (START_TLS, CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +171,9 @@ class SendReply:
 
 @dataclass(frozen=True, slots=True)
 class DelayResult:
-    """A wrong password: `finish` with this result, but only after the penalty that network and login deserve.
+    """Call `Session.finish` with this result, but only after the delay for a wrong password.
 
-    :ivar login: the name that was tried, as it was sent.
+    :ivar login: the name in the bind request, as it was sent.
     """
 
     result: Result
@@ -185,7 +182,11 @@ class DelayResult:
 
 @dataclass(frozen=True, slots=True)
 class StartSearch:
-    """Answer a search: send its matches, then `finish` it."""
+    """Answer a search: send its entries, then call `Session.finish`.
+
+    :ivar batches: the matches; None: a slice of work is done.
+    :ivar time_limit: seconds.
+    """
 
     message_id: int
     batches: Iterator[ResultBatch | None]
@@ -196,33 +197,33 @@ class StartSearch:
 
 @dataclass(frozen=True, slots=True)
 class StopSearch:
-    """Pull no more entries; the search is abandoned."""
+    """Send no more entries; the search is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Send this reply in clear, forget what else came in clear, and begin TLS."""
+    """Send this reply in clear, drop all other octets received in clear, and begin TLS."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection and say nothing."""
+    """Close the connection without a notice."""
 
 
 Step = SendReply | DelayResult | StartSearch | StopSearch | StartTls | Close
 
 
 class Session:
-    """What one connection is and wants.
+    """The state of one session: the viewer, the running operation, and the requests that wait.
 
-    :param shortcut: shared by all sessions.
-    :param address: the client's, for the gate.
-    :param tls: whether StartTLS can be had.
+    :param fast_path: shared by all sessions.
+    :param address: the client's, normalized.
+    :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :param require_tls: whether a password needs TLS.
-    :ivar viewer: whom the client is bound as.
+    :ivar viewer: the viewer that the client is bound as.
     """
 
     __slots__ = (
@@ -269,26 +270,28 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Whether as many requests wait as may wait: read no more until one is done."""
+        """Whether no more requests may wait; messages are read again once an operation has begun."""
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:
-        """The answer to a message that needs no steps; None: it has to be received.
+        """The answer of the fast path, to a search or a successful bind; None: decode the request in full.
 
-        To a search, or to a bind that succeeds: phones do both for each name that they show.
+        Phones send both for each name that they show.
+
+        :param octets: perhaps one LDAPMessage, perhaps anything else.
         """
         if self._current is not None or self._waiting:
             return None
         login = simple_bind(octets)
         if login is not None:
             return self._fast_bind(*login)
-        # Never the root DSE, so in clear it is no other.
+        # The fast path never answers with the root DSE, so it needs no `Dit.in_clear`.
         return self._fast_path.answer(self._port.dit(), self.viewer, octets) if self.viewer.access else None
 
     def receive(self, message: Message) -> tuple[Step, ...]:
-        """Take a request.
+        """Take a request: answer it at once, or have it wait for `advance`.
 
-        :raises ProtocolViolation: when its messageID is that of an operation which is not done yet (4.1.1.1).
+        :raises ProtocolViolation: if its messageID is that of an unfinished operation (RFC 4511 4.1.1.1).
         """
         if message.operation is Operation.UNBIND:
             return (*self._stop(), Close())
@@ -302,13 +305,13 @@ class Session:
         return ()
 
     def advance(self) -> Step | None:
-        """Begin the operation that waits longest; None while one runs, or when none waits."""
+        """Begin the operation that waits longest; None while an operation runs, or if none waits."""
         if self._current is not None or not self._waiting:
             return None
         _, message = self._waiting.popitem(last=False)
         self._current = message
         if message.operation is Operation.BIND:
-            # RFC 4513 4: until the bind has succeeded, whatever becomes of it, the session is anonymous.
+            # RFC 4513 4: the session is anonymous until the bind succeeds, and stays anonymous if the bind fails.
             self.viewer = self._port.anonymous(self._address)
         try:
             if isinstance(message.request, Rejected):
@@ -329,51 +332,58 @@ class Session:
             return SendReply(self.finish(Result.of(error)))
 
     def finish(self, result: Result, value: bytes | None = None) -> Reply:
-        """End the operation that runs: the reply that says so."""
+        """End the running operation; returns its reply."""
         message = cast("Message", self._current)
-        inquiry, self._current, self._controlled_search = self._controlled_search, None, None
-        said = inquiry.response_controls(result) if inquiry is not None else ()
-        return Reply(message.message_id, message.operation, result, value=value, controls=said, search=message.octets)
+        search, self._current, self._controlled_search = self._controlled_search, None, None
+        response_controls = search.response_controls(result) if search is not None else ()
+        return Reply(
+            message.message_id,
+            message.operation,
+            result,
+            value=value,
+            controls=response_controls,
+            search=message.octets,
+        )
 
-    # --- operations that wait their turn ----------------------------------------------------------------------------
+    # --- operations that wait for others ----------------------------------------------------------------------------
 
     def _bind(self, message: Message) -> Step:
-        judged = check_bind(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
-        if isinstance(judged, Result):
-            return SendReply(self.finish(judged, b"" if judged is CHALLENGE else None))
-        if judged is not ANONYMOUS:
-            viewer = self._port.authenticate(judged.name, judged.password, self._address)
-            if viewer is None or (judged.authzid and not acts_for(judged.authzid, viewer.login)):
-                return DelayResult(WRONG_CREDENTIALS, judged.name)
+        checked = check_bind(cast("BindRequest", message.request), secure=self.secure, require_tls=self._require_tls)
+        if isinstance(checked, Result):
+            return SendReply(self.finish(checked, b"" if checked is CHALLENGE else None))
+        if checked is not ANONYMOUS:
+            viewer = self._port.authenticate(checked.name, checked.password, self._address)
+            if viewer is None or (checked.authzid and not acts_for(checked.authzid, viewer.login)):
+                return DelayResult(WRONG_CREDENTIALS, checked.name)
             self.viewer = viewer
         return SendReply(self.finish(SUCCESS))
 
     def _fast_bind(self, message_id: int, name: str, password: bytes) -> FastAnswer | None:
-        """A simple bind that `ldapgw.ldap.session` would let through, and that succeeds."""
+        """The answer to a simple bind that succeeds; None: `_bind` has to answer the request."""
         if self._require_tls and not self.secure:
             return None
         try:
             viewer = self._port.authenticate(name, password, self._address)
-        except Exception:  # noqa: BLE001 - the long way meets it too, and says so
+        except Exception:  # noqa: BLE001 - the slow path meets the error again and reports it
             return None
         if viewer is None:
             return None
         self.viewer = viewer
         return FastAnswer(encode(Reply(message_id, Operation.BIND, SUCCESS)))
 
-    def _search(self, message: Message, wishes: RequestedControls) -> Step:
+    def _search(self, message: Message, requested: RequestedControls) -> Step:
         request = cast("SearchRequest", message.request)
         dit, viewer = self._dit(), self.viewer
         size_limit = min(request.size_limit or self._limits.size_limit, self._limits.size_limit)
-        if wishes:
+        if requested:
             key = self._port.cookie_key
-            self._controlled_search = ControlledSearch(dit, viewer, request, wishes, size_limit=size_limit, key=key)
-            found: Iterator[ResultBatch | None] = self._controlled_search.batches()
+            self._controlled_search = ControlledSearch(dit, viewer, request, requested, size_limit=size_limit, key=key)
+            batches: Iterator[ResultBatch | None] = self._controlled_search.batches()
         else:
-            found = result_batches(dit, viewer, request, size_limit)
+            batches = result_batches(dit, viewer, request, size_limit)
         return StartSearch(
             message.message_id,
-            found,
+            batches,
             select(request.attributes),
             request.types_only,
             min(request.time_limit or self._limits.time_limit, self._limits.time_limit),
@@ -385,7 +395,7 @@ class Session:
         return SendReply(self.finish(Result(ResultCode.COMPARE_TRUE if equal else ResultCode.COMPARE_FALSE)))
 
     def _dit(self) -> Dit:
-        """What is served, with a root DSE honest to this connection: PLAIN works on TLS only, StartTLS before it."""
+        """The directory tree, with the root DSE for this connection: PLAIN works only with TLS, StartTLS without."""
         dit = self._port.dit()
         return dit if self.secure else dit.in_clear
 
@@ -403,7 +413,7 @@ class Session:
     def _refuse(self) -> Step:
         raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
-    # --- operations that are looked at at once ----------------------------------------------------------------------
+    # --- operations that do not wait --------------------------------------------------------------------------------
 
     def _immediate_extended(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
         try:
@@ -427,7 +437,7 @@ class Session:
         return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
 
     def _cancel(self, message: Message, request: ExtendedRequest) -> tuple[Step, ...]:
-        """RFC 3909: the operation ends with canceled, then the Cancel succeeds."""
+        """RFC 3909: the canceled operation ends with the result canceled, then the Cancel succeeds."""
         target = cancel_id(request.value)
         canceled = self._current if self._runs(target) else self._waiting.get(target)
         if canceled is None:
@@ -443,7 +453,7 @@ class Session:
         )
 
     def _abandon(self, message: Message, target: int) -> tuple[Step, ...]:
-        """RFC 4511 4.11: never answered, whatever it names; a bind goes on."""
+        """RFC 4511 4.11: an Abandon is never answered; a bind is not abandoned."""
         try:
             controls.check_controls(message.controls, message.operation)
         except DirectoryError:
@@ -456,14 +466,14 @@ class Session:
         return ()
 
     def _stop(self) -> tuple[Step, ...]:
-        """Abandon everything but binds."""
+        """Abandon all operations except binds."""
         for message in tuple(self._waiting.values()):
             if message.operation is not Operation.BIND:
                 del self._waiting[message.message_id]
         return self._stop_current()
 
     def _stop_current(self) -> tuple[Step, ...]:
-        """Abandon what runs, unless it is a bind: all else that lasts is a search."""
+        """Abandon the running operation unless it is a bind; any other operation that still runs is a search."""
         if self._current is None or self._current.operation is Operation.BIND:
             return ()
         self._current = self._controlled_search = None

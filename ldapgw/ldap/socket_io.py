@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""From the client: octets read from a plain socket as soon as there are any.
+"""Reading from and writing to the transport of a connection, past Twisted's buffers where that is possible.
 
-It does what a transport of Twisted's does (`twisted.internet.tcp.Connection.doRead`), with three calls less and
-compiled; on the way of each search, that is one part in twenty.
+`SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three calls
+less, and it is compiled; that saves one part in twenty of the time of a search.
 
-From an answer to the client: written at once where that is possible, and never more than the client takes.
+`SocketWriter` writes an answer at once where the socket takes it, and never writes more than the client takes.  Twisted
+writes in a later step of the reactor, which costs four more system calls for each answer.  Octets for a plain socket
+are sent at once under three rules:
 
-Twisted writes when the reactor comes around to it, which costs an answer four system calls more.  So what is written to
-a plain socket is sent at once, under three rules:
+* Nothing is sent while the transport holds earlier octets of ours: these come first.
+* Octets that the socket does not take are left to the transport.  It reports when it has written them; until then the
+  writer is `blocked`.
+* An error of the socket is left to the transport: it gets the octets and meets the same error.
 
-* Never while the transport holds octets of ours: they come first.
-* What the socket does not take is the transport's to write.  It tells as soon as it has; until then we are `blocked`.
-* An error of the socket is the transport's to find: it gets the octets and meets the same error.
+Several pre-encoded pages of a long list are written together and without joining them (writev(2)): each write costs
+some five microseconds for waking the client, and joining pages copies as much as the kernel does.
 
-Blocks of a whole list are written several at a time, and as they are (writev(2)): each time costs some five
-microseconds to wake who reads, and a copy of ours as much as the kernel's.
-
-Under TLS, and over whatever is no socket, the transport writes everything, and says itself when it has enough.  After
-StartTLS Twisted would also collect what is small, up to 64 KB, which it does not count; ours is joined already.
+Under TLS, and over a transport without a socket, the transport writes everything and reports when it has enough.  After
+StartTLS Twisted would also collect small writes, up to 64 KB that it does not count.  Our output is joined already, so
+the writer goes past that collecting.
 """
 
 from __future__ import annotations
@@ -37,27 +38,27 @@ from ldapgw.ldap.limits import GATHERED
 
 
 class SocketReader:
-    """Reads for one transport, until it ends.
+    """Reads for one transport, until `end`.
 
-    :param receive: takes what is read.
+    :param receive: is called with the octets.
     """
 
-    __slots__ = ("_most", "_receive", "_recv", "_transport")
+    __slots__ = ("_buffer_size", "_receive", "_recv", "_transport")
 
     def __init__(self, transport: Any, receive: Callable[[bytes], None]) -> None:
         self._receive = receive
         self._transport = transport
-        self._most = transport.bufferSize
+        self._buffer_size = transport.bufferSize
         self._recv = transport.socket.recv
         transport.doRead = self.read
 
     def read(self) -> Exception | None:
-        """Read what is there; called by the reactor.
+        """Read the available octets; called by the reactor.
 
-        :returns: why the connection, or the client's half of it, is over; None: it is not.
+        :returns: why the connection, or the client's half of it, has ended; None while it is open.
         """
         try:
-            octets = self._recv(self._most)
+            octets = self._recv(self._buffer_size)
         except BlockingIOError:
             return None
         except OSError:
@@ -68,45 +69,48 @@ class SocketReader:
         return None
 
     def end(self) -> None:
-        """Leave it to the transport again, and no cycle to the garbage collector."""
+        """Give reading back to the transport, and leave no cycle to the garbage collector."""
         del self._transport.doRead
 
 
-# Pieces that are not joined; the kernel takes 1,024, and joins few octets more slowly than we.
-_FEW: Final = 8
+# Pieces that are written without joining them.  The kernel allows 1,024, but joins small pieces more slowly than
+# Python.
+_MAX_PIECES: Final = 8
 
 
 class SocketWriter:
     """Writes to one transport.
 
-    :param plain: whether what is written goes over the wire as it is, so that it may be sent past the transport.
-    :param stalled: called when the client takes no more.
-    :param taken: called when it has taken all, or enough to go on.
-    :ivar blocked: whether to write no more for now; what is written all the same is kept and comes in order.
-    :ivar most: octets of blocks of entries that may be written together.
+    :param plain: whether the octets go over the wire unencrypted, so that they may be sent past the transport.
+    :param on_blocked: called when the client takes no more.
+    :param on_drained: called when the client has taken everything, or enough to continue.
+    :ivar blocked: whether to write no more for now; octets that are written nevertheless are buffered in order.
+    :ivar max_octets: octets of pages that may be written together.
     """
 
-    __slots__ = ("_gather", "_send", "_stalled", "_taken", "_tls", "_transport", "blocked", "max_octets")
+    __slots__ = ("_on_blocked", "_on_drained", "_send", "_sendmsg", "_tls", "_transport", "blocked", "max_octets")
 
-    def __init__(self, transport: Any, *, plain: bool, stalled: Callable[[], None], taken: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Any, *, plain: bool, on_blocked: Callable[[], None], on_drained: Callable[[], None]
+    ) -> None:
         self.blocked = False
         self._transport = transport
-        self._stalled = stalled
-        self._taken = taken
+        self._on_blocked = on_blocked
+        self._on_drained = on_drained
         protocol = getattr(transport, "protocol", None)
         self._tls = protocol if isinstance(protocol, TLSMemoryBIOProtocol) else None
-        # TLS passes this on to what it runs on; a transport in memory has none.
-        handle = getattr(transport, "socket", None) if plain else None
-        self._send: Any = None if handle is None else handle.send
-        self._gather: Any = None if handle is None else handle.sendmsg
-        self.max_octets = MAX_PAGE_OCTETS if handle is None else GATHERED
-        # A pull producer is told whenever the transport has written all, a push producer when it has too much.
+        # A TLS transport passes the attribute on to its own transport; a transport in memory has none.
+        plain_socket = getattr(transport, "socket", None) if plain else None
+        self._send: Any = None if plain_socket is None else plain_socket.send
+        self._sendmsg: Any = None if plain_socket is None else plain_socket.sendmsg
+        self.max_octets = MAX_PAGE_OCTETS if plain_socket is None else GATHERED
+        # The transport calls a pull producer whenever it has written everything, a push producer when it has too much.
         transport.registerProducer(self, self._send is None)
 
     def write(self, octets: bytes) -> None:
-        """Write, at once if the client takes it."""
+        """Write octets, at once if the client takes them."""
         if self._tls is not None:
-            TLSMemoryBIOProtocol.write(self._tls, octets)  # not what StartTLS puts in front of it
+            TLSMemoryBIOProtocol.write(self._tls, octets)  # past the aggregator of StartTLS
             return
         if self._send is None or self.blocked:
             self._transport.write(octets)
@@ -119,62 +123,62 @@ class SocketWriter:
             self._buffer_in_transport(octets[sent:])
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Write one behind the other, without joining what is large: a large copy costs as much as the kernel's own."""
-        if self._gather is None or self.blocked or len(pieces) > _FEW:
+        """Write pieces in order without joining them, because a large copy costs as much as the kernel's own."""
+        if self._sendmsg is None or self.blocked or len(pieces) > _MAX_PIECES:
             self.write(b"".join(pieces))
             return
         try:
-            sent = self._gather(pieces)
+            sent = self._sendmsg(pieces)
         except OSError:
             sent = 0
         if sent < sum(map(len, pieces)):
             self._buffer_in_transport(b"".join(pieces)[sent:])
 
     def _buffer_in_transport(self, octets: bytes) -> None:
-        """Leave to the transport what the socket does not take."""
+        """Leave octets to the transport that the socket does not take."""
         self.blocked = True
         self._transport.write(octets)
-        self._stalled()
+        self._on_blocked()
 
     def end(self) -> None:
-        """Write no more; what was written still goes."""
+        """Write no more; octets that were written are still sent."""
         self.stopProducing()
         self._transport.unregisterProducer()
 
     def close(self) -> None:
-        """Close the connection, once all is written."""
-        transport, nothing_waits = self._transport, self._send is not None and not self.blocked
+        """Close the connection once everything is written."""
+        transport, all_sent = self._transport, self._send is not None and not self.blocked
         self.end()
-        # Twisted would come around once more, only to see that there is nothing to write.  A wrapper is no descriptor:
-        # what it is told does not reach the socket.
-        if nothing_waits and isinstance(transport, FileDescriptor):
+        # `loseConnection` would take another step of the reactor, only to see that there is nothing to write.  A
+        # wrapper is not a FileDescriptor: calling its `connectionLost` would not close the socket.
+        if all_sent and isinstance(transport, FileDescriptor):
             transport.connectionLost(connectionDone)
         else:
             transport.loseConnection()
 
-    # --- what the transport tells us --------------------------------------------------------------------------------
+    # --- called by the transport -------------------------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
-        """The transport has enough."""
+        """Stop writing: the transport has enough."""
         if not self.blocked:
             self.blocked = True
-            self._stalled()
+            self._on_blocked()
 
     def resumeProducing(self) -> None:
-        """The transport has written what it had."""
+        """Continue: the transport has written its buffer."""
         if self.blocked:
             self.blocked = False
-            self._taken()
+            self._on_drained()
 
     def stopProducing(self) -> None:
-        """The connection is lost; its protocol is told."""
-        self._send = self._gather = None
-        self._stalled = self._taken = _nobody  # no cycle is left to the garbage collector
+        """Stop for good: the connection is lost, and the transport tells the protocol."""
+        self._send = self._sendmsg = None
+        self._on_blocked = self._on_drained = _ignore  # leaves no cycle to the garbage collector
 
 
-# A decorator would keep the class from being compiled.
+# Not a decorator, which would keep the class from being compiled.
 classImplements(SocketWriter, IPushProducer)
 
 
-def _nobody() -> None:
-    """Nobody is told any more."""
+def _ignore() -> None:
+    """Do nothing."""

@@ -14,10 +14,10 @@ from ldapgw.ldap.admission import (
     BindBackoff,
     ConnectionLimits,
     Deadlines,
-    Overdue,
-    Wait,
-    network,
-    normalized,
+    ExpiryAction,
+    Timeout,
+    network_of,
+    normalize_address,
 )
 from ldapgw.ldap.search_response import OutputBuffer
 
@@ -33,8 +33,8 @@ from ldapgw.ldap.search_response import OutputBuffer
 )
 def test_an_address_has_one_spelling(host, address, counted):
     """IPv4 on an IPv6 socket is IPv4; an IPv6 host has a whole /64."""
-    assert normalized(host) == address
-    assert network(address) == counted
+    assert normalize_address(host) == address
+    assert network_of(address) == counted
 
 
 def test_connections_are_counted_in_all_and_by_network():
@@ -58,33 +58,33 @@ def test_connections_are_counted_in_all_and_by_network():
 @pytest.mark.parametrize(
     ("waiting", "expected"),
     [
-        ("idle", Overdue.CLOSE),
-        ("message", Overdue.CLOSE),
-        ("write", Overdue.ABORT),
-        ("handshake", Overdue.ABORT),
-        ("closing", Overdue.ABORT),
+        ("idle", ExpiryAction.CLOSE),
+        ("message", ExpiryAction.CLOSE),
+        ("write", ExpiryAction.ABORT),
+        ("handshake", ExpiryAction.ABORT),
+        ("closing", ExpiryAction.ABORT),
     ],
 )
 def test_each_deadline_has_its_end(waiting, expected):
     """Who takes nothing is cut off; who says nothing is sent away."""
     deadlines = Deadlines()
-    assert deadlines.overdue(1e12) is None
-    deadlines.set(Wait(waiting), 10.0)
-    assert deadlines.due == 10.0
-    assert deadlines.overdue(9.9) is None
-    assert deadlines.overdue(10.0) is expected
+    assert deadlines.expiry_action(1e12) is None
+    deadlines.set(Timeout(waiting), 10.0)
+    assert deadlines.earliest == 10.0
+    assert deadlines.expiry_action(9.9) is None
+    assert deadlines.expiry_action(10.0) is expected
 
 
 def test_what_is_put_off_is_looked_at_once_more():
     """The sweep looks at one number; it may be too early, never too late."""
     deadlines = Deadlines()
-    deadlines.set(Wait.IDLE, 10.0)
-    deadlines.set(Wait.MESSAGE, 5.0)
+    deadlines.set(Timeout.IDLE, 10.0)
+    deadlines.set(Timeout.MESSAGE, 5.0)
     deadlines.message = inf
     deadlines.idle = 20.0
-    assert deadlines.due == 5.0
-    assert deadlines.overdue(6.0) is None
-    assert deadlines.due == 20.0
+    assert deadlines.earliest == 5.0
+    assert deadlines.expiry_action(6.0) is None
+    assert deadlines.earliest == 20.0
 
 
 def test_wrong_passwords_get_slower_and_are_forgotten():

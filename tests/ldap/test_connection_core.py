@@ -38,8 +38,8 @@ class Caller:
     def send(self, octets: bytes) -> None:
         self._said.append(f"send {self._name} {octets.decode()}")
 
-    def record(self, answered: FastAnswer, now: float, seconds: float) -> None:
-        self._said.append(f"note {self._name} {answered.search.decode()} {answered.entries} {now} {seconds}")
+    def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
+        self._said.append(f"note {self._name} {answer.search.decode()} {answer.entries} {now} {seconds}")
 
     def process(self) -> None:
         self._said.append(f"work {self._name}")

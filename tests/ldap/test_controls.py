@@ -17,7 +17,7 @@ from ldapgw.ldap.controls import (
     MANAGE_DSA_IT,
     PAGED_RESULTS,
     SORT_REQUEST,
-    VIEW_REQUEST,
+    VLV_REQUEST,
     ManageDsaIt,
     PagedResults,
     ServerSideSort,
@@ -117,9 +117,9 @@ BY_VALUE = tlv(SEQUENCE, integer(1) + integer(2) + octets(b"schmidt", 0x81) + oc
     [
         (PAGED_RESULTS, PAGE, PagedResults(10, b"cookie")),
         (SORT_REQUEST, KEYS, ServerSideSort((SortKey("sn", "2.5.13.3", reverse=True), SortKey("cn")), critical=True)),
-        (VIEW_REQUEST, BY_OFFSET, VirtualListView(Window(0, 31, Offset(1, 0)), critical=True)),
+        (VLV_REQUEST, BY_OFFSET, VirtualListView(Window(0, 31, Offset(1, 0)), critical=True)),
         (
-            VIEW_REQUEST,
+            VLV_REQUEST,
             BY_VALUE,
             VirtualListView(Window(1, 2, AtLeast(b"schmidt")), critical=True, context_id=b"context"),
         ),
@@ -140,19 +140,19 @@ def test_what_search_controls_ask_for(kind, value, expected):
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        *((kind, value) for kind in (PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST) for value in (None, b"", b"junk")),
-        *((kind, tlv(SEQUENCE, b"")) for kind in (PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST)),
+        *((kind, value) for kind in (PAGED_RESULTS, SORT_REQUEST, VLV_REQUEST) for value in (None, b"", b"junk")),
+        *((kind, tlv(SEQUENCE, b"")) for kind in (PAGED_RESULTS, SORT_REQUEST, VLV_REQUEST)),
         *(
             (kind, value + b"\x05\x00")
-            for kind, value in ((PAGED_RESULTS, PAGE), (SORT_REQUEST, KEYS), (VIEW_REQUEST, BY_OFFSET))
+            for kind, value in ((PAGED_RESULTS, PAGE), (SORT_REQUEST, KEYS), (VLV_REQUEST, BY_OFFSET))
         ),
         *(
             (kind, tlv(SEQUENCE, value[2:] + b"\x05\x00"))
             for kind, value in (
                 (PAGED_RESULTS, PAGE),
                 (SORT_REQUEST, KEYS),
-                (VIEW_REQUEST, BY_OFFSET),
-                (VIEW_REQUEST, BY_VALUE),
+                (VLV_REQUEST, BY_OFFSET),
+                (VLV_REQUEST, BY_VALUE),
             )
         ),
         (PAGED_RESULTS, tlv(SEQUENCE, integer(-1) + octets(b""))),
@@ -161,11 +161,11 @@ def test_what_search_controls_ask_for(kind, value, expected):
         (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, b""))),
         (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, octets(b"sn") + octets(b"x", 0x82)))),
         (SORT_REQUEST, tlv(SEQUENCE, tlv(SEQUENCE, octets(b"sn") + boolean(True, 0x81) + octets(b"x", 0x80)))),
-        (VIEW_REQUEST, tlv(SEQUENCE, integer(-1) + integer(0) + tlv(0xA0, integer(1) + integer(0)))),
-        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(-1) + tlv(0xA0, integer(1) + integer(0)))),
-        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0))),
-        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1)))),
-        (VIEW_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1) * 3))),
+        (VLV_REQUEST, tlv(SEQUENCE, integer(-1) + integer(0) + tlv(0xA0, integer(1) + integer(0)))),
+        (VLV_REQUEST, tlv(SEQUENCE, integer(0) + integer(-1) + tlv(0xA0, integer(1) + integer(0)))),
+        (VLV_REQUEST, tlv(SEQUENCE, integer(0) + integer(0))),
+        (VLV_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1)))),
+        (VLV_REQUEST, tlv(SEQUENCE, integer(0) + integer(0) + tlv(0xA0, integer(1) * 3))),
     ],
 )
 @pytest.mark.parametrize("critical", [True, False])
@@ -179,7 +179,7 @@ def test_search_controls_that_cannot_be_read(kind, value, critical):
 @pytest.mark.parametrize("kind", sorted(controls.SUPPORTED_CONTROLS))
 def test_the_same_control_twice_is_a_protocol_error(kind):
     """Nobody can say which is meant; unknown ones are ignored however often they come."""
-    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VIEW_REQUEST: BY_OFFSET}.get(kind)
+    value = {PAGED_RESULTS: PAGE, SORT_REQUEST: KEYS, VLV_REQUEST: BY_OFFSET}.get(kind)
     assert (
         len(controls.check_controls((Control(kind, value=value), Control(UNKNOWN), Control(UNKNOWN)), Operation.SEARCH))
         == 1
@@ -192,7 +192,7 @@ def test_the_same_control_twice_is_a_protocol_error(kind):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([PAGED_RESULTS, SORT_REQUEST, VIEW_REQUEST]), st.binary(max_size=40) | st.builds(
+@given(st.sampled_from([PAGED_RESULTS, SORT_REQUEST, VLV_REQUEST]), st.binary(max_size=40) | st.builds(
     lambda value, at, octet: value[:at] + bytes((octet,)) + value[at + 1 :],
     st.sampled_from([PAGE, KEYS, BY_OFFSET, BY_VALUE]), st.integers(0, 40), st.integers(0, 255),
 ))  # fmt: skip

@@ -157,7 +157,7 @@ def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def make_writer(transport: Transport, *, plain: bool = True) -> tuple[SocketWriter, Calls]:
     calls = Calls()
-    return SocketWriter(transport, plain=plain, stalled=calls.stall, taken=calls.take), calls
+    return SocketWriter(transport, plain=plain, on_blocked=calls.stall, on_drained=calls.take), calls
 
 
 def test_what_the_socket_takes_is_sent_at_once(pair):
