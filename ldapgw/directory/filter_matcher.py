@@ -417,7 +417,8 @@ class _Preparation:
         kind = attribute_type(sought.attribute)
         if kind is None:
             return UNDEFINED
-        return any_of([self._term(one, sought) for one in subtypes(kind)])
+        kinds = subtypes(kind)
+        return self._term(kind, sought) if len(kinds) == 1 else any_of([self._term(one, sought) for one in kinds])
 
     def _alike(self, terms: tuple[Filter, ...]) -> PreparedFilter | None:
         alike = _AlikeTerms.of(terms, self._context)
@@ -430,7 +431,7 @@ class _Preparation:
         found = self._assertions[key]
         if found is None:
             return UNDEFINED
-        prefix = index_terms.prefix_query((kind,), found)
+        prefix = index_terms.prefix_query((kind,), found) if found.sufficient else None
         query = self._query(kind, found) if prefix is None else prefix
         return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], found, sought, query, exact=prefix is not None)
 
@@ -516,7 +517,7 @@ class _AlikeTerms:
             found = assertion.substrings(kind, None, (), value, context)
         if found is None:
             return UNDEFINED
-        query: Query = index_terms.prefix_query(self._kinds, found)
+        query: Query = index_terms.prefix_query(self._kinds, found) if found.sufficient else None
         exact = query is not None
         if exact:
             pass

@@ -207,7 +207,8 @@ class SearchCursor:
                     left -= stream.looked
                     if left <= 0:
                         left = slice_size
-                        yield None
+                        if not all(one.exhausted for one in streams):
+                            yield None
             rows, is_last = _rows(streams, own)
             if rows:
                 wanted = 0  # else one name fills all that was read, and more of it is needed

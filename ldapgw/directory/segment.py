@@ -43,19 +43,20 @@ MAX_PAGE_OCTETS: Final = 64 << 10
 # Attribute selections whose pages are kept.
 _MAX_PAGED_SELECTIONS: Final = 2
 
+# The messages of a page, and the octet in place of the messageID, which stands nowhere else in them.
+Page = tuple[bytes, bytes]
+
 _SORT_KEY = attrgetter("sort_key")
 
 
-def set_message_id(messages: bytes, count: int, message_id: int) -> bytes:
+def set_message_id(messages: bytes, message_id: int, *, is_plain: bool) -> bytes:
     """Messages with a messageID in place of the placeholder.
 
-    To replace one octet takes a tenth of the time; it is done unless a length in BER has that octet too.
-
-    :param count: how many messages there are.
     :param message_id: from 1 to 127.
+    :param is_plain: whether the placeholder's octet stands in no length; to replace one takes a tenth of the time.
     """
     octet = bytes((message_id,))
-    if messages.count(_PLACEHOLDER) == count:
+    if is_plain:
         return messages.replace(_PLACEHOLDER, octet)
     return messages.replace(PLACEHOLDER_ID, b"\x02\x01" + octet + b"\x64")
 
@@ -70,6 +71,20 @@ def _message(response: bytes) -> bytes:
     if message.count(PLACEHOLDER_ID) > 1:  # in the length of a value of 131,583 octets; no contact has one
         raise ValueError("an entry holds the placeholder")
     return message
+
+
+class _SelectionMessages:
+    """The messages of one attribute selection.
+
+    :ivar messages: by document; None: nobody has asked for that entry.
+    :ivar odd: the documents in whose messages the placeholder's octet stands in a length too.
+    """
+
+    __slots__ = ("messages", "odd")
+
+    def __init__(self, count: int) -> None:
+        self.messages: list[bytes | None] = [None] * count
+        self.odd: set[int] = set()
 
 
 class _KeptMessages:
@@ -88,13 +103,12 @@ class _KeptMessages:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        # By document; None: nobody has asked for that entry.
-        self._kept: dict[Selection, list[bytes | None]] = {}
+        self._kept: dict[Selection, _SelectionMessages] = {}
         # By their last request if they are kept, otherwise by their first.
         self._asked: dict[Selection, None] = {}
         self._last: Selection | None = None
 
-    def of(self, selection: Selection) -> list[bytes | None] | None:
+    def of(self, selection: Selection) -> _SelectionMessages | None:
         """The messages of a selection; None: it is not asked for often enough."""
         kept = self._kept.get(selection)
         if selection is self._last and kept is not None:
@@ -108,15 +122,14 @@ class _KeptMessages:
         self._asked[selection] = None
         return kept
 
-    def _keep(self, selection: Selection) -> list[bytes | None] | None:
+    def _keep(self, selection: Selection) -> _SelectionMessages | None:
         """Begin to keep a selection, where there is room or another one has to go."""
         if len(self._kept) == _MAX_SELECTIONS:
             first = next(one for one in self._asked if one is selection or one in self._kept)
             if first is selection:
                 return None
             del self._kept[first], self._asked[first]
-        kept: list[bytes | None] = [None] * self._count
-        self._kept[selection] = kept
+        kept = self._kept[selection] = _SelectionMessages(self._count)
         return kept
 
 
@@ -150,7 +163,7 @@ class Segment:
         self.deleted = deleted
         self.duplicates = duplicates
         self._messages: _KeptMessages = _KeptMessages(len(entries)) if same_entries is None else same_entries._messages  # noqa: SLF001
-        self._pages: dict[Selection, dict[int, bytes]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
+        self._pages: dict[Selection, dict[int, Page]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
         self._attribute_letters: frozenset[str] | None = None
 
     @classmethod
@@ -254,21 +267,26 @@ class Segment:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    def messages(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
-        """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`."""
+    def messages(self, documents: Sequence[int], selection: Selection) -> tuple[list[bytes], bool]:
+        """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
+
+        :returns: the messages, and whether they are plain (`set_message_id`).
+        """
         entries = self.entries
         kept = self._messages.of(selection)
         if kept is None:
-            return [_message(entries[document].encode(selection)) for document in documents]
-        found = [kept[document] for document in documents]
+            return [_message(entries[document].encode(selection)) for document in documents], False
+        found = [kept.messages[document] for document in documents]
         if None in found:
             for document in documents:
-                if kept[document] is None:
-                    kept[document] = _message(entries[document].encode(selection))
-            found = [kept[document] for document in documents]
-        return found  # type: ignore[return-value]  # none is left
+                if kept.messages[document] is None:
+                    message = kept.messages[document] = _message(entries[document].encode(selection))
+                    if message.count(_PLACEHOLDER) > 1:
+                        kept.odd.add(document)
+            found = [kept.messages[document] for document in documents]
+        return found, kept.odd.isdisjoint(documents)  # type: ignore[return-value]  # None is in it no more
 
-    def page(self, first: int, selection: Selection) -> bytes:
+    def page(self, first: int, selection: Selection) -> Page:
         """The messages of all entries of a page, joined; empty where they are too many octets.
 
         :param first: the page's first document.
@@ -280,10 +298,18 @@ class Segment:
             pages = self._pages[selection] = {}
         page = pages.get(first)
         if page is None:
-            entries = self.entries[first : first + PAGE_SIZE]
-            page = b"".join([_message(entry.encode(selection)) for entry in entries])
-            page = pages[first] = page if len(page) <= MAX_PAGE_OCTETS else b""
+            page = pages[first] = _page(self.entries[first : first + PAGE_SIZE], selection)
         return page
+
+
+def _page(entries: Sequence[Entry], selection: Selection) -> Page:
+    joined = b"".join([_message(entry.encode(selection)) for entry in entries])
+    if len(joined) <= MAX_PAGE_OCTETS:
+        for octet in range(0xFF, -1, -1):
+            if octet not in joined:
+                placeholder = bytes((octet,))
+                return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(_PLACEHOLDER, placeholder)), placeholder
+    return b"", b""
 
 
 # How many times as large as the new segment an older one has to be not to be merged into it; and how many times as

@@ -127,8 +127,11 @@ class FastPath:
         cursor = SearchCursor((scope,), lambda _: prepared)
         limit, count = template.limit, 0
         messages: list[bytes] = []
+        is_plain = True
         for batch in cursor.next(limit + 1):
-            messages += batch.segment.messages(batch.documents, template.selection)
+            found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
+            messages += found
+            is_plain = is_plain and batch_is_plain
         count = len(messages)
         if count > limit:
             del messages[limit:]
@@ -139,7 +142,7 @@ class FastPath:
             return None
         code, first, last = _MORE if count > limit else _DONE
         entries = len(messages)
-        joined = set_message_id(joined, entries, message_id[2]) + first + message_id + last
+        joined = set_message_id(joined, message_id[2], is_plain=is_plain) + first + message_id + last
         return FastAnswer(joined, octets, entries, code)
 
     def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:

@@ -13,7 +13,7 @@ from typing import Final
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
 from ldapgw.directory.search import ResultBatch
-from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, response_of, set_message_id
+from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, Page, response_of, set_message_id
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import message_head
 from ldapgw.ldap.limits import JOINED
@@ -137,10 +137,11 @@ class SearchResponse:
 
         :returns: whether to add more before the clock is looked at: a page may be encoded only now.
         """
-        page = self._page(batch) if self._message_id in _SHORT_IDS and not self._types_only else b""
+        has_pages = self._message_id in _SHORT_IDS and not self._types_only
+        page, placeholder = self._page(batch) if has_pages else (b"", b"")
         if page:
             count = min(PAGE_SIZE, len(batch.segment.entries) - batch.documents[self._at])
-            if not buffer.add_page(set_message_id(page, count, self._message_id)):
+            if not buffer.add_page(page.replace(placeholder, bytes((self._message_id,)))):
                 return False
             self._at += count
             self.sent += count
@@ -150,14 +151,14 @@ class SearchResponse:
             self._batch = None
         return count <= CHUNK
 
-    def _page(self, batch: ResultBatch) -> bytes:
+    def _page(self, batch: ResultBatch) -> Page:
         """The page that stands next in a batch; empty where not all of its entries do."""
         documents, at, segment = batch.documents, self._at, batch.segment
         first = documents[at]
         last = min(first + PAGE_SIZE, len(segment.entries)) - 1
         end = at + last - first
         if first % PAGE_SIZE or end >= len(documents) or documents[end] != last:
-            return b""
+            return b"", b""
         return segment.page(first, self._selection)
 
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
@@ -166,14 +167,15 @@ class SearchResponse:
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
         count = min(CHUNK, ahead) if documents[at : at + ahead][-1] - documents[at] == ahead - 1 else CHUNK
         chunk = documents[at : at + count]
+        is_plain = False
         if self._types_only:
             entries = batch.segment.entries
             responses = [entries[document].encode(self._selection, types_only=True) for document in chunk]
             pieces = [with_message_id(response, self._message_id) for response in responses]
         elif self._message_id in _SHORT_IDS:
-            pieces = batch.segment.messages(chunk, self._selection)
+            pieces, is_plain = batch.segment.messages(chunk, self._selection)
         else:
-            messages = batch.segment.messages(chunk, self._selection)
+            messages, _ = batch.segment.messages(chunk, self._selection)
             pieces = [with_message_id(response_of(message), self._message_id) for message in messages]
         size = count = 0
         for piece in pieces:
@@ -183,7 +185,7 @@ class SearchResponse:
                 break
         joined = b"".join(pieces[:count])
         if not self._types_only and self._message_id in _SHORT_IDS:
-            joined = set_message_id(joined, count, self._message_id)
+            joined = set_message_id(joined, self._message_id, is_plain=is_plain)
         buffer.add(joined)
         self._at += count
         self.sent += count

@@ -39,10 +39,13 @@ def test_a_list_is_pages(count: int, message_id: int) -> None:
     """Octet for octet what the entries are one by one; the last page ends with the list."""
     segment, batches = found(count)
     assert sum(map(len, batches)) == count
-    joined = b"".join(segment.page(first, NAMES) for first in range(0, count, PAGE_SIZE))
+    pages = [segment.page(first, NAMES) for first in range(0, count, PAGE_SIZE)]
+    joined = b"".join(messages.replace(placeholder, bytes((message_id,))) for messages, placeholder in pages)
     expected = b"".join(tlv(0x30, integer(message_id) + entry.encode(NAMES)) for entry in segment.entries)
-    assert set_message_id(joined, count, message_id) == expected
-    assert set_message_id(b"".join(segment.messages(range(count), NAMES)), count, message_id) == expected
+    assert joined == expected
+    for _ in range(3):
+        messages, is_plain = segment.messages(range(count), NAMES)
+        assert set_message_id(b"".join(messages), message_id, is_plain=is_plain) == expected
 
 
 def test_large_entries_are_in_no_page() -> None:
@@ -50,8 +53,8 @@ def test_large_entries_are_in_no_page() -> None:
     people = [replace(person, organization="x" * (MAX_PAGE_OCTETS // PAGE_SIZE)) for person in contacts(PAGE_SIZE)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     [segment] = book.segments.contacts
-    assert segment.page(0, select(("*",))) == b""
-    assert segment.page(0, NAMES) != b""
+    assert segment.page(0, select(("*",))) == (b"", b"")
+    assert segment.page(0, NAMES) != (b"", b"")
 
 
 @pytest.mark.parametrize("length", range(100, 700))
@@ -60,8 +63,10 @@ def test_a_length_may_be_the_placeholder(length: int) -> None:
     values = PackedAttributes(b"\x00" + encoded_set([b"x" * length]))
     entry = Entry(b"uid=c0", values, FixedAttributes({}))
     every = select(("*",))
-    [message] = Segment((entry,)).messages((0,), every)
-    assert set_message_id(message, 1, 7) == tlv(0x30, integer(7) + entry.encode(every))
+    segment = Segment((entry,))
+    for _ in range(3):
+        [message], is_plain = segment.messages((0,), every)
+        assert set_message_id(message, 7, is_plain=is_plain) == tlv(0x30, integer(7) + entry.encode(every))
 
 
 def test_an_entry_that_holds_the_placeholder_is_not_sent() -> None:
