@@ -192,16 +192,19 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         return MATCH_ALL
     if len(filters) == 1:
         return filters[0]
-    letters: tuple[frozenset[str], ...] = ()
-    if filters and all(len(one.letters) == 1 for one in filters):
-        letters = (frozenset().union(*[one.letters[0] for one in filters]),)
+    letters: set[str] | None = set()
+    for one in filters:
+        if letters is None or not one.letters or one.letters[1:]:
+            letters = None
+        else:
+            letters |= one.letters[0]
     return PreparedFilter(
         _Or([one.predicate for one in filters]),
         query_plan.any_of([one.query for one in filters]),
         alternatives=tuple(filters),
         cost=1 + sum([one.cost for one in filters]),
         numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
-        letters=letters,
+        letters=(frozenset(letters),) if letters else (),
     )
 
 
@@ -573,7 +576,7 @@ def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _Tem
                 return alike
             parts = [_template_part(term, value, context) for term in terms]
             known = [part for part in parts if part is not None]
-            if len(known) < len(parts) or not parts:
+            if len(known) < len(parts):
                 return None
             if all(isinstance(part, PreparedFilter) for part in known):
                 return prepare(sought, context)

@@ -281,9 +281,9 @@ def _digits_query(string: str) -> Query:
         return ExactKey(string)
     form = string.strip("\t\n")
     if string[:1] == "\n" == string[-1:]:
+        # Strict matching: all of a number, which has one tail; empty for an empty number.
         tails = phone_number.stored_tails(phone_number.Number("", "", "", form))
-        if tails:
-            return ExactKey(NUMBER_END + tails[0])
+        return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
         prefix = "Db" + form[:_NUMBER_PREFIX]
         if len(form) < _NUMBER_PREFIX:

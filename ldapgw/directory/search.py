@@ -97,7 +97,7 @@ class SearchCursor:
     :ivar finished: whether all matches were given.
     """
 
-    __slots__ = ("_batches", "_rest", "_wanted", "finished")
+    __slots__ = ("_batches", "_demand", "_rest", "finished")
 
     def __init__(
         self,
@@ -105,9 +105,10 @@ class SearchCursor:
         prepare_filter: Callable[[NamingContext], PreparedFilter],
         after: str = "",
     ) -> None:
-        self._batches = self._search(scopes, prepare_filter, after)
+        # Not a method's generator: that would hold the cursor, and a cycle waits for the garbage collector.
+        self._demand = _Demand()
+        self._batches = _search(scopes, prepare_filter, after, self._demand)
         self._rest: ResultBatch | None = None
-        self._wanted = 0
         self.finished = False
 
     @classmethod
@@ -125,7 +126,7 @@ class SearchCursor:
         :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
         found: list[ResultBatch] = []
-        self._wanted = limit
+        self._demand.wanted = limit
         while limit:
             batch = self._rest
             if batch is None:
@@ -147,77 +148,92 @@ class SearchCursor:
             limit -= count
         return found
 
-    def _search(
-        self, scopes: Sequence[SearchScope], prepare_filter: Callable[[NamingContext], PreparedFilter], after: str
-    ) -> Iterator[ResultBatch | None]:
-        """Batches, none of them empty; None: a slice of work is done."""
-        for number, scope in enumerate(scopes):
-            prepared, context = prepare_filter(scope.context), scope.context
-            containers, contacts = f"{number:04x}0", f"{number:04x}1"
-            if after < contacts and _may_match_containers(scope, prepared):
-                behind = _behind(containers, after)
-                yield from self._merge(scope.containers, prepared, context, containers, behind, None)
-            if after[: len(contacts)] > contacts:
-                continue
-            behind = _behind(contacts, after)
-            segments, own = scope.contacts, scope.own if scope.has_duplicates else None
-            if scope.callers and prepared.numbers:
-                callers = yield from _callers(scope, prepared)
-                if callers is not None:
-                    segments, own = (*segments, callers), scope.own
-            if len(segments) > 1 or (own is not None and segments and segments[0].duplicates):
-                yield from self._merge(segments, prepared, context, contacts, behind, own)
-            elif segments:
-                stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), self._wanted)
-                left = slice_size = _slice_size(prepared)
-                while not stream.exhausted:
-                    documents = stream.read(min(self._wanted, left))
-                    left -= stream.looked
-                    if documents:
-                        yield ResultBatch(segments[0], documents, contacts, context)
-                    if left <= 0 and not stream.exhausted:
-                        left = slice_size
+
+class _Demand:
+    """How many matches the caller of a cursor wants next.
+
+    Mutable: that number.
+    """
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.wanted = 0
+
+
+def _search(
+    scopes: Sequence[SearchScope],
+    prepare_filter: Callable[[NamingContext], PreparedFilter],
+    after: str,
+    demand: _Demand,
+) -> Iterator[ResultBatch | None]:
+    """Batches, none of them empty; None: a slice of work is done."""
+    for number, scope in enumerate(scopes):
+        prepared, context = prepare_filter(scope.context), scope.context
+        containers, contacts = f"{number:04x}0", f"{number:04x}1"
+        if after < contacts and _may_match_containers(scope, prepared):
+            behind = _behind(containers, after)
+            yield from _merge(scope.containers, prepared, context, containers, behind, None, demand)
+        if after[: len(contacts)] > contacts:
+            continue
+        behind = _behind(contacts, after)
+        segments, own = scope.contacts, scope.own if scope.has_duplicates else None
+        if scope.callers and prepared.numbers:
+            callers = yield from _callers(scope, prepared)
+            if callers is not None:
+                segments, own = (*segments, callers), scope.own
+        if len(segments) > 1 or (own is not None and segments and segments[0].duplicates):
+            yield from _merge(segments, prepared, context, contacts, behind, own, demand)
+        elif segments:
+            stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), demand.wanted)
+            left = slice_size = _slice_size(prepared)
+            while not stream.exhausted:
+                documents = stream.read(min(demand.wanted, left))
+                left -= stream.looked
+                if documents:
+                    yield ResultBatch(segments[0], documents, contacts, context)
+                if left <= 0 and not stream.exhausted:
+                    left = slice_size
+                    yield None
+
+
+def _merge(
+    segments: Sequence[Segment],
+    prepared: PreparedFilter,
+    context: NamingContext,
+    key_prefix: str,
+    behind: str | None,
+    own: str | None,
+    demand: _Demand,
+) -> Iterator[ResultBatch | None]:
+    """The matches of segments in one order.
+
+    :param behind: the sort key behind which they begin; None: with the first.
+    :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
+        contacts are different persons anyway.
+    """
+    streams = [_SegmentMatches(segment, prepared, _start(segment, behind, own), demand.wanted) for segment in segments]
+    slice_size = _slice_size(prepared)
+    left, wanted, is_last = slice_size, 0, not streams
+    while not is_last:
+        wanted = max(2 * wanted, _MERGED, demand.wanted)
+        for stream in streams:
+            while len(stream.found) < wanted and not stream.exhausted:
+                stream.found += stream.read(min(wanted - len(stream.found), left))
+                left -= stream.looked
+                if left <= 0:
+                    left = slice_size
+                    if not all(one.exhausted for one in streams):
                         yield None
-
-    def _merge(
-        self,
-        segments: Sequence[Segment],
-        prepared: PreparedFilter,
-        context: NamingContext,
-        key_prefix: str,
-        behind: str | None,
-        own: str | None,
-    ) -> Iterator[ResultBatch | None]:
-        """The matches of segments in one order.
-
-        :param behind: the sort key behind which they begin; None: with the first.
-        :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
-            contacts are different persons anyway.
-        """
-        streams = [
-            _SegmentMatches(segment, prepared, _start(segment, behind, own), self._wanted) for segment in segments
-        ]
-        slice_size = _slice_size(prepared)
-        left, wanted, is_last = slice_size, 0, not streams
-        while not is_last:
-            wanted = max(2 * wanted, _MERGED, self._wanted)
-            for stream in streams:
-                while len(stream.found) < wanted and not stream.exhausted:
-                    stream.found += stream.read(min(wanted - len(stream.found), left))
-                    left -= stream.looked
-                    if left <= 0:
-                        left = slice_size
-                        if not all(one.exhausted for one in streams):
-                            yield None
-            rows, is_last = _rows(streams, own)
-            if rows:
-                wanted = 0  # else one name fills all that was read, and more of it is needed
-            if own is not None:
-                rows = yield from _without_duplicates(rows, streams, own)
-                if behind is not None:
-                    rows = [row for row in rows if row[0] > behind]
-            for at, same in groupby(rows, key=_STREAM):
-                yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
+        rows, is_last = _rows(streams, own)
+        if rows:
+            wanted = 0  # else one name fills all that was read, and more of it is needed
+        if own is not None:
+            rows = yield from _without_duplicates(rows, streams, own)
+            if behind is not None:
+                rows = [row for row in rows if row[0] > behind]
+        for at, same in groupby(rows, key=_STREAM):
+            yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
 
 
 def _slice_size(prepared: PreparedFilter) -> int:

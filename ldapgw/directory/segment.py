@@ -227,7 +227,7 @@ class Segment:
         :param most: documents that are enough; there may be fewer of them although there are others.
         """
         if self.index is None:
-            return range(min(most, len(self.entries))), len(self.entries) > most
+            return self.find_documents(query), False
         return query_plan.first_documents(query, self.index, self.entries, most)
 
     def document_from(self, sort_key: str) -> int:
@@ -305,10 +305,11 @@ class Segment:
 def _page(entries: Sequence[Entry], selection: Selection) -> Page:
     joined = b"".join([_message(entry.encode(selection)) for entry in entries])
     if len(joined) <= MAX_PAGE_OCTETS:
-        for octet in range(0xFF, -1, -1):
-            if octet not in joined:
-                placeholder = bytes((octet,))
-                return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(_PLACEHOLDER, placeholder)), placeholder
+        # UTF-8 has no 0xC0, but a length may have.
+        unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
+        if unused is not None:
+            placeholder = bytes((unused,))
+            return joined.replace(PLACEHOLDER_ID, PLACEHOLDER_ID.replace(_PLACEHOLDER, placeholder)), placeholder
     return b"", b""
 
 

@@ -10,8 +10,10 @@ from ldapgw.directory.access import (
     UNKNOWN_LOGIN_HASH,
     generate_password,
     hash_password,
+    phone_dn,
     verify_password,
 )
+from ldapgw.directory.dn import Dn
 
 
 def test_a_password_has_100_random_bits() -> None:
@@ -36,3 +38,8 @@ def test_nobody_has_no_password() -> None:
     """What an unknown name is compared with fits none."""
     assert not verify_password(b"", UNKNOWN_LOGIN_HASH)
     assert not verify_password(b"\x00" * 16, UNKNOWN_LOGIN_HASH)
+
+
+def test_where_a_phone_binds() -> None:
+    """Below the tenant, among its phones."""
+    assert str(phone_dn("desk1", Dn.parse("dc=acme,dc=example"))) == "cn=desk1,ou=phones,dc=acme,dc=example"

@@ -337,3 +337,15 @@ def test_an_empty_shelf_withdraws_nothing() -> None:
     empty = empty_segments(per_number=True)
     assert len(empty.updated({"c1"}, (), ())) == 0
     assert list(Segment.build(()).deleted_since(Segment.build(()))) == []
+
+
+def test_one_who_was_deleted_from_a_label_is_not_written_down(large: Both) -> None:
+    """Their place in the label's segment stays, without a name."""
+    both = copy(large)
+    [member] = [
+        entry.rdn.decode().removeprefix("uid=") for entry in list(both.revised.labels[0].segments.contacts[0])[:1]
+    ]
+    both.change([], {member}, None)
+    read = reread(both.revised, naming_context())
+    [segment] = [one for one in read.labels[0].segments.contacts if one.deleted]
+    assert [entry.rdn for entry, gone in zip(segment.entries, segment.deleted, strict=True) if gone] == [b""]

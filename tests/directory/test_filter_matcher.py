@@ -501,3 +501,34 @@ def test_numbers_named(text: str, attributes: list[str]) -> None:
     """A filter names a number where it asks for all of it, and wants it."""
     prepared = filter_matcher.prepare(read_filter(text), naming_context())
     assert [kind.name for one in prepared.numbers for kind in one.kinds] == attributes
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "is_template"),
+    [
+        ("(cn=mu*)", b"mu", True),
+        ("(|(cn=mu*)(sn=mu*))", b"mu", True),
+        ("(|(cn=mu*)(telephoneNumber=mu))", b"mu", True),
+        ("(&(objectClass=person)(|(cn=mu*)(sn=mu*)(o=mu*)))", b"mu", True),
+        ("(&(telephoneNumber=*)(sn=*mu))", b"mu", True),
+        ("(&(cn=*mu*)(|(telephoneNumber=*)(mobile=*)))", b"mu", True),
+        ("(cn=mu*x*)", b"mu", False),
+        ("(&(sn=*)(cn=mu*x*))", b"mu", False),
+        ("(!(cn=mu))", b"mu", False),
+        ("(&(cn=mu)(sn>=mu))", b"mu", False),
+        ("(&(objectClass=person)(cn=*))", b"mu", False),
+        ("(cn=x*y)", b"mu", False),
+    ],
+)
+def test_a_template_is_its_filter(text: str, value: bytes, is_template: bool) -> None:
+    """With any value: the same query, and the same entries match."""
+    sought = read_filter(text)
+    for lenient in (True, False):
+        context = naming_context(lenient=lenient)
+        template = filter_matcher.FilterTemplate.of(sought, value, context)
+        assert (template is not None) is is_template
+        for other in (b"mu", b"a", b"+49301234567", b"x y", b"\xff", b"5") if template else ():
+            asked = filter_matcher.replace_value(sought, value, other)
+            direct, filled = filter_matcher.prepare(asked, context), template.prepare(other)
+            assert (filled.query, filled.exact, filled.cost) == (direct.query, direct.exact, direct.cost)
+            assert filled.predicate.matches(ENTRIES[lenient]) is direct.predicate.matches(ENTRIES[lenient])

@@ -137,3 +137,10 @@ def test_what_is_remembered_is_bounded() -> None:
         assert encodings.of(Selection.parse(("cn",))) is None
     assert asked(encodings, [0, 1, 2]) == [True, True, False]
     assert len(encodings._asked) == 16
+
+
+def test_a_page_in_which_every_octet_stands_is_not_kept() -> None:
+    """There is none left to stand for the messageID."""
+    values = PackedAttributes(b"\x00" + encoded_set([bytes(range(0x100))]))
+    every = Entry(b"uid=c0", values, FixedAttributes({}))
+    assert Segment((every,)).page(0, select(("*",))) == (b"", b"")
