@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from twisted.logger import formatEvent, globalLogPublisher
 from ldapgw.server.reactor import use_monotonic_clock
 
 TESTS = Path(__file__).parent
+
+# A shell starts what runs in the background deaf to Ctrl-C, and programs inherit that; tests send them one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine's clock that is set must stop no test that waits.
 use_monotonic_clock(reactor)

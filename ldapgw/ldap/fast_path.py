@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+from ldapgw.ber import BerReader
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection, select
-from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.filter import Filter, Scope, SearchRequest
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.search_scope import SearchScope, search_scopes
@@ -23,12 +24,13 @@ from ldapgw.directory.segment import set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.filter_decoder import read_common
+from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# Templates and prepared filters that are kept, each; none has more than 258 octets (`_split`).
+# Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
+_MAX_OCTETS: Final = 1024
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
@@ -146,7 +148,7 @@ class FastPath:
         return FastAnswer(joined, octets, entries, code)
 
     def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:
-        """A filter, prepared; None where it is not as phones write it."""
+        """A filter, prepared; None where it is wrong, which the slow path says."""
         kept = self._prepared.get(sought)
         if kept is not None and kept[0] is context:
             return kept[1]
@@ -158,15 +160,14 @@ class FastPath:
             if prepared.numbers:  # most numbers are asked for once, letters again and again
                 return prepared
         else:
-            search_filter = read_common(sought, 0, len(sought))
+            search_filter = _read_filter(sought)
             if search_filter is None:
                 return None
             prepared = prepare(search_filter, context)
             if value:
                 other = bytes([octet ^ 0x15 for octet in value])
-                again = other.join(pieces)
                 # The value may stand in the name of an attribute too: all else has to be the same with another value.
-                if read_common(again, 0, len(again)) == replace_value(search_filter, value, other):
+                if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
                     template = FilterTemplate.of(search_filter, value, context)
                     if template is not None:
                         _keep(self._filters, pieces, template)
@@ -226,11 +227,11 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
 
     :raises IndexError: when the message is cut off.
     """
+    if len(octets) > _MAX_OCTETS:
+        return None
     size, start = octets[1], 2
     if size >= 0x80:
-        if size != 0x81:
-            return None
-        size, start = octets[2], 3
+        size, start = _long_length(octets, 1)
     if octets[0] != _SEQUENCE or octets[start] != _INTEGER or octets[start + 1] != 1 or start + size != len(octets):
         return None
     message_id = octets[start : start + 3]
@@ -239,19 +240,37 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
         return None
     size, start = octets[start + 1], start + 2
     if size >= 0x80:
-        if size != 0x81:
-            return None
-        size, start = octets[start], start + 1
+        size, start = _long_length(octets, start - 1)
     if start + size != len(octets) or octets[start + 1] >= 0x80:
         return None
     middle = start + 8 + octets[start + 1]  # the base, and two ENUMERATED
     middle += 2 + octets[middle + 1]
     middle += 5 + octets[middle + 1]  # an INTEGER, and a BOOLEAN
-    size = octets[middle + 1]
-    if size > 0x81:
+    size, end = octets[middle + 1], middle + 2
+    if size >= 0x80:
+        size, end = _long_length(octets, middle + 1)
+    return message_id, start, middle, end + size
+
+
+def _long_length(octets: bytes, at: int) -> tuple[int, int]:
+    """A length in the long form (X.690 8.1.3.5), and where its content begins.
+
+    :raises ProtocolViolation: where the slow path has to look at it.
+    """
+    form = octets[at]
+    if form == 0x81:
+        return octets[at + 1], at + 2
+    if form == 0x82:
+        return octets[at + 1] << 8 | octets[at + 2], at + 3
+    raise ProtocolViolation("length: neither one nor two octets")
+
+
+def _read_filter(octets: bytes) -> Filter | None:
+    """A filter, decoded strictly; None where that cannot be."""
+    try:
+        return read(BerReader.over(octets))
+    except (ProtocolViolation, DirectoryError):
         return None
-    behind = middle + 2 + size if size < 0x80 else middle + 3 + octets[middle + 2]
-    return message_id, start, middle, behind
 
 
 def _read(octets: bytes) -> SearchRequest | None:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Decoding of the filter of a search request from BER into a tree (RFC 4511 4.5.1.7).
 
-`read` decodes every filter.  Each kind of filter has one function in a table.  The depth and the number of terms are
-bounded, so that functions which walk the tree may recurse.  A filter that cannot be decoded is a `ProtocolViolation`; a
-filter that can be decoded but is wrong is an error of the search.  `read_common` decodes the filters that phones
-usually send, faster, for the fast path.
+Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
+walk the tree may recurse.  A filter that cannot be decoded is a `ProtocolViolation`; a filter that can be decoded but
+is wrong is an error of the search.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ from ldapgw.ldap.limits import FILTER_DEPTH, FILTER_EFFORT, FILTER_OCTETS, FILTE
 
 _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
-
-
-# Levels and octets of a filter that `read_common` decodes; an octet takes less than a microsecond.
-_COMMON_DEPTH, _COMMON_OCTETS = 4, 512
 
 
 class _Budget:
@@ -168,82 +163,3 @@ _DECODERS: dict[int, Callable[[BerReader, int, _Budget], Filter]] = {
     0xA8: _assertion(Approximate),
     0xA9: _extensible,
 }
-
-
-class _Uncommon(Exception):
-    """Raised if a filter is not encoded as phones do it."""
-
-
-_ASSERTIONS: dict[int, Callable[[str, bytes], Filter]] = {
-    0xA3: Equality, 0xA5: GreaterOrEqual, 0xA6: LessOrEqual, 0xA8: Approximate,
-}  # fmt: skip
-
-
-def read_common(data: bytes, start: int, end: int) -> Filter | None:
-    """The same filter as from `read` for the octets from `start` to `end`; None if they are uncommon or too many."""
-    if end - start > _COMMON_OCTETS:
-        return None
-    try:
-        decoded, position = _common_filter(data, start, 0)
-    except (_Uncommon, IndexError, UnicodeDecodeError):
-        return None
-    return decoded if position == end else None
-
-
-def _common_filter(data: bytes, at: int, depth: int) -> tuple[Filter, int]:
-    """The filter that begins at a position, and the position of its end."""
-    tag, length, start = data[at], data[at + 1], at + 2
-    if length >= 0x80:
-        if length != 0x81:
-            raise _Uncommon
-        length, start = data[start], start + 1
-    end = start + length
-    filter_class = _ASSERTIONS.get(tag)
-    if filter_class is not None:
-        attribute, start = _string(data, start)
-        value, start = _octets(data, start)
-        decoded: Filter = filter_class(attribute, value)
-    elif tag == 0xA4:
-        attribute, start = _string(data, start)
-        decoded, start = _common_substrings(attribute, data, start)
-    elif tag == 0x87:
-        decoded, start = Present(data[start:end].decode("ascii")), end
-    elif tag in (0xA0, 0xA1) and depth < _COMMON_DEPTH:
-        terms = []
-        while start < end:
-            term, start = _common_filter(data, start, depth + 1)
-            terms.append(term)
-        decoded = (And if tag == 0xA0 else Or)(tuple(terms))
-    else:
-        raise _Uncommon
-    if start != end or end > len(data):
-        raise _Uncommon
-    return decoded, end
-
-
-def _common_substrings(attribute: str, data: bytes, at: int) -> tuple[Filter, int]:
-    """A substrings filter with a single part, as phones send it."""
-    tag, length = data[at + 2], data[at + 3]
-    end = at + 4 + length
-    if data[at] != 0x30 or data[at + 1] != length + 2 or length >= 0x7E:
-        raise _Uncommon
-    part = data[at + 4 : end]
-    if tag == _INITIAL:
-        return Substrings(attribute, part, (), None), end
-    if tag == _ANY:
-        return Substrings(attribute, None, (part,), None), end
-    if tag == _FINAL:
-        return Substrings(attribute, None, (), part), end
-    raise _Uncommon
-
-
-def _string(data: bytes, at: int) -> tuple[str, int]:
-    octets, end = _octets(data, at)
-    return octets.decode("ascii"), end
-
-
-def _octets(data: bytes, at: int) -> tuple[bytes, int]:
-    if data[at] != 0x04 or data[at + 1] >= 0x80:
-        raise _Uncommon
-    end = at + 2 + data[at + 1]
-    return data[at + 2 : end], end

@@ -23,7 +23,6 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import filter_decoder as filters
-from ldapgw.ldap.filter_decoder import read_common
 from ldapgw.ldap.limits import FILTER_OCTETS
 from tests.support.filter_text import encode
 
@@ -157,23 +156,3 @@ def test_what_is_dear_to_make_ready_is_refused_by_name():
     with pytest.raises(DirectoryError) as raised:
         read(asked(48))
     assert (raised.value.code, raised.value.diagnostic) == (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [
-        encode(Or(tuple(Equality("cn", b"x" * 20) for _ in range(30)))),
-        b"\xa3\x82\x00\x07\x04\x02cn\x04\x01x",
-        b"\xa4\x09\x04\x02cn0\x03\x83\x01x",
-        b"\xa4\x0c\x04\x02cn0\x06\x80\x01x\x82\x01y",
-        b"\xa2\x09\xa3\x07\x04\x02cn\x04\x01x",
-        b"\xa3\x07\x04\x02cn\x05\x01x",
-        b"\xa3\x07\x04\x02c\xff\x04\x01x",
-        b"\xa3\x07\x04\x02cn",
-        b"\xa3\x08\x04\x02cn\x04\x01xy",
-    ],
-    ids=["many octets", "a long length", "an unknown part", "two parts", "not", "a tag", "no ASCII", "cut off", "more"],
-)
-def test_what_is_not_read_quickly(octets: bytes) -> None:
-    """It is read in the other way."""
-    assert read_common(octets, 0, len(octets)) is None
