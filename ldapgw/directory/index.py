@@ -37,7 +37,7 @@ class DamagedFile(ValueError):
 
 
 class RecordWriter:
-    """Writes frames.
+    """Writes the records of a file, a checksum behind them.
 
     Mutable: the checksum of what was written.
     """
@@ -48,24 +48,24 @@ class RecordWriter:
 
     def value(self, value: object) -> None:
         """Write anything that msgpack knows."""
-        self._frame(_encode(value))
+        self._record(_encode(value))
 
     def numbers(self, numbers: array[int]) -> None:
         """Write an array."""
-        self._frame(memoryview(numbers).cast("B") if numbers else b"")
+        self._record(memoryview(numbers).cast("B") if numbers else b"")
 
     def end(self) -> None:
         """Write the checksum."""
         self._file.write(self._sum.to_bytes(_SUM, "big"))
 
-    def _frame(self, octets: bytes | memoryview) -> None:
+    def _record(self, octets: bytes | memoryview) -> None:
         for part in (len(octets).to_bytes(_LENGTH, "big"), octets):
             self._sum = crc32(part, self._sum)
             self._file.write(part)
 
 
 class RecordReader:
-    """Reads the frames of a file that was found to be whole (`whole`)."""
+    """Reads the records of a file whose checksum fits (`verified_records`)."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
@@ -93,9 +93,9 @@ class RecordReader:
 
 
 def verified_records(file: BufferedIOBase) -> RecordReader:
-    """A file's frames.
+    """A file's records.
 
-    :raises DamagedFrames: when the checksum does not fit.
+    :raises DamagedFile: when the checksum does not fit.
     """
     seen, left = 0, file.seek(0, 2) - _SUM
     file.seek(0)

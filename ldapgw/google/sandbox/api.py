@@ -7,9 +7,9 @@ import gzip
 from dataclasses import replace
 
 from ldapgw.google.sandbox import oauth, people
+from ldapgw.google.sandbox.breakage import apply_breakage
 from ldapgw.google.sandbox.faults import Breakage
 from ldapgw.google.sandbox.reply import ApiRefusal, ApiReply, ApiRequest, Parameters
-from ldapgw.google.sandbox.spoil import apply_breakage
 from ldapgw.google.sandbox.world import World
 
 # The HTTP method of each endpoint, by path.

@@ -11,7 +11,7 @@ from typing import Any
 from ldapgw.errors import UserError
 from ldapgw.google.sandbox.faults import FAULTS
 from ldapgw.google.sandbox.loading import check_person
-from ldapgw.google.sandbox.shelf import Resource
+from ldapgw.google.sandbox.resource_store import Resource
 from ldapgw.google.sandbox.world import SOURCES, World
 
 Arguments = Mapping[str, Any]

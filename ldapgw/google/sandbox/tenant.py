@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ldapgw.google.sandbox import sketch
+from ldapgw.google.sandbox import short_format
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Now, RandomBytes
 from ldapgw.google.sandbox.persons import PersonGenerator, read_data
@@ -57,17 +57,17 @@ def demo_world(
     for address, persons in from_file.items():
         _add_from_file(world, address, persons)
     for entry in lists["other"]:
-        world.add_person(ALICE, sketch.other_contact(entry), "other_contacts", updated=_UPDATED)
+        world.add_person(ALICE, short_format.other_contact(entry), "other_contacts", updated=_UPDATED)
     for entry in lists["directory"]:
         kind = PersonKind.DOMAIN_CONTACT if entry.get("shared") else PersonKind.DOMAIN_PROFILE
-        world.add_person(ALICE, sketch.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
+        world.add_person(ALICE, short_format.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
     return world
 
 
-def _add_contacts(world: World, address: str, written: Sequence[sketch.PersonSpec], invented: int) -> None:
+def _add_contacts(world: World, address: str, written: Sequence[short_format.PersonSpec], invented: int) -> None:
     labels = {name: world.add_label(address, name) for name in LABELS}
     for entry in written:
-        world.add_person(address, sketch.contact(entry, labels), updated=_UPDATED)
+        world.add_person(address, short_format.contact(entry, labels), updated=_UPDATED)
     for number, person in enumerate(PersonGenerator(address).invent(invented, tuple(labels.values()))):
         world.add_person(address, person, updated=_UPDATED + 3600.0 * number)
 

@@ -18,7 +18,7 @@ from ldapgw.google.sandbox import fields
 from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
-from ldapgw.google.sandbox.shelf import Resource, ResourceStore
+from ldapgw.google.sandbox.resource_store import Resource, ResourceStore
 
 SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
