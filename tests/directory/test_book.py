@@ -199,7 +199,7 @@ VIEWER = Viewer("cn=desk1", (Access("acme", "alice"),))
 
 
 def test_a_change_shares_what_has_not_changed(large: Both) -> None:
-    """The large shelf keeps its entries and the encodings of them; what is new is on a small one."""
+    """The large segment keeps its entries and the encodings of them; what is new is on a small one."""
     both = copy(large)
     [before] = both.revised.segments.contacts
     whole = select(("cn",))
@@ -227,7 +227,7 @@ def test_shelves_stay_few(large: Both) -> None:
     assert (both.anew, len(both.revised)) == (0, 1000)
     for at in range(0, 500, 50):
         both.change([], {f"c{one}" for one in range(at, at + 50)}, None)
-    assert sum(len(shelf.entries) for shelf in both.revised.segments.contacts) <= 500 * 8 / 7
+    assert sum(len(segment.entries) for segment in both.revised.segments.contacts) <= 500 * 8 / 7
     assert names(both.revised, "(objectClass=person)") == names(both.built(), "(objectClass=person)")
 
 
@@ -292,7 +292,7 @@ def test_a_book_knows_who_came_for_a_label_that_it_did_not_know(large: Both) -> 
 
 
 def test_too_many_changes_are_a_new_book(large: Both) -> None:
-    """Beyond an eighth it is no dearer, and has one shelf."""
+    """Beyond an eighth it is no dearer, and has one segment."""
     both = copy(large)
     everybody = list(both.contacts.values())
     both.change([replace(one, title="x") for one in everybody[:125]], set(), None)
@@ -303,7 +303,7 @@ def test_too_many_changes_are_a_new_book(large: Both) -> None:
 
 
 def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
-    """Also one that was withdrawn meanwhile, and over both shelves."""
+    """Also one that was withdrawn meanwhile, and over both segments."""
     both = copy(large)
     dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"), ())
@@ -320,16 +320,16 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
     both = copy(large)
     both.change([], {f"c{at}" for at in range(0, 200, 2)}, None)
     read = reread(both.revised, naming_context())
-    for shelves in (read.segments, *(label.segments for label in read.labels)):
-        for shelf in (*shelves.contacts, *shelves.numbers):
-            orders = [entry.sort_key for entry in shelf.entries]
+    for segments in (read.segments, *(label.segments for label in read.labels)):
+        for segment in (*segments.contacts, *segments.numbers):
+            orders = [entry.sort_key for entry in segment.entries]
             assert orders == sorted(orders)
-            gone = [entry for entry, withdrawn in zip(shelf.entries, shelf.deleted, strict=False) if withdrawn]
+            gone = [entry for entry, withdrawn in zip(segment.entries, segment.deleted, strict=False) if withdrawn]
             assert {entry.to_record()[:3] for entry in gone} <= {
                 Entry(b"", NO_ATTRIBUTES, entry.parent).to_record()[:3] for entry in gone
             }
-            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in shelf)}
-    assert sum(shelf.deleted.count(1) for shelf in read.segments.contacts) == 100
+            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in segment)}
+    assert sum(segment.deleted.count(1) for segment in read.segments.contacts) == 100
 
 
 def test_an_empty_shelf_withdraws_nothing() -> None:

@@ -153,7 +153,7 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
 
 
 def test_shelves_are_walked_in_one_order() -> None:
-    """What has changed stands on a shelf of its own, and among the others all the same."""
+    """What has changed stands on a segment of its own, and among the others all the same."""
     book = build_book(
         CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
         per_number=False,
@@ -183,7 +183,7 @@ VIEWER = Viewer("cn=desk1", (Access(CONTEXT.name, "alice"),))
 
 @pytest.fixture(name="dit", scope="module")
 def _dit() -> Dit:
-    """A book of which some have changed: two shelves."""
+    """A book of which some have changed: two segments."""
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     changed = [Contact(f"c{at}", name=f"Cem {at:03}") for at in range(0, 20, 5)]
@@ -198,7 +198,7 @@ def _dit() -> Dit:
 @pytest.mark.parametrize("limit", [1, 50, 100, 200])
 @pytest.mark.parametrize("asked", ["bo", "cem", "anna", "nobody"])
 def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int) -> None:
-    """On the shelf of what has changed, on the other, on both, on none."""
+    """On the segment of what has changed, on the other, on both, on none."""
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", asked.encode(), (), None), size_limit=limit)
     walked, more = [], False
     try:

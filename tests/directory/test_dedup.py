@@ -49,7 +49,7 @@ people = st.builds(
     st.sampled_from(["", "Acme"]),
 )
 few = st.lists(st.tuples(st.sampled_from(Sharing), st.lists(people, max_size=4)), min_size=1, max_size=6)
-# Of more than eight shared books the shelves are joined.
+# Of more than eight shared books the segments are joined.
 shared = st.tuples(st.just(Sharing.SHARED), st.lists(people, min_size=1, max_size=3))
 many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both: both[0] + both[1])
 
@@ -71,7 +71,7 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
     seen = [one for one in directory.books if one.key == OWN or one.sharing is Sharing.SHARED]
     seen.sort(key=lambda one: (one.key != OWN, one.key))
     holds = prepare(sought, CONTEXT).predicate.matches
-    every = [(at, entry) for at, one in enumerate(seen) for shelf in one.segments.contacts for entry in shelf]
+    every = [(at, entry) for at, one in enumerate(seen) for segment in one.segments.contacts for entry in segment]
     matching = [(at, entry) for at, entry in every if holds(entry)]
 
     def is_double(at: int, entry: Entry) -> bool:
@@ -105,7 +105,7 @@ def test_each_person_is_found_once(contents: list[tuple[Sharing, list[Contact]]]
 
 
 def test_a_person_in_many_books_is_found_once() -> None:
-    """Of books that are joined on one shelf, which knows who may be there twice; others of that name stay."""
+    """Of books that are joined on one segment, which knows who may be there twice; others of that name stay."""
     anna = [Contact("", name="Anna", phones=(Phone(Kind.WORK, phone(at)),)) for at in range(3)]
     dit = tree(
         [(Sharing.SHARED, [anna[at % 2], Contact("", name=f"Zoe {at:02}")]) for at in range(40)]

@@ -115,7 +115,7 @@ filters: st.SearchStrategy[Filter] = st.recursive(
 )
 
 
-def shelf(people: Sequence[Contact], *, lenient: bool) -> Segment:
+def segment(people: Sequence[Contact], *, lenient: bool) -> Segment:
     binder = EntryFactory(naming_context(lenient=lenient), PLACE, per_number=False)
     return Segment.build(entry for person in people for entry in binder.entries_of(person).contact)
 
@@ -137,7 +137,7 @@ def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], l
 @given(contacts, filters, st.booleans())
 def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
     """No more and no less, in the same order, whatever is asked and however matching is set."""
-    by_index, by_walk = found(shelf(people, lenient=lenient), sought, lenient=lenient)
+    by_index, by_walk = found(segment(people, lenient=lenient), sought, lenient=lenient)
     assert by_index == by_walk
 
 
@@ -170,7 +170,7 @@ def somebody(at: int, choice: Random) -> Contact:
 def large(*, lenient: bool) -> tuple[Segment, Segment]:
     """Some hundreds, whose rows are long and are merged; and with a third of them withdrawn."""
     choice = Random(1)
-    whole = shelf([somebody(at, choice) for at in range(400)], lenient=lenient)
+    whole = segment([somebody(at, choice) for at in range(400)], lenient=lenient)
     return whole, whole.with_deleted(choice.sample(range(400), 133))
 
 
@@ -290,7 +290,7 @@ def test_keys_are_the_same_if_their_texts_are() -> None:
     assert len({ExactKey("#1"), ExactKey("#1"), "#1"}) == 2
 
 
-BOOK = shelf(
+BOOK = segment(
     [contact(at, name, [NUMBERS[at % len(NUMBERS)]], COMPANIES[at % 5], mail=True) for at, name in enumerate(NAMES)],
     lenient=True,
 )
@@ -331,7 +331,9 @@ def test_an_index_looks_at_few(text: str, most: int) -> None:
 
 def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
     """They begin alike; the digits behind that are looked up too."""
-    block = shelf([contact(at, f"Desk {at}", [f"030 1234{at:04}"], "", mail=False) for at in range(1000)], lenient=True)
+    block = segment(
+        [contact(at, f"Desk {at}", [f"030 1234{at:04}"], "", mail=False) for at in range(1000)], lenient=True
+    )
     for typed in ("03012340617", "+49301234061", "00493012340617"):
         asked = read_filter(f"(telephoneNumber={typed}*)")
         assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
@@ -341,7 +343,7 @@ def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
 @pytest.mark.parametrize("text", ["+999123001*", "+999*", "*99912300*", "+9991230011"])
 def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> None:
     """Its country is not known, but it was written with a plus, and is asked for so."""
-    on = shelf([contact(at, "Ada", [f"+999 12300{at:02}"], "", mail=False) for at in range(50)], lenient=True)
+    on = segment([contact(at, "Ada", [f"+999 12300{at:02}"], "", mail=False) for at in range(50)], lenient=True)
     by_index, by_walk = found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
     assert by_index == by_walk != []
 
@@ -349,21 +351,21 @@ def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> N
 def test_signs_alone_are_in_every_number() -> None:
     """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
     people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
-    by_index, by_walk = found(shelf(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
+    by_index, by_walk = found(segment(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
     assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
     assert by_index == by_walk
 
 
 def test_a_key_may_be_that_of_another() -> None:
     """Keys are checksums; these two have the same one."""
-    on = shelf([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
+    on = segment([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
     assert on.entry_of_uid("buckeroo") is None
     found = on.entry_of_uid("plumless")
     assert found is not None
     assert found.attribute("cn") == (b"Ada",)
 
 
-CROWD = shelf(
+CROWD = segment(
     [contact(at, f"{NAMES[at % len(NAMES)]} {chr(97 + at % 26)}x", [NUMBERS[0]], "", mail=False) for at in range(1500)],
     lenient=True,
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The union of shared books: what is on its shelves is what the books have, whatever has changed before."""
+"""The union of shared books: what is on its segments is what the books have, whatever has changed before."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def phone(at: int) -> Phone:
 
 
 def held(joined: tuple[MergedSegment, ...]) -> list[str]:
-    return sorted(entry.dn for shelf in segments_of(joined) for entry in shelf)
+    return sorted(entry.dn for segment in segments_of(joined) for entry in segment)
 
 
 def having(books: list[Book], sharing: Sharing) -> list[str]:
     contacts = [one.segments.contacts for one in books if one.sharing is sharing]
-    return sorted(entry.dn for found in contacts for shelf in found for entry in shelf)
+    return sorted(entry.dn for found in contacts for segment in found for entry in segment)
 
 
 changes = st.lists(
@@ -101,11 +101,11 @@ def test_what_was_withdrawn_is_not_found() -> None:
     viewer = Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"of", (), None))
     assert sorted(match.entry.dn for match in all_matches(dit, viewer, request)) == having(left, Sharing.SHARED)
-    assert not any(shelf.entry_of_uid("c10x0") for shelf in segments_of(after.contacts))
+    assert not any(segment.entry_of_uid("c10x0") for segment in segments_of(after.contacts))
 
 
 def test_a_change_of_a_joined_book() -> None:
-    """What it has not changed stays on the joined shelf; no more is withdrawn from there than from the book."""
+    """What it has not changed stays on the joined segment; no more is withdrawn from there than from the book."""
     books = [book(at, 100, Sharing.SHARED) for at in range(12)]
     before = merge_shared_books(books, SharedBooks())
     for turn in range(3):

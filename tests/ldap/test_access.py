@@ -157,8 +157,8 @@ def _writings(e164: str) -> Iterator[str]:
 def _values(seed: int) -> list[str]:
     """What is in an office, and how it is typed."""
     place = offices.office(seed)
-    persons = [person for shelf in place.shelves for person in shelf.persons]
-    found = [shelf.name for shelf in place.shelves] + [shelf.key for shelf in place.shelves]
+    persons = [person for book in place.books for person in book.persons]
+    found = [book.name for book in place.books] + [book.key for book in place.books]
     for person in persons:
         found += [person.name, person.given, person.family, person.company, person.uid, *person.mails]
         found += [writing for _, text in person.numbers for writing in _writings(text)]
@@ -174,15 +174,15 @@ def _bases(seed: int) -> list[str]:
         base = Dn.parse(offices.base_of(tenant))
         found += [str(base), str(base.child("ou", "phones")), str(base.child("ou", "phones").child("cn", "desk0"))]
         found += [str(base.child("ou", "nobody")), str(base.child("ou", "nobody").child("uid", "c1"))]
-    for shelf in place.shelves:
-        unit = Dn.parse(offices.base_of(shelf.tenant)).child("ou", shelf.name)
-        found += [str(unit), *(str(unit.child("ou", label)) for label in shelf.labels), str(unit.child("uid", "c9"))]
-        for person in shelf.persons:
+    for book in place.books:
+        unit = Dn.parse(offices.base_of(book.tenant)).child("ou", book.name)
+        found += [str(unit), *(str(unit.child("ou", label)) for label in book.labels), str(unit.child("uid", "c9"))]
+        for person in book.persons:
             found += [str(unit.child("uid", person.uid)), str(unit.child("uid", f"{person.uid}-1"))]
             found += [str(unit.child("ou", label).child("uid", person.uid)) for label in person.labels]
             for _, text in person.numbers:
                 rdn = (("cn", person.name), ("telephonenumber", text))
-                found.append(str(Dn((rdn, *Dn.parse(offices.base_of(shelf.tenant)).rdns))))
+                found.append(str(Dn((rdn, *Dn.parse(offices.base_of(book.tenant)).rdns))))
     return found
 
 
@@ -223,8 +223,8 @@ def _filter(dice: Random, seed: int, depth: int = 0) -> Filter:
 def _callers(seed: int, desk: int) -> list[Person]:
     """Those in callers' books who have a number."""
     place = offices.office(seed)
-    shelves = offices.told_of_callers(place, place.desks[desk])
-    return [person for shelf in shelves for person in shelf.persons if person.numbers]
+    books = offices.told_of_callers(place, place.desks[desk])
+    return [person for book in books for person in book.persons if person.numbers]
 
 
 def _feeling(dice: Random, person: Person, seed: int) -> Filter:
@@ -381,7 +381,7 @@ def test_what_is_reckoned_is_what_there_is(seed: int) -> None:
             expected = {name: values for name, values in whole[key].items() if values}
             assert {name: values for name, values in held.items() if name in expected} == expected
             assert held.keys() - expected.keys() <= offices.OPERATIONAL | {"entryDN"}
-        persons = [person for shelf in offices.seen_wholly(place, desk) for person in shelf.persons]
+        persons = [person for book in offices.seen_wholly(place, desk) for person in book.persons]
         if not desk.per_number:
             assert {person.name for person in persons} == {
                 dict(entry.attributes)["cn"][0].decode() for key, entry in shown.items() if key not in units
@@ -394,12 +394,12 @@ def test_callers_are_told() -> None:
     for seed in SEEDS:
         place = offices.office(seed)
         for at, desk in enumerate(place.desks):
-            for shelf in offices.told_of_callers(place, desk):
-                assert shelf.sharing is Sharing.CALLERS
-                for person in shelf.persons:
+            for book in offices.told_of_callers(place, desk):
+                assert book.sharing is Sharing.CALLERS
+                for person in book.persons:
                     for kind, text in person.numbers:
                         sought = Equality(offices.ATTRIBUTE_OF[kind], text.encode())
-                        base = offices.base_of(shelf.tenant)
+                        base = offices.base_of(book.tenant)
                         asked = Asked(seed, at, base, 2, sought, (), 0, types_only=False)
                         *entries, _ = phone(seed, at).ask(asked.request)
                         names = {dict(entry.attributes)["cn"][0].decode() for entry in entries}

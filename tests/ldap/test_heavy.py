@@ -45,7 +45,7 @@ def people(count: int, seed: int) -> list[Contact]:
 
 
 def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
-    """A phone's own book, on two shelves since a change, and eight others, each too large to be joined."""
+    """A phone's own book, on two segments since a change, and eight others, each too large to be joined."""
     book = build_book(context, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
     own = update_book(book, context, people(100, 9), (), {})
     assert own is not None

@@ -534,17 +534,17 @@ def test_what_is_no_longer_served_is_not_held():
     served = [make_dit()]
     [directory] = served[0].directories
     directory.merge_shared_books(None)
-    [shelf] = directory.books[0].segments.contacts
-    holders = sys.getrefcount(shelf)
+    [segment] = directory.books[0].segments.contacts
+    holders = sys.getrefcount(segment)
     factory = make_factory(replace(make_gate(), dit=lambda: served[-1]))
     client = Client(factory)
     client.bind()
     [*_, done] = client.ask(pdu.search(BASE, 2, encode(Substrings("cn", b"us", (), None)), size=5))
     assert done.code == ResultCode.SIZE_LIMIT_EXCEEDED
-    assert sys.getrefcount(shelf) > holders
+    assert sys.getrefcount(segment) > holders
     served.append(make_dit())
     factory.snapshot_changed()
-    assert sys.getrefcount(shelf) == holders
+    assert sys.getrefcount(segment) == holders
 
 
 def test_all_sessions_end_when_the_server_stops(clock):

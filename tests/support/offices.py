@@ -59,7 +59,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class OfficeBook:
     """An account's contacts, or the Workspace directory's."""
 
     tenant: str
@@ -95,7 +95,7 @@ class Office:
     """
 
     lenient: dict[str, bool]
-    shelves: tuple[Shelf, ...]
+    books: tuple[OfficeBook, ...]
     desks: tuple[Desk, ...]
 
 
@@ -112,21 +112,21 @@ def office(seed: int) -> Office:
     dice = Random(seed)
     lenient = {"acme": dice.random() < 0.8, "beta": dice.random() < 0.5}
     pool = [_numbers(dice) for _ in range(8)]
-    shelves = []
+    books = []
     for tenant in lenient:
         for at in range(dice.randint(2, 4)):
             # One Google user may have an account in each tenant: the key is the same.
             sharing = dice.choice((Sharing.PRIVATE, Sharing.PRIVATE, Sharing.CALLERS, Sharing.SHARED))
             persons = tuple(_person(dice, uid, pool) for uid in range(dice.randint(0, 6)))
-            shelves.append(Shelf(tenant, f"sub{at}", f"user{at}@{tenant}.example", sharing, persons))
+            books.append(OfficeBook(tenant, f"sub{at}", f"user{at}@{tenant}.example", sharing, persons))
         if dice.random() < 0.5:
             colleagues = tuple(_person(dice, uid, pool) for uid in range(3))
-            shelves.append(Shelf(tenant, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues))
-    owners = [(shelf.tenant, shelf.key) for shelf in shelves if shelf.key != DIRECTORY]
+            books.append(OfficeBook(tenant, DIRECTORY, DIRECTORY, Sharing.SHARED, colleagues))
+    owners = [(book.tenant, book.key) for book in books if book.key != DIRECTORY]
     desks = [Desk(f"desk{at}", (owner,), dice.random() < 0.3) for at, owner in enumerate(owners)]
     desks += [Desk(f"hall-{tenant}", ((tenant, ""),), dice.random() < 0.3) for tenant in lenient]
     desks += [Desk("", (("acme", ""),)), Desk("", (("acme", ""), ("beta", ""))), Desk("", ())]
-    return Office(lenient, tuple(shelves), tuple(desks))
+    return Office(lenient, tuple(books), tuple(desks))
 
 
 def _numbers(dice: Random) -> tuple[tuple[Kind, str], ...]:
@@ -159,15 +159,15 @@ def build(place: Office) -> Dit:
         books = tuple(
             build_book(
                 context,
-                shelf.key,
-                shelf.name,
-                shelf.sharing,
-                map(_contact, shelf.persons),
-                {f"contactGroups/{label}": label for label in shelf.labels},
+                book.key,
+                book.name,
+                book.sharing,
+                map(_contact, book.persons),
+                {f"contactGroups/{label}": label for label in book.labels},
                 per_number=True,
             )
-            for shelf in place.shelves
-            if shelf.tenant == tenant
+            for book in place.books
+            if book.tenant == tenant
         )
         directories.append(Directory(context, books))
     return Dit(tuple(directories), features(tls=False))
@@ -191,20 +191,20 @@ def _contact(person: Person) -> Contact:
 # --- reckoning --------------------------------------------------------------------------------------------------------
 
 
-def seen_wholly(place: Office, desk: Desk) -> Iterator[Shelf]:
+def seen_wholly(place: Office, desk: Desk) -> Iterator[OfficeBook]:
     """A phone sees its account's book, the tenant's shared books and the directory."""
     for tenant, own in desk.tenants:
-        for shelf in place.shelves:
-            if shelf.tenant == tenant and (shelf.key == own != "" or shelf.sharing is Sharing.SHARED):
-                yield shelf
+        for book in place.books:
+            if book.tenant == tenant and (book.key == own != "" or book.sharing is Sharing.SHARED):
+                yield book
 
 
-def told_of_callers(place: Office, desk: Desk) -> Iterator[Shelf]:
+def told_of_callers(place: Office, desk: Desk) -> Iterator[OfficeBook]:
     """A callers book answers other accounts' phones with names behind numbers."""
     for tenant, own in desk.tenants:
-        for shelf in place.shelves:
-            if shelf.tenant == tenant and shelf.sharing is Sharing.CALLERS and shelf.key != own:
-                yield shelf
+        for book in place.books:
+            if book.tenant == tenant and book.sharing is Sharing.CALLERS and book.key != own:
+                yield book
 
 
 def may_see(place: Office, desk: Desk) -> dict[Key, Attributes]:
@@ -213,12 +213,12 @@ def may_see(place: Office, desk: Desk) -> dict[Key, Attributes]:
     for tenant, _ in desk.tenants:
         top = {"objectClass": frozenset(("top", "organization", "dcObject")), "o": frozenset((tenant.title(),))}
         seen[key_of(base_of(tenant))] = {**top, "dc": frozenset((tenant,))}
-    for shelf in seen_wholly(place, desk):
-        unit = Dn.parse(base_of(shelf.tenant)).child("ou", shelf.name)
-        seen[unit.key] = _unit(shelf.name)
-        for label in shelf.labels:
+    for book in seen_wholly(place, desk):
+        unit = Dn.parse(base_of(book.tenant)).child("ou", book.name)
+        seen[unit.key] = _unit(book.name)
+        for label in book.labels:
             seen[unit.child("ou", label).key] = _unit(label)
-        for person in shelf.persons:
+        for person in book.persons:
             for above in (unit, *(unit.child("ou", label) for label in person.labels)):
                 for entry in _forms(person):
                     [uid] = entry["uid"]
@@ -229,12 +229,12 @@ def may_see(place: Office, desk: Desk) -> dict[Key, Attributes]:
 def callers(place: Office, desk: Desk) -> dict[Key, Attributes]:
     """The entries that may be shown to somebody who names their number: the name, and the numbers to be named."""
     seen: dict[Key, Attributes] = {}
-    for shelf in told_of_callers(place, desk):
-        for person in shelf.persons:
+    for book in told_of_callers(place, desk):
+        for person in book.persons:
             held = _numbers_of(person)
             for text in {text for texts in held.values() for text in texts}:
                 rdn = (("cn", person.name), ("telephonenumber", text))
-                name = Dn((rdn, *Dn.parse(base_of(shelf.tenant)).rdns)).key
+                name = Dn((rdn, *Dn.parse(base_of(book.tenant)).rdns)).key
                 entry = {name: frozenset((person.name,)) for name in ("cn", "displayName")}
                 # Two books may have somebody of that name with that number, filed as another kind or beside others.
                 for attribute, texts in (entry | {"sn": frozenset((person.family,))} | held).items():
@@ -246,16 +246,16 @@ def callers(place: Office, desk: Desk) -> dict[Key, Attributes]:
 
 def without_the_rest(place: Office, desk: Desk) -> Office:
     """The office as if nothing were in it that the phone may not see."""
-    whole = {(shelf.tenant, shelf.key) for shelf in seen_wholly(place, desk)}
-    told = {(shelf.tenant, shelf.key) for shelf in told_of_callers(place, desk)}
+    whole = {(book.tenant, book.key) for book in seen_wholly(place, desk)}
+    told = {(book.tenant, book.key) for book in told_of_callers(place, desk)}
     kept = []
-    for shelf in place.shelves:
-        if (shelf.tenant, shelf.key) in whole:
-            kept.append(shelf)
-        elif (shelf.tenant, shelf.key) in told:
-            bare = (replace(person, company="", mails=(), labels=()) for person in shelf.persons)
-            kept.append(replace(shelf, persons=tuple(person for person in bare if person.numbers)))
-    return replace(place, shelves=tuple(kept))
+    for book in place.books:
+        if (book.tenant, book.key) in whole:
+            kept.append(book)
+        elif (book.tenant, book.key) in told:
+            bare = (replace(person, company="", mails=(), labels=()) for person in book.persons)
+            kept.append(replace(book, persons=tuple(person for person in bare if person.numbers)))
+    return replace(place, books=tuple(kept))
 
 
 def key_of(dn: str) -> Key:

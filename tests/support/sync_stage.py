@@ -245,8 +245,8 @@ class Stage:
             for directory in self.catalog.dit().directories
             for found in directory.books
             if found.name == book
-            for shelf in found.segments.contacts
-            for entry in shelf
+            for segment in found.segments.contacts
+            for entry in segment
         ]
         return [entry.attribute("cn")[0].decode() for entry in sorted(entries, key=attrgetter("sort_key"))]
 

@@ -80,7 +80,7 @@ class DirectStore:
         return maybeDeferred(in_transaction)
 
 
-class Shelf:
+class TwoContacts:
     """A phone book of two, in the directory's place."""
 
     def __init__(self, *hits: ContactSummary) -> None:
@@ -191,7 +191,7 @@ class Stage:
         self.watch = PhoneActivity(bases, self.clock.seconds)
         self.live = ChangeNotifier()
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
-        self.finder: Finder = Shelf()
+        self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
         self.clients = TenantClients(self.store, self.vault, {})
 

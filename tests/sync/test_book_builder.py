@@ -106,10 +106,10 @@ def test_books_are_let_go() -> None:
     """All of their entries; whoever looks at one keeps that."""
     people = [Contact(f"c{at}", name=f"Person {at}", labels=("g",)) for at in range(1200)]
     book = build_book(CONTEXT, "0", "a", Sharing.PRIVATE, people, {"g": "Label"}, per_number=True)
-    [shelf] = book.segments.contacts
+    [segment] = book.segments.contacts
     books = [book]
-    entry = shelf.entries[7]
-    del book, shelf
+    entry = segment.entries[7]
+    del book, segment
     free_slowly(books)
     assert books == []
     assert sys.getrefcount(entry) == 2

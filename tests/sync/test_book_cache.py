@@ -52,8 +52,8 @@ def load(folder: BookCache, made_of: object = MADE_OF) -> tuple[int, list[str]] 
     found = folder.load("1", made_of, CONTEXT, Sharing.PRIVATE)
     if found is None:
         return None
-    [shelf] = found.book.segments.contacts
-    return found.generation, [entry.attribute("cn")[0].decode() for entry in shelf]
+    [segment] = found.book.segments.contacts
+    return found.generation, [entry.attribute("cn")[0].decode() for entry in segment]
 
 
 def test_an_image_is_a_private_file(folder: BookCache, tmp_path: Path) -> None:

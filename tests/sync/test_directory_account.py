@@ -322,8 +322,8 @@ def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> Non
     stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
     round_of(stage, ALICE)
     stage.world.faults.inject("broken_short_list", account=BOB, path=COLLEAGUES)
-    shelf = stage.world.persons_of(ALICE, "directory")
-    for one in list(shelf)[1::2]:
+    persons = stage.world.persons_of(ALICE, "directory")
+    for one in list(persons)[1::2]:
         stage.world.delete_person(ALICE, one["resourceName"])
     account = stage.account(BOB)
     with pytest.raises(SuspiciousShrink):

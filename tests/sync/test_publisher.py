@@ -124,9 +124,9 @@ def test_entries_a_number_are_built_when_a_phone_wants_them() -> None:
     stage.sync()
     assert books(stage)[ALICE].segments.numbers == ()
     add_phone(stage, "Desk1", owner=ALICE, numbers=NumberMode.ENTRIES)
-    [shelf] = books(stage)[ALICE].segments.numbers
-    assert shelf is not None
-    assert len(shelf.entries) == 2
+    [segment] = books(stage)[ALICE].segments.numbers
+    assert segment is not None
+    assert len(segment.entries) == 2
     assert stage.catalog.snapshot.logins["desk1"].viewer.per_number
 
 
@@ -275,11 +275,11 @@ def test_changes_are_built_into_a_book() -> None:
     stage.sync()
     found = books(stage)
     assert (called.count(revise_books), called.count(build_books)) == (1, 0)
-    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for shelf in book.segments.contacts for one in shelf)
+    names = {name: sorted(str(one.attribute("cn")[0], "utf-8") for segment in book.segments.contacts for one in segment)
              for name, book in found.items()}  # fmt: skip
     assert names == {ALICE: ["Bo Weg"], "directory": ["Dirk Dienst", "Dora Dienst"]}
     [label] = found[ALICE].labels
-    [single] = (entry for shelf in label.segments.numbers for entry in shelf)
+    [single] = (entry for segment in label.segments.numbers for entry in segment)
     assert single.attribute("cn") == (b"Bo Weg (work)",)
     assert before[ALICE].containers is found[ALICE].containers
     [directory] = stage.catalog.dit().directories

@@ -86,8 +86,8 @@ def test_mail_addresses_are_nobodys(world: World) -> None:
     mails = [
         mail["value"]
         for account in world.accounts.values()
-        for shelf in (account.contacts, account.other_contacts)
-        for person in shelf
+        for persons in (account.contacts, account.other_contacts)
+        for person in persons
         for mail in person.get("emailAddresses", ())
     ]
     assert len(mails) > 100
