@@ -43,7 +43,7 @@ _PORT = 8085
 
 @dataclass(frozen=True, slots=True)
 class _ConsentDependencies:
-    """The dependencies of a consent (`ldapgw.web.consent.ConsentGate`) outside a running gateway."""
+    """The dependencies of a consent (`ldapgw.web.consent.ConsentDependencies`) outside a running gateway."""
 
     public_url: str
     tenants: Mapping[str, WebTenant]

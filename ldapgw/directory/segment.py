@@ -4,7 +4,7 @@
 A segment is built once.  A book has few of them: `Segments` says when they are merged.
 
 An answer differs from the next one by its messageID alone, which stands in each message (RFC 4511 4.1.1).  So entries
-are kept as whole messages with `PLACEHOLDER_ID`, and whoever sends them puts the messageID in its place: one walk
+are kept as whole messages with `PLACEHOLDER_ID`, and whoever sends them puts the messageID in its place: one pass
 through octets that lie side by side, whatever the number of entries.  Messages are kept for the few attribute
 selections that are asked for again and again, as phones of a few models do; a whole list is kept as *pages* of
 messages.
@@ -38,7 +38,7 @@ _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # Entries of a page; each page begins at a multiple of it.
 PAGE_SIZE: Final = 192
-# Octets of a page that is kept, and of what is written at once (`ldapgw.ldap.limits.JOINED`).
+# Octets of a page that is kept.
 MAX_PAGE_OCTETS: Final = 64 << 10
 # Attribute selections whose pages are kept.
 _MAX_PAGED_SELECTIONS: Final = 2

@@ -23,7 +23,7 @@ from ldapgw.ldap.messages import SUCCESS, Result
 class OutputBuffer:
     """Collects octets until they are written.
 
-    :ivar most: octets that blocks of entries may make together.
+    :ivar max_octets: octets that pages of entries may make together.
     :ivar pieces: what there is, in its order.
     :ivar size: octets of all pieces.
     :ivar full: whether to write before more is added.
