@@ -280,6 +280,8 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
+    if string == "\n":  # strict matching: a part without digits, at the beginning or the end of a number
+        return None
     if string[:1] == "\n" == string[-1:]:
         # Strict matching: all of a number, which has one tail; empty for an empty number.
         tails = phone_number.stored_tails(phone_number.Number("", "", "", form))

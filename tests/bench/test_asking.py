@@ -9,7 +9,7 @@ import pytest
 
 from bench.directory.asking import ATTRIBUTES, MOST_ENTRIES, WORKLOADS, all_of, equality, present
 from bench.directory.people import person
-from ldapgw.directory.filter import written
+from ldapgw.directory.filter import to_string
 from ldapgw.ldap.decoder import decode
 
 BASE = "dc=acme,dc=example"
@@ -48,7 +48,7 @@ def test_filters_are_those_of_phones(name, shape):
     asked = WORKLOADS[name].asked(BASE, PEOPLE)
     for request in asked.requests[:100]:
         search = decode(request).request
-        assert re.fullmatch(shape, written(search.filter))
+        assert re.fullmatch(shape, to_string(search.filter))
         assert search.size_limit == MOST_ENTRIES
 
 

@@ -196,6 +196,16 @@ def test_so_it_does_where_rows_are_long(book: tuple[Segment, bool], sought: Filt
     assert by_index == by_walk
 
 
+@pytest.mark.parametrize("part", [b" ", b"-", b"( )"])
+@pytest.mark.parametrize("book", LARGE)
+def test_a_part_of_a_number_that_has_no_digits(book: tuple[Segment, bool], part: bytes) -> None:
+    """Strict matching takes blanks and hyphens out of it, and nothing is left."""
+    for at in (Substrings("telephoneNumber", part, (), None), Substrings("telephoneNumber", None, (part,), None),
+               Substrings("telephoneNumber", None, (), part), Equality("telephoneNumber", part)):  # fmt: skip
+        by_index, by_walk = found(book[0], at, lenient=book[1])
+        assert by_index == by_walk
+
+
 @pytest.mark.parametrize(
     ("terms", "times", "count"),
     [("ac", 1000, 28_000), ("ad", 1000, None), ("ab", 300, None), ("ad", 300, 9_600), ("e", 1000, 40_000)],
