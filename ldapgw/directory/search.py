@@ -53,6 +53,8 @@ _MAX_EXACT: Final = 16 * PAGE_SIZE
 _FIRST: Final = 128
 # Matches of each segment that are merged at once, at least.
 _MERGED: Final = 64
+# The cost of a filter up to which all segments are planned in one slice of work; of a heavier one, each has its own.
+_QUICK: Final = 16
 # Entries of one name that are compared in one slice of work.
 _COMPARED: Final = 200
 
@@ -212,7 +214,11 @@ def _merge(
     :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
         contacts are different persons anyway.
     """
-    streams = [_SegmentMatches(segment, prepared, _start(segment, behind, own), demand.wanted) for segment in segments]
+    streams: list[_SegmentMatches] = []
+    for segment in segments:
+        if streams and prepared.cost > _QUICK:
+            yield None
+        streams.append(_SegmentMatches(segment, prepared, _start(segment, behind, own), demand.wanted))
     slice_size = _slice_size(prepared)
     left, wanted, is_last = slice_size, 0, not streams
     while not is_last:
