@@ -48,6 +48,15 @@ def test_a_list_is_pages(count: int, message_id: int) -> None:
         assert set_message_id(b"".join(messages), message_id, is_plain=is_plain) == expected
 
 
+def test_without_an_index_all_documents_are_candidates() -> None:
+    """A few containers have none."""
+    whole, _ = found(3)
+    segment = Segment(whole.entries)
+    assert segment.index is None
+    assert segment.first_documents("Nwbo", 2) == (range(3), False)
+    assert segment.find_documents("Nwbo", 1) == range(1, 3)
+
+
 def test_large_entries_are_in_no_page() -> None:
     """What is written at once stays within bounds; the list comes one by one."""
     people = [replace(person, organization="x" * (MAX_PAGE_OCTETS // PAGE_SIZE)) for person in contacts(PAGE_SIZE)]
