@@ -191,7 +191,7 @@ def copy(both: Both) -> Both:
 
 def names(book: Book, text: str, base: str = BASE) -> list[str]:
     dit = Dit((Directory(naming_context(), (book,)),), Features("1"))
-    request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text), ())
+    request = SearchRequest(base, Scope.WHOLE_SUBTREE, read_filter(text))
     return [entry.attribute("cn")[0].decode() for entry in search(dit, VIEWER, request) if entry]
 
 
@@ -216,7 +216,7 @@ def test_a_change_shares_what_has_not_changed(large: Both) -> None:
 
 
 @pytest.mark.no_cover
-def test_shelves_stay_few(large: Both) -> None:
+def test_segments_stay_few(large: Both) -> None:
     """However often a book changes; and its entries are put together again now and then."""
     both = copy(large)
     most = 0
@@ -332,7 +332,7 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
     assert sum(segment.deleted.count(1) for segment in read.segments.contacts) == 100
 
 
-def test_an_empty_shelf_withdraws_nothing() -> None:
+def test_an_empty_segment_deletes_nothing() -> None:
     """Nobody is sought where nobody is."""
     empty = empty_segments(per_number=True)
     assert len(empty.updated({"c1"}, (), ())) == 0

@@ -152,7 +152,7 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
     assert book < container_sort_key("", "l", book) < container_sort_key("zz", "l", book) < other
 
 
-def test_shelves_are_walked_in_one_order() -> None:
+def test_segments_are_merged_in_one_order() -> None:
     """What has changed stands on a segment of its own, and among the others all the same."""
     book = build_book(
         CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},

@@ -69,7 +69,7 @@ def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, boo
     assert merge_shared_books(books.values(), union) == union or not union.is_tidy
 
 
-def test_many_books_are_on_few_shelves() -> None:
+def test_many_books_have_few_segments() -> None:
     """A change of one leaves most of them as they are."""
     books = [book(at, 3, Sharing.SHARED) for at in range(100)]
     before = merge_shared_books(books, SharedBooks())
