@@ -1,14 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Assertions on an attribute (RFC 4511 4.1.6), prepared once a search, and the search texts that they are tested on.
-
-The *search text* of an attribute's values is one string, made once, when a book is built, so that one ``in`` answers
-most assertions on all values at once.  It is a sequence of lines, each between two line breaks.  A line is
-
-* of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
-  word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
-* of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
-  each value.  A form that the number does not have is empty.
-* of any other value: the value normalized by its matching rule (`matching_rules`); one line for each value.
+"""Assertions on an attribute (RFC 4511 4.1.6), prepared once a search, and tested on search texts (`normalization`).
 
 An `Assertion` is a test of a search text, together with *required strings*, from which an index finds the entries that
 may pass: a search text that passes contains at least one string of each required set.  Without required strings, any
@@ -26,51 +17,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from ldapgw.directory import matching_rules, name_folding
+from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
+from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
-from ldapgw.numbers.phone_number import Number, typed_digits
-
-
-def text_search_text(values: Iterable[str]) -> str:
-    """The search text of texts in lenient matching."""
-    variants = [name_folding.variants(value) for value in values]
-    lines = "".join([f"\n {main} " for main, *_ in variants]) + "\n"
-    return lines + _alias_lines(dict.fromkeys([form for _, *forms in variants for form in forms]))
-
-
-def alias_search_text(values: Iterable[str]) -> str:
-    """The search text, in lenient matching, of texts that find an entry although they are no values of an attribute."""
-    return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
-
-
-def _alias_lines(forms: Iterable[str]) -> str:
-    lines = "".join([f"\n {form} " for form in forms])
-    return f"\f{lines}\n" if lines else ""
-
-
-def number_search_text(numbers: Iterable[Number]) -> str:
-    """The search text of telephone numbers in lenient matching."""
-    return "".join([f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" for number in numbers]) + "\n"
-
-
-def value_search_text(family: Family, values: Iterable[str]) -> str:
-    """The search text of any values by the rules of RFC 4517."""
-    return "".join(f"\n{matching_rules.normalized(family, value) or ''}" for value in values) + "\n"
-
-
-def lines_of(search_text: str) -> list[str]:
-    """The lines of the values, without further variants and aliases."""
-    return search_text.partition("\f")[0].split("\n")[1:-1]
-
-
-def number_of(line: str) -> Number:
-    """The telephone number of a line."""
-    _, e164, national, digits, _ = line.split("\t")
-    return Number("", e164, national, digits.removeprefix("+"))
-
 
 TextPredicate = Callable[[str], bool]
 
@@ -171,7 +123,7 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
     """The assertion that one of the values equals a text, by the family's equality rule of RFC 4517."""
-    line = matching_rules.normalized(family, text)
+    line = normalization.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
@@ -236,7 +188,7 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     parts: list[Part] = []
     for at, text in enumerate(texts):
         if text:
-            part = matching_rules.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
+            part = normalization.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
             parts.append((("\n" if at == first else "") + part + ("\n" if at == last else ""),))
     return _in_order(parts, "\n")
 
@@ -253,13 +205,13 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
         return _ordering_assertion(f" {name_folding.collation_key(text)} ", greater=greater)
     if not kind.comparison.ordering or not (context.lenient or _can_equal(kind, text)):
         return None
-    line = matching_rules.normalized(kind.comparison.family, text)
+    line = normalization.normalized(kind.comparison.family, text)
     return None if line is None else _ordering_assertion(line, greater=greater)
 
 
 def strict_less(family: Family, text: str) -> Assertion | None:
     """The assertion that one of the values sorts before a text: an ordering rule by its name (RFC 4517 4.2)."""
-    line = matching_rules.normalized(family, text)
+    line = normalization.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
 
 
@@ -274,7 +226,7 @@ def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion
         return assertion
     test = assertion.test
     return Assertion(
-        lambda search_text: test("".join(f"\n{matching_rules.listing(line)}" for line in lines_of(search_text)) + "\n")
+        lambda search_text: test("".join(f"\n{normalization.listing(line)}" for line in lines_of(search_text)) + "\n")
     )
 
 
@@ -339,7 +291,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
 
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     """RFC 4518 2.6.1: a blank at the ends of the value, two between words, one where a part has blanks at its ends."""
-    inner = "  ".join(matching_rules.words(text, exact=family is Family.EXACT))
+    inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:
         return " "
     before = " " if at == 0 or text[0].isspace() else ""
@@ -416,7 +368,8 @@ def _ordering_assertion(bound: str, *, greater: bool) -> Assertion:
 
 def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tuple[str, str]) -> Assertion:
     return Assertion(
-        lambda search_text: any(compare(line, bound) for line in lines_of(search_text)), value_range=value_range
+        lambda search_text: any(compare(line, bound) for line in lines_of(search_text)),
+        value_range=value_range,
     )
 
 

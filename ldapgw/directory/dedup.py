@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
-from ldapgw.directory import assertion, name_folding
+from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.entry import MAX_SORT_NAME, Entry, sort_name
 from ldapgw.directory.inet_org_person import NUMBER_ATTRIBUTES
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, attribute_type
@@ -120,7 +120,7 @@ def _person(entry: Entry) -> _Person:
 
 def _contact_points(entry: Entry) -> frozenset[str]:
     """The entry's telephone numbers in comparable form; its mail addresses if it has no number."""
-    lines = (line for kind in _NUMBERS for line in assertion.lines_of(entry.search_text(kind) or ""))
+    lines = (line for kind in _NUMBERS for line in normalization.lines_of(entry.search_text(kind) or ""))
     numbers = frozenset(map(_number, lines))
     return numbers or frozenset(mail.decode().lower() for mail in entry.attribute("mail"))
 
@@ -128,5 +128,5 @@ def _contact_points(entry: Entry) -> frozenset[str]:
 def _number(line: str) -> str:
     if not line.startswith("\t"):
         return line
-    number = assertion.number_of(line)
+    number = normalization.number_of(line)
     return number.e164 or number.digits

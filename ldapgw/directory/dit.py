@@ -17,7 +17,6 @@ from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special_entry, structural_attributes
-from ldapgw.directory.filter_matcher import applies
 from ldapgw.directory.shared_books import SharedBooks, merge_shared_books
 
 VENDOR = "ldapgw"
@@ -105,7 +104,7 @@ def subschema() -> Entry:
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
     """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match."""
-    names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if applies(rule, kind, ROOT))
+    names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )"
 
 

@@ -26,7 +26,7 @@ from typing import Final, Protocol, Self
 
 from ldapgw import ber
 from ldapgw.ber import octets
-from ldapgw.directory import assertion, name_folding
+from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, attribute_type, attributes_of, subtypes
 
 # Ends the name in a sort key.
@@ -366,7 +366,7 @@ class Entry:
         if kind.operational:
             values = self.operational().get(kind.name)
             return (
-                assertion.value_search_text(kind.comparison.family, [value.decode() for value in values])
+                normalization.value_search_text(kind.comparison.family, [value.decode() for value in values])
                 if values
                 else None
             )
@@ -427,7 +427,9 @@ def special_entry(
         if kind is not None:
             family = kind.comparison.family
             leniently = lenient and family is Family.TEXT
-            search_text = assertion.text_search_text(texts) if leniently else assertion.value_search_text(family, texts)
+            search_text = (
+                normalization.text_search_text(texts) if leniently else normalization.value_search_text(family, texts)
+            )
             packed[kind.name] = encoded_texts(texts), search_text
     return Entry(octets_of(dn), PackedAttributes.pack(packed), FixedAttributes(operational), sort_key=sort_key)
 

@@ -10,25 +10,18 @@ filter is *exact*, and nobody looks at the entries at all.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Final
 
-from ldapgw.directory import assertion, index_terms, query_plan
+from ldapgw.directory import assertion, index_terms, normalization, query_plan
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import Assertion, TextPredicate
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
     ALIAS_LETTER,
-    ALIAS_TAG,
     ATTRIBUTE_TAGS,
-    CN_TAG,
-    NAME_TAGS,
     OBJECT_CLASS_TAG,
-    SAME_AS_CN,
-    TAG_START,
     Entry,
     attribute_tag,
 )
@@ -46,6 +39,18 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.directory.index import Index
+from ldapgw.directory.predicate import (
+    AndPredicate,
+    ConstantPredicate,
+    ExtensiblePredicate,
+    NotPredicate,
+    OrPredicate,
+    Predicate,
+    PresentPredicate,
+    SearchTextPredicate,
+    SufficientTextPredicate,
+    TaggedTextPredicate,
+)
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
@@ -62,23 +67,6 @@ from ldapgw.numbers import phone_number
 
 # What is worked out for each entry anew takes about so many looks' time.
 _SLOW = 20
-
-
-class Predicate(ABC):
-    """What a filter says of an entry, the same whenever it is asked.
-
-    A class, for many entries are looked at: compiled, to call a method is a jump, and to call a function is not.
-    """
-
-    __slots__ = ()
-
-    @abstractmethod
-    def matches(self, entry: Entry) -> bool | None:
-        """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
-
-    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
-        """The documents whose entries match."""
-        return [document for document in documents if self.matches(entries[document])]
 
 
 class NamedNumber:
@@ -144,12 +132,16 @@ class PreparedFilter:
             return any(one.matches_all(index) for one in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
 
-    def plan(self, index: Index, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
+    def plan(self, index: Index | None, entries: Sequence[Entry]) -> tuple[Query, Predicate | None]:
         """How to search a segment: the query that finds candidates, and what is left to look at in them; None: nothing.
 
         Of an AND the condition with the fewest candidates is looked up, if it has far fewer than all others; what all
         entries of the segment fulfil is left out.
+
+        :param index: of the segment; None: it has none, and all entries are looked at.
         """
+        if index is None:
+            return None, self.predicate
         if not self.conditions:
             return self._query, None if self.exact else self.predicate
         left = [one for one in self.conditions if not one.matches_all(index)]
@@ -169,7 +161,7 @@ _FAR_MORE: Final = 8
 
 
 def _all(predicates: Sequence[Predicate]) -> Predicate:
-    return predicates[0] if len(predicates) == 1 else _And(predicates)
+    return predicates[0] if len(predicates) == 1 else AndPredicate(predicates)
 
 
 def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
@@ -178,7 +170,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
     if len(conditions) < 2:
         return conditions[0] if conditions else MATCH_ALL
     return PreparedFilter(
-        _And([one.predicate for one in conditions]),
+        AndPredicate([one.predicate for one in conditions]),
         cost=1 + sum([one.cost for one in conditions]),
         numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
         letters=tuple(chain.from_iterable([one.letters for one in conditions])),
@@ -199,7 +191,7 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         else:
             letters |= one.letters[0]
     return PreparedFilter(
-        _Or([one.predicate for one in filters]),
+        OrPredicate([one.predicate for one in filters]),
         query_plan.any_of([one.query for one in filters]),
         alternatives=tuple(filters),
         cost=1 + sum([one.cost for one in filters]),
@@ -210,69 +202,12 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
 
 def negated(one: PreparedFilter) -> PreparedFilter:
     """A NOT."""
-    return PreparedFilter(_Not(one.predicate), cost=1 + one.cost)
+    return PreparedFilter(NotPredicate(one.predicate), cost=1 + one.cost)
 
 
-class _And(Predicate):
-    __slots__ = ("_predicates",)
-
-    def __init__(self, predicates: Sequence[Predicate]) -> None:
-        self._predicates = predicates
-
-    def matches(self, entry: Entry) -> bool | None:
-        result: bool | None = True
-        for predicate in self._predicates:
-            found = predicate.matches(entry)
-            if found is False:
-                return False
-            if found is None:
-                result = None
-        return result
-
-
-class _Or(Predicate):
-    __slots__ = ("_predicates",)
-
-    def __init__(self, predicates: Sequence[Predicate]) -> None:
-        self._predicates = predicates
-
-    def matches(self, entry: Entry) -> bool | None:
-        result: bool | None = False
-        for predicate in self._predicates:
-            found = predicate.matches(entry)
-            if found:
-                return True
-            if found is None:
-                result = None
-        return result
-
-
-class _Not(Predicate):
-    __slots__ = ("_predicate",)
-
-    def __init__(self, predicate: Predicate) -> None:
-        self._predicate = predicate
-
-    def matches(self, entry: Entry) -> bool | None:
-        found = self._predicate.matches(entry)
-        return None if found is None else not found
-
-
-class _Constant(Predicate):
-    """The same for every entry."""
-
-    __slots__ = ("_result",)
-
-    def __init__(self, *, result: bool | None) -> None:
-        self._result = result
-
-    def matches(self, entry: Entry) -> bool | None:  # noqa: ARG002 - whichever it is
-        return self._result
-
-
-MATCH_ALL: Final = PreparedFilter(_Constant(result=True), exact=True)
-FALSE: Final = PreparedFilter(_Constant(result=False), query_plan.NO_DOCUMENTS)
-UNDEFINED: Final = PreparedFilter(_Constant(result=None), query_plan.NO_DOCUMENTS)
+MATCH_ALL: Final = PreparedFilter(ConstantPredicate(result=True), exact=True)
+FALSE: Final = PreparedFilter(ConstantPredicate(result=False), query_plan.NO_DOCUMENTS)
+UNDEFINED: Final = PreparedFilter(ConstantPredicate(result=None), query_plan.NO_DOCUMENTS)
 
 
 def _cost(kind: AttributeType) -> int:
@@ -299,97 +234,16 @@ class _AttributeSet:
     def predicate(self, assertion: Assertion) -> Predicate:
         """Says whether an assertion is true of any of these attributes of an entry."""
         if not self.letters:
-            return _SearchTextPredicate(self._kinds, assertion.test)
+            return SearchTextPredicate(self._kinds, assertion.test)
         if assertion.sufficient:
-            return _SufficientTextPredicate(self._tags, assertion.test, assertion.sufficient, self._letters)
-        return _TaggedTextPredicate(self._tags, assertion.test)
-
-
-class _SearchTextPredicate(Predicate):
-    """By whole search texts: what is operational or shared is not in an entry's own text."""
-
-    __slots__ = ("_kinds", "_test")
-
-    def __init__(self, kinds: Sequence[AttributeType], test: TextPredicate) -> None:
-        self._kinds = kinds
-        self._test = test
-
-    def matches(self, entry: Entry) -> bool | None:
-        for kind in self._kinds:
-            text = entry.search_text(kind)
-            if text is not None and self._test(text):
-                return True
-        return False
-
-
-class _TaggedTextPredicate(Predicate):
-    """By the tagged texts of an entry."""
-
-    __slots__ = ("_tags", "_test")
-
-    def __init__(self, tags: Sequence[str], test: TextPredicate) -> None:
-        self._tags = tags
-        self._test = test
-
-    def matches(self, entry: Entry) -> bool | None:
-        text, test, is_name = entry.text, self._test, False
-        for tag in self._tags:
-            at = text.find(tag) + 2
-            if at > 1:
-                tagged = text[at : text.index(TAG_START, at)]
-                if tagged == SAME_AS_CN:
-                    at = text.index(CN_TAG) + 2
-                    tagged = text[at : text.index(TAG_START, at)]
-                if test(tagged):
-                    return True
-                is_name = is_name or tag in NAME_TAGS
-        at = text.find(ALIAS_TAG) + 2 if is_name else 0
-        return at > 1 and test(text[at : text.index(TAG_START, at)])
-
-
-class _SufficientTextPredicate(_TaggedTextPredicate):
-    """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes."""
-
-    __slots__ = ("_letters", "_sufficient")
-
-    def __init__(self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str) -> None:
-        super().__init__(tags, test)
-        self._sufficient = sufficient
-        self._letters = letters
-
-    def matches(self, entry: Entry) -> bool | None:
-        text, letters = entry.text, self._letters
-        for one in self._sufficient:
-            at = text.find(one)
-            if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
-                return True
-        return super().matches(entry)
-
-    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
-        """In one loop: a third faster than a call for each (substrings, not compiled)."""
-        if len(self._sufficient) > 1:
-            return super().matching(documents, entries)
-        [sufficient], letters = self._sufficient, self._letters
-        found: list[int] = []
-        for document in documents:
-            text = entries[document].text
-            at = text.find(sufficient)
-            if (at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters) or super().matches(entries[document]):
-                found.append(document)
-        return found
+            return SufficientTextPredicate(self._tags, assertion.test, assertion.sufficient, self._letters)
+        return TaggedTextPredicate(self._tags, assertion.test)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 
 # To look up a member in its enumeration takes time, and every search asks for this one.
 _NUMBER: Final = Family.NUMBER
-
-# RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules that compare a Directory String compare all its alternatives,
-# which are, of the syntaxes here, Directory String itself, Country String and Telephone Number.
-_DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
-_DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
-# A person who asks for one of these rules means any text: mail and postal addresses too.
-_TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
 def prepare(sought: Filter, context: NamingContext) -> PreparedFilter:
@@ -662,18 +516,7 @@ def _present(attribute: str, context: NamingContext) -> PreparedFilter:
 def _present_attribute(kind: AttributeType) -> PreparedFilter:
     query = index_terms.presence_query(kind)
     letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
-    return PreparedFilter(_Present(kind), query, exact=query is not None, cost=_cost(kind), letters=letters)
-
-
-class _Present(Predicate):
-    __slots__ = ("_kind", "_tag")
-
-    def __init__(self, kind: AttributeType) -> None:
-        self._kind = kind
-        self._tag = "" if kind.operational else attribute_tag(kind)
-
-    def matches(self, entry: Entry) -> bool | None:
-        return self._tag in entry.text if self._tag else entry.search_text(self._kind) is not None
+    return PreparedFilter(PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), letters=letters)
 
 
 def _extensible(sought: Extensible, context: NamingContext) -> PreparedFilter:
@@ -703,55 +546,28 @@ def _extended(
 
     :param asked: by the rule, or without one by the attribute's own.
     """
-    if asked is None or (rule is not None and not applies(rule, kind, context)):
+    if asked is None or (rule is not None and not rule.applies(kind, lenient=context.lenient)):
         return None
     if not (rule or sought.dn_attributes):
         query = index_terms.assertion_query(kind, asked, lenient=context.lenient)
         return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], asked, sought, query, exact=False)
     search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, context)
-    return PreparedFilter(_Extended(kind, search, asked.test, with_dn=sought.dn_attributes), cost=_SLOW)
-
-
-class _Extended(Predicate):
-    __slots__ = ("_kind", "_search", "_test", "_with_dn")
-
-    def __init__(
-        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: TextPredicate, *, with_dn: bool
-    ) -> None:
-        self._kind = kind
-        self._search = search
-        self._test = test
-        self._with_dn = with_dn
-
-    def matches(self, entry: Entry) -> bool | None:
-        values = [value.decode() for value in entry.attribute(self._kind.name)]
-        if self._with_dn:
-            values += _dn_values(entry.dn, self._kind)
-        return bool(values) and self._test(self._search(values))
-
-
-def applies(rule: MatchingRule, kind: AttributeType, context: NamingContext) -> bool:
-    """Whether a rule compares an attribute's values (RFC 4512 4.1.4 would call it the rule's use)."""
-    if rule.name in (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings):
-        return True
-    return rule.oid in _DIRECTORY_STRING_RULES and kind.comparison.syntax in (
-        _TEXTS if context.lenient else _DIRECTORY_STRINGS
-    )
+    return PreparedFilter(ExtensiblePredicate(kind, search, asked.test, with_dn=sought.dn_attributes), cost=_SLOW)
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
     """How an attribute's values are searched that do not come from the entry itself."""
     if kind.comparison.family is Family.TEXT and context.lenient:
-        return assertion.text_search_text
+        return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:
-        return lambda values: assertion.number_search_text(
+        return lambda values: normalization.number_search_text(
             filter(None, (phone_number.parse(text, context.region) for text in values))
         )
     return _ruled_search_text(kind.comparison.family)
 
 
 def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
-    return lambda values: assertion.value_search_text(family, values)
+    return lambda values: normalization.value_search_text(family, values)
 
 
 def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
@@ -773,7 +589,3 @@ def _substring_assertion(text: str) -> list[str]:
     return [
         part.replace("\\2a", "*").replace("\\2A", "*").replace("\\5c", "\\").replace("\\5C", "\\") for part in parts
     ]
-
-
-def _dn_values(dn: str, kind: AttributeType) -> list[str]:
-    return [value for rdn in Dn.parse(dn).rdns for name, value in rdn if attribute_type(name) is kind]

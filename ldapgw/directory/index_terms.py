@@ -23,10 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ldapgw.directory import query_plan
-from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion, lines_of, number_of
+from ldapgw.directory.assertion import NUMBER_END, Alternatives, Assertion
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, MAX_SORT_NAME, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, EntryTerms, Index
+from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.query_plan import ExactKey, NameRange, PrefixQuery, Query, TermRange, ValueRange
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind
-from ldapgw.directory import assertion
+from ldapgw.directory import normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import (
@@ -136,7 +136,7 @@ _SHARED = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st
 
 # The attributes that all contacts share.
 CLASSES = PackedAttributes.pack(
-    {"objectClass": (encoded_texts(OBJECT_CLASSES), assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
+    {"objectClass": (encoded_texts(OBJECT_CLASSES), normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
 )
 
 
@@ -191,7 +191,7 @@ class EntryFactory:
         uid, cn = texts["uid"][0], texts["cn"][0]
         sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
         rdn = octets_of(f"uid={escape(uid)}")
-        alias_text = assertion.alias_search_text(aliases) if self._context.lenient else ""
+        alias_text = normalization.alias_search_text(aliases) if self._context.lenient else ""
         own = PackedAttributes.pack(packed, alias_text)
         return Entry(rdn, own, self._parent, shared=CLASSES, updated=updated, sort_key=sort_key)
 
@@ -204,7 +204,7 @@ class EntryFactory:
         if packed is None:
             packed = (
                 encoded_texts(values),
-                assertion.text_search_text(values) if lenient else assertion.value_search_text(family, values),
+                normalization.text_search_text(values) if lenient else normalization.value_search_text(family, values),
             )
             if name in _SHARED:
                 self._packed[key] = packed
@@ -213,8 +213,8 @@ class EntryFactory:
     def _numbers(self, numbers: Mapping[str, Number]) -> PackedAttribute:
         lenient = self._context.lenient
         search_text = (
-            assertion.number_search_text(numbers.values())
+            normalization.number_search_text(numbers.values())
             if lenient
-            else assertion.value_search_text(Family.NUMBER, numbers)
+            else normalization.value_search_text(Family.NUMBER, numbers)
         )
         return encoded_texts(numbers), search_text

@@ -15,9 +15,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import HIGHEST, Index, PostingsRanges
 
 _SORT_KEY = attrgetter("sort_key")
@@ -36,9 +35,16 @@ _MAX_RANGES: Final = 1000
 # order, which can be interrupted.
 _MAX_SORTED: Final = 30_000
 
-
 # Postings of prefixes that are narrowed to attributes: some 50 µs.
 _MAX_NARROWED: Final = 1000
+
+
+class _Sorted(Protocol):
+    """An entry, as far as a plan looks at one."""
+
+    @property
+    def sort_key(self) -> str:
+        """The key that the entries of an index are sorted by."""
 
 
 class TermRange(NamedTuple):
@@ -150,7 +156,7 @@ def any_of(queries: Sequence[Query]) -> Query:
     return narrowings.pop() if len(narrowings) == 1 else OrQuery(frozenset(narrowings))
 
 
-def find_documents(query: Query, index: Index, entries: Sequence[Entry]) -> Sequence[int] | None:
+def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Sequence[int] | None:
     """The documents that a query finds, ascending, each once; None: look at all documents.
 
     :param entries: the entries of the index.
@@ -168,7 +174,7 @@ def find_documents(query: Query, index: Index, entries: Sequence[Entry]) -> Sequ
     return sorted(set(chain.from_iterable([documents[ranges[0] : ranges[-1]] for documents, ranges, _ in postings])))
 
 
-def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: int) -> tuple[Sequence[int], bool]:
+def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
     """The first documents that a query finds, ascending, each once; whether there may be others after them.
 
     :param entries: the entries of the index.
@@ -198,7 +204,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[Entry], most: 
     return documents[:most], len(documents) > most
 
 
-def count(query: Query, index: Index, entries: Sequence[Entry]) -> int:
+def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
     """The number of documents that a query finds, at most: a document that several terms find is counted for each."""
     if query is None:
         return index.count
@@ -250,7 +256,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
     return before
 
 
-def _postings(query: Narrowing, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
+def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """The postings of a query; of an AND, those of the condition with the fewest.
 
     No document is read, so a condition of an AND that is not needed costs only a lookup, however many documents it has.
@@ -264,7 +270,7 @@ def _postings(query: Narrowing, index: Index, entries: Sequence[Entry]) -> list[
 
 
 def _postings_of(
-    query: str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[Entry]
+    query: str | PrefixQuery | TermRange | ExactKey | ValueRange | NameRange, index: Index, entries: Sequence[_Sorted]
 ) -> PostingsRanges:
     match query:
         case str():
@@ -282,7 +288,7 @@ def _postings_of(
     return range(index.count), (start, max(start, end)), True
 
 
-def _or_postings(query: OrQuery, index: Index, entries: Sequence[Entry]) -> list[PostingsRanges]:
+def _or_postings(query: OrQuery, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """The postings of all queries of an OR; few postings of prefixes are narrowed to the attributes."""
     found: list[PostingsRanges] = []
     prefixes: list[PrefixQuery] = []

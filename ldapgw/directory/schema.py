@@ -39,6 +39,14 @@ class Use(Enum):
     SUBSTRINGS = auto()
 
 
+# RFC 4517 4.2.4 to 4.2.6 and 4.2.11 to 4.2.13: the rules that compare a Directory String compare all its alternatives,
+# which are, of the syntaxes here, Directory String itself, Country String and Telephone Number.
+_DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
+_DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
+# A person who asks for one of these rules means any text: mail and postal addresses too.
+_TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
+
+
 @dataclass(frozen=True, slots=True)
 class MatchingRule:
     """A matching rule (RFC 4512 4.1.3).
@@ -51,6 +59,13 @@ class MatchingRule:
     syntax: str
     use: Use
     family: Family
+
+    def applies(self, kind: AttributeType, *, lenient: bool) -> bool:
+        """Whether the rule compares an attribute's values (RFC 4512 4.1.4)."""
+        if self.name in (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings):
+            return True
+        syntaxes = _TEXTS if lenient else _DIRECTORY_STRINGS
+        return self.oid in _DIRECTORY_STRING_RULES and kind.comparison.syntax in syntaxes
 
 
 @dataclass(frozen=True, slots=True)

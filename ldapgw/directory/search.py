@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
-from ldapgw.directory import assertion, query_plan
+from ldapgw.directory import assertion, normalization, query_plan
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.dedup import SameName
@@ -298,7 +298,7 @@ class _SegmentMatches:
         self.segment = segment
         self.found: list[int] = []
         self.looked = 0
-        self._query, self._predicate = segment.plan(prepared)
+        self._query, self._predicate = prepared.plan(segment.index, segment.entries)
         self._at = 0
         if start or self._query is None:
             self._candidates: Sequence[int] = segment.find_documents(self._query, start)
@@ -443,11 +443,11 @@ def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context
     number = next(value for values in numbers.values() for value in values)
     dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
     of_texts = (
-        assertion.text_search_text
+        normalization.text_search_text
         if context.lenient
-        else lambda values: assertion.value_search_text(Family.TEXT, values)
+        else lambda values: normalization.value_search_text(Family.TEXT, values)
     )
-    packed = {"objectClass": (b"", assertion.value_search_text(Family.OID, OBJECT_CLASSES))}
+    packed = {"objectClass": (b"", normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
     packed |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
     packed |= {
         name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
@@ -462,7 +462,7 @@ def _matching_values(entry: Entry, kind: AttributeType, test: TextPredicate) -> 
     if text is None or not test(text):
         return {}
     values = [value.decode() for value in entry.attribute(kind.name)]
-    lines = assertion.lines_of(text)
+    lines = normalization.lines_of(text)
     return {value: line for value, line in zip(values, lines, strict=True) if test(f"\n{line}\n")}
 
 

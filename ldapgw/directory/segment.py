@@ -22,7 +22,6 @@ from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
-from ldapgw.directory.filter_matcher import Predicate, PreparedFilter
 from ldapgw.directory.index import Index
 from ldapgw.directory.query_plan import Query
 
@@ -207,12 +206,6 @@ class Segment:
             yield from (entry for entry, deleted_before, deleted in pairs if deleted and not deleted_before)
 
     # --- finding ----------------------------------------------------------------------------------------------------
-
-    def plan(self, prepared: PreparedFilter) -> tuple[Query, Predicate | None]:
-        """How a filter is searched here: see `PreparedFilter.plan`."""
-        if self.index is None:
-            return None, prepared.predicate
-        return prepared.plan(self.index, self.entries)
 
     def find_documents(self, query: Query, start: int = 0) -> Sequence[int]:
         """The documents that a query finds from one on, ascending; deleted ones are among them."""

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import Final, NamedTuple
 
-from ldapgw.directory import assertion, matching_rules, name_folding
+from ldapgw.directory import assertion, name_folding, normalization
 from ldapgw.directory.access import ROOT, NamingContext
-from ldapgw.directory.assertion import lines_of
 from ldapgw.directory.entry import TIEBREAKER_LENGTH, Entry
-from ldapgw.directory.filter_matcher import applies
+from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
 from ldapgw.directory.search import Match
 from ldapgw.errors import LdapgwError, ResultCode
@@ -158,11 +157,11 @@ class _Key:
         if self.rule is None and self.kind.comparison.family is Family.TEXT and context.lenient:
             return f" {name_folding.collation_key(text)} "
         family = self.rule.family if self.rule else self.kind.comparison.family
-        return matching_rules.normalized(family, text[:_MAX_CHARACTERS])
+        return normalization.normalized(family, text[:_MAX_CHARACTERS])
 
     def _check(self, context: NamingContext) -> None:
         if self.rule is not None:
-            has_order = applies(self.rule, self.kind, context)
+            has_order = self.rule.applies(self.kind, lenient=context.lenient)
         else:
             has_order = bool(self.kind.comparison.ordering) or (
                 context.lenient and self.kind.comparison.family is Family.TEXT
@@ -259,7 +258,7 @@ def _rule_lines(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
 
     def lines(entry: Entry) -> list[str]:
         values = (value.decode()[:_MAX_CHARACTERS] for kind in kinds for value in entry.attribute(kind.name))
-        return [matching_rules.normalized(family, value) or "" for value in values]
+        return [normalization.normalized(family, value) or "" for value in values]
 
     return lines
 

@@ -153,7 +153,7 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
 
 
 def test_segments_are_merged_in_one_order() -> None:
-    """What has changed stands on a segment of its own, and among the others all the same."""
+    """Changed contacts are in a segment of their own, and sorted among the others all the same."""
     book = build_book(
         CONTEXT, "a", "alice", Sharing.PRIVATE, [Contact(f"u{at}", name=f"N {at:02}") for at in range(90)], {},
         per_number=False,

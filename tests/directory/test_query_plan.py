@@ -123,7 +123,7 @@ def segment(people: Sequence[Contact], *, lenient: bool) -> Segment:
 def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
     """By the index, and by looking at every entry."""
     matcher = prepare(sought, naming_context(lenient=lenient))
-    query, left = on.plan(matcher)
+    query, left = matcher.plan(on.index, on.entries)
     deleted = on.deleted or bytes(len(on.entries))
     indexed = [on.entries[document] for document in on.find_documents(query) if not deleted[document]]
     assert [*on.find_documents(matcher.query)] == sorted({*on.find_documents(matcher.query)})
@@ -335,7 +335,7 @@ BOOK = segment(
 )
 def test_an_index_looks_at_few(text: str, most: int) -> None:
     """What phones ask for is looked up; hardly any entry is looked at that does not match."""
-    query, _ = BOOK.plan(prepare(read_filter(text), naming_context()))
+    query, _ = prepare(read_filter(text), naming_context()).plan(BOOK.index, BOOK.entries)
     assert len(BOOK.find_documents(query)) <= most
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ldapgw.directory import assertion, name_folding
+from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.entry import Entry
@@ -79,8 +79,8 @@ def _is_prefix_term(term: FilterTerm) -> bool:
 def _number_match_kind(term: FilterTerm, search_text: str, context: NamingContext) -> MatchKind:
     if not context.lenient or not isinstance(term.item, Equality | Approximate):
         return MatchKind.DIGITS
-    [line] = assertion.lines_of(search_text)
-    stored = assertion.number_of(line)
+    [line] = normalization.lines_of(search_text)
+    stored = normalization.number_of(line)
     readings = phone_number.readings(term.text, context.region, context.outside_line)
     is_same = any(stored.e164 == number.e164 if number.e164 else stored.digits == number.digits for number in readings)
     return MatchKind.NUMBER if is_same else MatchKind.NUMBER_END

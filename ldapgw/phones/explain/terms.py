@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ldapgw.directory import assertion, matching_rules, name_folding
+from ldapgw.directory import assertion, name_folding, normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.assertion import Assertion, TextPredicate
 from ldapgw.directory.entry import Entry
@@ -120,8 +120,8 @@ def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> st
         return stored
     values = [value.decode() for value in entry.attribute(kind.name)]
     if kind.comparison.family is Family.TEXT:
-        return assertion.text_search_text(values)
-    return assertion.number_search_text(number for _, number in numbers_of(entry, kind, context))
+        return normalization.text_search_text(values)
+    return normalization.number_search_text(number for _, number in numbers_of(entry, kind, context))
 
 
 def values_with_search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, str]]:
@@ -129,20 +129,20 @@ def values_with_search_text(entry: Entry, kind: AttributeType, context: NamingCo
     values = [value.decode() for value in entry.attribute(kind.name)]
     family = kind.comparison.family
     if context.lenient and family is Family.NUMBER:
-        lines = assertion.lines_of(entry.search_text(kind) or "")
+        lines = normalization.lines_of(entry.search_text(kind) or "")
         yield from ((value, f"\n{line}\n") for value, line in zip(values, lines, strict=True))
     elif context.lenient and family is Family.TEXT:
-        yield from ((value, assertion.text_search_text((value,))) for value in values)
+        yield from ((value, normalization.text_search_text((value,))) for value in values)
     else:
-        yield from ((value, assertion.value_search_text(family, (value,))) for value in values)
+        yield from ((value, normalization.value_search_text(family, (value,))) for value in values)
 
 
 def numbers_of(entry: Entry, kind: AttributeType, context: NamingContext) -> Iterator[tuple[str, Number]]:
     """Yield the telephone numbers of an attribute, each as the value and as the parsed number."""
     values = [value.decode() for value in entry.attribute(kind.name)]
     if context.lenient:
-        lines = assertion.lines_of(entry.search_text(kind) or "")
-        yield from ((value, assertion.number_of(line)) for value, line in zip(values, lines, strict=True))
+        lines = normalization.lines_of(entry.search_text(kind) or "")
+        yield from ((value, normalization.number_of(line)) for value, line in zip(values, lines, strict=True))
     else:
         yield from ((value, number) for value in values if (number := phone_number.parse(value, context.region)))
 
@@ -151,7 +151,7 @@ def text_variants(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
     """Return the variants of a term's text that the search tries."""
     if term.family is not Family.TEXT or not term.text:
         return ()
-    return name_folding.query_variants(term.text) if context.lenient else (matching_rules.string(term.text).strip(),)
+    return name_folding.query_variants(term.text) if context.lenient else (normalization.string(term.text).strip(),)
 
 
 def has_number_assertion(search_filter: Filter) -> bool:

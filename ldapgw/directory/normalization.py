@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Matching rules: values normalized to the form that a rule compares (RFC 4517 4.2), strings prepared by RFC 4518.
+"""Values normalized for comparison (RFC 4517 4.2, RFC 4518), and the search texts that are made of them.
 
-Each function returns a *line*: a string without line breaks.  Two values match if, and only if, their lines are equal.
+A function for one family of matching rules returns a *line*: a string without line breaks.  Two values match if, and
+only if, their lines are equal.
+
+The *search text* of an attribute's values is one string, made once, when a book is built, so that one ``in`` answers
+most assertions on all values at once.  It is a sequence of lines, each between two line breaks.  A line is
+
+* of a text, in lenient matching: a variant of the text (`name_folding`) between two blanks, so that the start of any
+  word is a blank and a letter.  The main variants come first, one for each value; all others follow a form feed.
+* of a telephone number, in lenient matching: its three forms (E.164, national, as typed) between tabs; one line for
+  each value.  A form that the number does not have is empty.
+* of any other value: the value normalized by its matching rule; one line for each value.
 """
 
 from __future__ import annotations
@@ -9,13 +19,15 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from ldapgw.directory import name_folding
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
+from ldapgw.numbers.phone_number import Number, typed_digits
 
 # RFC 4517 3.3.13; a fraction belongs to the last element given, and every value has a zone.
 _TIME = re.compile(
@@ -139,6 +151,47 @@ _NORMALIZERS: dict[Family, Callable[[str], str | None]] = {
 def normalized(family: Family, text: str) -> str | None:
     """A value in the form that the family's rules compare; None if it does not conform to the rule's syntax."""
     return _NORMALIZERS[family](text)
+
+
+# --- search texts ---
+
+
+def text_search_text(values: Iterable[str]) -> str:
+    """The search text of texts in lenient matching."""
+    variants = [name_folding.variants(value) for value in values]
+    lines = "".join([f"\n {main} " for main, *_ in variants]) + "\n"
+    return lines + _alias_lines(dict.fromkeys([form for _, *forms in variants for form in forms]))
+
+
+def alias_search_text(values: Iterable[str]) -> str:
+    """The search text, in lenient matching, of texts that find an entry although they are no values of an attribute."""
+    return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
+
+
+def _alias_lines(forms: Iterable[str]) -> str:
+    lines = "".join([f"\n {form} " for form in forms])
+    return f"\f{lines}\n" if lines else ""
+
+
+def number_search_text(numbers: Iterable[Number]) -> str:
+    """The search text of telephone numbers in lenient matching."""
+    return "".join([f"\n\t{number.e164}\t{number.national}\t{typed_digits(number)}\t" for number in numbers]) + "\n"
+
+
+def value_search_text(family: Family, values: Iterable[str]) -> str:
+    """The search text of any values by the rules of RFC 4517."""
+    return "".join(f"\n{normalized(family, value) or ''}" for value in values) + "\n"
+
+
+def lines_of(search_text: str) -> list[str]:
+    """The lines of the values, without further variants and aliases."""
+    return search_text.partition("\f")[0].split("\n")[1:-1]
+
+
+def number_of(line: str) -> Number:
+    """The telephone number of a line."""
+    _, e164, national, digits, _ = line.split("\t")
+    return Number("", e164, national, digits.removeprefix("+"))
 
 
 def _mapped(character: str) -> str:

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""Predicates: what a filter says of an entry, True, False or None (Undefined), by a look into the entry's texts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import (
+    ALIAS_TAG,
+    CN_TAG,
+    NAME_TAGS,
+    SAME_AS_CN,
+    TAG_START,
+    Entry,
+    attribute_tag,
+)
+from ldapgw.directory.schema import AttributeType, attribute_type
+
+
+class Predicate(ABC):
+    """What a filter says of an entry, the same whenever it is asked.
+
+    A class, for many entries are looked at: compiled, to call a method is a jump, and to call a function is not.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def matches(self, entry: Entry) -> bool | None:
+        """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
+
+    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+        """The documents whose entries match."""
+        return [document for document in documents if self.matches(entries[document])]
+
+
+class AndPredicate(Predicate):
+    """False if one of the predicates is, otherwise Undefined if one is (RFC 4511 4.5.1.7.1)."""
+
+    __slots__ = ("_predicates",)
+
+    def __init__(self, predicates: Sequence[Predicate]) -> None:
+        self._predicates = predicates
+
+    def matches(self, entry: Entry) -> bool | None:
+        result: bool | None = True
+        for predicate in self._predicates:
+            found = predicate.matches(entry)
+            if found is False:
+                return False
+            if found is None:
+                result = None
+        return result
+
+
+class OrPredicate(Predicate):
+    """True if one of the predicates is, otherwise Undefined if one is (RFC 4511 4.5.1.7.1)."""
+
+    __slots__ = ("_predicates",)
+
+    def __init__(self, predicates: Sequence[Predicate]) -> None:
+        self._predicates = predicates
+
+    def matches(self, entry: Entry) -> bool | None:
+        result: bool | None = False
+        for predicate in self._predicates:
+            found = predicate.matches(entry)
+            if found:
+                return True
+            if found is None:
+                result = None
+        return result
+
+
+class NotPredicate(Predicate):
+    """Undefined if the predicate is."""
+
+    __slots__ = ("_predicate",)
+
+    def __init__(self, predicate: Predicate) -> None:
+        self._predicate = predicate
+
+    def matches(self, entry: Entry) -> bool | None:
+        found = self._predicate.matches(entry)
+        return None if found is None else not found
+
+
+class ConstantPredicate(Predicate):
+    """The same for every entry."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, *, result: bool | None) -> None:
+        self._result = result
+
+    def matches(self, entry: Entry) -> bool | None:  # noqa: ARG002 - whichever it is
+        return self._result
+
+
+class SearchTextPredicate(Predicate):
+    """By whole search texts: what is operational or shared is not in an entry's own text."""
+
+    __slots__ = ("_kinds", "_test")
+
+    def __init__(self, kinds: Sequence[AttributeType], test: TextPredicate) -> None:
+        self._kinds = kinds
+        self._test = test
+
+    def matches(self, entry: Entry) -> bool | None:
+        for kind in self._kinds:
+            text = entry.search_text(kind)
+            if text is not None and self._test(text):
+                return True
+        return False
+
+
+class TaggedTextPredicate(Predicate):
+    """By the tagged texts of an entry."""
+
+    __slots__ = ("_tags", "_test")
+
+    def __init__(self, tags: Sequence[str], test: TextPredicate) -> None:
+        self._tags = tags
+        self._test = test
+
+    def matches(self, entry: Entry) -> bool | None:
+        text, test, is_name = entry.text, self._test, False
+        for tag in self._tags:
+            at = text.find(tag) + 2
+            if at > 1:
+                tagged = text[at : text.index(TAG_START, at)]
+                if tagged == SAME_AS_CN:
+                    at = text.index(CN_TAG) + 2
+                    tagged = text[at : text.index(TAG_START, at)]
+                if test(tagged):
+                    return True
+                is_name = is_name or tag in NAME_TAGS
+        at = text.find(ALIAS_TAG) + 2 if is_name else 0
+        return at > 1 and test(text[at : text.index(TAG_START, at)])
+
+
+class SufficientTextPredicate(TaggedTextPredicate):
+    """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes."""
+
+    __slots__ = ("_letters", "_sufficient")
+
+    def __init__(self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str) -> None:
+        super().__init__(tags, test)
+        self._sufficient = sufficient
+        self._letters = letters
+
+    def matches(self, entry: Entry) -> bool | None:
+        text, letters = entry.text, self._letters
+        for one in self._sufficient:
+            at = text.find(one)
+            if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
+                return True
+        return super().matches(entry)
+
+    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+        """In one loop: a third faster than a call for each (substrings, not compiled)."""
+        if len(self._sufficient) > 1:
+            return super().matching(documents, entries)
+        [sufficient], letters = self._sufficient, self._letters
+        found: list[int] = []
+        for document in documents:
+            text = entries[document].text
+            at = text.find(sufficient)
+            if (at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters) or super().matches(entries[document]):
+                found.append(document)
+        return found
+
+
+class PresentPredicate(Predicate):
+    """Whether an entry has an attribute."""
+
+    __slots__ = ("_kind", "_tag")
+
+    def __init__(self, kind: AttributeType) -> None:
+        self._kind = kind
+        self._tag = "" if kind.operational else attribute_tag(kind)
+
+    def matches(self, entry: Entry) -> bool | None:
+        return self._tag in entry.text if self._tag else entry.search_text(self._kind) is not None
+
+
+class ExtensiblePredicate(Predicate):
+    """An assertion about values that no search text has, as those in a DN (RFC 4511 4.5.1.7.7)."""
+
+    __slots__ = ("_kind", "_search", "_test", "_with_dn")
+
+    def __init__(
+        self, kind: AttributeType, search: Callable[[Iterable[str]], str], test: TextPredicate, *, with_dn: bool
+    ) -> None:
+        self._kind = kind
+        self._search = search
+        self._test = test
+        self._with_dn = with_dn
+
+    def matches(self, entry: Entry) -> bool | None:
+        values = [value.decode() for value in entry.attribute(self._kind.name)]
+        if self._with_dn:
+            values += _dn_values(entry.dn, self._kind)
+        return bool(values) and self._test(self._search(values))
+
+
+def _dn_values(dn: str, kind: AttributeType) -> list[str]:
+    return [value for rdn in Dn.parse(dn).rdns for name, value in rdn if attribute_type(name) is kind]
