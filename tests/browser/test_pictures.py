@@ -349,7 +349,6 @@ QUICK = ("front", "welcome", "account", "attention", "phone", "explain", "admin-
 OTHERS = tuple(name for name in PAGES if name not in QUICK)
 
 
-@pytest.mark.xdist_group("pictures")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in PAGES])
 def test_a_page_is_for_everybody(window: OpenWindow, axe: str, html: Path, name: str) -> None:
     """Axe finds nothing in any scheme and size, and nothing has to be scrolled sideways."""
@@ -370,7 +369,6 @@ def test_a_page_is_for_everybody(window: OpenWindow, axe: str, html: Path, name:
     assert {key: found for key, found in violations.items() if found} == {}
 
 
-@pytest.mark.xdist_group("pictures")
 @pytest.mark.parametrize(
     "names", [pytest.param(QUICK, id="of each kind"), pytest.param(OTHERS, id="all others", marks=pytest.mark.long)]
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,21 @@ def wait_until(found: Callable[[], Any], what: str, patience: float = PATIENCE) 
     raise AssertionError(f"{what}: not within {patience} s")
 
 
+# Ports below those of outgoing connections: so many for each process of pytest-xdist, begun at another one each run.
+_FIRST_PORT, _PORTS, _WORKERS = 10_000, 1_000, 20
+_offsets = itertools.count(os.getpid())
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Ports that nobody listens on now, and that nobody else here is given."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + worker % _WORKERS * _PORTS
+    ports: list[int] = []
+    for offset in itertools.islice(_offsets, _PORTS):
+        if len(ports) == count:
+            break
+        with suppress(OSError), socket.create_server(("127.0.0.1", first + offset % _PORTS)) as probe:
+            ports.append(probe.getsockname()[1])
     return ports
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import pdu
+from tests.support.running import free_ports
 
 PATIENCE = 60.0
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
@@ -125,8 +126,7 @@ def running(folder: Path, base: str, ldif: str) -> Iterator[Slapd]:
     )
     # -s: a contact's country is not in RFC 2798's inetOrgPerson.  -q: values as they are.
     _load([str(program), "-Tadd", "-q", "-s", "-f", str(configuration), "-l", str(folder / "contacts.ldif")])
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     with (folder / "slapd.log").open("wb") as log:
         process = subprocess.Popen(
             [str(program), "-d", "0", "-h", f"ldap://127.0.0.1:{port}", "-f", str(configuration)],
