@@ -45,7 +45,7 @@ class Running:
         assert self.office.found() == self.before
 
     def said(self) -> str:
-        # A phone that was just added may have been refused (`Site.add_phone`), of which a line tells up to a minute later.
+        # A phone that was just added may have been refused (`Site.add_phone`), of which a line tells later.
         lines = self.gateway.said[self._said :].splitlines(keepends=True)
         return "".join(line for line in lines if "wrong login" not in line)
 
