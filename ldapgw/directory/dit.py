@@ -7,8 +7,8 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cache, lru_cache
 
 from ldapgw.contact import Sharing
@@ -151,39 +151,31 @@ __all__ = ["Directory", "Dit", "Features", "NamingContext"]
 class Directory:
     """A tenant's part of the tree.
 
-    Its shared books are merged when they are first needed, unless `merge_shared_books` was called before.
-
-    :ivar shared: how many of the books are shared.
+    :param before: the shared books of the directory until now, whose merged segments are used again where possible.
+    :param defer_merge: build no segment; a later directory has to merge what is left.
+    :ivar shared_books: the merged segments of other people's books.
+    :ivar shared_count: how many of the books are shared.
     """
 
     context: NamingContext
     books: tuple[Book, ...] = ()
-    shared: int = field(init=False, repr=False, compare=False)
-    _merged: list[SharedBooks] = field(default_factory=list, init=False, repr=False, compare=False)
-    _by_key: dict[str, Book] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _by_name: dict[str, list[Book]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    before: InitVar[SharedBooks] = SharedBooks()  # noqa: RUF009  frozen
+    defer_merge: InitVar[bool] = False
+    shared_books: SharedBooks = field(init=False, repr=False, compare=False)
+    shared_count: int = field(init=False, repr=False, compare=False)
+    _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
+    _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Count and index the books once for all searches: there may be a thousand of them."""
-        object.__setattr__(self, "shared", sum(book.sharing is Sharing.SHARED for book in self.books))
-        self._by_key.update({book.key: book for book in reversed(self.books)})
-
-    @property
-    def shared_books(self) -> SharedBooks:
-        """The merged segments of other people's books."""
-        self.merge_shared_books(None)
-        return self._merged[0]
-
-    def merge_shared_books(self, before: Directory | None, *, at_once: bool = False) -> None:
-        """Merge the shared books if they are not merged yet.
-
-        :param before: the directory until now, whose merged segments are used again where possible.
-        :param at_once: build nothing now; a later directory has to merge what is left.
-        """
-        if not self._merged:
-            self._merged.append(
-                merge_shared_books(self.books, before.shared_books if before else SharedBooks(), defer_merge=at_once)
-            )
+    def __post_init__(self, before: SharedBooks, defer_merge: bool) -> None:
+        """Merge, count and index the books once for all searches: there may be a thousand of them."""
+        by_name: dict[str, list[Book]] = {}
+        for book in self.books:
+            by_name.setdefault(folded(book.name), []).append(book)
+        shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
+        object.__setattr__(self, "shared_books", shared_books)
+        object.__setattr__(self, "shared_count", sum(book.sharing is Sharing.SHARED for book in self.books))
+        object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
+        object.__setattr__(self, "_by_name", by_name)
 
     def own_book(self, access: Access) -> Book | None:
         """The viewer's own book."""
@@ -198,9 +190,6 @@ class Directory:
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
-        if not self._by_name:
-            for book in self.books:
-                self._by_name.setdefault(folded(book.name), []).append(book)
         return next(iter(_visible(self._by_name.get(name, ()), access)), None)
 
     def caller_id_books(self, access: Access) -> tuple[Book, ...]:
@@ -215,28 +204,27 @@ def _visible(books: Iterable[Book], access: Access) -> tuple[Book, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Dit:
-    """All tenants' directories and the server's features; replaced as a whole, never changed.
+    """All tenants' directories and the server's features; replaced as a whole.
 
-    Root DSEs are cached here, because clients read one at each connection.
+    Mutable: the root DSEs that were asked for, because clients read one at each connection.
+
+    :ivar in_clear: the tree for a connection without TLS.
     """
 
     directories: tuple[Directory, ...]
     features: Features
-    _in_clear: list[Dit] = field(default_factory=list, init=False, repr=False, compare=False)
+    in_clear: Dit = field(init=False, repr=False, compare=False)
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the tree for connections without TLS, where it is another one."""
+        has_tls = self.features.sasl_mechanisms or self.features.before_tls
+        in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
+        object.__setattr__(self, "in_clear", in_clear)
 
     def directory(self, tenant: str) -> Directory | None:
         """The directory of a tenant by its name."""
         return next((directory for directory in self.directories if directory.context.name == tenant), None)
-
-    @property
-    def in_clear(self) -> Dit:
-        """The tree for a connection without TLS."""
-        if not (self.features.sasl_mechanisms or self.features.before_tls):
-            return self
-        if not self._in_clear:
-            self._in_clear.append(replace(self, features=self.features.in_clear()))
-        return self._in_clear[0]
 
     def root_dse(self, viewer: Viewer) -> Entry:
         """The root DSE; its default naming context is the viewer's own, or the only one."""

@@ -13,7 +13,7 @@ looked at together, because which of them is shown must not depend on where a pa
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
@@ -94,24 +94,25 @@ class SearchCursor:
     Mutable: how far the search is.
 
     :param scopes: what the search covers.
-    :param prepare_filter: prepares its filter for a tenant.
+    :param prepared: its filter, prepared for each of them.
     :param after: the key behind which the matches begin (`ResultBatch.key_prefix`), of an entry that may be gone.
     :ivar finished: whether all matches were given.
     """
 
-    __slots__ = ("_batches", "_demand", "_rest", "finished")
+    __slots__ = ("_batches", "_context", "_demand", "_only", "_prepared", "_rest", "_segment", "finished")
 
-    def __init__(
-        self,
-        scopes: Sequence[SearchScope],
-        prepare_filter: Callable[[NamingContext], PreparedFilter],
-        after: str = "",
-    ) -> None:
+    def __init__(self, scopes: Sequence[SearchScope], prepared: Sequence[PreparedFilter], after: str = "") -> None:
+        self.finished = False
+        # All matches of nearly all searches are in one segment: nothing is merged, and no generator is run.
+        self._segment = None if after or len(scopes) != 1 else _only_segment(scopes[0], prepared[0])
+        self._only: _SegmentMatches | None = None
+        if self._segment is not None:
+            self._prepared, self._context = prepared[0], scopes[0].context
+            return
         # Not a method's generator: that would hold the cursor, and a cycle waits for the garbage collector.
         self._demand = _Demand()
-        self._batches = _search(scopes, prepare_filter, after, self._demand)
+        self._batches = _search(scopes, prepared, after, self._demand)
         self._rest: ResultBatch | None = None
-        self.finished = False
 
     @classmethod
     def over(cls, dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
@@ -120,13 +121,15 @@ class SearchCursor:
         :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
         """
         scopes = search_scopes(dit, viewer, request.base, request.scope)
-        return cls(scopes, lambda context: prepare(request.filter, context), after)
+        return cls(scopes, [prepare(request.filter, scope.context) for scope in scopes], after)
 
     def next(self, limit: int) -> list[ResultBatch]:
         """The next matches, at most `limit`.
 
         :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
+        if self._segment is not None:
+            return self._next_of_segment(self._segment, limit)
         found: list[ResultBatch] = []
         self._demand.wanted = limit
         while limit:
@@ -150,6 +153,14 @@ class SearchCursor:
             limit -= count
         return found
 
+    def _next_of_segment(self, segment: Segment, limit: int) -> list[ResultBatch]:
+        only = self._only
+        if only is None:
+            only = self._only = _SegmentMatches(segment, self._prepared, 0, limit)
+        documents = only.next(limit)
+        self.finished = only.finished
+        return [ResultBatch(segment, documents, _FIRST_CONTACTS, self._context)] if documents else []
+
 
 class _Demand:
     """How many matches the caller of a cursor wants next.
@@ -165,13 +176,13 @@ class _Demand:
 
 def _search(
     scopes: Sequence[SearchScope],
-    prepare_filter: Callable[[NamingContext], PreparedFilter],
+    filters: Sequence[PreparedFilter],
     after: str,
     demand: _Demand,
 ) -> Iterator[ResultBatch | None]:
     """Batches, none of them empty; None: a slice of work is done."""
-    for number, scope in enumerate(scopes):
-        prepared, context = prepare_filter(scope.context), scope.context
+    for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
+        context = scope.context
         containers, contacts = f"{number:04x}0", f"{number:04x}1"
         if after < contacts and _may_match_containers(scope, prepared):
             behind = _behind(containers, after)
@@ -188,15 +199,26 @@ def _search(
             yield from _merge(segments, prepared, context, contacts, behind, own, demand)
         elif segments:
             stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), demand.wanted)
-            left = slice_size = _slice_size(prepared)
-            while not stream.exhausted:
-                documents = stream.read(min(demand.wanted, left))
-                left -= stream.looked
+            while not stream.finished:
+                wanted = demand.wanted
+                documents = stream.next(wanted)
                 if documents:
                     yield ResultBatch(segments[0], documents, contacts, context)
-                if left <= 0 and not stream.exhausted:
-                    left = slice_size
+                if len(documents) < wanted and not stream.finished:
                     yield None
+
+
+# The key prefix of a search's first contacts.
+_FIRST_CONTACTS: Final = "00001"
+
+
+def _only_segment(scope: SearchScope, prepared: PreparedFilter) -> Segment | None:
+    """The segment that has all matches, each person once; None: that is not so."""
+    segments = scope.contacts
+    if len(segments) != 1 or (scope.has_duplicates and segments[0].duplicates):
+        return None
+    has_others = (scope.callers and prepared.numbers) or _may_match_containers(scope, prepared)
+    return None if has_others else segments[0]
 
 
 def _merge(
@@ -287,7 +309,7 @@ class _SegmentMatches:
         "_has_more",
         "_predicate",
         "_query",
-        "_step",
+        "_slice_size",
         "exhausted",
         "found",
         "looked",
@@ -298,6 +320,7 @@ class _SegmentMatches:
         self.segment = segment
         self.found: list[int] = []
         self.looked = 0
+        self._slice_size = _slice_size(prepared)
         self._query, self._predicate = prepared.plan(segment.index, segment.entries)
         self._at = 0
         if start or self._query is None:
@@ -307,6 +330,23 @@ class _SegmentMatches:
             most = wanted if self._predicate is None else _FIRST
             self._candidates, self._has_more = segment.first_documents(self._query, most)
         self.exhausted = not self._candidates and not self._has_more
+
+    @property
+    def finished(self) -> bool:
+        """Whether all matches were given by `next`."""
+        return self.exhausted and not self.found
+
+    def next(self, limit: int) -> Sequence[int]:
+        """The next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""
+        found, left = self.found, self._slice_size
+        while len(found) < limit and left > 0 and not self.exhausted:
+            documents = self.read(min(limit, left))
+            left -= self.looked
+            if not found and (self.exhausted or len(documents) >= PAGE_SIZE) and len(documents) <= limit:
+                return documents  # not copied: a page is sent as it is
+            found += documents
+        self.found = found[limit:]
+        return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
         """Some more matches; there may be none although there are others.

@@ -131,7 +131,7 @@ class _View:
         if scope is Scope.SINGLE_LEVEL:
             return SearchScope.of(context, *(book.container for book in directory.visible_books(self.access)))
         own, shared = directory.own_book(self.access), directory.shared_books
-        count = directory.shared
+        count = directory.shared_count
         containers = [Segment((tenant,)), *segments_of(shared.containers)]
         contacts = [*shared.form(per_number=self.per_number)]
         if own is not None and own.sharing is not Sharing.SHARED:

@@ -52,9 +52,9 @@ class SharedBooks:
     callers: tuple[MergedSegment, ...] = ()
 
     @property
-    def is_tidy(self) -> bool:
-        """Whether there are no more segments than a search should look through."""
-        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) <= _MAX_SEGMENTS
+    def needs_merge(self) -> bool:
+        """Whether there are more segments than a search should look through."""
+        return max(map(len, (self.containers, self.contacts, self.numbers, self.callers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
         """The shared books' contacts in the form that a viewer wants, as far as it was built."""

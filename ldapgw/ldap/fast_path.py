@@ -126,7 +126,7 @@ class FastPath:
         prepared = self._prepare(octets[middle:end], scope.context)
         if prepared is None:
             return None
-        cursor = SearchCursor((scope,), lambda _: prepared)
+        cursor = SearchCursor((scope,), (prepared,))
         limit, count = template.limit, 0
         messages: list[bytes] = []
         is_plain = True

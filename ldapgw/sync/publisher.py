@@ -22,6 +22,7 @@ from ldapgw.directory.access import Access, NamingContext, Viewer, phone_dn
 from ldapgw.directory.book import DIRECTORY, Book, max_changes
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account
@@ -182,23 +183,26 @@ class Publisher:
             dit = Dit(tuple(directories), self._features)
         self._catalog.publish(Snapshot(dit, logins, loaded=loaded))
 
-    def _directories(self) -> list[tuple[Directory, Directory | None]]:
-        """Each tenant's new directory, of the built books of present accounts, with the directory served so far."""
+    def _present_books(self) -> list[tuple[NamingContext, tuple[Book, ...], Directory | None]]:
+        """Each tenant, the built books of its present accounts, and the directory served so far."""
         state = self._account_state
         book_ids = {(account.id, "") for account in state.accounts} | {
             (tenant, DIRECTORY) for tenant in state.directory_accounts
         }
         self._replace_books({key: built for key, built in self._built_books.items() if key in book_ids})
         served = {directory.context.name: directory for directory in self._catalog.dit().directories}
-        new = [Directory(context, tuple(self._books(name, state))) for name, context in self._contexts.items()]
-        return [(directory, served.get(directory.context.name)) for directory in new]
+        return [
+            (context, tuple(self._books(name, state)), served.get(name)) for name, context in self._contexts.items()
+        ]
 
     def _publish_at_once(self) -> None:
         """Publish without building: a removed or private book must not be visible while another book is built."""
         directories = []
-        for new, served in self._directories():
-            new.merge_shared_books(served, at_once=True)
-            directories.append(served if served == new and served is not None else new)
+        for context, books, served in self._present_books():
+            if served is not None and served.books == books:
+                directories.append(served)
+            else:
+                directories.append(Directory(context, books, _shared_books(served), defer_merge=True))
         self._publish(directories, loaded=self._catalog.snapshot.loaded)
 
     async def _build_accounts(self, ids: Iterable[int]) -> None:
@@ -218,15 +222,15 @@ class Publisher:
     async def _publish_built(self) -> None:
         directories = []
         # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
-        at_once = not self._catalog.snapshot.loaded
-        for new, served in self._directories():
-            if served is None or served != new or not served.shared_books.is_tidy:
-                await self._run_off_thread(new.merge_shared_books, served, at_once=at_once)
-                directories.append(new)
-            else:
+        is_start = not self._catalog.snapshot.loaded
+        for context, books, served in self._present_books():
+            if served is not None and served.books == books and not served.shared_books.needs_merge:
                 directories.append(served)
+            else:
+                before = _shared_books(served)
+                directories.append(await self._run_off_thread(Directory, context, books, before, defer_merge=is_start))
         # An account may have been removed meanwhile.
-        if [new for new, _ in self._directories()] == directories:
+        if [books for _, books, _ in self._present_books()] == [directory.books for directory in directories]:
             self._publish(directories, loaded=True)
         else:
             await self._publish_built()
@@ -374,6 +378,10 @@ class Publisher:
                 account=account.id,
             )
         return [_BuiltBook(account.generation, build_key, book, None) for book in books]
+
+
+def _shared_books(served: Directory | None) -> SharedBooks:
+    return SharedBooks() if served is None else served.shared_books
 
 
 def _shares_entries(built: _BuiltBook, after: _BuiltBook | None) -> bool:

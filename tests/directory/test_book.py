@@ -154,9 +154,7 @@ def test_a_revised_book_finds_what_a_new_one_finds(
             both.change(stored, {f"c{at}" for at in gone}, named)
             if is_kept:
                 both.revised = reread(both.revised, context)
-            now = Directory(context, (alice.revised, bob.revised))
-            now.merge_shared_books(directory)
-            directory = now
+            directory = Directory(context, (alice.revised, bob.revised), directory.shared_books)
     anew = Directory(context, (alice.built(), bob.built()))
     viewer = Viewer("cn=desk1", (Access("acme", key),), per_number=per_number)
     where = bases(alice.revised)

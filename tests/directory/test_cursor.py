@@ -191,7 +191,6 @@ def _dit() -> Dit:
     assert revised is not None
     assert len(revised.segments.contacts) == 2
     directory = Directory(CONTEXT, (revised,))
-    directory.merge_shared_books(None)
     return Dit((directory,), features(tls=False))
 
 
@@ -223,7 +222,6 @@ def test_the_same_person_in_two_books_is_seen_once(limit: int) -> None:
         build_book(CONTEXT, "bob", "bob@acme.example", Sharing.SHARED, shared, {}, per_number=False),
     ]
     directory = Directory(CONTEXT, tuple(books))
-    directory.merge_shared_books(None)
     dit = Dit((directory,), features(tls=False))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Substrings("cn", b"a", (), None))
     seen = first_page(dit, VIEWER, request, limit)

@@ -56,7 +56,6 @@ many = st.tuples(few, st.lists(shared, min_size=9, max_size=14)).map(lambda both
 
 def tree(contents: list[tuple[Sharing, list[Contact]]]) -> Dit:
     directory = Directory(CONTEXT, tuple(book(at, sharing, held) for at, (sharing, held) in enumerate(contents)))
-    directory.merge_shared_books(None)
     return Dit((directory,), features(tls=False))
 
 

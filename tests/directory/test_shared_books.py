@@ -65,8 +65,8 @@ def test_a_union_has_what_the_books_have(done: list[tuple[int, int, Sharing, boo
         assert held(union.contacts) == having(there, Sharing.SHARED)
         assert held(union.callers) == having(there, Sharing.CALLERS)
         assert held(union.containers) == sorted(one.container.dn for one in there if one.sharing is Sharing.SHARED)
-        assert at_once or union.is_tidy
-    assert merge_shared_books(books.values(), union) == union or not union.is_tidy
+        assert at_once or not union.needs_merge
+    assert merge_shared_books(books.values(), union) == union or union.needs_merge
 
 
 def test_many_books_have_few_segments() -> None:
@@ -75,8 +75,8 @@ def test_many_books_have_few_segments() -> None:
     before = merge_shared_books(books, SharedBooks())
     books[50] = book(50, 4, Sharing.SHARED)
     after = merge_shared_books(books, before)
-    assert before.is_tidy
-    assert after.is_tidy
+    assert not before.needs_merge
+    assert not after.needs_merge
     assert len(after.contacts) == len(before.contacts) + 1
     assert held(after.contacts) == having(books, Sharing.SHARED)
 
@@ -96,8 +96,7 @@ def test_what_was_withdrawn_is_not_found() -> None:
     before = merge_shared_books(books, SharedBooks())
     left = [*books[:10], *books[11:]]
     after = merge_shared_books(left, before)
-    dit = Dit((Directory(CONTEXT, tuple(left)),), features(tls=False))
-    dit.directories[0].merge_shared_books(Directory(CONTEXT, tuple(books)))
+    dit = Dit((Directory(CONTEXT, tuple(left), before),), features(tls=False))
     viewer = Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"of", (), None))
     assert sorted(match.entry.dn for match in all_matches(dit, viewer, request)) == having(left, Sharing.SHARED)
@@ -126,7 +125,6 @@ def test_a_change_of_a_joined_book() -> None:
 def found_and_called(books: list[Book]) -> tuple[list[tuple[bytes, ...]], int]:
     """Whom a phone's search by two letters finds in shared books, and how many functions it calls."""
     directory = Directory(CONTEXT, tuple(books))
-    directory.merge_shared_books(None)
     dit, viewer = Dit((directory,), features(tls=False)), Viewer("cn=desk1", (Access(CONTEXT.name, ""),))
     request = SearchRequest(str(CONTEXT.base), Scope.WHOLE_SUBTREE, Substrings("cn", b"mu", (), None))
     seen = first_page(dit, viewer, request, 50)

@@ -16,6 +16,7 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.phones.provisioning.sheet import make_sheet
@@ -273,9 +274,7 @@ def published(count: int, before: Directory | None) -> Directory:
         build_book(CONTEXT, f"b{at}", f"b{at}", Sharing.SHARED, people[at : at + size], LABELS, per_number=False)
         for at in range(0, 800 - size * len(kept), size)
     ]
-    found = Directory(CONTEXT, (*new, *kept))
-    found.merge_shared_books(before)
-    return found
+    return Directory(CONTEXT, (*new, *kept), before.shared_books if before else SharedBooks())
 
 
 def calls_of_searches(count: int) -> dict[str, int]:

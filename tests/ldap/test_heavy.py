@@ -54,7 +54,6 @@ def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
         for at in range(1, 9)
     ]
     directory = Directory(context, (own, *shared))
-    directory.merge_shared_books(None)
     return make_gate(Dit((directory,), features(tls=False)))
 
 

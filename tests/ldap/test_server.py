@@ -533,7 +533,6 @@ def test_what_is_no_longer_served_is_not_held():
     """Once something else is published, not when somebody searches that: an old book is freed."""
     served = [make_dit()]
     [directory] = served[0].directories
-    directory.merge_shared_books(None)
     [segment] = directory.books[0].segments.contacts
     holders = sys.getrefcount(segment)
     factory = make_factory(replace(make_gate(), dit=lambda: served[-1]))

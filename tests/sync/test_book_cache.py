@@ -218,7 +218,7 @@ def site(tmp_path: Path) -> Site:
     site.stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     site.stage.connect()
     site.stage.sync()
-    assert site.start() == ["prune", "load", "load", "build", "merge_shared_books"]
+    assert site.start() == ["prune", "load", "load", "build", "Directory"]
     # Phones do not wait for the disk.
     assert site.refresh() == ["save", "save"]
     return site
@@ -226,7 +226,7 @@ def site(tmp_path: Path) -> Site:
 
 def test_a_start_reads_books(site: Site) -> None:
     """Nothing is built; the next refresh does not read them again."""
-    assert site.start() == ["prune", "load", "load", "merge_shared_books"]
+    assert site.start() == ["prune", "load", "load", "Directory"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg"]
     assert site.stage.served("directory") == ["Dora Dienst"]
     assert site.refresh() == []
@@ -236,8 +236,8 @@ def test_what_changed_since_is_built_into_them(site: Site) -> None:
     """Whether the gateway ran meanwhile or not; it is not written down each time."""
     site.stage.world.add_person(ALICE, person("Cem Ak"))
     site.stage.sync()
-    assert site.refresh() == ["revise", "merge_shared_books", "free_slowly"]
-    assert site.start() == ["prune", "load", "load", "revise", "merge_shared_books"]
+    assert site.refresh() == ["revise", "Directory", "free_slowly"]
+    assert site.start() == ["prune", "load", "load", "revise", "Directory"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
 
 
@@ -272,7 +272,7 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     with site.stage.database.begin() as connection:
         contacts.delete_source(connection, account.id, Source.CONTACTS)
         sync_state.increment_generation(connection, account.id)
-    assert site.start() == ["prune", "load", "load", "build", "merge_shared_books"]
+    assert site.start() == ["prune", "load", "load", "build", "Directory"]
     assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []
 
@@ -325,7 +325,7 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
             BookCache(large.folder).save(name, made_of, CachedBook(account.generation, book))
 
     monkeypatch.setattr(large, "build_apart", built)
-    assert large.start() == ["prune", "load", "load", "built", "load", "load", "merge_shared_books"]
+    assert large.start() == ["prune", "load", "load", "built", "load", "load", "Directory"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
 
 
@@ -364,7 +364,7 @@ def test_what_no_process_can_do_is_done_here(
     """Phones are served all the same."""
     monkeypatch.setattr(large, "build_apart", work)
     found = large.start()
-    assert (found[:4], found[-2:]) == (["prune", "load", "load", work.__name__], ["build", "merge_shared_books"])
+    assert (found[:4], found[-2:]) == (["prune", "load", "load", work.__name__], ["build", "Directory"])
     assert large.refresh() == ["save", "save"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
     assert caplog_twisted == said

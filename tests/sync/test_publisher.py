@@ -316,10 +316,10 @@ def test_many_shared_books_are_joined_after_the_start() -> None:
         stage.world.add_person(address, person(f"Ada {at}"))
         stage.connect(address, sharing=Sharing.SHARED)
         stage.sync(address)
-    for tidy in (False, True, True):
+    for needs_merge in (True, False, False):
         result_of(stage.publisher.refresh())
         [directory] = stage.catalog.dit().directories
-        assert directory.shared_books.is_tidy is tidy
+        assert directory.shared_books.needs_merge is needs_merge
         assert sum(map(len, directory.shared_books.form(per_number=False))) == 12
 
 
