@@ -65,18 +65,18 @@ def account(here: Window) -> None:
 
 
 def first_sync(here: Window) -> None:
-    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account="frida@acme.example")
+    here.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account="uwe@acme.example")
     here.open()
-    here.consent(here.popup(), "frida@acme.example")
+    here.consent(here.popup(), "uwe@acme.example")
     here.page.get_by_role("progressbar").wait_for()
     here.page.reload()
     here.site.turn("clear-faults")
 
 
 def attention(here: Window) -> None:
-    here.connect("georg@acme.example")
-    here.site.turn("revoke", account="georg@acme.example")
-    here.site.turn("expire-access-tokens", account="georg@acme.example")
+    here.connect("vera@acme.example")
+    here.site.turn("revoke", account="vera@acme.example")
+    here.site.turn("expire-access-tokens", account="vera@acme.example")
     here.press("Sync now")
     here.waits_for(here.say("Needs attention"))
 
@@ -84,7 +84,7 @@ def attention(here: Window) -> None:
 def in_testing(here: Window) -> None:
     here.site.turn("client", audience="testing")
     try:
-        here.connect("georg@acme.example")
+        here.connect("vera@acme.example")
     finally:
         here.site.turn("client", audience="external")
     here.page.reload()
@@ -92,7 +92,7 @@ def in_testing(here: Window) -> None:
 
 def shrink(here: Window) -> None:
     """More than half of the contacts are gone at Google, in a listing of all."""
-    account = "jana@acme.example"
+    account = "yvonne@acme.example"
     add = partial(here.site.turn, "add-person", account=account)
     added = [add(person=person("Tim", f"Beispiel {at}", f"+4930556{at:03}"))["resourceName"] for at in range(30)]
     here.connect(account)
@@ -106,14 +106,14 @@ def shrink(here: Window) -> None:
 
 def never_connected(here: Window) -> None:
     here.open()
-    here.consent(here.popup("Sign in"), "emil@acme.example", sources=())
+    here.consent(here.popup("Sign in"), "tina@acme.example", sources=())
     here.waits_for(here.say("Not connected"))
 
 
 def several(here: Window) -> None:
     here.connect("carol.private@gmail.example")
-    here.consent(here.popup("Add another Google account"), "ivo@acme.example", [Source.CONTACTS])
-    here.page.get_by_role("link", name="ivo@acme.example").click()
+    here.consent(here.popup("Add another Google account"), "xaver@acme.example", [Source.CONTACTS])
+    here.page.get_by_role("link", name="xaver@acme.example").click()
     here.waits_for(here.say("Connected"))
 
 
@@ -152,7 +152,7 @@ def admin(here: Window) -> None:
     here.press("Sign out")
     here.connect("alice@acme.example")
     here.site.ldapgw(
-        "phones", "add", f"hall-{here.language.tag}", "--tenant", "acme", "--account", "alice@acme.example"
+        "phones", "add", f"lobby-{here.language.tag}", "--tenant", "acme", "--account", "alice@acme.example"
     )
     _administration(here, "acme")
 
@@ -170,7 +170,7 @@ def unticked(here: Window) -> None:
     here.expected = ("403",)
     here.open()
     google = here.popup()
-    here.consent(google, "hanna@acme.example", [Source.DIRECTORY])
+    here.consent(google, "willi@acme.example", [Source.DIRECTORY])
     here.waits_for(here.say("A box was not ticked"), google)
     here.page = google
 

@@ -58,6 +58,12 @@ NAMES = (
     "paul",
     "rosa",
     "sara",
+    "tina",
+    "uwe",
+    "vera",
+    "willi",
+    "xaver",
+    "yvonne",
 )
 PEOPLE: Mapping[str, Sequence[Mapping[str, Any]]] = {
     f"{name}@acme.example": [person("Tom", f"{name.title()}mann", f"+4930555{number:03}")]
