@@ -311,7 +311,7 @@ def _prepared(
 ) -> PreparedFilter:
     """An assertion about any of some attributes that are compared alike."""
     numbers: tuple[NamedNumber, ...] = ()
-    if kinds[0].comparison.family is _NUMBER and isinstance(sought, Equality | Approximate):
+    if kinds[0].comparison.family is _NUMBER and isinstance(sought, (Equality, Approximate)):
         numbers = (NamedNumber(kinds, found.test, query),)
     return PreparedFilter(
         attributes.predicate(found),

@@ -154,23 +154,26 @@ class SufficientTextPredicate(TaggedTextPredicate):
 
     def matches(self, entry: Entry) -> bool | None:
         text, letters = entry.text, self._letters
-        for one in self._sufficient:
-            at = text.find(one)
+        for string in self._sufficient:
+            at = text.find(string)
             if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
                 return True
         return super().matches(entry)
 
     def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
         """In one loop: a third faster than a call for each (substrings, not compiled)."""
-        if len(self._sufficient) > 1:
-            return super().matching(documents, entries)
-        [sufficient], letters = self._sufficient, self._letters
+        sufficient, letters = self._sufficient, self._letters
         found: list[int] = []
         for document in documents:
             text = entries[document].text
-            at = text.find(sufficient)
-            if (at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters) or super().matches(entries[document]):
-                found.append(document)
+            for string in sufficient:
+                at = text.find(string)
+                if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
+                    found.append(document)
+                    break
+            else:
+                if super().matches(entries[document]):
+                    found.append(document)
         return found
 
 

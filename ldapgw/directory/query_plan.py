@@ -185,7 +185,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     if isinstance(query, PrefixQuery):
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
-    if isinstance(query, ExactKey | str):
+    if isinstance(query, (ExactKey, str)):
         postings, (start, end), _ = (
             index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
         )

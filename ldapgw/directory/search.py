@@ -128,8 +128,14 @@ class SearchCursor:
 
         :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
-        if self._segment is not None:
-            return self._next_of_segment(self._segment, limit)
+        segment = self._segment
+        if segment is not None:
+            only = self._only
+            if only is None:
+                only = self._only = _SegmentMatches(segment, self._prepared, 0, limit)
+            documents = only.next(limit)
+            self.finished = only.exhausted and not only.found
+            return [ResultBatch(segment, documents, _FIRST_CONTACTS, self._context)] if documents else []
         found: list[ResultBatch] = []
         self._demand.wanted = limit
         while limit:
@@ -152,14 +158,6 @@ class SearchCursor:
             found.append(batch)
             limit -= count
         return found
-
-    def _next_of_segment(self, segment: Segment, limit: int) -> list[ResultBatch]:
-        only = self._only
-        if only is None:
-            only = self._only = _SegmentMatches(segment, self._prepared, 0, limit)
-        documents = only.next(limit)
-        self.finished = only.finished
-        return [ResultBatch(segment, documents, _FIRST_CONTACTS, self._context)] if documents else []
 
 
 class _Demand:
@@ -199,12 +197,12 @@ def _search(
             yield from _merge(segments, prepared, context, contacts, behind, own, demand)
         elif segments:
             stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), demand.wanted)
-            while not stream.finished:
+            while stream.found or not stream.exhausted:
                 wanted = demand.wanted
                 documents = stream.next(wanted)
                 if documents:
                     yield ResultBatch(segments[0], documents, contacts, context)
-                if len(documents) < wanted and not stream.finished:
+                if len(documents) < wanted and not stream.exhausted:
                     yield None
 
 
@@ -266,7 +264,7 @@ def _merge(
 
 def _slice_size(prepared: PreparedFilter) -> int:
     """The candidates that are looked at in one slice of work."""
-    return max(1, min(_MAX_CANDIDATES, _LOOKS // prepared.cost))
+    return min(_LOOKS // prepared.cost or 1, _MAX_CANDIDATES)
 
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
@@ -323,18 +321,15 @@ class _SegmentMatches:
         self._slice_size = _slice_size(prepared)
         self._query, self._predicate = prepared.plan(segment.index, segment.entries)
         self._at = 0
-        if start or self._query is None:
+        index = segment.index
+        if start or index is None or self._query is None:
             self._candidates: Sequence[int] = segment.find_documents(self._query, start)
             self._has_more = False
         else:
             most = wanted if self._predicate is None else _FIRST
-            self._candidates, self._has_more = segment.first_documents(self._query, most)
+            found = query_plan.first_documents(self._query, index, segment.entries, most)
+            self._candidates, self._has_more = found
         self.exhausted = not self._candidates and not self._has_more
-
-    @property
-    def finished(self) -> bool:
-        """Whether all matches were given by `next`."""
-        return self.exhausted and not self.found
 
     def next(self, limit: int) -> Sequence[int]:
         """The next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""

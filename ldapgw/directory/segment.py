@@ -214,15 +214,6 @@ class Segment:
             return range(start, len(self.entries))
         return found[bisect_left(found, start) :] if start else found
 
-    def first_documents(self, query: Query, most: int) -> tuple[Sequence[int], bool]:
-        """The first documents that a query finds, deleted ones among them; whether there may be others behind them.
-
-        :param most: documents that are enough; there may be fewer of them although there are others.
-        """
-        if self.index is None:
-            return self.find_documents(query), False
-        return query_plan.first_documents(query, self.index, self.entries, most)
-
     def document_from(self, sort_key: str) -> int:
         """The first document whose sort key is not less than one."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)

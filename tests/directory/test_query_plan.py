@@ -228,7 +228,7 @@ def test_the_first_ones_are_found_without_the_others(book: tuple[Segment, bool],
     """All that hold up to the last one that is given, or all there are."""
     on, lenient = book
     matcher = prepare(sought, naming_context(lenient=lenient))
-    positions, others = on.first_documents(matcher.query, most)
+    positions, others = first_documents(matcher.query, on.index, on.entries, most)
     assert list(positions) == sorted(set(positions))
     assert len(positions) <= most
     end = positions[-1] if others and positions else -1 if others else len(on.entries)

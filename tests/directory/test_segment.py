@@ -53,7 +53,6 @@ def test_without_an_index_all_documents_are_candidates() -> None:
     whole, _ = found(3)
     segment = Segment(whole.entries)
     assert segment.index is None
-    assert segment.first_documents("Nwbo", 2) == (range(3), False)
     assert segment.find_documents("Nwbo", 1) == range(1, 3)
 
 
