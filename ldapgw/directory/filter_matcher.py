@@ -236,7 +236,11 @@ class _AttributeSet:
         if not self.letters:
             return SearchTextPredicate(self._kinds, assertion.test)
         if assertion.sufficient:
-            return SufficientTextPredicate(self._tags, assertion.test, assertion.sufficient, self._letters)
+            sufficient = assertion.sufficient
+            is_necessary = assertion.required == (sufficient,)
+            return SufficientTextPredicate(
+                self._tags, assertion.test, sufficient, self._letters, is_necessary=is_necessary
+            )
         return TaggedTextPredicate(self._tags, assertion.test)
 
 

@@ -143,36 +143,47 @@ class TaggedTextPredicate(Predicate):
 
 
 class SufficientTextPredicate(TaggedTextPredicate):
-    """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes."""
+    """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes.
 
-    __slots__ = ("_letters", "_sufficient")
+    :param letters: of the attributes.
+    :param is_necessary: whether no entry matches that has none of the sufficient strings.
+    """
 
-    def __init__(self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str) -> None:
+    __slots__ = ("_is_necessary", "_letters", "_sufficient")
+
+    def __init__(
+        self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str, *, is_necessary: bool
+    ) -> None:
         super().__init__(tags, test)
         self._sufficient = sufficient
         self._letters = letters
+        self._is_necessary = is_necessary
 
     def matches(self, entry: Entry) -> bool | None:
-        text, letters = entry.text, self._letters
+        text, is_possible = entry.text, not self._is_necessary
         for string in self._sufficient:
             at = text.find(string)
-            if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
-                return True
-        return super().matches(entry)
+            if at > 0:
+                if text[text.rfind(TAG_START, 0, at) + 1] in self._letters:
+                    return True
+                is_possible = True
+        return is_possible and super().matches(entry)
 
     def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
         """In one loop: a third faster than a call for each (substrings, not compiled)."""
         sufficient, letters = self._sufficient, self._letters
         found: list[int] = []
         for document in documents:
-            text = entries[document].text
+            text, is_possible = entries[document].text, not self._is_necessary
             for string in sufficient:
                 at = text.find(string)
-                if at > 0 and text[text.rfind(TAG_START, 0, at) + 1] in letters:
-                    found.append(document)
-                    break
+                if at > 0:
+                    if text[text.rfind(TAG_START, 0, at) + 1] in letters:
+                        found.append(document)
+                        break
+                    is_possible = True
             else:
-                if super().matches(entries[document]):
+                if is_possible and super().matches(entries[document]):
                     found.append(document)
         return found
 

@@ -356,8 +356,10 @@ class _SegmentMatches:
             at = 0
         predicate = self._predicate
         if predicate is None:
-            # Whole pages, where all entries match.
-            size = _MAX_EXACT - candidates[at] % PAGE_SIZE if at < len(candidates) else 0
+            # All, or whole pages, where all entries match but those that are deleted.
+            size = len(candidates) - at
+            if size and self.segment.deleted:
+                size = _MAX_EXACT - candidates[at] % PAGE_SIZE
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size
