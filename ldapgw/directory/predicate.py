@@ -163,7 +163,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
         text, is_possible = entry.text, not self._is_necessary
         for string in self._sufficient:
             at = text.find(string)
-            if at > 0:
+            if at >= 0:
                 if text[text.rfind(TAG_START, 0, at) + 1] in self._letters:
                     return True
                 is_possible = True
@@ -177,7 +177,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
             text, is_possible = entries[document].text, not self._is_necessary
             for string in sufficient:
                 at = text.find(string)
-                if at > 0:
+                if at >= 0:
                     if text[text.rfind(TAG_START, 0, at) + 1] in letters:
                         found.append(document)
                         break

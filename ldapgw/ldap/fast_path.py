@@ -28,6 +28,8 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
+# More entries than fit into one write (`JOINED`), whatever is in them: whoever has more takes the slow path.
+_MAX_ENTRIES: Final = 512
 # Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
@@ -127,10 +129,10 @@ class FastPath:
         if prepared is None:
             return None
         cursor = SearchCursor((scope,), (prepared,))
-        limit, count = template.limit, 0
+        limit = template.limit
         messages: list[bytes] = []
         is_plain = True
-        for batch in cursor.next(limit + 1):
+        for batch in cursor.next(min(limit, _MAX_ENTRIES) + 1):
             found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
             messages += found
             is_plain = is_plain and batch_is_plain
