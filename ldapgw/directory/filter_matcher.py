@@ -69,20 +69,9 @@ from ldapgw.numbers import phone_number
 _SLOW = 20
 
 
-class NamedNumber:
-    """A telephone number that a filter names as a whole, in a term that can make the filter true.
-
-    :ivar kinds: the attributes that it is asked of.
-    :ivar test: tells the number in a search text.
-    :ivar query: finds candidates.
-    """
-
-    __slots__ = ("kinds", "query", "test")
-
-    def __init__(self, kinds: tuple[AttributeType, ...], test: TextPredicate, query: Query) -> None:
-        self.kinds = kinds
-        self.test = test
-        self.query = query
+# A telephone number that a filter names as a whole, in a term that can make the filter true: the attributes that it is
+# asked of, the test that tells it in a search text, and the query that finds candidates.
+NamedNumber = tuple[tuple[AttributeType, ...], TextPredicate, Query]
 
 
 class PreparedFilter:
@@ -219,15 +208,17 @@ class _AttributeSet:
 
     :ivar letters: the letters of which a matching entry has one (`Entry.tagged_texts`); empty: it need not.
     :ivar cost: about how many looks at a search text an assertion takes.
+    :ivar are_numbers: whether their values are telephone numbers.
     """
 
-    __slots__ = ("_kinds", "_letters", "_tags", "cost", "letters")
+    __slots__ = ("_kinds", "_letters", "_tags", "are_numbers", "cost", "letters")
 
     def __init__(self, kinds: Sequence[AttributeType]) -> None:
         self._kinds = kinds
         self._tags = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
         self._letters = "".join([tag[1] for tag in self._tags])
         self.cost = sum([_cost(kind) for kind in kinds])
+        self.are_numbers = kinds[0].comparison.family is Family.NUMBER
         is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
         self.letters = (frozenset(self._letters + ALIAS_LETTER),) if is_tagged else ()
 
@@ -236,18 +227,11 @@ class _AttributeSet:
         if not self.letters:
             return SearchTextPredicate(self._kinds, assertion.test)
         if assertion.sufficient:
-            sufficient = assertion.sufficient
-            is_necessary = assertion.required == (sufficient,)
-            return SufficientTextPredicate(
-                self._tags, assertion.test, sufficient, self._letters, is_necessary=is_necessary
-            )
+            return SufficientTextPredicate(self._tags, assertion, self._letters)
         return TaggedTextPredicate(self._tags, assertion.test)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
-
-# To look up a member in its enumeration takes time, and every search asks for this one.
-_NUMBER: Final = Family.NUMBER
 
 
 def prepare(sought: Filter, context: NamingContext) -> PreparedFilter:
@@ -314,17 +298,15 @@ def _prepared(
     exact: bool,
 ) -> PreparedFilter:
     """An assertion about any of some attributes that are compared alike."""
+    letters, cost = attributes.letters, attributes.cost
     numbers: tuple[NamedNumber, ...] = ()
-    if kinds[0].comparison.family is _NUMBER and isinstance(sought, (Equality, Approximate)):
-        numbers = (NamedNumber(kinds, found.test, query),)
-    return PreparedFilter(
-        attributes.predicate(found),
-        query,
-        exact or (not attributes.letters and index_terms.is_exact(kinds, found)),
-        attributes.cost + (len(sought.any) if isinstance(sought, Substrings) else 0),
-        numbers,
-        attributes.letters,
-    )
+    if isinstance(sought, Substrings):
+        cost += len(sought.any)
+    elif attributes.are_numbers and isinstance(sought, (Equality, Approximate)):
+        numbers = ((kinds, found.test, query),)
+    if not letters:
+        exact = exact or index_terms.is_exact(kinds, found)
+    return PreparedFilter(attributes.predicate(found), query, exact, cost, numbers, letters)
 
 
 _SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
@@ -419,7 +401,8 @@ class FilterTemplate:
 
     def prepare(self, value: bytes) -> PreparedFilter:
         """The filter with a value."""
-        return _fill(self._root, value)
+        root = self._root
+        return root.prepare(value) if isinstance(root, _AlikeTerms) else _fill(root, value)
 
 
 def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _TemplatePart | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
-from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.assertion import Assertion, TextPredicate
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
     ALIAS_TAG,
@@ -146,18 +146,16 @@ class SufficientTextPredicate(TaggedTextPredicate):
     """The same, sooner for an entry of an index: most have a sufficient string in one of the attributes.
 
     :param letters: of the attributes.
-    :param is_necessary: whether no entry matches that has none of the sufficient strings.
     """
 
     __slots__ = ("_is_necessary", "_letters", "_sufficient")
 
-    def __init__(
-        self, tags: Sequence[str], test: TextPredicate, sufficient: Sequence[str], letters: str, *, is_necessary: bool
-    ) -> None:
-        super().__init__(tags, test)
-        self._sufficient = sufficient
+    def __init__(self, tags: Sequence[str], assertion: Assertion, letters: str) -> None:
+        super().__init__(tags, assertion.test)
+        self._sufficient = assertion.sufficient
         self._letters = letters
-        self._is_necessary = is_necessary
+        # Then no entry matches that has none of the strings.
+        self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
         text, is_possible = entry.text, not self._is_necessary

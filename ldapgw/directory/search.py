@@ -440,7 +440,7 @@ def _callers(scope: SearchScope, prepared: PreparedFilter) -> Generator[None, No
 
     The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
     """
-    query = query_plan.any_of([one.query for one in prepared.numbers])
+    query = query_plan.any_of([query for _, _, query in prepared.numbers])
     found: dict[str, Entry] = {}
     step = _slice_size(prepared)
     for segment in scope.callers:
@@ -471,7 +471,7 @@ def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context
     The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
     tenant, so that neither the book nor the contact's id shows.
     """
-    asked = [(kind, one.test) for one in numbers_named for kind in one.kinds]
+    asked = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
     numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in asked}
     numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:

@@ -37,7 +37,7 @@ _MAX_OCTETS: Final = 1024
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
 # (objectClass=…) is a part of the template: its value is always the same.
-_OBJECT_CLASS: Final = b"\x04\x0bobjectclass"
+_OBJECT_CLASS: Final = b"objectclass"
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -211,7 +211,7 @@ def _find_value(sought: bytes) -> bytes:
             length, start = sought[start], start + 1
         if tag in (_AND, _OR):
             at = start
-        elif tag == _PRESENT or (tag == _EQUALITY and sought[start : start + 13].lower() == _OBJECT_CLASS):
+        elif tag == _PRESENT or (sought[start + 1] == 11 and sought[start + 2 : start + 13].lower() == _OBJECT_CLASS):
             at = start + length
         elif tag in (_EQUALITY, _SUBSTRINGS):
             value = start + 3 + sought[start + 1] + (2 if tag == _SUBSTRINGS else 0)
@@ -232,7 +232,9 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
     if len(octets) > _MAX_OCTETS:
         return None
     size, start = octets[1], 2
-    if size >= 0x80:
+    if size == 0x81:  # nearly always
+        size, start = octets[2], 3
+    elif size >= 0x80:
         size, start = _long_length(octets, 1)
     if octets[0] != _SEQUENCE or octets[start] != _INTEGER or octets[start + 1] != 1 or start + size != len(octets):
         return None
@@ -241,7 +243,9 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
     if octets[start] != _SEARCH or not 0 < message_id[2] < 0x80:
         return None
     size, start = octets[start + 1], start + 2
-    if size >= 0x80:
+    if size == 0x81:
+        size, start = octets[start], start + 1
+    elif size >= 0x80:
         size, start = _long_length(octets, start - 1)
     if start + size != len(octets) or octets[start + 1] >= 0x80:
         return None

@@ -500,7 +500,7 @@ def test_weight(text: str, weight: int) -> None:
 def test_numbers_named(text: str, attributes: list[str]) -> None:
     """A filter names a number where it asks for all of it, and wants it."""
     prepared = filter_matcher.prepare(read_filter(text), naming_context())
-    assert [kind.name for one in prepared.numbers for kind in one.kinds] == attributes
+    assert [kind.name for kinds, _, _ in prepared.numbers for kind in kinds] == attributes
 
 
 @pytest.mark.parametrize(
