@@ -335,9 +335,9 @@ class _SegmentMatches:
         """The next matches, at most `limit`; fewer of them, or none, where a slice of work is done."""
         found, left = self.found, self._slice_size
         while len(found) < limit and left > 0 and not self.exhausted:
-            documents = self.read(min(limit, left))
+            documents = self.read(limit if self._predicate is None else min(limit, left))
             left -= self.looked
-            if not found and (self.exhausted or len(documents) >= PAGE_SIZE) and len(documents) <= limit:
+            if not found and (self.exhausted or len(documents) >= PAGE_SIZE):
                 return documents  # not copied: a page is sent as it is
             found += documents
         self.found = found[limit:]
@@ -346,7 +346,7 @@ class _SegmentMatches:
     def read(self, size: int) -> Sequence[int]:
         """Some more matches; there may be none although there are others.
 
-        :param size: candidates to look at.
+        :param size: candidates to take, at most.
         """
         at, candidates = self._at, self._candidates
         if at >= len(candidates):  # the first ones were not enough
@@ -355,16 +355,13 @@ class _SegmentMatches:
             self._has_more = False
             at = 0
         predicate = self._predicate
-        if predicate is None:
-            # All, or whole pages, where all entries match but those that are deleted.
-            size = len(candidates) - at
-            if size and self.segment.deleted:
-                size = _MAX_EXACT - candidates[at] % PAGE_SIZE
+        deleted, entries = self.segment.deleted, self.segment.entries
+        if predicate is None and deleted and at < len(candidates):
+            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # whole pages
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size
         self.exhausted = self._at >= len(candidates) and not self._has_more
-        deleted, entries = self.segment.deleted, self.segment.entries
         if deleted:
             documents = [document for document in documents if not deleted[document]]
         if predicate is not None:

@@ -28,8 +28,8 @@ from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# More entries than fit into one write (`JOINED`), whatever is in them: whoever has more takes the slow path.
-_MAX_ENTRIES: Final = 512
+# More entries than nearly always fit into one write (`JOINED`): the slow path sends more of them.
+_MAX_ENTRIES: Final = 256
 # Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
