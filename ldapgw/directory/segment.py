@@ -75,14 +75,14 @@ def _message(response: bytes) -> bytes:
 class _SelectionMessages:
     """The messages of one attribute selection.
 
-    :ivar messages: by document; None: nobody has asked for that entry.
+    :ivar messages: by document; empty: nobody has asked for that entry.
     :ivar odd: the documents in whose messages the placeholder's octet stands in a length too.
     """
 
     __slots__ = ("messages", "odd")
 
     def __init__(self, count: int) -> None:
-        self.messages: list[bytes | None] = [None] * count
+        self.messages = [b""] * count
         self.odd: set[int] = set()
 
 
@@ -261,14 +261,14 @@ class Segment:
         if kept is None:
             return [_message(entries[document].encode(selection)) for document in documents], False
         found = [kept.messages[document] for document in documents]
-        if None in found:
+        if not all(found):
             for document in documents:
-                if kept.messages[document] is None:
+                if not kept.messages[document]:
                     message = kept.messages[document] = _message(entries[document].encode(selection))
                     if message.count(_PLACEHOLDER) > 1:
                         kept.odd.add(document)
             found = [kept.messages[document] for document in documents]
-        return found, kept.odd.isdisjoint(documents)  # type: ignore[return-value]  # None is in it no more
+        return found, kept.odd.isdisjoint(documents)
 
     def page(self, first: int, selection: Selection) -> Page:
         """The messages of all entries of a page, joined; empty where they are too many octets.
