@@ -19,9 +19,9 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.search import Match, matches, search
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
-from tests.directory.test_filter_matcher import phone
 from tests.directory.test_search import ALL, BASES, BOTH, TREE, VIEWERS
 from tests.directory.test_search import PHONE as ALICES
+from tests.support.entries import phone
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.search import all_matches, first_page

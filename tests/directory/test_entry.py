@@ -4,28 +4,14 @@
 from __future__ import annotations
 
 import pytest
-from ldaptor.protocols import pureldap
-from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
-from ldapgw.directory.entry import Entry, ParentEntry, Selection, decoded, encoded_set, octets_of, special_entry
+from ldapgw.directory.entry import ParentEntry, decoded, encoded_set, octets_of, special_entry
 from ldapgw.directory.schema import attribute_type
-from tests.directory.test_filter_matcher import CONTACT, ENTRIES, entry
+from tests.support.entries import CONTACT, ENTRIES, answer, entry
 
 ENTRY = ENTRIES[True]
 
 CLASSES = [b"top", b"person", b"organizationalPerson", b"inetOrgPerson"]
-
-
-def answer(one: Entry, *attributes: str, types_only: bool = False) -> dict[str, list[bytes]]:
-    """The attributes that a foreign decoder reads in the encoding, which must hold no attribute twice."""
-    octets = one.encode(Selection.parse(attributes), types_only=types_only)
-    context = pureldap.LDAPBERDecoderContext(fallback=BERDecoderContext())
-    read, length = berDecodeObject(context, octets)
-    assert length == len(octets)
-    assert read.objectName == one.dn.encode()
-    names = [name.decode() for name, _ in read.attributes]
-    assert len({name.lower() for name in names}) == len(names)
-    return {name.decode(): list(values) for name, values in read.attributes}
 
 
 def test_all_user_attributes() -> None:

@@ -13,9 +13,9 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.filter import Equality, Filter, GreaterOrEqual, LessOrEqual, Substrings
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat
-from tests.directory.test_filter_matcher import entry
 from tests.support import rst
 from tests.support.checkout import ROOT
+from tests.support.entries import entry
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import naming_context
 

@@ -7,54 +7,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Address, Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind
 from ldapgw.directory import dit, filter_matcher
 from ldapgw.directory.dit import Features
-from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.entry import ParentEntry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.inet_org_person import EntryFactory
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
-from ldapgw.numbers.phone_number import parse
+from tests.support.entries import ENTRIES, entry, phone
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BOOK, naming_context
-
-
-def phone(kind: Kind, text: str) -> Phone:
-    """A number in a German tenant."""
-    read = parse(text, "DE")
-    assert read
-    return Phone(kind, read)
-
-
-CONTACT = Contact(
-    uid="c1",
-    name="Jörg Müller-Lüdenscheidt",
-    given_name="Jörg",
-    family_name="Müller-Lüdenscheidt",
-    also=("Jockel",),
-    organization="Hotel **** Adler",
-    department="Einkauf",
-    title="Chef (Küche)",
-    phones=(
-        phone(Kind.WORK, "+49 30 1234567"),
-        phone(Kind.WORK, "204"),
-        phone(Kind.MOBILE, "0171 2345678"),
-        phone(Kind.FAX, "+49 30 1234599"),
-    ),
-    emails=("joerg.mueller@adler.example",),
-    addresses=(Address(("Weg 1", "12345 Berlin"), "Weg 1", "Berlin", "", "12345", "de"),),
-    urls=("https://Adler.example/a b",),
-    updated=1_700_000_000.5,
-)
-
-
-def entry(contact: Contact = CONTACT, *, lenient: bool) -> Entry:
-    """The contact's entry in the book."""
-    place = ParentEntry(BOOK, "acme/alice")
-    return EntryFactory(naming_context(lenient=lenient), place, per_number=False).entries_of(contact).contact[0]
-
-
-ENTRIES = {lenient: entry(lenient=lenient) for lenient in (True, False)}
 
 
 def value(text: str | Filter, *, lenient: bool) -> bool | None:

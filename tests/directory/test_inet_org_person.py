@@ -8,7 +8,7 @@ import pytest
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory.inet_org_person import numbers_of, other_names, shown_name, texts_of
 from ldapgw.numbers.phone_number import NumberFormat
-from tests.directory.test_filter_matcher import phone
+from tests.support.entries import phone
 from tests.support.phonebook import naming_context
 
 CONTEXT = naming_context()

@@ -20,8 +20,7 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import compare, search
 from ldapgw.errors import DirectoryError, ResultCode
-from tests.directory.test_entry import answer
-from tests.directory.test_filter_matcher import phone
+from tests.support.entries import answer, phone
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 

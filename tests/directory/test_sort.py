@@ -32,7 +32,7 @@ from ldapgw.directory.sort import (
     collect,
 )
 from ldapgw.errors import ResultCode
-from tests.directory.test_filter_matcher import phone
+from tests.support.entries import phone
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 

@@ -15,18 +15,7 @@ from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tab
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.secrets import SecretBox
-
-NOW = 1_800_000_000.0
-
-GRANT = NewGrant(
-    sub="sub-1",
-    address="Alice@acme.example",
-    scopes=frozenset({"openid", "email"}),
-    access_token="access-1",
-    access_expires_at=NOW + 3600,
-    refresh_token="refresh-1",
-    refresh_expires_at=None,
-)
+from tests.support.stored import GRANT, NOW
 
 
 def connect(connection: Connection, vault: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:

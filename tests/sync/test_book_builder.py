@@ -20,8 +20,8 @@ from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.book_builder import build_cached_books, free_slowly
 from ldapgw.sync.book_cache import BookCache, cache_name
-from tests.store.test_accounts import GRANT, NOW
 from tests.support.databases import open_file
+from tests.support.stored import GRANT, NOW
 from tests.support.sync_stage import CONTEXT
 
 MADE_OF = ("of this",)
