@@ -159,7 +159,7 @@ def test_a_revised_book_finds_what_a_new_one_finds(
     viewer = Viewer("cn=desk1", (Access("acme", key),), per_number=per_number)
     where = bases(alice.revised)
     for one, at, scope in (*sought, (Present("objectClass"), 0, Scope.WHOLE_SUBTREE)):
-        request = SearchRequest(where[at % len(where)], scope, one, ())
+        request = SearchRequest(where[at % len(where)], scope, one)
         trees = (Dit((tree,), Features("1")) for tree in (directory, anew))
         assert len({str(outcome(tree, viewer, request)) for tree in trees}) == 1
     assert len(alice.revised) == len(anew.books[0])
@@ -304,7 +304,7 @@ def test_a_walk_goes_on_behind_a_place(large: Both) -> None:
     """Also one that was withdrawn meanwhile, and over both segments."""
     both = copy(large)
     dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
-    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"), ())
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("uid"))
     hits = all_matches(dit, VIEWER, request)
     both.change([replace(both.contacts["c5"], name="Zzz")], {hits[499].entry.rdn.decode().removeprefix("uid=")}, None)
     dit = Dit((Directory(naming_context(), (both.revised,)),), Features("1"))
