@@ -105,7 +105,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
     if text is None:
         return None
     if context.lenient and kind.comparison.family is _NUMBER:
-        return same_number(text, context)
+        return number_equality(text, context)
     if context.lenient and kind.comparison.family is _TEXT:
         return _same_text(kind, text)
     if not (context.lenient or _can_equal(kind, text)):
@@ -127,7 +127,7 @@ def strict_equality(family: Family, text: str) -> Assertion | None:
     return None if line is None else _any_of((f"\n{line}\n",))
 
 
-def same_number(text: str, context: NamingContext) -> Assertion:
+def number_equality(text: str, context: NamingContext) -> Assertion:
     """The assertion that one of the values is a telephone number; a text that cannot be dialled matches no value.
 
     The number is parsed, which is the expensive part, only for a search text that might contain it.
@@ -283,7 +283,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     substring = _in_order(parts, "\t")
     if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
         dialled = dial_string.dial_text(final)
-        number = same_number(final, context)
+        number = number_equality(final, context)
         tails = (*itertools.chain(*number.required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
         return Assertion(lambda search_text: substring.test(search_text) or number.test(search_text), (tails,))
     return substring
