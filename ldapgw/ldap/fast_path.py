@@ -16,7 +16,7 @@ from ldapgw.ber import BerReader
 from ldapgw.directory.access import NamingContext, Viewer
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection, select
-from ldapgw.directory.filter import Filter, Scope, SearchRequest
+from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.search_scope import SearchScope, search_scopes
@@ -33,6 +33,8 @@ _MAX_ENTRIES: Final = 256
 # Templates and prepared filters that are kept, each; and the octets of a message that may become one.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
+# Of a filter that is prepared here, in units of `estimated_cost`: a millisecond.  The slow path prepares it once more.
+_MAX_COST: Final = 200
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
@@ -150,7 +152,7 @@ class FastPath:
         return FastAnswer(joined, octets, entries, code)
 
     def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:
-        """A filter, prepared; None where it is wrong, which the slow path says."""
+        """A filter, prepared; None where it is wrong, which the slow path says, or heavy."""
         kept = self._prepared.get(sought)
         if kept is not None and kept[0] is context:
             return kept[1]
@@ -163,7 +165,7 @@ class FastPath:
                 return prepared
         else:
             search_filter = _read_filter(sought)
-            if search_filter is None:
+            if search_filter is None or estimated_cost(search_filter) > _MAX_COST:
                 return None
             prepared = prepare(search_filter, context)
             if value:
