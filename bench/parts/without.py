@@ -142,7 +142,7 @@ def _socket_writer() -> None:
 
 
 def _reactor() -> None:
-    PhoneReactor.doPoll = EPollReactor.doPoll
+    PhoneReactor.doPoll = PhoneReactor.doIteration = EPollReactor.doPoll
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(

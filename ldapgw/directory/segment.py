@@ -52,7 +52,7 @@ def set_message_id(messages: bytes, message_id: int, *, is_plain: bool) -> bytes
     """Messages with a messageID in place of the placeholder.
 
     :param message_id: from 1 to 127.
-    :param is_plain: whether the placeholder's octet stands in no length; to replace one takes a tenth of the time.
+    :param is_plain: whether the placeholder's octet stands in no length; that buys 9 % of the searches by name.
     """
     octet = bytes((message_id,))
     if is_plain:
@@ -254,6 +254,8 @@ class Segment:
     def messages(self, documents: Sequence[int], selection: Selection) -> tuple[list[bytes], bool]:
         """The LDAPMessage of each document's SearchResultEntry, with `PLACEHOLDER_ID`.
 
+        To keep them makes searches by name nine times as many (``python -m bench.parts``).
+
         :returns: the messages, and whether they are plain (`set_message_id`).
         """
         entries = self.entries
@@ -272,6 +274,8 @@ class Segment:
 
     def page(self, first: int, selection: Selection) -> Page:
         """The messages of all entries of a page, joined; empty where they are too many octets.
+
+        Pages make whole books seven times as many (``python -m bench.parts``).
 
         :param first: the page's first document.
         """
