@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import isnan
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
@@ -27,8 +28,9 @@ from tests.support import pdu
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None and "CI" not in os.environ, reason="needs a C compiler (Debian's gcc)"
 )
-PEOPLE = [person(at) for at in range(20)]
 BASE = "dc=acme,dc=example"
+PEOPLE = [person(at) for at in range(20)]
+asked = cache(lambda workload: WORKLOADS[workload].asked(BASE, PEOPLE))
 ENTRY = tlv(0x64, octets(b"uid=c1,dc=example") + tlv(0x30, b""))
 
 
@@ -93,20 +95,27 @@ def result(code: int) -> bytes:
     return integer(code, ENUMERATED) + octets(b"") + octets(b"")
 
 
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+    return Load(tmp_path_factory.mktemp("load"))
+
+
 @needs_compiler
-@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
-@pytest.mark.parametrize("code", [0, 4], ids=["success", "sizeLimitExceeded"])
-def test_answers_are_counted(workload, code, tmp_path):
+@pytest.mark.parametrize(
+    ("workload", "code"), [*((name, 0) for name in WORKLOADS), ("prefix", 4)], ids=[*WORKLOADS, "sizeLimitExceeded"]
+)
+def test_answers_are_counted(workload, code, load):
     """Entries and results, however the octets come; each search that has ended has its entries."""
     with double(code) as server:
-        found = Load(tmp_path).round(server, workload.asked(BASE, PEOPLE), 0.1)
+        found = load.round(server, asked(workload), 0.1)
     assert (found.errors, found.found, found.searches > 0) == (0, 2.0, True)
     assert 0 < found.p50 <= found.p99
 
 
 @needs_compiler
-def test_refusals_are_errors(tmp_path):
+@pytest.mark.long  # waits for the searches that never succeed
+def test_refusals_are_errors(load):
     """Another result than success is none of the searches that count."""
     with double(80) as server:
-        found = Load(tmp_path).round(server, WORKLOADS["prefix"].asked(BASE, PEOPLE), 0.1)
+        found = load.round(server, asked("prefix"), 0.1)
     assert (found.searches, found.errors > 0, found.last_code) == (0, True, 80)

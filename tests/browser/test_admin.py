@@ -52,6 +52,7 @@ def client_file(secret: str = CLIENT_SECRET) -> dict[str, Any]:
     return {"name": "client_secret.json", "mimeType": "application/json", "buffer": json.dumps({"web": web}).encode()}
 
 
+@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 @both
 def test_the_first_visit(window: Callable[..., Window], site: Site, language: str) -> None:
     """By the link from the terminal; a wrong file is refused, the right one is tried and used; then people connect."""
@@ -97,6 +98,7 @@ def test_the_first_visit(window: Callable[..., Window], site: Site, language: st
     expect(main).to_contain_text(here.say("Google knows this client."))
 
 
+@pytest.mark.long  # tests/web/test_admin_pages has it without a browser
 def test_whom_to_remind(window: Callable[..., Window], site: Site) -> None:
     """Somebody has revoked their access: the open page shows it, and a text to copy when it is loaded anew."""
     user = window()

@@ -141,6 +141,7 @@ def test_the_wrong_account(window: OpenWindow, language: str) -> None:
     here.waits_for(here.say("Not connected"))
 
 
+@pytest.mark.long  # tests/web/test_several has it without a browser
 @both
 def test_several_accounts_of_one_person(window: OpenWindow, language: str) -> None:
     """Each has its place on the page, and its own sharing and end."""
@@ -194,6 +195,7 @@ def test_a_consent_that_is_begun_twice(window: OpenWindow, language: str) -> Non
         here.waits_for(here.say("Connected"), tab)
 
 
+@pytest.mark.long  # tests/web/test_consent has it without a browser
 @both
 def test_a_callback_that_is_asked_for_twice(window: OpenWindow, language: str) -> None:
     """The answer of Google's counts once."""

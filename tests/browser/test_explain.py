@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
@@ -22,6 +23,7 @@ def ask(here: Window, asked: str) -> None:
     here.press("Explain")
 
 
+@pytest.mark.long  # tests/web/test_explain_pages has it without a browser
 @both
 def test_a_miss_is_explained_and_mended(window: OpenWindow, language: str) -> None:
     """The caller is in the private book of one's other account: a click leads to who sees it."""

@@ -105,6 +105,7 @@ def test_searching_while_one_types(window: OpenWindow, language: str) -> None:
     assert here.page.url == here.site.page
 
 
+@pytest.mark.long  # tests/journeys/test_serving has it by the command
 @both
 def test_sharing_is_seen_from_a_colleagues_phone(window: OpenWindow, language: str) -> None:
     """Private: nothing; callers: the name of who calls; shared: everything; disconnected: nothing again.

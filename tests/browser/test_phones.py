@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
@@ -94,6 +95,7 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site, lang
     assert "cn: Bob Bergmann\n" in search(site, printed, printed["ldap.number_filter"].replace("%", "03023125502"))[1]
 
 
+@pytest.mark.long  # tests/web/test_phone_pages has a new password, without a browser
 @both
 def test_a_new_password(window: OpenWindow, site: Site, language: str) -> None:
     """The old one is refused, the new one is let in; the phone has to show again that it works."""
@@ -139,6 +141,7 @@ def test_a_phone_is_removed(window: OpenWindow, site: Site, language: str) -> No
     assert here.heading == here.say("There is no such page")
 
 
+@pytest.mark.long  # test_mine has the same of a person's own page
 def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> None:
     """At its next look it is gone, with the password, the names and the numbers that were on it."""
     here = window()
@@ -192,6 +195,7 @@ def test_without_scripts(window: OpenWindow, site: Site) -> None:
     assert answer.json()["password"] == password
 
 
+@pytest.mark.long  # tests/web/test_phone_pages has it without a browser
 def test_other_peoples_phones(window: OpenWindow, site: Site) -> None:
     """Are not there, whatever is typed into the address."""
     here, other = window(), window()

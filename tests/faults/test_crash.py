@@ -26,6 +26,9 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.faults.office import Office
 from tests.support.running import Process, fetch, wait_until
 
+# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+pytestmark = pytest.mark.long
+
 # A sync a second, so that there is hardly a moment without one.
 INTERVAL = "1s"
 LONGEST_LIFE = 1.2
@@ -173,16 +176,11 @@ def crash(office: Office, times: int, copies: Path) -> tuple[list[int], Hits]:
     return served, hits
 
 
-def test_killed_twice(tmp_path: Path) -> None:
-    """Time does not go back either."""
-    with office_of(FEW, tmp_path) as office:
-        served, _ = crash(office, 2, tmp_path / "copies")
-    assert served == sorted(served)
-
-
-@pytest.mark.long
 def test_killed_fifty_times(tmp_path: Path) -> None:
-    """Many of the lives were long enough to bring something new, and many of the kills hit a sync, some a build."""
+    """Time does not go back.
+
+    Many of the lives were long enough to bring something new, and many of the kills hit a sync, some a build.
+    """
     hits = Hits()
     for people, times in ((FEW, 35), (MANY, 15)):
         with office_of(people, tmp_path / str(people)) as office:

@@ -24,6 +24,9 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.support.running import Process, fetch, wait_until
 
+# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+pytestmark = pytest.mark.long
+
 FROM_MEMORY = "phones are served from memory"
 BACK = "the database can be used again"
 
@@ -144,7 +147,6 @@ def test_full(running: Running) -> None:
         resource.prlimit(running.gateway.pid, resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.long  # waits for a command's ten seconds; store/test_database has the waiting without them
 def test_locked_by_another_program(running: Running) -> None:
     """It may read, and waits for its turn; a command gives up after ten seconds with a line."""
     with running.trouble("database is locked; another program keeps it locked; end that one"):
@@ -180,13 +182,7 @@ LOSSES = {
 }
 
 
-# Those that are found in yet another way, and end as the others do.
-RARE = ("overwritten", "cut off", "emptied", "another file")
-
-
-@pytest.mark.parametrize(
-    "lose", [pytest.param(lose, id=name, marks=[pytest.mark.long] * (name in RARE)) for name, lose in LOSSES.items()]
-)
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
 def test_lost_and_restored(running: Running, lose: Callable[[Path], object]) -> None:
     """The backup is put back while the gateway runs: contacts, consent and phone are there."""
     office, backup = running.office, running.office.folder / "backup.db"
@@ -214,7 +210,6 @@ def tiny_disk(folder: Path, size: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.mark.long  # an office of its own, for what test_full sees by a limit
 def test_a_disk_that_is_really_full_and_then_read_only(tmp_path: Path) -> None:
     """When there is room again it goes on; read-only, it does not start, and says why in a line."""
     office = Office(tmp_path / "office", Random(9))

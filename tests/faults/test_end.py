@@ -26,6 +26,9 @@ from tests.support import pdu
 from tests.support.checkout import ROOT
 from tests.support.running import PATIENCE, Process, Site, fetch, wait_until
 
+# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+pytestmark = pytest.mark.long
+
 PROMISED = 5.0
 # Between two looks at a process that ends.
 GLANCE = 0.02
@@ -133,19 +136,7 @@ def end_in_time(gateway: Process) -> int:
     return gateway.status
 
 
-# Those in which it waits for something else, and ends as it does when Google says nothing.
-RARE = (
-    "the token endpoint says nothing",
-    "the database is locked",
-    "phones read nothing",
-    "pages are half asked for",
-)
-
-
-@pytest.mark.parametrize(
-    "state",
-    [pytest.param(state, id=name, marks=[pytest.mark.long] * (name in RARE)) for name, state in STATES.items()],
-)
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_a_gateway_that_is_told_to_end(office: Office, state: State) -> None:
     """Status 0, no traceback, and the next one finds everything."""
     with office.running() as gateway:
@@ -170,7 +161,6 @@ def test_a_gateway_that_is_told_to_end_while_it_starts(office: Office) -> None:
         office.sync()
 
 
-@pytest.mark.long
 def test_a_gateway_that_is_told_to_end_in_a_large_sync(tmp_path: Path) -> None:
     """At whichever moment of a first one, between the first page and the book that is built of all of them."""
     persons = [

@@ -9,22 +9,15 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.faults.machine import Books
 
+# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+pytestmark = pytest.mark.long
+
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-
-
-def run(examples: int, steps: int) -> None:
-    chosen = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, database=None, suppress_health_check=QUIET
-    )
-    run_state_machine_as_test(Books, settings=chosen)
 
 
 def test_whatever_happens_phones_find_what_was_synced_last() -> None:
     """Whole: what the books hold when a sync went well, and what was there before when it did not."""
-    run(8, 20)
-
-
-@pytest.mark.long
-def test_whatever_happens_for_long() -> None:
-    """The same, many times more."""
-    run(40, 40)
+    chosen = settings(
+        max_examples=40, stateful_step_count=40, deadline=None, database=None, suppress_health_check=QUIET
+    )
+    run_state_machine_as_test(Books, settings=chosen)

@@ -18,6 +18,9 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import Office
 from tests.support.running import Process, wait_until
 
+# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+pytestmark = pytest.mark.long
+
 # Every sync stores a new access token, sealed.
 INTERVAL = "1s"
 # What a command needs for its start, and more than it needs for its work.
@@ -71,7 +74,6 @@ def rotate(office: Office, times: int) -> None:
         is_well(office)
 
 
-@pytest.mark.long  # a killed rotation is quick in store/test_key_rotation, without a gateway
 def test_new_keys_while_tokens_are_renewed(office: Office) -> None:
     """Some of them killed on their way."""
     rotate(office, 6)
@@ -99,12 +101,6 @@ def back_and_forth(office: Office, times: int) -> None:
 
 def test_backups_and_their_way_back(office: Office) -> None:
     """What is served is always one of the book's states, and the syncs go on from there."""
-    back_and_forth(office, 1)
-
-
-@pytest.mark.long
-def test_many_backups_and_their_way_back(office: Office) -> None:
-    """The same, more often."""
     back_and_forth(office, 5)
 
 

@@ -135,6 +135,7 @@ def _certificate(site: Site) -> Path:
 CLIENTS = (by_ldapsearch, by_python_ldap, by_ldap3, by_bonsai, by_ldapts)
 
 
+@pytest.mark.long  # tests/ldap has each client by itself
 @pytest_twisted.ensureDeferred
 async def test_all_of_them_read_the_same_phone_book(site: Site, certificate: Path) -> None:
     """Consent and sync once; then each client that is there has its own way through the list."""

@@ -118,6 +118,7 @@ async def paste(site: Site, port: int, pasted: Callable[[str], str]) -> tuple[in
     return process.returncode, out, err
 
 
+@pytest.mark.long  # starts the command three times; tests/web/test_consent has what a callback is refused for
 @pytest_twisted.ensureDeferred
 async def test_by_pasting(site: Site, port: int) -> None:
     """Nobody listens; the address that the browser shows is enough, and no other is."""

@@ -188,6 +188,7 @@ async def test_two_people_and_their_books(served: Site) -> None:
     assert (bob["state"], bob["contacts"]) == ("disconnected", 0)
 
 
+@pytest.mark.long  # store/test_database and tests/faults/test_disk have the same in parts
 @pytest_twisted.ensureDeferred
 async def test_a_database_that_is_gone_hurts_no_phone(site: Site) -> None:
     """One line in the log; phones are served from memory; once it is back, all of it is there."""
@@ -232,6 +233,7 @@ def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> No
     assert served.is_ready()
 
 
+@pytest.mark.long  # starts four gateways; server/test_state_dir has what refuses them
 def test_a_database_that_is_lost_is_not_begun_anew(bare: Site) -> None:
     """Whoever took it away has the phones and consents; one line says what to do."""
     with bare.running():
