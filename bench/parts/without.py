@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from twisted.internet.epollreactor import EPollReactor
 
 from ldapgw.cli import main
-from ldapgw.directory import filter_matcher, index_terms, query_plan, search, segment
+from ldapgw.directory import filter_matcher, index_terms, query_plan, segment
 from ldapgw.directory.predicate import TaggedTextPredicate
 from ldapgw.ldap import connection, fast_path
 from ldapgw.ldap.connection_core import BatchMember, TickBatch
@@ -91,11 +91,7 @@ def _prefixes() -> None:
 
 
 def _sufficient_strings() -> None:
-    filter_matcher._AttributeSet.predicate = lambda self, assertion: (
-        TaggedTextPredicate(self._tags, assertion.test)
-        if self.letters
-        else filter_matcher.SearchTextPredicate(self._kinds, assertion.test)
-    )
+    filter_matcher.SufficientTextPredicate = lambda tags, assertion, _: TaggedTextPredicate(tags, assertion.test)
 
 
 def _first_documents() -> None:
@@ -106,8 +102,8 @@ def _first_documents() -> None:
     query_plan.first_documents = all_documents
 
 
-def _only_segment() -> None:
-    search._only_segment = lambda *_: None
+def _first_matches() -> None:
+    fast_path.first_matches = lambda *_: None
 
 
 def _and_plan() -> None:
@@ -157,7 +153,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "prefixes": Part("prefix", _prefixes),
         "sufficient-strings": Part("substring", _sufficient_strings),
         "first-documents": Part("substring", _first_documents),
-        "only-segment": Part("reverse", _only_segment),
+        "first-matches": Part("reverse", _first_matches),
         "and-plan": Part("and-snom", _and_plan),
         "tick-batch": Part("reverse", _tick_batch),
         "socket-reader": Part("reverse", _socket_reader),

@@ -132,14 +132,13 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
 
     The number is parsed, which is the expensive part, only for a search text that might contain it.
     """
-    query = phone_number.number_query(text, context.region, context.outside_line)
-    if not query.tails:
+    tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line)
+    if not tails:
         return NO_VALUE
-    tails = query.tails
     # The beginning of a line, which is nearly always the number in E.164; or all of the line of a number that no
     # numbering plan knows.
     sufficient: list[str] = []
-    for form in query.exact_forms:
+    for form in exact_forms:
         if form[0] == "+":
             sufficient += (f"\n\t{form}\t", f"\n\t\t\t{form}\t")
     readings: list[phone_number.Number] = []
@@ -148,7 +147,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         if not any(tail in search_text for tail in tails):
             return False
         stored = [number_of(line) for line in lines_of(search_text)]
-        if any(number.e164 in query.exact_forms or number.national in query.exact_forms for number in stored):
+        if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
         if not readings:
             readings.extend(phone_number.readings(text, context.region, context.outside_line))

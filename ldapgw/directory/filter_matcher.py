@@ -214,7 +214,7 @@ class _AttributeSet:
 
     __slots__ = ("_kinds", "_letters", "_tags", "are_numbers", "cost", "letters")
 
-    def __init__(self, kinds: Sequence[AttributeType]) -> None:
+    def __init__(self, kinds: tuple[AttributeType, ...]) -> None:
         self._kinds = kinds
         self._tags = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
         self._letters = "".join([tag[1] for tag in self._tags])
@@ -223,13 +223,25 @@ class _AttributeSet:
         is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
         self.letters = (frozenset(self._letters + ALIAS_LETTER),) if is_tagged else ()
 
-    def predicate(self, assertion: Assertion) -> Predicate:
-        """Says whether an assertion is true of any of these attributes of an entry."""
+    def prepared(
+        self, found: Assertion, sought: _Assertion | Extensible, query: Query, *, exact: bool
+    ) -> PreparedFilter:
+        """An assertion about any of these attributes."""
+        cost = self.cost
+        numbers: tuple[NamedNumber, ...] = ()
+        if isinstance(sought, Substrings):
+            cost += len(sought.any)
+        elif self.are_numbers and isinstance(sought, (Equality, Approximate)):
+            numbers = ((self._kinds, found.test, query),)
+        predicate: Predicate
         if not self.letters:
-            return SearchTextPredicate(self._kinds, assertion.test)
-        if assertion.sufficient:
-            return SufficientTextPredicate(self._tags, assertion, self._letters)
-        return TaggedTextPredicate(self._tags, assertion.test)
+            exact = exact or index_terms.is_exact(self._kinds, found)
+            predicate = SearchTextPredicate(self._kinds, found.test)
+        elif found.sufficient:
+            predicate = SufficientTextPredicate(self._tags, found, self._letters)
+        else:
+            predicate = TaggedTextPredicate(self._tags, found.test)
+        return PreparedFilter(predicate, query, exact, cost, numbers, self.letters)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
@@ -277,9 +289,9 @@ class _Preparation:
         found = self._assertions[key]
         if found is None:
             return UNDEFINED
-        prefix = index_terms.prefix_query((kind,), found) if found.sufficient else None
+        prefix = index_terms.prefix_query((kind,), found) if len(found.sufficient) == 1 else None
         query = self._query(kind, found) if prefix is None else prefix
-        return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], found, sought, query, exact=prefix is not None)
+        return _SINGLE_ATTRIBUTES[kind.name].prepared(found, sought, query, exact=prefix is not None)
 
     def _query(self, kind: AttributeType, found: Assertion) -> Query:
         # Attributes whose values have the same terms have the same query.
@@ -287,27 +299,6 @@ class _Preparation:
         if key not in self._queries:
             self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
         return self._queries[key]
-
-
-def _prepared(
-    kinds: tuple[AttributeType, ...],
-    attributes: _AttributeSet,
-    found: Assertion,
-    sought: _Assertion | Extensible,
-    query: Query,
-    *,
-    exact: bool,
-) -> PreparedFilter:
-    """An assertion about any of some attributes that are compared alike."""
-    letters, cost = attributes.letters, attributes.cost
-    numbers: tuple[NamedNumber, ...] = ()
-    if isinstance(sought, Substrings):
-        cost += len(sought.any)
-    elif attributes.are_numbers and isinstance(sought, (Equality, Approximate)):
-        numbers = ((kinds, found.test, query),)
-    if not letters:
-        exact = exact or index_terms.is_exact(kinds, found)
-    return PreparedFilter(attributes.predicate(found), query, exact, cost, numbers, letters)
 
 
 _SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TYPES}
@@ -361,7 +352,7 @@ class _AlikeTerms:
             found = assertion.substrings(kind, None, (), value, context)
         if found is None:
             return UNDEFINED
-        query: Query = index_terms.prefix_query(self._kinds, found) if found.sufficient else None
+        query: Query = index_terms.prefix_query(self._kinds, found) if len(found.sufficient) == 1 else None
         exact = query is not None
         if exact:
             pass
@@ -372,11 +363,27 @@ class _AlikeTerms:
             query = query_plan.any_of(
                 [index_terms.assertion_query(one, found, lenient=lenient) for one in self._groups]
             )
-        return _prepared(self._kinds, self._attributes, found, sample, query, exact=exact)
+        return self._attributes.prepared(found, sample, query, exact=exact)
+
+
+class _CombinedTemplate:
+    """An AND or OR of template parts."""
+
+    __slots__ = ("_combine", "_parts")
+
+    def __init__(
+        self, combine: Callable[[Sequence[PreparedFilter]], PreparedFilter], parts: Sequence[_TemplatePart]
+    ) -> None:
+        self._combine = combine
+        self._parts = parts
+
+    def prepare(self, value: bytes) -> PreparedFilter:
+        """The filter with a value."""
+        return self._combine([one if isinstance(one, PreparedFilter) else one.prepare(value) for one in self._parts])
 
 
 # A template's part: a filter that is the same for all values, terms that have the value, or an AND or OR of such.
-_TemplatePart = PreparedFilter | _AlikeTerms | tuple[bool, list["_TemplatePart"]]
+_TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
 class FilterTemplate:
@@ -385,13 +392,14 @@ class FilterTemplate:
     It buys 200 % of the reverse look-ups (``python -m bench.parts``).
 
     :ivar context: the tenant that it is prepared for.
+    :ivar prepare: the filter with a value.
     """
 
-    __slots__ = ("_root", "context")
+    __slots__ = ("context", "prepare")
 
-    def __init__(self, root: _TemplatePart, context: NamingContext) -> None:
-        self._root = root
+    def __init__(self, root: _AlikeTerms | _CombinedTemplate, context: NamingContext) -> None:
         self.context = context
+        self.prepare: Callable[[bytes], PreparedFilter] = root.prepare
 
     @classmethod
     def of(cls, sought: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
@@ -401,11 +409,6 @@ class FilterTemplate:
         """
         root = _template_part(sought, value, context)
         return None if root is None or isinstance(root, PreparedFilter) else cls(root, context)
-
-    def prepare(self, value: bytes) -> PreparedFilter:
-        """The filter with a value."""
-        root = self._root
-        return root.prepare(value) if isinstance(root, _AlikeTerms) else _fill(root, value)
 
 
 def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _TemplatePart | None:
@@ -424,22 +427,12 @@ def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _Tem
                 return None
             if all(isinstance(part, PreparedFilter) for part in known):
                 return prepare(sought, context)
-            return isinstance(sought, And), known
+            return _CombinedTemplate(all_of if isinstance(sought, And) else any_of, known)
     if has_value(sought, value):
         return _AlikeTerms.of((sought,), context)
     if isinstance(sought, Substrings) and value in _parts(sought):
         return None
     return prepare(sought, context)
-
-
-def _fill(part: _TemplatePart, value: bytes) -> PreparedFilter:
-    if isinstance(part, PreparedFilter):
-        return part
-    if isinstance(part, _AlikeTerms):
-        return part.prepare(value)
-    is_and, parts = part
-    filled = [_fill(one, value) for one in parts]
-    return all_of(filled) if is_and else any_of(filled)
 
 
 def has_value(term: Filter, value: bytes) -> bool:
@@ -540,7 +533,7 @@ def _extended(
         return None
     if not (rule or sought.dn_attributes):
         query = index_terms.assertion_query(kind, asked, lenient=context.lenient)
-        return _prepared((kind,), _SINGLE_ATTRIBUTES[kind.name], asked, sought, query, exact=False)
+        return _SINGLE_ATTRIBUTES[kind.name].prepared(asked, sought, query, exact=False)
     search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, context)
     return PreparedFilter(ExtensiblePredicate(kind, search, asked.test, with_dn=sought.dn_attributes), cost=_SLOW)
 

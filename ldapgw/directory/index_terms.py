@@ -70,7 +70,7 @@ def term_group(kind: AttributeType) -> str:
 
 
 _GROUPS = {attribute_tag(kind)[1]: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
-_GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES}
+_GROUPS_OF = {kind.name: term_group(kind) for kind in ATTRIBUTE_TYPES if not kind.operational}
 
 
 def entry_terms(entry: Entry) -> EntryTerms:
@@ -161,16 +161,16 @@ def present_attributes(index: Index) -> Iterable[str]:
 
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
     """The query for entries in which an assertion may be true of an attribute."""
-    if kind.operational:
+    group, required = _GROUPS_OF.get(kind.name), assertion.required
+    if group is None:
         return None
     if assertion.value_range is not None:
         return _range_query(kind, *assertion.value_range, lenient=lenient)
-    group, required = _GROUPS_OF[kind.name], assertion.required
-    return (
-        _alternatives_query(group, kind, required[0])
-        if len(required) == 1
-        else query_plan.all_of([_alternatives_query(group, kind, alternatives) for alternatives in required])
-    )
+    if len(required) != 1:
+        return query_plan.all_of([_alternatives_query(group, kind, alternatives) for alternatives in required])
+    if group == "D" and len(required[0]) == 1:  # nearly all numbers
+        return _digits_query(required[0][0])
+    return _alternatives_query(group, kind, required[0])
 
 
 def prefix_query(kinds: Iterable[AttributeType], assertion: Assertion) -> PrefixQuery | None:

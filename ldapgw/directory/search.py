@@ -99,17 +99,10 @@ class SearchCursor:
     :ivar finished: whether all matches were given.
     """
 
-    __slots__ = ("_batches", "_context", "_demand", "_only", "_prepared", "_rest", "_segment", "finished")
+    __slots__ = ("_batches", "_demand", "_rest", "finished")
 
     def __init__(self, scopes: Sequence[SearchScope], prepared: Sequence[PreparedFilter], after: str = "") -> None:
         self.finished = False
-        # All matches of nearly all searches are in one segment: nothing is merged, and no generator is run, which buys
-        # 14 % of the reverse look-ups (python -m bench.parts).
-        self._segment = None if after or len(scopes) != 1 else _only_segment(scopes[0], prepared[0])
-        self._only: _SegmentMatches | None = None
-        if self._segment is not None:
-            self._prepared, self._context = prepared[0], scopes[0].context
-            return
         # Not a method's generator: that would hold the cursor, and a cycle waits for the garbage collector.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand)
@@ -129,14 +122,6 @@ class SearchCursor:
 
         :returns: fewer of them, or none, where a slice of work is done or the search is `finished`.
         """
-        segment = self._segment
-        if segment is not None:
-            only = self._only
-            if only is None:
-                only = self._only = _SegmentMatches(segment, self._prepared, 0, limit)
-            documents = only.next(limit)
-            self.finished = only.exhausted and not only.found
-            return [ResultBatch(segment, documents, _FIRST_CONTACTS, self._context)] if documents else []
         found: list[ResultBatch] = []
         self._demand.wanted = limit
         while limit:
@@ -207,19 +192,6 @@ def _search(
                     yield None
 
 
-# The key prefix of a search's first contacts.
-_FIRST_CONTACTS: Final = "00001"
-
-
-def _only_segment(scope: SearchScope, prepared: PreparedFilter) -> Segment | None:
-    """The segment that has all matches, each person once; None: that is not so."""
-    segments = scope.contacts
-    if len(segments) != 1 or (scope.has_duplicates and segments[0].duplicates):
-        return None
-    has_others = (scope.callers and prepared.numbers) or _may_match_containers(scope, prepared)
-    return None if has_others else segments[0]
-
-
 def _merge(
     segments: Sequence[Segment],
     prepared: PreparedFilter,
@@ -261,6 +233,37 @@ def _merge(
                 rows = [row for row in rows if row[0] > behind]
         for at, same in groupby(rows, key=_STREAM):
             yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
+
+
+# The key prefix of a search's first contacts.
+_FIRST_CONTACTS: Final = "00001"
+
+
+def first_matches(scope: SearchScope, prepared: PreparedFilter, wanted: int) -> ResultBatch | None:
+    """What a cursor's first `next` gives, if one segment has all matches and they are found at once, as nearly always.
+
+    To make no cursor then buys 22 % of the reverse look-ups (``python -m bench.parts``).
+
+    :returns: at least the wanted number of matches, or all there are; None: a cursor has to find them.
+    """
+    segment = scope.only_segment
+    if segment is None or segment.index is None or _FIRST * prepared.cost > _LOOKS:
+        return None
+    if (scope.callers and prepared.numbers) or _may_match_containers(scope, prepared):
+        return None
+    index, entries, deleted = segment.index, segment.entries, segment.deleted
+    query, predicate = prepared.plan(index, entries)
+    documents, has_more = query_plan.first_documents(query, index, entries, wanted if predicate is None else _FIRST)
+    if deleted:
+        documents = [document for document in documents if not deleted[document]]
+    if predicate is not None:
+        candidates = documents
+        documents = predicate.matching(candidates[:wanted], entries)
+        if len(documents) < wanted < len(candidates):
+            documents += predicate.matching(candidates[wanted:], entries)
+    if has_more and len(documents) < wanted:
+        return None
+    return ResultBatch(segment, documents, _FIRST_CONTACTS, scope.context)
 
 
 def _slice_size(prepared: PreparedFilter) -> int:

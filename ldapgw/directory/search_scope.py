@@ -38,6 +38,7 @@ class SearchScope:
     :ivar callers: contacts of books that are open for caller ID only.
     :ivar own: the UUID namespace of the viewer's own book: of two entries for the same person, the one in it is shown.
     :ivar has_duplicates: whether the contacts are of several books, in which there may be the same person.
+    :ivar only_segment: has all contacts, each person once; None: that is not so.
     :ivar container_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
     :ivar container_entries: the containers by themselves where they are few; empty where they are many.
     """
@@ -48,11 +49,15 @@ class SearchScope:
     callers: tuple[Segment, ...] = ()
     own: str = ""
     has_duplicates: bool = False
+    only_segment: Segment | None = field(init=False, repr=False, compare=False)
     container_letters: frozenset[str] = field(init=False, repr=False, compare=False)
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Collect what tells most searches that no container matches."""
+        """Collect what makes most searches simple: all contacts are in one segment, and no container matches."""
+        first = self.contacts[0] if len(self.contacts) == 1 else None
+        only = None if first is None or (self.has_duplicates and first.duplicates) else first
+        object.__setattr__(self, "only_segment", only)
         is_few = sum([len(segment.entries) for segment in self.containers]) <= _FEW
         entries = tuple([entry for segment in self.containers for entry in segment]) if is_few else ()
         object.__setattr__(self, "container_entries", entries)

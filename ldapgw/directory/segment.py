@@ -48,16 +48,15 @@ Page = tuple[bytes, bytes]
 _SORT_KEY = attrgetter("sort_key")
 
 
-def set_message_id(messages: bytes, message_id: int, *, is_plain: bool) -> bytes:
+def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> bytes:
     """Messages with a messageID in place of the placeholder.
 
-    :param message_id: from 1 to 127.
+    :param message_id: one octet, from 1 to 127.
     :param is_plain: whether the placeholder's octet stands in no length; that buys 9 % of the searches by name.
     """
-    octet = bytes((message_id,))
     if is_plain:
-        return messages.replace(_PLACEHOLDER, octet)
-    return messages.replace(PLACEHOLDER_ID, b"\x02\x01" + octet + b"\x64")
+        return messages.replace(_PLACEHOLDER, message_id)
+    return messages.replace(PLACEHOLDER_ID, b"\x02\x01" + message_id + b"\x64")
 
 
 def response_of(message: bytes) -> bytes:
@@ -262,15 +261,16 @@ class Segment:
         kept = self._messages.of(selection)
         if kept is None:
             return [_message(entries[document].encode(selection)) for document in documents], False
-        found = [kept.messages[document] for document in documents]
+        messages, odd = kept.messages, kept.odd
+        found = [messages[document] for document in documents]
         if not all(found):
             for document in documents:
-                if not kept.messages[document]:
-                    message = kept.messages[document] = _message(entries[document].encode(selection))
+                if not messages[document]:
+                    message = messages[document] = _message(entries[document].encode(selection))
                     if message.count(_PLACEHOLDER) > 1:
-                        kept.odd.add(document)
-            found = [kept.messages[document] for document in documents]
-        return found, kept.odd.isdisjoint(documents)
+                        odd.add(document)
+            found = [messages[document] for document in documents]
+        return found, not odd or odd.isdisjoint(documents)
 
     def page(self, first: int, selection: Selection) -> Page:
         """The messages of all entries of a page, joined; empty where they are too many octets.

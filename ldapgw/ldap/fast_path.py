@@ -18,7 +18,7 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
-from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.search import SearchCursor, first_matches
 from ldapgw.directory.search_scope import SearchScope, search_scopes
 from ldapgw.directory.segment import set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
@@ -85,7 +85,7 @@ class FastAnswer:
 class FastPath:
     """Answers searches at once.
 
-    It buys 385 % of the searches by name, and filters that were asked before buy 45 % (``python -m bench.parts``).
+    It buys 385 % of the searches by name, and filters that were asked before buy 30 % (``python -m bench.parts``).
 
     Mutable: the templates of former requests.
 
@@ -111,47 +111,51 @@ class FastPath:
         :param octets: perhaps one LDAPMessage, perhaps something else.
         """
         try:
-            return self._answer(dit, viewer, octets)
+            parts = _split(octets)
+            if parts is None:
+                return None
+            message_id, start, middle, end = parts
+            if dit.directories is not self._directories:
+                self.forget_old(dit)
+            key = viewer, octets[start:middle], octets[end:]
+            template = self._requests.get(key)
+            if template is None:
+                template = self._learn_request(key, dit, viewer, octets)
+            scope = template.scope if template else None
+            if template is None or scope is None:
+                return None
+            prepared = self._prepare(octets[middle:end], scope.context)
         except (IndexError, ProtocolViolation, DirectoryError):
             return None
-
-    def _answer(self, dit: Dit, viewer: Viewer, octets: bytes) -> FastAnswer | None:
-        parts = _split(octets)
-        if parts is None:
-            return None
-        message_id, start, middle, end = parts
-        if dit.directories is not self._directories:
-            self.forget_old(dit)
-        key = viewer, octets[start:middle], octets[end:]
-        template = self._requests.get(key)
-        if template is None:
-            template = self._learn_request(key, dit, viewer, octets)
-        scope = template.scope if template else None
-        if template is None or scope is None:
-            return None
-        prepared = self._prepare(octets[middle:end], scope.context)
         if prepared is None:
             return None
-        cursor = SearchCursor((scope,), (prepared,))
         limit = template.limit
+        wanted = min(limit, _MAX_ENTRIES) + 1
+        first_batch = first_matches(scope, prepared, wanted)
+        if first_batch is not None:
+            batches, finished = [first_batch], len(first_batch.documents) < wanted
+        else:
+            cursor = SearchCursor((scope,), (prepared,))
+            batches = cursor.next(wanted)
+            finished = cursor.finished
         messages: list[bytes] = []
         is_plain = True
-        for batch in cursor.next(min(limit, _MAX_ENTRIES) + 1):
+        for batch in batches:
             found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
-            messages += found
+            messages = messages + found if messages else found
             is_plain = is_plain and batch_is_plain
         count = len(messages)
         if count > limit:
             del messages[limit:]
-        elif not cursor.finished:
+        elif not finished:
             return None
         joined = b"".join(messages)
         if len(joined) > JOINED:  # an answer that is written in parts
             return None
         code, first, last = _MORE if count > limit else _DONE
         entries = len(messages)
-        joined = set_message_id(joined, message_id[2], is_plain=is_plain) + first + message_id + last
-        return FastAnswer(joined, octets, entries, code)
+        joined = set_message_id(joined, message_id[2:], is_plain=is_plain)
+        return FastAnswer(b"".join((joined, first, message_id, last)), octets, entries, code)
 
     def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:
         """A filter, prepared; None where it is wrong, which the slow path says, or heavy."""

@@ -19,19 +19,16 @@ class Framer:
     """Collects octets and returns messages.
 
     :param max_message: octets of the longest message that is accepted, including its header.
+    :ivar partial: whether there are octets that were not taken: a part of a message, once `take` has returned None.
     """
 
-    __slots__ = ("_buffer", "_max_message", "_taken")
+    __slots__ = ("_buffer", "_max_message", "_taken", "partial")
 
     def __init__(self, max_message: int) -> None:
         self._buffer = bytearray()
         self._taken = 0
         self._max_message = max_message
-
-    @property
-    def partial(self) -> bool:
-        """Whether there are octets that were not taken: a part of a message, once `take` has returned None."""
-        return len(self._buffer) > self._taken
+        self.partial = False
 
     def feed(self, data: bytes) -> None:
         """Add received octets."""
@@ -39,6 +36,7 @@ class Framer:
             del self._buffer[: self._taken]
             self._taken = 0
         self._buffer += data
+        self.partial = bool(self._buffer)
 
     def take(self) -> bytes | None:
         """The next whole message, or None while it is incomplete.
@@ -65,9 +63,11 @@ class Framer:
         if available < header + length:
             return None
         self._taken = start + header + length
+        self.partial = available > header + length
         return bytes(buffer[start : self._taken])
 
     def discard(self) -> None:
         """Drop the octets that were not taken."""
         self._buffer.clear()
         self._taken = 0
+        self.partial = False

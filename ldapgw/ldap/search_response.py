@@ -185,7 +185,7 @@ class SearchResponse:
                 break
         joined = b"".join(pieces[:count])
         if not self._types_only and self._message_id in _SHORT_IDS:
-            joined = set_message_id(joined, self._message_id, is_plain=is_plain)
+            joined = set_message_id(joined, bytes((self._message_id,)), is_plain=is_plain)
         buffer.add(joined)
         self._at += count
         self.sent += count

@@ -142,7 +142,7 @@ def is_e164(text: str) -> bool:
 
 def is_whole(digits: str) -> bool:
     """Whether there are at least seven digits behind a "+", without the trunk prefix that may be among them."""
-    country = country_of(digits)
+    country = _country_of(digits[:3])
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
 
 

@@ -58,22 +58,10 @@ class Number:
         return f"<Number {'public' if self.e164 else 'internal'}, {len(self.digits)} digits>"
 
 
-class NumberQuery:
-    """Index keys of a requested number, mostly found without parsing it; immutable.
-
-    :ivar tails: every stored number that equals a reading of the requested one has one of them in its `stored_tails`.
-    :ivar exact_forms: a stored number with one of them as its `Number.e164` or `Number.national` is the same number.
-    """
-
-    __slots__ = ("exact_forms", "tails")
-
-    def __init__(self, tails: tuple[str, ...] = (), exact_forms: tuple[str, ...] = ()) -> None:
-        self.tails = tails
-        self.exact_forms = exact_forms
-
-    def __repr__(self) -> str:
-        """Hold no digits: a ``repr`` may end up in a log."""
-        return "<NumberQuery>"
+# Index keys of a requested number.  Tails: every stored number that equals a reading of the requested one has one of
+# them in its `stored_tails`.  Exact forms: a stored number with one of them as its `Number.e164` or `Number.national`
+# is the same number.
+NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def parse(text: str, region: str, canonical: str = "") -> Number | None:
@@ -145,25 +133,25 @@ def number_query(text: str, region: str, outside_line: str = "") -> NumberQuery:
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
     if plain is None:
-        return NumberQuery(_tails_of_readings(text, region, outside_line))
+        return _tails_of_readings(text, region, outside_line), ()
     international, digits = plain
     if not digits:
-        return NumberQuery()
+        return (), ()
     if international:
         tail_known = numbering_plan.is_whole(digits)
         exact_forms: tuple[str, ...] = ("+" + digits,)
     else:
         tail_known, exact_forms = _as_dialled(digits, region, outside_line)
     tails = (digits[-SHORTEST_PUBLIC:],) if tail_known else _tails_of_readings(text, region, outside_line)
-    return NumberQuery(tails, exact_forms)
+    return tails, exact_forms
 
 
 def query_tails(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
-    """Return `NumberQuery.tails` of a requested number.
+    """Return the tails of a requested number (`NumberQuery`).
 
     :returns: an empty tuple if the text has no readings, so that no number matches.
     """
-    return number_query(text, region, outside_line).tails
+    return number_query(text, region, outside_line)[0]
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:

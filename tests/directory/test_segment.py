@@ -45,7 +45,7 @@ def test_a_list_is_pages(count: int, message_id: int) -> None:
     assert joined == expected
     for _ in range(3):
         messages, is_plain = segment.messages(range(count), NAMES)
-        assert set_message_id(b"".join(messages), message_id, is_plain=is_plain) == expected
+        assert set_message_id(b"".join(messages), bytes((message_id,)), is_plain=is_plain) == expected
 
 
 def test_without_an_index_all_documents_are_candidates() -> None:
@@ -74,7 +74,7 @@ def test_a_length_may_be_the_placeholder(length: int) -> None:
     segment = Segment((entry,))
     for _ in range(3):
         [message], is_plain = segment.messages((0,), every)
-        assert set_message_id(message, 7, is_plain=is_plain) == tlv(0x30, integer(7) + entry.encode(every))
+        assert set_message_id(message, b"\x07", is_plain=is_plain) == tlv(0x30, integer(7) + entry.encode(every))
 
 
 def test_an_entry_that_holds_the_placeholder_is_not_sent() -> None:
