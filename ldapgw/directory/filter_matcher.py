@@ -289,7 +289,7 @@ class _Preparation:
         found = self._assertions[key]
         if found is None:
             return UNDEFINED
-        prefix = index_terms.prefix_query((kind,), found) if len(found.sufficient) == 1 else None
+        prefix = index_terms.prefix_query((kind,), found)
         query = self._query(kind, found) if prefix is None else prefix
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, sought, query, exact=prefix is not None)
 
@@ -352,7 +352,7 @@ class _AlikeTerms:
             found = assertion.substrings(kind, None, (), value, context)
         if found is None:
             return UNDEFINED
-        query: Query = index_terms.prefix_query(self._kinds, found) if len(found.sufficient) == 1 else None
+        query: Query = None if self._attributes.are_numbers else index_terms.prefix_query(self._kinds, found)
         exact = query is not None
         if exact:
             pass

@@ -11,8 +11,7 @@ from playwright.sync_api import expect
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
 from ldapgw.phrase import Phrase
-from tests.browser.test_phones import add
-from tests.browser.window import Window, both
+from tests.browser.window import Window, add, both
 from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]

@@ -13,19 +13,11 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
-from tests.browser.window import Window, both
+from tests.browser.window import Window, add, both
 from tests.support.readers import _yealink
 from tests.support.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
-
-
-def add(here: Window, name: str, model: str = "yealink") -> None:
-    """Fill the form in, and be on the phone's page."""
-    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
-    here.page.get_by_label(here.say("Model")).select_option(model)
-    here.press("Add")
-    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")
 
 
 def settings(here: Window) -> Mapping[str, str]:

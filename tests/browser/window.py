@@ -206,3 +206,11 @@ class Window:
         self.open()
         self.consent(self.popup(), account)
         self.waits_for(self.say("Connected"))
+
+
+def add(here: Window, name: str, model: str = "yealink") -> None:
+    """Fill the form in, and be on the phone's page."""
+    here.page.get_by_label(here.say("Name"), exact=True).fill(name)
+    here.page.get_by_label(here.say("Model")).select_option(model)
+    here.press("Add")
+    here.waits_for(f"{name}: {here.say('Waiting for its first search')}")

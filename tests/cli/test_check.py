@@ -27,8 +27,8 @@ from ldapgw.server.listener import ListenAddress
 from ldapgw.store import tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
-from tests.cli.conftest import ACME, BETA, HEAD, Gateway
 from tests.support.certificates import issue
+from tests.support.command_line import ACME, BETA, HEAD, Gateway
 
 HOST = "phonebook.example.com"
 TLS = """

@@ -15,9 +15,9 @@ from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import contact
-from tests.cli.conftest import ACME, BETA, HEAD, THEN, Gateway, person
 from tests.support import rst
 from tests.support.checkout import ROOT
+from tests.support.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 PAGE = ROOT / "docs" / "not-found.rst"
 

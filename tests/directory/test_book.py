@@ -22,7 +22,7 @@ from ldapgw.directory.index import RecordWriter, verified_records
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment, empty_segments
 from ldapgw.errors import DirectoryError
-from tests.directory.test_query_plan import COMPANIES, NAMES, NUMBERS, contact, filters
+from tests.support.drawn import COMPANIES, NAMES, NUMBERS, contact, filters
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.search import all_matches, first_page

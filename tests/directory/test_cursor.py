@@ -19,12 +19,12 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.search import Match, matches, search
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
-from tests.directory.test_search import ALL, BASES, BOTH, TREE, VIEWERS
-from tests.directory.test_search import PHONE as ALICES
 from tests.support.entries import phone
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.search import all_matches, first_page
+from tests.support.tree import ALL, BASES, BOTH, TREE, VIEWERS
+from tests.support.tree import PHONE as ALICES
 
 CONTEXT = naming_context()
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
@@ -210,6 +210,25 @@ def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int
         assert limit > 50
     else:
         assert seen == (walked, more)
+
+
+@pytest.mark.parametrize("limit", [1, 50, 200])
+@pytest.mark.parametrize("text", ["(cn=bo*)", "(cn=*nn*)", "(|(telephoneNumber=1)(cn=*o 0*))"])
+@pytest.mark.parametrize("sharing", [Sharing.PRIVATE, Sharing.CALLERS])
+def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing: Sharing) -> None:
+    """Of a book that is one segment still; beside one that tells callers' names, too."""
+    people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    revised = update_book(book, CONTEXT, [], ["c0", "c1", "c2"], {})
+    assert revised is not None
+    assert [len(segment.entries) for segment in revised.segments.contacts] == [300]
+    caller = Contact("k", name="Kai", phones=(phone(Kind.WORK, "1"),))
+    other = build_book(CONTEXT, "carol", "carol@acme.example", sharing, [caller], {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (revised, other)),), features(tls=False))
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter(text))
+    whole = [hit.entry for hit in all_matches(dit, VIEWER, request)]
+    assert not {b"c0", b"c1", b"c2"} & {uid for entry in whole for uid in entry.attribute("uid")}
+    assert first_page(dit, VIEWER, request, limit) == (whole[:limit], len(whole) > limit)
 
 
 @pytest.mark.parametrize("limit", [2, 50])

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.contact import Contact, Kind
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
@@ -22,62 +21,30 @@ from ldapgw.directory.search import compare, search
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.support.entries import answer, phone
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, naming_context
-
-BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope
-CONTEXT = naming_context()
-OTHER = replace(CONTEXT, name="other", title="Other Ltd", base=Dn.parse("dc=other,dc=example"))
-
-ALICE, BOB, CAROL, DAVE, STAFF = (f"ou={name},{BASE}" for name in ("alice", "bob", "carol", "dave", DIRECTORY))
-
-ADA = Contact(
-    "c1", name="Ada Ärmel", phones=(phone(Kind.WORK, "+49301234567"), phone(Kind.MOBILE, "01712345678")),
-    emails=("ada@a.example",), title="Chef", labels=("contactGroups/1", "contactGroups/3"), also=("Secret",),
-)  # fmt: skip
-BEN = Contact("c2", name="Ben Alt", phones=(phone(Kind.HOME, "+49307654321"),), labels=("contactGroups/2",))
-CEM = Contact("c3", name="Cem Öz", emails=("cem@a.example",), labels=("contactGroups/1",))
-NONE = Contact("c9", title="Nobody", labels=("contactGroups/1",))
-LABELS = {
-    "contactGroups/1": "Suppliers",
-    "contactGroups/2": "suppliers ",
-    "contactGroups/3": "A, b",
-    "x": " ",
-    "y": "Ümpty",
-}
-
-PRIVATE, CALLERS, SHARED = Sharing
-
-
-def at(contact: Contact, uid: str, **changes: object) -> Contact:
-    """The same person in somebody else's book."""
-    return replace(contact, uid=uid, labels=(), **changes)  # type: ignore[arg-type]
-
-
-def tree(*, lenient: bool = True) -> Dit:
-    """Alice's own book, Bob's shared one, Carol's open to callers' names, Dave's closed one, and the staff."""
-    context = replace(CONTEXT, lenient=lenient)
-    books = (
-        build_book(context, "s", DIRECTORY, SHARED, [at(ADA, "s1"), at(BEN, "s2")], {}, per_number=True),
-        build_book(context, "d", "dave", PRIVATE, [Contact("d1", name="Dora")], {}, per_number=True),
-        build_book(context, "c", "carol", CALLERS, [
-            at(ADA, "k1", family_name="Ärmel", department="Hidden"), Contact("k2", name="Kai", phones=BEN.phones),
-            Contact("k3", name="kai", phones=BEN.phones), at(BEN, "k4"),
-        ], {}, per_number=True),
-        build_book(context, "b", "bob", SHARED, [
-            at(ADA, "b1"), at(CEM, "b3"), Contact("b4", name="Cem Öz", emails=("other@a.example",)),
-            Contact("b5", name="ada armel", phones=ADA.phones[:1]),
-        ], {}, per_number=True),
-        build_book(context, "a", "alice", PRIVATE, [CEM, NONE, BEN, ADA], LABELS, per_number=True),
-    )  # fmt: skip
-    away = build_book(OTHER, "o", "olaf", SHARED, [Contact("o1", name="Olaf")], {}, per_number=False)
-    return Dit((Directory(context, books), Directory(OTHER, (away,))), Features("1"))
-
-
-TREE = tree()
-PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
-HALL = Viewer("cn=hall", (Access("acme"),))
-NUMBERS = Viewer("cn=old", (Access("acme", "a"),), per_number=True)
-BOTH = Viewer("cn=both", (Access("acme", "a"), Access("other"), Access("gone")))
+from tests.support.phonebook import BASE
+from tests.support.tree import (
+    ALICE,
+    ALL,
+    BASE_OBJECT,
+    BASES,
+    BOB,
+    BOTH,
+    CALLERS,
+    CAROL,
+    CONTEXT,
+    DAVE,
+    HALL,
+    NUMBERS,
+    PHONE,
+    PRIVATE,
+    SHARED,
+    SINGLE_LEVEL,
+    STAFF,
+    TREE,
+    VIEWERS,
+    WHOLE_SUBTREE,
+    tree,
+)
 
 
 def found(
@@ -102,9 +69,6 @@ def refused(base: str, scope: Scope = BASE_OBJECT, viewer: Viewer = PHONE) -> tu
     with pytest.raises(DirectoryError) as caught:
         found(base, scope, "(objectClass=*)", viewer)
     return caught.value.code, caught.value.matched_dn
-
-
-ALL = "(objectClass=*)"
 
 
 @pytest.mark.parametrize(
@@ -444,8 +408,6 @@ def test_compare_is_refused(dn: str, attribute: str, code: ResultCode) -> None:
     assert caught.value.code is code
 
 
-VIEWERS = [PHONE, HALL, NUMBERS, HALL._replace(per_number=True)]
-BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
 TERMS = ["(cn=*)", "(cn=a*)", "(mobile=01712345678)", "(telephoneNumber=*)", "(homePhone=+49307654321)", "(title=chef)",
          "(mail=*)", "(!(cn=a*))", "(shoeSize=1)", "(objectClass=*)", "(ou:dn:=dave)"]  # fmt: skip
 

@@ -18,14 +18,12 @@ from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
 from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.session import DirectoryPort
-from tests.ldap.talk import NOTICE, Server, Talk, TooLong, best_of_three, in_a_moment
+from tests.ldap.talk import NOTICE, Server, best_of_three, in_a_moment
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
+from tests.support.listening import DONE, ENTRY, PING, is_answered
 from tests.support.served import certified, serving
 from tests.support.world import BASE, BOOK, make_dit, make_gate
-
-ENTRY, DONE = 0x64, 0x65
-PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
 
 pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
 
@@ -45,20 +43,6 @@ def _many() -> DirectoryPort:
 def _either() -> dict[bool, DirectoryPort]:
     """Fifty contacts, with lenient matching and with strict."""
     return {lenient: make_gate(make_dit(lenient=lenient)) for lenient in (True, False)}
-
-
-def is_answered(talk: Talk) -> bool:
-    """Whether a ping is answered, in the turn in which it comes.
-
-    :raises TooLong: when it is in a later one.
-    """
-    talk.replies.clear()
-    talk.begin(PING)
-    if not talk.replies:
-        talk.settle()
-        if talk.replies:
-            raise TooLong("answered in a later turn")
-    return [(one.kind, one.code) for one in talk.replies] == [(ENTRY, None), (DONE, 0)]
 
 
 def _request(field: str, number: bytes) -> bytes:

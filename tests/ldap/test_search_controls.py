@@ -23,7 +23,9 @@ from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.messages import Result
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch
 from tests.support import asks, pdu, phonebook
+from tests.support.asks import controls_of
 from tests.support.filter_text import encode, read_filter
+from tests.support.pdu import uids
 from tests.support.world import BASE, BOOK, CONTEXT, DESK1, LIMITS, SECRET, VIEWER, Client, contacts, make_factory, turn
 
 ENTRY, DONE = 0x64, 0x65
@@ -75,10 +77,6 @@ class World:
             cookie = asks.cookie(done)
             if not cookie:
                 return pages
-
-
-def uids(entries: list[pdu.Response]) -> list[str]:
-    return [one.dn.split(",")[0].removeprefix("uid=") for one in entries]
 
 
 def tree(people: list[Contact]) -> Dit:
@@ -496,20 +494,6 @@ CASES = [
     for lenient in (True, False)
     if case["controls"] and (lenient or case["expectation"].startswith("strict"))
 ]
-
-
-def controls_of(case: dict[str, Any]) -> list[bytes]:
-    """The controls of a case, as its text has them; pages are asked for one after the other."""
-    found = []
-    for text in case["controls"]:
-        kind, _, rest = text.partition(":")
-        if kind == "sort":
-            found.append(asks.sort(*rest.split()))
-        elif kind == "vlv":
-            told = dict(part.split("=") for part in rest.split(","))
-            target = told["ge"].encode() if "ge" in told else (int(told["offset"]), int(told["count"]))
-            found.append(asks.view(int(told["before"]), int(told["after"]), target))
-    return found
 
 
 @pytest.mark.parametrize(("case", "lenient"), CASES)

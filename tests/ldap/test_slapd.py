@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from twisted.internet.task import Clock
 
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
@@ -21,15 +20,14 @@ from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
 from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
 from tests.support import pdu, slapd
 from tests.support.asked import Asked, held
-from tests.support.awkward import BASE, VIEWER, ldif, make_dit
+from tests.support.awkward import BASE, ldif
 from tests.support.filter_text import encode, read_filter
-from tests.support.world import Client, make_factory, make_gate
+from tests.support.slapd import DIT, Gateway
 
 pytestmark = pytest.mark.skipif(
     slapd.PROGRAM is None and "CI" not in os.environ, reason="needs slapd: sudo apt-get install slapd"
 )
 
-DIT = make_dit(lenient=False)
 ASKED = Asked(held(DIT))
 
 Ask = Callable[[bytes], list[pdu.Response]]
@@ -37,22 +35,6 @@ Name = tuple[frozenset[tuple[str, str]], ...]
 
 few = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=5000)
-
-
-class Gateway:
-    """Our wire, in memory."""
-
-    def __init__(self) -> None:
-        self._clock = Clock()
-        gate = replace(make_gate(DIT), anonymous=lambda _address: VIEWER)
-        self._client = Client(make_factory(gate, self._clock, size_limit=100_000))
-
-    def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:
-        answers = self._client.send(pdu.message(1, request, controls))
-        while not answers or answers[-1].code is None:
-            self._clock.advance(0)
-            answers += self._client.received()
-        return answers
 
 
 @dataclass(frozen=True)

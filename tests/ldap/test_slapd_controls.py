@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
-from tests.ldap.test_slapd import DIT, Gateway
 from tests.support import pdu, slapd
 from tests.support.awkward import BASE, ldif
 from tests.support.filter_text import encode, read_filter
+from tests.support.slapd import DIT, Gateway
 
 pytestmark = pytest.mark.skipif(
     slapd.PROGRAM is None and "CI" not in os.environ, reason="needs slapd: sudo apt-get install slapd"

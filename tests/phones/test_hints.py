@@ -14,10 +14,10 @@ from ldapgw.phones.hints import _HINT_TEXTS, HARMLESS, DecodedSearch, Hint, Phon
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
 from ldapgw.phones.search_log import LoggedSearch
-from tests.directory.test_phone_requests import CASES
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS, OLDER, Sent
+from tests.support.phonebook import CASES
 from tests.support.readers import read
 
 BASE = "dc=acme,dc=example"

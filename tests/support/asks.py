@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
-from tests.support import pdu
+from tests.support import asks, pdu
 
 PAGED, SORT, VIEW = "1.2.840.113556.1.4.319", "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
 SORTED, VIEWED = "1.2.840.113556.1.4.474", "2.16.840.1.113730.3.4.10"
@@ -62,4 +64,18 @@ def view_result(done: pdu.Response) -> tuple[int, int, int] | None:
     content = BerReader.over(value).enter(SEQUENCE, "value")
     found = content.integer("targetPosition"), content.integer("contentCount"), content.integer("result", ENUMERATED)
     content.finish("value")
+    return found
+
+
+def controls_of(case: dict[str, Any]) -> list[bytes]:
+    """The controls of a case, as its text has them; pages are asked for one after the other."""
+    found = []
+    for text in case["controls"]:
+        kind, _, rest = text.partition(":")
+        if kind == "sort":
+            found.append(asks.sort(*rest.split()))
+        elif kind == "vlv":
+            told = dict(part.split("=") for part in rest.split(","))
+            target = told["ge"].encode() if "ge" in told else (int(told["offset"]), int(told["count"]))
+            found.append(asks.view(int(told["before"]), int(told["after"]), target))
     return found

@@ -61,3 +61,29 @@ def answer(one: Entry, *attributes: str, types_only: bool = False) -> dict[str, 
     names = [name.decode() for name, _ in read.attributes]
     assert len({name.lower() for name in names}) == len(names)
     return {name.decode(): list(values) for name, values in read.attributes}
+
+
+FULL = Contact(
+    uid="c1",
+    name="Jörg Müller",
+    given_name="Jörg",
+    family_name="Müller; Lüdenscheidt",
+    also=("Jockel", "a,b"),
+    organization="Müller, Sons & Co",
+    department="R&D",
+    title="Chef",
+    phones=(
+        phone(Kind.WORK, "+49 30 1234567 ext. 204"),
+        phone(Kind.MOBILE, "0171 2345678"),
+        phone(Kind.FAX, "030 1234599"),
+        phone(Kind.OTHER, "204"),
+    ),
+    emails=("joerg@mail.example",),
+    addresses=(Address(("Weg 1", '12345 "Berlin"'), "Weg 1", "Berlin", "", "12345", "DE"),),
+    urls=("https://adler.example/a?b,c",),
+    labels=("contactGroups/1", "contactGroups/myContacts"),
+    updated=1_700_000_000.0,
+)
+
+
+LABELS = {"contactGroups/1": "Customers, old"}

@@ -24,6 +24,11 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
 from ldapgw.server.tls import TlsContextFactory
+from tests.ldap.talk import Talk, TooLong
+from tests.support import pdu
+
+ENTRY, DONE = 0x64, 0x65
+PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,17 @@ def library(name: str, remedy: str) -> ModuleType:
     if "CI" in os.environ:
         return importlib.import_module(name)
     return pytest.importorskip(name, reason=remedy)
+
+
+def is_answered(talk: Talk) -> bool:
+    """Whether a ping is answered, in the turn in which it comes.
+
+    :raises TooLong: when it is in a later one.
+    """
+    talk.replies.clear()
+    talk.begin(PING)
+    if not talk.replies:
+        talk.settle()
+        if talk.replies:
+            raise TooLong("answered in a later turn")
+    return [(one.kind, one.code) for one in talk.replies] == [(ENTRY, None), (DONE, 0)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, BerReader, boolean, integer, octets, tlv
+from tests.support import pdu
 
 PRESENT = tlv(0x87, b"objectClass")
 
@@ -149,3 +150,7 @@ def _result(message_id: int, kind: int, operation: BerReader) -> Response:
     value = operation.octets("responseValue", 0x8B) if operation.peek() == 0x8B else None
     operation.finish("response")
     return Response(message_id, kind, code, matched_dn, diagnostic, name, value)
+
+
+def uids(entries: list[pdu.Response]) -> list[str]:
+    return [one.dn.split(",")[0].removeprefix("uid=") for one in entries]

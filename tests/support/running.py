@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import pytest
 from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
@@ -281,3 +283,16 @@ class Site:
         status, said = self.ldapsearch(filter_text, "uid", phone=phone)
         assert status == 0, said
         return [line.removeprefix("uid: ") for line in said.splitlines() if line.startswith("uid: ")]
+
+
+@contextmanager
+def new_site(folder: Path) -> Iterator[Site]:
+    """A site with its sandbox, until the block ends."""
+    if shutil.which("ldapsearch") is None and "CI" not in os.environ:
+        pytest.skip("needs ldapsearch: sudo apt-get install ldap-utils")
+    site = Site(folder)
+    try:
+        site.start_sandbox()
+        yield site
+    finally:
+        site.end_sandbox()

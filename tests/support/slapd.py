@@ -11,11 +11,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from twisted.internet.task import Clock
+
 from tests.support import pdu
+from tests.support.awkward import VIEWER, make_dit
 from tests.support.running import free_ports
+from tests.support.world import Client, make_factory, make_gate
 
 PATIENCE = 60.0
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
@@ -157,3 +161,22 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         else:
             return
     raise AssertionError("slapd does not listen: " + log.read_text())
+
+
+DIT = make_dit(lenient=False)
+
+
+class Gateway:
+    """Our wire, in memory."""
+
+    def __init__(self) -> None:
+        self._clock = Clock()
+        gate = replace(make_gate(DIT), anonymous=lambda _address: VIEWER)
+        self._client = Client(make_factory(gate, self._clock, size_limit=100_000))
+
+    def ask(self, request: bytes, controls: bytes = b"") -> list[pdu.Response]:
+        answers = self._client.send(pdu.message(1, request, controls))
+        while not answers or answers[-1].code is None:
+            self._clock.advance(0)
+            answers += self._client.received()
+        return answers

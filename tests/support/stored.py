@@ -3,8 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from tests.support.sync_stage import person
+
+LABEL = "contactGroups/1"
+
 
 NOW = 1_800_000_000.0
 
@@ -21,3 +27,11 @@ GRANT = NewGrant(
 
 
 DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "sha256$00$00", NOW)
+
+
+def given(uid: str, **more: Any) -> dict[str, Any]:
+    member = {"contactGroupMembership": {"contactGroupResourceName": LABEL}}
+    starred = {"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}
+    metadata = {"sources": [{"type": "CONTACT", "id": f"s{uid}", "updateTime": "2026-01-31T09:30:00Z"}]}
+    known = {"resourceName": f"people/{uid}", "metadata": metadata, "memberships": [member, starred]}
+    return {**person("Ada Riese", "030 23125 100"), **known, **more}

@@ -15,7 +15,10 @@ from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
@@ -43,6 +46,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDependencies, WebTenant
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
+from ldapgw.web.site import WebSite
 from tests.support.databases import open_in_memory
 from tests.support.results import result_of
 
@@ -343,3 +347,25 @@ class Browser:
         raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
         seen = {name.decode().lower(): [value.decode() for value in values] for name, values in raw}
         return Seen(answer.code, seen, text)
+
+
+class Connection:
+    """One connection to the server, in memory."""
+
+    def __init__(self, site: WebSite) -> None:
+        self.transport = StringTransport()
+        self.channel: Any = site.buildProtocol(self.transport.getPeer())
+        self.channel.makeConnection(self.transport)
+
+    def send(self, octets: bytes) -> bytes:
+        """What comes back at once."""
+        self.transport.clear()
+        self.channel.dataReceived(octets)
+        return bytes(self.transport.value())
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.transport.disconnecting or self.transport.disconnected)
+
+    def close(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))

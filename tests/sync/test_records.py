@@ -11,17 +11,7 @@ import pytest
 from ldapgw.contact import Contact, Source
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.sync.records import FetchedPage, FetchedPerson, decode_persons, encode_page
-from tests.support.sync_stage import person
-
-LABEL = "contactGroups/1"
-
-
-def given(uid: str, **more: Any) -> dict[str, Any]:
-    member = {"contactGroupMembership": {"contactGroupResourceName": LABEL}}
-    starred = {"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}
-    metadata = {"sources": [{"type": "CONTACT", "id": f"s{uid}", "updateTime": "2026-01-31T09:30:00Z"}]}
-    known = {"resourceName": f"people/{uid}", "metadata": metadata, "memberships": [member, starred]}
-    return {**person("Ada Riese", "030 23125 100"), **known, **more}
+from tests.support.stored import LABEL, given
 
 
 def read(*persons: dict[str, Any], labels: frozenset[str] | None = None) -> FetchedPage:

@@ -27,8 +27,8 @@ from ldapgw.web.sessions import Visitor
 from tests.support import explain_world
 from tests.support.phonebook import naming_context
 from tests.support.results import result_of
+from tests.support.web_phones import DESK1, add, owner, search, words_on
 from tests.support.web_stage import ACME, ALICE, BOB, HOSTILE, NOW, Browser, Seen, Stage
-from tests.web.test_phone_pages import DESK1, add, owner, search, words_on
 
 ROOT = "root@acme.example"
 

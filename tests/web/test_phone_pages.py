@@ -31,10 +31,10 @@ from ldapgw.web.layout import Layout
 from ldapgw.web.phone_pages import PASSWORD_SECONDS, OneTimePasswords, PhonePages, qr_code
 from ldapgw.web.sessions import Visitor
 from tests.support import pdu
-from tests.support.filter_text import encode, read_filter
 from tests.support.readers import _yealink
 from tests.support.results import result_of
-from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage
+from tests.support.web_phones import DESK1, add, owner, search, words_on
+from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, NOW, Seen, Stage
 
 TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 
@@ -119,20 +119,6 @@ def test_its_code_is_drawn_once_for_each_language() -> None:
 
 ROOT = "root@acme.example"
 PHONE = "/acme/phones/desk1"
-BASE = "dc=acme,dc=example"
-DESK1 = f"cn=desk1,ou=phones,{BASE}"
-
-
-def add(browser: Browser, name: str = "desk1", **fields: str) -> Seen:
-    return browser.submit("/acme/phones", name=name, **fields)
-
-
-def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str) -> Browser:
-    """Somebody who has connected and added a phone."""
-    browser = stage.browser()
-    browser.consent(account=account)
-    assert add(browser, name, **fields).location == f"/acme/phones/{name}"
-    return browser
 
 
 def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
@@ -145,25 +131,6 @@ def password_on(page: Seen) -> str:
 
 def file_on(page: Seen) -> str:
     return html.unescape(re.findall(r'<pre id="file"[^>]*>(.*?)</pre>', page.body, re.DOTALL)[0])
-
-
-def words_on(page: Seen) -> str:
-    """What a reader sees."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.body.partition("<main")[2])).split())
-
-
-def search(
-    stage: Stage,
-    filter_text: str = "(|(cn=mue*)(sn=mue*))",
-    entries: int = 2,
-    *,
-    login: str = DESK1,
-    code: ResultCode = ResultCode.SUCCESS,
-    controls: bytes = b"",
-) -> None:
-    """The phone searches, as the wire tells it."""
-    request = pdu.search(BASE, 2, encode(read_filter(filter_text)), ("cn", "telephoneNumber", "mobile"), size=50)
-    stage.watch.search_log.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)
 
 
 # --- adding ---------------------------------------------------------------------------------------------------------

@@ -8,39 +8,14 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from ldapgw.web.app import web_resource
-from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REQUEST_SECONDS, WebSite, web_site
-from tests.support.web_stage import Browser, Stage
+from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REQUEST_SECONDS, web_site
+from tests.support.web_stage import Browser, Connection, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-class Connection:
-    """One connection to the server, in memory."""
-
-    def __init__(self, site: WebSite) -> None:
-        self.transport = StringTransport()
-        self.channel: Any = site.buildProtocol(self.transport.getPeer())
-        self.channel.makeConnection(self.transport)
-
-    def send(self, octets: bytes) -> bytes:
-        """What comes back at once."""
-        self.transport.clear()
-        self.channel.dataReceived(octets)
-        return bytes(self.transport.value())
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.transport.disconnecting or self.transport.disconnected)
-
-    def close(self) -> None:
-        self.channel.connectionLost(Failure(ConnectionDone()))
 
 
 @pytest.fixture

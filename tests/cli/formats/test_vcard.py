@@ -12,40 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.cli.formats.vcard import vcard
-from ldapgw.contact import Address, Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.numbers.phone_number import parse
 from tests.support import phonebook
 from tests.support.awkward import awkward_contacts
+from tests.support.entries import FULL, LABELS
 
 
 def phone(kind: Kind, text: str) -> Phone:
     read = parse(text, "DE")
     assert read is not None
     return Phone(kind, read)
-
-
-FULL = Contact(
-    uid="c1",
-    name="Jörg Müller",
-    given_name="Jörg",
-    family_name="Müller; Lüdenscheidt",
-    also=("Jockel", "a,b"),
-    organization="Müller, Sons & Co",
-    department="R&D",
-    title="Chef",
-    phones=(
-        phone(Kind.WORK, "+49 30 1234567 ext. 204"),
-        phone(Kind.MOBILE, "0171 2345678"),
-        phone(Kind.FAX, "030 1234599"),
-        phone(Kind.OTHER, "204"),
-    ),
-    emails=("joerg@mail.example",),
-    addresses=(Address(("Weg 1", '12345 "Berlin"'), "Weg 1", "Berlin", "", "12345", "DE"),),
-    urls=("https://adler.example/a?b,c",),
-    labels=("contactGroups/1", "contactGroups/myContacts"),
-    updated=1_700_000_000.0,
-)
-LABELS = {"contactGroups/1": "Customers, old"}
 
 
 def lines(contact: Contact) -> list[str]:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""A gateway's files in a folder of the test's own, and the command run on them in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from sqlalchemy import Connection
+
+from ldapgw.cli import main
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.numbers.phone_number import parse
+from ldapgw.server.state_dir import StateDirLock
+from ldapgw.store import accounts, contacts, sync_state
+from ldapgw.store.accounts import NewGrant
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.database import prepare_state_dir
+from ldapgw.store.secrets import SecretBox
+from tests.support.databases import open_file
+
+ACME = """
+[[tenant]]
+name = "acme"
+title = "Acme GmbH"
+base_dn = "dc=acme,dc=example"
+client_id = "client"
+client_secret = "secret"
+allowed_users = ["@acme.example"]
+admins = ["root@acme.example"]
+"""
+
+
+BETA = ACME.replace("acme", "beta").replace("Acme", "Beta")
+
+
+HEAD = """
+state_dir = "state"
+
+[ldap]
+listen = ["tcp:0:interface=127.0.0.1"]
+
+[web]
+listen = ["tcp:0:interface=127.0.0.1"]
+public_url = "https://phonebook.example.com"
+"""
+
+
+# A moment in the past; 2026-01-31 09:30 UTC.
+THEN = 1769851800.0
+
+
+class Gateway:
+    """The files of a gateway that may not have been started yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "ldapgw.toml"
+        self.state_dir = folder / "state"
+        self.write(HEAD + ACME)
+
+    def write(self, configuration: str) -> None:
+        self.file.write_text(configuration)
+
+    def run(self, *arguments: str) -> Result:
+        """``ldapgw --config FILE ARGUMENTS``; nothing but what was meant to end it may have ended it."""
+        result = CliRunner().invoke(main, ["--config", str(self.file), *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with ``--json``, which is all that it prints on stdout."""
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def refused(self, *arguments: str) -> str:
+        """The lines that a command prints when it is refused."""
+        result = self.run(*arguments)
+        assert result.exit_code == 1, result.output
+        assert result.stderr
+        assert all(line.startswith("ldapgw: ") for line in result.stderr.splitlines())
+        return result.stderr.replace("ldapgw: ", "")
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction, as the gateway would have one."""
+        prepare_state_dir(self.state_dir)
+        database = open_file(self.state_dir / "ldapgw.db")
+        with database.begin() as connection:
+            yield connection
+        database.close()
+
+    @property
+    def vault(self) -> SecretBox:
+        prepare_state_dir(self.state_dir)
+        return SecretBox.open(self.state_dir / "ldapgw.key", create=True)
+
+    def connect(self, address: str, tenant: str = "acme", *, sharing: Sharing = Sharing.PRIVATE, sub: str = "") -> int:
+        """An account that has given consent."""
+        grant = NewGrant(sub or address, address, frozenset(), "at", THEN + 3600, f"rt-{address}", None)
+        with self.begin() as connection:
+            account_id = accounts.connect(connection, self.vault, tenant, grant, sharing, THEN)
+        assert account_id is not None
+        return account_id
+
+    def fill(self, account_id: int, *found: Contact) -> None:
+        """A sync that has ended well and brought contacts."""
+        with self.begin() as connection:
+            contacts.apply_changes(
+                connection,
+                account_id,
+                Source.CONTACTS,
+                [ContactRecord.from_contact(one.uid, one.uid, one) for one in found],
+                (),
+            )
+            begun = sync_state.begin(connection, account_id)
+            assert begun is not None
+            sync_state.increment_generation(connection, account_id)
+            sync_state.end(connection, begun, THEN, THEN + 600)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As long as another process would hold the lock."""
+        prepare_state_dir(self.state_dir)
+        lock = StateDirLock(self.state_dir)
+        lock.write_pid()
+        yield
+        lock.release()
+
+
+def person(name: str, number: str, uid: str = "", *, kind: Kind = Kind.WORK, organization: str = "") -> Contact:
+    """A contact with one number."""
+    given, _, family = name.rpartition(" ")
+    found = parse(number, "DE")
+    assert found is not None
+    return Contact(
+        uid=uid or "c" + name.lower().replace(" ", ""),
+        name=name,
+        given_name=given,
+        family_name=family,
+        organization=organization,
+        phones=(Phone(kind, found),),
+        emails=(f"{family.lower()}@mail.example",),
+    )
