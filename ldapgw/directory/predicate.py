@@ -32,7 +32,7 @@ class Predicate(ABC):
     def matches(self, entry: Entry) -> bool | None:
         """Whether the filter matches an entry; None: Undefined (RFC 4511 4.5.1.7)."""
 
-    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+    def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
         """The documents whose entries match."""
         return [document for document in documents if self.matches(entries[document])]
 
@@ -170,7 +170,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
                 is_possible = True
         return is_possible and super().matches(entry)
 
-    def matching(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+    def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
         """In one loop: a third faster than a call for each (substrings, not compiled)."""
         sufficient, letters = self._sufficient, self._letters
         found: list[int] = []
