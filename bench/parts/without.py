@@ -95,9 +95,10 @@ def _sufficient_strings() -> None:
 
 
 def _first_documents() -> None:
-    def all_documents(query: Any, index: Any, entries: Sequence[Any], _most: int) -> tuple[Sequence[int], bool]:
+    def all_documents(query: Any, index: Any, entries: Sequence[Any], most: int) -> tuple[Sequence[int], bool]:
         found = query_plan.find_documents(query, index, entries)
-        return range(len(entries)) if found is None else found, False
+        documents = range(len(entries)) if found is None else found
+        return documents[:most], len(documents) > most
 
     query_plan.first_documents = all_documents
 

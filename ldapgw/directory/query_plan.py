@@ -180,7 +180,7 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
     """The first documents that a query finds, ascending, each once; whether there may be others after them.
 
-    To stop there buys 105 % of the searches by a part of a name (``python -m bench.parts``).
+    To stop there buys 12 % of the searches by a part of a name (``python -m bench.parts``).
 
     :param entries: the entries of the index.
     :param most: documents that are enough; there may be fewer of them although there are others.

@@ -142,7 +142,7 @@ class FastPath:
         is_plain = True
         for batch in batches:
             found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
-            messages = messages + found if messages else found
+            messages += found
             is_plain = is_plain and batch_is_plain
         count = len(messages)
         if count > limit:

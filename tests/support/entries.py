@@ -63,6 +63,7 @@ def answer(one: Entry, *attributes: str, types_only: bool = False) -> dict[str, 
     return {name.decode(): list(values) for name, values in read.attributes}
 
 
+# What formats have to quote: semicolons, commas, quotation marks, ampersands.
 FULL = Contact(
     uid="c1",
     name="Jörg Müller",
