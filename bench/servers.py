@@ -23,8 +23,8 @@ from ldapgw.store import accounts, contacts, phones
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from tests.support.running import free_ports
-from tests.support.served import certified
+from tests.support.phonebook.served import certified
+from tests.support.site.running import free_ports
 from tests.support.slapd import PROGRAM
 
 PEOPLE = 10_000

@@ -16,7 +16,7 @@ from bench.directory.servers import BASE, LOGIN
 from bench.phone import Target
 from bench.process import Server, running
 from tests.support.checkout import ROOT
-from tests.support.running import free_ports
+from tests.support.site.running import free_ports
 
 NODE = shutil.which("node")
 NODE_FOLDER = ROOT / "tests" / "bench" / "ldapjs"

@@ -18,7 +18,7 @@ from bench.phone import Phone, Target
 from bench.process import Server, running
 from tests.support import pdu
 from tests.support.checkout import ROOT
-from tests.support.running import free_ports
+from tests.support.site.running import free_ports
 from tests.support.slapd import MODULES, PROGRAM, SCHEMA
 
 OURS, THEIRS = "ldapgw", "slapd"

@@ -18,7 +18,7 @@ from bench.table import simple_table
 from bench.written import put
 from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.support.running import Site
+from tests.support.site.running import Site
 
 SCRIPT = "scripts/bench-pages"
 TIMES = 20

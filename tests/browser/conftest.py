@@ -11,7 +11,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import CAROL
 from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
-from tests.support.running import Site
+from tests.support.site.running import Site
 
 # Without a browser there are no journeys; in CI there has to be one.
 collect_ignore_glob = ["test_*.py"] if chromium.missing() and "CI" not in os.environ else []

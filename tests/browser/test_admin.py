@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET
 from tests.browser.window import PEOPLE, Window, both
-from tests.support.running import Site
+from tests.support.site.running import Site
 
 # A company for each language, as somebody finds it who has just installed the gateway.
 COMPANIES = """

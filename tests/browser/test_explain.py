@@ -12,7 +12,7 @@ from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.phones.explain.texts import REASON_TEXTS, MissReason
 from ldapgw.phrase import Phrase
 from tests.browser.window import Window, add, both
-from tests.support.running import Site, wait_until
+from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.window import LANGUAGES, Window, both, person
-from tests.support.running import wait_until
+from tests.support.site.running import wait_until
 
 OpenWindow = Callable[..., Window]
 

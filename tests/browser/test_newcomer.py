@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser.window import PATIENCE_MS
-from tests.support.running import Process, wait_until
+from tests.support.site.running import Process, wait_until
 
 ALICE = "alice@acme.example"
 

@@ -15,7 +15,7 @@ from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from tests.browser.window import Window, add, both
 from tests.support.readers import _yealink
-from tests.support.running import Site, wait_until
+from tests.support.site.running import Site, wait_until
 
 OpenWindow = Callable[..., Window]
 

@@ -24,7 +24,7 @@ from ldapgw.web import error_pages
 from ldapgw.web.phone_pages import qr_code
 from tests.browser.window import Window, person
 from tests.support.checkout import ROOT
-from tests.support.running import wait_until
+from tests.support.site.running import wait_until
 
 OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]

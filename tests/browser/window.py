@@ -17,7 +17,7 @@ from ldapgw.phrase import Translatable
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 from ldapgw.web.i18n import languages
 from tests.support.foreign import english_in
-from tests.support.running import Site
+from tests.support.site.running import Site
 
 EVE = "eve@elsewhere.example"
 # German is the same journey once more, in other words, which tests/web holds to be whole (test_i18n).

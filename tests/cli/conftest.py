@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Gateway
+from tests.support.site.command_line import Gateway
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state, tenants
 from ldapgw.store.contacts import ContactRecord
 from tests.support.certificates import issue
-from tests.support.command_line import ACME, BETA, HEAD, THEN, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 STALE = "There was no good sync since 2026-01-31 09:30 UTC; phones show what was known then."
 

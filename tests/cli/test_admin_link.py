@@ -7,7 +7,7 @@ import re
 
 from ldapgw.cli import site
 from ldapgw.store import sign_ins
-from tests.support.command_line import ACME, BETA, HEAD, Gateway
+from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 LINK = re.compile(r"https://phonebook\.example\.com/acme/link\?key=([A-Za-z0-9_-]{43})\n")
 

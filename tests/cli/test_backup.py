@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ldapgw.store import accounts
 from ldapgw.store.secrets import SecretBox, read_keys
-from tests.support.command_line import Gateway
+from tests.support.site.command_line import Gateway
 
 ALICE = "alice@acme.example"
 

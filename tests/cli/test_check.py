@@ -28,7 +28,7 @@ from ldapgw.store import tenants
 from ldapgw.store.database import revisions
 from ldapgw.store.tenants import EnteredClient
 from tests.support.certificates import issue
-from tests.support.command_line import ACME, BETA, HEAD, Gateway
+from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 HOST = "phonebook.example.com"
 TLS = """

@@ -26,7 +26,7 @@ from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, demo_world
 from ldapgw.google.sandbox.world import World
 from ldapgw.store import accounts, contacts
 from ldapgw.store.tables import account as account_table
-from tests.support.command_line import ACME, HEAD, Gateway, person
+from tests.support.site.command_line import ACME, HEAD, Gateway, person
 
 SCOPE = "https://www.googleapis.com/auth/contacts.readonly"
 

@@ -17,7 +17,7 @@ from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import contact
 from tests.support import rst
 from tests.support.checkout import ROOT
-from tests.support.command_line import ACME, BETA, HEAD, THEN, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 PAGE = ROOT / "docs" / "not-found.rst"
 

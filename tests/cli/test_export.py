@@ -14,7 +14,7 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord
-from tests.support.command_line import ACME, BETA, HEAD, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Kind, Sharing
-from tests.support.command_line import ACME, BETA, HEAD, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 
 @pytest.fixture

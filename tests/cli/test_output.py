@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.cli.output import clean, local_time
-from tests.support.command_line import THEN, Gateway
+from tests.support.site.command_line import THEN, Gateway
 
 
 @pytest.mark.parametrize(

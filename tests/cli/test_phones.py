@@ -10,7 +10,7 @@ import pytest
 from ldapgw.directory.access import verify_password
 from ldapgw.store import phones
 from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin
-from tests.support.command_line import ACME, BETA, HEAD, THEN, Gateway
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 
 
 def stored(gateway: Gateway) -> dict[str, PhoneLogin]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from ldapgw import __version__
 from ldapgw.cli import main, root, site
 from ldapgw.errors import NetworkFailure
-from tests.support.command_line import ACME, HEAD, Gateway
+from tests.support.site.command_line import ACME, HEAD, Gateway
 
 COMMANDS = [
     "demo",

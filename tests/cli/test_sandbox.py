@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from ldapgw.server.state_dir import lock_holder_pid
-from tests.support.command_line import ACME, HEAD, Gateway
+from tests.support.site.command_line import ACME, HEAD, Gateway
 
 
 @contextmanager

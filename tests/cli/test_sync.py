@@ -10,7 +10,7 @@ import pytest
 from ldapgw.cli import sync as module
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import SyncRequest
-from tests.support.command_line import ACME, BETA, HEAD, THEN, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 
 def wishes(gateway: Gateway) -> dict[str, SyncRequest | None]:

@@ -22,10 +22,10 @@ from ldapgw.directory.index import RecordWriter, verified_records
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment, empty_segments
 from ldapgw.errors import DirectoryError
-from tests.support.drawn import COMPANIES, NAMES, NUMBERS, contact, filters
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
-from tests.support.search import all_matches, first_page
+from tests.support.phonebook.drawn import COMPANIES, NAMES, NUMBERS, contact, filters
+from tests.support.phonebook.trees import all_matches, first_page
 
 GROUPS = ["contactGroups/1", "contactGroups/2", "contactGroups/3"]
 LABEL_NAMES = ["Kunden", "kunden", "Müller & Söhne", "VIP", " "]

@@ -19,12 +19,10 @@ from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.search import Match, matches, search
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
-from tests.support.entries import phone
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, naming_context
-from tests.support.search import all_matches, first_page
-from tests.support.tree import ALL, BASES, BOTH, TREE, VIEWERS
-from tests.support.tree import PHONE as ALICES
+from tests.support.phonebook import BASE, naming_context, phone
+from tests.support.phonebook.trees import ALL, BASES, BOTH, TREE, VIEWERS, all_matches, first_page
+from tests.support.phonebook.trees import PHONE as ALICES
 
 CONTEXT = naming_context()
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))

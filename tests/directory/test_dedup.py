@@ -23,7 +23,7 @@ from ldapgw.numbers import phone_number
 from tests.support import work
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
-from tests.support.search import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, first_page
 
 CONTEXT = naming_context()
 OWN = "book03"

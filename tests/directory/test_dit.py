@@ -15,8 +15,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
-from tests.support.entries import answer
-from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook import BASE, answer, naming_context
 
 CONTEXT = naming_context()
 OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))

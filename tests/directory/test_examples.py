@@ -15,9 +15,8 @@ from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import rst
 from tests.support.checkout import ROOT
-from tests.support.entries import entry
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import naming_context
+from tests.support.phonebook import entry, naming_context
 
 PAGE = ROOT / "docs" / "how-a-search-finds-people.rst"
 CONTEXT = naming_context()

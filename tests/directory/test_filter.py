@@ -36,7 +36,7 @@ from ldapgw.ldap.limits import FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
 from ldapgw.numbers import phone_number
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import CASES
-from tests.support.world import CONTEXT
+from tests.support.phonebook.wire import CONTEXT
 
 # Calls of functions, Python's and C's, while a filter is made ready; the costliest ones take 2 to 7 ms.
 WORK = 120_000

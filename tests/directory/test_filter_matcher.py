@@ -14,9 +14,8 @@ from ldapgw.directory.entry import ParentEntry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.inet_org_person import EntryFactory
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
-from tests.support.entries import ENTRIES, entry, phone
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BOOK, naming_context
+from tests.support.phonebook import BOOK, ENTRIES, entry, naming_context, phone
 
 
 def value(text: str | Filter, *, lenient: bool) -> bool | None:

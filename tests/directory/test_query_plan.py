@@ -28,7 +28,9 @@ from ldapgw.directory.query_plan import ExactKey, Narrowing, TermRange, all_of, 
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers.phone_number import parse
 from tests.support import work
-from tests.support.drawn import (
+from tests.support.filter_text import read_filter
+from tests.support.phonebook import naming_context
+from tests.support.phonebook.drawn import (
     COMPANIES,
     NAMES,
     NUMBERS,
@@ -38,8 +40,6 @@ from tests.support.drawn import (
     filters,
     values,
 )
-from tests.support.filter_text import read_filter
-from tests.support.phonebook import naming_context
 
 PLACE = ParentEntry("ou=alice,dc=acme,dc=example", "acme/alice")
 

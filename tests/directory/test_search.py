@@ -19,10 +19,9 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import compare, search
 from ldapgw.errors import DirectoryError, ResultCode
-from tests.support.entries import answer, phone
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE
-from tests.support.tree import (
+from tests.support.phonebook import BASE, answer, phone
+from tests.support.phonebook.trees import (
     ALICE,
     ALL,
     BASE_OBJECT,

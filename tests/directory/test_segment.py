@@ -19,7 +19,7 @@ from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, Sel
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import ResultBatch, SearchCursor
 from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, PLACEHOLDER_ID, Segment, _KeptMessages, set_message_id
-from tests.support.world import BOOK, CONTEXT, VIEWER, contacts, make_dit
+from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts, make_dit
 
 NAMES = select(("cn", "telephoneNumber"))
 

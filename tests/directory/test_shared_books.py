@@ -18,7 +18,7 @@ from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work
 from tests.support.phonebook import naming_context
-from tests.support.search import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, first_page
 
 CONTEXT = naming_context()
 SYLLABLES = [first + second for first in "bdgklmnpst" for second in "aeiu"]

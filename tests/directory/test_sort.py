@@ -32,9 +32,8 @@ from ldapgw.directory.sort import (
     collect,
 )
 from ldapgw.errors import ResultCode
-from tests.support.entries import phone
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook import BASE, naming_context, phone
 
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
 ALICE = f"ou=alice,{BASE}"

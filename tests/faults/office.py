@@ -17,7 +17,7 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.company import CONTACTS, Company, Entries, Person, present
 from tests.faults.phone import Phone
 from tests.support.checkout import ROOT
-from tests.support.running import PATIENCE, Process, Site, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, wait_until
 
 BOOK = f"ou={ALICE},dc=acme,dc=example"
 TYPES = ("work", "mobile", "home")

@@ -24,7 +24,7 @@ from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.faults.office import Office
-from tests.support.running import Process, fetch, wait_until
+from tests.support.site.running import Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long

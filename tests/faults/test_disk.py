@@ -22,7 +22,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
-from tests.support.running import Process, fetch, wait_until
+from tests.support.site.running import Process, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long

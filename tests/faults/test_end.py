@@ -24,7 +24,7 @@ from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import BOOK, Office
 from tests.support import pdu
 from tests.support.checkout import ROOT
-from tests.support.running import PATIENCE, Process, Site, fetch, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, fetch, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long

@@ -16,7 +16,7 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.faults.office import Office
-from tests.support.running import Process, wait_until
+from tests.support.site.running import Process, wait_until
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.office import Office, opened
-from tests.support.running import Site, new_site
+from tests.support.site.running import Site, new_site
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support import pdu
-from tests.support.running import PATIENCE
+from tests.support.site.running import PATIENCE
 from tests.support.slapd import whole_messages
 
 

@@ -24,7 +24,7 @@ from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
 from tests.journeys.line import Line
 from tests.support import pdu, phonebook
 from tests.support.certificates import issue
-from tests.support.running import Process, Site, free_ports, wait_until
+from tests.support.site.running import Process, Site, free_ports, wait_until
 
 # Whose phones need no login.
 LOBBY = "127.0.0.2"

@@ -15,9 +15,9 @@ import pytest
 import pytest_twisted
 
 from tests.support.checkout import ROOT
-from tests.support.listening import library
-from tests.support.running import Site
-from tests.support.served import certified
+from tests.support.phonebook.listening import library
+from tests.support.phonebook.served import certified
+from tests.support.site.running import Site
 
 BASE = "dc=acme,dc=example"
 PERSONS = "(objectClass=inetOrgPerson)"

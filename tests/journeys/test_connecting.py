@@ -19,7 +19,7 @@ from twisted.web.client import Agent
 from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.web.error_pages import EXPIRED, NO_CLIENT, REFUSED
-from tests.support.running import PATIENCE, Process, Site, fetch, free_ports, new_site, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, new_site, wait_until
 
 
 def url_in(said: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest_twisted
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.support.running import Site
+from tests.support.site.running import Site
 
 DATA = Path(__file__).parent.parent / "data"
 LISTS = (

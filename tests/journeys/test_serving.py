@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL
-from tests.support.running import Process, Site, fetch, new_site, wait_until
+from tests.support.site.running import Process, Site, fetch, new_site, wait_until
 
 WRONG = "wrong-password"
 TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw", "--config"]

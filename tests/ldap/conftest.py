@@ -11,8 +11,8 @@ import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.server.tls import TlsContextFactory
-from tests.support.listening import Server, contexts_in
-from tests.support.served import certified, serving
+from tests.support.phonebook.listening import Server, contexts_in
+from tests.support.phonebook.served import certified, serving
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.directory.schema import attribute_type
 from tests.ldap.differences import COMPUTED, UNDEFINED, Unasked, translated_filter
-from tests.support.awkward import BASE
+from tests.support.phonebook.awkward import BASE
 
 
 def translated(request: SearchRequest) -> SearchRequest:

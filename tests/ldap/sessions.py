@@ -11,7 +11,7 @@ from ldapgw.ber import ENUMERATED, SEQUENCE, SET, boolean, integer, octets, tlv
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook import CASES
-from tests.support.world import BASE, BOOK, DESK1, SECRET
+from tests.support.phonebook.wire import BASE, BOOK, DESK1, SECRET
 
 Session = tuple[bytes, ...]
 

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from tests.support import pdu
-from tests.support.world import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
+from tests.support.phonebook.wire import DESK1, LOCAL_NET, SECRET, Client, LiveClock, make_factory, turn
 
 # Seconds of work in one reactor turn: two slices are 10 ms; the rest is for the machine.
 MOMENT = 0.05

@@ -15,8 +15,8 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from tests.support import pdu
-from tests.support.listening import Server, listening
-from tests.support.world import BASE, BOOK, DESK1, SECRET, make_dit, make_factory, make_gate
+from tests.support.phonebook.listening import Server, listening
+from tests.support.phonebook.wire import BASE, BOOK, DESK1, SECRET, make_dit, make_factory, make_gate
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ldapsearch") is None and "CI" not in os.environ,

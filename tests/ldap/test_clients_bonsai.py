@@ -10,9 +10,9 @@ import pytest
 
 from ldapgw.directory import name_folding
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
-from tests.support import awkward
-from tests.support.awkward import BASE, DESK1, SECRET
-from tests.support.listening import Server, library
+from tests.support.phonebook import awkward
+from tests.support.phonebook.awkward import BASE, DESK1, SECRET
+from tests.support.phonebook.listening import Server, library
 
 bonsai = library("bonsai", "needs bonsai: scripts/setup")
 

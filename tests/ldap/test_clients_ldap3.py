@@ -14,9 +14,9 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import parse_dn
 
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
-from tests.support import awkward
-from tests.support.awkward import BASE, DESK1, OWN_BOOK, SECRET
-from tests.support.listening import Server
+from tests.support.phonebook import awkward
+from tests.support.phonebook.awkward import BASE, DESK1, OWN_BOOK, SECRET
+from tests.support.phonebook.listening import Server
 
 ENTRIES = awkward.entries(awkward.make_dit(lenient=True))
 CONTACTS = [entry for entry in ENTRIES if entry.dn.startswith("uid=")]

@@ -11,10 +11,10 @@ import subprocess
 import pytest
 
 from ldapgw.directory import name_folding
-from tests.support import awkward
-from tests.support.awkward import BASE, DESK1, SECRET
 from tests.support.checkout import ROOT
-from tests.support.listening import Server
+from tests.support.phonebook import awkward
+from tests.support.phonebook.awkward import BASE, DESK1, SECRET
+from tests.support.phonebook.listening import Server
 
 NODE = ROOT / "tests" / "node"
 ENTRIES = awkward.entries(awkward.make_dit(lenient=True))

@@ -10,9 +10,9 @@ import pytest
 
 from ldapgw.directory import name_folding
 from ldapgw.errors import ResultCode
-from tests.support import awkward
-from tests.support.awkward import BASE, DESK1, OWN_BOOK, SECRET
-from tests.support.listening import Server, certificate_and_key, library
+from tests.support.phonebook import awkward
+from tests.support.phonebook.awkward import BASE, DESK1, OWN_BOOK, SECRET
+from tests.support.phonebook.listening import Server, certificate_and_key, library
 
 ldap = library("ldap", "needs python-ldap: scripts/setup")
 controls = library("ldap.controls", "needs python-ldap")

@@ -15,7 +15,7 @@ from ldapgw.ldap.connection_core import TickBatch
 from ldapgw.ldap.fast_path import FastAnswer
 from ldapgw.ldap.messages import WHO_AM_I
 from tests.support import pdu
-from tests.support.world import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
+from tests.support.phonebook.wire import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
 
 ROOT = pdu.message(2, pdu.search("", 0))
 EVERYBODY = pdu.message(2, pdu.search(BASE, 2))

@@ -19,7 +19,7 @@ from ldapgw.server.config.forms import File
 from ldapgw.server.tls import TlsContextFactory, load_certificate
 from tests.support import pdu
 from tests.support.certificates import Issued, issue
-from tests.support.world import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
+from tests.support.phonebook.wire import DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
 
 AUTHORITY = issue("authority", authority=True, which=1)
 

@@ -21,12 +21,13 @@ from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import VENDORS
-from tests.support import awkward, pdu, phonebook, work
+from tests.support import pdu, phonebook, work
 from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS
+from tests.support.phonebook import awkward
+from tests.support.phonebook.wire import BASE, CONTEXT, Client, contacts, make_factory
 from tests.support.readers import read
-from tests.support.world import BASE, CONTEXT, Client, contacts, make_factory
 
 GATE = awkward.gate()
 DIT = awkward.make_dit(lenient=True)

@@ -30,8 +30,8 @@ from tests.ldap.sessions import SESSIONS
 from tests.ldap.talk import NOTICE, Talk
 from tests.support import pdu
 from tests.support.checkout import ROOT
+from tests.support.phonebook.wire import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
 from tests.support.rebuilt import meaning, rebuild
-from tests.support.world import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
 
 SEED = 3
 SHORT, LONG = 5_000, 100_000

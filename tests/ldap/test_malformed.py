@@ -19,9 +19,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from tests.ldap.corpus import CASES, Case, tokens
 from tests.support import pdu
-from tests.support.served import Served, serving
+from tests.support.phonebook.served import Served, serving
+from tests.support.phonebook.wire import LOCAL_NET, Client, LiveClock, make_factory, turn
 from tests.support.slapd import whole_messages
-from tests.support.world import LOCAL_NET, Client, LiveClock, make_factory, turn
 
 PING = pdu.message(1, pdu.search("", 0))
 # Seconds of the server's work until somebody else is answered.

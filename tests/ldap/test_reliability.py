@@ -87,7 +87,7 @@ from ldapgw.numbers.phone_number import parse
 from tests.ldap.talk import Server
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
-from tests.support.world import BASE, CONTEXT, DESK1, SECRET, make_gate
+from tests.support.phonebook.wire import BASE, CONTEXT, DESK1, SECRET, make_gate
 
 ENTRY, DONE = 0x64, 0x65
 

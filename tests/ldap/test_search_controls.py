@@ -26,7 +26,19 @@ from tests.support import asks, pdu, phonebook
 from tests.support.asks import controls_of
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
-from tests.support.world import BASE, BOOK, CONTEXT, DESK1, LIMITS, SECRET, VIEWER, Client, contacts, make_factory, turn
+from tests.support.phonebook.wire import (
+    BASE,
+    BOOK,
+    CONTEXT,
+    DESK1,
+    LIMITS,
+    SECRET,
+    VIEWER,
+    Client,
+    contacts,
+    make_factory,
+    turn,
+)
 
 ENTRY, DONE = 0x64, 0x65
 OTHERS = VIEWER._replace(login=f"cn=desk2,ou=phones,{BASE}")

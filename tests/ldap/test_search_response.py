@@ -20,7 +20,7 @@ from ldapgw.ldap.limits import GATHERED, JOINED
 from ldapgw.ldap.messages import SUCCESS, Result
 from ldapgw.ldap.search_response import CHUNK, OutputBuffer, SearchResponse
 from tests.support import pdu
-from tests.support.world import BOOK, CONTEXT, VIEWER, contacts
+from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts
 
 
 def answer(count: int, *, organization: str = "", types_only: bool = False, size_limit: int = 1000) -> SearchResponse:

@@ -21,7 +21,7 @@ from ldapgw.directory.filter import Substrings
 from ldapgw.errors import ResultCode
 from tests.support import pdu
 from tests.support.filter_text import encode
-from tests.support.world import (
+from tests.support.phonebook.wire import (
     BASE,
     DESK1,
     SECRET,
@@ -184,7 +184,7 @@ def test_an_error_of_our_own_is_answered_and_logged_without_what_was_sent(client
     assert summary(client.ask(pdu.search("", 0), 2)) == [(2, ENTRY, None), (2, DONE, 0)]
     [event] = [event for event in logged if event["log_level"].name == "error"]
     assert event["kind"] == "KeyError"
-    assert event["place"].startswith("world.py:")
+    assert event["place"].startswith("wire.py:")
     assert "log_failure" not in event
     assert not [secret for secret in ("broken", "hunter2") if secret in repr(event)]
 

@@ -32,7 +32,7 @@ from ldapgw.ldap.session import (
     check_bind,
 )
 from tests.support import pdu
-from tests.support.world import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
+from tests.support.phonebook.wire import BASE, BOOK, DESK1, LIMITS, LOCAL_NET, SECRET, VIEWER, make_gate
 
 NOT_CRITICAL = pdu.controls(pdu.control("1.2.3.4"))
 CRITICAL = pdu.controls(pdu.control("1.2.3.4", critical=True))

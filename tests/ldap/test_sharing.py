@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.support import pdu
-from tests.support.world import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
+from tests.support.phonebook.wire import BASE, Client, SteppingClock, make_dit, make_factory, make_gate, turn
 
 DONE = 0x65
 # Each entry has to be looked at.
@@ -46,7 +46,7 @@ def test_errors_of_our_own_do_not_fill_the_log(clock, logged):
         client.ask(pdu.bind("broken", b"x"), at)
     clock.pump([1] * 61)
     first, later = [formatEvent(event) for event in logged if event["log_level"].name == "error"]
-    assert first.startswith("internal error: KeyError at world.py:")
+    assert first.startswith("internal error: KeyError at wire.py:")
     assert later == first + ", 19 times"
 
 

@@ -20,8 +20,8 @@ from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
 from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
 from tests.support import pdu, slapd
 from tests.support.asked import Asked, held
-from tests.support.awkward import BASE, ldif
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.awkward import BASE, ldif
 from tests.support.slapd import DIT, Gateway
 
 pytestmark = pytest.mark.skipif(

@@ -10,8 +10,8 @@ import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
 from tests.support import pdu, slapd
-from tests.support.awkward import BASE, ldif
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.awkward import BASE, ldif
 from tests.support.slapd import DIT, Gateway
 
 pytestmark = pytest.mark.skipif(

@@ -37,7 +37,7 @@ from ldapgw.server.listener import UNSENT_LIMIT, set_socket_options
 from ldapgw.server.tls import TlsContextFactory
 from tests.support import pdu
 from tests.support.certificates import issue
-from tests.support.world import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
+from tests.support.phonebook.wire import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
 
 
 class OpenTransport:

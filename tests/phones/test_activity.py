@@ -22,9 +22,9 @@ from ldapgw.phones.search_log import SearchLog, SearchUpdate
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
 from tests.support import asks, pdu
-from tests.support.databases import open_in_memory
 from tests.support.filter_text import encode
-from tests.support.web_stage import DirectStore
+from tests.support.stage.databases import open_in_memory
+from tests.support.stage.web import DirectStore
 
 BASE = "dc=acme,dc=example"
 WATCHED_DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0)

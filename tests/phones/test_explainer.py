@@ -16,8 +16,8 @@ from ldapgw.phones.explain.model import USER
 from ldapgw.phones.explainer import ExplainRequest, PhoneExplainer
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.publisher import make_login
-from tests.support.explain_world import sight
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.explain import sight
 from tests.support.results import result_of
 
 DESK = PhoneLogin("Desk1", "acme", 1, NumberMode.VALUES, "sha256$00$00", 0.0)

@@ -159,7 +159,7 @@ from twisted.logger import globalLogBeginner, formatEvent
 globalLogBeginner.beginLoggingTo([lambda event: print("log", formatEvent(event), flush=True)], redirectStandardIO=False)
 from ldapgw.server.listener import raise_descriptor_limit
 from ldapgw.server.listener import Listener
-from tests.support.world import make_factory
+from tests.support.phonebook.wire import make_factory
 raise_descriptor_limit(1000)
 factory = make_factory(clock=reactor, max_connections=1000, max_connections_per_address=1000)
 listener = Listener(reactor, "ldap.listen", "tcp:0:interface=127.0.0.1", factory)

@@ -14,7 +14,7 @@ from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.results import result_of
-from tests.support.web_stage import NOW, Stage
+from tests.support.stage.web import NOW, Stage
 
 ACME = ("tenant", "acme")
 

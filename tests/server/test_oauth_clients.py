@@ -18,7 +18,7 @@ from ldapgw.store import tenants as stored
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 from tests.support.results import result_of
-from tests.support.web_stage import Stage
+from tests.support.stage.web import Stage
 
 CONFIGURED = Client("1-a", "hush")
 ENTERED = Client("2-b", "quiet")

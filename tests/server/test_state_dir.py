@@ -16,7 +16,7 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
 from ldapgw.server.state_dir import KEY_FILE, OpenStateDir, StateDirLock, lock_holder_pid
 from ldapgw.store import accounts, sync_state
-from tests.support.stored import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:

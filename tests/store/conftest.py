@@ -13,7 +13,7 @@ from sqlalchemy.sql import ClauseElement
 
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import SecretBox
-from tests.support.databases import open_in_memory
+from tests.support.stage.databases import open_in_memory
 
 
 @pytest.fixture

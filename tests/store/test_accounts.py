@@ -15,7 +15,7 @@ from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tab
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest
 from ldapgw.store.contacts import ContactRecord, SyncState
 from ldapgw.store.secrets import SecretBox
-from tests.support.stored import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW
 
 
 def connect(connection: Connection, vault: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:

@@ -18,9 +18,9 @@ from ldapgw.store.backup import back_up, restore
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.store.worker import ChangeDetector
-from tests.support.databases import open_file
-from tests.support.kill import Kill, Killed
-from tests.support.stored import DESK, GRANT, NOW
+from tests.support.site.kill import Kill, Killed
+from tests.support.stage.databases import open_file
+from tests.support.stage.sync import DESK, GRANT, NOW
 
 
 class Site:

@@ -14,7 +14,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, sync_state, tables
 from ldapgw.store.contacts import ContactRecord, RecordSummary
 from ldapgw.store.secrets import SecretBox
-from tests.support.stored import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW
 
 NUMBER = parse("+49 30 1234567 x9", "DE")
 assert NUMBER is not None

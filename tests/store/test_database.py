@@ -17,7 +17,7 @@ from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
 from ldapgw.store.database import Database, _alembic, check_writable, prepare_state_dir, revisions
 from ldapgw.store.worker import ChangeDetector
-from tests.support.stored import DESK
+from tests.support.stage.sync import DESK
 
 
 def opened(path: Path) -> Database:

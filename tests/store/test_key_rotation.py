@@ -21,8 +21,8 @@ from ldapgw.store.database import Database
 from ldapgw.store.key_rotation import SEALED_COLUMNS, rotate
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sign_ins import ConsentFlow
-from tests.support.databases import open_file
-from tests.support.kill import Kill, Killed
+from tests.support.site.kill import Kill, Killed
+from tests.support.stage.databases import open_file
 
 NOW = 1_800_000_000.0
 FLOW = ConsentFlow("acme", "connect", "nonce", "verifier")

@@ -11,7 +11,7 @@ from ldapgw.contact import Sharing
 from ldapgw.store import accounts, phones
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
-from tests.support.stored import DESK, GRANT, NOW
+from tests.support.stage.sync import DESK, GRANT, NOW
 
 
 def test_a_phone_comes_back_as_it_was(connection: Connection, vault: SecretBox) -> None:

@@ -11,7 +11,7 @@ from ldapgw.contact import Sharing
 from ldapgw.store import accounts, revocations, tables
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
-from tests.support.stored import GRANT, NOW
+from tests.support.stage.sync import GRANT, NOW
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, MATCHING_RULES
 from ldapgw.directory.search import search
-from tests.support.awkward import BASE, VIEWER
+from tests.support.phonebook.awkward import BASE, VIEWER
 
 # Attributes that entries have, with all their names; those of the root DSE and the subschema are in no entry here.
 SERVED = (

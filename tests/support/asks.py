@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, BerReader, boolean, integer, octets, tlv
-from tests.support import asks, pdu
+from tests.support import pdu
 
 PAGED, SORT, VIEW = "1.2.840.113556.1.4.319", "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
 SORTED, VIEWED = "1.2.840.113556.1.4.474", "2.16.840.1.113730.3.4.10"
@@ -73,9 +73,9 @@ def controls_of(case: dict[str, Any]) -> list[bytes]:
     for text in case["controls"]:
         kind, _, rest = text.partition(":")
         if kind == "sort":
-            found.append(asks.sort(*rest.split()))
+            found.append(sort(*rest.split()))
         elif kind == "vlv":
             told = dict(part.split("=") for part in rest.split(","))
             target = told["ge"].encode() if "ge" in told else (int(told["offset"]), int(told["count"]))
-            found.append(asks.view(int(told["before"]), int(told["after"]), target))
+            found.append(view(int(told["before"]), int(told["after"]), target))
     return found

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, BerReader, boolean, integer, octets, tlv
-from tests.support import pdu
 
 PRESENT = tlv(0x87, b"objectClass")
 
@@ -152,5 +151,5 @@ def _result(message_id: int, kind: int, operation: BerReader) -> Response:
     return Response(message_id, kind, code, matched_dn, diagnostic, name, value)
 
 
-def uids(entries: list[pdu.Response]) -> list[str]:
+def uids(entries: list[Response]) -> list[str]:
     return [one.dn.split(",")[0].removeprefix("uid=") for one in entries]

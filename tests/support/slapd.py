@@ -17,9 +17,9 @@ from pathlib import Path
 from twisted.internet.task import Clock
 
 from tests.support import pdu
-from tests.support.awkward import VIEWER, make_dit
-from tests.support.running import free_ports
-from tests.support.world import Client, make_factory, make_gate
+from tests.support.phonebook.awkward import VIEWER, make_dit
+from tests.support.phonebook.wire import Client, make_factory, make_gate
+from tests.support.site.running import free_ports
 
 PATIENCE = 60.0
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))

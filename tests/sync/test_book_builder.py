@@ -20,9 +20,8 @@ from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.book_builder import build_cached_books, free_slowly
 from ldapgw.sync.book_cache import BookCache, cache_name
-from tests.support.databases import open_file
-from tests.support.stored import GRANT, NOW
-from tests.support.sync_stage import CONTEXT
+from tests.support.stage.databases import open_file
+from tests.support.stage.sync import CONTEXT, GRANT, NOW
 
 MADE_OF = ("of this",)
 

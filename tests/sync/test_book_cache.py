@@ -29,7 +29,7 @@ from ldapgw.sync.book_builder import build_books, read_contacts, revise_books
 from ldapgw.sync.book_cache import BookCache, CachedBook, cache_name
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
-from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
 MADE_OF = ("acme", 1)
 

@@ -23,8 +23,8 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import ChangeDetector, MonitoredStore
 from ldapgw.sync.book_builder import revise_books
 from ldapgw.sync.change_watcher import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeWatcher
-from tests.support.databases import open_file
-from tests.support.sync_stage import ALICE, BOB, NOW, Stage, person
+from tests.support.stage.databases import open_file
+from tests.support.stage.sync import ALICE, BOB, NOW, Stage, person
 
 
 class Scene(Stage):

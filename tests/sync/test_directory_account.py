@@ -22,7 +22,7 @@ from ldapgw.sync.directory_account import (
     is_resting,
 )
 from tests.support.results import result_of
-from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
 
 NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})

@@ -13,7 +13,7 @@ from ldapgw.errors import StoreError
 from ldapgw.sync import fetch
 from ldapgw.sync.fetch import PageBuffer
 from ldapgw.sync.records import decode_persons, encode_page
-from tests.support.stored import given
+from tests.support.stage.sync import given
 
 
 def pages(count: int) -> list[bytes]:

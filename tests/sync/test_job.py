@@ -22,7 +22,7 @@ from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import SyncState
 from ldapgw.sync import fetch
 from tests.support.results import result_of
-from tests.support.sync_stage import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SCOPES, ALL_SOURCES, CAROL, SCOPE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 OTHERS = "/v1/otherContacts"

@@ -20,7 +20,7 @@ from ldapgw.errors import (
     SuspiciousShrink,
 )
 from ldapgw.store.accounts import ErrorStatus
-from tests.support.sync_stage import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"

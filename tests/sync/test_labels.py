@@ -10,7 +10,7 @@ from ldapgw.errors import GoogleUnavailable
 from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
-from tests.support.sync_stage import ALICE, Stage, person
+from tests.support.stage.sync import ALICE, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 GROUPS = "/v1/contactGroups"

@@ -18,7 +18,7 @@ from ldapgw.store import accounts, contacts, phones, revocations, sync_state, ta
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.book_builder import build_books, revise_books
 from tests.support.results import result_of
-from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, CONTEXT, NOW, Stage, person
 
 
 def books(stage: Stage) -> dict[str, Book]:

@@ -11,7 +11,7 @@ import pytest
 from ldapgw.contact import Contact, Source
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.sync.records import FetchedPage, FetchedPerson, decode_persons, encode_page
-from tests.support.stored import LABEL, given
+from tests.support.stage.sync import LABEL, given
 
 
 def read(*persons: dict[str, Any], labels: frozenset[str] | None = None) -> FetchedPage:

@@ -17,7 +17,7 @@ from ldapgw.google.sandbox.faults import Fault, Injection, api_error
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from tests.support.results import result_of
-from tests.support.sync_stage import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, INTERVAL, NOW, Stage, person
 
 CONNECTIONS = "/v1/people/me/connections"
 

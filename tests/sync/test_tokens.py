@@ -16,7 +16,7 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.store import revocations, tables
 from ldapgw.sync.tokens import POLL_SECONDS, TokenRevoker
-from tests.support.sync_stage import ALICE, CLIENT, ENDPOINTS, Stage
+from tests.support.stage.sync import ALICE, CLIENT, ENDPOINTS, Stage
 
 REVOKE = "/revoke"
 OTHER = Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.web_stage import Browser, Stage
+from tests.support.stage.web import Browser, Stage
 
 
 @pytest.fixture

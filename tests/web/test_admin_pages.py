@@ -28,8 +28,7 @@ from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.sessions import Visitor
 from tests.support.results import result_of
-from tests.support.web_phones import DESK1, words_on
-from tests.support.web_stage import ACME, ALICE, BOB, CLIENT, GLOBEX, NOW, URL, Browser, Seen, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, CLIENT, DESK1, GLOBEX, NOW, URL, Browser, Seen, Stage, words_on
 
 ROOT = "root@acme.example"
 KEY = "A" * 43

@@ -15,7 +15,7 @@ from ldapgw.store import sync_state
 from ldapgw.store.sign_ins import IDLE_SECONDS
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout
-from tests.support.web_stage import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
+from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Seen, Stage
 
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))

@@ -17,7 +17,7 @@ from ldapgw.store import accounts
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import consent_flow
 from ldapgw.web.sign_in_pages import SIGN_IN_BURST
-from tests.support.web_stage import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, CLIENT, EVE, GLOBEX, GOOGLE, NOW, URL, Browser, Stage
 
 ALL_SOURCES = replace(ACME, sources=tuple(Source))
 

@@ -12,7 +12,7 @@ from ldapgw.web.http import HttpRequest
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout
 from tests.support.foreign import english_in
-from tests.support.web_stage import ACME, Stage
+from tests.support.stage.web import ACME, Stage
 
 ENDINGS = {name: value for name, value in vars(error_pages).items() if isinstance(value, ErrorPage)} | {
     "a box": error_pages.unticked_boxes([Source.CONTACTS]),

@@ -24,11 +24,24 @@ from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPage
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
 from ldapgw.web.sessions import Visitor
-from tests.support import explain_world
+from tests.support.phonebook import explain as explain_world
 from tests.support.phonebook import naming_context
 from tests.support.results import result_of
-from tests.support.web_phones import DESK1, add, owner, search, words_on
-from tests.support.web_stage import ACME, ALICE, BOB, HOSTILE, NOW, Browser, Seen, Stage
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    DESK1,
+    HOSTILE,
+    NOW,
+    Browser,
+    Seen,
+    Stage,
+    add,
+    owner,
+    search,
+    words_on,
+)
 
 ROOT = "root@acme.example"
 

@@ -22,7 +22,7 @@ from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
-from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 FORMS = ("sync", "share", "disconnect", "signout")
 

@@ -14,7 +14,7 @@ import pytest
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout, RequiredRole, Route
 from tests.support.checkout import ROOT
-from tests.support.web_stage import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
+from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage
 
 ROUTES = routes(Layout.of(Stage().gate))
 GETS = [route for route in ROUTES if route.method == "GET"]

@@ -14,7 +14,7 @@ from ldapgw.phrase import Phrase, Timestamp
 from ldapgw.web.i18n import LANGUAGES, best_language, languages
 from tests.support.catalogs import catalog_files, extracted, stored, written
 from tests.support.checkout import ROOT
-from tests.support.web_stage import BOB, NOW, Browser
+from tests.support.stage.web import BOB, NOW, Browser
 
 TEMPLATES = ROOT / "ldapgw" / "web" / "templates"
 VALUES = re.compile(r"%\(\w+\)[sd]")

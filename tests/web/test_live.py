@@ -16,7 +16,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_SESSION
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
 from ldapgw.web.site import web_site
-from tests.support.web_stage import ALICE, BOB, Browser, Connection, Stage
+from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage
 
 
 def test_topics() -> None:

@@ -33,8 +33,7 @@ from ldapgw.web.sessions import Visitor
 from tests.support import pdu
 from tests.support.readers import _yealink
 from tests.support.results import result_of
-from tests.support.web_phones import DESK1, add, owner, search, words_on
-from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, NOW, Seen, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, DESK1, GLOBEX, NOW, Seen, Stage, add, owner, search, words_on
 
 TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 

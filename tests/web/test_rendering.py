@@ -22,7 +22,7 @@ from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
 from ldapgw.web.rendering import Renderer
 from ldapgw.web.sessions import Visitor
-from tests.support.web_stage import ACME, GLOBEX, HOSTILE, NOW
+from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
 
 VOID = {"meta", "link", "input", "img", "br"}
 

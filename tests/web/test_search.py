@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ldapgw.web.account_pages import MAX_QUERY_LENGTH, SEARCH_BURST
-from tests.support.web_stage import ALICE, BOB, HOSTILE, Browser, Stage
+from tests.support.stage.web import ALICE, BOB, HOSTILE, Browser, Stage
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from ldapgw.contact import Sharing
 from ldapgw.store import sync_state
 from ldapgw.store.accounts import Account
-from tests.support.web_stage import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
 
 CAROL = "root@acme.example"
 

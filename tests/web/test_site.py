@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REQUEST_SECONDS, web_site
-from tests.support.web_stage import Browser, Connection, Stage
+from tests.support.stage.web import Browser, Connection, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ldapgw.cli.formats.ldif import ldif
 from ldapgw.directory.entry import special_entry
-from tests.support import awkward
-from tests.support.listening import library
+from tests.support.phonebook import awkward
+from tests.support.phonebook.listening import library
 
 
 def records(data: bytes) -> list[tuple[str, dict[str, list[bytes]]]]:

@@ -25,11 +25,22 @@ from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.texts import PRIVATE_BOOK_MESSAGE, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
-from tests.ldap.test_access import blind_dit, dit_of, search
-from tests.support import awkward, offices
 from tests.support.asked import Asked, held
-from tests.support.explain_world import ALICE, BOB, CAROL, CISCO, CUSTOMERS, DAVE, DESK, HALL, explained, sight, uids
-from tests.support.phonebook import BASE
+from tests.support.phonebook import BASE, awkward, offices
+from tests.support.phonebook.explain import (
+    ALICE,
+    BOB,
+    CAROL,
+    CISCO,
+    CUSTOMERS,
+    DAVE,
+    DESK,
+    HALL,
+    explained,
+    sight,
+    uids,
+)
+from tests.support.phonebook.office_searches import blind_dit, dit_of, search
 
 
 @pytest.fixture(scope="module")

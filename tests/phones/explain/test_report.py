@@ -10,8 +10,8 @@ import pytest
 from ldapgw.phones.explain.model import BookAccess, BookSyncState, ExplanationReader, SearchedBook
 from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
-from tests.support.explain_world import ALICE, BOB, CAROL, DAVE, explained, sight
 from tests.support.phonebook import BASE
+from tests.support.phonebook.explain import ALICE, BOB, CAROL, DAVE, explained, sight
 
 BOOKS = (
     f"{ALICE} (the phone's own), {BOB} (shared), directory (the Workspace directory), {CAROL} (callers' names alone)"

@@ -27,11 +27,11 @@ from ldapgw.phones.provisioning.vendors import VENDORS
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import KEYPADS, OLDER, Keypad, Sent, cisco
-from tests.support.listening import Server, contexts_in, listening
 from tests.support.phonebook import BASE, PHONE, phonebook
+from tests.support.phonebook.listening import Server, contexts_in, listening
+from tests.support.phonebook.wire import Client, make_factory
 from tests.support.readers import BASE_KEYS, read
 from tests.support.rebuilt import rebuild
-from tests.support.world import Client, make_factory
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ldapsearch") is None and "CI" not in os.environ,

@@ -21,7 +21,7 @@ from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import prepare_state_dir
 from ldapgw.store.secrets import SecretBox
-from tests.support.databases import open_file
+from tests.support.stage.databases import open_file
 
 ACME = """
 [[tenant]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The wire in a process of its own, on loopback, with the small world of the tests behind it.
+"""The wire in a process of its own, on loopback, with the directory of `wire` behind it.
 
 Run as a module it listens, prints its ports, and serves until its standard input ends.  On standard error is
 only what an operator would be warned of, and tracebacks.
@@ -31,10 +31,10 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
 from ldapgw.server.tls import TlsContextFactory
-from tests.support import awkward
 from tests.support.checkout import ROOT
-from tests.support.listening import certificate_and_key
-from tests.support.world import LOCAL_NET, make_dit, make_factory, make_gate
+from tests.support.phonebook import awkward
+from tests.support.phonebook.listening import certificate_and_key
+from tests.support.phonebook.wire import LOCAL_NET, make_dit, make_factory, make_gate
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

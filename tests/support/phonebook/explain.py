@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Five books of one tenant, and phones before them."""
+"""Five books of one tenant as explanations of searches show them, and phones before them."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -25,6 +27,7 @@ from twisted.web.resource import Resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit, Features
+from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox import browser as person
@@ -47,8 +50,10 @@ from ldapgw.web.dependencies import AdminDependencies, PhoneDependencies, WebDep
 from ldapgw.web.http import PublicUrl
 from ldapgw.web.live import ChangeNotifier, account_topic
 from ldapgw.web.site import WebSite
-from tests.support.databases import open_in_memory
+from tests.support import pdu
+from tests.support.filter_text import encode, read_filter
 from tests.support.results import result_of
+from tests.support.stage.databases import open_in_memory
 
 NOW = 1790000000.0
 URL = "https://phonebook.example.com"
@@ -369,3 +374,40 @@ class Connection:
 
     def close(self) -> None:
         self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+BASE = "dc=acme,dc=example"
+
+
+DESK1 = f"cn=desk1,ou=phones,{BASE}"
+
+
+def add(browser: Browser, name: str = "desk1", **fields: str) -> Seen:
+    return browser.submit("/acme/phones", name=name, **fields)
+
+
+def owner(stage: Stage, account: str = ALICE, name: str = "desk1", **fields: str) -> Browser:
+    """Somebody who has connected and added a phone."""
+    browser = stage.browser()
+    browser.consent(account=account)
+    assert add(browser, name, **fields).location == f"/acme/phones/{name}"
+    return browser
+
+
+def words_on(page: Seen) -> str:
+    """What a reader sees."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.body.partition("<main")[2])).split())
+
+
+def search(
+    stage: Stage,
+    filter_text: str = "(|(cn=mue*)(sn=mue*))",
+    entries: int = 2,
+    *,
+    login: str = DESK1,
+    code: ResultCode = ResultCode.SUCCESS,
+    controls: bytes = b"",
+) -> None:
+    """The phone searches, as the wire tells it."""
+    request = pdu.search(BASE, 2, encode(read_filter(filter_text)), ("cn", "telephoneNumber", "mobile"), size=50)
+    stage.watch.search_log.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A small world to serve: one tenant, one phone, a real directory, and a clock that is ours."""
+"""The wire in memory: one tenant, one phone, a transport and clocks in the hands of the test."""
 
 from __future__ import annotations
 

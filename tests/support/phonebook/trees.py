@@ -10,9 +10,12 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Directory, Dit, Features
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.filter import Scope
-from tests.support.entries import phone
-from tests.support.phonebook import BASE, naming_context
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.filter_matcher import prepare
+from ldapgw.directory.search import Match, SearchCursor, first_matches, matches
+from ldapgw.directory.search_scope import search_scopes
+from tests.support.phonebook import BASE, naming_context, phone
 
 BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope
 CONTEXT = naming_context()
@@ -73,3 +76,26 @@ BOTH = Viewer("cn=both", (Access("acme", "a"), Access("other"), Access("gone")))
 ALL = "(objectClass=*)"
 VIEWERS = [PHONE, HALL, NUMBERS, HALL._replace(per_number=True)]
 BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
+
+
+def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> list[Match]:
+    return [match for match in matches(dit, viewer, request, after) if match]
+
+
+def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> tuple[list[Entry], bool] | None:
+    """What one slice of work finds, and whether there is more; None: that is not known yet.
+
+    Where no cursor is needed, it finds the same.
+    """
+    cursor = SearchCursor.over(dit, viewer, request)
+    entries = [entry for batch in cursor.next(limit + 1) for entry in batch.entries()]
+    scopes = search_scopes(dit, viewer, request.base, request.scope)
+    batch = (
+        first_matches(scopes[0], prepare(request.filter, scopes[0].context), limit + 1) if len(scopes) == 1 else None
+    )
+    if batch is not None:
+        assert batch.entries()[: limit + 1] == entries
+        assert cursor.finished or len(entries) > limit
+    if len(entries) > limit:
+        return entries[:limit], True
+    return (entries, False) if cursor.finished else None

@@ -37,14 +37,15 @@ from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import SyncState
 from ldapgw.store.database import Database
+from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, StoreWorker
 from ldapgw.sync.job import SyncedTenant, SyncJob
 from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
-from tests.support.databases import open_in_memory
 from tests.support.results import result_of
+from tests.support.stage.databases import open_in_memory
 
 NOW = 1_800_000_000.0
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
@@ -255,3 +256,28 @@ class Stage:
         calls = dict(self.world.calls)
         self.world.calls.clear()
         return calls
+
+
+LABEL = "contactGroups/1"
+
+
+GRANT = NewGrant(
+    sub="sub-1",
+    address="Alice@acme.example",
+    scopes=frozenset({"openid", "email"}),
+    access_token="access-1",
+    access_expires_at=NOW + 3600,
+    refresh_token="refresh-1",
+    refresh_expires_at=None,
+)
+
+
+DESK = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "sha256$00$00", NOW)
+
+
+def given(uid: str, **more: Any) -> dict[str, Any]:
+    member = {"contactGroupMembership": {"contactGroupResourceName": LABEL}}
+    starred = {"contactGroupMembership": {"contactGroupResourceName": "contactGroups/starred"}}
+    metadata = {"sources": [{"type": "CONTACT", "id": f"s{uid}", "updateTime": "2026-01-31T09:30:00Z"}]}
+    known = {"resourceName": f"people/{uid}", "metadata": metadata, "memberships": [member, starred]}
+    return {**person("Ada Riese", "030 23125 100"), **known, **more}

@@ -7,7 +7,6 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.access import Access, Viewer
@@ -23,7 +22,8 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import phonebook
-from tests.support.world import make_gate
+from tests.support.checkout import ROOT
+from tests.support.phonebook.wire import make_gate
 
 BASE = phonebook.BASE
 OWN_BOOK = f"ou=alice@acme.example,{BASE}"
@@ -104,7 +104,7 @@ def awkward_contacts() -> Iterator[Contact]:
 
 def sample_contacts() -> Iterator[Contact]:
     """The persons of ``people_samples.json`` that have anything to show."""
-    samples = json.loads((Path(__file__).parents[1] / "data" / "people_samples.json").read_text())["samples"]
+    samples = json.loads((ROOT / "tests" / "data" / "people_samples.json").read_text())["samples"]
     for name, key in (("connections_full_first_page", "connections"), ("connections_full_last_page", "connections")):
         for person in samples[name]["body"][key]:
             contact = read_person(person, Source.CONTACTS, "DE").contact
