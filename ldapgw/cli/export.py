@@ -17,9 +17,9 @@ from ldapgw.cli.options import only_tenant, pass_site
 from ldapgw.cli.site import Site, find_account
 from ldapgw.contact import Contact
 from ldapgw.directory import name_folding
-from ldapgw.directory.dit import tenant_entry
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
+from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
 
 

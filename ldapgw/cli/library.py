@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import search
+from ldapgw.directory.special_entries import Features
 from ldapgw.server.config import Tenant
 from ldapgw.server.tenants import naming_context
 from ldapgw.store.accounts import Account

@@ -1,150 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""The Directory Information Tree (RFC 4512 2.1): tenants' directories, root DSE, subschema and tenant entries.
+"""The Directory Information Tree (RFC 4512 2.1): the tenants' directories, and what a search of them covers.
 
-A `Directory` says which of its books a viewer sees.  The entries that are no contacts are found by the same search as
-contacts.
+A `Directory` says which of its books a viewer sees.  `search_scopes` finds what base object and scope of a search cover
+of it.  What a viewer may not see does not exist for them: neither a search nor a name finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
-from functools import cache, lru_cache
 
 from ldapgw.contact import Sharing
-from ldapgw.directory import schema
 from ldapgw.directory.access import ROOT, Access, NamingContext, Viewer
-from ldapgw.directory.book import DIRECTORY, Book
-from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special_entry, structural_attributes
-from ldapgw.directory.shared_books import SharedBooks, merge_shared_books
+from ldapgw.directory.book import DIRECTORY, Book, Label
+from ldapgw.directory.dn import Dn, InvalidDn, folded
+from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
+from ldapgw.directory.filter import Scope
+from ldapgw.directory.search_scope import SearchScope
+from ldapgw.directory.segment import Segment
+from ldapgw.directory.shared_books import SharedBooks, merge_segments, segments_of
+from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
+from ldapgw.errors import DirectoryError, ResultCode
 
-VENDOR = "ldapgw"
-
-# RFC 4511, and RFC 1777 as old phones speak it.
-_VERSIONS = (b"2", b"3")
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """The server's features on TLS, for the root DSE; a feature is listed if, and only if, it works (RFC 4512 5.1).
-
-    :ivar before_tls: extensions that work only on a connection without TLS.
-    """
-
-    vendor_version: str
-    controls: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()
-    before_tls: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()
-    sasl_mechanisms: tuple[str, ...] = ()
-
-    def in_clear(self) -> Features:
-        """The features on a connection without TLS, where no SASL mechanism works."""
-        extensions = tuple(sorted((*self.extensions, *self.before_tls)))
-        return replace(self, extensions=extensions, before_tls=(), sasl_mechanisms=())
-
-
-def root_dse(features: Features, contexts: Iterable[NamingContext], default: NamingContext | None) -> Entry:
-    """The root DSE (RFC 4512 5.1, RFC 3045).
-
-    :param default: the default naming context: the best base for a client without a configured base; None: unclear.
-    """
-    attributes = {
-        "structuralObjectClass": (b"top",),
-        "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
-        "namingContexts": tuple(str(context.base).encode() for context in contexts),
-        "defaultNamingContext": (str(default.base).encode(),) if default else (),
-        "supportedLDAPVersion": _VERSIONS,
-        "supportedControl": _encoded(features.controls),
-        "supportedExtension": _encoded(features.extensions),
-        "supportedFeatures": _encoded(features.features),
-        "supportedSASLMechanisms": _encoded(features.sasl_mechanisms),
-        "vendorName": (VENDOR.encode(),),
-        "vendorVersion": (features.vendor_version.encode(),),
-    }
-    operational = {name: values for name, values in attributes.items() if values}
-    return special_entry("", {"objectClass": ("top",)}, operational, lenient=False)
-
-
-@lru_cache(maxsize=1024)
-def tenant_entry(context: NamingContext) -> Entry:
-    """A tenant's own entry, an organization; it holds the values of its RDN too (RFC 4512 2.3.1)."""
-    dn = str(context.base)
-    attributes: dict[str, tuple[str, ...]] = {"objectClass": ("top", "organization"), "o": (context.title,)}
-    for name, value in next(iter(context.base.rdns), ()):
-        if name == "dc":
-            attributes["objectClass"] += ("dcObject",)
-        kind = schema.attribute_type(name)
-        if kind:
-            attributes[kind.name] = tuple(dict.fromkeys((*attributes.get(kind.name, ()), value)))
-    operational = structural_attributes(dn, "organization", context.name, subordinates=True)
-    return special_entry(dn, attributes, operational, lenient=context.lenient)
-
-
-@cache
-def subschema() -> Entry:
-    """The subschema entry (RFC 4512 4.2): the schema as clients read it."""
-    operational = {
-        "structuralObjectClass": (b"subentry",),
-        "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
-        "hasSubordinates": (b"FALSE",),
-        "entryDN": (SUBSCHEMA_DN.encode(),),
-        "ldapSyntaxes": _encoded(f"( {oid} DESC '{name}' )" for oid, name in schema.SYNTAXES.items()),
-        "matchingRules": _encoded(
-            f"( {rule.oid} NAME '{rule.name}' SYNTAX {rule.syntax} )" for rule in schema.MATCHING_RULES
-        ),
-        "matchingRuleUse": _encoded(map(_matching_rule_use, schema.MATCHING_RULES)),
-        "attributeTypes": _encoded(map(_attribute_type, schema.ATTRIBUTE_TYPES)),
-        "objectClasses": _encoded(map(_object_class, schema.OBJECT_CLASSES)),
-    }
-    attributes = {"objectClass": ("top", "subentry", "subschema"), "cn": ("subschema",)}
-    return special_entry(SUBSCHEMA_DN, attributes, operational, lenient=False)
-
-
-def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match."""
-    names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
-    return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )"
-
-
-def _attribute_type(kind: schema.AttributeType) -> str:
-    """RFC 4512 4.1.2."""
-    parts = [kind.oid, "NAME", _names((kind.name, *kind.other_names))]
-    parts += ["SUP", kind.supertype] if kind.supertype else []
-    parts += ["EQUALITY", kind.comparison.equality]
-    parts += ["ORDERING", kind.comparison.ordering] if kind.comparison.ordering else []
-    parts += ["SUBSTR", kind.comparison.substrings] if kind.comparison.substrings else []
-    parts += ["SYNTAX", kind.comparison.syntax]
-    parts += ["SINGLE-VALUE"] if kind.single_valued else []
-    parts += ["NO-USER-MODIFICATION", "USAGE", kind.usage] if kind.usage else []
-    return f"( {' '.join(parts)} )"
-
-
-def _object_class(kind: schema.ObjectClass) -> str:
-    """RFC 4512 4.1.1."""
-    parts = [kind.oid, "NAME", _names((kind.name,))]
-    parts += ["SUP", kind.superclass] if kind.superclass else []
-    parts += [kind.kind]
-    parts += ["MUST", _oids(kind.must)] if kind.must else []
-    parts += ["MAY", _oids(kind.may)] if kind.may else []
-    return f"( {' '.join(parts)} )"
-
-
-def _names(names: tuple[str, ...]) -> str:
-    quoted = " ".join(f"'{name}'" for name in names)
-    return quoted if len(names) == 1 else f"( {quoted} )"
-
-
-def _oids(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"( {' $ '.join(names)} )"
-
-
-def _encoded(texts: Iterable[str]) -> tuple[bytes, ...]:
-    return tuple(text.encode() for text in texts)
-
-
-__all__ = ["Directory", "Dit", "Features", "NamingContext"]
+_SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +114,156 @@ class Dit:
             entry = root_dse(self.features, contexts, candidates[0] if len(candidates) == 1 else None)
             self._root_dses[names] = entry
         return entry
+
+
+def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merge: bool = False) -> SharedBooks:
+    """The shared segments of books.
+
+    :param before: the shared segments until now, which are used again where possible.
+    :param defer_merge: build nothing; there may be more segments then than a search should look through.
+    """
+    all_books = tuple(books)
+    shared = [book for book in all_books if book.sharing is Sharing.SHARED]
+    callers = [book for book in all_books if book.sharing is Sharing.CALLERS]
+    by_number = shared if any(book.segments.numbers for book in shared) else []
+    return SharedBooks(
+        merge_segments((book.containers for book in shared), before.containers, defer_merge=defer_merge),
+        merge_segments(
+            (segment for book in shared for segment in book.segments.contacts), before.contacts, defer_merge=defer_merge
+        ),
+        merge_segments(
+            (segment for book in by_number for segment in book.segments.form(per_number=True)),
+            before.numbers,
+            defer_merge=defer_merge,
+        ),
+        merge_segments(
+            (segment for book in callers for segment in book.segments.contacts), before.callers, defer_merge=defer_merge
+        ),
+    )
+
+
+# --- what a search covers ---------------------------------------------------------------------------------------------
+
+
+def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[SearchScope, ...]:
+    """What a search covers: a scope for each tenant that it reaches.
+
+    :param base: a DN as it was sent.
+    :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
+    """
+    try:
+        dn = Dn.parse(base)
+    except InvalidDn:
+        raise DirectoryError(ResultCode.INVALID_DN_SYNTAX, "the base is not a distinguished name") from None
+    if not dn.rdns and scope is Scope.BASE_OBJECT:
+        return (SearchScope.of(ROOT, dit.root_dse(viewer)),)
+    if dn.key == _SUBSCHEMA:
+        return () if scope is Scope.SINGLE_LEVEL else (SearchScope.of(ROOT, subschema()),)
+    if not viewer.access:
+        raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
+    views = tuple(_views(dit, viewer))
+    if not dn.rdns:
+        return tuple(view.whole(scope) for view in views)
+    for view in views:
+        depth = len(dn.rdns) - len(view.directory.context.base.rdns)
+        if depth >= 0 and dn.key[depth:] == view.directory.context.base.key:
+            return (view.below(dn, depth, scope),)
+    raise _missing("")
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A tenant as one viewer sees it."""
+
+    directory: Directory
+    access: Access
+    per_number: bool
+
+    def whole(self, scope: Scope) -> SearchScope:
+        """The tenant's tree, seen from the root of all trees."""
+        tenant = tenant_entry(self.directory.context)
+        return SearchScope.of(self.directory.context, tenant) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
+
+    def below(self, dn: Dn, depth: int, scope: Scope) -> SearchScope:
+        """The entry of a name, and what lies below it as far as the scope reaches.
+
+        :param depth: how many parts of the name stand before the tenant's.
+        """
+        if depth == 0:
+            return self._tenant(scope)
+        value = _only(dn, depth - 1, "ou")
+        book = None if value is None else self.directory.book_named(value, self.access)
+        if book is None:
+            raise _missing(str(dn.parent(depth)))
+        if depth == 1:
+            return self._branch(scope, book, book.labels)
+        value = _only(dn, depth - 2, "ou")
+        label = next((label for label in book.labels if folded(label.name) == value), None)
+        if label is None:
+            return self._leaf(dn, depth - 1, book, scope)
+        return self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope)
+
+    def _tenant(self, scope: Scope) -> SearchScope:
+        directory, context = self.directory, self.directory.context
+        tenant = tenant_entry(context)
+        if scope is Scope.BASE_OBJECT:
+            return SearchScope.of(context, tenant)
+        if scope is Scope.SINGLE_LEVEL:
+            return SearchScope.of(context, *(book.container for book in directory.visible_books(self.access)))
+        own, shared = directory.own_book(self.access), directory.shared_books
+        count = directory.shared_count
+        containers = [Segment((tenant,)), *segments_of(shared.containers)]
+        contacts = [*shared.form(per_number=self.per_number)]
+        if own is not None and own.sharing is not Sharing.SHARED:
+            containers.append(own.containers)
+            contacts[:0] = self._contacts(own)
+            count += 1
+        return SearchScope(
+            context,
+            tuple(containers),
+            tuple(contacts),
+            segments_of(shared.callers),
+            f"{context.name}/{self.access.book}",
+            has_duplicates=bool(shared.contacts) and count > 1,
+        )
+
+    def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
+        """A book or a label; the contacts of a label are found in it alone."""
+        own = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
+        if scope is Scope.BASE_OBJECT:
+            return SearchScope.of(self.directory.context, *own)
+        containers = SearchScope.of(self.directory.context, *own, *(label.container for label in labels)).containers
+        return SearchScope(self.directory.context, containers, self._contacts(branch))
+
+    def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> SearchScope:
+        """A contact by its name, in either form.
+
+        :param depth: how many parts of the name stand before the branch's.
+        """
+        uid = _only(dn, depth - 1, "uid")
+        entry = None if uid is None else branch.segments.entry_of_uid(uid)
+        if entry is None:
+            raise _missing(str(dn.parent(depth)))
+        if depth > 1:
+            raise _missing(str(dn.parent(depth - 1)))
+        return SearchScope.of(self.directory.context, *(() if scope is Scope.SINGLE_LEVEL else (entry,)))
+
+    def _contacts(self, branch: Book | Label) -> tuple[Segment, ...]:
+        return branch.segments.form(per_number=self.per_number)
+
+
+def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
+    for access in viewer.access:
+        directory = dit.directory(access.tenant)
+        if directory is not None:
+            yield _View(directory, access, viewer.per_number)
+
+
+def _only(dn: Dn, at: int, kind: str) -> str | None:
+    """The folded value of one part of a name, if it is of this type alone."""
+    rdn = dn.key[at]
+    return dict(rdn).get(kind) if len(rdn) == 1 else None
+
+
+def _missing(matched: str) -> DirectoryError:
+    return DirectoryError(ResultCode.NO_SUCH_OBJECT, "no such entry, or not for this login", matched_dn=matched)

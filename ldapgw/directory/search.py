@@ -16,29 +16,23 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
-from ldapgw.directory import assertion, normalization, query_plan
+from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import NamingContext, Viewer
-from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.caller_id import find_callers
 from ldapgw.directory.dedup import SameName
-from ldapgw.directory.dit import Dit
-from ldapgw.directory.dn import Dn
+from ldapgw.directory.dit import Dit, search_scopes
 from ldapgw.directory.entry import (
     NAME_END,
     Entry,
-    FixedAttributes,
-    PackedAttributes,
-    encoded_texts,
-    octets_of,
     sort_name,
 )
 from ldapgw.directory.filter import Scope, SearchRequest
-from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
-from ldapgw.directory.inet_org_person import OBJECT_CLASSES
-from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
-from ldapgw.directory.search_scope import SearchScope, search_scopes
-from ldapgw.directory.segment import PAGE_SIZE, Segment
+from ldapgw.directory.filter_matcher import PreparedFilter, prepare
+from ldapgw.directory.schema import attribute_type, subtypes
+from ldapgw.directory.search_scope import SearchScope
+from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment
 from ldapgw.errors import DirectoryError, ResultCode
 
 _SORT_KEY = attrgetter("sort_key")
@@ -57,35 +51,6 @@ _MERGED: Final = 64
 _QUICK: Final = 16
 # Entries of one name that are compared in one slice of work.
 _COMPARED: Final = 200
-
-
-class ResultBatch:
-    """Matches that stand in one segment, in their order; never changed once it is made.
-
-    :ivar documents: their numbers in the segment.
-    :ivar key_prefix: with an entry's sort key behind it, sorts all matches of a search.
-    """
-
-    __slots__ = ("context", "documents", "key_prefix", "segment")
-
-    def __init__(self, segment: Segment, documents: Sequence[int], key_prefix: str, context: NamingContext) -> None:
-        self.segment = segment
-        self.documents = documents
-        self.key_prefix = key_prefix
-        self.context = context
-
-    def __len__(self) -> int:
-        """How many matches there are."""
-        return len(self.documents)
-
-    def entries(self) -> list[Entry]:
-        """The entries of the matches."""
-        entries = self.segment.entries
-        return [entries[document] for document in self.documents]
-
-    def part(self, start: int, end: int) -> ResultBatch:
-        """Some of the matches."""
-        return ResultBatch(self.segment, self.documents[start:end], self.key_prefix, self.context)
 
 
 class SearchCursor:
@@ -176,7 +141,8 @@ def _search(
         behind = _behind(contacts, after)
         segments, own = scope.contacts, scope.own if scope.has_duplicates else None
         if scope.callers and prepared.numbers:
-            callers = yield from _callers(scope, prepared)
+            numbers, slice_size = prepared.numbers, _slice_size(prepared)
+            callers = yield from find_callers(scope.callers, numbers, context, scope.own, slice_size)
             if callers is not None:
                 segments, own = (*segments, callers), scope.own
         if len(segments) > 1 or (own is not None and segments and segments[0].duplicates):
@@ -433,89 +399,7 @@ def _behind(key_prefix: str, after: str) -> str | None:
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
 
-# --- caller ID --------------------------------------------------------------------------------------------------------
-
-
-def _callers(scope: SearchScope, prepared: PreparedFilter) -> Generator[None, None, Segment | None]:
-    """What books that are open for caller ID only tell of whom a filter names by a number.
-
-    The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
-    """
-    query = query_plan.any_of([query for _, _, query in prepared.numbers])
-    found: dict[str, Entry] = {}
-    step = _slice_size(prepared)
-    for segment in scope.callers:
-        deleted = segment.deleted
-        for count, document in enumerate(segment.find_documents(query), start=1):
-            if deleted and deleted[document]:
-                continue
-            entry = segment.entries[document]
-            known = (
-                _caller_id_entry(entry, prepared.numbers, scope.context)
-                if entry.parent.uuid_namespace != scope.own
-                else None
-            )
-            if known is not None:
-                found.setdefault(known.dn, known)
-            if count % step == 0:
-                yield None
-    return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
-
-
-# The attributes of a caller-ID entry, besides the number that was asked for.
-_CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
-
-
-def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
-    """What a caller-ID book tells of a contact that has one of the numbers that a filter names; None if it has none.
-
-    The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
-    tenant, so that neither the book nor the contact's id shows.
-    """
-    asked = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
-    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in asked}
-    numbers = {name: values for name, values in numbers.items() if values}
-    if not numbers:
-        return None
-    texts = {name: [value.decode() for value in entry.attribute(name)] for name in _CALLER_ATTRIBUTES}
-    number = next(value for values in numbers.values() for value in values)
-    dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
-    of_texts = (
-        normalization.text_search_text
-        if context.lenient
-        else lambda values: normalization.value_search_text(Family.TEXT, values)
-    )
-    packed = {"objectClass": (b"", normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
-    packed |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
-    packed |= {
-        name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
-        for name, values in numbers.items()
-    }
-    return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
-
-
-def _matching_values(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
-    """The values of an attribute that are the number asked for, with their lines of the search text."""
-    text = entry.search_text(kind)
-    if text is None or not test(text):
-        return {}
-    values = [value.decode() for value in entry.attribute(kind.name)]
-    lines = normalization.lines_of(text)
-    return {value: line for value, line in zip(values, lines, strict=True) if test(f"\n{line}\n")}
-
-
 # --- the operations ---------------------------------------------------------------------------------------------------
-
-
-class Match(NamedTuple):
-    """A match by itself.
-
-    :ivar key: sorts the matches of a search, and is the same in the next one.
-    """
-
-    key: str
-    entry: Entry
-    context: NamingContext
 
 
 def matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> Iterator[Match | None]:

@@ -16,10 +16,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
+from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
 from ldapgw.directory.index import Index
@@ -400,3 +401,46 @@ def _updated(
     if new or not kept:
         kept.append(Segment.build(new))
     return tuple(segment for segment in kept if len(segment)) or (kept[0],)
+
+
+# --- matches in segments --------------------------------------------------------------------------------------------
+
+
+class ResultBatch:
+    """Matches that stand in one segment, in their order; never changed once it is made.
+
+    :ivar documents: their numbers in the segment.
+    :ivar key_prefix: with an entry's sort key behind it, sorts all matches of a search.
+    """
+
+    __slots__ = ("context", "documents", "key_prefix", "segment")
+
+    def __init__(self, segment: Segment, documents: Sequence[int], key_prefix: str, context: NamingContext) -> None:
+        self.segment = segment
+        self.documents = documents
+        self.key_prefix = key_prefix
+        self.context = context
+
+    def __len__(self) -> int:
+        """How many matches there are."""
+        return len(self.documents)
+
+    def entries(self) -> list[Entry]:
+        """The entries of the matches."""
+        entries = self.segment.entries
+        return [entries[document] for document in self.documents]
+
+    def part(self, start: int, end: int) -> ResultBatch:
+        """Some of the matches."""
+        return ResultBatch(self.segment, self.documents[start:end], self.key_prefix, self.context)
+
+
+class Match(NamedTuple):
+    """A match by itself.
+
+    :ivar key: sorts the matches of a search, and is the same in the next one.
+    """
+
+    key: str
+    entry: Entry
+    context: NamingContext

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from ldapgw.contact import Sharing
-from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
 from ldapgw.directory.segment import Segment
 
@@ -66,35 +64,14 @@ def segments_of(merged: Iterable[MergedSegment]) -> tuple[Segment, ...]:
     return tuple(each.segment for each in merged)
 
 
-def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merge: bool = False) -> SharedBooks:
-    """The shared segments of books.
+def merge_segments(
+    segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
+) -> tuple[MergedSegment, ...]:
+    """The segments to search in place of many.
 
-    :param before: the shared segments until now, which are used again where possible.
+    :param before: the merged segments until now, which are used again where possible.
     :param defer_merge: build nothing; there may be more segments then than a search should look through.
     """
-    all_books = tuple(books)
-    shared = [book for book in all_books if book.sharing is Sharing.SHARED]
-    callers = [book for book in all_books if book.sharing is Sharing.CALLERS]
-    by_number = shared if any(book.segments.numbers for book in shared) else []
-    return SharedBooks(
-        _merged((book.containers for book in shared), before.containers, defer_merge=defer_merge),
-        _merged(
-            (segment for book in shared for segment in book.segments.contacts), before.contacts, defer_merge=defer_merge
-        ),
-        _merged(
-            (segment for book in by_number for segment in book.segments.form(per_number=True)),
-            before.numbers,
-            defer_merge=defer_merge,
-        ),
-        _merged(
-            (segment for book in callers for segment in book.segments.contacts), before.callers, defer_merge=defer_merge
-        ),
-    )
-
-
-def _merged(
-    segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool
-) -> tuple[MergedSegment, ...]:
     # A segment keeps its tuple of entries when more of them are deleted.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []

@@ -22,7 +22,7 @@ from ldapgw.directory.access import ROOT, NamingContext
 from ldapgw.directory.entry import TIEBREAKER_LENGTH, Entry
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
-from ldapgw.directory.search import Match
+from ldapgw.directory.segment import Match
 from ldapgw.errors import LdapgwError, ResultCode
 
 # Octets of a rank.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ldapgw import __version__
 from ldapgw.ber import ENUMERATED, SEQUENCE, head, integer, octets, tlv
-from ldapgw.directory.dit import Features
+from ldapgw.directory.special_entries import Features
 from ldapgw.ldap import controls
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
 from ldapgw.ldap.messages import CANCEL, START_TLS, SUCCESS, WHO_AM_I, Operation, Reply, Result

@@ -14,12 +14,12 @@ from typing import Final, TypeVar
 
 from ldapgw.ber import BerReader
 from ldapgw.directory.access import NamingContext, Viewer
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.search import SearchCursor, first_matches
-from ldapgw.directory.search_scope import SearchScope, search_scopes
+from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import decode

@@ -16,8 +16,8 @@ from ldapgw.directory.access import ROOT, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import SearchRequest
-from ldapgw.directory.search import Match, ResultBatch, limited, matches
-from ldapgw.directory.segment import Segment
+from ldapgw.directory.search import limited, matches
+from ldapgw.directory.segment import Match, ResultBatch, Segment
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.controls import (

@@ -12,8 +12,7 @@ from typing import Final
 
 from ldapgw.ber import integer
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.search import ResultBatch
-from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, Page, response_of, set_message_id
+from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, Page, ResultBatch, response_of, set_message_id
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import message_head
 from ldapgw.ldap.limits import JOINED

@@ -30,7 +30,8 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import SearchRequest
-from ldapgw.directory.search import ResultBatch, compare, result_batches
+from ldapgw.directory.search import compare, result_batches
+from ldapgw.directory.segment import ResultBatch
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap import controls
 from ldapgw.ldap.decoder import cancel_id, simple_bind

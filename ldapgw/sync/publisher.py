@@ -21,8 +21,9 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import Access, NamingContext, Viewer, phone_dn
 from ldapgw.directory.book import DIRECTORY, Book, max_changes
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.shared_books import SharedBooks
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.store import contacts
 from ldapgw.store.accounts import Account

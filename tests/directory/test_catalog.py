@@ -11,8 +11,9 @@ import pytest
 
 from ldapgw.directory.access import NOBODY, UNKNOWN_LOGIN_HASH, Access, Viewer, hash_password
 from ldapgw.directory.catalog import Catalog, PhoneAccess, Snapshot
-from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
 VIEWER = Viewer(DN, (Access("acme", "sub-1"),))

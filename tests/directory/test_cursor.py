@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book, update_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import MAX_SORT_NAME, contact_sort_key, container_sort_key
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
-from ldapgw.directory.search import Match, matches, search
+from ldapgw.directory.search import matches, search
+from ldapgw.directory.segment import Match
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
 from tests.support.filter_text import read_filter

@@ -12,9 +12,10 @@ from ldapgw.contact import Sharing
 from ldapgw.directory import dit, schema
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
+from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, answer, naming_context
 
 CONTEXT = naming_context()

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn, escape
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequest, Substrings
 from ldapgw.directory.search import search
+from ldapgw.directory.special_entries import Features
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from tests.support import work

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.search import compare, search
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, answer, phone

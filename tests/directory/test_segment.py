@@ -17,8 +17,16 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, Selection, encoded_set, select
 from ldapgw.directory.filter import Present, Scope, SearchRequest
-from ldapgw.directory.search import ResultBatch, SearchCursor
-from ldapgw.directory.segment import MAX_PAGE_OCTETS, PAGE_SIZE, PLACEHOLDER_ID, Segment, _KeptMessages, set_message_id
+from ldapgw.directory.search import SearchCursor
+from ldapgw.directory.segment import (
+    MAX_PAGE_OCTETS,
+    PAGE_SIZE,
+    PLACEHOLDER_ID,
+    ResultBatch,
+    Segment,
+    _KeptMessages,
+    set_message_id,
+)
 from tests.support.phonebook.wire import BOOK, CONTEXT, VIEWER, contacts, make_dit
 
 NAMES = select(("cn", "telephoneNumber"))

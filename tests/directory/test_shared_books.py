@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
-from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dit import Directory, Dit, merge_shared_books
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.segment import Segment
-from ldapgw.directory.shared_books import MergedSegment, SharedBooks, merge_shared_books, segments_of
+from ldapgw.directory.shared_books import MergedSegment, SharedBooks, segments_of
 from ldapgw.ldap.encoder import features
 from ldapgw.numbers import phone_number
 from tests.support import work

@@ -16,7 +16,7 @@ from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import name_folding, sort
 from ldapgw.directory.access import ROOT, Access, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import matches
@@ -31,6 +31,7 @@ from ldapgw.directory.sort import (
     Window,
     collect,
 )
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context, phone

@@ -10,7 +10,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ldapgw.directory.catalog import Snapshot
-from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.phones.explain.model import USER
 from ldapgw.phones.explainer import ExplainRequest, PhoneExplainer

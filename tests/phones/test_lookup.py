@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.lookup import MAX_CONTACTS, DirectoryFinder, LookupResult
 from tests.support.phonebook import BASE, contacts, naming_context

@@ -18,8 +18,9 @@ from ldapgw.directory import book_file
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.index import RecordWriter
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import accounts, contacts, revocations, sync_state

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import Snapshot
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.special_entries import Features
 from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.sign_ins import SignIn

@@ -11,12 +11,13 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import DIRECTORY, Book
 from ldapgw.directory.dedup import is_same_person
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, Substrings
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.phones.explain.model import BookAccess
 

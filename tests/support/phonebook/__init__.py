@@ -14,12 +14,13 @@ from ldaptor.protocols import pureldap
 from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
 from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, NamingContext, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit, Features, NamingContext
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, ParentEntry, Selection
 from ldapgw.directory.inet_org_person import EntryFactory
+from ldapgw.directory.special_entries import Features
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from tests.support.checkout import ROOT

@@ -8,7 +8,8 @@ from typing import Any
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import explain

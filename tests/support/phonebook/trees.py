@@ -8,13 +8,14 @@ from dataclasses import replace
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.directory.dit import Directory, Dit, Features
+from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.search import Match, SearchCursor, first_matches, matches
-from ldapgw.directory.search_scope import search_scopes
+from ldapgw.directory.search import SearchCursor, first_matches, matches
+from ldapgw.directory.segment import Match
+from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, naming_context, phone
 
 BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope

@@ -21,8 +21,9 @@ from twisted.internet.task import Clock
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth

@@ -26,7 +26,8 @@ from twisted.web.resource import Resource
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.catalog import Snapshot
-from ldapgw.directory.dit import Dit, Features
+from ldapgw.directory.dit import Dit
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Caller ID: what books that are open for caller ID only tell of whom a search names by a whole number.
+
+The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from operator import attrgetter
+
+from ldapgw.directory import normalization, query_plan
+from ldapgw.directory.access import NamingContext
+from ldapgw.directory.assertion import TextPredicate
+from ldapgw.directory.dn import Dn
+from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
+from ldapgw.directory.filter_matcher import NamedNumber
+from ldapgw.directory.inet_org_person import OBJECT_CLASSES
+from ldapgw.directory.schema import AttributeType, Family
+from ldapgw.directory.segment import Segment
+
+_SORT_KEY = attrgetter("sort_key")
+
+
+def find_callers(
+    segments: Sequence[Segment], numbers: Sequence[NamedNumber], context: NamingContext, own: str, slice_size: int
+) -> Generator[None, None, Segment | None]:
+    """The caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
+
+    :param segments: the contacts of caller-ID books.
+    :param own: the UUID namespace of the viewer's own book, whose contacts are left out.
+    :param slice_size: candidates that are looked at in one slice.
+    """
+    query = query_plan.any_of([query for _, _, query in numbers])
+    found: dict[str, Entry] = {}
+    for segment in segments:
+        deleted = segment.deleted
+        for count, document in enumerate(segment.find_documents(query), start=1):
+            if deleted and deleted[document]:
+                continue
+            entry = segment.entries[document]
+            known = _caller_id_entry(entry, numbers, context) if entry.parent.uuid_namespace != own else None
+            if known is not None:
+                found.setdefault(known.dn, known)
+            if count % slice_size == 0:
+                yield None
+    return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
+
+
+# The attributes of a caller-ID entry, besides the number that was asked for.
+_CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
+
+
+def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
+    """What a caller-ID book tells of a contact that has one of the numbers that a filter names; None if it has none.
+
+    The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
+    tenant, so that neither the book nor the contact's id shows.
+    """
+    asked = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
+    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in asked}
+    numbers = {name: values for name, values in numbers.items() if values}
+    if not numbers:
+        return None
+    texts = {name: [value.decode() for value in entry.attribute(name)] for name in _CALLER_ATTRIBUTES}
+    number = next(value for values in numbers.values() for value in values)
+    dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
+    of_texts = (
+        normalization.text_search_text
+        if context.lenient
+        else lambda values: normalization.value_search_text(Family.TEXT, values)
+    )
+    packed = {"objectClass": (b"", normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
+    packed |= {name: (encoded_texts(values), of_texts(values)) for name, values in texts.items()}
+    packed |= {
+        name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
+        for name, values in numbers.items()
+    }
+    return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
+
+
+def _matching_values(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
+    """The values of an attribute that are the number asked for, with their lines of the search text."""
+    text = entry.search_text(kind)
+    if text is None or not test(text):
+        return {}
+    values = [value.decode() for value in entry.attribute(kind.name)]
+    lines = normalization.lines_of(text)
+    return {value: line for value, line in zip(values, lines, strict=True) if test(f"\n{line}\n")}
