@@ -61,25 +61,14 @@ class Catalog:
         self.snapshot = snapshot
         self._open_to = open_to
         self._seen: dict[str, tuple[str, str]] = {}
-        self._end_sessions: Callable[[str], None] = lambda _: None
-        self._published: Callable[[], None] = lambda: None
 
-    def set_listeners(self, end_sessions: Callable[[str], None], published: Callable[[], None]) -> None:
-        """Set the listeners.
+    def publish(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Serve another snapshot from now on.
 
-        :param end_sessions: called with the bind DN of each login that is gone or changed.
-        :param published: called after each new snapshot.
+        :returns: the bind DN of each login that is gone or changed, whose sessions have to end.
         """
-        self._end_sessions = end_sessions
-        self._published = published
-
-    def publish(self, snapshot: Snapshot) -> None:
-        """Serve another snapshot from now on, and end the sessions of logins that are gone or changed."""
         before, self.snapshot = self.snapshot, snapshot
-        self._published()
-        for name, login in before.logins.items():
-            if snapshot.logins.get(name) != login:
-                self._end_sessions(login.viewer.login)
+        return tuple(login.viewer.login for name, login in before.logins.items() if snapshot.logins.get(name) != login)
 
     def dit(self) -> Dit:
         """The current directories."""

@@ -48,11 +48,14 @@ class PhoneActivity:
 
     :param bases: the search base of each tenant, by the tenant's name.
     :param now: returns the seconds since the epoch.
+    :param on_search: called with the login after each search of a phone.
     :ivar search_log: the LDAP server reports each search to the log.
     """
 
-    def __init__(self, bases: Mapping[str, str], now: Callable[[], float]) -> None:
-        self.search_log = SearchLog(now)
+    def __init__(
+        self, bases: Mapping[str, str], now: Callable[[], float], on_search: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.search_log = SearchLog(now, on_search)
         self._bases = {tenant: (base, Dn.parse(base)) for tenant, base in bases.items()}
 
     def base_dn(self, tenant: str) -> str:

@@ -73,20 +73,17 @@ class SearchLog:
     """The last searches of all phones.
 
     :param now: returns the seconds since the epoch.
+    :param on_search: called with the login after each search of a phone.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], on_search: Callable[[str], None] = lambda _: None) -> None:
         self._now = now
+        self._on_search = on_search
         self._recent: OrderedDict[str, deque[_Record]] = OrderedDict()
         self._count = 0
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        self._listener: Callable[[str], None] = lambda _: None
-
-    def set_listener(self, listener: Callable[[str], None]) -> None:
-        """Set the function that is called with the login after each search of a phone."""
-        self._listener = listener
 
     def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
         """Log a search (`ldapgw.ldap.session.Observer`); called for every search, so the method does very little."""
@@ -107,7 +104,7 @@ class SearchLog:
         self._latest[login] = record
         if entries and code in _SUCCESS_CODES:
             self._latest_found[login] = record
-        self._listener(login)
+        self._on_search(login)
 
     def searches_of(self, login: str) -> tuple[LoggedSearch, ...]:
         """Return a phone's last searches, the newest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -86,7 +86,7 @@ class Parts:
         work_process = WorkerProcess(reactor)
         one_shot_process = OneShotProcess()
 
-        # --- store and directory ---
+        # --- store and catalog ---
         store = MonitoredStore(StoreWorker(state.database, store_thread), reactor.seconds, now)
         clients = TenantClients(store, state.vault, configured_clients(config))
         directory_features = features(tls=tls is not None)
@@ -94,12 +94,47 @@ class Parts:
             Snapshot(Dit((), directory_features)),
             {tenant.name: tenant.anonymous_networks.contains for tenant in config.tenant},
         )
+
+        # --- phones and LDAP ---
+        notifier = ChangeNotifier()
+        activity = PhoneActivity({tenant.name: tenant.base_dn for tenant in config.tenant}, now, notifier.notify)
+        search_log = activity.search_log
+        recorder = SearchRecorder(
+            clock=wall_clock,
+            store=store,
+            take_updates=search_log.take_updates,
+            bind_dn=activity.bind_dn,
+            logins=lambda: catalog.snapshot.logins,
+            summarize=activity.summarize,
+        )
+        search_counters = SearchCounters()
+        observers = (search_counters.observe, search_log.observe)
+        ldap = LdapFactory(
+            DirectoryPort(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
+            Limits(**{field.name: getattr(config.ldap, field.name) for field in dataclasses.fields(Limits)}),
+            reactor,
+            tls,
+            require_tls=config.ldap.require_tls,
+            call_at_tick_end=getattr(reactor, "at_end", None),  # see `ldapgw.server.reactor`
+        )
+
+        def snapshot_published(ended_logins: Sequence[str]) -> None:
+            """Let go of the former snapshot, and of logins that were removed or changed; update open pages."""
+            ldap.snapshot_changed()
+            for login in ended_logins:
+                ldap.disconnect(login)
+                search_log.forget(login)
+                recorder.forget(login)
+                notifier.notify(login)
+
+        # --- Google and sync ---
         publisher = Publisher(
             store=store,
             catalog=catalog,
             contexts={tenant.name: naming_context(tenant) for tenant in config.tenant},
             features=directory_features,
             run_off_thread=book_thread,
+            on_publish=snapshot_published,
             book_cache=BookCache(state_dir / FOLDER),
             build_in_process=partial(
                 build_thread,
@@ -109,9 +144,6 @@ class Parts:
                 state_dir / FOLDER,
             ),
         )
-
-        # --- Google and sync ---
-        notifier = ChangeNotifier()
         progress = ProgressBoard(lambda account_id: notifier.notify(account_topic(account_id)))
         endpoints = Endpoints(**{name: getattr(config.google, name) for name in config.google.__struct_fields__})
         http = http_client(reactor)
@@ -151,38 +183,6 @@ class Parts:
             read_clients=clients.refresh,
             notify_pages=AccountWatcher(store, notifier).check,
         )
-
-        # --- phones and LDAP ---
-        activity = PhoneActivity({tenant.name: tenant.base_dn for tenant in config.tenant}, now)
-        search_log = activity.search_log
-        search_log.set_listener(notifier.notify)
-        recorder = SearchRecorder(
-            clock=wall_clock,
-            store=store,
-            take_updates=search_log.take_updates,
-            bind_dn=activity.bind_dn,
-            logins=lambda: catalog.snapshot.logins,
-            summarize=activity.summarize,
-        )
-        search_counters = SearchCounters()
-        observers = (search_counters.observe, search_log.observe)
-        ldap = LdapFactory(
-            DirectoryPort(catalog.dit, catalog.authenticate, catalog.anonymous, os.urandom(32), observers),
-            Limits(**{field.name: getattr(config.ldap, field.name) for field in dataclasses.fields(Limits)}),
-            reactor,
-            tls,
-            require_tls=config.ldap.require_tls,
-            call_at_tick_end=getattr(reactor, "at_end", None),  # see `ldapgw.server.reactor`
-        )
-
-        def end_login(login: str) -> None:
-            """Forget a login that was removed or changed, and update open pages."""
-            ldap.disconnect(login)
-            search_log.forget(login)
-            recorder.forget(login)
-            notifier.notify(login)
-
-        catalog.set_listeners(end_login, ldap.snapshot_changed)
 
         # --- pages ---
         def is_ready() -> bool:

@@ -99,6 +99,7 @@ class Publisher:
 
     :param contexts: the naming contexts by tenant.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param on_publish: called after each new snapshot with the bind DN of each login that is gone or changed.
     :param book_cache: the cache of built books for the next start; None: no cache.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`); None: no other process is used.
@@ -112,6 +113,7 @@ class Publisher:
         contexts: Mapping[str, NamingContext],
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
+        on_publish: Callable[[Sequence[str]], None],
         book_cache: BookCache | None = None,
         build_in_process: Callable[..., Awaitable[None]] | None = None,
     ) -> None:
@@ -120,6 +122,7 @@ class Publisher:
         self._contexts = contexts
         self._features = features
         self._run_off_thread = run_off_thread
+        self._on_publish = on_publish
         self._book_cache = book_cache
         self._build_in_process = build_in_process
         self._cached_names: frozenset[str] | None = None
@@ -182,7 +185,7 @@ class Publisher:
         dit = self._catalog.dit()
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
-        self._catalog.publish(Snapshot(dit, logins, loaded=loaded))
+        self._on_publish(self._catalog.publish(Snapshot(dit, logins, loaded=loaded)))
 
     def _present_books(self) -> list[tuple[NamingContext, tuple[Book, ...], Directory | None]]:
         """Each tenant, the built books of its present accounts, and the directory served so far."""

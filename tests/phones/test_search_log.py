@@ -111,8 +111,7 @@ def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
 def test_somebody_is_told_of_each() -> None:
     """By its login."""
     told: list[str] = []
-    kept = SearchLog(Clock().seconds)
-    kept.set_listener(told.append)
+    kept = SearchLog(Clock().seconds, told.append)
     observe(kept)
     observe(kept, "", entries=0)
     assert told == [DESK1]

@@ -192,6 +192,7 @@ class Site:
             contexts={"acme": CONTEXT},
             features=features,
             run_off_thread=run,
+            on_publish=stage.ended.extend,
             book_cache=BookCache(self.folder),
             build_in_process=apart,
         )

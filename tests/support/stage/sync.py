@@ -129,12 +129,14 @@ class Stage:
         self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {})
+        self.ended: list[str] = []
         self.publisher = Publisher(
             store=self.store,
             catalog=self.catalog,
             contexts={"acme": CONTEXT},
             features=features,
             run_off_thread=at_once,
+            on_publish=self.ended.extend,
         )
         self.line = Line(self.world)
         self.progress: list[tuple[int, SyncProgress | None]] = []
