@@ -18,6 +18,8 @@ from bench.directory.servers import BEFORE, BEFORE_PURE, OURS, PURE, THEIRS
 from bench.process import Server
 from bench.progress import say
 
+# The number of contacts that a load's own goals are for.
+GOALS_10K = 10_000
 # Of slapd's p99, at most.
 P99_GOAL = 0.5
 # Of another checkout's rate: what is less is lower, unless a round of the other was as low.
@@ -117,10 +119,33 @@ class Comparison:
         return sum(one.errors for rounds in self.servers.values() for one in rounds)
 
     @property
+    def goal(self) -> float:
+        """How many times the rate of slapd, or of the other row, we want to have."""
+        goals = self.workload.goals_10k
+        return goals[0] if goals and self.contacts == GOALS_10K else self.workload.goal
+
+    @property
+    def pure_goal(self) -> float | None:
+        """The same where we are not compiled; None: there is no goal."""
+        goals = self.workload.goals_10k
+        return goals[1] if goals and self.contacts == GOALS_10K and PURE in self.servers else None
+
+    @property
     def is_fast(self) -> bool:
         """Whether the goal for the rate is met."""
         times = self.part() if self.workload.beside else self.times()
-        return not self.errors and (times is None or times >= self.workload.goal)
+        return not self.errors and (times is None or times >= self.goal)
+
+    @property
+    def is_pure_fast(self) -> bool:
+        """Whether the goal where we are not compiled is met."""
+        times = self.times(PURE)
+        return self.pure_goal is None or times is None or times >= self.pure_goal
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all goals are met."""
+        return self.is_fast and self.is_pure_fast and self.is_even
 
     @property
     def is_even(self) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from io import StringIO
 from math import nan
@@ -25,16 +26,16 @@ SLOW = Round(10_000.0, 200_000.0, 0.8, 4.0, 20.0, 90.0, 190.0, 10_000, 0, 0)
 NONE = Round(0.0, 0.0, nan, nan, nan, nan, nan, 0, 0, 0)
 RESULTS = Results(
     [
-        Comparison(10_000, WORKLOADS["prefix"], {"ldapgw": (FAST,), "slapd": (SLOW,)}),
-        Comparison(10_000, WORKLOADS["reverse"], {"ldapgw": (SLOW,), "slapd": (FAST,)}),
+        Comparison(20_000, WORKLOADS["prefix"], {"ldapgw": (FAST,), "slapd": (SLOW,)}),
+        Comparison(20_000, WORKLOADS["reverse"], {"ldapgw": (SLOW,), "slapd": (FAST,)}),
     ],
     [Comparison(1000, WORKLOADS["prefix"], {"slapd": (SLOW,), "ldapgw": (FAST,), "ldaptor": (NONE,)})],
-    [Figure("10,000 contacts", "memory", "40 MiB"), Figure("100 change", "turn", "21 ms", "≤ 20 ms", met=False)],
+    [Figure("20,000 contacts", "memory", "40 MiB"), Figure("100 change", "turn", "21 ms", "≤ 20 ms", met=False)],
 )
 
 
 TABLES = """
-10,000 contacts:
+20,000 contacts:
 
 =================  =======  =====  ======  ===========  =====  ======  ========  ======  =======  =====  ====  =====
 Load               ÷ slapd  Goal           p99 ÷ slapd  Goal           a second  slapd   p50, ms  slapd  p99   slapd
@@ -54,7 +55,7 @@ name, two letters  10,000 (1.00)  50,000 (5.00)  0 (-)
 ===============  ======  =======  ======  ======
 With             Figure  Goal     ldapgw
 ===============  ======  =======  ======  ======
-10,000 contacts  memory           40 MiB
+20,000 contacts  memory           40 MiB
 100 change       turn    ≤ 20 ms  21 ms   MISSED
 ===============  ======  =======  ======  ======
 """
@@ -66,7 +67,7 @@ def test_the_tables():
 
 
 BESIDE = """
-10,000 contacts, loads beside others of ours in the same rounds:
+20,000 contacts, loads beside others of ours in the same rounds:
 
 =================  =================  ======  ======  ======  ========  ======  =======  ====
 Load               Beside             ÷ that  Goal            a second  beside  p50, ms  p99
@@ -76,7 +77,7 @@ person and a name  name, two letters  0.200   ≥ 0.85  MISSED  10,000    50,000
 """
 
 BEFORE = """
-10,000 contacts, beside /elsewhere (abc1234); a second:
+20,000 contacts, beside /elsewhere (abc1234); a second:
 
 =================  ============  ======  ======  ======  ======  ========  =====
 Load               Run           before  least   most    now     ÷ before
@@ -89,7 +90,7 @@ name, two letters  not compiled  30,000  10,000  50,000  9,000   0.300     lower
 
 def test_a_table_of_rows_beside_others():
     """They have no ratio to slapd, and a verdict all the same."""
-    row = Comparison(10_000, WORKLOADS["and-yealink"], {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)})
+    row = Comparison(20_000, WORKLOADS["and-yealink"], {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)})
     results = Results([RESULTS.compared[0], row])
     told = "\n".join(lines(results))
     assert told.endswith(BESIDE)
@@ -109,7 +110,7 @@ def test_a_table_of_what_was_before():
         "not compiled": (slower, slower),
         "before, not compiled": (SLOW, FAST),
     }
-    row = Comparison(10_000, WORKLOADS["prefix"], servers)
+    row = Comparison(20_000, WORKLOADS["prefix"], servers)
     results = Results([row], before="/elsewhere (abc1234)")
     assert "\n".join(lines(results)).endswith(BEFORE)
     assert not results.are_good
@@ -128,6 +129,13 @@ def test_a_table_of_what_was_before():
     )
     without = {name: servers[name] for name in ("ldapgw", "before")}
     assert Results([replace(row, servers=without)]).are_good
+
+
+def test_goals_where_it_is_not_compiled():
+    """With 10,000 contacts."""
+    servers = {"ldapgw": (FAST,), "not compiled": (SLOW,), "slapd": (SLOW,)}
+    row = list(lines(Results([Comparison(10_000, WORKLOADS["prefix"], servers)])))[5]
+    assert re.sub(" +", " ", row).startswith("name, two letters 5.00 ≥ 8 MISSED 1.00 ≥ 5 MISSED ")
 
 
 def test_one_missed_goal_is_enough():
@@ -155,8 +163,8 @@ def test_the_picture():
     # From a tenth of slapd to a hundred times: three decades, of which 5.0 is 1.699 and 0.2 is 0.301.
     assert [round(width / 510 * 3, 2) for width in bars.values()] == [1.7, 0.3]
     texts = [text.text for text in svg.iter(f"{name}text")]
-    assert [text for text in texts if text in ("slapd", "name, two letters", "5", "0.2", "10,000 contacts")] == [
-        "10,000 contacts",
+    assert [text for text in texts if text in ("slapd", "name, two letters", "5", "0.2", "20,000 contacts")] == [
+        "20,000 contacts",
         "slapd",
         "name, two letters",
         "5",

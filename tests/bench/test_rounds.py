@@ -51,6 +51,22 @@ def test_goals_are_judged(ours, fast, even):
     assert (comparison.is_fast, comparison.is_even) == (fast, even)
 
 
+@pytest.mark.parametrize(
+    ("contacts", "ours", "pure", "fast", "pure_fast"),
+    [
+        (10_000, 800, 500, True, True),
+        (10_000, 799, 499, False, False),
+        (10_001, 500, 1, True, True),
+        (10_001, 499, 1, False, True),
+    ],
+)
+def test_ten_thousand_contacts_have_goals_of_their_own(contacts, ours, pure, fast, pure_fast):
+    """Higher ones, and others where the gateway is not compiled."""
+    servers = {"ldapgw": (one(ours),), "not compiled": (one(pure),), "slapd": (one(100),)}
+    comparison = Comparison(contacts, PREFIX, servers)
+    assert (comparison.is_fast, comparison.is_pure_fast) == (fast, pure_fast)
+
+
 def test_without_slapd_nothing_is_judged():
     """There is no ratio then."""
     comparison = Comparison(1000, PREFIX, {"ldapgw": (one(1),)})
