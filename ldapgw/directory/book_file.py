@@ -78,18 +78,21 @@ def write(book: Book, to: RecordWriter) -> None:
 def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book:
     """Read a book that `write` wrote."""
     key, count = source.value(tuple[str, int])
-    own = source.value(_Container)
-    parent = book_parent(context, key, own.name)
+    container = source.value(_Container)
+    parent = book_parent(context, key, container.name)
     segments = Segments(
-        *(tuple(_read_segment(source, parent) for _ in range(length)) for length in (own.contacts, own.numbers))
+        *(
+            tuple(_read_segment(source, parent) for _ in range(length))
+            for length in (container.contacts, container.numbers)
+        )
     )
     entries = [
         tuple(chain.from_iterable(segment.entries for segment in form))
         for form in (segments.contacts, segments.numbers)
     ]
-    sort_key = container_sort_key(own.name, parent.uuid_namespace)
+    sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
-    return assemble_book(context, parent, key, own.name, sharing, segments, labels, frozenset(own.groups))
+    return assemble_book(context, parent, key, container.name, sharing, segments, labels, frozenset(container.groups))
 
 
 def _container(name: str, groups: Iterable[str], segments: Segments) -> _Container:
@@ -141,13 +144,13 @@ def _read_label(
     book_sort_key: str,
     entries: Sequence[Sequence[Entry]],
 ) -> Label:
-    own = source.value(_Container)
-    parent = label_parent(book, own.name)
+    container = source.value(_Container)
+    parent = label_parent(book, container.name)
     forms = [
         tuple(_read_label_segment(source, parent, form) for _ in range(length))
-        for length, form in zip((own.contacts, own.numbers), entries, strict=True)
+        for length, form in zip((container.contacts, container.numbers), entries, strict=True)
     ]
-    return assemble_label(context, parent, book_sort_key, own.name, frozenset(own.groups), Segments(*forms))
+    return assemble_label(context, parent, book_sort_key, container.name, frozenset(container.groups), Segments(*forms))
 
 
 def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequence[Entry]) -> Segment:

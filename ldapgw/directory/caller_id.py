@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Caller ID: what books that are open for caller ID only tell of whom a search names by a whole number.
+"""Caller ID: the entries that books open for caller ID only give a search which names a whole number.
 
 The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
 """
@@ -23,12 +23,16 @@ _SORT_KEY = attrgetter("sort_key")
 
 
 def find_callers(
-    segments: Sequence[Segment], numbers: Sequence[NamedNumber], context: NamingContext, own: str, slice_size: int
+    segments: Sequence[Segment],
+    numbers: Sequence[NamedNumber],
+    context: NamingContext,
+    own_namespace: str,
+    slice_size: int,
 ) -> Generator[None, None, Segment | None]:
     """The caller-ID entries for the numbers that a filter names; yields None where a slice of work is done.
 
     :param segments: the contacts of caller-ID books.
-    :param own: the UUID namespace of the viewer's own book, whose contacts are left out.
+    :param own_namespace: the UUID namespace of the viewer's own book, whose contacts are left out.
     :param slice_size: candidates that are looked at in one slice.
     """
     query = query_plan.any_of([query for _, _, query in numbers])
@@ -39,7 +43,7 @@ def find_callers(
             if deleted and deleted[document]:
                 continue
             entry = segment.entries[document]
-            known = _caller_id_entry(entry, numbers, context) if entry.parent.uuid_namespace != own else None
+            known = _caller_id_entry(entry, numbers, context) if entry.parent.uuid_namespace != own_namespace else None
             if known is not None:
                 found.setdefault(known.dn, known)
             if count % slice_size == 0:
@@ -52,13 +56,13 @@ _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
 
 
 def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
-    """What a caller-ID book tells of a contact that has one of the numbers that a filter names; None if it has none.
+    """The caller-ID entry of a contact with one of the numbers that a filter names; None: it has none of them.
 
     The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
     tenant, so that neither the book nor the contact's id shows.
     """
-    asked = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
-    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in asked}
+    tests = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
+    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in tests}
     numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:
         return None

@@ -64,13 +64,13 @@ class SameName:
 
     Mutable: the entries that were added.
 
-    :param own: the UUID namespace of the viewer's own book.
+    :param own_namespace: the UUID namespace of the viewer's own book.
     """
 
-    __slots__ = ("_by_number", "_entries", "_first", "_own", "_persons")
+    __slots__ = ("_by_number", "_entries", "_first", "_own_namespace", "_persons")
 
-    def __init__(self, own: str) -> None:
-        self._own = own
+    def __init__(self, own_namespace: str) -> None:
+        self._own_namespace = own_namespace
         self._entries: list[Entry] = []
         self._persons: list[_Person] = []
         self._first: dict[_Person, _Precedence] = {}
@@ -78,7 +78,7 @@ class SameName:
 
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
-        person, precedence = _person(entry), _precedence(entry, self._own)
+        person, precedence = _person(entry), _precedence(entry, self._own_namespace)
         if not _is_caller(entry):
             for number in person[0]:
                 self._by_number[number].append(len(self._entries))
@@ -89,12 +89,13 @@ class SameName:
     def is_duplicate(self, entry_number: int) -> bool:
         """Whether the entry with a number is a duplicate; call this after all entries are added."""
         entry, person = self._entries[entry_number], self._persons[entry_number]
-        precedence = _precedence(entry, self._own)
+        precedence = _precedence(entry, self._own_namespace)
         if not _is_caller(entry):
             return self._first[person] < precedence
         others = (other for number in person[0] for other in self._by_number[number])
         return any(
-            _precedence(self._entries[other], self._own) < precedence and _covers(self._persons[other], person)
+            _precedence(self._entries[other], self._own_namespace) < precedence
+            and _covers(self._persons[other], person)
             for other in others
         )
 
@@ -107,10 +108,10 @@ def _is_caller(entry: Entry) -> bool:
     return entry.search_text(_UID) is None
 
 
-def _precedence(entry: Entry, own: str) -> _Precedence:
+def _precedence(entry: Entry, own_namespace: str) -> _Precedence:
     """The precedence of an entry's book; the book with the least one comes first."""
     parent = entry.parent
-    return parent.uuid_namespace != own, parent.precedence, parent.uuid_namespace
+    return parent.uuid_namespace != own_namespace, parent.precedence, parent.uuid_namespace
 
 
 def _person(entry: Entry) -> _Person:

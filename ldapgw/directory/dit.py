@@ -146,7 +146,7 @@ def merge_shared_books(books: Iterable[Book], before: SharedBooks, *, defer_merg
 
 
 def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[SearchScope, ...]:
-    """What a search covers: a scope for each tenant that it reaches.
+    """The scopes of a search, one for each tenant that it reaches.
 
     :param base: a DN as it was sent.
     :raises DirectoryError: invalidDNSyntax, noSuchObject with the matched DN, or insufficientAccessRights.
@@ -210,13 +210,13 @@ class _View:
             return SearchScope.of(context, tenant)
         if scope is Scope.SINGLE_LEVEL:
             return SearchScope.of(context, *(book.container for book in directory.visible_books(self.access)))
-        own, shared = directory.own_book(self.access), directory.shared_books
+        own_book, shared = directory.own_book(self.access), directory.shared_books
         count = directory.shared_count
         containers = [Segment((tenant,)), *segments_of(shared.containers)]
         contacts = [*shared.form(per_number=self.per_number)]
-        if own is not None and own.sharing is not Sharing.SHARED:
-            containers.append(own.containers)
-            contacts[:0] = self._contacts(own)
+        if own_book is not None and own_book.sharing is not Sharing.SHARED:
+            containers.append(own_book.containers)
+            contacts[:0] = self._contacts(own_book)
             count += 1
         return SearchScope(
             context,
@@ -229,10 +229,12 @@ class _View:
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
         """A book or a label; the contacts of a label are found in it alone."""
-        own = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
+        container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
-            return SearchScope.of(self.directory.context, *own)
-        containers = SearchScope.of(self.directory.context, *own, *(label.container for label in labels)).containers
+            return SearchScope.of(self.directory.context, *container)
+        containers = SearchScope.of(
+            self.directory.context, *container, *(label.container for label in labels)
+        ).containers
         return SearchScope(self.directory.context, containers, self._contacts(branch))
 
     def _leaf(self, dn: Dn, depth: int, branch: Book | Label, scope: Scope) -> SearchScope:

@@ -402,7 +402,7 @@ class Entry:
         return self.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
 
     def with_parent(self, parent: ParentEntry) -> Entry:
-        """The same contact below another entry."""
+        """Move the contact below another entry."""
         own = PackedAttributes(self._values, self.text)
         return Entry(self.rdn, own, parent, shared=self.shared, updated=self._updated, sort_key=self.sort_key)
 

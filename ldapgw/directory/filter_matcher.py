@@ -81,12 +81,12 @@ class PreparedFilter:
     :ivar exact: whether the query finds no entry that does not match.
     :ivar cost: about how many looks at a search text the predicate takes for an entry.
     :ivar numbers: the telephone numbers that it names.
-    :ivar letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
+    :ivar tag_letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
 
-    __slots__ = ("_query", "alternatives", "conditions", "cost", "exact", "letters", "numbers", "predicate")
+    __slots__ = ("_query", "alternatives", "conditions", "cost", "exact", "numbers", "predicate", "tag_letters")
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class PreparedFilter:
         exact: bool = False,  # noqa: FBT001, FBT002  a field, as in a dataclass
         cost: int = 1,
         numbers: tuple[NamedNumber, ...] = (),
-        letters: tuple[frozenset[str], ...] = (),
+        tag_letters: tuple[frozenset[str], ...] = (),
         conditions: tuple[PreparedFilter, ...] = (),
         alternatives: tuple[PreparedFilter, ...] = (),
     ) -> None:
@@ -104,7 +104,7 @@ class PreparedFilter:
         self.exact = exact
         self.cost = cost
         self.numbers = numbers
-        self.letters = letters
+        self.tag_letters = tag_letters
         self.conditions = conditions
         self.alternatives = alternatives
 
@@ -163,7 +163,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         AndPredicate([one.predicate for one in conditions]),
         cost=1 + sum([one.cost for one in conditions]),
         numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
-        letters=tuple(chain.from_iterable([one.letters for one in conditions])),
+        tag_letters=tuple(chain.from_iterable([one.tag_letters for one in conditions])),
         conditions=conditions,
     )
 
@@ -174,19 +174,19 @@ def any_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         return MATCH_ALL
     if len(filters) == 1:
         return filters[0]
-    letters: set[str] | None = set()
+    tag_letters: set[str] | None = set()
     for one in filters:
-        if letters is None or not one.letters or one.letters[1:]:
-            letters = None
+        if tag_letters is None or not one.tag_letters or one.tag_letters[1:]:
+            tag_letters = None
         else:
-            letters |= one.letters[0]
+            tag_letters |= one.tag_letters[0]
     return PreparedFilter(
         OrPredicate([one.predicate for one in filters]),
         query_plan.any_of([one.query for one in filters]),
         alternatives=tuple(filters),
         cost=1 + sum([one.cost for one in filters]),
         numbers=tuple(chain.from_iterable([one.numbers for one in filters])),
-        letters=(frozenset(letters),) if letters else (),
+        tag_letters=(frozenset(tag_letters),) if tag_letters else (),
     )
 
 
@@ -207,49 +207,47 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """Attributes that an assertion is asked of, and where they stand in the texts of entries.
 
-    :ivar letters: the letters of which a matching entry has one (`Entry.tagged_texts`); empty: it need not.
+    :ivar tag_letters: the letters of which a matching entry has one (`Entry.tagged_texts`); empty: it need not.
     :ivar cost: about how many looks at a search text an assertion takes.
     :ivar are_numbers: whether their values are telephone numbers.
     """
 
-    __slots__ = ("_kinds", "_letters", "_tags", "are_numbers", "cost", "letters")
+    __slots__ = ("_kinds", "_tag_letters", "_tags", "are_numbers", "cost", "tag_letters")
 
     def __init__(self, kinds: tuple[AttributeType, ...]) -> None:
         self._kinds = kinds
         self._tags = [ATTRIBUTE_TAGS[kind.name] for kind in kinds if kind.name in ATTRIBUTE_TAGS]
-        self._letters = "".join([tag[1] for tag in self._tags])
+        self._tag_letters = "".join([tag[1] for tag in self._tags])
         self.cost = sum([_cost(kind) for kind in kinds])
         self.are_numbers = kinds[0].comparison.family is Family.NUMBER
         is_tagged = len(self._tags) == len(kinds) and OBJECT_CLASS_TAG not in self._tags
-        self.letters = (frozenset(self._letters + ALIAS_LETTER),) if is_tagged else ()
+        self.tag_letters = (frozenset(self._tag_letters + ALIAS_LETTER),) if is_tagged else ()
 
-    def prepared(
-        self, found: Assertion, sought: _Assertion | Extensible, query: Query, *, exact: bool
-    ) -> PreparedFilter:
+    def prepared(self, found: Assertion, term: _Assertion | Extensible, query: Query, *, exact: bool) -> PreparedFilter:
         """An assertion about any of these attributes."""
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
-        if isinstance(sought, Substrings):
-            cost += len(sought.any)
-        elif self.are_numbers and isinstance(sought, (Equality, Approximate)):
+        if isinstance(term, Substrings):
+            cost += len(term.any)
+        elif self.are_numbers and isinstance(term, (Equality, Approximate)):
             numbers = ((self._kinds, found.test, query),)
         predicate: Predicate
-        if not self.letters:
+        if not self.tag_letters:
             exact = exact or index_terms.is_exact(self._kinds, found)
             predicate = SearchTextPredicate(self._kinds, found.test)
         elif found.sufficient:
-            predicate = SufficientTextPredicate(self._tags, found, self._letters)
+            predicate = SufficientTextPredicate(self._tags, found, self._tag_letters)
         else:
             predicate = TaggedTextPredicate(self._tags, found.test)
-        return PreparedFilter(predicate, query, exact, cost, numbers, self.letters)
+        return PreparedFilter(predicate, query, exact, cost, numbers, self.tag_letters)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual
 
 
-def prepare(sought: Filter, context: NamingContext) -> PreparedFilter:
+def prepare(search_filter: Filter, context: NamingContext) -> PreparedFilter:
     """Prepare a filter (RFC 4511 4.5.1.7)."""
-    return _Preparation(context).of(sought)
+    return _Preparation(context).of(search_filter)
 
 
 class _Preparation:
@@ -260,8 +258,8 @@ class _Preparation:
         self._assertions: dict[object, Assertion | None] = {}
         self._queries: dict[tuple[int, str], Query] = {}
 
-    def of(self, sought: Filter) -> PreparedFilter:
-        match sought:
+    def of(self, search_filter: Filter) -> PreparedFilter:
+        match search_filter:
             case And(terms):
                 return all_of([self.of(term) for term in terms])
             case Or(terms):
@@ -271,27 +269,31 @@ class _Preparation:
             case Present(attribute):
                 return _present(attribute, self._context)
             case Extensible():
-                return _extensible(sought, self._context)
-        kind = attribute_type(sought.attribute)
+                return _extensible(search_filter, self._context)
+        kind = attribute_type(search_filter.attribute)
         if kind is None:
             return UNDEFINED
         kinds = subtypes(kind)
-        return self._term(kind, sought) if len(kinds) == 1 else any_of([self._term(one, sought) for one in kinds])
+        return (
+            self._term(kind, search_filter)
+            if len(kinds) == 1
+            else any_of([self._term(one, search_filter) for one in kinds])
+        )
 
     def _alike(self, terms: tuple[Filter, ...]) -> PreparedFilter | None:
         alike = _AlikeTerms.of(terms, self._context)
         return None if alike is None else alike.prepare()
 
-    def _term(self, kind: AttributeType, sought: _Assertion) -> PreparedFilter:
-        key = type(sought), _value_of(sought), assertion.comparison_key(kind)
+    def _term(self, kind: AttributeType, term: _Assertion) -> PreparedFilter:
+        key = type(term), _value_of(term), assertion.comparison_key(kind)
         if key not in self._assertions:
-            self._assertions[key] = _read_assertion(sought, kind, self._context)
+            self._assertions[key] = _read_assertion(term, kind, self._context)
         found = self._assertions[key]
         if found is None:
             return UNDEFINED
         prefix = index_terms.prefix_query((kind,), found)
         query = self._query(kind, found) if prefix is None else prefix
-        return _SINGLE_ATTRIBUTES[kind.name].prepared(found, sought, query, exact=prefix is not None)
+        return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=prefix is not None)
 
     def _query(self, kind: AttributeType, found: Assertion) -> Query:
         # Attributes whose values have the same terms have the same query.
@@ -305,7 +307,7 @@ _SINGLE_ATTRIBUTES = {kind.name: _AttributeSet((kind,)) for kind in ATTRIBUTE_TY
 
 
 class _AlikeTerms:
-    """The same assertion about several attributes that are compared alike, as the OR of a phone's filter has it.
+    """An OR of one assertion about several attributes with the same matching rule, as phones send it.
 
     :ivar sample: one of the terms.
     """
@@ -321,7 +323,7 @@ class _AlikeTerms:
 
     @classmethod
     def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> _AlikeTerms | None:
-        """What the terms of an OR have in common; None if they assert different things."""
+        """The terms of an OR as one; None if they assert different things."""
         first = terms[0] if terms else None
         if not isinstance(first, Equality | Substrings):
             return None
@@ -402,23 +404,25 @@ class FilterTemplate:
         self.prepare: Callable[[bytes], PreparedFilter] = root.prepare
 
     @classmethod
-    def of(cls, sought: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
+    def of(cls, search_filter: Filter, value: bytes, context: NamingContext) -> FilterTemplate | None:
         """The template of a filter; None where the value is not all of what its terms assert.
 
         :param value: what is another one in other requests.
         """
-        root = _template_part(sought, value, context)
+        root = _template_part(search_filter, value, context)
         return None if root is None or isinstance(root, PreparedFilter) else cls(root, context)
 
 
-def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _TemplatePart | None:
-    match sought:
+def _template_part(search_filter: Filter, value: bytes, context: NamingContext) -> _TemplatePart | None:
+    match search_filter:
         case Not() | Extensible() | GreaterOrEqual() | LessOrEqual() | Approximate():
             return None
         case Present():
-            return prepare(sought, context)
+            return prepare(search_filter, context)
         case And(terms) | Or(terms):
-            alike = _AlikeTerms.of(terms, context) if isinstance(sought, Or) and has_value(terms[0], value) else None
+            alike = (
+                _AlikeTerms.of(terms, context) if isinstance(search_filter, Or) and has_value(terms[0], value) else None
+            )
             if alike is not None:
                 return alike
             parts = [_template_part(term, value, context) for term in terms]
@@ -426,13 +430,13 @@ def _template_part(sought: Filter, value: bytes, context: NamingContext) -> _Tem
             if len(known) < len(parts):
                 return None
             if all(isinstance(part, PreparedFilter) for part in known):
-                return prepare(sought, context)
-            return _CombinedTemplate(all_of if isinstance(sought, And) else any_of, known)
-    if has_value(sought, value):
-        return _AlikeTerms.of((sought,), context)
-    if isinstance(sought, Substrings) and value in _parts(sought):
+                return prepare(search_filter, context)
+            return _CombinedTemplate(all_of if isinstance(search_filter, And) else any_of, known)
+    if has_value(search_filter, value):
+        return _AlikeTerms.of((search_filter,), context)
+    if isinstance(search_filter, Substrings) and value in _parts(search_filter):
         return None
-    return prepare(sought, context)
+    return prepare(search_filter, context)
 
 
 def has_value(term: Filter, value: bytes) -> bool:
@@ -448,20 +452,20 @@ def _parts(term: Substrings) -> list[bytes | None]:
     return [term.initial, *term.any, term.final]
 
 
-def replace_value(sought: Filter, value: bytes, other: bytes) -> Filter:
+def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
     """A filter with another value in all terms that have just one."""
-    match sought:
+    match search_filter:
         case And(terms):
             return And(tuple([replace_value(term, value, other) for term in terms]))
         case Or(terms):
             return Or(tuple([replace_value(term, value, other) for term in terms]))
-        case Equality() | Substrings() if has_value(sought, value):
-            return _with_value(sought, other)
-    return sought
+        case Equality() | Substrings() if has_value(search_filter, value):
+            return _with_value(search_filter, other)
+    return search_filter
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """The same term, which has one value, with another."""
+    """A term of one value with another value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:
@@ -471,20 +475,20 @@ def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
     return Substrings(term.attribute, None, (), value)
 
 
-def _value_of(sought: _Assertion) -> object:
-    """What is asserted of the attribute, whichever that is."""
-    return (sought.initial, sought.any, sought.final) if isinstance(sought, Substrings) else sought.value
+def _value_of(term: _Assertion) -> object:
+    """The assertion value of a term, without its attribute."""
+    return (term.initial, term.any, term.final) if isinstance(term, Substrings) else term.value
 
 
-def _read_assertion(sought: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
-    """What a term asserts of one attribute; None: Undefined."""
-    if isinstance(sought, Substrings):
-        return assertion.substrings(kind, sought.initial, sought.any, sought.final, context)
-    if isinstance(sought, Equality):
-        return assertion.equality(kind, sought.value, context)
-    if isinstance(sought, Approximate):
-        return assertion.approximate(kind, sought.value, context)
-    return assertion.ordering(kind, sought.value, context, greater=isinstance(sought, GreaterOrEqual))
+def _read_assertion(term: _Assertion, kind: AttributeType, context: NamingContext) -> Assertion | None:
+    """The assertion of a term about one attribute; None: Undefined."""
+    if isinstance(term, Substrings):
+        return assertion.substrings(kind, term.initial, term.any, term.final, context)
+    if isinstance(term, Equality):
+        return assertion.equality(kind, term.value, context)
+    if isinstance(term, Approximate):
+        return assertion.approximate(kind, term.value, context)
+    return assertion.ordering(kind, term.value, context, greater=isinstance(term, GreaterOrEqual))
 
 
 def _present(attribute: str, context: NamingContext) -> PreparedFilter:
@@ -498,44 +502,47 @@ def _present(attribute: str, context: NamingContext) -> PreparedFilter:
 
 def _present_attribute(kind: AttributeType) -> PreparedFilter:
     query = index_terms.presence_query(kind)
-    letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
-    return PreparedFilter(PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), letters=letters)
+    tag_letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
+    return PreparedFilter(
+        PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), tag_letters=tag_letters
+    )
 
 
-def _extensible(sought: Extensible, context: NamingContext) -> PreparedFilter:
+def _extensible(term: Extensible, context: NamingContext) -> PreparedFilter:
     """RFC 4511 4.5.1.7.7: one attribute or all, by one's own rule or the attribute's, in the DN too if asked."""
-    rule = matching_rule(sought.rule) if sought.rule is not None else None
-    kind = attribute_type(sought.attribute) if sought.attribute is not None else None
-    if (sought.rule is not None and rule is None) or (sought.attribute is not None and kind is None):
+    rule = matching_rule(term.rule) if term.rule is not None else None
+    kind = attribute_type(term.attribute) if term.attribute is not None else None
+    if (term.rule is not None and rule is None) or (term.attribute is not None and kind is None):
         return UNDEFINED
     kinds = [kind] if kind else [each for each in ATTRIBUTE_TYPES if not each.supertype]
-    ruled = _ruled(rule, sought.value) if rule else None  # once: the value may be long, and the attributes are many
-    own: dict[int, Assertion | None] = {}
+    ruled = _ruled(rule, term.value) if rule else None  # once: the value may be long, and the attributes are many
+    assertions: dict[int, Assertion | None] = {}
     each = [one for kind in kinds for one in subtypes(kind)]
     for one in [] if rule else each:
-        if assertion.comparison_key(one) not in own:
-            own[assertion.comparison_key(one)] = assertion.equality(one, sought.value, context)
+        if assertion.comparison_key(one) not in assertions:
+            assertions[assertion.comparison_key(one)] = assertion.equality(one, term.value, context)
     prepared = [
-        _extended(one, rule, ruled if rule else own[assertion.comparison_key(one)], sought, context) for one in each
+        _extended(one, rule, ruled if rule else assertions[assertion.comparison_key(one)], term, context)
+        for one in each
     ]
     known = [one for one in prepared if one is not None]
     return any_of(known) if known else UNDEFINED
 
 
 def _extended(
-    kind: AttributeType, rule: MatchingRule | None, asked: Assertion | None, sought: Extensible, context: NamingContext
+    kind: AttributeType, rule: MatchingRule | None, found: Assertion | None, term: Extensible, context: NamingContext
 ) -> PreparedFilter | None:
     """The term of one attribute; None where the rule does not compare its values, or makes nothing of the asked one.
 
-    :param asked: by the rule, or without one by the attribute's own.
+    :param found: by the rule, or without one by the attribute's own.
     """
-    if asked is None or (rule is not None and not rule.applies(kind, lenient=context.lenient)):
+    if found is None or (rule is not None and not rule.applies(kind, lenient=context.lenient)):
         return None
-    if not (rule or sought.dn_attributes):
-        query = index_terms.assertion_query(kind, asked, lenient=context.lenient)
-        return _SINGLE_ATTRIBUTES[kind.name].prepared(asked, sought, query, exact=False)
+    if not (rule or term.dn_attributes):
+        query = index_terms.assertion_query(kind, found, lenient=context.lenient)
+        return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=False)
     search = _ruled_search_text(rule.family) if rule else _own_search_text(kind, context)
-    return PreparedFilter(ExtensiblePredicate(kind, search, asked.test, with_dn=sought.dn_attributes), cost=_SLOW)
+    return PreparedFilter(ExtensiblePredicate(kind, search, found.test, with_dn=term.dn_attributes), cost=_SLOW)
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
@@ -554,7 +561,7 @@ def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
 
 
 def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
-    """What a rule looks for that was asked for by name: RFC 4517 to the letter."""
+    """The assertion of a matching rule that the filter names, exactly as RFC 4517 defines it."""
     text = assertion.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None

@@ -134,7 +134,7 @@ _CHUNK = 10_000
 
 
 class EntryTerms(NamedTuple):
-    """What one entry is found by; nothing in it twice.
+    """The terms and keys by which an entry is found, each once.
 
     :ivar terms: strings that many entries share.
     :ivar prefixes: the first letters of words, each with the attributes that such a word stands in, as bits; prefixes

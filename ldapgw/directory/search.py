@@ -134,21 +134,21 @@ def _search(
         context = scope.context
         containers, contacts = f"{number:04x}0", f"{number:04x}1"
         if after < contacts and _may_match_containers(scope, prepared):
-            behind = _behind(containers, after)
-            yield from _merge(scope.containers, prepared, context, containers, behind, None, demand)
+            after_key = _key_after(containers, after)
+            yield from _merge(scope.containers, prepared, context, containers, after_key, None, demand)
         if after[: len(contacts)] > contacts:
             continue
-        behind = _behind(contacts, after)
-        segments, own = scope.contacts, scope.own if scope.has_duplicates else None
+        after_key = _key_after(contacts, after)
+        segments, own_namespace = scope.contacts, scope.own_namespace if scope.has_duplicates else None
         if scope.callers and prepared.numbers:
             numbers, slice_size = prepared.numbers, _slice_size(prepared)
-            callers = yield from find_callers(scope.callers, numbers, context, scope.own, slice_size)
+            callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size)
             if callers is not None:
-                segments, own = (*segments, callers), scope.own
-        if len(segments) > 1 or (own is not None and segments and segments[0].duplicates):
-            yield from _merge(segments, prepared, context, contacts, behind, own, demand)
+                segments, own_namespace = (*segments, callers), scope.own_namespace
+        if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
+            yield from _merge(segments, prepared, context, contacts, after_key, own_namespace, demand)
         elif segments:
-            stream = _SegmentMatches(segments[0], prepared, _start(segments[0], behind, None), demand.wanted)
+            stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
             while stream.found or not stream.exhausted:
                 wanted = demand.wanted
                 documents = stream.next(wanted)
@@ -163,21 +163,21 @@ def _merge(
     prepared: PreparedFilter,
     context: NamingContext,
     key_prefix: str,
-    behind: str | None,
-    own: str | None,
+    after_key: str | None,
+    own_namespace: str | None,
     demand: _Demand,
 ) -> Iterator[ResultBatch | None]:
     """The matches of segments in one order.
 
-    :param behind: the sort key behind which they begin; None: with the first.
-    :param own: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
+    :param after_key: the sort key behind which they begin; None: with the first.
+    :param own_namespace: the UUID namespace of the viewer's own book, where each person is to be given once; None: the
         contacts are different persons anyway.
     """
     streams: list[_SegmentMatches] = []
     for segment in segments:
         if streams and prepared.cost > _QUICK:
             yield None
-        streams.append(_SegmentMatches(segment, prepared, _start(segment, behind, own), demand.wanted))
+        streams.append(_SegmentMatches(segment, prepared, _start(segment, after_key, own_namespace), demand.wanted))
     slice_size = _slice_size(prepared)
     left, wanted, is_last = slice_size, 0, not streams
     while not is_last:
@@ -190,13 +190,13 @@ def _merge(
                     left = slice_size
                     if not all(one.exhausted for one in streams):
                         yield None
-        rows, is_last = _rows(streams, own)
+        rows, is_last = _rows(streams, own_namespace)
         if rows:
             wanted = 0  # else one name fills all that was read, and more of it is needed
-        if own is not None:
-            rows = yield from _without_duplicates(rows, streams, own)
-            if behind is not None:
-                rows = [row for row in rows if row[0] > behind]
+        if own_namespace is not None:
+            rows = yield from _without_duplicates(rows, streams, own_namespace)
+            if after_key is not None:
+                rows = [row for row in rows if row[0] > after_key]
         for at, same in groupby(rows, key=_STREAM):
             yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
 
@@ -206,9 +206,9 @@ _FIRST_CONTACTS: Final = "00001"
 
 
 def first_matches(scope: SearchScope, prepared: PreparedFilter, wanted: int) -> ResultBatch | None:
-    """What a cursor's first `next` gives, if one segment has all matches and they are found at once, as nearly always.
+    """The result of a cursor's first `next`, without a cursor: for one segment whose matches are found at once.
 
-    To make no cursor then buys 22 % of the reverse look-ups (``python -m bench.parts``).
+    That is the usual case, and to make no cursor then buys 22 % of the reverse look-ups (``python -m bench.parts``).
 
     :returns: at least the wanted number of matches, or all there are; None: a cursor has to find them.
     """
@@ -239,19 +239,23 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Whether a container may match: a look at a few of them is cheaper than a search."""
-    letters = scope.container_letters
-    for required in prepared.letters:
-        if required.isdisjoint(letters):
+    tag_letters = scope.container_tag_letters
+    for required in prepared.tag_letters:
+        if required.isdisjoint(tag_letters):
             return False
     entries = scope.container_entries
     return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  faster compiled
 
 
-def _start(segment: Segment, behind: str | None, own: str | None) -> int:
+def _start(segment: Segment, after_key: str | None, own_namespace: str | None) -> int:
     """The document at which matches behind a sort key begin; with all of its name where duplicates are removed."""
-    if behind is None:
+    if after_key is None:
         return 0
-    return segment.document_after(behind) if own is None else segment.document_from(sort_name(behind) + NAME_END)
+    return (
+        segment.document_after(after_key)
+        if own_namespace is None
+        else segment.document_from(sort_name(after_key) + NAME_END)
+    )
 
 
 # A match: its sort key, the number of its stream, and its document.
@@ -339,17 +343,17 @@ class _SegmentMatches:
         return documents
 
 
-def _rows(streams: Sequence[_SegmentMatches], own: str | None) -> tuple[list[_Row], bool]:
+def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tuple[list[_Row], bool]:
     """Take the matches out of streams before which no other one will come; whether they are the last ones.
 
-    :param own: where not None, all matches of one name are taken together.
+    :param own_namespace: where not None, all matches of one name are taken together.
     """
     bound: str | None = None
     for stream in streams:
         if not stream.exhausted:
             last = stream.segment.entries[stream.found[-1]].sort_key
             bound = last if bound is None else min(bound, last)
-    if bound is not None and own is not None:
+    if bound is not None and own_namespace is not None:
         bound = sort_name(bound)  # sorts before all keys of that name
     rows: list[_Row] = []
     for number, stream in enumerate(streams):
@@ -364,7 +368,7 @@ def _rows(streams: Sequence[_SegmentMatches], own: str | None) -> tuple[list[_Ro
 
 
 def _without_duplicates(
-    rows: list[_Row], streams: Sequence[_SegmentMatches], own: str
+    rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespace: str
 ) -> Generator[None, None, list[_Row]]:
     """Rows without those of a person who is in a book that comes first."""
     names = [sort_name(row[0]) for row in rows]
@@ -375,7 +379,7 @@ def _without_duplicates(
     for _, group in groupby(zip(names, rows, strict=True), key=itemgetter(0)):
         same = [row for _, row in group]
         if len(same) > 1 and _may_be_duplicates(same, streams):
-            entries = SameName(own)
+            entries = SameName(own_namespace)
             for _, at, document in same:
                 entries.add(streams[at].segment.entries[document])
                 compared += 1
@@ -394,7 +398,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
     return streams[first].segment.has_duplicates([document for _, _, document in same])
 
 
-def _behind(key_prefix: str, after: str) -> str | None:
+def _key_after(key_prefix: str, after: str) -> str | None:
     """The sort key behind which the matches of a key prefix begin; None: with the first."""
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 
@@ -430,7 +434,7 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 
 
 def result_batches(dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int) -> Iterator[ResultBatch | None]:
-    """The same in batches, none of them empty.
+    """The entries that a search finds, in batches, none of them empty.
 
     :param size_limit: the one to keep; more than 0.
     """
@@ -482,7 +486,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
     assertions = [(assertion.equality(each, value, found.context), text) for each, text in present]
-    defined = [(asked.test, text) for asked, text in assertions if asked]
+    defined = [(one.test, text) for one, text in assertions if one]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "no value of this attribute can be like that")
     return any(test(text) for test, text in defined)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a search covers, as segments: made of base object and scope (RFC 4511 4.5.1.2) by `ldapgw.directory.dit`."""
+"""The scope of a search as segments; `ldapgw.directory.dit` makes it of base object and scope (RFC 4511 4.5.1.2)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _FEW = 16
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
-    """What a search covers of one tenant's tree.
+    """The part of a tenant's tree that a search covers.
 
     :ivar containers: the entries of the tenant, of books and of labels; or the one entry that was asked for.
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
-    :ivar own: the UUID namespace of the viewer's own book: of two entries for the same person, the one in it is shown.
+    :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for the same person, the one in it
+        is shown.
     :ivar has_duplicates: whether the contacts are of several books, in which there may be the same person.
     :ivar only_segment: has all contacts, each person once; None: that is not so.
-    :ivar container_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
+    :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
     :ivar container_entries: the containers by themselves where they are few; empty where they are many.
     """
 
@@ -35,10 +36,10 @@ class SearchScope:
     containers: tuple[Segment, ...] = ()
     contacts: tuple[Segment, ...] = ()
     callers: tuple[Segment, ...] = ()
-    own: str = ""
+    own_namespace: str = ""
     has_duplicates: bool = False
     only_segment: Segment | None = field(init=False, repr=False, compare=False)
-    container_letters: frozenset[str] = field(init=False, repr=False, compare=False)
+    container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -49,8 +50,8 @@ class SearchScope:
         is_few = sum([len(segment.entries) for segment in self.containers]) <= _FEW
         entries = tuple([entry for segment in self.containers for entry in segment]) if is_few else ()
         object.__setattr__(self, "container_entries", entries)
-        letters = frozenset[str]().union(*[segment.attribute_letters for segment in self.containers])
-        object.__setattr__(self, "container_letters", letters)
+        tag_letters = frozenset[str]().union(*[segment.tag_letters for segment in self.containers])
+        object.__setattr__(self, "container_tag_letters", tag_letters)
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:

@@ -98,13 +98,13 @@ class _KeptMessages:
     :param count: of the entries.
     """
 
-    __slots__ = ("_asked", "_count", "_kept", "_last")
+    __slots__ = ("_count", "_kept", "_last", "_requested")
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[Selection, _SelectionMessages] = {}
         # By their last request if they are kept, otherwise by their first.
-        self._asked: dict[Selection, None] = {}
+        self._requested: dict[Selection, None] = {}
         self._last: Selection | None = None
 
     def of(self, selection: Selection) -> _SelectionMessages | None:
@@ -113,21 +113,21 @@ class _KeptMessages:
         if selection is self._last and kept is not None:
             return kept
         self._last = selection
-        if kept is None and selection in self._asked:
+        if kept is None and selection in self._requested:
             kept = self._keep(selection)
-        elif kept is None and len(self._asked) == _MAX_SELECTIONS + _MAX_CANDIDATE_SELECTIONS:
-            del self._asked[next(one for one in self._asked if one not in self._kept)]
-        self._asked.pop(selection, None)
-        self._asked[selection] = None
+        elif kept is None and len(self._requested) == _MAX_SELECTIONS + _MAX_CANDIDATE_SELECTIONS:
+            del self._requested[next(one for one in self._requested if one not in self._kept)]
+        self._requested.pop(selection, None)
+        self._requested[selection] = None
         return kept
 
     def _keep(self, selection: Selection) -> _SelectionMessages | None:
         """Begin to keep a selection, where there is room or another one has to go."""
         if len(self._kept) == _MAX_SELECTIONS:
-            first = next(one for one in self._asked if one is selection or one in self._kept)
+            first = next(one for one in self._requested if one is selection or one in self._kept)
             if first is selection:
                 return None
-            del self._kept[first], self._asked[first]
+            del self._kept[first], self._requested[first]
         kept = self._kept[selection] = _SelectionMessages(self._count)
         return kept
 
@@ -143,7 +143,7 @@ class Segment:
     :ivar duplicates: for each document, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_attribute_letters", "_messages", "_pages", "deleted", "duplicates", "entries", "index")
+    __slots__ = ("_messages", "_pages", "_tag_letters", "deleted", "duplicates", "entries", "index")
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Segment:
         self.duplicates = duplicates
         self._messages: _KeptMessages = _KeptMessages(len(entries)) if same_entries is None else same_entries._messages  # noqa: SLF001
         self._pages: dict[Selection, dict[int, Page]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
-        self._attribute_letters: frozenset[str] | None = None
+        self._tag_letters: frozenset[str] | None = None
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
@@ -180,18 +180,18 @@ class Segment:
         return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
 
     def with_deleted(self, documents: Iterable[int]) -> Segment:
-        """The same segment with more documents deleted."""
+        """Mark more documents as deleted."""
         deleted = bytearray(self.deleted or bytes(len(self.entries)))
         for document in documents:
             deleted[document] = 1
         return Segment(self.entries, self.index, bytes(deleted), self.duplicates, self)
 
     def with_parent(self, parent: ParentEntry) -> Segment:
-        """The same contacts below another entry; what they are found by does not depend on that."""
+        """Move the contacts below another entry; their index stays as it is."""
         return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
     def with_duplicates(self, duplicates: bytes) -> Segment:
-        """The same segment with its duplicates known (see `Segment`)."""
+        """Set the flags of duplicates (see `Segment`)."""
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
@@ -242,12 +242,12 @@ class Segment:
         return (one for one in self.find_documents(index_terms.uid_key(uid)) if not (deleted and deleted[one]))
 
     @property
-    def attribute_letters(self) -> frozenset[str]:
+    def tag_letters(self) -> frozenset[str]:
         """The letters of the attributes that entries have (`Entry.tagged_texts`); with an index, without aliases."""
-        if self._attribute_letters is None:
+        if self._tag_letters is None:
             texts = (text[0] for one in self for text in one.tagged_texts())
-            self._attribute_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
-        return self._attribute_letters
+            self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
+        return self._tag_letters
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -354,7 +354,7 @@ class Segments:
         return Segments(contacts, numbers if self.per_number else ())
 
     def with_parent(self, parent: ParentEntry) -> Segments:
-        """The same contacts below another entry of the tree."""
+        """Move the contacts below another entry of the tree."""
         return Segments(
             *(tuple(segment.with_parent(parent) for segment in form) for form in (self.contacts, self.numbers))
         )

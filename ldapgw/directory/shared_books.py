@@ -104,7 +104,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
 
 
 def _fewer(merged: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
-    """The same entries in few segments: large segments stay as they are, all others are merged into one."""
+    """Put all entries into few segments: large segments stay as they are, all others are merged into one."""
     ordered = sorted(merged, key=lambda each: -len(each.segment))
     least = sum(len(each.segment) for each in ordered) / _LARGE_PART
     large = sum(len(each.segment) > least for each in ordered[: _SEGMENTS_AFTER_MERGE - 1])

@@ -157,20 +157,20 @@ class FastPath:
         joined = set_message_id(joined, message_id[2:], is_plain=is_plain)
         return FastAnswer(b"".join((joined, first, message_id, last)), octets, entries, code)
 
-    def _prepare(self, sought: bytes, context: NamingContext) -> PreparedFilter | None:
+    def _prepare(self, encoded_filter: bytes, context: NamingContext) -> PreparedFilter | None:
         """A filter, prepared; None where it is wrong, which the slow path says, or heavy."""
-        kept = self._prepared.get(sought)
+        kept = self._prepared.get(encoded_filter)
         if kept is not None and kept[0] is context:
             return kept[1]
-        value = _find_value(sought)
-        pieces = tuple(sought.split(value)) if value else ()
+        value = _find_value(encoded_filter)
+        pieces = tuple(encoded_filter.split(value)) if value else ()
         template = self._filters.get(pieces)
         if template is not None and template.context is context:
             prepared = template.prepare(value)
             if prepared.numbers:  # most numbers are asked for once, letters again and again
                 return prepared
         else:
-            search_filter = _read_filter(sought)
+            search_filter = _read_filter(encoded_filter)
             if search_filter is None or estimated_cost(search_filter) > _MAX_COST:
                 return None
             prepared = prepare(search_filter, context)
@@ -181,7 +181,7 @@ class FastPath:
                     template = FilterTemplate.of(search_filter, value, context)
                     if template is not None:
                         _keep(self._filters, pieces, template)
-        _keep(self._prepared, sought, (context, prepared))
+        _keep(self._prepared, encoded_filter, (context, prepared))
         return prepared
 
     def _learn_request(
@@ -206,24 +206,24 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
     return value
 
 
-def _find_value(sought: bytes) -> bytes:
+def _find_value(octets: bytes) -> bytes:
     """The value of the first assertion of a filter that is about no object class; empty where there is none.
 
-    :param sought: its BER (RFC 4511 4.5.1.7), or anything: what is wrong or long gives some octets or none.
+    :param octets: its BER (RFC 4511 4.5.1.7), or anything: what is wrong or long gives some octets or none.
     :raises IndexError: when it is cut off.
     """
-    at, end = 0, len(sought)
+    at, end = 0, len(octets)
     while at < end:
-        tag, length, start = sought[at], sought[at + 1], at + 2
+        tag, length, start = octets[at], octets[at + 1], at + 2
         if length >= 0x80:
-            length, start = sought[start], start + 1
+            length, start = octets[start], start + 1
         if tag in (_AND, _OR):
             at = start
-        elif tag == _PRESENT or (sought[start + 1] == 11 and sought[start + 2 : start + 13].lower() == _OBJECT_CLASS):
+        elif tag == _PRESENT or (octets[start + 1] == 11 and octets[start + 2 : start + 13].lower() == _OBJECT_CLASS):
             at = start + length
         elif tag in (_EQUALITY, _SUBSTRINGS):
-            value = start + 3 + sought[start + 1] + (2 if tag == _SUBSTRINGS else 0)
-            return sought[value + 1 : value + 1 + sought[value]] if sought[value] < 0x80 else b""
+            value = start + 3 + octets[start + 1] + (2 if tag == _SUBSTRINGS else 0)
+            return octets[value + 1 : value + 1 + octets[value]] if octets[value] < 0x80 else b""
         else:
             return b""
     return b""

@@ -142,7 +142,7 @@ def test_containers_are_told_from_contacts() -> None:
         *segments_of(merge_shared_books(many, SharedBooks()).containers),
         Segment(tuple(many[0].containers)),
     ):
-        assert on.attribute_letters == {part[0] for entry in on for part in entry.tagged_texts()}
+        assert on.tag_letters == {part[0] for entry in on for part in entry.tagged_texts()}
 
 
 @pytest.mark.parametrize("names", [1600, 80])
