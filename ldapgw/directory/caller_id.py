@@ -16,7 +16,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, encoded_texts, octets_of
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
-from ldapgw.directory.schema import AttributeType, Family
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.directory.segment import Segment
 
 _SORT_KEY = attrgetter("sort_key")
@@ -40,12 +40,11 @@ def find_callers(
     for segment in segments:
         deleted = segment.deleted
         for count, document in enumerate(segment.find_documents(query), start=1):
-            if deleted and deleted[document]:
-                continue
             entry = segment.entries[document]
-            known = _caller_id_entry(entry, numbers, context) if entry.parent.uuid_namespace != own_namespace else None
-            if known is not None:
-                found.setdefault(known.dn, known)
+            if not (deleted and deleted[document]) and entry.parent.uuid_namespace != own_namespace:
+                caller = _caller_id_entry(entry, numbers, context)
+                if caller is not None:
+                    found.setdefault(caller.dn, caller)
             if count % slice_size == 0:
                 yield None
     return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
@@ -53,6 +52,8 @@ def find_callers(
 
 # The attributes of a caller-ID entry, besides the number that was asked for.
 _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
+# Always in this order: the first number that matches is a part of the entry's name.
+_NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.NUMBER)
 
 
 def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
@@ -61,8 +62,7 @@ def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context
     The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
     tenant, so that neither the book nor the contact's id shows.
     """
-    tests = [(kind, test) for kinds, test, _ in numbers_named for kind in kinds]
-    numbers = {kind.name: _matching_values(entry, kind, test) for kind, test in tests}
+    numbers = {kind.name: _matching_values(entry, kind, _tests_of(kind, numbers_named)) for kind in _NUMBER_TYPES}
     numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:
         return None
@@ -83,11 +83,17 @@ def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context
     return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
 
 
-def _matching_values(entry: Entry, kind: AttributeType, test: TextPredicate) -> dict[str, str]:
-    """The values of an attribute that are the number asked for, with their lines of the search text."""
+def _tests_of(kind: AttributeType, numbers_named: Sequence[NamedNumber]) -> list[TextPredicate]:
+    return [test for kinds, test, _ in numbers_named if kind in kinds]
+
+
+def _matching_values(entry: Entry, kind: AttributeType, tests: Sequence[TextPredicate]) -> dict[str, str]:
+    """The values of an attribute that are a number asked for, with their lines of the search text."""
     text = entry.search_text(kind)
-    if text is None or not test(text):
+    if text is None or not any(test(text) for test in tests):
         return {}
     values = [value.decode() for value in entry.attribute(kind.name)]
     lines = normalization.lines_of(text)
-    return {value: line for value, line in zip(values, lines, strict=True) if test(f"\n{line}\n")}
+    return {
+        value: line for value, line in zip(values, lines, strict=True) if any(test(f"\n{line}\n") for test in tests)
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import combinations, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -236,6 +237,24 @@ def test_a_book_open_to_callers_cannot_be_browsed(text: str, expected: bool) -> 
 
     assert bool(found(BASE, text=text, viewer=HALL, dit=dit)) is expected
     assert names(found(BASE, SINGLE_LEVEL, ALL, HALL, dit=dit)) == []
+
+
+@pytest.mark.parametrize("operator", "|&")
+def test_the_order_of_the_numbers_that_name_a_caller_does_not_matter(operator: str) -> None:
+    """A telephone system asks for one number in several spellings, or for several numbers."""
+    dit = Dit((replace(TREE.directories[0], books=TREE.directories[0].books[2:3]),), TREE.features)
+    adas = ("(telephoneNumber=+49301234567)", "(telephoneNumber=030 1234567)", "(mobile=01712345678)")
+    terms = (*adas, "(telephoneNumber=+4930111)", "(homePhone=+49307654321)")
+
+    for chosen in combinations(terms, 3):
+        orders = [f"({operator}{''.join(order)})" for order in permutations(chosen)]
+        answers = [
+            [(entry.dn, answer(entry)) for entry in found(BASE, text=text, viewer=HALL, dit=dit)] for text in orders
+        ]
+        assert answers == [answers[0]] * len(orders)
+        assert (
+            bool(answers[0]) is (operator == "|" or "(telephoneNumber=+4930111)" not in chosen) or "home" in chosen[-1]
+        )
 
 
 def test_ones_own_callers_book_is_whole() -> None:
