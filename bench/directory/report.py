@@ -82,7 +82,7 @@ def _titled(title: str, rows: Iterator[Sequence[str]]) -> Iterator[str]:
 
 def _compared(found: Sequence[Comparison]) -> Iterator[Sequence[str]]:
     pure = [PURE] if all(PURE in one.servers for one in found) else []
-    judged = any(one.pure_goal for one in found)
+    judged = bool(pure) and any(one.pure_goal for one in found)
     yield (
         "Load",
         "÷ slapd",

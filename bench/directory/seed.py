@@ -78,7 +78,7 @@ def seed(state_dir: Path, made: Sequence[Account], now: float) -> None:
     state = OpenStateDir(state_dir, "")
     try:
         with state.database.begin() as connection:
-            ids = [_account(connection, state.vault, at, one, now) for at, one in enumerate(made)]
+            ids = [_account(connection, state.secret_box, at, one, now) for at, one in enumerate(made)]
             parts = [(account_id, part) for account_id, one in zip(ids, made, strict=True) for part in _parts(one)]
             with _workers() as pool:
                 for (account_id, _), records in zip(parts, pool.map(_records, [one for _, one in parts]), strict=True):
@@ -113,11 +113,11 @@ def _records(numbers: range) -> tuple[ContactRecord, ...]:
     return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
 
 
-def _account(connection: Connection, vault: SecretBox, at: int, made: Account, now: float) -> int:
+def _account(connection: Connection, secret_box: SecretBox, at: int, made: Account, now: float) -> int:
     """A connected account that was synced just now."""
     later = now + _LATER
     grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
-    account_id = accounts.connect(connection, vault, TENANT, grant, made.sharing, now)
+    account_id = accounts.connect(connection, secret_box, TENANT, grant, made.sharing, now)
     assert account_id is not None
     begun = sync_state.begin(connection, account_id)
     assert begun is not None

@@ -27,7 +27,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
 from ldapgw.server.config.forms import is_loopback_url
-from ldapgw.server.state_dir import open_vault
+from ldapgw.server.state_dir import open_secret_box
 from ldapgw.server.tenants import web_tenant
 from ldapgw.store import accounts, sign_ins
 from ldapgw.store.database import Database
@@ -48,7 +48,7 @@ class _ConsentDependencies:
     public_url: str
     tenants: Mapping[str, WebTenant]
     store: Store
-    vault: SecretBox
+    secret_box: SecretBox
     oauth: OAuth
     endpoints: Endpoints
     clock: IReactorTime
@@ -100,7 +100,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
     is_local = port is None and is_loopback_url(public_url) and urlsplit(public_url).scheme == "http"
     url = str(public_url) if is_local else f"http://localhost:{port or _PORT}"
     with database.begin() as connection:
-        vault = open_vault(connection, site.key_file)
+        secret_box = open_secret_box(connection, site.key_file)
     clients = site.clients(database)
     reactor = get_reactor()
     return _ConsentDependencies(
@@ -109,7 +109,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> _
             tenant.name: replace(web_tenant(tenant), client=clients.get(tenant.name)) for tenant in site.config.tenant
         },
         store=StoreWorker(database, maybeDeferred),
-        vault=vault,
+        secret_box=secret_box,
         oauth=oauth(site.config, reactor),
         endpoints=endpoints(site.config),
         clock=reactor,

@@ -50,9 +50,9 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
     :returns: the error in a few words; empty: no error.
     """
     try:
-        vault, clients = SecretBox.open(site.key_file, create=False), site.clients(database)
+        secret_box, clients = SecretBox.open(site.key_file, create=False), site.clients(database)
         with database.begin() as connection:
-            tokens = accounts.read_tokens(connection, vault, account.id)
+            tokens = accounts.read_tokens(connection, secret_box, account.id)
             is_shared = revocations.is_shared(connection, _sharers(clients, account.tenant), account.sub)
         if tokens is not None and not is_shared:
             run_in_reactor(lambda reactor: oauth(site.config, reactor).revoke(tokens.refresh_token))

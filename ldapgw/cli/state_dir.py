@@ -132,9 +132,9 @@ def _key(file: Path, sealed: bytes | None) -> CheckResult:
     if sealed is None and is_missing(file):
         return _missing("key file", file)
     try:
-        vault = SecretBox.open(file, create=False)
+        secret_box = SecretBox.open(file, create=False)
         if sealed is not None:
-            vault.unseal(sealed)
+            secret_box.unseal(sealed)
     except StoreError as error:
         return CheckResult(CheckStatus.FAILED, f"key file {file}", error.problems[0].removeprefix(f"{file}: "))
     return CheckResult(CheckStatus.OK, f"key file {file}", "readable" if sealed is None else "fits the database")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Caller ID: the entries that books open for caller ID only give a search which names a whole number.
+"""Caller ID: makes the entries with which caller-ID books answer a search for a whole telephone number.
 
-The filter is held against the entries made here, so that it cannot be used to feel for other attributes.
+The filter is then evaluated on these reduced entries, so that no filter can probe hidden attributes.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ def find_callers(
     :param slice_size: candidates that are looked at in one slice.
     """
     query = query_plan.any_of([query for _, _, query in numbers])
+    tests = [(kind, [test for kinds, test, _ in numbers if kind in kinds]) for kind in _NUMBER_TYPES]
+    tests = [(kind, tests_of_kind) for kind, tests_of_kind in tests if tests_of_kind]
     found: dict[str, Entry] = {}
     for segment in segments:
         deleted = segment.deleted
         for count, document in enumerate(segment.find_documents(query), start=1):
             entry = segment.entries[document]
             if not (deleted and deleted[document]) and entry.parent.uuid_namespace != own_namespace:
-                caller = _caller_id_entry(entry, numbers, context)
+                caller = _caller_id_entry(entry, tests, context)
                 if caller is not None:
                     found.setdefault(caller.dn, caller)
             if count % slice_size == 0:
@@ -56,13 +58,17 @@ _CALLER_ATTRIBUTES = ("cn", "sn", "displayName")
 _NUMBER_TYPES = tuple(kind for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.NUMBER)
 
 
-def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context: NamingContext) -> Entry | None:
+def _caller_id_entry(
+    entry: Entry, tests: Sequence[tuple[AttributeType, Sequence[TextPredicate]]], context: NamingContext
+) -> Entry | None:
     """The caller-ID entry of a contact with one of the numbers that a filter names; None: it has none of them.
 
-    The entry holds cn, sn, displayName and the number, and nothing else.  Its name is made of these, right below the
-    tenant, so that neither the book nor the contact's id shows.
+    The entry holds cn, sn, displayName and the number, and nothing else.  Its RDN is the cn and the first matching
+    number, right below the tenant, so that neither the book nor the contact's id shows.
+
+    :param tests: for each attribute, whether a search text has one of the numbers that the filter names.
     """
-    numbers = {kind.name: _matching_values(entry, kind, _tests_of(kind, numbers_named)) for kind in _NUMBER_TYPES}
+    numbers = {kind.name: _matching_values(entry, kind, tests_of_kind) for kind, tests_of_kind in tests}
     numbers = {name: values for name, values in numbers.items() if values}
     if not numbers:
         return None
@@ -81,10 +87,6 @@ def _caller_id_entry(entry: Entry, numbers_named: Sequence[NamedNumber], context
         for name, values in numbers.items()
     }
     return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
-
-
-def _tests_of(kind: AttributeType, numbers_named: Sequence[NamedNumber]) -> list[TextPredicate]:
-    return [test for kinds, test, _ in numbers_named if kind in kinds]
 
 
 def _matching_values(entry: Entry, kind: AttributeType, tests: Sequence[TextPredicate]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The Directory Information Tree (RFC 4512 2.1): the tenants' directories, and what a search of them covers.
 
-A `Directory` says which of its books a viewer sees.  `search_scopes` finds what base object and scope of a search cover
-of it.  What a viewer may not see does not exist for them: neither a search nor a name finds it.
+A `Directory` says which of its books a viewer sees.  `search_scopes` finds the segments that a base
+object and a scope cover.  What a viewer may not see does not exist for them: neither a search nor a name finds it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Directory:
 
     :param before: the shared books of the directory until now, whose merged segments are used again where possible.
     :param defer_merge: build no segment; a later directory has to merge what is left.
-    :ivar shared_books: the merged segments of other people's books.
+    :ivar shared_books: the merged segments of shared books and caller-ID books.
     :ivar shared_count: how many of the books are shared.
     """
 
@@ -163,11 +163,11 @@ def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Se
         raise DirectoryError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "this needs a login")
     views = tuple(_views(dit, viewer))
     if not dn.rdns:
-        return tuple(view.whole(scope) for view in views)
+        return tuple(view.from_root(scope) for view in views)
     for view in views:
         depth = len(dn.rdns) - len(view.directory.context.base.rdns)
         if depth >= 0 and dn.key[depth:] == view.directory.context.base.key:
-            return (view.below(dn, depth, scope),)
+            return (view.at_name(dn, depth, scope),)
     raise _missing("")
 
 
@@ -179,25 +179,25 @@ class _View:
     access: Access
     per_number: bool
 
-    def whole(self, scope: Scope) -> SearchScope:
-        """The tenant's tree, seen from the root of all trees."""
+    def from_root(self, scope: Scope) -> SearchScope:
+        """The scope of a search from the root of all trees: at one level the tenant's entry, otherwise its tree."""
         tenant = tenant_entry(self.directory.context)
         return SearchScope.of(self.directory.context, tenant) if scope is Scope.SINGLE_LEVEL else self._tenant(scope)
 
-    def below(self, dn: Dn, depth: int, scope: Scope) -> SearchScope:
-        """The entry of a name, and what lies below it as far as the scope reaches.
+    def at_name(self, dn: Dn, depth: int, scope: Scope) -> SearchScope:
+        """The scope of a search from an entry of the tenant.
 
         :param depth: how many parts of the name stand before the tenant's.
         """
         if depth == 0:
             return self._tenant(scope)
-        value = _only(dn, depth - 1, "ou")
+        value = _rdn_value(dn, depth - 1, "ou")
         book = None if value is None else self.directory.book_named(value, self.access)
         if book is None:
             raise _missing(str(dn.parent(depth)))
         if depth == 1:
             return self._branch(scope, book, book.labels)
-        value = _only(dn, depth - 2, "ou")
+        value = _rdn_value(dn, depth - 2, "ou")
         label = next((label for label in book.labels if folded(label.name) == value), None)
         if label is None:
             return self._leaf(dn, depth - 1, book, scope)
@@ -224,11 +224,11 @@ class _View:
             tuple(contacts),
             segments_of(shared.callers),
             f"{context.name}/{self.access.book}",
-            has_duplicates=bool(shared.contacts) and count > 1,
+            may_have_duplicates=bool(shared.contacts) and count > 1,
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """A book or a label; the contacts of a label are found in it alone."""
+        """A book or a label; a search of a book does not cover the copies of its contacts below labels."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)
@@ -242,7 +242,7 @@ class _View:
 
         :param depth: how many parts of the name stand before the branch's.
         """
-        uid = _only(dn, depth - 1, "uid")
+        uid = _rdn_value(dn, depth - 1, "uid")
         entry = None if uid is None else branch.segments.entry_of_uid(uid)
         if entry is None:
             raise _missing(str(dn.parent(depth)))
@@ -261,7 +261,7 @@ def _views(dit: Dit, viewer: Viewer) -> Iterator[_View]:
             yield _View(directory, access, viewer.per_number)
 
 
-def _only(dn: Dn, at: int, kind: str) -> str | None:
+def _rdn_value(dn: Dn, at: int, kind: str) -> str | None:
     """The folded value of one part of a name, if it is of this type alone."""
     rdn = dn.key[at]
     return dict(rdn).get(kind) if len(rdn) == 1 else None

@@ -3,7 +3,7 @@
 
 A hundred thousand entries are in memory, so an entry has no object for each attribute.  Its values are one string of
 octets: for each attribute its number and the encoding of its SET.  Its search texts are one string: for each attribute
-a tag and the search text of its values (`ldapgw.directory.assertion`).  Attributes that all contacts share (their
+a tag and the search text of its values (`ldapgw.directory.normalization`).  Attributes that all contacts share (their
 object classes) are packed once.  Operational attributes (RFC 4512 3.4) are made from the entry's `Parent` on request.
 
 A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the name's collation
@@ -402,7 +402,7 @@ class Entry:
         return self.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
 
     def with_parent(self, parent: ParentEntry) -> Entry:
-        """Move the contact below another entry."""
+        """A copy below another entry."""
         own = PackedAttributes(self._values, self.text)
         return Entry(self.rdn, own, parent, shared=self.shared, updated=self._updated, sort_key=self.sort_key)
 

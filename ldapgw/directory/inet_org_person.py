@@ -147,7 +147,7 @@ class ContactEntries(NamedTuple):
     numbers: tuple[Entry, ...] = ()
 
     def with_parent(self, parent: ParentEntry) -> ContactEntries:
-        """Move the entries below another entry."""
+        """A copy below another entry."""
         return ContactEntries(*(tuple(entry.with_parent(parent) for entry in form) for form in self))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final
 
 from ldapgw.directory import assertion, query_plan
@@ -34,8 +34,6 @@ from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment
 from ldapgw.errors import DirectoryError, ResultCode
-
-_SORT_KEY = attrgetter("sort_key")
 
 # Looks at search texts in one slice of work: a fraction of a millisecond for an ordinary filter, a few for the
 # heaviest.
@@ -68,7 +66,7 @@ class SearchCursor:
 
     def __init__(self, scopes: Sequence[SearchScope], prepared: Sequence[PreparedFilter], after: str = "") -> None:
         self.finished = False
-        # Not a method's generator: that would hold the cursor, and a cycle waits for the garbage collector.
+        # A method's generator would refer to the cursor: such a cycle waits for the garbage collector.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand)
         self._rest: ResultBatch | None = None
@@ -132,28 +130,28 @@ def _search(
     """Batches, none of them empty; None: a slice of work is done."""
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
         context = scope.context
-        containers, contacts = f"{number:04x}0", f"{number:04x}1"
-        if after < contacts and _may_match_containers(scope, prepared):
-            after_key = _key_after(containers, after)
-            yield from _merge(scope.containers, prepared, context, containers, after_key, None, demand)
-        if after[: len(contacts)] > contacts:
+        container_prefix, contact_prefix = f"{number:04x}0", f"{number:04x}1"
+        if after < contact_prefix and _may_match_containers(scope, prepared):
+            after_key = _key_after(container_prefix, after)
+            yield from _merge(scope.containers, prepared, context, container_prefix, after_key, None, demand)
+        if after[: len(contact_prefix)] > contact_prefix:
             continue
-        after_key = _key_after(contacts, after)
-        segments, own_namespace = scope.contacts, scope.own_namespace if scope.has_duplicates else None
+        after_key = _key_after(contact_prefix, after)
+        segments, own_namespace = scope.contacts, scope.own_namespace if scope.may_have_duplicates else None
         if scope.callers and prepared.numbers:
             numbers, slice_size = prepared.numbers, _slice_size(prepared)
             callers = yield from find_callers(scope.callers, numbers, context, scope.own_namespace, slice_size)
             if callers is not None:
                 segments, own_namespace = (*segments, callers), scope.own_namespace
         if len(segments) > 1 or (own_namespace is not None and segments and segments[0].duplicates):
-            yield from _merge(segments, prepared, context, contacts, after_key, own_namespace, demand)
+            yield from _merge(segments, prepared, context, contact_prefix, after_key, own_namespace, demand)
         elif segments:
             stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
             while stream.found or not stream.exhausted:
                 wanted = demand.wanted
                 documents = stream.next(wanted)
                 if documents:
-                    yield ResultBatch(segments[0], documents, contacts, context)
+                    yield ResultBatch(segments[0], documents, contact_prefix, context)
                 if len(documents) < wanted and not stream.exhausted:
                     yield None
 
@@ -192,7 +190,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespace)
         if rows:
-            wanted = 0  # else one name fills all that was read, and more of it is needed
+            wanted = 0  # otherwise one name fills everything that was read: read more
         if own_namespace is not None:
             rows = yield from _without_duplicates(rows, streams, own_namespace)
             if after_key is not None:
@@ -202,13 +200,13 @@ def _merge(
 
 
 # The key prefix of a search's first contacts.
-_FIRST_CONTACTS: Final = "00001"
+_FIRST_CONTACT_PREFIX: Final = "00001"
 
 
 def first_matches(scope: SearchScope, prepared: PreparedFilter, wanted: int) -> ResultBatch | None:
-    """The result of a cursor's first `next`, without a cursor: for one segment whose matches are found at once.
+    """The first matches without a cursor, if they are all in one segment and are found at once, as nearly always.
 
-    That is the usual case, and to make no cursor then buys 22 % of the reverse look-ups (``python -m bench.parts``).
+    This buys 22 % of the reverse look-ups (``python -m bench.parts``).
 
     :returns: at least the wanted number of matches, or all there are; None: a cursor has to find them.
     """
@@ -229,7 +227,7 @@ def first_matches(scope: SearchScope, prepared: PreparedFilter, wanted: int) -> 
             documents += predicate.matching(candidates[wanted:], entries)
     if has_more and len(documents) < wanted:
         return None
-    return ResultBatch(segment, documents, _FIRST_CONTACTS, scope.context)
+    return ResultBatch(segment, documents, _FIRST_CONTACT_PREFIX, scope.context)
 
 
 def _slice_size(prepared: PreparedFilter) -> int:
@@ -272,7 +270,7 @@ class _SegmentMatches:
     :param wanted: matches that are likely to be enough.
     :ivar found: matches that were read and not given yet.
     :ivar exhausted: whether all matches were read.
-    :ivar looked: candidates that the last `read` looked at.
+    :ivar looked: candidates that the last `read` tested; 1 where none has to be tested.
     """
 
     __slots__ = (
@@ -318,7 +316,7 @@ class _SegmentMatches:
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """Some more matches; there may be none although there are others.
+        """The matches among the next candidates; no match does not mean the end (`exhausted`).
 
         :param size: candidates to take, at most.
         """
@@ -344,7 +342,7 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tuple[list[_Row], bool]:
-    """Take the matches out of streams before which no other one will come; whether they are the last ones.
+    """Take the matches that sort before all unread ones; whether these are the last matches.
 
     :param own_namespace: where not None, all matches of one name are taken together.
     """
@@ -370,7 +368,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespace: str | None) -> tupl
 def _without_duplicates(
     rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespace: str
 ) -> Generator[None, None, list[_Row]]:
-    """Rows without those of a person who is in a book that comes first."""
+    """Rows without duplicates (`ldapgw.directory.dedup`)."""
     names = [sort_name(row[0]) for row in rows]
     if len(set(names)) == len(names):
         return rows

@@ -21,13 +21,13 @@ _FEW = 16
 class SearchScope:
     """The part of a tenant's tree that a search covers.
 
-    :ivar containers: the entries of the tenant, of books and of labels; or the one entry that was asked for.
+    :ivar containers: the entries of the tenant, of books and of labels; or the single entry at the base.
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
-    :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for the same person, the one in it
-        is shown.
-    :ivar has_duplicates: whether the contacts are of several books, in which there may be the same person.
-    :ivar only_segment: has all contacts, each person once; None: that is not so.
+    :ivar own_namespace: the UUID namespace of the viewer's own book: of two entries for one person, the entry in this
+        book is shown.
+    :ivar may_have_duplicates: whether the contacts are of several books, in which there may be the same person.
+    :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
     :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
     :ivar container_entries: the containers by themselves where they are few; empty where they are many.
     """
@@ -37,15 +37,15 @@ class SearchScope:
     contacts: tuple[Segment, ...] = ()
     callers: tuple[Segment, ...] = ()
     own_namespace: str = ""
-    has_duplicates: bool = False
+    may_have_duplicates: bool = False
     only_segment: Segment | None = field(init=False, repr=False, compare=False)
     container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Collect what makes most searches simple: all contacts are in one segment, and no container matches."""
+        """Compute what lets `ldapgw.directory.search.first_matches` answer without a cursor."""
         first = self.contacts[0] if len(self.contacts) == 1 else None
-        only = None if first is None or (self.has_duplicates and first.duplicates) else first
+        only = None if first is None or (self.may_have_duplicates and first.duplicates) else first
         object.__setattr__(self, "only_segment", only)
         is_few = sum([len(segment.entries) for segment in self.containers]) <= _FEW
         entries = tuple([entry for segment in self.containers for entry in segment]) if is_few else ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A segment: entries in their order, with an index, and the octets that they were last sent as.
+"""A segment: entries in their order, with an index, and encoded messages for frequent attribute selections.
 
 A segment is built once.  A book has few of them: `Segments` says when they are merged.
 
@@ -26,14 +26,14 @@ from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.query_plan import Query
 
-# An octet that no text in UTF-8 has, in place of a messageID of one octet, as nearly all are.
+# Stands for a messageID of one octet, as nearly all are; no text in UTF-8 has this octet.
 _PLACEHOLDER: Final = b"\xff"
 # The same with what stands around it: an INTEGER's head, and the tag of a SearchResultEntry.
 PLACEHOLDER_ID: Final = b"\x02\x01" + _PLACEHOLDER + b"\x64"
 
 # Attribute selections whose messages are kept: one is some 25 MiB where a segment has 100,000 entries.
 _MAX_SELECTIONS: Final = 4
-# Others that are known to have been asked for.
+# Further selections that are remembered, but not kept.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # Entries of a page; each page begins at a multiple of it.
@@ -89,9 +89,9 @@ class _SelectionMessages:
 class _KeptMessages:
     """The messages of a segment's entries, for the attribute selections that are asked for again and again.
 
-    A selection is kept from its second request on.  Where there is no room, it takes the place of the one that was not
-    asked for for longest, if that was not asked for since its own first request: of more selections than are kept, all
-    in use, the first ones stay.
+    A selection is kept from its second request on.  Where there is no room, the selection takes the place of the least
+    recently requested one, unless all kept selections were requested since its own previous request: of more selections
+    than are kept, all in use, the first ones stay.
 
     Mutable: what is kept, and what was asked for.
 
@@ -103,7 +103,7 @@ class _KeptMessages:
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[Selection, _SelectionMessages] = {}
-        # By their last request if they are kept, otherwise by their first.
+        # In the order of their last requests.
         self._requested: dict[Selection, None] = {}
         self._last: Selection | None = None
 
@@ -180,18 +180,18 @@ class Segment:
         return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
 
     def with_deleted(self, documents: Iterable[int]) -> Segment:
-        """Mark more documents as deleted."""
+        """A copy with more documents deleted."""
         deleted = bytearray(self.deleted or bytes(len(self.entries)))
         for document in documents:
             deleted[document] = 1
         return Segment(self.entries, self.index, bytes(deleted), self.duplicates, self)
 
     def with_parent(self, parent: ParentEntry) -> Segment:
-        """Move the contacts below another entry; their index stays as it is."""
+        """A copy below another entry, with the same index."""
         return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
     def with_duplicates(self, duplicates: bytes) -> Segment:
-        """Set the flags of duplicates (see `Segment`)."""
+        """A copy with its duplicates known (see `Segment`)."""
         return Segment(self.entries, self.index, self.deleted, duplicates, self)
 
     def has_duplicates(self, documents: Iterable[int]) -> bool:
@@ -199,7 +199,7 @@ class Segment:
         return bool(self.duplicates) and any(map(self.duplicates.__getitem__, documents))
 
     def deleted_since(self, before: Segment) -> Iterator[Entry]:
-        """The entries that are deleted here, and are not in another segment with the same entries."""
+        """The entries that are deleted here and not yet in `before`, an older version of this segment."""
         if self.deleted:
             kept = before.deleted or bytes(len(self.entries))
             pairs = zip(self.entries, kept, self.deleted, strict=True)
@@ -208,7 +208,7 @@ class Segment:
     # --- finding ----------------------------------------------------------------------------------------------------
 
     def find_documents(self, query: Query, start: int = 0) -> Sequence[int]:
-        """The documents that a query finds from one on, ascending; deleted ones are among them."""
+        """The documents from `start` on that a query finds, ascending; deleted documents are among them."""
         found = None if self.index is None else query_plan.find_documents(query, self.index, self.entries)
         if found is None:
             return range(start, len(self.entries))
@@ -354,7 +354,7 @@ class Segments:
         return Segments(contacts, numbers if self.per_number else ())
 
     def with_parent(self, parent: ParentEntry) -> Segments:
-        """Move the contacts below another entry of the tree."""
+        """A copy below another entry of the tree."""
         return Segments(
             *(tuple(segment.with_parent(parent) for segment in form) for form in (self.contacts, self.numbers))
         )

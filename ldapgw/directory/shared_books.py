@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The shared books of a tenant merged into few segments, so that a search does not cost more the more books there are.
 
-Large books keep their own segments; small books are merged into one segment.  When a small book changes, its entries
-are deleted from the merged segment and its new segment is searched beside it, until there are so many segments that the
-small ones are merged anew.
+Up to `_MAX_SEGMENTS` segments stay as they are.  Of more segments, the large ones stay, and all others are merged into
+one.  When a small book changes, its entries are deleted from the merged segment and its new segment is searched beside
+it, until there are so many segments that the small ones are merged anew.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _LARGE_PART = 16
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergedSegment:
-    """A segment with the entries of several books' segments.
+    """A segment to search, and the segments that its entries come from: one, or several merged segments.
 
-    :ivar sources: the segments whose entries it has, except deleted entries.
+    :ivar sources: the segments that its entries come from.
     """
 
     segment: Segment
@@ -36,7 +36,7 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The segments that phones search for other people's contacts.
+    """The merged segments of a tenant's shared books and caller-ID books.
 
     :ivar containers: the entries of the shared books and of their labels.
     :ivar contacts: the shared books' contacts.

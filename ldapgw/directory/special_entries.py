@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The entries of the tree that are no contacts and no books: root DSE, subschema, and the entries of tenants.
+"""The entries of the tree besides contacts, books and labels: root DSE, subschema, and the entries of tenants.
 
 They are found by the same search as contacts.
 """
@@ -14,7 +14,7 @@ from ldapgw.directory import schema
 from ldapgw.directory.access import ROOT, NamingContext
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry, special_entry, structural_attributes
 
-VENDOR = "ldapgw"
+_VENDOR = "ldapgw"
 
 # RFC 4511, and RFC 1777 as old phones speak it.
 _VERSIONS = (b"2", b"3")
@@ -43,7 +43,8 @@ class Features:
 def root_dse(features: Features, contexts: Iterable[NamingContext], default: NamingContext | None) -> Entry:
     """The root DSE (RFC 4512 5.1, RFC 3045).
 
-    :param default: the default naming context: the best base for a client without a configured base; None: unclear.
+    :param default: the default naming context, the best base for a client without a configured base; None: there are
+        several, and none is the viewer's.
     """
     attributes = {
         "structuralObjectClass": (b"top",),
@@ -55,7 +56,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
         "supportedExtension": _encoded(features.extensions),
         "supportedFeatures": _encoded(features.features),
         "supportedSASLMechanisms": _encoded(features.sasl_mechanisms),
-        "vendorName": (VENDOR.encode(),),
+        "vendorName": (_VENDOR.encode(),),
         "vendorVersion": (features.vendor_version.encode(),),
     }
     operational = {name: values for name, values in attributes.items() if values}
@@ -89,7 +90,7 @@ def subschema() -> Entry:
         "matchingRules": _encoded(
             f"( {rule.oid} NAME '{rule.name}' SYNTAX {rule.syntax} )" for rule in schema.MATCHING_RULES
         ),
-        "matchingRuleUse": _encoded(map(_matching_rule_use, schema.MATCHING_RULES)),
+        "matchingRuleUse": _encoded(filter(None, map(_matching_rule_use, schema.MATCHING_RULES))),
         "attributeTypes": _encoded(map(_attribute_type, schema.ATTRIBUTE_TYPES)),
         "objectClasses": _encoded(map(_object_class, schema.OBJECT_CLASSES)),
     }
@@ -98,9 +99,9 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match."""
+    """RFC 4512 4.1.4: the attributes that a rule can be used with in an extensible match; empty: there are none."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
-    return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )"
+    return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )" if names else ""
 
 
 def _attribute_type(kind: schema.AttributeType) -> str:

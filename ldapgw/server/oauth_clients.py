@@ -37,9 +37,9 @@ class TenantClients(Mapping[str, Client]):
     :param configured: the clients of the configuration file, which take precedence over entered ones.
     """
 
-    def __init__(self, store: Store, vault: SecretBox, configured: Mapping[str, Client]) -> None:
+    def __init__(self, store: Store, secret_box: SecretBox, configured: Mapping[str, Client]) -> None:
         self._store = store
-        self._vault = vault
+        self._secret_box = secret_box
         self.configured = configured
         self._all = dict(configured)
         self._undecryptable: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ class TenantClients(Mapping[str, Client]):
 
         :raises StoreError: when the database cannot be used.
         """
-        entered, undecryptable = await self._store.run(tenants.read_clients, self._vault)
+        entered, undecryptable = await self._store.run(tenants.read_clients, self._secret_box)
         for tenant in sorted(undecryptable - self._undecryptable):
             log.error(
                 "tenant {tenant}: its OAuth client does not fit the key file; put back the key that belongs to it, or "

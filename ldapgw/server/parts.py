@@ -88,7 +88,7 @@ class Parts:
 
         # --- store and catalog ---
         store = MonitoredStore(StoreWorker(state.database, store_thread), reactor.seconds, now)
-        clients = TenantClients(store, state.vault, configured_clients(config))
+        clients = TenantClients(store, state.secret_box, configured_clients(config))
         directory_features = features(tls=tls is not None)
         catalog = Catalog(
             Snapshot(Dit((), directory_features)),
@@ -151,7 +151,7 @@ class Parts:
         synced_tenants: dict[str, SyncedTenant] = {tenant.name: synced_tenant(tenant) for tenant in config.tenant}
         job = SyncJob(
             store=store,
-            secret_box=state.vault,
+            secret_box=state.secret_box,
             oauth=oauth,
             people=People(http, endpoints, wall_clock, SizeBasedOffload(work_thread, work_process)),
             tenants=LazyTenants(
@@ -172,7 +172,7 @@ class Parts:
             concurrency=config.sync.concurrency,
             random=SystemRandom().random,
         )
-        revoker = TokenRevoker(clock=wall_clock, store=store, secret_box=state.vault, oauth=oauth, clients=clients)
+        revoker = TokenRevoker(clock=wall_clock, store=store, secret_box=state.secret_box, oauth=oauth, clients=clients)
         change_watcher = ChangeWatcher(
             clock=wall_clock,
             store=store,
@@ -212,7 +212,7 @@ class Parts:
                 web_tenants, lambda name: dataclasses.replace(web_tenants[name], client=clients.get(name))
             ),
             store=store,
-            vault=state.vault,
+            secret_box=state.secret_box,
             oauth=oauth,
             endpoints=endpoints,
             clock=wall_clock,

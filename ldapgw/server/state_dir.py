@@ -125,7 +125,7 @@ class OpenStateDir:
             self.database.open()
             with self.database.begin() as connection:
                 sync_state.clear_running(connection)
-                self.vault = open_vault(connection, state_dir / KEY_FILE)
+                self.secret_box = open_secret_box(connection, state_dir / KEY_FILE)
             undo.pop_all()
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class OpenStateDir:
         self.lock.release()
 
 
-def open_vault(connection: Connection, key: Path) -> SecretBox:
+def open_secret_box(connection: Connection, key: Path) -> SecretBox:
     """Open the key file and try the key on a stored token: a wrong key is reported now and not at the next sync.
 
     An OAuth client that the key cannot decrypt has to be entered again (`ldapgw.server.oauth_clients`).
@@ -142,7 +142,7 @@ def open_vault(connection: Connection, key: Path) -> SecretBox:
     :raises StoreError: when the key cannot be used, or does not fit the stored token.
     """
     connected = next((account for account in accounts.read_all(connection) if account.is_connected), None)
-    vault = SecretBox.open(key, create=connected is None)
+    secret_box = SecretBox.open(key, create=connected is None)
     if connected is not None:
-        accounts.read_tokens(connection, vault, connected.id)
-    return vault
+        accounts.read_tokens(connection, secret_box, connected.id)
+    return secret_box

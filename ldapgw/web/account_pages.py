@@ -222,7 +222,7 @@ async def disconnect_account(dependencies: WebDependencies, account_id: int) -> 
 
 
 async def _revoke(dependencies: WebDependencies, revocation_id: int) -> bool:
-    revocation = await dependencies.store.run(revocations.read, dependencies.vault, revocation_id)
+    revocation = await dependencies.store.run(revocations.read, dependencies.secret_box, revocation_id)
     if revocation is None:
         return False
     tenant = dependencies.tenants.get(revocation.tenant)

@@ -130,7 +130,7 @@ class AdminPage:
                 client_id=request.form.get("client_id", ""),
             )
         new = EnteredClient(tenant.name, client.client_id, client.client_secret, self._layout.now())
-        await self._dependencies.store.run(_enter, self._dependencies.vault, new, tenant.client)
+        await self._dependencies.store.run(_enter, self._dependencies.secret_box, new, tenant.client)
         await self._dependencies.changed()
         self._log("entered", request, visitor)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
@@ -276,12 +276,12 @@ def _displayed_items(
     return [account.sub for account in admin_texts.list_page(sorted_accounts, accounts_page).rows], logins
 
 
-def _enter(connection: Connection, vault: SecretBox, new: EnteredClient, before: Client | None) -> None:
+def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
     """Store a client, and continue syncing the accounts with the new client.
 
     Grants to another client id are useless to the new client, so those accounts must connect again.
     """
-    tenants.enter_client(connection, vault, new)
+    tenants.enter_client(connection, secret_box, new)
     connected = [
         account
         for account in accounts.read_all(connection, new.tenant, counted=False)

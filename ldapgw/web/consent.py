@@ -77,7 +77,7 @@ class ConsentDependencies(Protocol):
     def store(self) -> Store: ...
 
     @property
-    def vault(self) -> SecretBox: ...
+    def secret_box(self) -> SecretBox: ...
 
     @property
     def oauth(self) -> OAuth: ...
@@ -118,7 +118,7 @@ class AuthorizationCodeFlow:
         state, nonce, verifier = (new_secret(self._dependencies.random) for _ in range(3))
         flow = ConsentFlow(tenant.name, purpose, nonce, verifier, popup="popup" in request.query, expected=expected)
         await self._dependencies.store.run(
-            sign_ins.begin_flow, self._dependencies.vault, state, browser, flow, self._dependencies.clock.seconds()
+            sign_ins.begin_flow, self._dependencies.secret_box, state, browser, flow, self._dependencies.clock.seconds()
         )
         choose = "choose" in request.query
         url = authorization_url(
@@ -166,7 +166,7 @@ class AuthorizationCodeFlow:
         flow = None
         if is_secret(state) and is_secret(browser):
             flow = await self._dependencies.store.run(
-                sign_ins.take_flow, self._dependencies.vault, state, browser, self._dependencies.clock.seconds()
+                sign_ins.take_flow, self._dependencies.secret_box, state, browser, self._dependencies.clock.seconds()
             )
         tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
         if flow is None or tenant is None:
@@ -253,7 +253,7 @@ class AuthorizationCodeFlow:
         if purpose != SIGN_IN:
             connected = accounts.connect(
                 connection,
-                self._dependencies.vault,
+                self._dependencies.secret_box,
                 tenant.name,
                 _new_grant(grant, identity),
                 tenant.sharing,

@@ -92,7 +92,7 @@ class WebDependencies:
     public_url: str
     tenants: Mapping[str, WebTenant]
     store: Store
-    vault: SecretBox
+    secret_box: SecretBox
     oauth: OAuth
     endpoints: Endpoints
     clock: IReactorTime

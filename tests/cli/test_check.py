@@ -137,7 +137,7 @@ def test_a_database_that_is_open_elsewhere(gateway: Gateway) -> None:
 
 def other_key(gateway: Gateway) -> None:
     (gateway.state_dir / "ldapgw.key").unlink()
-    _ = gateway.vault
+    _ = gateway.secret_box
 
 
 def damage(gateway: Gateway) -> None:
@@ -411,7 +411,7 @@ def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
     """It is one; its secret tells whether the key fits."""
     gateway.write((HEAD + ACME).replace('client_id = "client"\nclient_secret = "secret"\n', ""))
     with gateway.begin() as connection:
-        tenants.enter_client(connection, gateway.vault, EnteredClient("acme", "1-a", "hush", 1790000000.0))
+        tenants.enter_client(connection, gateway.secret_box, EnteredClient("acme", "1-a", "hush", 1790000000.0))
     items = found(gateway)
     assert items["tenant acme"][0] == "ok"
     assert ("ok", "fits the database") in items.values()

@@ -55,7 +55,7 @@ async def google(gateway: Gateway) -> AsyncIterator[Google]:
     grantee = Grantee(world.account(ALICE).sub, CLIENT_ID)
     token = world.grants.issue_refresh(grantee, (SCOPE,), None)
     with gateway.begin() as connection:
-        connection.execute(update(account_table).values(refresh_token=gateway.vault.seal(token)))
+        connection.execute(update(account_table).values(refresh_token=gateway.secret_box.seal(token)))
     try:
         yield Google(world, grantee)
     finally:

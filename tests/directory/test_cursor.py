@@ -22,7 +22,8 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.encoder import features
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, naming_context, phone
+from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import ALL, BASES, BOTH, TREE, VIEWERS, all_matches, first_page
 from tests.support.phonebook.trees import PHONE as ALICES
 

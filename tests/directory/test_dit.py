@@ -1,50 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The entries that are no contacts, and the schema that they publish."""
+"""Directories: their books and root DSEs."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-import pytest
-
 from ldapgw.contact import Sharing
-from ldapgw.directory import dit, schema
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.special_entries import Features
-from tests.support.phonebook import BASE, answer, naming_context
+from tests.support.phonebook import BASE, naming_context
 
 CONTEXT = naming_context()
 OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
-
-
-def test_root_dse() -> None:
-    """Lists what works, and nothing else; operational, as RFC 4512 5.1 has it."""
-    features = Features(
-        "1.2",
-        controls=("1.2.840.113556.1.4.319",),
-        features=("1.3.6.1.4.1.4203.1.5.1",),
-        sasl_mechanisms=("PLAIN",),
-    )
-    entry = dit.root_dse(features, (CONTEXT, OTHER), CONTEXT)
-
-    assert answer(entry) == {"objectClass": [b"top"]}
-    assert answer(entry, "+") == {
-        "structuralObjectClass": [b"top"],
-        "subschemaSubentry": [b"cn=subschema"],
-        "namingContexts": [BASE.encode(), b"ou=x,o=Other"],
-        "defaultNamingContext": [BASE.encode()],
-        "supportedLDAPVersion": [b"2", b"3"],
-        "supportedControl": [b"1.2.840.113556.1.4.319"],
-        "supportedFeatures": [b"1.3.6.1.4.1.4203.1.5.1"],
-        "supportedSASLMechanisms": [b"PLAIN"],
-        "vendorName": [b"ldapgw"],
-        "vendorVersion": [b"1.2"],
-    }
 
 
 def test_the_root_dse_is_worked_out_once() -> None:
@@ -75,136 +45,3 @@ def test_books_that_tell_a_callers_name() -> None:
     )
     found = Directory(CONTEXT, books).caller_id_books(Access("acme", "a"))
     assert [book.key for book in found] == ["b"]
-
-
-def test_tenant() -> None:
-    """An organization, and a dcObject where its name says so; the name's own value is in the entry."""
-    assert answer(dit.tenant_entry(CONTEXT)) == {
-        "objectClass": [b"top", b"organization", b"dcObject"],
-        "o": [b"Acme GmbH"],
-        "dc": [b"acme"],
-    }
-    assert answer(dit.tenant_entry(OTHER), "*", "hasSubordinates") == {
-        "objectClass": [b"top", b"organization"],
-        "o": [b"Acme GmbH"],
-        "ou": [b"x"],
-        "hasSubordinates": [b"TRUE"],
-    }
-    assert answer(dit.tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {
-        "o": [b"Acme GmbH", b"Other"]
-    }
-
-
-def definitions(attribute: str) -> list[str]:
-    """The definitions of one kind that the subschema publishes."""
-    return [value.decode() for value in dit.subschema().attribute(attribute)]
-
-
-def test_subschema_is_whole() -> None:
-    """Every name that a definition uses is defined too."""
-    rules = {name for text in definitions("matchingRules") for name in re.findall(r"NAME '(\w+)'", text)}
-    syntaxes = {text.split()[1] for text in definitions("ldapSyntaxes")}
-    types = {name for text in definitions("attributeTypes") for name in re.findall(r"'(\w+)'", text)}
-    classes = {name for text in definitions("objectClasses") for name in re.findall(r"'(\w+)'", text)}
-    used = " ".join(definitions("attributeTypes") + definitions("matchingRules"))
-
-    assert set(re.findall(r"(?:EQUALITY|ORDERING|SUBSTR) (\w+)", used)) <= rules
-    assert set(re.findall(r"SYNTAX ([\d.]+)", used)) <= syntaxes
-    assert set(re.findall(r"SUP (\w+)", used)) <= types
-    for text in definitions("objectClasses"):
-        assert set(re.findall(r"SUP (\w+)", text)) <= classes
-        listed = re.findall(r"(?:MUST|MAY) (?:\(([^)]*)\)|(\w+))", text)
-        assert {name for pair in listed for part in pair for name in part.replace("$", " ").split()} <= types
-
-
-def test_every_matching_rule_says_what_it_can_be_used_for() -> None:
-    """RFC 4512 4.1.4: the attributes of an extensible match, each with each of its own rules."""
-    uses = {
-        text.split("'")[1]: set(re.findall(r"\w+", text.split("APPLIES")[1])) for text in definitions("matchingRuleUse")
-    }
-
-    assert list(uses) == [rule.name for rule in schema.MATCHING_RULES]
-    for kind in schema.ATTRIBUTE_TYPES:
-        for rule in filter(None, (kind.comparison.equality, kind.comparison.ordering, kind.comparison.substrings)):
-            assert kind.name in uses[rule]
-
-
-def test_definitions() -> None:
-    """In the words of RFC 4512 4.1."""
-    assert "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )" in definitions("objectClasses")
-    assert (
-        "( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name EQUALITY caseIgnoreMatch ORDERING caseIgnoreOrderingMatch "
-        "SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
-    ) in definitions("attributeTypes")
-    assert (
-        "( 2.5.18.9 NAME 'hasSubordinates' EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 SINGLE-VALUE "
-        "NO-USER-MODIFICATION USAGE directoryOperation )"
-    ) in definitions("attributeTypes")
-
-
-# RFC 4512 1.4 and 4.1, in its order.  The parser of Apache Directory Studio (schema.g and schema-value.g of the Apache
-# LDAP API) reads a superset of it, and wants besides what `test_definitions_are_sound` looks at.
-OID = r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+"
-DESCR = r"[A-Za-z][A-Za-z0-9-]*"
-QDESCRS = rf"(?:'{DESCR}'|\( '{DESCR}'(?: '{DESCR}')* \))"
-QDSTRING = r"'[^'\\]+'"
-OIDS = rf"(?:{DESCR}|{OID}|\( {DESCR}(?: \$ {DESCR})* \))"
-GRAMMAR = {
-    "ldapSyntaxes": rf"\( {OID} DESC {QDSTRING} \)",
-    "matchingRules": rf"\( {OID} NAME {QDESCRS} SYNTAX {OID} \)",
-    "matchingRuleUse": rf"\( {OID} NAME {QDESCRS} APPLIES {OIDS} \)",
-    "attributeTypes": rf"\( {OID} NAME {QDESCRS}(?: SUP {DESCR})?(?: EQUALITY {DESCR})?(?: ORDERING {DESCR})?"
-    rf"(?: SUBSTR {DESCR})? SYNTAX {OID}(?: SINGLE-VALUE)?(?: NO-USER-MODIFICATION)?"
-    r"(?: USAGE (?:directoryOperation|dSAOperation))? \)",
-    "objectClasses": rf"\( {OID} NAME {QDESCRS}(?: SUP {OIDS})? (?:ABSTRACT|STRUCTURAL|AUXILIARY)(?: MUST {OIDS})?"
-    rf"(?: MAY {OIDS})? \)",
-}
-
-
-@pytest.mark.parametrize("attribute", GRAMMAR)
-def test_definitions_follow_the_grammar(attribute: str) -> None:
-    """To the blank: parsers differ in what else they let pass."""
-    found = definitions(attribute)
-
-    assert found
-    assert [text for text in found if not re.fullmatch(GRAMMAR[attribute], text)] == []
-
-
-def test_definitions_are_sound() -> None:
-    """Who may not be changed is operational; supertypes and superclasses come before those that name them."""
-    for text in definitions("attributeTypes"):
-        assert ("NO-USER-MODIFICATION" in text) == ("USAGE" in text)
-    for attribute in ("attributeTypes", "objectClasses"):
-        known: set[str] = set()
-        for text in definitions(attribute):
-            assert set(re.findall(r"SUP (\w+)", text)) <= known
-            known |= set(re.findall(r"'([\w-]+)'", text))
-
-
-def test_no_name_or_oid_is_taken_twice() -> None:
-    """Names of one kind are unique in any case, and so are OIDs over all kinds."""
-    names = [name.lower() for kind in schema.ATTRIBUTE_TYPES for name in (kind.name, *kind.other_names, *kind.aliases)]
-    oids = [one.oid for one in (*schema.ATTRIBUTE_TYPES, *schema.OBJECT_CLASSES, *schema.MATCHING_RULES)]
-
-    assert len(set(names)) == len(names)
-    assert len(set(oids)) == len(oids)
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [("CN", "cn"), ("2.5.4.3", "cn"), ("oid.2.5.4.3", "cn"), ("company", "o"), ("cn;binary", None), ("", None)],
-)
-def test_lookup(name: str, found: str | None) -> None:
-    """Attribute types by any of their names."""
-    kind = schema.attribute_type(name)
-
-    assert (kind and kind.name) == found
-
-
-def test_the_chain_of_a_person() -> None:
-    """The most general first; each class's attributes belong to the last one too."""
-    assert OBJECT_CLASSES == ("top", "person", "organizationalPerson", "inetOrgPerson")
-    assert {"objectClass", "cn", "sn", "telephoneNumber", "title", "mobile"} <= {
-        kind.name for kind in schema.attributes_of("inetOrgPerson")
-    }
-    assert schema.oid_of("caseIgnoreMatch") == "2.5.13.2"

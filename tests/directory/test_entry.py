@@ -7,7 +7,7 @@ import pytest
 
 from ldapgw.directory.entry import ParentEntry, decoded, encoded_set, octets_of, special_entry
 from ldapgw.directory.schema import attribute_type
-from tests.support.phonebook import CONTACT, ENTRIES, answer, entry
+from tests.support.phonebook.entries import CONTACT, ENTRIES, answer, entry
 
 ENTRY = ENTRIES[True]
 

@@ -16,7 +16,8 @@ from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import entry, naming_context
+from tests.support.phonebook import naming_context
+from tests.support.phonebook.entries import entry
 
 PAGE = ROOT / "docs" / "how-a-search-finds-people.rst"
 CONTEXT = naming_context()

@@ -8,14 +8,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind
-from ldapgw.directory import dit, filter_matcher
+from ldapgw.directory import filter_matcher
 from ldapgw.directory.entry import ParentEntry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.inet_org_person import EntryFactory
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
-from ldapgw.directory.special_entries import Features
+from ldapgw.directory.special_entries import Features, root_dse, subschema
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BOOK, ENTRIES, entry, naming_context, phone
+from tests.support.phonebook import BOOK, naming_context
+from tests.support.phonebook.entries import ENTRIES, entry, phone
 
 
 def value(text: str | Filter, *, lenient: bool) -> bool | None:
@@ -268,7 +269,7 @@ def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
 
 CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()
 IDENTITY = ENTRIES[False].attribute("entryUUID")[0].decode()
-PUBLISHED = dit.root_dse(Features("1"), (), None)
+PUBLISHED = root_dse(Features("1"), (), None)
 # Rule: the entry, the attribute, what the rule finds there and what it does not.
 RULES = {
     "objectIdentifierMatch": (None, "objectClass", "2.5.6.6", "2.5.6.4"),
@@ -287,7 +288,7 @@ RULES = {
     "telephoneNumberSubstringsMatch": (None, "telephoneNumber", "+49 30*67", "030*"),
     "generalizedTimeMatch": (None, "createTimestamp", CREATED.replace("Z", "+0000"), "20200101000000Z"),
     "generalizedTimeOrderingMatch": (None, "createTimestamp", "2100010100Z", CREATED),
-    "objectIdentifierFirstComponentMatch": (dit.subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
+    "objectIdentifierFirstComponentMatch": (subschema(), "attributeTypes", "2.5.4.3", "2.5.6.99"),
     "caseIgnoreIA5Match": (None, "mail", "JOERG.mueller@adler.example", "joerg@adler.example"),
     "caseIgnoreIA5SubstringsMatch": (None, "mail", "joerg*@ADLER.example", "mueller*"),
     "uuidMatch": (None, "entryUUID", IDENTITY.upper(), "00000000-0000-0000-0000-000000000000"),

@@ -8,7 +8,8 @@ import pytest
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory.inet_org_person import numbers_of, other_names, shown_name, texts_of
 from ldapgw.numbers.phone_number import NumberFormat
-from tests.support.phonebook import naming_context, phone
+from tests.support.phonebook import naming_context
+from tests.support.phonebook.entries import phone
 
 CONTEXT = naming_context()
 WORK, MAIN, OTHER = (phone(Kind(kind), f"+49 30 123456{at}") for at, kind in enumerate(("work", "main", "other")))

@@ -22,7 +22,8 @@ from ldapgw.directory.search import compare, search
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, answer, phone
+from tests.support.phonebook import BASE
+from tests.support.phonebook.entries import answer, phone
 from tests.support.phonebook.trees import (
     ALICE,
     ALL,

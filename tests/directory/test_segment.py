@@ -152,7 +152,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for _ in range(100):
         assert encodings.of(Selection.parse(("cn",))) is None
     assert asked(encodings, [0, 1, 2]) == [True, True, False]
-    assert len(encodings._asked) == 16
+    assert len(encodings._requested) == 16
 
 
 def test_a_page_in_which_every_octet_stands_is_not_kept() -> None:

@@ -34,7 +34,8 @@ from ldapgw.directory.sort import (
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from tests.support.filter_text import read_filter
-from tests.support.phonebook import BASE, naming_context, phone
+from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook.entries import phone
 
 PHONE = Viewer("cn=desk1", (Access("acme", "a"),))
 ALICE = f"ou=alice,{BASE}"

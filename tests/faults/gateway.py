@@ -33,7 +33,7 @@ from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.faults.company import ATTRIBUTES, Entries
 from tests.faults.phone import taken
 from tests.support import pdu
-from tests.support.site.kill import Kill
+from tests.support.kill import Kill
 
 NOW = 1_800_000_000.0
 GOOGLE = "http://127.0.0.1:1"

@@ -501,8 +501,8 @@ class Books(RuleBasedStateMachine):
             refresh_token=self.world.grants.issue_refresh(grantee, SCOPES, None),
             refresh_expires_at=None,
         )
-        vault = SecretBox.open(self._key_file, create=False)
-        self.machine.transact(accounts.connect, vault, "acme", grant, Sharing.PRIVATE, now)
+        secret_box = SecretBox.open(self._key_file, create=False)
+        self.machine.transact(accounts.connect, secret_box, "acme", grant, Sharing.PRIVATE, now)
 
     @property
     def _state(self) -> Path:

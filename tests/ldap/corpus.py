@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ldapgw.errors import ResultCode
-from tests.ldap.talk import NOTICE
 from tests.support import pdu
+from tests.support.phonebook.talk import NOTICE
 
 # Where we differ from the corpus on purpose.
 _ON_PURPOSE = {

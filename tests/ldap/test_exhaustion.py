@@ -18,11 +18,11 @@ from ldapgw.ber import ENUMERATED, INTEGER, SEQUENCE, boolean, octets, tlv
 from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.session import DirectoryPort
-from tests.ldap.talk import NOTICE, Server, best_of_three, in_a_moment
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE, ENTRY, PING, is_answered
 from tests.support.phonebook.served import certified, serving
+from tests.support.phonebook.talk import NOTICE, Server, best_of_three, in_a_moment
 from tests.support.phonebook.wire import BASE, BOOK, make_dit, make_gate
 
 pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]

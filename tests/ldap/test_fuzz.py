@@ -25,11 +25,10 @@ from ldapgw import ber
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import Operation
-from tests.ldap import mutation
 from tests.ldap.sessions import SESSIONS
-from tests.ldap.talk import NOTICE, Talk
-from tests.support import pdu
+from tests.support import mutation, pdu
 from tests.support.checkout import ROOT
+from tests.support.phonebook.talk import NOTICE, Talk
 from tests.support.phonebook.wire import LIMITS, SECRET, Contexts, LiveClock, make_dit, make_factory, make_gate
 from tests.support.rebuilt import meaning, rebuild
 

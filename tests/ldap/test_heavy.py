@@ -20,10 +20,10 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import parse
-from tests.ldap.talk import Server, best_of_three, in_a_moment
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import is_answered
+from tests.support.phonebook.talk import Server, best_of_three, in_a_moment
 from tests.support.phonebook.wire import BASE, CONTEXT, make_gate
 
 SYLLABLES = ("an", "na", "ma", "ri", "er", "el", "in", "le", "jo", "ha", "ber", "mann", "ner", "schmi", "dt", "mül")

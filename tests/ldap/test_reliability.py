@@ -50,7 +50,7 @@ Nobody gets what is not theirs, and every answer is right:
     typesOnly                                            test_search_response.test_types_only
     negative limits, unknown derefAliases                test_decoder.test_what_can_be_read_but_is_wrong_gets_the_operations_own_answer
     Compare on an absent attribute                       test_session.test_compare
-    an honest root DSE                                   test_dit.test_root_dse
+    an honest root DSE                                   test_special_entries.test_root_dse
     … in any case                                        test_the_root_dse_is_found_in_any_case
     diagnostics are fixed phrases                        test_fuzz.test_no_mutant_does_harm
     a notice before the end                              test_server.test_what_cannot_be_read_gets_a_notice_and_the_end
@@ -84,9 +84,9 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import parse
-from tests.ldap.talk import Server
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.talk import Server
 from tests.support.phonebook.wire import BASE, CONTEXT, DESK1, SECRET, make_gate
 
 ENTRY, DONE = 0x64, 0x65

@@ -19,8 +19,8 @@ from ldapgw.directory.schema import attribute_type
 from tests.ldap.differences import DIFFERENCES, Unasked, is_hard
 from tests.ldap.differences_of_requests import REQUEST_DIFFERENCES, explains, translated, translated_compare
 from tests.support import pdu, slapd
-from tests.support.asked import Asked, held
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook.asked import Asked, held
 from tests.support.phonebook.awkward import BASE, ldif
 from tests.support.slapd import DIT, Gateway
 

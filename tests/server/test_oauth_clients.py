@@ -24,14 +24,14 @@ CONFIGURED = Client("1-a", "hush")
 ENTERED = Client("2-b", "quiet")
 
 
-def enter(stage: Stage, tenant: str, client: Client, vault: SecretBox | None = None) -> None:
+def enter(stage: Stage, tenant: str, client: Client, secret_box: SecretBox | None = None) -> None:
     one = EnteredClient(tenant, client.client_id, client.client_secret, 1790000000.0)
-    stage.do(stored.enter_client, vault or stage.vault, one)
+    stage.do(stored.enter_client, secret_box or stage.secret_box, one)
 
 
 def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
     """For tenants without a configured one; those are as the file says, whatever was entered."""
-    clients = TenantClients(stage.store, stage.vault, {"acme": CONFIGURED})
+    clients = TenantClients(stage.store, stage.secret_box, {"acme": CONFIGURED})
     enter(stage, "acme", ENTERED)
     enter(stage, "globex", ENTERED)
     assert dict(clients) == {"acme": CONFIGURED}
@@ -42,7 +42,7 @@ def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
 
 def test_a_secret_under_another_key_is_entered_again(stage: Stage, logged: list[str]) -> None:
     """Until then it is as if there were none, which is told once; others are not concerned."""
-    clients = TenantClients(stage.store, stage.vault, {})
+    clients = TenantClients(stage.store, stage.secret_box, {})
     enter(stage, "acme", CONFIGURED, SecretBox([Fernet.generate_key()]))
     enter(stage, "globex", ENTERED)
     for _ in range(2):

@@ -53,7 +53,7 @@ def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
 def connected(path: Path) -> OpenStateDir:
     state = OpenStateDir(path, "")
     with state.database.begin() as connection:
-        account_id = accounts.connect(connection, state.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+        account_id = accounts.connect(connection, state.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
         assert account_id is not None
         sync_state.begin(connection, account_id)
     return state
@@ -77,7 +77,7 @@ def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
     with state.database.begin() as connection:
         (account,) = accounts.read_all(connection)
         assert not account.syncing
-        held = accounts.read_tokens(connection, state.vault, account.id)
+        held = accounts.read_tokens(connection, state.secret_box, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-1"
     state.close()

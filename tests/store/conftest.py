@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real database in memory, and a vault."""
+"""A real database in memory, and a secret_box."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def connection(database: Database) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def vault() -> SecretBox:
+def secret_box() -> SecretBox:
     return SecretBox([Fernet.generate_key()])

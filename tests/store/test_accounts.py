@@ -18,17 +18,17 @@ from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW
 
 
-def connect(connection: Connection, vault: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
-    account_id = accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, now)
+def connect(connection: Connection, secret_box: SecretBox, grant: NewGrant = GRANT, now: float = NOW) -> Account:
+    account_id = accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, now)
     assert account_id is not None
     account = accounts.read(connection, account_id)
     assert account is not None
     return account
 
 
-def test_a_consent_makes_an_account(connection: Connection, vault: SecretBox) -> None:
+def test_a_consent_makes_an_account(connection: Connection, secret_box: SecretBox) -> None:
     """It is connected, waits for its first, full sync, and nothing else is known of it."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     assert account == Account(
         id=account.id,
         tenant="acme",
@@ -55,10 +55,10 @@ def test_a_consent_makes_an_account(connection: Connection, vault: SecretBox) ->
     assert account.is_connected
 
 
-def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, vault: SecretBox) -> None:
+def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, secret_box: SecretBox) -> None:
     """What lies in the table is sealed."""
-    account = connect(connection, vault)
-    held = accounts.read_tokens(connection, vault, account.id)
+    account = connect(connection, secret_box)
+    held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-1", NOW + 3600)
     row = connection.execute(select(tables.account)).one()
@@ -67,37 +67,37 @@ def test_tokens_come_back_and_are_not_stored_in_clear(connection: Connection, va
     assert "refresh-1" not in repr(held)
 
 
-def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, vault: SecretBox) -> None:
+def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, secret_box: SecretBox) -> None:
     """Half an account would die within the hour."""
     grant = replace(GRANT, refresh_token=None)
-    assert accounts.connect(connection, vault, "acme", grant, Sharing.PRIVATE, NOW) is None
+    assert accounts.connect(connection, secret_box, "acme", grant, Sharing.PRIVATE, NOW) is None
     assert accounts.read_all(connection) == ()
 
 
-def test_a_second_consent_continues_the_account(connection: Connection, vault: SecretBox) -> None:
+def test_a_second_consent_continues_the_account(connection: Connection, secret_box: SecretBox) -> None:
     """Same sub: address and grant are renewed, sharing stays, trouble ends, sync tokens are forgotten."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     accounts.set_sharing(connection, account.id, Sharing.SHARED)
     sync_state.fail(connection, account, "consent_revoked", NOW + 5, None)
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     again = connect(
         connection,
-        vault,
+        secret_box,
         replace(GRANT, address="alice@new.example", access_token="access-2", refresh_token=None),
         NOW + 9,
     )
     assert again.id == account.id
     assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
     assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
-    held = accounts.read_tokens(connection, vault, account.id)
+    held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
 
-def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, vault: SecretBox) -> None:
+def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection, secret_box: SecretBox) -> None:
     """And each is found where it is."""
-    account = connect(connection, vault)
-    accounts.connect(connection, vault, "other", GRANT, Sharing.SHARED, NOW)
+    account = connect(connection, secret_box)
+    accounts.connect(connection, secret_box, "other", GRANT, Sharing.SHARED, NOW)
     assert [found.tenant for found in accounts.read_all(connection)] == ["acme", "other"]
     assert accounts.read_all(connection, "acme") == (account,)
     assert [found.tenant for found in accounts.find_by_address(connection, "ALICE@ACME.EXAMPLE")] == ["acme", "other"]
@@ -106,22 +106,22 @@ def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection,
     assert accounts.read_by_sub(connection, "acme", "sub-2") is None
 
 
-def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, vault: SecretBox) -> None:
+def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, secret_box: SecretBox) -> None:
     """Google sends a new refresh token rarely, and then it counts."""
-    account = connect(connection, vault)
-    accounts.store_refreshed_tokens(connection, vault, account, "access-2", NOW + 7200, None)
-    held = accounts.read_tokens(connection, vault, account.id)
+    account = connect(connection, secret_box)
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 7200, None)
+    held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
-    accounts.store_refreshed_tokens(connection, vault, account, "access-3", NOW + 9999, "refresh-2")
-    held = accounts.read_tokens(connection, vault, account.id)
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-3", NOW + 9999, "refresh-2")
+    held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-2"
 
 
-def test_a_sync_that_ends_well(connection: Connection, vault: SecretBox) -> None:
+def test_a_sync_that_ends_well(connection: Connection, secret_box: SecretBox) -> None:
     """What was wished for is due until it does; trouble ends with it."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.fail(connection, account, "network", NOW, NOW + 30)
     sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
     begun = sync_state.begin(connection, account.id)
@@ -137,9 +137,9 @@ def test_a_sync_that_ends_well(connection: Connection, vault: SecretBox) -> None
     assert (ended.error, ended.failures, ended.attempts) == (None, 0, 2)
 
 
-def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault: SecretBox) -> None:
+def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, secret_box: SecretBox) -> None:
     """Another trouble has its own."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     seen = []
     for code, when in (("network", 10.0), ("network", 20.0), ("quota", 30.0), ("quota", 40.0)):
         sync_state.fail(connection, account, code, when, when + 1, link="https://x.example")
@@ -154,9 +154,9 @@ def test_trouble_keeps_the_time_when_it_came_first(connection: Connection, vault
     ]
 
 
-def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault: SecretBox) -> None:
+def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, secret_box: SecretBox) -> None:
     """The account itself and its sharing stay for the next consent; its book is built anew."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     accounts.set_sharing(connection, account.id, Sharing.CALLERS)
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.ON})
     contacts.set_labels(connection, account.id, {"contactGroups/1": "Kunden"})
@@ -174,16 +174,16 @@ def test_disconnecting_forgets_tokens_and_contacts(connection: Connection, vault
         1,
     )
     assert (left.scopes, left.requested_sync, left.next_sync) == (frozenset(), None, None)
-    assert accounts.read_tokens(connection, vault, account.id) is None
+    assert accounts.read_tokens(connection, secret_box, account.id) is None
     assert sync_state.begin(connection, account.id) is None
     assert contacts.read_labels(connection, account.id) == {}
     row = connection.execute(select(tables.account)).one()
     assert (row.refresh_token, row.access_token) == (None, None)
 
 
-def test_states_of_sources(connection: Connection, vault: SecretBox) -> None:
+def test_states_of_sources(connection: Connection, secret_box: SecretBox) -> None:
     """A source that is not on loses its sync token, so that it begins anew once it is."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.write_source_states(
         connection, account.id, {Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.NOT_GRANTED}
     )
@@ -197,9 +197,9 @@ def test_states_of_sources(connection: Connection, vault: SecretBox) -> None:
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}
 
 
-def test_a_killed_process_leaves_no_sync_running(connection: Connection, vault: SecretBox) -> None:
+def test_a_killed_process_leaves_no_sync_running(connection: Connection, secret_box: SecretBox) -> None:
     """The next start begins it anew at once, and what was wished for is due still."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.begin(connection, account.id)
     sync_state.clear_running(connection)
     found = accounts.read(connection, account.id)
@@ -216,10 +216,10 @@ WISHES = {
 
 @pytest.mark.parametrize(("wishes", "strongest"), WISHES.values(), ids=WISHES)
 def test_the_strongest_wish_counts(
-    connection: Connection, vault: SecretBox, wishes: list[SyncRequest], strongest: SyncRequest
+    connection: Connection, secret_box: SecretBox, wishes: list[SyncRequest], strongest: SyncRequest
 ) -> None:
     """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
     sync_state.end(connection, begun, NOW, NOW)
@@ -236,9 +236,9 @@ def test_the_strongest_wish_counts(
     assert again.pending_sync is (SyncRequest.FULL if strongest is SyncRequest.ACCEPT else strongest)
 
 
-def test_what_was_accepted_is_what_was_told(connection: Connection, vault: SecretBox) -> None:
+def test_what_was_accepted_is_what_was_told(connection: Connection, secret_box: SecretBox) -> None:
     """So many of the book, or of the directory, however long it takes; another acceptance is of what is new."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     assert [account.max_loss(what) for what in ("book", "directory")] == [0, 0]
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
@@ -253,9 +253,11 @@ def test_what_was_accepted_is_what_was_told(connection: Connection, vault: Secre
         directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
 
 
-def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, vault: SecretBox) -> None:
+def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(
+    connection: Connection, secret_box: SecretBox
+) -> None:
     """Whatever else would vanish is another question."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
     found = accounts.read(connection, account.id)
@@ -269,9 +271,11 @@ def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: C
 
 
 @pytest.mark.parametrize("by_page", [True, False], ids=["page", "command"])
-def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault: SecretBox, *, by_page: bool) -> None:
+def test_what_was_accepted_twice_is_accepted_once(
+    connection: Connection, secret_box: SecretBox, *, by_page: bool
+) -> None:
     """A second press while the sync runs that carries it out changes nothing."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.fail(connection, account, "suspicious_shrink", NOW, NOW, facts={"before": 60, "lost": 35})
 
     def press() -> None:
@@ -292,10 +296,10 @@ def test_what_was_accepted_twice_is_accepted_once(connection: Connection, vault:
 
 @pytest.mark.parametrize("postponed", [False, True], ids=["failed", "postponed"])
 def test_what_was_accepted_untold_is_accepted_once(
-    connection: Connection, vault: SecretBox, *, postponed: bool
+    connection: Connection, secret_box: SecretBox, *, postponed: bool
 ) -> None:
     """As much as there is to lose then; whatever comes later is another question."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
     begun = sync_state.begin(connection, account.id)
     assert begun is not None
@@ -309,27 +313,27 @@ def test_what_was_accepted_untold_is_accepted_once(
     assert (again.pending_sync, again.max_loss("book")) == (SyncRequest.FULL, 0)
 
 
-def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, vault: SecretBox) -> None:
+def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, secret_box: SecretBox) -> None:
     """Neither onto a disconnected account nor onto the next consent's."""
-    old = connect(connection, vault)
+    old = connect(connection, secret_box)
     accounts.disconnect(connection, old.id)
     sync_state.end(connection, old, NOW + 5, NOW + 6)
     sync_state.fail(connection, old, "consent_revoked", NOW + 5, None)
     left = accounts.read(connection, old.id)
     assert left is not None
     assert (left.last_sync, left.next_sync, left.error, left.attempts) == (None, None, None, 0)
-    new = connect(connection, vault, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
-    accounts.store_refreshed_tokens(connection, vault, old, "late", NOW, "late")
+    new = connect(connection, secret_box, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
+    accounts.store_refreshed_tokens(connection, secret_box, old, "late", NOW, "late")
     sync_state.fail(connection, old, "consent_revoked", NOW + 10, None)
-    held = accounts.read_tokens(connection, vault, new.id)
+    held = accounts.read_tokens(connection, secret_box, new.id)
     assert held is not None
     assert (held.refresh_token, held.access_token) == ("refresh-2", "access-1")
     assert accounts.read(connection, new.id) == new
 
 
-def test_a_quick_look_does_not_count(connection: Connection, vault: SecretBox) -> None:
+def test_a_quick_look_does_not_count(connection: Connection, secret_box: SecretBox) -> None:
     """Contacts may be many; who only wants to know of accounts need not wait for the count."""
-    account = connect(connection, vault)
+    account = connect(connection, secret_box)
     contacts.apply_changes(
         connection, account.id, Source.CONTACTS, [ContactRecord.from_contact("c1", "s1", Contact("c1", name="A"))], []
     )
@@ -337,25 +341,25 @@ def test_a_quick_look_does_not_count(connection: Connection, vault: SecretBox) -
     assert [one.contacts for one in accounts.read_all(connection, counted=False)] == [0]
 
 
-def test_no_address_is_in_a_repr(connection: Connection, vault: SecretBox) -> None:
+def test_no_address_is_in_a_repr(connection: Connection, secret_box: SecretBox) -> None:
     """A log may hold an account."""
-    assert repr(connect(connection, vault)) == "<Account 1 of acme>"
+    assert repr(connect(connection, secret_box)) == "<Account 1 of acme>"
 
 
-def test_an_account_that_is_not_there(connection: Connection, vault: SecretBox) -> None:
+def test_an_account_that_is_not_there(connection: Connection, secret_box: SecretBox) -> None:
     """Nothing is found, nothing is raised."""
     assert accounts.read(connection, 99) is None
-    assert accounts.read_tokens(connection, vault, 99) is None
+    assert accounts.read_tokens(connection, secret_box, 99) is None
     assert sync_state.begin(connection, 99) is None
 
 
-def test_accounts_that_a_person_has_added(connection: Connection, vault: SecretBox) -> None:
+def test_accounts_that_a_person_has_added(connection: Connection, secret_box: SecretBox) -> None:
     """Their own comes first; whoever adds one last has it; without being named, an owner stays."""
-    own = connect(connection, vault)
+    own = connect(connection, secret_box)
     other = replace(GRANT, sub="sub-0", address="a@gmail.example")
     for owner in ("sub-9", "sub-1", None, "sub-0"):
-        accounts.connect(connection, vault, "acme", other, Sharing.PRIVATE, NOW, owner)
-    accounts.connect(connection, vault, "globex", other, Sharing.PRIVATE, NOW, "sub-1")
+        accounts.connect(connection, secret_box, "acme", other, Sharing.PRIVATE, NOW, owner)
+    accounts.connect(connection, secret_box, "globex", other, Sharing.PRIVATE, NOW, "sub-1")
     found = accounts.read_for_person(connection, "acme", "sub-1")
     assert [(one.sub, one.owner) for one in found] == [("sub-1", None), ("sub-0", "sub-1")]
     assert [one.sub for one in accounts.read_for_person(connection, "acme", "sub-0")] == ["sub-0"]
@@ -364,15 +368,15 @@ def test_accounts_that_a_person_has_added(connection: Connection, vault: SecretB
     assert [one.id for one in accounts.read_for_person(connection, "acme", "sub-1")] == [own.id]
 
 
-def test_how_accounts_stand(connection: Connection, vault: SecretBox) -> None:
+def test_how_accounts_stand(connection: Connection, secret_box: SecretBox) -> None:
     """It changes with whatever shows, for all on whose page it is, and with nothing else."""
-    account = connect(connection, vault)
-    accounts.connect(connection, vault, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3")
+    account = connect(connection, secret_box)
+    accounts.connect(connection, secret_box, "acme", replace(GRANT, sub="sub-2"), Sharing.PRIVATE, NOW, "sub-3")
     before = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]
     assert accounts.read_status_keys(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
-    accounts.store_refreshed_tokens(connection, vault, account, "access-2", NOW + 3600, None)
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 3600, None)
     assert accounts.read_status_keys(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
     sync_state.begin(connection, account.id)
     after = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])

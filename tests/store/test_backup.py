@@ -18,7 +18,7 @@ from ldapgw.store.backup import back_up, restore
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from ldapgw.store.worker import ChangeDetector
-from tests.support.site.kill import Kill, Killed
+from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import DESK, GRANT, NOW
 
@@ -30,14 +30,14 @@ class Site:
         folder.mkdir(exist_ok=True)
         self.path, self.backup = folder / "ldapgw.db", folder / "backups" / "monday.db"
         self.backup.parent.mkdir()
-        self.vault = SecretBox.open(folder / "ldapgw.key", create=True)
+        self.secret_box = SecretBox.open(folder / "ldapgw.key", create=True)
         self.database = open_file(self.path)
         with self.database.begin() as connection:
-            self.account = accounts.connect(connection, self.vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+            self.account = accounts.connect(connection, self.secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
             sync_state.begin(connection, self.account)
             sync_state.increment_generation(connection, self.account)
             phones.add(connection, DESK)
-            sign_ins.begin_flow(connection, self.vault, "s", "b", ConsentFlow("acme", "connect", "n", "v"), NOW)
+            sign_ins.begin_flow(connection, self.secret_box, "s", "b", ConsentFlow("acme", "connect", "n", "v"), NOW)
             sign_ins.create_sign_in(connection, "t", SignIn("acme", "sub", "a@x.example"), NOW)
 
     def add(self, name: str) -> None:
@@ -49,7 +49,7 @@ class Site:
             return [phone.name for phone in phones.read_all(connection)]
 
     def restore(self) -> None:
-        restore(self.backup, self.path, self.vault)
+        restore(self.backup, self.path, self.secret_box)
 
     def files(self) -> set[str]:
         """Those in the folder, but for SQLite's own."""
@@ -93,7 +93,7 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
         assert account.generation > 100
         # Nobody knows what differs from what was built before.
         assert contacts.read_changes(connection, account.id, account.generation - 1) is None
-        assert accounts.read_tokens(connection, site.vault, site.account).refresh_token == GRANT.refresh_token
+        assert accounts.read_tokens(connection, site.secret_box, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []
         assert connection.execute(select(tables.consent_flow)).all() == []
 
@@ -110,7 +110,7 @@ def test_who_has_the_database_open_sees_what_was_restored(site: Site) -> None:
     assert site.files() == {"ldapgw.db", "ldapgw.db.before-restore"}
     site.add("later")
     assert site.phones() == [DESK.name, "later"]
-    restore(site.path.with_name("ldapgw.db.before-restore"), site.path, site.vault)
+    restore(site.path.with_name("ldapgw.db.before-restore"), site.path, site.secret_box)
     assert site.phones() == [DESK.name, "late"]
     watch.close()
 
@@ -181,7 +181,7 @@ def test_a_backup_that_cannot_be_used_changes_nothing(site: Site) -> None:
 def test_a_backup_under_another_key_is_refused(site: Site) -> None:
     """It says how to go on."""
     back_up(site.path, site.backup)
-    site.vault = SecretBox([Fernet.generate_key()])
+    site.secret_box = SecretBox([Fernet.generate_key()])
     assert refused(site) == (
         "FILE: was made under another key; add that as another line of the key file, restore, and run rotate-key"
     )

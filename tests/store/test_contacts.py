@@ -39,8 +39,8 @@ ADA = Contact(
 
 
 @pytest.fixture
-def account_id(connection: Connection, vault: SecretBox) -> int:
-    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+def account_id(connection: Connection, secret_box: SecretBox) -> int:
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
     assert account_id is not None
     return account_id
 

@@ -21,7 +21,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.key_rotation import SEALED_COLUMNS, rotate
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sign_ins import ConsentFlow
-from tests.support.site.kill import Kill, Killed
+from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
 
 NOW = 1_800_000_000.0
@@ -34,12 +34,12 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.key_file = folder / "ldapgw.db", folder / "ldapgw.key"
-        self.vault = SecretBox.open(self.key_file, create=True)
+        self.secret_box = SecretBox.open(self.key_file, create=True)
         self.database = self.opened()
         with self.database.begin() as connection:
             self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
             accounts.disconnect(connection, self.ids.pop())
-            sign_ins.begin_flow(connection, self.vault, "state", "browser", FLOW, NOW)
+            sign_ins.begin_flow(connection, self.secret_box, "state", "browser", FLOW, NOW)
 
     def opened(self) -> Database:
         return open_file(self.path)
@@ -49,19 +49,19 @@ class Site:
         shutil.copytree(self.path.parent, folder)
         copied = copy.copy(self)
         copied.path, copied.key_file = folder / self.path.name, folder / self.key_file.name
-        copied.vault, copied.database = SecretBox.open(copied.key_file, create=False), copied.opened()
+        copied.secret_box, copied.database = SecretBox.open(copied.key_file, create=False), copied.opened()
         return copied
 
     def _connect(self, connection, sub):
         grant = NewGrant(sub, f"{sub}@x.example", frozenset(), f"at-{sub}", NOW, f"rt-{sub}", None)
-        return accounts.connect(connection, self.vault, "acme", grant, Sharing.PRIVATE, NOW)
+        return accounts.connect(connection, self.secret_box, "acme", grant, Sharing.PRIVATE, NOW)
 
-    def held(self, vault: SecretBox) -> list[Tokens | None]:
+    def held(self, secret_box: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:
-            assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
+            assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == FLOW
             connection.rollback()
         with self.database.begin() as connection:
-            return [accounts.read_tokens(connection, vault, account_id) for account_id in self.ids]
+            return [accounts.read_tokens(connection, secret_box, account_id) for account_id in self.ids]
 
     def is_whole(self) -> None:
         """Every secret is there, for whoever opens the key file now."""
@@ -78,7 +78,7 @@ def site(tmp_path):
 
 
 def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
-    """Nothing fits the old one any more; a vault that was open before goes on."""
+    """Nothing fits the old one any more; a secret_box that was open before goes on."""
     [old] = read_keys(site.key_file)
     new = new_key()
     assert rotate(site.database, site.key_file, new) == SECRETS
@@ -91,7 +91,7 @@ def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
                 with pytest.raises(UnfitKey):
                     SecretBox([old]).unseal(sealed)
         accounts.store_refreshed_tokens(
-            connection, site.vault, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a"
+            connection, site.secret_box, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a"
         )
     site.is_whole()
 
@@ -134,7 +134,7 @@ def test_a_killed_rotation_loses_nothing(tmp_path: Path) -> None:
                 site.database.close()
         dead = kill.dead
         site.database = site.opened()
-        assert site.held(site.vault), "the gateway that runs"
+        assert site.held(site.secret_box), "the gateway that runs"
         site.is_whole()
         rotate(site.database, site.key_file, new_key())
         assert len(read_keys(site.key_file)) == 1

@@ -14,9 +14,9 @@ from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import DESK, GRANT, NOW
 
 
-def test_a_phone_comes_back_as_it_was(connection: Connection, vault: SecretBox) -> None:
+def test_a_phone_comes_back_as_it_was(connection: Connection, secret_box: SecretBox) -> None:
     """With and without an account, in the order of their names."""
-    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
     hall = PhoneLogin("Hall", "acme", account_id, NumberMode.ENTRIES, "sha256$11$11", NOW, "cisco")
     assert phones.add(connection, DESK)
     assert phones.add(connection, hall)
@@ -60,9 +60,9 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
     assert phones.read_all(connection) == (DESK,)
 
 
-def test_finding_some(connection: Connection, vault: SecretBox) -> None:
+def test_finding_some(connection: Connection, secret_box: SecretBox) -> None:
     """By account, by a name in whichever case, by how names begin; a sign of SQL's is a sign."""
-    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
     for name, owner in (("Desk-2", account_id), ("desk_1", None), ("a1", account_id)):
         phones.add(connection, replace(DESK, name=name, account_id=owner))
     assert [login.name for login in phones.read_by_accounts(connection, [account_id or 0])] == ["Desk-2", "a1"]

@@ -15,14 +15,14 @@ from tests.support.stage.sync import GRANT, NOW
 
 
 @pytest.fixture
-def account_id(connection: Connection, vault: SecretBox) -> int:
-    account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+def account_id(connection: Connection, secret_box: SecretBox) -> int:
+    account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
     assert account_id is not None
     return account_id
 
 
 def test_who_leaves_is_forgotten_and_google_is_to_be_told(
-    connection: Connection, vault: SecretBox, account_id: int
+    connection: Connection, secret_box: SecretBox, account_id: int
 ) -> None:
     """The token stays, sealed, for this alone; the first try is left to whoever asked for it."""
     left = revocations.disconnect_account(connection, account_id, NOW)
@@ -30,43 +30,43 @@ def test_who_leaves_is_forgotten_and_google_is_to_be_told(
     account = accounts.read(connection, account_id)
     assert account is not None
     assert not account.is_connected
-    assert accounts.read_tokens(connection, vault, account_id) is None
+    assert accounts.read_tokens(connection, secret_box, account_id) is None
     expected = Revocation(left, "acme", GRANT.sub, GRANT.refresh_token or "", NOW)
-    assert revocations.read(connection, vault, left) == expected
-    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT - 1) == ()
-    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == (expected,)
+    assert revocations.read(connection, secret_box, left) == expected
+    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT - 1) == ()
+    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == (expected,)
     (sealed,) = connection.execute(select(tables.revocation.c.token)).scalars()
     assert (GRANT.refresh_token or "").encode() not in sealed
     assert (GRANT.refresh_token or "") not in repr(expected)
     assert GRANT.sub not in repr(expected)
 
 
-def test_nothing_is_to_be_told_twice(connection: Connection, vault: SecretBox, account_id: int) -> None:
+def test_nothing_is_to_be_told_twice(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Of a grant that was revoked before, of one that is not there, of one that is done."""
     assert revocations.disconnect_account(connection, account_id, NOW, revoked=True) is None
     assert revocations.disconnect_account(connection, account_id, NOW) is None
     assert revocations.disconnect_account(connection, 99, NOW) is None
-    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == ()
+    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ()
 
 
-def test_it_is_tried_again_when_it_is_time(connection: Connection, vault: SecretBox, account_id: int) -> None:
+def test_it_is_tried_again_when_it_is_time(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Until it is done."""
     left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
     revocations.postpone(connection, left, NOW + 500)
-    assert [len(revocations.read_due(connection, vault, NOW + wait)) for wait in (499, 500)] == [0, 1]
+    assert [len(revocations.read_due(connection, secret_box, NOW + wait)) for wait in (499, 500)] == [0, 1]
     revocations.remove(connection, left)
-    assert revocations.read_due(connection, vault, NOW + 500) == ()
-    assert revocations.read(connection, vault, left) is None
+    assert revocations.read_due(connection, secret_box, NOW + 500) == ()
+    assert revocations.read(connection, secret_box, left) is None
 
 
-def test_a_day_is_enough(connection: Connection, vault: SecretBox, account_id: int) -> None:
+def test_a_day_is_enough(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """If it was tried: a clock that is ahead does not end what was not begun."""
     left = revocations.disconnect_account(connection, account_id, NOW)
     assert left is not None
-    (untried,) = revocations.read_due(connection, vault, NOW + MAX_AGE_SECONDS)
+    (untried,) = revocations.read_due(connection, secret_box, NOW + MAX_AGE_SECONDS)
     revocations.postpone(connection, left, NOW)
-    (tried,) = revocations.read_due(connection, vault, NOW + MAX_AGE_SECONDS)
+    (tried,) = revocations.read_due(connection, secret_box, NOW + MAX_AGE_SECONDS)
     over = [one.is_expired(NOW + after) for one in (untried, tried) for after in (MAX_AGE_SECONDS - 1, MAX_AGE_SECONDS)]
     assert over == [False, False, False, True]
 
@@ -80,18 +80,18 @@ def test_a_token_that_cannot_be_read_is_forgotten(connection: Connection, accoun
     assert connection.execute(select(tables.revocation)).all() == []
 
 
-def test_who_is_back_keeps_the_new_grant(connection: Connection, vault: SecretBox, account_id: int) -> None:
+def test_who_is_back_keeps_the_new_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Google would end it with the old one; another tenant's is another matter."""
     revocations.disconnect_account(connection, account_id, NOW)
-    accounts.connect(connection, vault, "beta", GRANT, Sharing.PRIVATE, NOW)
-    assert len(revocations.read_due(connection, vault, NOW + FIRST_WAIT)) == 1
-    accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
-    assert revocations.read_due(connection, vault, NOW + FIRST_WAIT) == ()
+    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW)
+    assert len(revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)) == 1
+    accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
+    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ()
 
 
-def test_whether_somebody_lives_on_a_grant(connection: Connection, vault: SecretBox, account_id: int) -> None:
+def test_whether_somebody_lives_on_a_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Another tenant whose client is of the same project."""
-    accounts.connect(connection, vault, "beta", GRANT, Sharing.PRIVATE, NOW)
+    accounts.connect(connection, secret_box, "beta", GRANT, Sharing.PRIVATE, NOW)
     revocations.disconnect_account(connection, account_id, NOW)
     assert revocations.is_shared(connection, ["acme", "beta"], GRANT.sub)
     assert not revocations.is_shared(connection, ["acme", "gamma"], GRANT.sub)

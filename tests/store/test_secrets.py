@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The vault and its key file."""
+"""The secret_box and its key file."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def test_a_key_in_front_seals_and_the_old_one_unseals(tmp_path: Path) -> None:
 def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     """At the next use; what the file had before still unseals, and is all there is while it cannot be read."""
     path = tmp_path / "key"
-    vault = SecretBox.open(path, create=True)
-    before = vault.seal("before")
+    secret_box = SecretBox.open(path, create=True)
+    before = secret_box.seal("before")
     write_keys(path, [new_key()])
-    after = vault.seal("after")
+    after = secret_box.seal("after")
     assert SecretBox.open(path, create=False).unseal(after) == "after"
     for lose in (lambda: path.chmod(0o644), lambda: path.write_text("not a key"), path.unlink):
         lose()
-        assert (vault.unseal(before), vault.unseal(after)) == ("before", "after")
-        vault.seal("lost")
+        assert (secret_box.unseal(before), secret_box.unseal(after)) == ("before", "after")
+        secret_box.seal("lost")
     write_keys(path, [new_key()])
-    assert SecretBox.open(path, create=False).unseal(vault.seal("again")) == "again"
+    assert SecretBox.open(path, create=False).unseal(secret_box.seal("again")) == "again"
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:

@@ -22,37 +22,37 @@ FLOW = ConsentFlow("acme", "connect", "nonce-1", "verifier-1", expected="sub-1")
 ALICE = SignIn("acme", "sub-1", "alice@acme.example", "acme.example")
 
 
-def test_a_state_is_good_once(connection: Connection, vault: SecretBox) -> None:
+def test_a_state_is_good_once(connection: Connection, secret_box: SecretBox) -> None:
     """A reloaded callback is refused."""
-    sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
-    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) == FLOW
-    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + 1) is None
+    sign_ins.begin_flow(connection, secret_box, "state", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW + 1) == FLOW
+    assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW + 1) is None
 
 
-def test_a_state_is_good_for_its_browser_alone(connection: Connection, vault: SecretBox) -> None:
+def test_a_state_is_good_for_its_browser_alone(connection: Connection, secret_box: SecretBox) -> None:
     """Another browser does not use it up either."""
-    sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
-    assert sign_ins.take_flow(connection, vault, "state", "other", NOW) is None
-    assert sign_ins.take_flow(connection, vault, "other", "browser", NOW) is None
-    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == FLOW
+    sign_ins.begin_flow(connection, secret_box, "state", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, secret_box, "state", "other", NOW) is None
+    assert sign_ins.take_flow(connection, secret_box, "other", "browser", NOW) is None
+    assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == FLOW
 
 
-def test_a_state_is_good_for_ten_minutes(connection: Connection, vault: SecretBox) -> None:
+def test_a_state_is_good_for_ten_minutes(connection: Connection, secret_box: SecretBox) -> None:
     """And is forgotten when the next one begins."""
-    sign_ins.begin_flow(connection, vault, "late", "browser", FLOW, NOW)
-    assert sign_ins.take_flow(connection, vault, "late", "browser", NOW + FLOW_SECONDS + 1) is None
-    sign_ins.begin_flow(connection, vault, "new", "browser", FLOW, NOW + FLOW_SECONDS + 1)
+    sign_ins.begin_flow(connection, secret_box, "late", "browser", FLOW, NOW)
+    assert sign_ins.take_flow(connection, secret_box, "late", "browser", NOW + FLOW_SECONDS + 1) is None
+    sign_ins.begin_flow(connection, secret_box, "new", "browser", FLOW, NOW + FLOW_SECONDS + 1)
     assert len(connection.execute(select(tables.consent_flow)).all()) == 1
 
 
-def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, vault: SecretBox) -> None:
+def test_a_clock_that_is_set_ends_consents_under_way(connection: Connection, secret_box: SecretBox) -> None:
     """In either direction: one begins anew; none is good for longer than it was meant to be."""
     for jump in (-DAY, DAY):
-        sign_ins.begin_flow(connection, vault, "state", "browser", FLOW, NOW)
-        assert sign_ins.take_flow(connection, vault, "state", "browser", NOW + jump) is None
-        sign_ins.begin_flow(connection, vault, "new", "browser", FLOW, NOW + jump)
+        sign_ins.begin_flow(connection, secret_box, "state", "browser", FLOW, NOW)
+        assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW + jump) is None
+        sign_ins.begin_flow(connection, secret_box, "new", "browser", FLOW, NOW + jump)
         assert len(connection.execute(select(tables.consent_flow)).all()) == 1
-        assert sign_ins.take_flow(connection, vault, "new", "browser", NOW + jump) == FLOW
+        assert sign_ins.take_flow(connection, secret_box, "new", "browser", NOW + jump) == FLOW
 
 
 def test_a_clock_that_is_set_back_makes_no_sign_in_longer(connection: Connection) -> None:
@@ -64,9 +64,9 @@ def test_a_clock_that_is_set_back_makes_no_sign_in_longer(connection: Connection
     assert (row.created_at, row.seen_at) == (NOW - DAY, NOW - DAY)
 
 
-def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, vault: SecretBox) -> None:
+def test_a_copy_of_the_database_lets_nobody_in(connection: Connection, secret_box: SecretBox) -> None:
     """Neither states nor cookies nor verifiers are stored in clear."""
-    sign_ins.begin_flow(connection, vault, "state-x", "browser-x", FLOW, NOW)
+    sign_ins.begin_flow(connection, secret_box, "state-x", "browser-x", FLOW, NOW)
     sign_ins.create_sign_in(connection, "token-x", ALICE, NOW)
     stored = repr(
         connection.execute(select(tables.consent_flow)).all() + connection.execute(select(tables.sign_in)).all()
@@ -105,11 +105,11 @@ def test_what_a_page_asks_by_itself_keeps_nobody_signed_in(connection: Connectio
     assert sign_ins.read_sign_in(connection, "open", "acme", NOW + IDLE_SECONDS + 1, seen=False) is None
 
 
-def test_a_consent_in_a_popup(connection: Connection, vault: SecretBox) -> None:
+def test_a_consent_in_a_popup(connection: Connection, secret_box: SecretBox) -> None:
     """It is remembered, beside what the consent is for."""
     flow = replace(FLOW, popup=True)
-    sign_ins.begin_flow(connection, vault, "state", "browser", flow, NOW)
-    assert sign_ins.take_flow(connection, vault, "state", "browser", NOW) == flow
+    sign_ins.begin_flow(connection, secret_box, "state", "browser", flow, NOW)
+    assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == flow
 
 
 def test_where_a_cookie_belongs(connection: Connection) -> None:

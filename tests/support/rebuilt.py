@@ -22,9 +22,9 @@ from ldapgw.ldap.messages import (
     Sasl,
     Simple,
 )
-from tests.ldap.mutation import Node, parse
 from tests.support import pdu
 from tests.support.filter_text import encode
+from tests.support.mutation import Node, parse
 
 _ABANDON, _BOOLEAN, _PRESENT, _DN_ATTRIBUTES = 0x50, 0x01, 0x87, 0x84
 

@@ -33,8 +33,8 @@ class Site:
         self.url, self.folder = f"sqlite:///{folder / 'x.db'}", folder / "images"
         self.database = open_file(folder / "x.db")
         with self.database.begin() as connection:
-            vault = SecretBox([Fernet.generate_key()])
-            account_id = accounts.connect(connection, vault, "acme", GRANT, Sharing.PRIVATE, NOW)
+            secret_box = SecretBox([Fernet.generate_key()])
+            account_id = accounts.connect(connection, secret_box, "acme", GRANT, Sharing.PRIVATE, NOW)
             assert account_id is not None
             for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]

@@ -192,7 +192,7 @@ class Site:
             contexts={"acme": CONTEXT},
             features=features,
             run_off_thread=run,
-            on_publish=stage.ended.extend,
+            on_publish=lambda ended: stage.published.append((stage.catalog.dit(), tuple(ended))),
             book_cache=BookCache(self.folder),
             build_in_process=apart,
         )

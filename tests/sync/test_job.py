@@ -304,7 +304,7 @@ def test_a_new_refresh_token_is_used_at_once() -> None:
 
     account_id = stage.account().id
     with stage.database.begin() as connection:
-        held = accounts.read_tokens(connection, stage.vault, account_id)
+        held = accounts.read_tokens(connection, stage.secret_box, account_id)
     assert held is not None
     first = held.refresh_token
     stage.oauth.refresh = rotate  # type: ignore[method-assign]

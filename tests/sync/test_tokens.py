@@ -38,7 +38,11 @@ def revoker(stage: Stage, **clients: Client) -> TokenRevoker:
     http: Any = stage.line
     oauth = OAuth(http, ENDPOINTS, stage.clock)
     found = TokenRevoker(
-        clock=stage.clock, store=stage.store, secret_box=stage.vault, oauth=oauth, clients=clients or {"acme": CLIENT}
+        clock=stage.clock,
+        store=stage.store,
+        secret_box=stage.secret_box,
+        oauth=oauth,
+        clients=clients or {"acme": CLIENT},
     )
     found.startService()
     return found

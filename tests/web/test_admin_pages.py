@@ -59,7 +59,7 @@ def logged() -> Iterator[list[str]]:
 
 def enter(stage: Stage, client: Client = CLIENT) -> None:
     """What an administrator has done before."""
-    stage.do(tenants.enter_client, stage.vault, EnteredClient("acme", client.client_id, client.client_secret, NOW))
+    stage.do(tenants.enter_client, stage.secret_box, EnteredClient("acme", client.client_id, client.client_secret, NOW))
 
 
 def by_link(stage: Stage) -> Browser:
@@ -101,7 +101,9 @@ def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
 
 
 def stored(stage: Stage) -> list[tuple[str, str, str]]:
-    return [(one.tenant, one.client_id, one.client_secret) for one in stage.do(tenants.read_clients, stage.vault)[0]]
+    return [
+        (one.tenant, one.client_id, one.client_secret) for one in stage.do(tenants.read_clients, stage.secret_box)[0]
+    ]
 
 
 ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
@@ -350,7 +352,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
 def connect(stage: Stage, address: str, **more: Any) -> int:
     """An account that has given consent."""
     grant = NewGrant(address, address, frozenset(), "at", NOW + 3600, f"rt-{address}", more.get("ends"))
-    account_id: int = stage.do(accounts.connect, stage.vault, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
+    account_id: int = stage.do(accounts.connect, stage.secret_box, more.get("tenant", "acme"), grant, ACME.sharing, NOW)
     stage.do(sync_state.begin, account_id)
     account = stage.do(accounts.read, account_id)
     if "code" in more:

@@ -43,7 +43,7 @@ def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser
     assert account.sub == stage.world.account(ALICE).sub
     assert account.connected_at == NOW
     assert stage.changes == 1
-    held = stage.do(accounts.read_tokens, stage.vault, account.id)
+    held = stage.do(accounts.read_tokens, stage.secret_box, account.id)
     assert stage.world.grants.use_refresh_token(held.refresh_token) is not None
     (shown,) = json.loads(browser.get("/acme/status.json").body)["accounts"]
     assert (shown["account"], shown["state"]) == (ALICE, "waiting")
@@ -115,14 +115,14 @@ def test_signing_in_touches_no_stored_token(stage: Stage, browser: Browser) -> N
     """Neither tokens nor scopes nor the time of consent change."""
     browser.consent()
     (before,) = stage.accounts()
-    tokens = stage.do(accounts.read_tokens, stage.vault, before.id)
+    tokens = stage.do(accounts.read_tokens, stage.secret_box, before.id)
     stage.clock.advance(60)
     other = stage.browser()
     visit = other.consent("/acme/signin")
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
     assert "Connected" in visit.body
     assert stage.accounts() == (before,)
-    after = stage.do(accounts.read_tokens, stage.vault, before.id)
+    after = stage.do(accounts.read_tokens, stage.secret_box, before.id)
     assert (after.refresh_token, after.access_token) == (tokens.refresh_token, tokens.access_token)
 
 
@@ -400,9 +400,9 @@ def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Br
     """A second consent without one leaves the account connected."""
     browser.consent()
     (before,) = stage.accounts()
-    held = stage.do(accounts.read_tokens, stage.vault, before.id)
+    held = stage.do(accounts.read_tokens, stage.secret_box, before.id)
     assert browser.get(_unrefreshable(stage, browser.code())).status == 303
-    assert stage.do(accounts.read_tokens, stage.vault, before.id).refresh_token == held.refresh_token
+    assert stage.do(accounts.read_tokens, stage.secret_box, before.id).refresh_token == held.refresh_token
 
 
 @pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])

@@ -25,8 +25,7 @@ from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPage
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout
 from ldapgw.web.sessions import Visitor
-from tests.support.phonebook import explain as explain_world
-from tests.support.phonebook import naming_context
+from tests.support.phonebook import explain, naming_context
 from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
@@ -61,7 +60,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
             {},
             per_number=False,
         )
-        for key, name, how, contacts in explain_world.BOOKS
+        for key, name, how, contacts in explain.BOOKS
     )
     owners = {account.id: account.sub for account in known.values()}
     logins = {
@@ -133,8 +132,8 @@ def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes:
 def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
     """For contacts with the same advice; one without a name is not called by its number."""
     contacts = (
-        explain_world.contact("c1", "Karin Meier", "w 030 1234500"),
-        explain_world.contact("c2", "", "w 030 1234501"),
+        explain.contact("c1", "Karin Meier", "w 030 1234500"),
+        explain.contact("c2", "", "w 030 1234501"),
     )
     context = naming_context()
     [account] = stage.accounts()
@@ -148,7 +147,7 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
     """By its id and as its account; not one that Google made by itself."""
-    contacts = (explain_world.contact("c77", "Karin Meier"), explain_world.contact("other-c78", "Karla Meier"))
+    contacts = (explain.contact("c77", "Karin Meier"), explain.contact("other-c78", "Karla Meier"))
     context = naming_context()
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
@@ -246,7 +245,7 @@ def test_without_a_phone(browser: Browser) -> None:
         ("x", "no dn", "The phone searches below a base that does not exist for it"),
         (
             "x",
-            f"ou={explain_world.DAVE},dc=acme,dc=example",
+            f"ou={explain.DAVE},dc=acme,dc=example",
             "The phone searches below a base that does not exist for it",
         ),
     ],

@@ -133,7 +133,7 @@ def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, 
 def test_disconnect(stage: Stage, alice: Browser) -> None:
     """The grant is revoked at Google, all is forgotten here, and there is nothing left to disconnect."""
     (account,) = stage.accounts()
-    token = stage.do(accounts.read_tokens, stage.vault, account.id).refresh_token
+    token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
     seen = alice.submit("/acme/disconnect")
     assert (seen.status, seen.location) == (303, "/acme/")
     assert stage.world.grants.use_refresh_token(token) is None
@@ -456,15 +456,15 @@ def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None
         dump = "\n".join(driver.iterdump())
     secrets = [*alice.cookies().values()]
     (account,) = stage.accounts()
-    held = stage.do(accounts.read_tokens, stage.vault, account.id)
+    held = stage.do(accounts.read_tokens, stage.secret_box, account.id)
     for secret in (*secrets, held.refresh_token, held.access_token):
         assert secret not in dump
 
 
-def test_another_vault_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
+def test_another_secret_box_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
     """A key that was replaced by hand is a trouble of the store: its page, and no trace."""
     callback = browser.code()
-    stage.vault = SecretBox([b"A" * 43 + b"="])
+    stage.secret_box = SecretBox([b"A" * 43 + b"="])
     other = stage.browser()
     other.take_cookies(browser)
     assert other.get(callback).status == 503

@@ -9,7 +9,7 @@ import io
 from ldapgw.cli.formats import table
 from ldapgw.contact import Contact
 from ldapgw.numbers.phone_number import Number
-from tests.support.phonebook import FULL, LABELS
+from tests.support.phonebook.entries import FULL, LABELS
 
 
 def rows(*contacts: Contact) -> list[dict[str, str]]:

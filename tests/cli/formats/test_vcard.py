@@ -15,8 +15,8 @@ from ldapgw.cli.formats.vcard import vcard
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.numbers.phone_number import parse
 from tests.support import phonebook
-from tests.support.phonebook import FULL, LABELS
 from tests.support.phonebook.awkward import awkward_contacts
+from tests.support.phonebook.entries import FULL, LABELS
 
 
 def phone(kind: Kind, text: str) -> Phone:

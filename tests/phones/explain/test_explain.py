@@ -25,8 +25,8 @@ from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.texts import PRIVATE_BOOK_MESSAGE, MatchKind, MissReason
 from ldapgw.phones.explain.view import PhoneView
-from tests.support.asked import Asked, held
 from tests.support.phonebook import BASE, awkward, offices
+from tests.support.phonebook.asked import Asked, held
 from tests.support.phonebook.explain import (
     ALICE,
     BOB,

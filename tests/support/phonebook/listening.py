@@ -24,8 +24,8 @@ from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
 from ldapgw.server.tls import TlsContextFactory
-from tests.ldap.talk import Talk, TooLong
 from tests.support import pdu
+from tests.support.phonebook.talk import Talk, TooLong
 
 ENTRY, DONE = 0x64, 0x65
 PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))

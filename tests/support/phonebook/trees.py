@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A tree of two tenants with books of every sharing, and those who look at it."""
+"""A tree of two tenants with books of every sharing, those who look at it, and searches as tests make them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.search import SearchCursor, first_matches, matches
 from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
-from tests.support.phonebook import BASE, naming_context, phone
+from tests.support.phonebook import BASE, naming_context
+from tests.support.phonebook.entries import phone
 
 BASE_OBJECT, SINGLE_LEVEL, WHOLE_SUBTREE = Scope
 CONTEXT = naming_context()

@@ -96,7 +96,7 @@ class Gateway:
         database.close()
 
     @property
-    def vault(self) -> SecretBox:
+    def secret_box(self) -> SecretBox:
         prepare_state_dir(self.state_dir)
         return SecretBox.open(self.state_dir / "ldapgw.key", create=True)
 
@@ -104,7 +104,7 @@ class Gateway:
         """An account that has given consent."""
         grant = NewGrant(sub or address, address, frozenset(), "at", THEN + 3600, f"rt-{address}", None)
         with self.begin() as connection:
-            account_id = accounts.connect(connection, self.vault, tenant, grant, sharing, THEN)
+            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, THEN)
         assert account_id is not None
         return account_id
 

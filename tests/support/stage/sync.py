@@ -124,19 +124,19 @@ class Stage:
         self.world.add_account(CAROL, "Carol", "C")
         self.database = self.new_database()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
-        self.vault = SecretBox([Fernet.generate_key()])
+        self.secret_box = SecretBox([Fernet.generate_key()])
         at_once = WorkerThread(None, "never started", 1)  # type: ignore[arg-type]
         self.store = self.new_store(at_once)
         features = Features("0", (), (), (), ())
         self.catalog = Catalog(Snapshot(Dit((), features)), {})
-        self.ended: list[str] = []
+        self.published: list[tuple[Dit, tuple[str, ...]]] = []
         self.publisher = Publisher(
             store=self.store,
             catalog=self.catalog,
             contexts={"acme": CONTEXT},
             features=features,
             run_off_thread=at_once,
-            on_publish=self.ended.extend,
+            on_publish=lambda ended: self.published.append((self.catalog.dit(), tuple(ended))),
         )
         self.line = Line(self.world)
         self.progress: list[tuple[int, SyncProgress | None]] = []
@@ -144,7 +144,7 @@ class Stage:
         self.oauth = OAuth(http, ENDPOINTS, self.clock)
         self.job = SyncJob(
             store=self.store,
-            secret_box=self.vault,
+            secret_box=self.secret_box,
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
@@ -191,7 +191,7 @@ class Stage:
             refresh_expires_at=None,
         )
         with self.database.begin() as connection:
-            account_id = accounts.connect(connection, self.vault, "acme", grant, sharing, self.clock.seconds())
+            account_id = accounts.connect(connection, self.secret_box, "acme", grant, sharing, self.clock.seconds())
         assert account_id is not None
         return self.account(address)
 

@@ -189,7 +189,7 @@ class Stage:
         self.database = open_in_memory()
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = DirectStore(self.database)
-        self.vault = SecretBox([Fernet.generate_key()])
+        self.secret_box = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
         for address, hd in ((ALICE, "acme.example"), (BOB, "acme.example"), ("root@acme.example", ""), (EVE, "")):
             self.world.add_account(address, address.partition("@")[0].title(), "Example", hd=hd)
@@ -203,7 +203,7 @@ class Stage:
         self.progress = ProgressBoard(lambda account_id: self.live.notify(account_topic(account_id)))
         self.finder: Finder = TwoContacts()
         self.served = Snapshot(Dit((), Features("1")))
-        self.clients = TenantClients(self.store, self.vault, {})
+        self.clients = TenantClients(self.store, self.secret_box, {})
 
     @property
     def gate(self) -> WebDependencies:
@@ -221,12 +221,12 @@ class Stage:
         named = {tenant.name: tenant for tenant in self.tenants}
         known = {tenant.name: tenant.client for tenant in self.tenants if tenant.client}
         if known != self.clients.configured:
-            self.clients = TenantClients(self.store, self.vault, known)
+            self.clients = TenantClients(self.store, self.secret_box, known)
         return WebDependencies(
             public_url=self.url,
             tenants=LazyTenants(named, lambda name: replace(named[name], client=self.clients.get(name))),
             store=self.store,
-            vault=self.vault,
+            secret_box=self.secret_box,
             oauth=OAuth(http, endpoints, self.clock),
             endpoints=endpoints,
             clock=self.clock,
