@@ -82,11 +82,15 @@ class PreparedFilter:
     :ivar cost: about how many looks at a search text the predicate takes for an entry.
     :ivar numbers: the telephone numbers that it names.
     :ivar tag_letters: for each set, no entry matches that has no attribute of these letters (`Entry.tagged_texts`).
+    :ivar object_classes: for each set, no entry matches that has none of these classes (`Segment.object_classes`).
     :ivar conditions: the filters of an AND; empty for all others.
     :ivar alternatives: the filters of an OR; empty for all others.
     """
 
-    __slots__ = ("_query", "alternatives", "conditions", "cost", "exact", "numbers", "predicate", "tag_letters")
+    __slots__ = (
+        *("_query", "alternatives", "conditions", "cost", "exact", "numbers", "object_classes", "predicate"),
+        "tag_letters",
+    )
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class PreparedFilter:
         tag_letters: tuple[frozenset[str], ...] = (),
         conditions: tuple[PreparedFilter, ...] = (),
         alternatives: tuple[PreparedFilter, ...] = (),
+        object_classes: tuple[frozenset[str], ...] = (),
     ) -> None:
         self.predicate = predicate
         self._query = query
@@ -107,6 +112,7 @@ class PreparedFilter:
         self.tag_letters = tag_letters
         self.conditions = conditions
         self.alternatives = alternatives
+        self.object_classes = object_classes
 
     @property
     def query(self) -> Query:
@@ -165,6 +171,7 @@ def all_of(filters: Sequence[PreparedFilter]) -> PreparedFilter:
         numbers=tuple(chain.from_iterable([one.numbers for one in conditions])),
         tag_letters=tuple(chain.from_iterable([one.tag_letters for one in conditions])),
         conditions=conditions,
+        object_classes=tuple(chain.from_iterable([one.object_classes for one in conditions])),
     )
 
 
@@ -232,14 +239,17 @@ class _AttributeSet:
         elif self.are_numbers and isinstance(term, (Equality, Approximate)):
             numbers = ((self._kinds, found.test, query),)
         predicate: Predicate
+        object_classes: tuple[frozenset[str], ...] = ()
         if not self.tag_letters:
             exact = exact or index_terms.is_exact(self._kinds, found)
             predicate = SearchTextPredicate(self._kinds, found.test)
+            if self._tags == [OBJECT_CLASS_TAG] and isinstance(term, Equality):
+                object_classes = tuple([frozenset(alternatives) for alternatives in found.required])
         elif found.sufficient:
             predicate = SufficientTextPredicate(self._tags, found, self._tag_letters)
         else:
             predicate = TaggedTextPredicate(self._tags, found.test)
-        return PreparedFilter(predicate, query, exact, cost, numbers, self.tag_letters)
+        return PreparedFilter(predicate, query, exact, cost, numbers, self.tag_letters, object_classes=object_classes)
 
 
 _Assertion = Equality | Approximate | Substrings | GreaterOrEqual | LessOrEqual

@@ -159,6 +159,11 @@ def present_attributes(index: Index) -> Iterable[str]:
     return [term[1:] for term in index.terms("P", "P" + HIGHEST)]
 
 
+def present_object_classes(index: Index) -> Iterable[str]:
+    """The object classes that entries have, each as in their search text with the line breaks around it."""
+    return [f"\n{term[1:]}\n" for term in index.terms("C", "C" + HIGHEST)]
+
+
 def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool) -> Query:
     """The query for entries in which an assertion may be true of an attribute."""
     group, required = _GROUPS_OF.get(kind.name), assertion.required

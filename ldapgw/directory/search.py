@@ -237,6 +237,9 @@ def _slice_size(prepared: PreparedFilter) -> int:
 
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Whether a container may match: a look at a few of them is cheaper than a search."""
+    for alternatives in prepared.object_classes:
+        if alternatives.isdisjoint(scope.container_classes):
+            return False
     tag_letters = scope.container_tag_letters
     for required in prepared.tag_letters:
         if required.isdisjoint(tag_letters):

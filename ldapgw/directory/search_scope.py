@@ -29,6 +29,7 @@ class SearchScope:
     :ivar may_have_duplicates: whether the contacts are of several books, in which there may be the same person.
     :ivar only_segment: the only segment of contacts, if none of its entries has to be compared with others; else None.
     :ivar container_tag_letters: the letters of the attributes that containers have (`Entry.tagged_texts`).
+    :ivar container_classes: the object classes that containers have (`Segment.object_classes`).
     :ivar container_entries: the containers by themselves where they are few; empty where they are many.
     """
 
@@ -40,6 +41,7 @@ class SearchScope:
     may_have_duplicates: bool = False
     only_segment: Segment | None = field(init=False, repr=False, compare=False)
     container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
+    container_classes: frozenset[str] = field(init=False, repr=False, compare=False)
     container_entries: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class SearchScope:
         object.__setattr__(self, "container_entries", entries)
         tag_letters = frozenset[str]().union(*[segment.tag_letters for segment in self.containers])
         object.__setattr__(self, "container_tag_letters", tag_letters)
+        classes = frozenset[str]().union(*[segment.object_classes for segment in self.containers])
+        object.__setattr__(self, "container_classes", classes)
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:

@@ -24,7 +24,9 @@ from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape, folded
 from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
 from ldapgw.directory.index import Index
+from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.query_plan import Query
+from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
 # Stands for a messageID of one octet, as nearly all are; no text in UTF-8 has this octet.
 _PLACEHOLDER: Final = b"\xff"
@@ -47,6 +49,7 @@ _MAX_PAGED_SELECTIONS: Final = 2
 Page = tuple[bytes, bytes]
 
 _SORT_KEY = attrgetter("sort_key")
+_OBJECT_CLASS = next(kind for kind in ATTRIBUTE_TYPES if kind.name == "objectClass")
 
 
 def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> bytes:
@@ -143,7 +146,7 @@ class Segment:
     :ivar duplicates: for each document, whether another book's entry here may be the same person; empty: none is.
     """
 
-    __slots__ = ("_messages", "_pages", "_tag_letters", "deleted", "duplicates", "entries", "index")
+    __slots__ = ("_messages", "_object_classes", "_pages", "_tag_letters", "deleted", "duplicates", "entries", "index")
 
     def __init__(
         self,
@@ -164,6 +167,7 @@ class Segment:
         self._messages: _KeptMessages = _KeptMessages(len(entries)) if same_entries is None else same_entries._messages  # noqa: SLF001
         self._pages: dict[Selection, dict[int, Page]] = {} if same_entries is None else same_entries._pages  # noqa: SLF001
         self._tag_letters: frozenset[str] | None = None
+        self._object_classes: frozenset[str] | None = None
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
@@ -248,6 +252,15 @@ class Segment:
             texts = (text[0] for one in self for text in one.tagged_texts())
             self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
         return self._tag_letters
+
+    @property
+    def object_classes(self) -> frozenset[str]:
+        """The object classes that entries have, each as in their search text with the line breaks around it."""
+        if self._object_classes is None:
+            texts = () if self.index else {one.search_text(_OBJECT_CLASS) or "" for one in self}
+            lines = (f"\n{line}\n" for text in texts for line in lines_of(text))
+            self._object_classes = frozenset(index_terms.present_object_classes(self.index) if self.index else lines)
+        return self._object_classes
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -143,6 +143,7 @@ def test_containers_are_told_from_contacts() -> None:
         Segment(tuple(many[0].containers)),
     ):
         assert on.tag_letters == {part[0] for entry in on for part in entry.tagged_texts()}
+        assert on.object_classes == {"\n2.5.6.0\n", "\n2.5.6.5\n"}  # top, organizationalUnit
 
 
 @pytest.mark.parametrize("names", [1600, 80])
