@@ -31,12 +31,13 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _BAR, _GAP = 760, 190, 60, 54, 16, 14
 
 
 def plot(compared: Sequence[Comparison]) -> str:
-    """Bars on a logarithmic scale: for each load that slapd gets too, one of each size, with its goal."""
+    """Bars on a logarithmic scale: for each load that slapd gets too, one of each size, each with its goal."""
     compared = [one for one in compared if not one.workload.beside]
     sizes = list(dict.fromkeys(one.contacts for one in compared))
     loads = list(dict.fromkeys(one.workload for one in compared))
     times = {(one.workload, one.contacts): one.times() or 0.0 for one in compared}
-    shown = [value for value in times.values() if value > 0] + [one.goal for one in loads]
+    goals = {(one.workload, one.contacts): one.goal for one in compared}
+    shown = [value for value in times.values() if value > 0] + [*goals.values()]
     low, high = min(-1, floor(log10(min(shown)))), max(2, ceil(log10(max(shown))))
     group = len(sizes) * _BAR + _GAP
     bottom = _TOP + len(loads) * group
@@ -62,7 +63,8 @@ def plot(compared: Sequence[Comparison]) -> str:
             place = {"x": x(10.0**low), "y": top + at * _BAR + 1, "height": _BAR - 2}
             _add(svg, "rect", class_=f"size{at % 3}", width=round(x(value) - x(10.0**low), 1), rx=2, **place)
             _add(svg, "text", f"{value:.3g}", x=x(value) + 6, y=top + at * _BAR + 13)
-        _line(svg, "goal", x(load.goal), top - 2, top + len(sizes) * _BAR + 2)
+            if (load, size) in goals:
+                _line(svg, "goal", x(goals[load, size]), top + at * _BAR - 1, top + (at + 1) * _BAR + 1)
     Tree.indent(svg)
     return Tree.tostring(svg, encoding="unicode") + "\n"
 

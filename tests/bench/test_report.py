@@ -138,6 +138,16 @@ def test_goals_where_it_is_not_compiled():
     assert re.sub(" +", " ", row).startswith("name, two letters 5.00 ≥ 8 MISSED 1.00 ≥ 5 MISSED ")
 
 
+def test_the_goal_where_it_is_not_compiled_counts_too():
+    """Also alone."""
+    servers = {"ldapgw": (replace(FAST, searches_s=90_000.0),), "not compiled": (FAST,), "slapd": (SLOW,)}
+    good = Results([Comparison(10_000, WORKLOADS["prefix"], servers)])
+    told = as_object(good)["compared"][0]
+    assert (told["times_pure"], told["pure_goal"], told["good"], good.are_good) == (5.0, 5.0, True, True)
+    slower = {**servers, "not compiled": (replace(FAST, searches_s=49_000.0),)}
+    assert not Results([Comparison(10_000, WORKLOADS["prefix"], slower)]).are_good
+
+
 def test_one_missed_goal_is_enough():
     """The exit status tells."""
     good = Results(RESULTS.compared[:1], RESULTS.peers, RESULTS.figures[:1])

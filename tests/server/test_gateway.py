@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
+from ldapgw.directory.access import hash_password
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
 from ldapgw.server.certificate_renewal import CertificateReloader
@@ -19,8 +22,12 @@ from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.listener import DescriptorLimitedFactory
+from ldapgw.store import phones
+from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
 from tests.support.certificates import issue
+from tests.support.results import result_of
 
 LDAP: dict[str, Any] = {
     "listen": ["tcp:3389", "tcp:3390"],
@@ -42,18 +49,27 @@ def _reactor() -> MemoryReactorClock:
 
 @pytest.fixture(name="gateway")
 def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
+    with running(tmp_path, reactor, LDAP) as gateway:
+        yield gateway
+
+
+@contextmanager
+def running(tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any]) -> Iterator[Gateway]:
+    """A gateway on a reactor in memory, with its ports open."""
     issue().write(tmp_path)
     document = {
         "state_dir": str(tmp_path / "state"),
-        "ldap": LDAP,
+        "ldap": ldap,
         "tls": {"certificate": "cert.pem", "private_key": "key.pem"},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
         "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example"}],
     }
     gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor, reactor)
     gateway.privilegedStartService()
-    yield gateway
-    gateway.stopService()
+    try:
+        yield gateway
+    finally:
+        gateway.stopService()
 
 
 def behind(door: Any) -> Any:
@@ -99,3 +115,33 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
     """For as long as the gateway runs."""
     assert len([part for part in gateway.services if isinstance(part, CertificateReloader)]) == 1
+
+
+def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """With a notice, as soon as the gateway has seen the change; another phone's session goes on."""
+    with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
+        database = gateway._state.database
+        [watcher] = [service for service in gateway.services if isinstance(service, ChangeWatcher)]
+        with database.begin() as connection:
+            for name in ("desk1", "desk2"):
+                login = PhoneLogin(name, "acme", None, NumberMode.VALUES, hash_password("secret", os.urandom), 0.0)
+                assert phones.add(connection, login)
+        result_of(watcher.refresh_now())
+        transports = [bound(reactor, name) for name in (b"desk1", b"desk2")]
+        with database.begin() as connection:
+            assert phones.remove(connection, "desk1")
+        result_of(watcher.refresh_now())
+        reactor.advance(1)
+        said = [[answer.code for answer in pdu.responses(transport.value())] for transport in transports]
+        assert said == [[0, 52], [0]]
+        assert [transport.disconnecting for transport in transports] == [True, False]
+
+
+def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:
+    """The transport of a phone that has logged in."""
+    _, door, *_ = reactor.tcpServers[0]
+    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(pdu.message(1, pdu.bind(name.decode(), b"secret")))
+    reactor.advance(0)
+    return transport
