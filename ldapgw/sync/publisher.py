@@ -145,6 +145,8 @@ class Publisher:
     async def publish_accounts(self) -> None:
         """Publish at once the changes that need no building: logins, sharing and removed accounts.
 
+        A removed or private book must not be visible while another book is built.
+
         :raises StoreError: when the database cannot be used; the catalog is unchanged then.
         """
         state = self._account_state = await self._store.run(read_account_state, self._contexts.keys())
@@ -154,7 +156,13 @@ class Publisher:
             account.id: _BuildRequest(account, account.tenant in per_number, account.id in with_directory)
             for account in state.accounts
         }
-        self._publish_at_once()
+        directories = []
+        for context, books, served in self._present_books():
+            if served is not None and served.books == books:
+                directories.append(served)
+            else:
+                directories.append(Directory(context, books, _shared_books(served), defer_merge=True))
+        self._replace_snapshot(directories, loaded=self._catalog.snapshot.loaded)
 
     async def build(self, account_id: int | None = None) -> None:
         """Build the books that have changed, and publish them; a slow build does not delay other books.
@@ -167,11 +175,11 @@ class Publisher:
         await self._prune_cache()
         ids = list(self._build_requests) if account_id is None else [account_id]
         busy = [busy_id for busy_id in ids if busy_id in self._locks and self._locks[busy_id].locked]
-        await self._build_accounts([idle_id for idle_id in ids if idle_id not in busy])
+        await self._build_and_publish([idle_id for idle_id in ids if idle_id not in busy])
         if busy:
-            await self._build_accounts(busy)
+            await self._build_and_publish(busy)
 
-    def _publish(self, directories: Sequence[Directory], *, loaded: bool) -> None:
+    def _replace_snapshot(self, directories: Sequence[Directory], *, loaded: bool) -> None:
         """Replace the catalog's snapshot by directories and the present logins.
 
         :param loaded: whether all books have been built since the start.
@@ -199,31 +207,21 @@ class Publisher:
             (context, tuple(self._books(name, state)), served.get(name)) for name, context in self._contexts.items()
         ]
 
-    def _publish_at_once(self) -> None:
-        """Publish without building: a removed or private book must not be visible while another book is built."""
-        directories = []
-        for context, books, served in self._present_books():
-            if served is not None and served.books == books:
-                directories.append(served)
-            else:
-                directories.append(Directory(context, books, _shared_books(served), defer_merge=True))
-        self._publish(directories, loaded=self._catalog.snapshot.loaded)
-
-    async def _build_accounts(self, ids: Iterable[int]) -> None:
+    async def _build_and_publish(self, ids: Iterable[int]) -> None:
         """Build accounts' books and publish them; then save books to the cache and free replaced books."""
         for account_id in ids:
             async with self._locks.setdefault(account_id, DeferredLock()):
-                await self._build(account_id)
+                await self._build_account(account_id)
         async with self._lock:
             # Phones wait for the start: its books are saved to the cache by the next refresh, a moment later.
             is_start = not self._catalog.snapshot.loaded
-            await self._publish_built()
+            await self._merge_and_publish()
             if not is_start:
                 await self._save_to_cache()
             if self._replaced_books:
                 await self._run_off_thread(free_slowly, self._replaced_books)
 
-    async def _publish_built(self) -> None:
+    async def _merge_and_publish(self) -> None:
         directories = []
         # Phones wait for the start: work that only speeds up searches is done by the next refresh, a moment later.
         is_start = not self._catalog.snapshot.loaded
@@ -235,9 +233,9 @@ class Publisher:
                 directories.append(await self._run_off_thread(Directory, context, books, before, defer_merge=is_start))
         # An account may have been removed meanwhile.
         if [books for _, books, _ in self._present_books()] == [directory.books for directory in directories]:
-            self._publish(directories, loaded=True)
+            self._replace_snapshot(directories, loaded=True)
         else:
-            await self._publish_built()
+            await self._merge_and_publish()
 
     async def _prune_cache(self, *, again: bool = False) -> None:
         """Delete the cached books of removed accounts; at the start also unfinished files of an interrupted write."""
@@ -271,7 +269,7 @@ class Publisher:
         if built is not None:
             yield built.book
 
-    async def _build(self, account_id: int) -> None:
+    async def _build_account(self, account_id: int) -> None:
         """Build the books of an account's contacts, if contacts or other inputs have changed."""
         request = self._build_requests.get(account_id)
         if request is None:
@@ -364,7 +362,7 @@ class Publisher:
         self, account: Account, build_key: _BuildKey, book_ids: Sequence[_BookId]
     ) -> list[_BuiltBook]:
         """Build books in this process, with the contacts of one account in memory at a time."""
-        async with self._contacts_lock:
+        async with self._contacts_lock:  # a coroutine of its own, which lets go of the contacts before the lock
             return await self._build_books(account, build_key, book_ids)
 
     async def _build_books(
