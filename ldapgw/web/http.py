@@ -66,11 +66,16 @@ Headers = tuple[tuple[str, str], ...]
 WriteBody = Callable[[bytes], None]
 
 
+# In place of a client's address that a proxy writes in an unknown form; in no network.
+UNKNOWN_ADDRESS = "unknown"
+
+
 def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
     """The client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
 
     Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
-    the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.
+    the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.  An
+    entry that is no address is `UNKNOWN_ADDRESS`, not the proxy, which may be in networks that the client is not in.
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
@@ -78,12 +83,23 @@ def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Ca
     """
     address = peer
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
+    hops = [hop for hop in hops if hop]  # RFC 9110 5.6.1: empty elements do not count
     while hops and is_trusted_proxy(address):
-        try:
-            address = str(ipaddress.ip_address(hops.pop().strip("[]")))
-        except ValueError:
-            break
+        address = _read_hop(hops.pop())
     return address
+
+
+# An entry of X-Forwarded-For; some proxies add the client's port.
+_HOP = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?", re.ASCII)
+
+
+def _read_hop(hop: str) -> str:
+    match = _HOP.fullmatch(hop)
+    address = (match[1] or match[2] or "") if match else hop
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return UNKNOWN_ADDRESS
 
 
 def security_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:

@@ -201,7 +201,10 @@ def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
     assert (seen.status, seen.body) == (503, "not ready\n")
 
 
-@pytest.mark.parametrize(("address", "status"), [("192.0.2.1", 200), ("192.0.2.2", 403), ("", 403)])
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("192.0.2.1", 200), ("192.0.2.1:80", 200), ("192.0.2.2", 403), ("192.0.2.1:", 403), ("", 403)],
+)
 def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status: int) -> None:
     """By where a request comes from, as a trusted proxy says it; others learn nothing."""
     stage.trusts = lambda _: True
