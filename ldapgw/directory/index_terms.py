@@ -178,15 +178,27 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
     return _alternatives_query(group, kind, required[0])
 
 
-def prefix_query(kinds: Iterable[AttributeType], assertion: Assertion) -> PrefixQuery | None:
+def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     """The query that finds exactly the entries for which an assertion is true of one of some attributes.
 
     :returns: None if the assertion is not about the first one to three characters of a word or a value, or if the index
         has no prefixes for one of the attributes.
     """
-    if len(assertion.sufficient) != 1 or assertion.required != (assertion.sufficient,):
+    texts = assertion.sufficient
+    if not texts or assertion.required != (texts,):
         return None
-    [text] = assertion.sufficient
+    if len(texts) == 1:  # nearly always
+        return _prefix_query(kinds, texts[0])
+    queries: list[Query] = []
+    for text in texts:
+        query = _prefix_query(kinds, text)
+        if query is None:
+            return None
+        queries.append(query)
+    return query_plan.any_of(queries)
+
+
+def _prefix_query(kinds: Sequence[AttributeType], text: str) -> PrefixQuery | None:
     bit_by_name = _VALUE_BITS if text.startswith("\n") else _WORD_BITS
     word = text.lstrip("\n")[1:]
     if (

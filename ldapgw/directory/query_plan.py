@@ -35,9 +35,6 @@ _MAX_RANGES: Final = 1000
 # order, which can be interrupted.
 _MAX_SORTED: Final = 30_000
 
-# Postings of prefixes that are narrowed to attributes: some 50 µs.
-_MAX_NARROWED: Final = 1000
-
 
 class _Sorted(Protocol):
     """An entry, as far as a plan looks at one."""
@@ -168,6 +165,9 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
         return None
     if isinstance(query, PrefixQuery):
         return index.prefix_postings(query.prefix, query.attributes, index.count)[0]
+    prefixes = _prefixes_of(query)
+    if prefixes:
+        return _first_of_prefixes(prefixes, index, index.count)[0]
     postings = _postings(query, index, entries)
     if len(postings) == 1 and len(postings[0][1]) == 2 and postings[0][2]:
         documents, ranges, _ = postings[0]
@@ -190,6 +190,10 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     if isinstance(query, PrefixQuery):
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
+    prefixes = _prefixes_of(query)
+    if prefixes:
+        found, has_more = _first_of_prefixes(prefixes, index, most)
+        return found[:most], has_more or len(found) > most
     if isinstance(query, (ExactKey, str)):
         postings, (start, end), _ = (
             index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
@@ -207,6 +211,24 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     if documents is None:
         documents = range(index.count)
     return documents[:most], len(documents) > most
+
+
+def _prefixes_of(query: Query) -> list[PrefixQuery]:
+    """The prefixes of an OR; empty unless it has nothing else."""
+    if not isinstance(query, OrQuery):
+        return []
+    prefixes = [each for each in query.queries if isinstance(each, PrefixQuery)]
+    return prefixes if len(prefixes) == len(query.queries) else []
+
+
+def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
+    """The first documents that any prefix finds; whether there may be others (`Index.prefix_postings`).
+
+    Each prefix gives its first `wanted` documents or all, so none of the first `wanted` documents is missing.
+    """
+    found = [index.prefix_postings(each.prefix, each.attributes, wanted) for each in prefixes]
+    documents = set(chain.from_iterable([documents for documents, _ in found]))
+    return sorted(documents), any([has_more for _, has_more in found])  # noqa: C419  faster compiled
 
 
 def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
@@ -294,21 +316,10 @@ def _postings_of(
 
 
 def _or_postings(query: OrQuery, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
-    """The postings of all queries of an OR; few postings of prefixes are narrowed to the attributes."""
+    """The postings of all queries of an OR."""
     found: list[PostingsRanges] = []
-    prefixes: list[PrefixQuery] = []
-    total = 0
     for each in query.queries:
-        if isinstance(each, PrefixQuery):
-            prefixes.append(each)
-            postings = index.postings(each.prefix)
-            total += postings[1][-1] - postings[1][0]
-            found.append(postings)
-        else:
-            found += [index.postings(each)] if isinstance(each, str) else _postings(each, index, entries)
-    if prefixes and len(prefixes) == len(found) and total <= _MAX_NARROWED:
-        narrowed = [index.prefix_postings(each.prefix, each.attributes, index.count)[0] for each in prefixes]
-        found = [(documents, (0, len(documents)), True) for documents in narrowed]
+        found += [index.postings(each)] if isinstance(each, str) else _postings(each, index, entries)
     return [postings for postings in found if postings[1][0] < postings[1][-1]]
 
 

@@ -245,6 +245,20 @@ def test_what_takes_the_long_way(octets: bytes) -> None:
     assert FastPath(1000).answer(DIT, awkward.VIEWER, octets) is None
 
 
+def test_letters_of_another_script_are_found_at_once_among_many_companies() -> None:
+    """Those who type them mean the names, which begin likewise in Latin letters, as the companies of others do."""
+    people = [Contact(f"c{at}", name=f"Ada {at:04}", organization="Elektro Adler") for at in range(1200)]
+    people += [Contact("elena", name="Élena Zander"), Contact("eleni", name="Ελένη Ζαχαρίου")]
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
+    viewer = Viewer("cn=desk1", (Access("acme", "alice"),))
+    names = Or(tuple(Substrings(name, "ελ".encode(), (), None) for name in ("cn", "sn", "givenName")))
+    answer = FastPath(1000).answer(dit, viewer, message_of(names, base=BASE))
+    assert answer is not None
+    found = pdu.responses(answer.octets)
+    assert [entry.dn.split(",")[0] for entry in found[:-1]] == ["uid=elena", "uid=eleni"]
+
+
 def test_what_is_kept_has_bounds() -> None:
     """Whoever asks for something else each time gets answers, and we forget the oldest."""
     shortcut = FastPath(1000)

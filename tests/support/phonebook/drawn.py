@@ -30,7 +30,7 @@ NUMBERS = ["+49 30 1234567", "030 1234567", "1234567", "204", "+44 20 7946 0000"
            "+1-800-FLOWERS", "110", "+43 1 1234567", "030 1234567 x204", "0049 30 1234567", "+999 1230000"]  # fmt: skip
 
 
-COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne"]
+COMPANIES = ["", "Hotel **** Adler", "Müller GmbH", "ACME", "Äther & Söhne", "Ivory & Gips"]
 
 
 def contact(at: int, name: str, numbers: list[str], company: str, mail: bool) -> Contact:
@@ -82,7 +82,7 @@ whole = st.sampled_from([*NAMES, *NUMBERS, *COMPANIES, "mueller", "person", "top
 pieces = st.one_of(
     whole,
     st.tuples(whole, st.integers(0, 8), st.integers(0, 8)).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
-    st.sampled_from(["mu", "an", "68", "030", "+49", "+999", "1234567", " ", "*", "20"]),
+    st.sampled_from(["mu", "an", "ив", "γι", "68", "030", "+49", "+999", "1234567", " ", "*", "20"]),
 )
 
 
