@@ -183,6 +183,8 @@ class AuthorizationCodeFlow:
     async def _complete(
         self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
     ) -> ConsentResult:
+        if request.has_repeated_parameters:  # RFC 6749 3.1: whose answer it is may depend on which of two is read
+            raise PageError(error_pages.NOT_ACCEPTED)
         code = _code(request.query, self._dependencies.endpoints.issuer)
         client = _client(tenant)
         grant, identity = await self._exchange(client, code, flow)

@@ -226,6 +226,7 @@ class HttpRequest:
     """An HTTP request as handlers see it.
 
     :ivar query: the query parameters, without parameters sent twice.
+    :ivar has_repeated_parameters: whether a query parameter was sent twice.
     :ivar form: the form fields of the body, without fields sent twice.
     :ivar cookies: our cookies, except sessions.
     :ivar sessions: the session cookies, by tenant name.
@@ -238,6 +239,7 @@ class HttpRequest:
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
+    has_repeated_parameters: bool = False
     form: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[Cookie, str] = field(default_factory=dict)
     sessions: Mapping[str, str] = field(default_factory=dict)
@@ -295,12 +297,14 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
     headers = request.requestHeaders
     body = request.content.read(MAX_BODY_SIZE)
     peer = getattr(request.getClientAddress(), "host", "")
-    parameters = _parse_urlencoded(query)
+    pairs = _parse_urlencoded(query)
+    parameters = _without_duplicates(pairs)
     cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
     our_cookies = cookies.read(cookie_headers)
     chosen = [tag for tag in (parameters.get("language", ""), our_cookies.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
     return HttpRequest(
         query=parameters,
+        has_repeated_parameters=len({name for name, _ in pairs}) < len(pairs),
         form=_parse_form(_header(request, "Content-Type"), body),
         cookies=our_cookies,
         sessions=cookies.sessions(cookie_headers, dependencies.tenants),
@@ -332,7 +336,7 @@ def _parse_form(content_type: str, body: bytes) -> Mapping[str, str]:
     """The fields of a form; the value of a file's field is the file's text."""
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
-        return _parse_urlencoded(body)
+        return _without_duplicates(_parse_urlencoded(body))
     if kind != "multipart/form-data":
         return {}
     parser = FormDataParser(
@@ -351,15 +355,14 @@ def _in_memory(*_: object, **_options: object) -> BytesIO:
     return BytesIO()
 
 
-def _parse_urlencoded(octets: bytes) -> Mapping[str, str]:
+def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
     """The fields of an ``application/x-www-form-urlencoded`` text; empty if malformed or with too many fields."""
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
         )
     except ValueError:
-        return {}
-    return _without_duplicates(pairs)
+        return []
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:

@@ -319,6 +319,18 @@ def test_a_parameter_that_comes_twice_is_none(browser: Browser) -> None:
     assert browser.get(f"/oauth/callback?state={state}&state={state}&code=1").status == 400
 
 
+@pytest.mark.parametrize("twice", ["iss=https://evil.example", "code=4/other", "prompt=none&prompt=none"])
+def test_an_answer_with_a_parameter_twice_ends_the_consent(stage: Stage, browser: Browser, twice: str) -> None:
+    """RFC 6749 3.1: nothing of it is used, and it cannot be sent again."""
+    callback = browser.code()
+    seen = browser.get(f"{callback}&{twice}")
+    assert seen.status == 502
+    assert "Google did not confirm the access" in seen.body
+    assert stage.world.calls["/token"] == 0
+    assert browser.get(callback).status == 400
+    assert not stage.accounts()
+
+
 def test_an_answer_of_another_issuer(stage: Stage, browser: Browser) -> None:
     """RFC 9207: a code of another service is not sent to Google's."""
     seen = back(browser, state=browser.depart()["state"], code="4/code", iss="https://evil.example")
