@@ -214,7 +214,7 @@ class Url(Text):
     @classmethod
     def read(cls, value: object) -> Self:
         """:raises ValueError: when the value is no URL, or has another scheme."""
-        if not isinstance(value, str) or re.search(r"[\s\x00-\x20\x7f]", value):
+        if not isinstance(value, str) or re.search(r"[\s\\\x00-\x20\x7f]", value):
             raise ValueError
         parts = urlsplit(value)
         is_plain = (

@@ -274,6 +274,24 @@ def test_endpoints_that_are_none(tmp_path: Path, endpoint: str) -> None:
     assert told.startswith(f'ldap.listen = ["{endpoint}"]: expected a list of Twisted server endpoints')
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://evil.example\\@127.0.0.1",
+        "http://127.0.0.1\\.evil.example",
+        "https://p.example\\evil.example",
+        "https://p.example@evil.example",
+        "http://127.0.0.1.evil.example",
+    ],
+)
+def test_urls_that_browsers_read_in_another_way(tmp_path: Path, url: str) -> None:
+    """Browsers read a backslash as a slash, and what stands before an @ as no host."""
+    text = SMALLEST.replace('"https://phonebook.example.com"', f"'{url}'")
+    (told,) = problems(tmp_path, text)
+    assert told.startswith("web.public_url = ")
+    assert "expected an https:// address" in told
+
+
 def test_tenants_must_be_there(tmp_path: Path) -> None:
     """A gateway for nobody is a mistake."""
     text = 'state_dir = "s"\ntenant = []\n[web]\npublic_url = "https://p.example"\n'
