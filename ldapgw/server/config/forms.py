@@ -225,6 +225,23 @@ class Url(Text):
         return cls(value.rstrip("/"))
 
 
+class ServiceUrl(Url):
+    """The URL of a service that the gateway calls; treq cannot call an IPv6 address."""
+
+    expected: ClassVar[str] = (
+        "an https:// address without query and with a name or an IPv4 address as its host (http:// for localhost and "
+        "loopback addresses alone)"
+    )
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """:raises ValueError: as for `Url`, and when the host is an IPv6 address."""
+        url = super().read(value)
+        if ":" in (urlsplit(url).hostname or ""):
+            raise ValueError
+        return url
+
+
 def is_loopback_url(url: str) -> bool:
     """Whether the host of a URL is a loopback address or ``localhost``."""
     host = urlsplit(url).hostname or ""

@@ -20,6 +20,7 @@ from ldapgw.server.config.forms import (
     Region,
     Secret,
     ServerEndpoints,
+    ServiceUrl,
     Size,
     Slug,
     Url,
@@ -88,9 +89,9 @@ class Google(Table, frozen=True, kw_only=True):
     """``[google]``; changed only to use a sandbox."""
 
     authorization_endpoint: Url = Url("https://accounts.google.com/o/oauth2/v2/auth")
-    token_endpoint: Url = Url("https://oauth2.googleapis.com/token")
-    revocation_endpoint: Url = Url("https://oauth2.googleapis.com/revoke")
-    people_api: Url = Url("https://people.googleapis.com")
+    token_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/token")
+    revocation_endpoint: ServiceUrl = ServiceUrl("https://oauth2.googleapis.com/revoke")
+    people_api: ServiceUrl = ServiceUrl("https://people.googleapis.com")
     issuer: Url = Url("https://accounts.google.com")
 
 

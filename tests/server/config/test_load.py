@@ -292,6 +292,15 @@ def test_urls_that_browsers_read_in_another_way(tmp_path: Path, url: str) -> Non
     assert "expected an https:// address" in told
 
 
+def test_a_service_has_no_ipv6_address_as_its_host(tmp_path: Path) -> None:
+    """It could not be called, and each sync would fail; the page can have one."""
+    (told,) = problems(tmp_path, SMALLEST + "[google]\npeople_api = 'http://[::1]:8090'\n")
+    assert told.startswith(
+        'google.people_api = "http://[::1]:8090": expected an https:// address without query and with'
+    )
+    read(tmp_path, SMALLEST.replace("https://phonebook.example.com", "http://[::1]:8080"))
+
+
 def test_tenants_must_be_there(tmp_path: Path) -> None:
     """A gateway for nobody is a mistake."""
     text = 'state_dir = "s"\ntenant = []\n[web]\npublic_url = "https://p.example"\n'
