@@ -94,16 +94,23 @@ def database_url(state_dir: Path, configured: str) -> str:
 
 
 def check_database_not_lost(state_dir: Path, file: Path | None) -> None:
-    """Refuse to create an empty database where an earlier one, with its phones and consents, is missing.
+    """Refuse to create an empty database where an earlier one, with its phones and consents, is missing or empty.
 
     :param file: the database file; None: the database is not a file.
-    :raises StoreError: when the key file exists, so that a gateway has run here, and the database does not.
+    :raises StoreError: when the key file exists, so that a gateway has run here, and the database has no content.
     """
     key = state_dir / KEY_FILE
-    if file is not None and key.exists() and not file.exists():
+    if file is None or not key.exists():
+        return
+    if not file.exists():
         raise StoreError(
             f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key to "
             "begin anew"
+        )
+    log = file.with_name(f"{file.name}-wal")  # may have all that was written since the file was made
+    if file.stat().st_size == 0 and not (log.exists() and log.stat().st_size):
+        raise StoreError(
+            f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to begin anew"
         )
 
 

@@ -110,3 +110,17 @@ def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, m
     key.write_bytes(kept)
     key.chmod(0o600)
     OpenStateDir(tmp_path / "state", "").close()
+
+
+def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
+    """Beside its key; nothing is changed, so that a backup can be restored."""
+    connected(tmp_path).close()
+    file = tmp_path / "ldapgw.db"
+    for one in tmp_path.glob("ldapgw.db*"):
+        one.unlink()
+    file.touch()
+    with pytest.raises(StoreError, match=r"the database is empty, and its key .* is there; restore a backup"):
+        OpenStateDir(tmp_path, "")
+    assert file.stat().st_size == 0
+    (tmp_path / KEY_FILE).unlink()
+    OpenStateDir(tmp_path, "").close()
