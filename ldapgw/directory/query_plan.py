@@ -187,6 +187,13 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     """
     if query is None:
         return range(min(most, index.count)), index.count > most
+    if isinstance(query, (ExactKey, str)):
+        postings, (start, end), _ = (
+            index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
+        )
+        if end - start > most:
+            return postings[start : start + most], True
+        return postings[start:end], False
     if isinstance(query, PrefixQuery):
         found, has_more = index.prefix_postings(query.prefix, query.attributes, most)
         return found[:most], has_more or len(found) > most
@@ -194,11 +201,6 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     if prefixes:
         found, has_more = _first_of_prefixes(prefixes, index, most)
         return found[:most], has_more or len(found) > most
-    if isinstance(query, (ExactKey, str)):
-        postings, (start, end), _ = (
-            index.key_postings(query.key) if isinstance(query, ExactKey) else index.postings(query)
-        )
-        return postings[start : min(end, start + most)], end - start > most
     if isinstance(query, AndQuery):
         counts = sorted([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
         limit = counts[0][0] * _FAR_MORE

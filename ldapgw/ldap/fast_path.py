@@ -49,17 +49,21 @@ class _RequestTemplate:
     """A request of one viewer without its filter; never changed once it is made.
 
     :ivar directory: the one that the scope is in; None where the slow path has to answer.
+    :ivar wanted: matches that tell whether there are more than the limit.
+    :ivar segment: the only one of the scope; None: it has several.
     """
 
-    __slots__ = ("directory", "limit", "scope", "selection")
+    __slots__ = ("directory", "limit", "scope", "segment", "selection", "wanted")
 
     def __init__(
         self, directory: Directory | None, limit: int, selection: Selection, scope: SearchScope | None
     ) -> None:
         self.directory = directory
         self.limit = limit
+        self.wanted = min(limit, _MAX_ENTRIES) + 1
         self.selection = selection
         self.scope = scope
+        self.segment = scope.only_segment if scope else None
 
 
 class FastAnswer:
@@ -129,21 +133,19 @@ class FastPath:
             return None
         if prepared is None:
             return None
-        limit = template.limit
-        wanted = min(limit, _MAX_ENTRIES) + 1
-        first_batch = first_matches(scope, prepared, wanted)
-        if first_batch is not None:
-            batches, finished = [first_batch], len(first_batch.documents) < wanted
+        limit, wanted, segment = template.limit, template.wanted, template.segment
+        documents = first_matches(scope, segment, prepared, wanted) if segment is not None else None
+        if segment is not None and documents is not None:
+            messages, is_plain = segment.messages(documents, template.selection)
+            finished = len(documents) < wanted
         else:
             cursor = SearchCursor((scope,), (prepared,))
-            batches = cursor.next(wanted)
+            messages, is_plain = [], True
+            for batch in cursor.next(wanted):
+                found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
+                messages += found
+                is_plain = is_plain and batch_is_plain
             finished = cursor.finished
-        messages: list[bytes] = []
-        is_plain = True
-        for batch in batches:
-            found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
-            messages += found
-            is_plain = is_plain and batch_is_plain
         count = len(messages)
         if count > limit:
             del messages[limit:]

@@ -92,12 +92,12 @@ def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> 
     cursor = SearchCursor.over(dit, viewer, request)
     entries = [entry for batch in cursor.next(limit + 1) for entry in batch.entries()]
     scopes = search_scopes(dit, viewer, request.base, request.scope)
-    batch = (
-        first_matches(scopes[0], prepare(request.filter, scopes[0].context), limit + 1) if len(scopes) == 1 else None
-    )
-    if batch is not None:
-        assert batch.entries()[: limit + 1] == entries
-        assert cursor.finished or len(entries) > limit
+    segment = scopes[0].only_segment if len(scopes) == 1 else None
+    if segment is not None:
+        documents = first_matches(scopes[0], segment, prepare(request.filter, scopes[0].context), limit + 1)
+        if documents is not None:
+            assert [segment.entries[document] for document in documents[: limit + 1]] == entries
+            assert cursor.finished or len(entries) > limit
     if len(entries) > limit:
         return entries[:limit], True
     return (entries, False) if cursor.finished else None
