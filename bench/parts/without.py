@@ -104,7 +104,7 @@ def _first_documents() -> None:
 
 
 def _first_matches() -> None:
-    fast_path.first_matches = lambda *_: None
+    fast_path.needs_cursor = lambda *_: True
 
 
 def _and_plan() -> None:

@@ -200,20 +200,23 @@ def _merge(
                 yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
 
 
-def first_matches(scope: SearchScope, segment: Segment, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """The first matches without a cursor, if they are found at once, as nearly always.
+def needs_cursor(scope: SearchScope, segment: Segment, prepared: PreparedFilter) -> bool:
+    """Whether a search needs a `SearchCursor` although all contacts are in one segment, which is rare."""
+    if _FIRST * prepared.cost > _LOOKS or (scope.callers and prepared.numbers):
+        return True
+    return segment.index is None or _may_match_containers(scope, prepared)
+
+
+def first_matches(segment: Segment, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
+    """The first matches of a segment without a cursor, if they are found at once, as nearly always.
 
     This buys 22 % of the reverse look-ups (``python -m bench.parts``).
 
-    :param segment: the only one of the scope.
-    :returns: the documents of at least the wanted number of matches, or of all there are; None: a cursor has to find
-        them.
+    :returns: the documents of at least the wanted number of matches, or of all there are; None: a cursor finds more.
     """
-    if segment.index is None or _FIRST * prepared.cost > _LOOKS:
-        return None
-    if (scope.callers and prepared.numbers) or _may_match_containers(scope, prepared):
-        return None
     index, entries, deleted = segment.index, segment.entries, segment.deleted
+    if index is None:
+        return None
     query, predicate = prepared.plan(index, entries)
     documents, has_more = query_plan.first_documents(query, index, entries, wanted if predicate is None else _FIRST)
     if deleted:

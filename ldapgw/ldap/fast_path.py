@@ -18,7 +18,7 @@ from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.entry import Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchRequest, estimated_cost
 from ldapgw.directory.filter_matcher import FilterTemplate, PreparedFilter, prepare, replace_value
-from ldapgw.directory.search import SearchCursor, first_matches
+from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
@@ -134,18 +134,14 @@ class FastPath:
         if prepared is None:
             return None
         limit, wanted, segment = template.limit, template.wanted, template.segment
-        documents = first_matches(scope, segment, prepared, wanted) if segment is not None else None
-        if segment is not None and documents is not None:
+        if segment is not None and not needs_cursor(scope, segment, prepared):
+            documents = first_matches(segment, prepared, wanted)
+            if documents is None:  # a cursor would take several slices of work
+                return None
             messages, is_plain = segment.messages(documents, template.selection)
             finished = len(documents) < wanted
         else:
-            cursor = SearchCursor((scope,), (prepared,))
-            messages, is_plain = [], True
-            for batch in cursor.next(wanted):
-                found, batch_is_plain = batch.segment.messages(batch.documents, template.selection)
-                messages += found
-                is_plain = is_plain and batch_is_plain
-            finished = cursor.finished
+            messages, is_plain, finished = _first_slice(scope, prepared, wanted, template.selection)
         count = len(messages)
         if count > limit:
             del messages[limit:]
@@ -198,6 +194,20 @@ class FastPath:
         directory = dit.directory(scopes[0].context.name) if len(scopes) == 1 else None
         scope = scopes[0] if directory else None
         return _keep(self._requests, key, _RequestTemplate(directory, limit, select(request.attributes), scope))
+
+
+def _first_slice(
+    scope: SearchScope, prepared: PreparedFilter, wanted: int, selection: Selection
+) -> tuple[list[bytes], bool, bool]:
+    """The messages of what a cursor's first slice of work finds, whether they are plain, and whether they are all."""
+    cursor = SearchCursor((scope,), (prepared,))
+    messages: list[bytes] = []
+    is_plain = True
+    for batch in cursor.next(wanted):
+        found, batch_is_plain = batch.segment.messages(batch.documents, selection)
+        messages += found
+        is_plain = is_plain and batch_is_plain
+    return messages, is_plain, cursor.finished
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:

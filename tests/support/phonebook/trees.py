@@ -13,7 +13,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import prepare
-from ldapgw.directory.search import SearchCursor, first_matches, matches
+from ldapgw.directory.search import SearchCursor, first_matches, matches, needs_cursor
 from ldapgw.directory.segment import Match
 from ldapgw.directory.special_entries import Features
 from tests.support.phonebook import BASE, naming_context
@@ -93,8 +93,9 @@ def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> 
     entries = [entry for batch in cursor.next(limit + 1) for entry in batch.entries()]
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     segment = scopes[0].only_segment if len(scopes) == 1 else None
-    if segment is not None:
-        documents = first_matches(scopes[0], segment, prepare(request.filter, scopes[0].context), limit + 1)
+    prepared = prepare(request.filter, scopes[0].context)
+    if segment is not None and not needs_cursor(scopes[0], segment, prepared):
+        documents = first_matches(segment, prepared, limit + 1)
         if documents is not None:
             assert [segment.entries[document] for document in documents[: limit + 1]] == entries
             assert cursor.finished or len(entries) > limit
