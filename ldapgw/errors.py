@@ -151,6 +151,10 @@ class BadResponse(GoogleError):
     code = "bad_response"
 
 
+class PageTooLarge(BadResponse):
+    """Raised when the body of an answer has more octets than we read; smaller pages may help."""
+
+
 class SyncTokenExpired(GoogleError):
     """Raised when a sync token has expired (``EXPIRED_SYNC_TOKEN``): a full sync is due.  This is no fault."""
 

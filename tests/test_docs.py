@@ -35,6 +35,7 @@ from ldapgw.server.config import Config, load
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Tls, Web
 from ldapgw.store.account_status import _MESSAGES, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from tests.support import architecture, rst
 from tests.support.checkout import ROOT, project_files
 
@@ -401,14 +402,16 @@ def an_account() -> Account:
     """An account with all warnings: a consent that ends, and no sync since long ago."""
     empty: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Account))
     known = {"tenant": "acme", "address": "alice@acme.example", "sharing": Sharing.PRIVATE, "connected_at": 0.0}
-    return Account(**empty | known | {"refresh_expires_at": 604799.0, "sources": {}, "skipped": {}})
+    odd = {Source.CONTACTS: {INCOMPLETE: {"listed": 5, "total": 6}, NO_SYNC_TOKEN: {}}}
+    odd[Source.DIRECTORY] = {DIRECTORY_SHRUNK: {"lost": 3, "before": 20}}
+    return Account(**empty | known | {"refresh_expires_at": 604799.0, "sources": {}, "skipped": {}, "warnings": odd})
 
 
 def test_warning_codes_are_documented() -> None:
     """Warnings that an account can have are explained."""
     told = account_to_json(an_account(), tuple(Source), "page", STALE_SECONDS + 2.0, certificate_ends=0.0)
     known = {warning["code"] for warning in told["warnings"]}
-    assert known == {"testing_client", "stale", "certificate_expiry"}
+    assert known == {"testing_client", "stale", "certificate_expiry", INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK}
     assert known | {"consent_ends"} == set(first_column(TROUBLE, "Warnings of an account"))
 
 

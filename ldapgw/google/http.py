@@ -37,14 +37,24 @@ from twisted.web.client import (
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from ldapgw import __version__
-from ldapgw.errors import BadResponse, GoogleError, GoogleUnavailable, NetworkFailure, QuotaExceeded
+from ldapgw.errors import (
+    BadResponse,
+    GoogleError,
+    GoogleUnavailable,
+    NetworkFailure,
+    PageTooLarge,
+    QuotaExceeded,
+)
+from ldapgw.google.connections import GoogleEndpointFactory
 
 # Seconds.  A page of 1000 persons has 1 to 3 MB and arrives in seconds; Google ends its own requests after 60 s.
 TIMEOUT = 60.0
-CONNECT_TIMEOUT = 15.0
+
+# Seconds: a router that forgets idle connections would make the next call wait for its whole time limit.
+IDLE_SECONDS = 40
 
 # Octets: five times the largest page of 1000 persons seen so far.
 LARGEST_BODY = 16 * 1024 * 1024
@@ -88,16 +98,18 @@ class GoogleResponse:
         return BadResponse(f"HTTP {self.status}") if 300 <= self.status < 400 else None
 
 
-def http_client(reactor: Any) -> HTTPClient:
+def http_client(reactor: Any, policy: IPolicyForHTTPS | None = None) -> HTTPClient:
     """Return the HTTP client of a gateway: checks certificates, keeps a few connections open, stores no cookies.
 
     :param reactor: a reactor with the interfaces that `twisted.web.client.Agent` needs.
+    :param policy: decides which certificates are trusted; None: the system's.
     """
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 4
+    pool.cachedConnectionTimeout = IDLE_SECONDS
     # The client is shared by many accounts: a cookie set for one account must not be sent for another.
     cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT, pool=pool), cookies)
+    return HTTPClient(Agent.usingEndpointFactory(reactor, GoogleEndpointFactory(reactor, policy), pool), cookies)
 
 
 class GoogleHttpClient:
@@ -152,8 +164,12 @@ class GoogleHttpClient:
         except ConnectingCancelledError as error:
             raise CancelledError from error
         except _NETWORK as error:
-            if isinstance(error, ResponseFailed) and any(reason.check(CancelledError) for reason in error.reasons):
-                raise CancelledError from error
+            if isinstance(error, ResponseFailed):
+                for reason in error.reasons:
+                    if reason.check(CancelledError):
+                        raise CancelledError from error
+                    if reason.check(BadResponse):
+                        raise BadResponse(reason.value.detail) from error
             raise NetworkFailure(_network_detail(error)) from error
         return GoogleResponse(response.code, body, _retry_after(response.headers, self._clock.seconds()))
 
@@ -204,7 +220,7 @@ class _Body(Protocol):
                 raise BadResponse("octets behind the end of a gzip body")
         self._remaining -= len(data)
         if self._remaining < 0:
-            raise BadResponse("body too large")
+            raise PageTooLarge("body too large")
         self._body += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -28,7 +28,13 @@ from ldapgw.google.person_text import clean
 # Half a million persons, more than any account has.  Without a limit a server could page for ever.
 MOST_PAGES = 500
 
-_PAGE = ("pageSize", "1000")
+# Persons in a page: the most that Google allows, and a size for persons with so many details that a page of the other
+# size is larger than `LARGEST_BODY`.
+PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
+# Octets; Google's tokens have some hundred.
+LARGEST_LIST_TOKEN = 16 * 1024
+# Without it Google indents its answers, which doubles their size.  It is no parameter that a sync token depends on.
+_COMPACT = ("prettyPrint", "false")
 
 T = TypeVar("T")
 Persons = tuple[dict[str, Any], ...]
@@ -44,7 +50,7 @@ class Listing:
     :ivar path: path of the method below the API's URL.
     :ivar key: key of the list in an answer.
     :ivar total: key of the total count in an answer; empty if answers have none.
-    :ivar params: all parameters except the tokens.
+    :ivar params: all parameters except the page size and the tokens.
     """
 
     path: str
@@ -69,7 +75,6 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
                 ),
                 ("sources", "READ_SOURCE_TYPE_CONTACT"),
                 ("requestSyncToken", "true"),
-                _PAGE,
             ),
         ),
         # otherContacts.list.  Google rejects any other field in this mask.
@@ -77,7 +82,7 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
             "/v1/otherContacts",
             "otherContacts",
             "totalSize",
-            (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true"), _PAGE),
+            (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true")),
         ),
         # people.listDirectoryPeople.  Never with mergeSources, which would put the connecting user's private numbers
         # into a book that everybody sees.
@@ -90,16 +95,13 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
                 ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT"),
                 ("sources", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"),
                 ("requestSyncToken", "true"),
-                _PAGE,
             ),
         ),
     }
 )
 
 # contactGroups.list.  It has no parameter requestSyncToken: it always returns a sync token, and accepts one.
-_GROUPS = Listing(
-    "/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"), _PAGE)
-)
+_GROUPS = Listing("/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class PersonPage(Generic[T]):
 
     :ivar content: result of the reader for the page's persons.  Pages of an incremental sync include deleted persons;
         any page may be empty.
-    :ivar next_sync_token: empty except on the last page.
+    :ivar next_sync_token: empty except on the last page; empty there too if Google sent none.
     :ivar total: number of persons in the whole listing; None if Google does not report it.
     """
 
@@ -124,11 +126,13 @@ class Labels:
     :ivar names: by resource name.
     :ivar deleted: resource names of deleted groups.
     :ivar next_sync_token: empty if Google returned none.
+    :ivar is_complete: false if a full list is shorter than Google's total, or empty: every account has system groups.
     """
 
     names: Mapping[str, str]
     deleted: frozenset[str]
     next_sync_token: str
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -165,43 +169,44 @@ class People:
         self._offload = offload
 
     async def pages(
-        self, source: Source, authorized: Authorized, sync_token: str | None, reader: Callable[[Persons], T]
+        self,
+        source: Source,
+        authorized: Authorized,
+        sync_token: str | None,
+        reader: Callable[[Persons], T],
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[PersonPage[T]]:
         """List all persons of a source page by page, or with a sync token the changed persons.
 
-        Callers must not store anything before the last page has arrived, the one with a `PersonPage.next_sync_token`.
+        Callers must not store anything before the last page has arrived.
 
         :param authorized: makes each call with an access token.
         :param reader: converts the persons of a page; runs in `offload`.
         :raises GoogleError: `SyncTokenExpired`, `AccessTokenRejected`, `ScopeMissing`, `SourceUnavailable`,
-            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`.
+            `ApiDisabled`, `QuotaExceeded`, `GoogleUnavailable`, `NetworkFailure`, `BadResponse`; `PageTooLarge` when
+            the listing has to begin again with smaller pages.
         """
-        async for page in self._list_pages(LISTINGS[source], source, authorized, sync_token, reader):
-            is_last = not page.next_page_token
-            if is_last and not page.next_sync_token:
-                raise BadResponse("no sync token on the last page")
-            yield PersonPage(page.content, page.next_sync_token if is_last else "", page.total)
+        async for page in self._list_pages(LISTINGS[source], source, authorized, sync_token, reader, page_size):
+            yield PersonPage(page.content, "" if page.next_page_token else page.next_sync_token, page.total)
 
     async def labels(self, authorized: Authorized, sync_token: str | None) -> Labels:
         """List the user's own contact groups, without Google's system groups.
 
         :param authorized: makes each call with an access token.
         :param sync_token: of an earlier call, to list the changes since; None lists all groups.
-        :raises GoogleError: as `pages`; `BadResponse` also if a full list is shorter than Google's total, or empty,
-            because every account has the system groups.
+        :raises GoogleError: as `pages`.
         """
         names: dict[str, str] = {}
         deleted: set[str] = set()
         seen: set[str] = set()
         next_sync_token, total = "", 1
-        async for page in self._list_pages(_GROUPS, None, authorized, sync_token, _read_groups):
+        async for page in self._list_pages(_GROUPS, None, authorized, sync_token, _read_groups, PAGE_SIZE):
             names |= page.content.names
             deleted |= page.content.deleted
             seen |= page.content.seen
             next_sync_token, total = page.next_sync_token, page.total or total
-        if sync_token is None and len(seen) < total:
-            raise BadResponse("the list of labels is shorter than its total")
-        return Labels(names, frozenset(deleted - names.keys()), next_sync_token)
+        is_complete = sync_token is not None or len(seen) >= total
+        return Labels(names, frozenset(deleted - names.keys()), next_sync_token, is_complete)
 
     async def _list_pages(
         self,
@@ -210,8 +215,10 @@ class People:
         authorized: Authorized,
         sync_token: str | None,
         reader: Callable[[Persons], T],
+        page_size: int,
     ) -> AsyncIterator[_ListPage[T]]:
-        params = list(listing.params) + ([("syncToken", sync_token)] if sync_token else [])
+        params = [*listing.params, ("pageSize", f"{page_size}"), _COMPACT]
+        params += [("syncToken", sync_token)] if sync_token else []
         page_tokens = [""]
         while len(page_tokens) <= MOST_PAGES:
             page_param = [("pageToken", page_tokens[-1])] if page_tokens[-1] else []
@@ -240,13 +247,13 @@ class People:
         return answer.body
 
 
-def fingerprint(source: Source | None) -> str:
+def fingerprint(source: Source | None, page_size: int = PAGE_SIZE) -> str:
     """Return a short hash of all request parameters: a sync token is valid only with the parameters of its request.
 
     :param source: None for contact groups.
     """
     listing = LISTINGS[source] if source else _GROUPS
-    text = repr((listing.path, sorted(listing.params)))
+    text = repr((listing.path, sorted([*listing.params, ("pageSize", f"{page_size}")])))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -266,6 +273,8 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
         next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
     except (ValueError, RecursionError):
         raise BadResponse("not a page of the People API") from None
+    if max(len(next_page_token), len(next_sync_token)) > LARGEST_LIST_TOKEN:
+        raise BadResponse("a page token or sync token too large")
     return _ListPage(reader(persons), next_page_token, next_sync_token, _count(answer.get(listing.total)))
 
 

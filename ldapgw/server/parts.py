@@ -158,6 +158,7 @@ class Parts:
                 synced_tenants,
                 lambda name: dataclasses.replace(synced_tenants[name], client=clients.get(name, MISSING_CLIENT)),
             ),
+            interval=config.sync.interval,
             run_off_thread=store.monitor(work_thread),
             folder=state_dir,
             now=now,

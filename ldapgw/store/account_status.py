@@ -16,6 +16,7 @@ from typing import Any
 from ldapgw.contact import Source
 from ldapgw.phrase import Phrase, Timestamp, Translatable, gettext_noop
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
+from ldapgw.store.contacts import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,31 @@ _SOURCE_MESSAGES: Mapping[object, str] = {
     "directory": gettext_noop("The company directory, which comes through %(address)s, is not up to date: %(why)s"),
     "labels": gettext_noop("The labels of %(address)s are not up to date: %(why)s"),
     "other_contacts": gettext_noop("The “other contacts” of %(address)s are not up to date: %(why)s"),
+}
+# Messages for listings that were odd and were applied all the same, by warning code and source.
+_LISTING_MESSAGES: Mapping[tuple[str, Source], str] = {
+    (INCOMPLETE, Source.CONTACTS): gettext_noop(
+        "Google listed %(listed)s of the %(total)s contacts that it counts for %(address)s. Who is missing stays until "
+        "the next full sync."
+    ),
+    (INCOMPLETE, Source.OTHER_CONTACTS): gettext_noop(
+        "Google listed %(listed)s of the %(total)s “other contacts” that it counts for %(address)s. Who is missing "
+        "stays until the next full sync."
+    ),
+    (DIRECTORY_SHRUNK, Source.DIRECTORY): gettext_noop(
+        "%(lost)s of %(before)s entries of the company directory were gone at the last full sync. If they should be "
+        "there, the administrator of the Google Workspace has to check the directory settings."
+    ),
+    (NO_SYNC_TOKEN, Source.CONTACTS): gettext_noop(
+        "Google cannot say what has changed in the contacts of %(address)s, so changes come every few hours only."
+    ),
+    (NO_SYNC_TOKEN, Source.OTHER_CONTACTS): gettext_noop(
+        "Google cannot say what has changed in the “other contacts” of %(address)s, so changes come every few hours "
+        "only."
+    ),
+    (NO_SYNC_TOKEN, Source.DIRECTORY): gettext_noop(
+        "Google cannot say what has changed in the company directory, so changes come every few hours only."
+    ),
 }
 # Messages without a command, for a page, which has a button instead.
 _PAGE_MESSAGES: Mapping[str, str] = {
@@ -299,6 +325,10 @@ def _warnings(account: Account, page: Translatable, now: float) -> list[tuple[st
         if account.last_sync is None:
             text = gettext_noop("There was no good sync yet, since the consent of %(when)s.")
         warnings.append(("stale", Phrase(text, {"when": Timestamp(_last_success(account))})))
+    for source, listing_warnings in account.warnings.items():
+        for code, figures in listing_warnings.items():
+            message = Phrase(_LISTING_MESSAGES[code, source], {"address": account.address, **figures})
+            warnings.append((code, message))
     return warnings
 
 

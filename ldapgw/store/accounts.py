@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.store.contacts import ListingWarnings, decode_warnings
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, alarm, contact, label, removed_contact, revocation, source
 
@@ -80,6 +81,7 @@ class Account:
     :ivar error: the tenant's alarm, else the account's error, else the error of one of its sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the sync to make for requests that no successful sync has fulfilled yet.
+    :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
     :ivar skipped: skipped persons and unreadable numbers, by reason.
     :ivar owner: the sub of another Google user who has added the account to their page.
     :ivar revoked: Google no longer accepts the grant; no call is made with it.
@@ -111,6 +113,7 @@ class Account:
     owner: str | None = None
     revoked: bool = False
     accepted_loss: Mapping[str, int] | None = field(default=None, hash=False)
+    warnings: Mapping[Source, ListingWarnings] = field(default_factory=dict, hash=False)
 
     def max_loss(self, what: str) -> float:
         """How many contacts may vanish without another confirmation.
@@ -345,17 +348,23 @@ def _accounts(connection: Connection, where: ColumnElement[bool], *, counted: bo
     alarms = {row.tenant: ErrorStatus(row.code, row.since, row.link) for row in connection.execute(select(alarm))}
     states: dict[int, dict[Source, SourceState]] = {}
     errors: dict[int, ErrorStatus] = {}
+    warnings: dict[int, dict[Source, ListingWarnings]] = {}
     for row in connection.execute(select(source).where(source.c.account_id.in_(ids))):
         states.setdefault(row.account_id, {})[Source(row.source)] = SourceState(row.state)
         if row.error_code:
             errors[row.account_id] = _error_status(row, "")
+        if row.warnings:
+            warnings.setdefault(row.account_id, {})[Source(row.source)] = decode_warnings(row.warnings)
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row, row.error_link)
         if row.tenant in alarms and row.connected_at is not None:
             errors[row.id] = alarms[row.tenant]
     counts = _counts(connection, ids) if counted else {}
-    return tuple(_account(row, errors.get(row.id), states.get(row.id, {}), counts.get(row.id, {})) for row in rows)
+    return tuple(
+        _account(row, errors.get(row.id), states.get(row.id, {}), counts.get(row.id, {}), warnings.get(row.id, {}))
+        for row in rows
+    )
 
 
 def _error_status(row: Row[Any], link: str | None) -> ErrorStatus:
@@ -386,6 +395,7 @@ def _account(
     error: ErrorStatus | None,
     states: Mapping[Source, SourceState],
     counts: Mapping[str | None, tuple[int, int, int]],
+    warnings: Mapping[Source, ListingWarnings],
 ) -> Account:
     contacts, numbers, unreadable = counts.get(None, (0, 0, 0))
     skipped = {reason: persons for reason, (persons, _, _) in sorted(counts.items(), key=str) if reason is not None}
@@ -414,4 +424,5 @@ def _account(
         skipped=skipped | ({"unreadable_number": unreadable} if unreadable else {}),
         revoked=row.error_code == "consent_revoked",
         accepted_loss=json.loads(row.accepted) if row.accepted else None,
+        warnings=warnings,
     )

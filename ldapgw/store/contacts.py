@@ -11,9 +11,10 @@ generation lacks.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Self, TypeVar
 
@@ -30,6 +31,13 @@ CHUNK = 500
 # A served book is a generation or two behind its account, and a cached book for the next start a few more.
 KEPT_GENERATIONS = 64
 MAX_REMOVED = 1000
+
+# Warning codes of ``status.json`` for a listing: with fewer persons than Google counts, without a sync token, and of a
+# directory that lacks many persons.
+INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "directory_shrunk"
+
+# The figures of each warning, by warning code.
+ListingWarnings = Mapping[str, Mapping[str, int]]
 
 T = TypeVar("T")
 
@@ -97,6 +105,8 @@ class SyncState:
     :ivar full_sync_at: when the last full sync ended.
     :ivar asked_at: when the source was last requested from Google, successfully or not.
     :ivar next_try: earliest time of the next attempt, after the source alone has failed.
+    :ivar page_size: persons in a page, for which the sync token is valid; None: as many as Google allows.
+    :ivar warnings: what was odd about the last listings, which were applied all the same.
     """
 
     sync_token: str | None
@@ -104,6 +114,8 @@ class SyncState:
     full_sync_at: float | None
     asked_at: float | None = None
     next_try: float | None = None
+    page_size: int | None = None
+    warnings: ListingWarnings = field(default_factory=dict)
 
 
 def read(connection: Connection, account_id: int) -> tuple[tuple[Contact, ...], int]:
@@ -226,9 +238,23 @@ def read_sync_states(connection: Connection, account_id: int) -> dict[Source, Sy
     """Read the sync state of each source of an account that has a row."""
     query = select(source).where(source.c.account_id == account_id)
     return {
-        Source(row.source): SyncState(row.sync_token, row.fingerprint, row.full_sync_at, row.asked_at, row.next_try)
+        Source(row.source): SyncState(
+            row.sync_token,
+            row.fingerprint,
+            row.full_sync_at,
+            row.asked_at,
+            row.next_try,
+            row.page_size,
+            decode_warnings(row.warnings),
+        )
         for row in connection.execute(query)
     }
+
+
+def decode_warnings(warnings: str | None) -> ListingWarnings:
+    """Decode the column ``warnings`` of a source."""
+    decoded: ListingWarnings = json.loads(warnings or "{}")
+    return decoded
 
 
 def apply_changes(
@@ -293,6 +319,8 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
             fingerprint=state.fingerprint,
             full_sync_at=state.full_sync_at,
             asked_at=state.asked_at,
+            page_size=state.page_size,
+            warnings=json.dumps(state.warnings) if state.warnings else None,
         )
     )
 
@@ -335,7 +363,7 @@ def hand_over(connection: Connection, old: int, new: int, of: Source) -> None:
     connection.execute(delete(contact).where(contact.c.account_id == new, contact.c.source == of))
     connection.execute(update(contact).where(where).values(account_id=new))
     stale = and_(source.c.account_id.in_((old, new)), source.c.source == of)
-    connection.execute(update(source).where(stale).values(sync_token=None))
+    connection.execute(update(source).where(stale).values(sync_token=None, warnings=None))
     for account_id in (old, new):
         generation = _next_generation(connection, account_id)
         _forget_changes(connection, account_id, generation)

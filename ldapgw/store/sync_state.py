@@ -198,7 +198,7 @@ def write_source_states(connection: Connection, account_id: int, states: Mapping
         where = and_(source.c.account_id == account_id, source.c.source == name)
         values: dict[str, object] = {"state": state}
         if state is not SourceState.ON:
-            values |= {"sync_token": None, "fingerprint": ""}
+            values |= {"sync_token": None, "fingerprint": "", "warnings": None}
         if name in existing:
             connection.execute(update(source).where(where).values(values))
         else:

@@ -103,6 +103,8 @@ source = Table(
     Column("error_since", Float, comment="when this error first occurred"),
     Column("error_facts", String, comment="details of the error, as JSON"),
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
+    Column("page_size", Integer, comment="persons in a page, for sync_token; null: as many as Google allows"),
+    Column("warnings", String, comment="what was odd about the last listings, by warning code, as JSON; null: nothing"),
 )
 
 contact = Table(

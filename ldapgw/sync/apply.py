@@ -7,21 +7,33 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
+from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state
 from ldapgw.store.accounts import Account, SourceState
-from ldapgw.store.contacts import RecordSummary, SyncState
+from ldapgw.store.contacts import (
+    DIRECTORY_SHRUNK,
+    INCOMPLETE,
+    NO_SYNC_TOKEN,
+    ListingWarnings,
+    RecordSummary,
+    SyncState,
+)
 from ldapgw.store.sync_state import LabelState
 from ldapgw.sync import backoff
 from ldapgw.sync.fetch import FetchedSource
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 
+log = Logger()
+
 # The sources of an account's book; the directory is a book by itself.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above this many changes it is quicker to read the summaries of all stored persons than of the changed persons.
 MAX_KEYED_READ = 2000
+# A full listing of a directory has no total to compare it with: the loss of more than this part of it is told.
+MAX_DIRECTORY_LOSS = 0.1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,6 +47,7 @@ class SyncResult:
     :ivar failed: errors of sources that failed while others did not; for `Source.CONTACTS`, the error of the labels.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account; None: the labels are unchanged.
+    :ivar changed_queries: the sources that another configuration was used for at their last sync.
     :ivar max_loss: how many contacts may vanish even when the loss is suspicious.
     :ivar hands_over_directory: whether another account of the tenant takes over the directory, which this account can
         no longer fetch.
@@ -47,6 +60,7 @@ class SyncResult:
     failed: Mapping[Source, GoogleError] = field(default_factory=dict)
     removed_sources: Collection[Source] = ()
     labels: LabelState | None = None
+    changed_queries: Collection[Source] = field(default=(), kw_only=True)
     max_loss: float = field(default=0, kw_only=True)
     hands_over_directory: bool = field(default=False, kw_only=True)
 
@@ -56,7 +70,6 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     :returns: whether contacts have changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
-    :raises BadResponse: when a full listing has far fewer different persons than Google counts, as with repeated pages.
     :raises StoreError: when the stored contacts are not those that the listings continue.
 
     After an error nothing is written: the caller rolls the transaction back.
@@ -68,7 +81,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
         raise StoreError("a backup was restored while the account was syncing, or it got the directory; it syncs anew")
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
-    plans = [_plan(connection, account, fetched, now) for fetched in result.fetched]
+    plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]
     _check_shrink(connection, account, plans, result.max_loss)
     changed = _write(connection, account, result, plans, now)
     if result.hands_over_directory:
@@ -94,7 +107,9 @@ def _write(
             records = planned_records(plan, fetched.pages)
             contacts.apply_changes(connection, account.id, plan.source, records, plan.deleted_uids)
         contacts.mark_missing(connection, account.id, plan.source, plan.missing_uids, now)
-        contacts.set_sync_state(connection, account.id, plan.source, _sync_state(fetched, before, now))
+        state = _sync_state(fetched, plan, before.get(plan.source), now)
+        _log_new_warnings(account, plan.source, before.get(plan.source), state)
+        contacts.set_sync_state(connection, account.id, plan.source, state)
         if plan.source is Source.DIRECTORY:
             directory_accounts.clear_directory_failures(connection, account.tenant)
     _record_failures(connection, account, result, now)
@@ -121,13 +136,22 @@ def _record_failures(connection: Connection, account: Account, result: SyncResul
             directory_accounts.clear_failure(connection, account.id, source)
 
 
-def _plan(connection: Connection, account: Account, fetched: FetchedSource, now: float) -> SyncPlan:
+def _plan(
+    connection: Connection, account: Account, fetched: FetchedSource, changed_queries: Collection[Source]
+) -> SyncPlan:
     source = fetched.query.source
     if not fetched.is_full and not fetched.person_count:
         return SyncPlan(source)
     persons = None if fetched.is_full or fetched.person_count > MAX_KEYED_READ else _persons(fetched)
     stored: Mapping[str, RecordSummary] = contacts.read_summaries(connection, account.id, source, persons)
-    return make_plan(source, stored, fetched.pages, full=fetched.is_full, total=fetched.total, now=now)
+    return make_plan(
+        source,
+        stored,
+        fetched.pages,
+        full=fetched.is_full,
+        total=fetched.total,
+        is_query_changed=source in changed_queries,
+    )
 
 
 def _persons(fetched: FetchedSource) -> tuple[frozenset[str], frozenset[str]]:
@@ -152,9 +176,44 @@ def _check_shrink(connection: Connection, account: Account, plans: Collection[Sy
         raise SuspiciousShrink(before, lost)
 
 
-def _sync_state(fetched: FetchedSource, before: Mapping[Source, SyncState], now: float) -> SyncState:
-    stored = before.get(fetched.query.source)
+def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None, now: float) -> SyncState:
+    """The state that the next sync of a source continues from."""
+    query = fetched.query
+    warnings: ListingWarnings = {NO_SYNC_TOKEN: {}} if fetched.sync_token is None else {}
     if fetched.is_full or stored is None:
-        return SyncState(fetched.sync_token, fetched.query.fingerprint, now, now)
-    # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
-    return SyncState(stored.sync_token and fetched.sync_token, fetched.query.fingerprint, stored.full_sync_at, now)
+        warnings = {**_full_listing_warnings(fetched, plan), **warnings}
+        return SyncState(fetched.sync_token, query.fingerprint, now, now, page_size=query.page_size, warnings=warnings)
+    # The old token serves once more when Google sends none; the second time a full sync is due.
+    token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
+    return SyncState(
+        # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
+        stored.sync_token and token,
+        query.fingerprint,
+        stored.full_sync_at,
+        now,
+        page_size=query.page_size,
+        warnings={**{code: facts for code, facts in stored.warnings.items() if code != NO_SYNC_TOKEN}, **warnings},
+    )
+
+
+def _log_new_warnings(account: Account, source: Source, before: SyncState | None, after: SyncState) -> None:
+    for code, figures in after.warnings.items():
+        if before is None or code not in before.warnings:
+            text = " ".join(f"{name}={figure}" for name, figure in figures.items())
+            log.warn(
+                "{source} of account {account}: {code} {figures}",
+                source=source.value,
+                account=account.id,
+                code=code,
+                figures=text,
+            )
+
+
+def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
+    """What is odd about a full listing that is applied all the same."""
+    warnings: dict[str, Mapping[str, int]] = {}
+    if plan.listed_count < fetched.total:
+        warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}
+    if plan.source is Source.DIRECTORY and plan.lost_count > plan.served_count * MAX_DIRECTORY_LOSS:
+        warnings[DIRECTORY_SHRUNK] = {"lost": plan.lost_count, "before": plan.served_count}
+    return warnings

@@ -19,16 +19,19 @@ from zlib import crc32
 
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse, StoreError
-from ldapgw.google.people import Authorized, People, fingerprint
+from ldapgw.google.people import PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.google.person import PARSER_VERSION
 from ldapgw.store.account_status import SyncProgress
-from ldapgw.store.contacts import SyncState
-from ldapgw.sync.plan import is_truncated
+from ldapgw.store.contacts import NO_SYNC_TOKEN, SyncState
 from ldapgw.sync.records import FetchedPerson, decode_persons, encode_page
 
 DAY = 86400
 # A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
 FULL_SYNC_DAYS = 6
+# Without a sync token each sync is a full one, of which Google allows few: it is due after this many intervals.
+INTERVALS_WITHOUT_TOKEN = 6
+MIN_SECONDS_WITHOUT_TOKEN = 3600.0
+MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
 # A listing larger than this many octets is buffered in a file.
 MAX_IN_MEMORY = 1 << 20
 
@@ -41,11 +44,13 @@ class SourceQuery:
 
     :ivar region: the region for telephone numbers without a country code.
     :ivar labels: resource names of labels; a contact is served only if it has one of them; None: all are served.
+    :ivar page_size: persons in a page.
     """
 
     source: Source
     region: str
     labels: frozenset[str] | None = None
+    page_size: int = PAGE_SIZE
 
     @property
     def fingerprint(self) -> str:
@@ -54,13 +59,15 @@ class SourceQuery:
         All persons are fetched anew when a setting changes, when a label gets a name that the configuration names, or
         when another version of ldapgw converts persons differently.
         """
-        return "|".join((fingerprint(self.source), f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
+        request = fingerprint(self.source, self.page_size)
+        return "|".join((request, f"{PARSER_VERSION}", self.region, *sorted(self.labels or ())))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchedSource:
     """A complete listing of one source.
 
+    :ivar sync_token: None when Google sent none.
     :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
     :ivar person_count: the number of persons in the listing.
     :ivar total: all persons of the source, as counted by Google; 0 when Google does not say.
@@ -69,7 +76,7 @@ class FetchedSource:
 
     query: SourceQuery
     pages: PageBuffer
-    sync_token: str
+    sync_token: str | None
     is_full: bool
     person_count: int
     total: int
@@ -90,6 +97,18 @@ def token_for(query: SourceQuery, state: SyncState | None, sub: str, now: float)
         return None
     spread = crc32(f"{sub}/{query.source}".encode()) % DAY
     return state.sync_token if now - state.full_sync_at < FULL_SYNC_DAYS * DAY - spread else None
+
+
+def is_waiting_without_token(query: SourceQuery, state: SyncState | None, interval: float, now: float) -> bool:
+    """Whether a source for which Google sends no sync token is not fetched again yet.
+
+    :param interval: seconds between syncs.
+    :param now: seconds since the epoch.
+    """
+    if state is None or state.sync_token is not None or NO_SYNC_TOKEN not in state.warnings:
+        return False
+    wait = min(max(INTERVALS_WITHOUT_TOKEN * interval, MIN_SECONDS_WITHOUT_TOKEN), MAX_SECONDS_WITHOUT_TOKEN)
+    return state.fingerprint == query.fingerprint and 0 <= now - (state.full_sync_at or 0.0) < wait
 
 
 def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) -> frozenset[str] | None:
@@ -165,8 +184,7 @@ class Fetcher:
         :param sync_token: token of the last sync; None: a full listing.
         :param authorized: makes each call to Google.
         :param on_progress: called with the progress after each page.
-        :raises GoogleError: as `People.pages`; `BadResponse` when a full listing has far fewer persons than Google
-            counts, in which case unlisted persons are not deleted.
+        :raises GoogleError: as `People.pages`; `BadResponse` also for a full listing that has nothing at all.
         """
         buffer = PageBuffer(self._folder)
         try:
@@ -187,17 +205,18 @@ class Fetcher:
         next_sync_token = ""
         person_count = total = 0
         labels: set[str] = set()
-        async for page in self._people.pages(query.source, authorized, sync_token, reader):
+        async for page in self._people.pages(query.source, authorized, sync_token, reader, query.page_size):
             await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
             person_count += page.content.person_count
             labels |= page.content.labels
-            next_sync_token = page.next_sync_token or next_sync_token
+            next_sync_token = page.next_sync_token
             total = page.total or total
             on_progress(SyncProgress(query.source, person_count, total or None))
         is_full = sync_token is None
-        if is_full and is_truncated(person_count, total):
-            raise BadResponse("the listing is shorter than its total")
-        return FetchedSource(query, buffer, next_sync_token, is_full, person_count, total, frozenset(labels))
+        if is_full and not (person_count or total or next_sync_token):
+            # An account without contacts has a sync token; this may be anybody's answer.
+            raise BadResponse("an empty listing without a sync token")
+        return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))
 
 
 def close_all(listings: Collection[FetchedSource]) -> None:

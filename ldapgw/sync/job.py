@@ -9,6 +9,7 @@ the contacts.  The tenant's Workspace directory is a separate sync after that; n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from ldapgw.errors import (
     GoogleError,
     GoogleUnavailable,
     NetworkFailure,
+    PageTooLarge,
     QuotaExceeded,
     ScopeMissing,
     SourceUnavailable,
@@ -31,7 +33,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
-from ldapgw.google.people import Authorized, People, fingerprint
+from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state
 from ldapgw.store.account_status import SyncProgress
 from ldapgw.store.accounts import Account, SourceState
@@ -41,7 +43,15 @@ from ldapgw.store.sync_state import LabelState
 from ldapgw.store.worker import Store
 from ldapgw.sync.apply import SyncResult, apply_sync_result
 from ldapgw.sync.directory_account import choose_directory_account, is_resting
-from ldapgw.sync.fetch import FetchedSource, Fetcher, SourceQuery, close_all, resolve_label_filter, token_for
+from ldapgw.sync.fetch import (
+    FetchedSource,
+    Fetcher,
+    SourceQuery,
+    close_all,
+    is_waiting_without_token,
+    resolve_label_filter,
+    token_for,
+)
 from ldapgw.sync.tokens import AccessTokenProvider
 
 log = Logger()
@@ -82,6 +92,7 @@ class _StoredState:
 class SyncJob:
     """Syncs accounts; the caller runs at most one sync of an account at a time.
 
+    :param interval: seconds between syncs of an account.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param folder: folder for the files of large listings.
     :param now: returns seconds since the epoch.
@@ -96,6 +107,7 @@ class SyncJob:
         oauth: OAuth,
         people: People,
         tenants: Mapping[str, SyncedTenant],
+        interval: float,
         run_off_thread: Callable[..., Awaitable[Any]],
         folder: Path,
         now: Callable[[], float],
@@ -104,6 +116,7 @@ class SyncJob:
         self._store = store
         self._people = people
         self._tenants = tenants
+        self._interval = interval
         self._access_tokens = AccessTokenProvider(store=store, secret_box=secret_box, oauth=oauth, now=now)
         self._fetcher = Fetcher(people, folder, run_off_thread)
         self._now = now
@@ -137,14 +150,14 @@ class SyncJob:
             for source in tenant.sources
         }
         due = self._sources_to_sync(
-            granted - {Source.DIRECTORY}, states, stored, is_requested=account.pending_sync is not None or full
+            granted - {Source.DIRECTORY}, tenant, states, stored, is_requested=account.pending_sync is not None or full
         )
         failed: dict[Source, GoogleError] = {}
         fetched: list[FetchedSource] = []
         try:
             labels = await self._labels(account, stored, failed, full=full) if Source.CONTACTS in due else None
             for step, source in enumerate(due, start=1):
-                query = _query(source, tenant, labels or stored.labels)
+                query = _query(source, tenant, labels or stored.labels, stored.states)
                 state = None if full else stored.states.get(source)
                 try:
                     fetched.append(await self._fetch(account, query, state, (step, len(due))))
@@ -176,6 +189,7 @@ class SyncJob:
                 failed,
                 not_granted,
                 labels,
+                changed_queries=_changed_queries(tenant, stored),
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
@@ -199,12 +213,23 @@ class SyncJob:
         if Source.DIRECTORY not in tenant.sources or not await self._is_directory_account(account):
             return False
         stored = await self._store.run(_read, account.id)
+        query = _query(Source.DIRECTORY, tenant, stored.labels, stored.states)
+        is_requested = account.pending_sync is not None or full
+        if not is_requested and self._is_waiting_without_token(query, stored):
+            return False
         state = None if full else stored.states.get(Source.DIRECTORY)
         fetched: list[FetchedSource] = []
         try:
-            fetched.append(await self._fetch(account, SourceQuery(Source.DIRECTORY, tenant.region), state))
+            fetched.append(await self._fetch(account, query, state))
             states = {Source.DIRECTORY: SourceState.ON}
-            result = SyncResult(stored.generation, fetched, states, (Source.DIRECTORY,), max_loss=max_loss)
+            result = SyncResult(
+                stored.generation,
+                fetched,
+                states,
+                (Source.DIRECTORY,),
+                changed_queries=_changed_queries(tenant, stored),
+                max_loss=max_loss,
+            )
             return await self._store.run(apply_sync_result, account, result, self._now())
         finally:
             self._on_progress(account.id, None)
@@ -229,6 +254,7 @@ class SyncJob:
     def _sources_to_sync(
         self,
         granted: Collection[Source],
+        tenant: SyncedTenant,
         states: Mapping[Source, SourceState],
         stored: _StoredState,
         *,
@@ -241,7 +267,14 @@ class SyncJob:
         return [
             source
             for source in Source
-            if source in granted and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
+            if source in granted
+            and (
+                is_requested
+                or (
+                    not self._is_resting(states[source], stored.states.get(source))
+                    and not self._is_waiting_without_token(_query(source, tenant, stored.labels, stored.states), stored)
+                )
+            )
         ]
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
@@ -252,6 +285,9 @@ class SyncJob:
         failed_lately = next_try is not None and (asked_at or 0.0) <= self._now() < next_try
         return failed_lately or is_resting(state, asked_at, self._now())
 
+    def _is_waiting_without_token(self, query: SourceQuery, stored: _StoredState) -> bool:
+        return is_waiting_without_token(query, stored.states.get(query.source), self._interval, self._now())
+
     async def _fetch(
         self, account: Account, query: SourceQuery, state: SyncState | None, step: tuple[int, int] = (1, 1)
     ) -> FetchedSource:
@@ -260,16 +296,21 @@ class SyncJob:
         :param step: the position of the source in this sync, counted from 1, and the number of sources.
         """
         token = token_for(query, state, account.sub, self._now())
-        if token is not None:
-            try:
-                return await self._fetcher.fetch(query, token, self._authorized(account))
-            except SyncTokenExpired:
-                pass
+        authorized = self._authorized(account)
 
         def on_progress(progress: SyncProgress) -> None:
             self._on_progress(account.id, replace(progress, step=step[0], step_count=step[1]))
 
-        return await self._fetcher.fetch(query, None, self._authorized(account), on_progress)
+        try:
+            if token is not None:
+                with suppress(SyncTokenExpired):
+                    return await self._fetcher.fetch(query, token, authorized)
+            return await self._fetcher.fetch(query, None, authorized, on_progress)
+        except PageTooLarge:
+            if query.page_size == SMALL_PAGE_SIZE:
+                raise
+        # Page tokens and sync tokens are valid for one page size, so the listing begins again.
+        return await self._fetcher.fetch(replace(query, page_size=SMALL_PAGE_SIZE), None, authorized, on_progress)
 
     async def _labels(
         self, account: Account, stored: _StoredState, failed: dict[Source, GoogleError], *, full: bool
@@ -279,7 +320,7 @@ class SyncJob:
         An account without labels has none to be renamed; a new label is noticed when a contact has it.
         """
         tenant = self._tenants[account.tenant]
-        query = _query(Source.CONTACTS, tenant, stored.labels)
+        query = _query(Source.CONTACTS, tenant, stored.labels, stored.states)
         is_full = full or token_for(query, stored.states.get(Source.CONTACTS), account.sub, self._now()) is None
         # A full sync fetches all labels too, so that a label goes whose deletion Google has not reported.
         before = LabelState(stored.labels.names) if is_full else stored.labels
@@ -290,20 +331,21 @@ class SyncJob:
     async def _fetch_labels(
         self, account: Account, before: LabelState, failed: dict[Source, GoogleError]
     ) -> LabelState | None:
-        """Fetch labels; None when Google refuses them, and contacts are synced without labels.
+        """Fetch labels; None when Google refuses them.
 
-        A failure of the labels fails the sync only if the tenant's configuration filters contacts by labels.
+        A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels known
+        before.  So a tenant that filters contacts by labels serves none of an account whose labels have never come.
 
         :param before: the labels before the sync.
         :param failed: gets the error when the sync goes on without the labels.
         """
         try:
             return await self._list_labels(account, before)
-        except tuple(_REFUSAL_STATES):
+        except tuple(_REFUSAL_STATES) as refusal:
+            if self._tenants[account.tenant].labels:
+                failed[Source.CONTACTS] = refusal
             return None
         except (GoogleUnavailable, BadResponse) as error:
-            if self._tenants[account.tenant].labels:
-                raise
             log.warn("labels of account {account}: {code} {detail}", account=account.id, **_log_fields(error))
             failed[Source.CONTACTS] = error
             # Without a sync token the next sync fetches all labels.
@@ -320,7 +362,10 @@ class SyncJob:
             except SyncTokenExpired:
                 pass
         listing = await self._people.labels(self._authorized(account), None)
-        return LabelState(listing.names, listing.next_sync_token or None, current)
+        if not listing.is_complete:
+            log.warn("labels of account {account}: fewer than Google counts; the others are kept", account=account.id)
+        names = listing.names if listing.is_complete else {**before.names, **listing.names}
+        return LabelState(names, listing.next_sync_token or None, current)
 
     def _authorized(self, account: Account) -> Authorized:
         return partial(self._access_tokens.call, account, self._tenants[account.tenant].client)
@@ -346,9 +391,22 @@ def _state(account: Account, source: Source) -> SourceState:
     return account.sources.get(source, SourceState.ON)
 
 
-def _query(source: Source, tenant: SyncedTenant, labels: LabelState) -> SourceQuery:
+def _query(source: Source, tenant: SyncedTenant, labels: LabelState, states: Mapping[Source, SyncState]) -> SourceQuery:
     label_filter = resolve_label_filter(tenant.labels, labels.names) if source is Source.CONTACTS else None
-    return SourceQuery(source, tenant.region, label_filter)
+    page_size = states[source].page_size if source in states else None
+    return SourceQuery(source, tenant.region, label_filter, page_size or PAGE_SIZE)
+
+
+def _changed_queries(tenant: SyncedTenant, stored: _StoredState) -> list[Source]:
+    """The sources that another configuration or version of ldapgw was used for at their last sync.
+
+    Labels that were renamed at Google since then do not count.
+    """
+    return [
+        source
+        for source, state in stored.states.items()
+        if state.fingerprint not in ("", _query(source, tenant, stored.labels, stored.states).fingerprint)
+    ]
 
 
 def _record_directory_failure(

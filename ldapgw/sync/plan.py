@@ -3,8 +3,8 @@
 
 The functions are pure; `ldapgw.sync.apply` writes a plan in one transaction.  A full sync deletes every person that is
 not listed.  An incremental sync changes only listed persons.  A full listing with fewer persons than Google counts is
-incomplete: it leaves out persons who still exist.  Such a listing deletes a person only if an earlier incomplete
-listing, a day ago or more, lacked the person too.
+incomplete: Google's total is a hint, and the listing may leave out persons who still exist.  Such a listing deletes a
+person only if the full listing before it lacked the person too.
 
 A plan contains indexes into the listing, not persons; the persons are read again when the plan is applied.
 """
@@ -17,16 +17,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ldapgw.contact import Source
-from ldapgw.errors import BadResponse
 from ldapgw.store.contacts import ContactRecord, RecordSummary
 from ldapgw.sync.records import FetchedPerson
 
 # A book of at least this many contacts that loses more than half of them is more likely a fault than the user's intent.
 SHRINK_CHECK_MINIMUM = 20
-# A full listing with less than this part of Google's total is truncated; reports mention one person in fifty missing.
-MIN_LISTED_RATIO = 0.9
-# A person has to be missing from two incomplete listings, this many seconds apart, to be deleted.
-MISSING_GRACE_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,6 +33,7 @@ class SyncPlan:
     :ivar missing_uids: uids that an incomplete listing lacks for the first time.
     :ivar served_count: of a full sync: the number of served contacts before the sync.
     :ivar lost_count: of a full sync: how many of these contacts the plan removes.
+    :ivar listed_count: of a full sync: the number of different persons in the listing.
     """
 
     source: Source
@@ -46,6 +42,7 @@ class SyncPlan:
     missing_uids: tuple[str, ...] = ()
     served_count: int = 0
     lost_count: int = 0
+    listed_count: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -70,11 +67,6 @@ def is_suspicious(before: int, lost: int) -> bool:
     return before >= SHRINK_CHECK_MINIMUM and lost * 2 > before
 
 
-def is_truncated(persons: int, total: int) -> bool:
-    """Whether a full listing has so few of the persons that Google counts that the listing must not be used."""
-    return persons < total * MIN_LISTED_RATIO
-
-
 def make_plan(
     source: Source,
     stored: Mapping[str, RecordSummary],
@@ -82,7 +74,7 @@ def make_plan(
     *,
     full: bool,
     total: int = 0,
-    now: float = 0.0,
+    is_query_changed: bool = False,
 ) -> SyncPlan:
     """Compare the stored persons of a source with a listing.
 
@@ -90,8 +82,8 @@ def make_plan(
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
     :param full: whether the listing is a full listing.
     :param total: of a full listing: all persons, as counted by Google; 0 when Google does not say.
-    :param now: seconds since the epoch.
-    :raises BadResponse: when a full listing has far fewer different persons than Google counts.
+    :param is_query_changed: whether another configuration was used for the last sync; then nobody who is listed is
+        lost, because persons are excluded on purpose.
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
@@ -115,14 +107,15 @@ def make_plan(
             listed[uid] = _ListedPerson(index, summary)
             deleted.pop(uid, None)
     source_ids.discard("")
-    if full and is_truncated(len(seen_uids), total):
-        raise BadResponse("the listing is shorter than its total")
     unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
-    protected = _protected_uids(unlisted, source_ids, now) if full and len(seen_uids) < total else frozenset()
+    is_incomplete = full and len(seen_uids) < total
+    if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
+        return SyncPlan(source)  # says nothing about anybody; of a larger book it is a loss that a person may accept
+    protected = _protected_uids(unlisted, source_ids) if is_incomplete and seen_uids else frozenset()
     for uid, summary in unlisted.items():
         if (full and uid not in protected) or summary.source_id in source_ids:
             deleted[uid] = None
-    served_count, lost_count = _losses(stored, listed, protected) if full else (0, 0)
+    served_count, lost_count = _losses(stored, listed, protected, is_query_changed=is_query_changed) if full else (0, 0)
     return SyncPlan(
         source,
         stored_uids={person.index: uid for uid, person in listed.items() if stored.get(uid) != person.summary},
@@ -130,6 +123,7 @@ def make_plan(
         missing_uids=tuple(uid for uid in stored if uid in protected and stored[uid].missed_at is None),
         served_count=served_count,
         lost_count=lost_count,
+        listed_count=len(seen_uids) if full else 0,
     )
 
 
@@ -144,31 +138,29 @@ def planned_records(plan: SyncPlan, persons: Iterable[FetchedPerson]) -> Iterato
             yield person.record if person.uid else msgspec.structs.replace(person.record, uid=uid)
 
 
-def _protected_uids(unlisted: Mapping[str, RecordSummary], source_ids: Collection[str], now: float) -> frozenset[str]:
-    """The uids of persons who are kept although an incomplete listing lacks them.
+def _protected_uids(unlisted: Mapping[str, RecordSummary], source_ids: Collection[str]) -> frozenset[str]:
+    """The uids of persons who are kept although an incomplete listing lacks them, because the one before had them.
 
     :param source_ids: source ids in the listing, of persons who have another uid now or are deleted.
     """
     return frozenset(
-        uid
-        for uid, summary in unlisted.items()
-        # A `missed_at` in the future, from a clock that was ahead, does not protect.
-        if summary.source_id not in source_ids
-        and (summary.missed_at is None or 0 <= now - summary.missed_at < MISSING_GRACE_SECONDS)
+        uid for uid, summary in unlisted.items() if summary.source_id not in source_ids and summary.missed_at is None
     )
 
 
 def _losses(
-    stored: Mapping[str, RecordSummary], listed: Mapping[str, _ListedPerson], protected: Collection[str]
+    stored: Mapping[str, RecordSummary],
+    listed: Mapping[str, _ListedPerson],
+    protected: Collection[str],
+    *,
+    is_query_changed: bool,
 ) -> tuple[int, int]:
-    """Count the served contacts, and those of them that would not be served any more under any uid."""
+    """Count the served contacts, and those of them that are lost: they would not be served any more under any uid."""
     served = {uid: summary for uid, summary in stored.items() if summary.is_served}
-    summaries = [person.summary for person in listed.values()]
-    kept_ids = {summary.source_id for summary in summaries if summary.is_served and summary.source_id}
+    kept = {uid: person.summary for uid, person in listed.items() if person.summary.is_served or is_query_changed}
+    kept_ids = {summary.source_id for summary in kept.values() if summary.source_id}
     lost = sum(
-        summary.source_id not in kept_ids
-        and uid not in protected
-        and not (uid in listed and listed[uid].summary.is_served)
+        summary.source_id not in kept_ids and uid not in protected and uid not in kept
         for uid, summary in served.items()
     )
     return len(served), lost

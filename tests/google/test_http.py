@@ -305,6 +305,33 @@ async def test_endless_body(reactor, agent):
     await port.stopListening()
 
 
+@pytest_twisted.ensureDeferred
+async def test_endless_headers(reactor):
+    """Header lines without end are left as soon as they are too large together, however short each line is."""
+    server = RudeServer(HEAD, endless=(b"X-Filler: " + b"x" * 100 + b"\r\n") * 100)
+    port = await server.listen(reactor)
+    with pytest.raises(BadResponse, match="headers too large"):
+        await GoogleHttpClient(http_client(reactor), clock_at(NOW)).get(
+            f"http://127.0.0.1:{port.getHost().port}/", [], "t"
+        )
+    await server.lost
+    await port.stopListening()
+
+
+@pytest.mark.parametrize("size", [0, 60_000, 200_000])
+@pytest_twisted.ensureDeferred
+async def test_large_body_behind_headers(reactor, size):
+    """Only the headers count, up to their empty line, whatever arrives together with them."""
+    filler = b"X-Filler: " + b"x" * 8000 + b"\r\n"
+    head = HEAD + filler * 7 + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
+    server = RudeServer(head + b"x" * size)
+    port = await server.listen(reactor)
+    caller = GoogleHttpClient(http_client(reactor), clock_at(NOW))
+    for _ in range(2):
+        assert (await caller.get(f"http://127.0.0.1:{port.getHost().port}/", [], "t")).body == b"x" * size
+    await port.stopListening()
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class Tls:
     """A server with a certificate for 127.0.0.1 that nobody trusts yet."""

@@ -25,17 +25,20 @@ PARAMS = {
         ],
         "sources": ["READ_SOURCE_TYPE_CONTACT"],
         "pageSize": ["1000"],
+        "prettyPrint": ["false"],
         "requestSyncToken": ["true"],
     },
     Source.OTHER_CONTACTS: {
         "readMask": ["metadata,names,emailAddresses,phoneNumbers"],
         "pageSize": ["1000"],
+        "prettyPrint": ["false"],
         "requestSyncToken": ["true"],
     },
     Source.DIRECTORY: {
         "readMask": ["metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls"],
         "sources": ["DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"],
         "pageSize": ["1000"],
+        "prettyPrint": ["false"],
         "requestSyncToken": ["true"],
     },
 }
@@ -142,12 +145,10 @@ def test_incremental(name, source, expected):
 @pytest.mark.parametrize(
     "bodies",
     [
-        [{}],
-        [{"connections": []}],
-        [{"nextSyncToken": ""}],
-        [{"nextPageToken": "A", "nextSyncToken": "S"}, {}],
         [{"nextPageToken": 5}],
         [{"nextSyncToken": ["S"]}],
+        [{"nextSyncToken": "S" * (16 * 1024 + 1)}],
+        [{"nextPageToken": "P" * (16 * 1024 + 1)}],
         [{"connections": {}, "nextSyncToken": "S"}],
         [{"connections": None, "nextSyncToken": "S"}],
         [{"connections": [5], "nextSyncToken": "S"}],
@@ -156,10 +157,10 @@ def test_incremental(name, source, expected):
         ["text"],
         [None],
     ],
-    ids=json.dumps,
+    ids=lambda bodies: json.dumps(bodies)[:40],
 )
 def test_wrong_shape(bodies):
-    """A page of another shape, or no sync token at the end, is a bad response."""
+    """A page of another shape, or with a token of more than 16 KiB, is a bad response."""
     with pytest.raises(BadResponse):
         listing(Google(*map(ok, bodies)))
 
@@ -171,6 +172,13 @@ def test_page_token_twice(tokens):
     with pytest.raises(BadResponse, match="the same page token twice"):
         listing(google)
     assert len(google.requests) == len(tokens)
+
+
+@pytest.mark.parametrize("last", [{}, {"connections": []}, {"nextSyncToken": ""}])
+def test_no_sync_token(last):
+    """A listing may end without one; one that came early does not count."""
+    google = Google(ok({"nextPageToken": "A", "nextSyncToken": "EARLY"}), ok(last))
+    assert [page.next_sync_token for page in listing(google)] == ["", ""]
 
 
 def test_early_sync_token():
@@ -255,6 +263,7 @@ def test_quota_of_full_syncs(sync_token, full_sync):
 
 def labels(google, sync_token=None):
     found = result_of(service(google).labels(authorized, sync_token))
+    assert found.is_complete
     return found.names, found.deleted, found.next_sync_token
 
 
@@ -271,7 +280,7 @@ def test_labels():
     (request,) = google.requests
     assert (request.url, request.args) == (
         "https://people.googleapis.com/v1/contactGroups",
-        {"groupFields": ["groupType,metadata,name"], "pageSize": ["1000"]},
+        {"groupFields": ["groupType,metadata,name"], "pageSize": ["1000"], "prettyPrint": ["false"]},
     )
 
 
@@ -301,9 +310,10 @@ def test_labels_paged():
     ids=["no list", "an empty list", "one of two", "the same page twice"],
 )
 def test_labels_that_are_not_all(pages):
-    """A list of all that holds fewer than Google counts is none; with a sync token nothing may have changed."""
-    with pytest.raises(BadResponse):
-        labels(Google(*map(ok, pages)))
+    """A list of all that holds fewer than Google counts says so; with a sync token nothing may have changed."""
+    found = result_of(service(Google(*map(ok, pages))).labels(authorized, None))
+    listed = {"contactGroups/a": "A"} if "'A'" in str(pages) else {}
+    assert (found.is_complete, found.names) == (False, listed)
     assert labels(Google(ok({"nextSyncToken": "S"})), "OLD") == ({}, frozenset(), "S")
 
 
@@ -362,3 +372,13 @@ def test_fingerprint(monkeypatch):
     monkeypatch.setattr(people, "LISTINGS", {**LISTINGS, Source.CONTACTS: changed})
     assert fingerprint(Source.CONTACTS) != before[Source.CONTACTS]
     assert fingerprint(Source.DIRECTORY) == before[Source.DIRECTORY]
+
+
+# Of the sources in their order, and of the labels.
+FINGERPRINTS = ["1baa9f40d88d0425", "84977060e28d9137", "7a7c9de90afd9ebf", "08d883b9e9d3aee0"]
+
+
+def test_fingerprint_of_stored_tokens():
+    """The format of answers changes no fingerprint, so that tokens of earlier versions stay valid; a page size does."""
+    assert [fingerprint(source) for source in (*Source, None)] == FINGERPRINTS
+    assert fingerprint(Source.CONTACTS, 200) not in FINGERPRINTS

@@ -21,7 +21,7 @@ from ldapgw.ber import tlv
 from ldapgw.server.config import load
 from ldapgw.server.gateway import makeService
 from ldapgw.store import accounts, tenants
-from ldapgw.store.database import Database
+from ldapgw.store.database import Database, revisions
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.change_watcher import ChangeWatcher
 from tests.support import pdu
@@ -130,13 +130,13 @@ def test_the_key_opens_what_is_sealed(state: Path) -> None:
     assert not unfit
 
 
-def test_the_database_stays_what_it_was(state: Path) -> None:
-    """Of the same revision, and so of use to the version that made it; no copy is kept beside it."""
+def test_the_database_is_upgraded_once(state: Path) -> None:
+    """A copy of use to the version that made it is kept beside it."""
     assert revision(state) == [(REVISION,)]
-    with started(state):
-        pass
-    assert revision(state) == [(REVISION,)]
-    assert not list(state.glob("*.before-upgrade*"))
+    for _ in range(2):
+        with started(state):
+            assert revision(state) == [(revisions()[0],)]
+    assert [copy.name for copy in state.glob("*.before-upgrade*")] == [f"ldapgw.db.before-upgrade-from-{REVISION}"]
 
 
 def layout(file: Path) -> dict[str, list[Any]]:
@@ -152,8 +152,9 @@ def layout(file: Path) -> dict[str, list[Any]]:
 
 
 def test_a_new_database_has_the_same_tables(state: Path, tmp_path: Path) -> None:
-    """They are made in one step now, and were in ten."""
-    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
-    database.open()
-    database.close()
+    """As one that was upgraded."""
+    for file in (tmp_path / "new.db", state / "ldapgw.db"):
+        database = Database(f"sqlite:///{file}")
+        database.open()
+        database.close()
     assert layout(tmp_path / "new.db") == layout(state / "ldapgw.db")

@@ -347,32 +347,6 @@ def test_a_failure_of_any_call_changes_nothing(call: int) -> None:
     assert stage.names() == ["Other"] * 1400
 
 
-def test_a_listing_that_lacks_a_few_takes_nobody_away() -> None:
-    """Google lists fewer than it counts, as it has done to others: who is missing stays until it does so again."""
-    stage = connected()
-    names = [stage.world.add_person(ALICE, person(f"Person {number:02}")) for number in range(30)]
-    stage.sync()
-    everybody = [f"Person {number:02}" for number in range(30)]
-    stage.world.add_person(ALICE, person("Zoë Young"))
-    stage.world.delete_person(ALICE, names[29])
-    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
-    assert stage.sync(full=True)
-    assert stage.names() == [*everybody, "Zoë Young"]
-    stage.clock.advance(DAY - 1)
-    stage.sync(full=True)
-    assert stage.names() == [*everybody, "Zoë Young"]
-    stage.world.faults.clear()
-    stage.sync(full=True)
-    assert stage.names() == [*everybody[:29], "Zoë Young"]
-    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
-    stage.clock.advance(1)
-    stage.sync(full=True)
-    assert stage.names() == [*everybody[:29], "Zoë Young"]
-    stage.clock.advance(DAY)
-    assert stage.sync(full=True)
-    assert stage.names() == [*everybody[1:20], *everybody[21:29], "Zoë Young"]
-
-
 def test_a_shrunk_book_waits_for_a_person() -> None:
     """More than half of twenty or more; accepted, it is applied."""
     stage = connected()

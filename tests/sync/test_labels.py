@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from ldapgw.errors import GoogleUnavailable
 from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
@@ -91,7 +90,7 @@ def test_an_expired_token_of_labels_is_one_full_list(stage: Stage, fault: str) -
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 2}
 
 
-@pytest.mark.parametrize("fault", ["error_internal_500", "broken_no_list", "broken_not_json"])
+@pytest.mark.parametrize("fault", ["error_internal_500", "broken_not_json"])
 def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fault: str) -> None:
     """Those that are known stay; all are asked for once they can be had."""
     (known,) = stage.labels_of()
@@ -109,21 +108,6 @@ def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fau
     stage.sync()
     assert (stage.labels_of(), stage.account().error) == ({new: "Neu"}, None)
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
-
-
-def test_wanted_labels_that_google_does_not_give_change_nothing() -> None:
-    """They decide which contacts are wanted, so the sync as a whole failed."""
-    stage = Stage(labels=("Kunden",))
-    stage.connect()
-    group = stage.world.add_label(ALICE, "Kunden")
-    stage.world.add_person(ALICE, person("Ada Riese") | member(group))
-    stage.sync()
-    state = stage.sync_states(), stage.labels_of(), stage.records()
-    stage.world.add_person(ALICE, person("Bo Neu") | member(group))
-    stage.world.faults.inject("error_internal_500", path=GROUPS)
-    with pytest.raises(GoogleUnavailable):
-        stage.sync()
-    assert (stage.sync_states(), stage.labels_of(), stage.records()) == state
 
 
 def test_a_grant_that_lacks_labels_keeps_what_is_known(stage: Stage) -> None:

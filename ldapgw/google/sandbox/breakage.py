@@ -13,6 +13,9 @@ from ldapgw.google.sandbox.reply import ApiReply, ApiRequest
 
 # Octets; more than any client should read.
 _TOO_MUCH = 17 << 20
+_TOO_LONG = 17 << 10
+_SMALL_PAGE = 200
+_MANY_HEADERS = tuple((f"X-Filler-{number}", "a" * 40) for number in range(2000))
 
 _Content = dict[str, Any]
 
@@ -23,7 +26,9 @@ def apply_breakage(call: ApiRequest, reply: ApiReply, breakage: Breakage | None)
         return reply
     if breakage is Breakage.OLD_PAGE and _page_token(call):
         return invalid_argument("Request contains an invalid argument.")
-    if breakage is Breakage.LARGE:
+    if breakage is Breakage.MANY_HEADERS:
+        return ApiReply(200, reply.headers + _MANY_HEADERS, reply.body)
+    if breakage is Breakage.LARGE or (breakage is Breakage.LARGE_PAGES and _page_size(call) > _SMALL_PAGE):
         return ApiReply(200, reply.headers, reply.body + b" " * _TOO_MUCH)
     if breakage not in _CHANGES:
         return reply
@@ -53,6 +58,11 @@ def _loop(content: _Content, _key: str, call: ApiRequest) -> None:
     content.pop("nextSyncToken", None)
 
 
+def _lengthen_sync_token(content: _Content, _key: str, _call: ApiRequest) -> None:
+    if "nextSyncToken" in content:
+        content["nextSyncToken"] = content["nextSyncToken"].ljust(_TOO_LONG, "A")
+
+
 def _forget_sync_token(content: _Content, _key: str, _call: ApiRequest) -> None:
     content.pop("nextSyncToken", None)
 
@@ -64,7 +74,12 @@ _CHANGES: Mapping[Breakage | None, Callable[[_Content, str, ApiRequest], None]] 
     Breakage.TWICE: _repeat,
     Breakage.LOOP: _loop,
     Breakage.NO_END: _forget_sync_token,
+    Breakage.LONG_TOKEN: _lengthen_sync_token,
 }
+
+
+def _page_size(call: ApiRequest) -> int:
+    return int(call.query.get("pageSize", ("0",))[-1])
 
 
 def _page_token(call: ApiRequest) -> str:

@@ -39,6 +39,9 @@ class Breakage(Enum):
     TWICE = "every person of a page comes twice"
     LOOP = "the next page is this one"
     LARGE = "17 MiB of blanks come behind the list"
+    LARGE_PAGES = "17 MiB of blanks come behind the list unless at most 200 items were asked for"
+    LONG_TOKEN = "the sync token has 17 KiB"  # noqa: S105  no password
+    MANY_HEADERS = "2,000 header lines come"
     OLD_PAGE = "page tokens are no longer good"
     NO_END = "the last page has no sync token"
 
@@ -284,6 +287,9 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
     "broken_twice": Breakage.TWICE,
     "broken_loop": Breakage.LOOP,
     "broken_too_large": Breakage.LARGE,
+    "broken_too_large_pages": Breakage.LARGE_PAGES,
+    "broken_long_sync_token": Breakage.LONG_TOKEN,
+    "broken_many_headers": Breakage.MANY_HEADERS,
     "broken_page_token": Breakage.OLD_PAGE,
     "broken_no_sync_token": Breakage.NO_END,
 }

@@ -133,7 +133,9 @@ def answer(world: World, call: ApiRequest, *, empty: bool = False) -> ApiReply:
         raise ApiRefusal(faults.unauthenticated(method.name, "ACCESS_TOKEN_EXPIRED"))
     list_call = _checked(world, call, method, account)
     resources = world.persons_of(account.address, method.source) if method.source else account.groups
-    return ApiReply.of(200, _content(world, method, resources, account, list_call, empty=empty), API_HEADERS)
+    content = _content(world, method, resources, account, list_call, empty=empty)
+    is_pretty = _single_value(call.query, "prettyPrint") not in ("false", "0")
+    return ApiReply.of(200, content, API_HEADERS, indent=2 if is_pretty else None)
 
 
 def account_of(world: World, call: ApiRequest) -> str:

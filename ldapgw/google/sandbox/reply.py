@@ -58,9 +58,12 @@ class ApiReply:
     body: bytes
 
     @classmethod
-    def of(cls, status: int, content: Any, headers: Headers) -> ApiReply:
-        """Make a reply of a text, or of any other value as JSON."""
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False) + "\n"
+    def of(cls, status: int, content: Any, headers: Headers, *, indent: int | None = None) -> ApiReply:
+        """Make a reply of a text, or of any other value as JSON.
+
+        :param indent: see `json.dumps`.
+        """
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
         return cls(status, headers, text.encode())
 
 

@@ -148,6 +148,7 @@ class Stage:
             oauth=self.oauth,
             people=People(http, ENDPOINTS, self.clock, at_once),
             tenants={"acme": SyncedTenant(CLIENT, self.sources, self.labels, "DE")},
+            interval=INTERVAL,
             run_off_thread=at_once,
             folder=Path(gettempdir()),
             now=self.clock.seconds,

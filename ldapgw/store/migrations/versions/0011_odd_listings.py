@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""What was odd about listings that were applied all the same, and the size of their pages."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "source",
+        sa.Column(
+            "page_size",
+            sa.Integer(),
+            nullable=True,
+            comment="persons in a page, for sync_token; null: as many as Google allows",
+        ),
+    )
+    op.add_column(
+        "source",
+        sa.Column(
+            "warnings",
+            sa.String(),
+            nullable=True,
+            comment="what was odd about the last listings, by warning code, as JSON; null: nothing",
+        ),
+    )

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""Odd listings are applied all the same: what came is served, nobody is lost, and a warning says what is odd."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ldapgw.contact import Source
+from ldapgw.errors import SuspiciousShrink
+from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE
+from ldapgw.store.account_status import account_to_json
+from ldapgw.store.accounts import SourceState
+from ldapgw.sync.fetch import SourceQuery
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, person
+
+CONNECTIONS = "/v1/people/me/connections"
+COLLEAGUES = "/v1/people:listDirectoryPeople"
+GROUPS = "/v1/contactGroups"
+HOUR = 3600.0
+
+
+def stage_with(count: int, source: str = "contacts", labels: tuple[str, ...] = ()) -> tuple[Stage, list[str]]:
+    """A synced account with some persons in a source, and their resource names."""
+    stage = Stage(sources=ALL_SOURCES, labels=labels)
+    stage.connect()
+    names = [stage.world.add_person(ALICE, person(f"Person {number:02}"), source) for number in range(count)]
+    stage.sync()
+    stage.calls()
+    return stage, names
+
+
+def warnings(stage: Stage) -> list[str]:
+    """The warnings of ``status.json``."""
+    status = account_to_json(stage.account(), ALL_SOURCES, "https://pages.example/", stage.clock.seconds())
+    return [f"{one['code']}: {one['message']}" for one in status["warnings"]]
+
+
+def test_one_person_of_six_who_is_not_listed() -> None:
+    """Reported in practice: Google's total is off; what came is served, with both figures."""
+    stage, _ = stage_with(5)
+    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
+    stage.world.add_person(ALICE, person("Zoë Young"))
+    assert stage.sync(full=True)
+    assert stage.names() == [*(f"Person {number:02}" for number in range(5)), "Zoë Young"]
+    assert stage.account().error is None
+    assert warnings(stage) == [
+        "incomplete: Google listed 5 of the 6 contacts that it counts for alice@acme.example. Who is missing stays "
+        "until the next full sync."
+    ]
+    stage.world.faults.clear()
+    stage.sync()
+    assert len(warnings(stage)) == 1
+    stage.sync(full=True)
+    assert warnings(stage) == []
+
+
+def test_a_first_listing_may_be_incomplete() -> None:
+    """Half of the persons are served rather than none."""
+    stage = Stage()
+    stage.connect()
+    for number in range(30):
+        stage.world.add_person(ALICE, person(f"Person {number:02}"))
+    stage.world.faults.inject("broken_short_list", path=CONNECTIONS)
+    stage.sync()
+    assert len(stage.names()) == 15
+    assert stage.account().warnings == {Source.CONTACTS: {"incomplete": {"listed": 15, "total": 30}}}
+
+
+def test_who_is_missing_in_two_full_listings_in_a_row_is_removed() -> None:
+    """The first listing removes nobody, a delta in between neither; an appearance in between begins anew."""
+    stage, _ = stage_with(40)
+    everybody = stage.names()
+    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS, times=1)
+    stage.sync(full=True)
+    stage.sync()
+    assert stage.names() == everybody
+    stage.sync(full=True)
+    stage.world.faults.inject("broken_few_missing", path=CONNECTIONS)
+    stage.sync(full=True)
+    assert stage.names() == everybody
+    stage.sync(full=True)
+    assert stage.names() == [name for number, name in enumerate(everybody) if number % 20]
+    assert stage.account().warnings[Source.CONTACTS]["incomplete"] == {"listed": 38, "total": 40}
+
+
+def test_a_second_incomplete_listing_is_held_to_the_shrink_rule() -> None:
+    """More than half of twenty or more are missing again: a person has to accept it."""
+    stage, _ = stage_with(0)
+    for number in range(20):
+        stage.world.add_person(ALICE, {})
+        stage.world.add_person(ALICE, person(f"Person {number:02}"))
+    stage.sync()
+    stage.world.faults.inject("broken_short_list", path=CONNECTIONS)
+    stage.sync(full=True)
+    assert len(stage.names()) == 20
+    with pytest.raises(SuspiciousShrink) as caught:
+        stage.sync(full=True)
+    assert dict(caught.value.facts) == {"before": 20, "lost": 20}
+    assert len(stage.names()) == 20
+    assert stage.sync(full=True, accept_shrink=True)
+    assert stage.names() == []
+
+
+@pytest.mark.parametrize(("count", "refused"), [(19, False), (20, True)])
+def test_an_empty_listing_with_a_total(count: int, refused: bool) -> None:
+    """It removes nobody of a small book, however often; of a large book a person may accept the loss."""
+    stage, _ = stage_with(count)
+    stage.world.faults.inject("broken_no_list", path=CONNECTIONS)
+    for _ in range(3):
+        if refused:
+            with pytest.raises(SuspiciousShrink):
+                stage.sync(full=True)
+        else:
+            assert not stage.sync(full=True)
+    assert len(stage.names()) == count
+    incomplete = {Source.CONTACTS: {"incomplete": {"listed": 0, "total": count}}}
+    assert stage.account().warnings == ({} if refused else incomplete)
+
+
+@pytest.mark.parametrize(("left", "told"), [(2, False), (3, True)])
+def test_a_directory_that_lacks_more_than_a_tenth(left: int, told: bool) -> None:
+    """A directory has no total to compare it with: it is applied, and how many left is said."""
+    stage, names = stage_with(20, "directory")
+    for name in names[:left]:
+        stage.world.delete_person(ALICE, name)
+    stage.sync(full=True)
+    assert len(stage.served("directory") or stage.names("directory")) == 20 - left
+    said = (
+        f"directory_shrunk: {left} of 20 entries of the company directory were gone at the last full sync. If they "
+        "should be there, the administrator of the Google Workspace has to check the directory settings."
+    )
+    assert warnings(stage) == ([said] if told else [])
+
+
+def test_a_full_listing_without_a_sync_token_is_applied_and_not_repeated_at_once() -> None:
+    """The next full sync comes after six intervals, at least an hour; a person's wish comes at once."""
+    stage, _ = stage_with(3)
+    stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS)
+    stage.world.add_person(ALICE, person("Zoë Young"))
+    assert stage.sync(full=True)
+    assert stage.names() == ["Person 00", "Person 01", "Person 02", "Zoë Young"]
+    assert stage.sync_states()[Source.CONTACTS].sync_token is None
+    assert warnings(stage) == [
+        "no_sync_token: Google cannot say what has changed in the contacts of alice@acme.example, so changes come "
+        "every few hours only."
+    ]
+    stage.calls()
+    stage.clock.advance(6 * INTERVAL - 1)
+    stage.sync()
+    assert CONNECTIONS not in stage.calls()
+    stage.clock.advance(1)
+    stage.world.faults.clear()
+    stage.sync()
+    assert stage.calls()[CONNECTIONS] == 1
+    assert (warnings(stage), stage.sync_states()[Source.CONTACTS].sync_token is None) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(1.0, HOUR), (INTERVAL, HOUR), (900.0, 5400.0), (DAY := 86400.0, 6 * HOUR)]
+)
+def test_how_long_a_source_without_a_sync_token_waits(interval: float, seconds: float) -> None:
+    """Six intervals, at least an hour and at most six."""
+    stage, _ = stage_with(1)
+    stage.job._interval = interval
+    stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS)
+    stage.sync(full=True)
+    stage.calls()
+    stage.clock.advance(seconds - 1)
+    stage.sync()
+    assert CONNECTIONS not in stage.calls()
+    stage.clock.advance(1)
+    stage.sync()
+    assert CONNECTIONS in stage.calls()
+
+
+def test_a_delta_without_a_sync_token_keeps_the_old_one_once() -> None:
+    """Then a full sync is due."""
+    stage, _ = stage_with(3)
+    token = stage.sync_states()[Source.CONTACTS].sync_token
+    stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS, times=2)
+    stage.world.add_person(ALICE, person("Zoë Young"))
+    assert stage.sync()
+    assert stage.sync_states()[Source.CONTACTS].sync_token == token
+    assert list(stage.account().warnings[Source.CONTACTS]) == ["no_sync_token"]
+    stage.sync()
+    assert stage.sync_states()[Source.CONTACTS].sync_token is None
+    stage.clock.advance(HOUR)
+    stage.sync()
+    state = stage.sync_states()[Source.CONTACTS]
+    assert (state.full_sync_at, state.warnings) == (stage.clock.seconds(), {})
+    assert len(stage.names()) == 4
+
+
+def test_a_directory_without_a_sync_token_waits_too() -> None:
+    """And does not hold up the contacts."""
+    stage, _ = stage_with(3, "directory")
+    stage.world.faults.inject("broken_no_sync_token", path=COLLEAGUES)
+    stage.sync(full=True)
+    stage.calls()
+    stage.clock.advance(INTERVAL)
+    stage.sync()
+    calls = stage.calls()
+    assert (CONNECTIONS in calls, COLLEAGUES in calls) == (True, False)
+    assert list(stage.account().warnings) == [Source.DIRECTORY]
+
+
+@pytest.mark.parametrize(("fault", "kept"), [("broken_short_list", 4), ("broken_no_list", 4)])
+def test_labels_that_do_not_come_are_kept(fault: str, kept: int) -> None:
+    """What came is joined with what is stored."""
+    stage, _ = stage_with(1)
+    for number in range(4):
+        stage.world.add_label(ALICE, f"Label {number}")
+    stage.sync(full=True)
+    stage.world.faults.inject(fault, path=GROUPS)
+    stage.sync(full=True)
+    assert (len(stage.labels_of()), stage.account().error) == (kept, None)
+
+
+@pytest.mark.parametrize("fault", ["broken_not_json", "error_internal_500"])
+def test_labels_never_fail_the_contacts(fault: str) -> None:
+    """Not even where the configuration names labels: the labels known before decide, and the failure is told."""
+    stage = Stage(labels=("Kunden",))
+    stage.connect()
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    stage.world.add_person(ALICE, person("Ada Riese") | member)
+    stage.world.faults.inject(fault, path=GROUPS)
+    stage.sync()
+    error = stage.account().error
+    assert error is not None
+    assert (stage.names(), error.facts["source"], stage.account().skipped) == ([], "labels", {"label": 1})
+    stage.world.faults.clear()
+    stage.sync()
+    assert (stage.names(), stage.account().error) == (["Ada Riese"], None)
+    stage.world.faults.inject(fault, path=GROUPS)
+    stage.world.add_person(ALICE, person("Bo Neu") | member)
+    stage.sync(full=True)
+    assert stage.names() == ["Ada Riese", "Bo Neu"]
+
+
+@pytest.mark.parametrize("what", ["labels", "sources", "region"])
+def test_a_change_of_the_configuration_is_no_loss(what: str) -> None:
+    """Of a hundred contacts 25 have the label that is wanted now: that is applied without a question."""
+    stage = Stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
+    stage.connect()
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    for number in range(100):
+        stage.world.add_person(ALICE, person(f"Person {number:02}") | (member if number < 25 else {}))
+        mail = {"emailAddresses": [{"value": f"{number}@x.example"}]}
+        stage.world.add_person(ALICE, mail, "other_contacts")
+    stage.sync()
+    tenant = stage.job._tenants["acme"]
+    changes = {
+        "labels": {"labels": ("Kunden",)},
+        "sources": {"sources": (Source.OTHER_CONTACTS,)},
+        "region": {"region": "US"},
+    }
+    stage.job._tenants = {"acme": replace(tenant, **changes[what])}
+    stage.sync()
+    assert len(stage.names()) == {"labels": 125, "sources": 100, "region": 200}[what]
+    assert stage.account().error is None
+
+
+def test_a_label_that_is_gone_at_google_is_guarded() -> None:
+    """Nobody asked for an empty book: the configuration still names the label."""
+    stage = Stage(labels=("Kunden",))
+    stage.connect()
+    group = stage.world.add_label(ALICE, "Kunden")
+    member = {"memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}]}
+    for number in range(20):
+        stage.world.add_person(ALICE, person(f"Person {number:02}") | member)
+    stage.sync()
+    stage.world.delete_label(ALICE, group)
+    with pytest.raises(SuspiciousShrink):
+        stage.sync()
+    assert len(stage.names()) == 20
+
+
+def test_pages_that_are_too_large_are_asked_for_in_a_smaller_size_from_then_on() -> None:
+    """The listing begins again, because tokens are valid for one page size; the size is remembered."""
+    stage, _ = stage_with(0)
+    stage.world.faults.inject("broken_too_large_pages", path=CONNECTIONS)
+    for number in range(250):
+        stage.world.add_person(ALICE, person(f"Person {number:03}"))
+    stage.sync()
+    assert stage.calls()[CONNECTIONS] == 3
+    assert stage.account().contacts == 250
+    state = stage.sync_states()[Source.CONTACTS]
+    assert state.page_size == SMALL_PAGE_SIZE
+    assert state.fingerprint == SourceQuery(Source.CONTACTS, "DE", page_size=SMALL_PAGE_SIZE).fingerprint
+    assert state.fingerprint != SourceQuery(Source.CONTACTS, "DE", page_size=PAGE_SIZE).fingerprint
+    stage.sync()
+    assert stage.calls()[CONNECTIONS] == 1
+    stage.sync(full=True)
+    assert stage.calls()[CONNECTIONS] == 2
+    assert stage.account().sources[Source.CONTACTS] is SourceState.ON
