@@ -65,26 +65,46 @@ class GoogleError(LdapgwError):
 
 
 class ConsentRevoked(GoogleError):
-    """Raised when Google no longer accepts the grant: ``invalid_grant`` or ``admin_policy_enforced``.
+    """Raised when Google no longer accepts the grant, so that its user has to consent again.
 
-    :param by_admin: whether an administrator of the Workspace has forbidden the access.
+    :param by: who has ended the grant: ``user``, ``admin`` (of the Workspace), ``disabled`` (the admin has disabled the
+        account), ``session`` (the Workspace's session control), or ``client`` (the tenant has another OAuth client
+        now); empty: Google does not say.
     """
 
     code = "consent_revoked"
 
-    def __init__(self, detail: str = "", *, retry_after: float | None = None, by_admin: bool = False) -> None:
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, by: str = "") -> None:
         super().__init__(detail, retry_after=retry_after)
-        self.by_admin = by_admin
+        self.by = by
 
     @property
     def facts(self) -> Mapping[str, int | str]:
-        return {"by": "admin"} if self.by_admin else {}
+        return {"by": self.by} if self.by else {}
 
 
 class AccessTokenRejected(GoogleError):
-    """Raised when an API answers 401.  Renew the access token once; a second 401 means that consent was withdrawn."""
+    """Raised when an API answers 401.  Renew the access token once; only the token endpoint says who has ended it."""
 
     code = "consent_revoked"
+
+
+class GoogleRefused(GoogleError):
+    """Raised when Google refuses one account for a reason that its Workspace's administrator can change.
+
+    :param by: what refuses: ``service`` (the Contacts service is off for the user), ``policy`` (a rule of the domain),
+        ``internal`` (the client is for another Workspace), ``client`` (the grant may be another client's).
+    """
+
+    code = "google_refused"
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, by: str = "service") -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.by = by
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        return {"by": self.by}
 
 
 class ScopeMissing(GoogleError):
@@ -149,6 +169,21 @@ class BadResponse(GoogleError):
     """Raised when an answer breaks the API's contract: not JSON, cut off, too large, or of another shape."""
 
     code = "bad_response"
+
+
+class UnknownRefusal(BadResponse):
+    """Raised when the token endpoint refuses with an error code that we do not know.
+
+    :param word: Google's error code.
+    """
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, word: str = "") -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.word = word
+
+    @property
+    def facts(self) -> Mapping[str, int | str]:
+        return {"by": "token", "word": self.word}
 
 
 class PageTooLarge(BadResponse):

@@ -2,9 +2,9 @@
 """Mapping of error answers of the People API to exceptions.
 
 Google describes an error in up to three ways.  They are tried in this order: the ``reason`` of a
-``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` is
-ignored: an expired sync token has come as INVALID_ARGUMENT and as FAILED_PRECONDITION.  A body may also be HTML or
-missing.
+``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, the HTTP status.  The field ``status`` helps
+only where there is no known reason: an expired sync token has come as INVALID_ARGUMENT and as FAILED_PRECONDITION.  A
+body may also be HTML or missing.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from ldapgw.errors import (
     AccessTokenRejected,
     ApiDisabled,
     BadResponse,
+    ClientRejected,
     GoogleError,
+    GoogleRefused,
     GoogleUnavailable,
     QuotaExceeded,
     ScopeMissing,
     SourceUnavailable,
     SyncTokenExpired,
 )
-from ldapgw.google.http import GoogleResponse
+from ldapgw.google.http import GoogleResponse, log_excerpt
 
 _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
         "EXPIRED_SYNC_TOKEN": SyncTokenExpired,
         "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ScopeMissing,
         "SERVICE_DISABLED": ApiDisabled,
-        "RATE_LIMIT_EXCEEDED": QuotaExceeded,
+        "CONSUMER_SUSPENDED": ClientRejected,
+        "USER_PROJECT_DENIED": ClientRejected,
         "ACCESS_TOKEN_EXPIRED": AccessTokenRejected,
         "ACCESS_TOKEN_TYPE_UNSUPPORTED": AccessTokenRejected,
         "CREDENTIALS_MISSING": AccessTokenRejected,
         # old style of errors
         "accessNotConfigured": ApiDisabled,
-        "rateLimitExceeded": QuotaExceeded,
-        "userRateLimitExceeded": QuotaExceeded,
-        "quotaExceeded": QuotaExceeded,
         "insufficientPermissions": ScopeMissing,
         "authError": AccessTokenRejected,
         "backendError": GoogleUnavailable,
     }
 )
 
-# The message of the 400 for the directory of an account outside Google Workspace; this error has no reason.
-_NO_WORKSPACE = "Must be a G Suite domain user"
+# The many names of an exceeded quota: rateLimitExceeded, dailyLimitExceeded, userRateLimitExceededUnreg …
+_QUOTA = re.compile(r"limit_?exceeded|quota", re.IGNORECASE)
 
 _WORD = re.compile(r"[A-Za-z_]{1,60}")
 _URL = re.compile(r"https://[\x21-\x7e]{1,500}")
@@ -69,10 +69,17 @@ def read_refusal(
     """
     error = _error(answer.body)
     reasons = _reasons(error)
-    detail = " ".join([f"HTTP {answer.status}", *reasons])
+    said = log_excerpt(error.get("message"))
+    detail = " ".join([f"HTTP {answer.status}", *reasons]) + (f": {said}" if said else "")
     for reason in reasons:
         if reason in _REASONS:
             return _error_from_reason(_REASONS[reason], detail, answer, error, incremental=incremental)
+        if _QUOTA.search(reason):
+            return QuotaExceeded(detail, retry_after=answer.retry_after)
+        if reason == "domainPolicy":
+            return GoogleRefused(detail, by="policy")
+    if error.get("status") == "RESOURCE_EXHAUSTED":
+        return QuotaExceeded(detail, retry_after=answer.retry_after)
     if answer.error is not None:
         return answer.error
     if source is not Source.CONTACTS and answer.status in (403, 404):
@@ -101,7 +108,9 @@ def _error_from_status(
     """
     if status == 401:
         return AccessTokenRejected(detail)
-    if source is Source.DIRECTORY and status == 400 and _NO_WORKSPACE in str(error.get("message")):
+    if source is Source.CONTACTS and status == 403 and error:
+        return GoogleRefused(detail)
+    if source is Source.DIRECTORY and error.get("status") == "FAILED_PRECONDITION" and not is_sync_token_suspect:
         return SourceUnavailable(detail)
     # Google answers a bare 400 to a damaged or foreign sync token; a full sync shows whether the token was the cause.
     if status in (400, 410) and is_sync_token_suspect:

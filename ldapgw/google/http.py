@@ -77,6 +77,15 @@ _NETWORK = (
 )
 
 
+# Request Timeout, Conflict (ABORTED), and Client Closed Request (CANCELLED).
+_TEMPORARY = frozenset((408, 409, 499))
+
+# Octets of Google's own words in the log.
+_EXCERPT = 120
+# An e-mail address, or what may be a token, an id or a number.
+_PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
+
+
 @dataclass(frozen=True, slots=True)
 class GoogleResponse:
     """A response of any status, with its body decompressed.
@@ -90,8 +99,8 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """The error that the status alone proves (3xx, 429 and 5xx), if any."""
-        if self.status >= 500:
+        """The error that the status alone proves (3xx, 408, 409, 429, 499 and 5xx), if any."""
+        if self.status >= 500 or self.status in _TEMPORARY:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:
             return QuotaExceeded("HTTP 429", retry_after=self.retry_after)
@@ -244,6 +253,14 @@ class _Body(Protocol):
         # stopProducing closes the socket below TLS.
         if self.transport is not None:
             cast("IPushProducer", self.transport).stopProducing()
+
+
+def log_excerpt(text: object) -> str:
+    """Google's description of an error for the log: one short line without addresses, tokens and numbers."""
+    if not isinstance(text, str):
+        return ""
+    words = " ".join("".join(char if char.isprintable() else " " for char in text[: 10 * _EXCERPT]).split())
+    return _PRIVATE.sub("…", words)[:_EXCERPT]
 
 
 def _timed_out(_: object, timeout: float) -> NoReturn:

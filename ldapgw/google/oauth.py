@@ -24,11 +24,13 @@ from ldapgw.errors import (
     ClientRejected,
     ConsentRevoked,
     GoogleError,
+    GoogleRefused,
     GoogleUnavailable,
     QuotaExceeded,
+    UnknownRefusal,
 )
 from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.http import GoogleHttpClient, GoogleResponse
+from ldapgw.google.http import GoogleHttpClient, GoogleResponse, log_excerpt
 from ldapgw.google.identity import Identity, read_identity
 
 OPENID_SCOPES = ("openid", "email")
@@ -58,11 +60,21 @@ _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 # Has the form of a code, but Google never issued it.
 _UNISSUED_CODE = "4/ldapgw-asks-whether-its-client-is-known"
 
-# Error codes of RFC 6749 5.2 and of Google.  Only the first two may end the grant of an account.
+# Error codes of RFC 6749 5.2 and of Google that end the grant of an account, and who has ended it.
+_ENDS: Mapping[str, str] = MappingProxyType(
+    {
+        "invalid_grant": "",
+        "invalid_scope": "user",
+        "interaction_required": "user",
+        "admin_policy_enforced": "admin",
+        "account_disabled": "disabled",
+        "invalid_rapt": "session",
+    }
+)
+# Those that an administrator of the Workspace can change, and what refuses.
+_REFUSED_BY: Mapping[str, str] = MappingProxyType({"access_denied": "policy", "org_internal": "internal"})
 _REFUSALS: Mapping[str, type[GoogleError]] = MappingProxyType(
     {
-        "invalid_grant": ConsentRevoked,
-        "admin_policy_enforced": ConsentRevoked,
         "invalid_client": ClientRejected,
         "deleted_client": ClientRejected,
         "disabled_client": ClientRejected,
@@ -105,6 +117,7 @@ class _Token(msgspec.Struct):
     id_token: str = ""
     error: str = ""
     error_subtype: str = ""
+    error_description: str = ""
 
 
 def sources_of(scopes: Iterable[str]) -> frozenset[Source]:
@@ -200,7 +213,9 @@ class OAuth:
     async def refresh(self, client: Client, refresh_token: str) -> Grant:
         """Renew the access token (RFC 6749 6).
 
-        :raises ConsentRevoked: ``invalid_grant`` or ``admin_policy_enforced``.
+        :raises ConsentRevoked: when Google accepts the refresh token no more.
+        :raises GoogleRefused: when a rule of the Workspace does not allow it.
+        :raises UnknownRefusal: when Google refuses with an error code that we do not know.
         """
         form = WebApplicationClient(client.client_id).prepare_refresh_body(
             refresh_token=refresh_token, client_id=client.client_id, client_secret=client.client_secret
@@ -248,19 +263,27 @@ def _read_token(answer: GoogleResponse) -> _Token:
     except (ValueError, RecursionError):
         raise BadResponse(f"HTTP {answer.status} without a token answer") from None
     except OAuth2Error as error:
-        raise _refusal(str(error.error), token.error_subtype, answer) from None
+        raise _refusal(str(error.error), token, answer) from None
     if answer.status != 200 or not _TOKEN.fullmatch(token.access_token):
         raise BadResponse(f"HTTP {answer.status} without an access token")
     return token
 
 
-def _refusal(error: str, subtype: str, answer: GoogleResponse) -> GoogleError:
-    """Return the exception for an ``error``.  Its description is ignored: it is vague and may contain an address."""
-    words = [word for word in (error, subtype) if _ERROR.fullmatch(word)]
+def _refusal(error: str, token: _Token, answer: GoogleResponse) -> GoogleError:
+    """Return the exception for an ``error``; its description is for the log alone."""
+    words = [word for word in (error, token.error_subtype) if _ERROR.fullmatch(word)]
     detail = " ".join(words) or "unreadable error"
-    if error == "admin_policy_enforced":
-        return ConsentRevoked(detail, by_admin=True)
-    return _REFUSALS.get(error, BadResponse)(detail, retry_after=answer.retry_after)
+    said = log_excerpt(token.error_description)
+    detail = f"{detail}: {said}" if said else detail
+    if error in _ENDS:
+        return ConsentRevoked(detail, by=_ENDS.get(token.error_subtype, _ENDS[error]))
+    if error in _REFUSED_BY:
+        return GoogleRefused(detail, retry_after=answer.retry_after, by=_REFUSED_BY[error])
+    if error in _REFUSALS:
+        return _REFUSALS[error](detail, retry_after=answer.retry_after)
+    if words and 400 <= answer.status < 500:
+        return UnknownRefusal(detail, retry_after=answer.retry_after, word=error)
+    return BadResponse(detail, retry_after=answer.retry_after)
 
 
 def _grant(token: _Token, requested_at: float, identity: Identity | None) -> Grant:

@@ -89,6 +89,11 @@ _MESSAGES: Mapping[str, str] = {
         "%(lost)s of %(before)s contacts of %(address)s would vanish. If that is right, accept it on %(page)s or with "
         "ldapgw sync %(address)s --accept-shrink; until then they stay."
     ),
+    "google_refused": gettext_noop(
+        "Google refuses the contacts of %(address)s: its Contacts service may be off. The administrator of the Google "
+        "Workspace has to turn it on for this user in the Admin console (Apps, Google Workspace, Contacts). We try "
+        "again each hour; until then the contacts stay as they are."
+    ),
     "internal": gettext_noop("The sync failed inside the gateway. The log says more; the contacts stay as they are."),
 }
 # More exact messages by error code and by the fact ``by`` (who ended a consent) or ``source``.
@@ -101,6 +106,36 @@ _VARIANTS: Mapping[tuple[str, str], str] = {
         "The consent of %(address)s, given on %(given)s, has ended after 7 days, because the Google client is in "
         "“Testing”. The administrator has to publish the app in the Google console; then connect again on %(page)s. "
         "Until then the contacts stay as they are."
+    ),
+    ("consent_revoked", "client"): gettext_noop(
+        "The Google client of %(tenant)s was changed, so Google needs a new consent of %(address)s. Connect again on "
+        "%(page)s; until then the contacts stay as they are."
+    ),
+    ("consent_revoked", "disabled"): gettext_noop(
+        "Google has disabled the account %(address)s. When its administrator has enabled it, connect again on "
+        "%(page)s; until then the contacts stay as they are."
+    ),
+    ("consent_revoked", "session"): gettext_noop(
+        "The Google Workspace of %(address)s has ended the consent, given on %(given)s, by its session control. "
+        "Connect again on %(page)s. The administrator can exempt this app for good: in the Admin console (Security, "
+        "Google Cloud session control) exempt trusted apps, and trust this app."
+    ),
+    ("google_refused", "client"): gettext_noop(
+        "Google says that the consent of %(address)s was given to another Google client. If the client of %(tenant)s "
+        "was changed, connect again on %(page)s. We try again each hour; until then the contacts stay as they are."
+    ),
+    ("google_refused", "internal"): gettext_noop(
+        "The Google client of %(tenant)s is for another Google Workspace alone, so %(address)s is not synced. The "
+        "administrator has to make it “External” in the Google console. We try again each hour; until then the "
+        "contacts stay as they are."
+    ),
+    ("google_refused", "policy"): gettext_noop(
+        "A rule of the Google Workspace of %(address)s does not allow this app. Its administrator has to trust it in "
+        "the Admin console (Security, API controls). We try again each hour; until then the contacts stay as they are."
+    ),
+    ("bad_response", "token"): gettext_noop(
+        "Google refuses new access for %(address)s and calls the reason “%(word)s”. We try again. If this lasts, "
+        "connect again on %(page)s, and please report it."
     ),
     ("internal", "database"): gettext_noop(
         "The gateway's database cannot be used, so nothing is synced and nothing can be changed. The administrator has "
@@ -170,6 +205,8 @@ _TRANSIENT_CODES = frozenset({"quota", "google_unavailable", "network", "bad_res
 
 # A transient error needs attention when no sync has succeeded for this long.
 STALE_SECONDS = 24 * 3600
+# So does an error code of the token endpoint that we do not know, after this many failed syncs in a row.
+UNKNOWN_REFUSALS = 5
 
 HOUR = 3600
 # How long a consent to a Google client in "Testing" lasts, and how much later a sync may notice its end.
@@ -261,6 +298,7 @@ def code_message(
         else Phrase(gettext_noop("in the Google console")),
         "before": facts.get("before", "?"),
         "lost": facts.get("lost", "?"),
+        "word": facts.get("word", "?"),
     }
     variants = (_VARIANTS.get((code, str(fact))) for fact in (facts.get("by"), facts.get("source")))
     variant = next((text for text in variants if text), "")
@@ -362,6 +400,8 @@ def _ended_by_testing(account: Account, since: float) -> bool:
 
 
 def _is_transient(account: Account, error: ErrorStatus, now: float) -> bool:
+    if error.facts.get("by") == "token" and account.failures < UNKNOWN_REFUSALS:
+        return True
     return error.code in _TRANSIENT_CODES and not _is_stale(account, now) and now - error.since <= STALE_SECONDS
 
 

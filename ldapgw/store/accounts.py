@@ -81,6 +81,8 @@ class Account:
     :ivar error: the tenant's alarm, else the account's error, else the error of one of its sources.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the sync to make for requests that no successful sync has fulfilled yet.
+    :ivar client_id: the OAuth client that the grant was given to; None: not known yet.
+    :ivar hd: the Workspace domain (id_token claim ``hd``); empty: a consumer account; None: not known.
     :ivar warnings: what was odd about the last listings of each source, which were applied all the same.
     :ivar skipped: skipped persons and unreadable numbers, by reason.
     :ivar owner: the sub of another Google user who has added the account to their page.
@@ -114,6 +116,8 @@ class Account:
     revoked: bool = False
     accepted_loss: Mapping[str, int] | None = field(default=None, hash=False)
     warnings: Mapping[Source, ListingWarnings] = field(default_factory=dict, hash=False)
+    client_id: str | None = None
+    hd: str | None = None
 
     def max_loss(self, what: str) -> float:
         """How many contacts may vanish without another confirmation.
@@ -145,7 +149,11 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewGrant:
-    """The result of a consent; `refresh_token` None keeps the stored refresh token."""
+    """The result of a consent; `refresh_token` None keeps the stored refresh token.
+
+    :ivar client_id: the OAuth client that the grant was given to.
+    :ivar hd: the Workspace domain of the id_token; empty: none.
+    """
 
     sub: str
     address: str
@@ -154,6 +162,8 @@ class NewGrant:
     access_expires_at: float
     refresh_token: str | None
     refresh_expires_at: float | None
+    client_id: str | None = None
+    hd: str | None = None
 
 
 def read(connection: Connection, account_id: int, *, counted: bool = True) -> Account | None:
@@ -229,6 +239,8 @@ def connect(
         "access_token": secret_box.seal(grant.access_token),
         "access_expires_at": grant.access_expires_at,
         "refresh_expires_at": grant.refresh_expires_at,
+        "client_id": grant.client_id,
+        "hd": grant.hd,
         "next_sync": now,
         "error_code": None,
         "error_since": None,
@@ -280,9 +292,17 @@ def store_refreshed_tokens(
     access_token: str,
     expires_at: float,
     refresh_token: str | None,
+    client_id: str,
 ) -> None:
-    """Store a new access token, and a new refresh token if Google sent one; a later consent's tokens are kept."""
-    values: dict[str, object] = {"access_token": secret_box.seal(access_token), "access_expires_at": expires_at}
+    """Store a new access token, and a new refresh token if Google sent one; a later consent's tokens are kept.
+
+    :param client_id: the OAuth client that has refreshed the token, which the grant was therefore given to.
+    """
+    values: dict[str, object] = {
+        "access_token": secret_box.seal(access_token),
+        "access_expires_at": expires_at,
+        "client_id": client_id,
+    }
     if refresh_token is not None:
         values["refresh_token"] = secret_box.seal(refresh_token)
     connection.execute(update(account).where(holds_grant(grant)).values(**values))
@@ -338,7 +358,7 @@ _CLEARED_COLUMNS = (
         "last_sync",
         "next_sync",
     ),
-    *("error_code", "error_since", "error_link", "error_facts", "labels_token", "wish", "due"),
+    *("error_code", "error_since", "error_link", "error_facts", "labels_token", "wish", "due", "client_id", "hd"),
 )
 
 
@@ -425,4 +445,6 @@ def _account(
         revoked=row.error_code == "consent_revoked",
         accepted_loss=json.loads(row.accepted) if row.accepted else None,
         warnings=warnings,
+        client_id=row.client_id,
+        hd=row.hd,
     )

@@ -28,6 +28,7 @@ class DirectoryCandidate:
     :ivar account_error: error code of the account's own contacts; empty: no error.
     :ivar directory_error: error code of the last request for the directory through this account; empty: no error.
     :ivar next_try: when to try again after a directory error.
+    :ivar hd: the account's Workspace domain; empty: none; None: not known.
     :ivar is_directory_account: whether the contacts of the directory are stored with this account.
     """
 
@@ -39,13 +40,14 @@ class DirectoryCandidate:
     directory_error: str = ""
     next_try: float | None = None
     is_directory_account: bool = False
+    hd: str | None = None
 
 
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
     """Read all connected accounts of a tenant, the oldest first."""
     directory_account_ids = contacts.accounts_with_source(connection, Source.DIRECTORY)
     on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    account_columns = account.c.id, account.c.scopes, account.c.error_code
+    account_columns = account.c.id, account.c.scopes, account.c.error_code, account.c.hd
     source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("failed"), source.c.next_try
     query = select(*account_columns, *source_columns).join_from(account, source, on, isouter=True)
     connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
@@ -59,6 +61,7 @@ def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandi
             directory_error=row.failed or "",
             next_try=row.next_try,
             is_directory_account=row.id in directory_account_ids,
+            hd=row.hd,
         )
         for row in connection.execute(connected)
     )

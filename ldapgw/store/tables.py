@@ -80,6 +80,8 @@ account = Table(
         server_default="",
         comment="fingerprint of the requests that labels_token is valid for",
     ),
+    Column("client_id", String, comment="OAuth client that the grant was given to; null: not known yet"),
+    Column("hd", String, comment="Workspace domain (id_token claim hd); empty: none; null: not known"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
 )
 

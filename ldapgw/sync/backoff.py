@@ -18,6 +18,7 @@ from ldapgw.errors import (
     ClientRejected,
     ConsentRevoked,
     GoogleError,
+    GoogleRefused,
     GoogleUnavailable,
     NetworkFailure,
     QuotaExceeded,
@@ -30,6 +31,9 @@ FIRST_WAIT = 30.0
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
+# Seconds after the first answer that the People API is not enabled, at which an account tries again; then hourly.  To
+# enable it is the first mistake that a new administrator mends, and takes minutes to have an effect.
+API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 # Google's quota of full syncs is small and fixed, so these waits are minutes, not seconds.
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # This many accounts in a row that cannot reach Google are no coincidence.
@@ -59,7 +63,7 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
     """
     if isinstance(error, ConsentRevoked | ScopeMissing):
         return None
-    if isinstance(error, ClientRejected | ApiDisabled):
+    if isinstance(error, ClientRejected | ApiDisabled | GoogleRefused):
         return HOUR * (0.9 + 0.2 * jitter)
     if isinstance(error, SuspiciousShrink):
         # Each attempt is a full listing, of which Google allows few.
@@ -98,12 +102,14 @@ class CircuitBreaker:
     :ivar trips: how often the circuit has opened since it was last closed.
     :ivar until: until when no account syncs, in seconds since the epoch; None: the circuit is closed.
     :ivar code: the error code that opened the circuit.
+    :ivar since: when the circuit has opened, in seconds since the epoch.
     """
 
     failed: frozenset[int] = frozenset()
     trips: int = 0
     until: float | None = None
     code: str = ""
+    since: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +132,10 @@ class CircuitBreaker:
         :param jitter: a random number from 0 to 1.
         """
         if isinstance(error, _TENANT_ERRORS):
-            return replace(self, trips=self.trips + 1, until=now + HOUR * (0.9 + 0.2 * jitter), code=error.code)
+            since = self.since if self.since is not None and self.code == error.code else now
+            trials = [since + trial for trial in API_DISABLED_TRIALS if isinstance(error, ApiDisabled)]
+            until = next((trial for trial in trials if now < trial), now + HOUR * (0.9 + 0.2 * jitter))
+            return replace(self, trips=self.trips + 1, until=until, code=error.code, since=since)
         if isinstance(error, _OUTAGE_ERRORS):
             failed = self.failed | {account_id}
             if len(failed) < FAILURES_TO_OPEN and not self.is_open:

@@ -149,6 +149,8 @@ class SyncJob:
             source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
         }
+        if account.hd == "" and Source.DIRECTORY in granted:  # a consumer account has no directory
+            states[Source.DIRECTORY] = SourceState.UNAVAILABLE
         due = self._sources_to_sync(
             granted - {Source.DIRECTORY}, tenant, states, stored, is_requested=account.pending_sync is not None or full
         )

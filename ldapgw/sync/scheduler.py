@@ -21,6 +21,7 @@ from ldapgw.errors import (
     BadResponse,
     ClientRejected,
     GoogleError,
+    GoogleRefused,
     GoogleUnavailable,
     NetworkFailure,
     StoreError,
@@ -51,6 +52,7 @@ class _Loop:
 
     :ivar queued: the Deferred of the slot that the sync waits for, if its timer has started the sync.
     :ivar is_tenant_wide: sync early when another account of the tenant succeeds.
+    :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
     tenant: str
@@ -58,6 +60,7 @@ class _Loop:
     run: Deferred[None] | None = None
     queued: Deferred[DeferredSemaphore] | None = None
     is_tenant_wide: bool = False
+    is_client_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +148,11 @@ class SyncScheduler(Service):
             loop.timer.clock = self._clock
             loop.is_tenant_wide = account.error is not None and account.error.code in _ALARMS
         if account.tenant not in self._circuits:
-            alarm = account.error.code if account.error and account.error.code in _ALARMS else ""
+            alarm = account.error if account.error and account.error.code in _ALARMS else None
             self._circuits[account.tenant] = (
-                CircuitBreaker(until=self._clock.seconds(), code=alarm) if alarm else CircuitBreaker()
+                CircuitBreaker(until=self._clock.seconds(), code=alarm.code, since=alarm.since)
+                if alarm
+                else CircuitBreaker()
             )
         if account.requested_sync is not None and loop.queued is not None:
             loop.queued.cancel()  # the sync gets a priority slot instead
@@ -248,6 +253,8 @@ class SyncScheduler(Service):
         self._circuits[account.tenant] = self._circuits[account.tenant].begin_trial(self._clock.seconds())
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, changed = await self._sync_account(account, full=full)
+        if self._is_client_refused_to_all(account, error):
+            error = ClientRejected("unauthorized_client for all accounts")
         before = self._circuits[account.tenant]
         after = before.after_outcome(error, account.id, self._clock.seconds(), self._random())
         self._circuits[account.tenant] = after
@@ -256,6 +263,18 @@ class SyncScheduler(Service):
         if before.is_open and not after.is_open:
             await self._restart_tenant(account.tenant)
         return _Synced(account, error, changed)
+
+    def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
+        """Whether Google refuses the tenant's OAuth client to all accounts, though their grants were given to it."""
+        is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
+        if account.id in self._loops:
+            self._loops[account.id].is_client_refused = is_refused
+        active = [
+            loop
+            for loop in self._loops.values()
+            if loop.tenant == account.tenant and (loop.timer.running or loop.run is not None)
+        ]
+        return is_refused and all(loop.is_client_refused for loop in active)
 
     async def _conclude(self, synced: _Synced) -> _Outcome:
         """Publish the changes of a sync, and record its end."""
@@ -324,6 +343,8 @@ class SyncScheduler(Service):
         now = self._clock.seconds()
         next_sync = None if wait is None else now + wait
         if isinstance(error, _TENANT_ERRORS):
+            wait = self._circuits[account.tenant].wait(now)  # then one account tries for all
+            next_sync = now + wait
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(

@@ -17,7 +17,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.errors import AccessTokenRejected, ConsentRevoked, GoogleError, GoogleUnavailable, StoreError
+from ldapgw.errors import (
+    AccessTokenRejected,
+    BadResponse,
+    ClientRejected,
+    ConsentRevoked,
+    GoogleError,
+    GoogleRefused,
+    StoreError,
+)
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
@@ -56,28 +64,34 @@ class AccessTokenProvider:
         :raises GoogleError: the error of the call or of the token endpoint.
         :raises StoreError: when the database cannot be used.
         """
-        tokens = await self._tokens(account)
+        tokens = await self._tokens(account, client)
         access_token = tokens.access_token
         if tokens.access_expires_at - REFRESH_EARLY_SECONDS <= self._now():
             access_token = await self._refresh(account, client, tokens)
         try:
             return await call(access_token)
         except AccessTokenRejected:
-            access_token = await self._refresh(account, client, await self._tokens(account))
+            access_token = await self._refresh(account, client, await self._tokens(account, client))
         try:
             return await call(access_token)
-        except AccessTokenRejected:
+        except AccessTokenRejected as error:
             # A rejected call does not mean that the consent is revoked; only the token endpoint reports that.
-            raise GoogleUnavailable("a new access token was rejected") from None
+            raise BadResponse(f"a new access token was rejected: {error.detail}") from None
 
     async def refresh(self, account: Account, client: Client) -> None:
         """Get a new access token even if the old token is valid, to see whether Google accepts the OAuth client.
 
         :raises GoogleError: the error of the token endpoint.
         """
-        await self._refresh(account, client, await self._tokens(account))
+        await self._refresh(account, client, await self._tokens(account, client))
 
-    async def _tokens(self, account: Account) -> Tokens:
+    async def _tokens(self, account: Account, client: Client) -> Tokens:
+        """The stored tokens.
+
+        :raises ConsentRevoked: when the account was disconnected, or its grant is of another OAuth client.
+        """
+        if account.client_id not in (None, client.client_id):
+            raise ConsentRevoked("the tenant has another OAuth client now", by="client")
         tokens = await self._store.run(accounts.read_tokens, self._secret_box, account.id)
         if tokens is None:
             raise ConsentRevoked("the account was disconnected meanwhile")
@@ -85,7 +99,13 @@ class AccessTokenProvider:
 
     async def _refresh(self, account: Account, client: Client, tokens: Tokens) -> str:
         """Get a new access token, and store it before its first use."""
-        grant = await self._oauth.refresh(client, tokens.refresh_token)
+        try:
+            grant = await self._oauth.refresh(client, tokens.refresh_token)
+        except ClientRejected as error:
+            if not error.detail.startswith("unauthorized_client"):
+                raise
+            # Google answers so to a refresh token of another client, not to a client that it rejects.
+            raise GoogleRefused(error.detail, by="client") from None
         await self._store.run(
             accounts.store_refreshed_tokens,
             self._secret_box,
@@ -93,6 +113,7 @@ class AccessTokenProvider:
             grant.access_token,
             grant.expires_at,
             grant.refresh_token,
+            client.client_id,
         )
         if grant.identity is not None and _is_renamed(account, grant.identity):
             log.info("account {account} has another address now", account=account.id)

@@ -289,7 +289,7 @@ def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, be
     ]
     if before is not None and before.client_id != new.client_id:
         for account in connected:
-            sync_state.fail(connection, account, "consent_revoked", new.entered_at, None)
+            sync_state.fail(connection, account, "consent_revoked", new.entered_at, None, facts={"by": "client"})
         tenants.clear_alarm(connection, new.tenant)
     elif connected:
         # One successful sync ends the alarm, and then the syncs of all other accounts continue.

@@ -257,7 +257,7 @@ class AuthorizationCodeFlow:
                 connection,
                 self._dependencies.secret_box,
                 tenant.name,
-                _new_grant(grant, identity),
+                _new_grant(grant, identity, tenant.client),
                 tenant.sharing,
                 now,
                 person.sub,
@@ -318,7 +318,7 @@ def _check_boxes(wanted: Iterable[Source], granted: frozenset[Source]) -> None:
         raise PageError(error_pages.unticked_boxes(missing))
 
 
-def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
+def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGrant:
     return NewGrant(
         sub=identity.sub,
         address=identity.email,
@@ -327,6 +327,8 @@ def _new_grant(grant: Grant, identity: Identity) -> NewGrant:
         access_expires_at=grant.expires_at,
         refresh_token=grant.refresh_token,
         refresh_expires_at=grant.refresh_expires_at,
+        client_id=client.client_id if client else None,
+        hd=identity.hd,
     )
 
 

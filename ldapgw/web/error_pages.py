@@ -14,6 +14,7 @@ from ldapgw.errors import (
     ClientRejected,
     ConsentRevoked,
     GoogleError,
+    GoogleRefused,
     GoogleUnavailable,
     LdapgwError,
     NetworkFailure,
@@ -359,6 +360,7 @@ def for_google_error(error: GoogleError) -> ErrorPage:
     """The error page for an authorization code that could not be exchanged."""
     kinds: tuple[tuple[type[GoogleError], ErrorPage], ...] = (
         (ConsentRevoked, ADMIN_POLICY),
+        (GoogleRefused, ADMIN_POLICY),
         (ClientRejected, CLIENT_REJECTED),
         (NetworkFailure, UNREACHABLE),
         (GoogleUnavailable, BUSY),

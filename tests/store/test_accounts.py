@@ -109,11 +109,11 @@ def test_the_same_person_in_two_tenants_has_two_accounts(connection: Connection,
 def test_a_refreshed_token_is_stored_and_the_old_one_kept(connection: Connection, secret_box: SecretBox) -> None:
     """Google sends a new refresh token rarely, and then it counts."""
     account = connect(connection, secret_box)
-    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 7200, None)
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 7200, None, "client")
     held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-2", NOW + 7200)
-    accounts.store_refreshed_tokens(connection, secret_box, account, "access-3", NOW + 9999, "refresh-2")
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-3", NOW + 9999, "refresh-2", "client")
     held = accounts.read_tokens(connection, secret_box, account.id)
     assert held is not None
     assert held.refresh_token == "refresh-2"
@@ -323,7 +323,7 @@ def test_a_run_that_outlives_its_grant_writes_nothing(connection: Connection, se
     assert left is not None
     assert (left.last_sync, left.next_sync, left.error, left.attempts) == (None, None, None, 0)
     new = connect(connection, secret_box, replace(GRANT, refresh_token="refresh-2"), NOW + 9)
-    accounts.store_refreshed_tokens(connection, secret_box, old, "late", NOW, "late")
+    accounts.store_refreshed_tokens(connection, secret_box, old, "late", NOW, "late", "client")
     sync_state.fail(connection, old, "consent_revoked", NOW + 10, None)
     held = accounts.read_tokens(connection, secret_box, new.id)
     assert held is not None
@@ -376,7 +376,7 @@ def test_how_accounts_stand(connection: Connection, secret_box: SecretBox) -> No
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]
     assert accounts.read_status_keys(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
-    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 3600, None)
+    accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 3600, None, "client")
     assert accounts.read_status_keys(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
     sync_state.begin(connection, account.id)
     after = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])

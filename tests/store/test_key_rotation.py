@@ -91,7 +91,7 @@ def test_every_secret_is_sealed_under_the_new_key_alone(site: Site) -> None:
                 with pytest.raises(UnfitKey):
                     SecretBox([old]).unseal(sealed)
         accounts.store_refreshed_tokens(
-            connection, site.secret_box, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a"
+            connection, site.secret_box, accounts.read(connection, site.ids[0]), "at-a", NOW, "rt-a", "client"
         )
     site.is_whole()
 

@@ -137,12 +137,23 @@ def test_it_stays_open_longer_and_longer(trips: int, least: float, most: float) 
         assert circuit.wait(NOW) == wait
 
 
-@pytest.mark.parametrize("error", [ClientRejected(), ApiDisabled()], ids=lambda error: error.code)
-def test_one_account_is_enough_for_what_is_the_tenants(error: Exception) -> None:
+def test_one_account_is_enough_for_what_is_the_tenants() -> None:
     """It is tried again after an hour, a tenth more or less."""
-    assert [CircuitBreaker().after_outcome(error, 1, NOW, jitter).wait(NOW) for jitter in (0.0, 1.0)] == pytest.approx(
-        [3240.0, 3960.0]
-    )
+    waits = [CircuitBreaker().after_outcome(ClientRejected(), 1, NOW, jitter).wait(NOW) for jitter in (0.0, 1.0)]
+    assert waits == pytest.approx([3240.0, 3960.0])
+
+
+def test_an_api_that_is_off_is_asked_for_soon_and_then_hourly() -> None:
+    """Two, five and ten minutes later, however many accounts find out at the same time."""
+    circuit, now, waits = CircuitBreaker(), NOW, []
+    for _ in range(5):
+        for account_id in (1, 2, 3):
+            circuit = circuit.after_outcome(ApiDisabled(), account_id, now + account_id, 0.5)
+        waits.append(circuit.wait(now + 3))
+        now += circuit.wait(now)
+    assert waits == pytest.approx([118.0, 297.0, 597.0, 3600.0, 3600.0], abs=4)
+    other = circuit.after_outcome(ClientRejected(), 1, now, 0.5)
+    assert (other.code, other.since) == ("client_rejected", now)
 
 
 def test_one_tries_for_all() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
+    BadResponse,
     ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
@@ -414,11 +415,11 @@ def test_tenants_that_the_configuration_knows() -> None:
     assert [stage.job.has_tenant("acme"), stage.job.has_tenant("other")] == [True, False]
 
 
-def test_a_token_that_is_rejected_twice_is_googles_trouble() -> None:
-    """Only the token endpoint says that a consent is gone."""
+def test_a_token_that_is_rejected_twice_is_the_accounts_trouble() -> None:
+    """Only the token endpoint says that a consent is gone, and Google answers."""
     stage = connected()
     stage.world.faults.inject("error_unauthenticated_401")
-    with pytest.raises(GoogleUnavailable):
+    with pytest.raises(BadResponse):
         stage.sync()
 
 

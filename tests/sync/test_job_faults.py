@@ -73,7 +73,7 @@ CASES = [
     Case("error_resource_exhausted_429", QuotaExceeded),
     Case("error_internal_500", GoogleUnavailable),
     Case("error_bad_gateway_502_html", GoogleUnavailable, full=False),
-    Case("error_unauthenticated_401", GoogleUnavailable),
+    Case("error_unauthenticated_401", BadResponse),
     Case("error_unauthenticated_401", None, times=1),
     Case("broken_not_json", None, path=GROUPS),
     Case("broken_loop", None, path=GROUPS),

@@ -181,6 +181,7 @@ WRONG_SECRET = token_error(401, "invalid_client", "Unauthorized")
 UNKNOWN_CLIENT = token_error(401, "invalid_client", "The OAuth client was not found.")
 DELETED_CLIENT = token_error(401, "deleted_client", "The OAuth client was deleted.")
 WRONG_REDIRECT = token_error(400, "redirect_uri_mismatch", "Bad Request")
+FOREIGN_CLIENT = token_error(401, "unauthorized_client", "Unauthorized")
 ALREADY_GONE = token_error(400, "invalid_token", "Token expired or revoked")
 
 
@@ -244,9 +245,15 @@ def _gone() -> ApiReply:
     return api_error(410, "FAILED_PRECONDITION", _EXPIRED)
 
 
-def _old_style_rate_limit() -> ApiReply:
-    old_style = {"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}
-    return api_error(403, "PERMISSION_DENIED", "Rate Limit Exceeded", errors=[old_style])
+def _old_style_error(reason: str, message: str) -> ApiReply:
+    old_style = {"message": message, "domain": "usageLimits", "reason": reason}
+    return api_error(403, "PERMISSION_DENIED", message, errors=[old_style])
+
+
+def _consumer_error(reason: str, message: str) -> ApiReply:
+    metadata = {"consumer": "projects/123456789012", "service": "people.googleapis.com"}
+    info = {"@type": _INFO, "reason": reason, "domain": "googleapis.com", "metadata": metadata}
+    return api_error(403, "PERMISSION_DENIED", message, details=[info])
 
 
 _API = "/v1/"
@@ -265,11 +272,22 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
         "ListOtherContacts", "https://www.googleapis.com/auth/contacts.other.readonly"
     ),
     "error_permission_denied_directory_403": api_error(403, "PERMISSION_DENIED", "The caller does not have permission"),
-    "error_rate_limit_403_old_style": _old_style_rate_limit(),
+    "error_rate_limit_403_old_style": _old_style_error("rateLimitExceeded", "Rate Limit Exceeded"),
     "error_resource_exhausted_429": _quota(),
     "error_resource_exhausted_429_retry_after": api_error(
         429, "RESOURCE_EXHAUSTED", "Quota exceeded for full sync requests.", extra=(("Retry-After", "30"),)
     ),
+    "error_consumer_suspended_403": _consumer_error(
+        "CONSUMER_SUSPENDED", "Permission denied: Consumer 'projects/123456789012' has been suspended."
+    ),
+    "error_user_project_denied_403": _consumer_error(
+        "USER_PROJECT_DENIED", "Caller does not have required permission to use project 123456789012."
+    ),
+    "error_domain_policy_403": _old_style_error("domainPolicy", "The domain administrators have disabled Contacts."),
+    "error_daily_limit_403": _old_style_error("dailyLimitExceeded", "Daily Limit Exceeded"),
+    "error_resource_exhausted_403": api_error(403, "RESOURCE_EXHAUSTED", "Quota exceeded."),
+    "error_failed_precondition_400": api_error(400, "FAILED_PRECONDITION", "Precondition check failed."),
+    "error_aborted_409": api_error(409, "ABORTED", "The operation was aborted."),
     "error_internal_500": api_error(500, "INTERNAL", "Internal error encountered."),
     "error_unavailable_503": api_error(503, "UNAVAILABLE", "The service is currently unavailable."),
     "error_bad_gateway_502_html": ApiReply.of(
@@ -312,6 +330,15 @@ _TOKEN_FAULTS: dict[str, ApiReply] = {
     "token_error_admin_policy": token_error(
         400, "admin_policy_enforced", "Request is not allowed for your organization by its administrator."
     ),
+    "token_error_access_denied": token_error(403, "access_denied", "Account restricted"),
+    "token_error_org_internal": token_error(
+        403, "org_internal", "This client is restricted to users within its organization."
+    ),
+    "token_error_invalid_scope": token_error(400, "invalid_scope", "Some requested scopes were invalid."),
+    "token_error_interaction_required": token_error(400, "interaction_required", "User interaction is required."),
+    "token_error_account_disabled": token_error(400, "account_disabled", "The user account is disabled."),
+    "token_error_unauthorized_client": FOREIGN_CLIENT,
+    "token_error_unknown": token_error(400, "context_aware_block", "Access from somebody@acme.example was blocked."),
     "token_error_503_html": ApiReply.of(
         503,
         "<!DOCTYPE html><html><head><title>Error 503 (Service Unavailable)</title></head><body>Try again later."

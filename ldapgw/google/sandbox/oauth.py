@@ -91,7 +91,9 @@ def _refresh(world: World, call: ApiRequest) -> ApiReply:
     submitted_token = _required(call.form, "refresh_token")
     client = _client(world, call)
     state = world.grants.use_refresh_token(submitted_token)
-    if state is None or state.grantee.client_id != client.client_id:
+    if state is not None and state.grantee.client_id != client.client_id:
+        raise ApiRefusal(faults.FOREIGN_CLIENT)
+    if state is None:
         raise ApiRefusal(faults.REVOKED if submitted_token.startswith("1//") else faults.BAD_GRANT)
     return _tokens(world, state.grantee, state.scopes, "", {})
 

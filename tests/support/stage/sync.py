@@ -178,10 +178,16 @@ class Stage:
         return hashlib.shake_256(b"%d" % self.drawn).digest(count)
 
     def connect(
-        self, address: str = ALICE, scopes: tuple[str, ...] = ALL_SCOPES, sharing: Sharing = Sharing.PRIVATE
+        self,
+        address: str = ALICE,
+        scopes: tuple[str, ...] = ALL_SCOPES,
+        sharing: Sharing = Sharing.PRIVATE,
+        *,
+        client: Client = CLIENT,
+        hd: str | None = None,
     ) -> Account:
         """A consent as the page would store it."""
-        grantee = Grantee(self.world.account(address).sub, CLIENT.client_id)
+        grantee = Grantee(self.world.account(address).sub, client.client_id)
         grant = NewGrant(
             sub=grantee.sub,
             address=address,
@@ -190,6 +196,8 @@ class Stage:
             access_expires_at=self.clock.seconds() + 3599,
             refresh_token=self.world.grants.issue_refresh(grantee, scopes, None),
             refresh_expires_at=None,
+            client_id=client.client_id,
+            hd=hd,
         )
         with self.database.begin() as connection:
             account_id = accounts.connect(connection, self.secret_box, "acme", grant, sharing, self.clock.seconds())
