@@ -36,9 +36,12 @@ class ExportedContact(NamedTuple):
 @only_tenant
 @click.option("--account", metavar="ADDRESS", help="This account's book alone; else all books, and the directory.")
 @click.option("--format", "form", type=click.Choice(["ldif", "vcard", "csv"]), required=True, help="What to write.")
+@click.option("--verbatim", is_flag=True, help="With csv: cells as they are, although a spreadsheet may evaluate some.")
 @pass_site
-def export(site: Site, tenant: str | None, account: str | None, form: str) -> None:
+def export(site: Site, tenant: str | None, account: str | None, form: str, *, verbatim: bool) -> None:
     """Write the contacts of a tenant, or of one account, to standard output."""
+    if verbatim and form != "csv":
+        raise click.UsageError("--verbatim is for --format csv alone.")
     chosen = site.tenant(tenant)
     with site.open_store() as database:
         owner = None
@@ -49,7 +52,7 @@ def export(site: Site, tenant: str | None, account: str | None, form: str) -> No
                 raise UserError(f"{owner_account.address} is not connected, so none of its contacts are here")
             owner = owner_account.id
         library = Library(database, chosen, None)
-        _write(_FORMS[form](library, owner))
+        _write(_csv(library, owner, verbatim=verbatim) if form == "csv" else _FORMS[form](library, owner))
 
 
 def _ldif(library: Library, owner: int | None) -> Iterator[bytes]:
@@ -60,14 +63,14 @@ def _vcards(library: Library, owner: int | None) -> Iterator[bytes]:
     return (vcard(contact, name, book, labels) for contact, name, book, labels in _contacts(library, owner))
 
 
-def _csv(library: Library, owner: int | None) -> Iterator[bytes]:
+def _csv(library: Library, owner: int | None, *, verbatim: bool) -> Iterator[bytes]:
     context = library.context
     yield table.header()
     for contact, name, book, labels in _contacts(library, owner):
-        yield table.row(contact, name, book, labels, lambda number: write_number(number, context))
+        yield table.row(contact, name, book, labels, lambda number: write_number(number, context), verbatim=verbatim)
 
 
-_FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards, "csv": _csv}
+_FORMS: Mapping[str, Callable[[Library, int | None], Iterator[bytes]]] = {"ldif": _ldif, "vcard": _vcards}
 
 
 def _entries(library: Library, owner: int | None) -> Iterator[Entry]:

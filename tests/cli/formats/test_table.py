@@ -6,19 +6,23 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
+
 from ldapgw.cli.formats import table
-from ldapgw.contact import Contact
-from ldapgw.numbers.phone_number import Number
+from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.numbers.phone_number import Number, parse
 from tests.support.phonebook.entries import FULL, LABELS
 
 
-def rows(*contacts: Contact) -> list[dict[str, str]]:
+def rows(*contacts: Contact, verbatim: bool = False) -> list[dict[str, str]]:
     """What a program reads."""
 
     def write(number: Number) -> str:
         return number.e164 or number.digits
 
-    data = table.header() + b"".join(table.row(one, one.name, "alice@acme.example", LABELS, write) for one in contacts)
+    data = table.header() + b"".join(
+        table.row(one, one.name, "alice@acme.example", LABELS, write, verbatim=verbatim) for one in contacts
+    )
     assert data.endswith(b"\r\n")
     return list(csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True))
 
@@ -56,3 +60,31 @@ def test_an_empty_contact_has_all_columns() -> None:
     [row] = rows(Contact(uid="c2", name="X"))
     assert tuple(row) == table.COLUMNS
     assert {name for name, value in row.items() if value} == {"book", "uid", "name"}
+
+
+FORMULAS = {
+    "=1+1": "'=1+1",
+    "+cmd|' /C calc'!A0": "'+cmd|' /C calc'!A0",
+    "-2+3": "'-2+3",
+    "@SUM(A1)": "'@SUM(A1)",
+    "＝1+1": "'＝1+1",
+    "Ada = Bo": "Ada = Bo",
+    "3M": "3M",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("name", "cell"), FORMULAS.items(), ids=list(FORMULAS))
+def test_no_cell_is_a_formula(name: str, cell: str) -> None:
+    """A spreadsheet would evaluate it; a program may want it as it is."""
+    contact = Contact("c1", name=name, organization=name)
+    for verbatim, expected in ((False, cell), (True, name)):
+        [found] = rows(contact, verbatim=verbatim)
+        assert (found["name"], found["organization"]) == (expected, expected)
+
+
+def test_numbers_stay_as_they_are() -> None:
+    """They begin with a plus, several in a cell; a spreadsheet makes no formula of them."""
+    phones = tuple(Phone(Kind.WORK, parse(number, "DE", number)) for number in ("+4930123456", "+4930123457"))
+    [found] = rows(Contact("c1", phones=phones))
+    assert found["work"] == "+4930123456\n+4930123457"
