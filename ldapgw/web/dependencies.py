@@ -53,18 +53,31 @@ class WebTenant:
         """Whether a Google user may connect and sign in; a user with an unverified address never may."""
         if not identity.email_verified or not identity.email:
             return False
-        return self.is_admin(identity.email) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
+        return self.is_admin(identity) or any(_matches_rule(rule, identity) for rule in self.allowed_users)
 
-    def is_admin(self, address: str) -> bool:
-        """Whether a verified address is an administrator's."""
-        return address.lower() in {admin.lower() for admin in self.admins}
+    def is_admin(self, identity: Identity) -> bool:
+        """Whether a user with a verified address is an administrator.
+
+        Where a rule admits the domain of the address, the account has to be of that Workspace: a consumer account keeps
+        the address of somebody who has left the company.
+        """
+        address = _folded(identity.email)
+        if address not in map(_folded, self.admins):
+            return False
+        domain = address.rpartition(b"@")[2]
+        return b"@" + domain not in map(_folded, self.allowed_users) or _folded(identity.hd) == domain
 
 
 def _matches_rule(rule: str, identity: Identity) -> bool:
     if rule.startswith("@"):
         # The address's domain proves nothing: a consumer account can have an address of any domain, but no ``hd``.
-        return bool(identity.hd) and identity.hd.lower() == rule[1:].lower()
-    return rule == "*" or rule.lower() == identity.email.lower()
+        return bool(identity.hd) and _folded(identity.hd) == _folded(rule[1:])
+    return rule == "*" or _folded(rule) == _folded(identity.email)
+
+
+def _folded(text: str) -> bytes:
+    """An address or domain for comparison: case matters in no ASCII letter; other letters are not folded to ASCII."""
+    return text.encode().lower()
 
 
 @dataclass(frozen=True, slots=True)

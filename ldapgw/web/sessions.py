@@ -69,7 +69,8 @@ class Visitor:
 
     def administers(self, tenant: WebTenant) -> bool:
         """Whether the visitor is an administrator of the tenant, by address or by a link from ``admin-link``."""
-        return self.person.tenant == tenant.name and (self.person.is_by_link or tenant.is_admin(self.person.address))
+        person = self.person
+        return person.tenant == tenant.name and (person.is_by_link or tenant.is_admin(_identity(person)))
 
     def account_by_number(self, number: str) -> Account | None:
         """The account with this number on the visitor's page, counted from 1."""

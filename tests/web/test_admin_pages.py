@@ -446,7 +446,7 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
     admin = AdminPage(frame, PhonePages(frame))
 
     def topics(address: str, query: dict[str, str]) -> list[str]:
-        visitor = Visitor(SignIn("acme", address, address), "session", None)
+        visitor = Visitor(SignIn("acme", address, address, hd="acme.example"), "session", None)
         return list(result_of(admin.topics(HttpRequest(query=query), ACME, visitor)))
 
     shown = {"admin": "1", "phones": "1"}

@@ -38,6 +38,12 @@ ALICE = Identity("1", "alice@acme.example", email_verified=True, hd="acme.exampl
         ((), ALICE, False),
         ((), replace(ALICE, email="Root@acme.example"), True),
         ((), replace(ALICE, email="root@acme.example", email_verified=False), False),
+        (("@acme.example",), replace(ALICE, email="root@acme.example"), True),
+        (("@acme.example",), replace(ALICE, email="root@acme.example", hd=""), False),
+        (("@ACME.example",), replace(ALICE, email="Root@acme.example", hd="evil.example"), False),
+        (("@acme.example", "root@acme.example"), replace(ALICE, email="root@acme.example", hd=""), True),
+        (("kim@acme.example",), replace(ALICE, email="\N{KELVIN SIGN}im@acme.example"), False),
+        (("@kim.example",), replace(ALICE, hd="\N{KELVIN SIGN}im.example"), False),
     ],
 )
 def test_who_is_admitted(rules: tuple[str, ...], identity: Identity, admitted: bool) -> None:
@@ -53,7 +59,7 @@ def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("person", "is_admin"),
     [
-        (SignIn("acme", "1", "Root@acme.example"), True),
+        (SignIn("acme", "1", "Root@acme.example", hd="acme.example"), True),
         (SignIn("acme", "1", "alice@acme.example"), False),
         (SignIn("acme", "", ""), True),
         (SignIn("globex", "", ""), False),
@@ -64,3 +70,11 @@ def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
 def test_who_administers(person: SignIn, is_admin: bool) -> None:
     """Its admins, and who came by a link of its own."""
     assert Visitor(person, "A" * 43, None).administers(ACME) is is_admin
+
+
+@pytest.mark.parametrize(("hd", "is_admin"), [("acme.example", True), ("", False), ("evil.example", False)])
+def test_an_administrator_is_of_the_workspace_that_is_admitted(hd: str, is_admin: bool) -> None:
+    """A consumer account keeps the address of somebody who has left; signed in, it may be admitted by its address."""
+    tenant = replace(ACME, allowed_users=("@acme.example", "root@acme.example"))
+    person = SignIn("acme", "1", "root@acme.example", hd=hd)
+    assert Visitor(person, "A" * 43, None).administers(tenant) is is_admin

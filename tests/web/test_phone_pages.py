@@ -565,7 +565,7 @@ def test_hostile_searches_are_text(stage: Stage) -> None:
 def listened_to(stage: Stage, account: str, query: dict[str, str]) -> list[str]:
     """What an open page of somebody's listens to."""
     visitor = Visitor(
-        SignIn("acme", account, account),
+        SignIn("acme", account, account, hd="acme.example"),
         "session",
         None,
         tuple(one for one in stage.accounts() if one.address == account),

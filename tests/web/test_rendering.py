@@ -87,7 +87,9 @@ class Reader(HTMLParser):
 
 
 def shown(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
-    visitor = Visitor(SignIn("acme", "1", "alice@acme.example"), "A" * 43, account, (account,) if account else ())
+    visitor = Visitor(
+        SignIn("acme", "1", "alice@acme.example", hd="acme.example"), "A" * 43, account, (account,) if account else ()
+    )
     return Reader(account_page(tenant, visitor, **more))
 
 

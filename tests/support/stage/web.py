@@ -191,7 +191,12 @@ class Stage:
         self.store: Any = DirectStore(self.database)
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.world = World(now=self.clock.seconds, random=Bytes("google"))
-        for address, hd in ((ALICE, "acme.example"), (BOB, "acme.example"), ("root@acme.example", ""), (EVE, "")):
+        for address, hd in (
+            (ALICE, "acme.example"),
+            (BOB, "acme.example"),
+            ("root@acme.example", "acme.example"),
+            (EVE, ""),
+        ):
             self.world.add_account(address, address.partition("@")[0].title(), "Example", hd=hd)
         redirect_uri = f"{self.url}/oauth/callback"
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, (redirect_uri,)))
