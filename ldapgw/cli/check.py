@@ -17,10 +17,16 @@ from ldapgw.cli.options import as_json, pass_site
 from ldapgw.cli.output import print_json, print_line
 from ldapgw.cli.site import Site, now
 from ldapgw.errors import UserError
+from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.listener import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
+
+REFUSED_REDIRECT_URI = (
+    "Google refuses redirect URIs on private names and addresses; use a public name that resolves to the private "
+    "address, http://localhost:8080 through an SSH tunnel, or ldapgw connect --paste (docs/google-console.rst)"
+)
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}
 
@@ -59,10 +65,17 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from state_dir.check_state_dir(site)
     if config.tls:
         yield from certificate.check_certificate(config.tls, urlsplit(config.web.public_url).hostname or "", now())
+    yield from _redirect_uri(config)
     yield from _ports(_endpoints(config), gateway)
     yield from _encryption(config)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
+
+
+def _redirect_uri(config: Config) -> Iterator[CheckResult]:
+    """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
+    if is_redirect_uri_refused(config.redirect_uri):
+        yield CheckResult(CheckStatus.WARNING, "web.public_url", REFUSED_REDIRECT_URI)
 
 
 def _endpoints(config: Config) -> Iterator[tuple[str, str]]:

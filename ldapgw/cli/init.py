@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
+from ldapgw.cli.check import REFUSED_REDIRECT_URI
 from ldapgw.cli.options import pass_site
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.site import Site
 from ldapgw.errors import UserError
+from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.server.config import decode
 from ldapgw.server.config.forms import Allowed, BaseDn, Mail, Region, Slug, Url
 from ldapgw.server.config.sample import fill_sample
@@ -91,6 +93,8 @@ def init(site: Site, /, **given: Any) -> None:
     decode(tomllib.loads(text), str(file))
     _write(file, text)
     print_line(f"{file} is written.")
+    if is_redirect_uri_refused(given["public_url"]):
+        hint(f"! web.public_url: {REFUSED_REDIRECT_URI}")
     for line in _next_steps(str(file), has_client=bool(given["client_secret_file"])):
         hint(line)
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints (settings ``[google]``) and the OAuth client of a tenant."""
+"""The addresses of Google's endpoints (settings ``[google]``), the OAuth client of a tenant, and its redirect URI."""
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# Ends of names that are no public suffix, as companies use them in their networks (RFC 2606, RFC 6762, RFC 8375).
+_PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "lan", "local", "localdomain", "test"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +39,18 @@ class Client:
         A client ID begins with the number of its project.
         """
         return self.client_id.partition("-")[0] == other.client_id.partition("-")[0]
+
+
+def is_redirect_uri_refused(redirect_uri: str) -> bool:
+    """Whether Google refuses to register a redirect URI because of its host.
+
+    Google allows loopback addresses, ``localhost``, and names that end in a public suffix
+    (https://developers.google.com/identity/protocols/oauth2/web-server, "URI validation").
+    """
+    host = (urlsplit(redirect_uri).hostname or "").rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    name, _, last = host.rpartition(".")
+    return host != "localhost" and (not name or last in _PRIVATE_DOMAINS)

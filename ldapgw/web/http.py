@@ -28,6 +28,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
+from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
@@ -142,6 +143,11 @@ class PublicUrl:
     def redirect_uri(self) -> str:
         """The redirect URI, which must be registered at Google letter for letter."""
         return f"{self.url}/oauth/callback"
+
+    @property
+    def is_refused_by_google(self) -> bool:
+        """Whether Google refuses to register the redirect URI."""
+        return is_redirect_uri_refused(self.redirect_uri)
 
     def tenant_url(self, tenant: str) -> str:
         """The absolute URL of a tenant's page, for messages."""

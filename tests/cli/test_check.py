@@ -373,8 +373,9 @@ def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
             "anonymous_networks holds every address",
         ),
         (('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]'), "ldap.listen", "cross the network unencrypted"),
+        (("https://phonebook.example.com", "https://192.168.1.10"), "web.public_url", "Google refuses redirect URIs"),
     ],
-    ids=["client", "nobody", "everybody", "anonymous", "unencrypted"],
+    ids=["client", "nobody", "everybody", "anonymous", "unencrypted", "redirect URI"],
 )
 def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message: str) -> None:
     """What works and is probably not meant so; check succeeds."""

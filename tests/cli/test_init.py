@@ -94,6 +94,14 @@ def test_what_cannot_be_is_asked_again(file: Path) -> None:
     assert load(str(file)).tenant[0].region == "AT"
 
 
+@pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.beta.example", False)])
+def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path, url: str, told: bool) -> None:
+    """There are three ways out."""
+    result = run(file, "--public-url", url, answers=f"{ROOT}\n\n\n\n\n\n\n\n\n")
+    assert (result.exit_code, load(str(file)).web.public_url) == (0, url)
+    assert ("! web.public_url: Google refuses redirect URIs" in result.stderr) is told
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--admin", "nobody"), ("--tenant", "A B"), ("--allow", "a,b"), ("--region", "XX"), ("--public-url", "ftp://a")],

@@ -79,6 +79,13 @@ def signed_in(stage: Stage, account: str = ROOT) -> Browser:
     return browser
 
 
+@pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.example", False)])
+def test_a_redirect_uri_that_google_refuses_is_told(url: str, told: bool) -> None:
+    """Before the administrator finds out at Google."""
+    page = signed_in(Stage(url=url)).get("/acme/admin")
+    assert ("Google refuses redirect URIs on private names" in words_on(page)) is told
+
+
 def submit(browser: Browser, path: str = "/acme/admin/client", **fields: str) -> Seen:
     token = browser.get("/acme/admin").token
     return browser.post(path, {"token": token, **fields})
