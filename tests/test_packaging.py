@@ -220,6 +220,7 @@ client_id = "123-abc.apps.googleusercontent.com"
 client_secret = "secret"
 allowed_users = ["@acme.example"]
 """)
+    file.chmod(0o640)
     return Site(file, web, ldap)
 
 

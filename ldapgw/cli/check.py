@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -59,7 +60,7 @@ def check(site: Site, *, as_json: bool) -> None:
 def _results(site: Site) -> Iterator[CheckResult]:
     config = site.config
     gateway = lock_holder_pid(site.state_dir)
-    yield CheckResult(CheckStatus.OK, f"configuration {site.file}")
+    yield _configuration(site)
     if gateway is not None:
         yield CheckResult(CheckStatus.OK, "gateway", f"is running (process {gateway})")
     yield from state_dir.check_state_dir(site)
@@ -70,6 +71,15 @@ def _results(site: Site) -> Iterator[CheckResult]:
     yield from _encryption(config)
     for tenant in config.tenant:
         yield from _tenant(site, tenant)
+
+
+def _configuration(site: Site) -> CheckResult:
+    file = Path(site.file)
+    has_secret = any(tenant.client_secret and not tenant.client_secret_file for tenant in site.config.tenant)
+    if has_secret and file.stat().st_mode & 0o007:
+        message = f"has a client_secret, and everybody may read it; run: chmod 640 {file}"
+        return CheckResult(CheckStatus.WARNING, f"configuration {file}", message)
+    return CheckResult(CheckStatus.OK, f"configuration {file}")
 
 
 def _redirect_uri(config: Config) -> Iterator[CheckResult]:

@@ -385,6 +385,19 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
     assert message in text
 
 
+@pytest.mark.parametrize(
+    ("mode", "secret", "state"),
+    [(0o640, True, "ok"), (0o644, True, "warning"), (0o666, True, "warning"), (0o644, False, "ok")],
+)
+def test_a_configuration_that_everybody_may_read(gateway: Gateway, mode: int, secret: bool, state: str) -> None:
+    """A secret in it is none then; a file of its own is looked at by whoever made it."""
+    inline = 'client_id = "client"\nclient_secret = "secret"\n'
+    gateway.write((HEAD + ACME) if secret else (HEAD + ACME).replace(inline, ""))
+    gateway.file.chmod(mode)
+    told = "has a client_secret, and everybody may read it; run: chmod 640 ldapgw.toml"
+    assert found(gateway)["configuration ldapgw.toml"] == (state, told if state == "warning" else "")
+
+
 def test_tls_that_phones_need_not_use(gateway: Gateway, key: ec.EllipticCurvePrivateKey) -> None:
     """A warning while passwords may still go in the clear; none once they may not."""
     write_pair(gateway, key)

@@ -65,6 +65,7 @@ class Gateway:
 
     def write(self, configuration: str) -> None:
         self.file.write_text(configuration)
+        self.file.chmod(0o640)
 
     def run(self, *arguments: str) -> Result:
         """``ldapgw --config FILE ARGUMENTS``; nothing but what was meant to end it may have ended it."""
