@@ -30,6 +30,7 @@ from ldapgw.directory.entry import (
 )
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.filter_matcher import PreparedFilter, prepare
+from ldapgw.directory.index import Index
 from ldapgw.directory.schema import attribute_type, subtypes
 from ldapgw.directory.search_scope import SearchScope
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, Segment
@@ -200,23 +201,22 @@ def _merge(
                 yield ResultBatch(streams[at].segment, [document for _, _, document in same], key_prefix, context)
 
 
-def needs_cursor(scope: SearchScope, segment: Segment, prepared: PreparedFilter) -> bool:
+def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Whether a search needs a `SearchCursor` although all contacts are in one segment, which is rare."""
     if _FIRST * prepared.cost > _LOOKS or (scope.callers and prepared.numbers):
         return True
-    return segment.index is None or _may_match_containers(scope, prepared)
+    return _may_match_containers(scope, prepared)
 
 
-def first_matches(segment: Segment, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
+def first_matches(segment: Segment, index: Index, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
     """The first matches of a segment without a cursor, if they are found at once, as nearly always.
 
     This buys 22 % of the reverse look-ups (``python -m bench.parts``).
 
+    :param index: the segment's.
     :returns: the documents of at least the wanted number of matches, or of all there are; None: a cursor finds more.
     """
-    index, entries, deleted = segment.index, segment.entries, segment.deleted
-    if index is None:
-        return None
+    entries, deleted = segment.entries, segment.deleted
     query, predicate = prepared.plan(index, entries)
     documents, has_more = query_plan.first_documents(query, index, entries, wanted if predicate is None else _FIRST)
     if deleted:

@@ -51,9 +51,10 @@ class _RequestTemplate:
     :ivar directory: the one that the scope is in; None where the slow path has to answer.
     :ivar wanted: matches that tell whether there are more than the limit.
     :ivar segment: the only one of the scope; None: it has several.
+    :ivar index: of the segment; None: it has none.
     """
 
-    __slots__ = ("directory", "limit", "scope", "segment", "selection", "wanted")
+    __slots__ = ("directory", "index", "limit", "scope", "segment", "selection", "wanted")
 
     def __init__(
         self, directory: Directory | None, limit: int, selection: Selection, scope: SearchScope | None
@@ -64,6 +65,7 @@ class _RequestTemplate:
         self.selection = selection
         self.scope = scope
         self.segment = scope.only_segment if scope else None
+        self.index = self.segment.index if self.segment is not None else None
 
 
 class FastAnswer:
@@ -134,8 +136,9 @@ class FastPath:
         if prepared is None:
             return None
         limit, wanted, segment = template.limit, template.wanted, template.segment
-        if segment is not None and not needs_cursor(scope, segment, prepared):
-            documents = first_matches(segment, prepared, wanted)
+        index = template.index
+        if segment is not None and index is not None and not needs_cursor(scope, prepared):
+            documents = first_matches(segment, index, prepared, wanted)
             if documents is None:  # a cursor would take several slices of work
                 return None
             messages, is_plain = segment.messages(documents, template.selection)

@@ -259,6 +259,20 @@ def test_letters_of_another_script_are_found_at_once_among_many_companies() -> N
     assert [entry.dn.split(",")[0] for entry in found[:-1]] == ["uid=elena", "uid=eleni"]
 
 
+def test_a_part_of_a_name_with_many_vain_candidates_takes_the_long_way() -> None:
+    """All have a word that ends so and one that begins so, and only the last one has them in a row."""
+    people = [Contact(f"c{at}", name=f"Ab Xx Dy {at:04}") for at in range(400)]
+    people.append(Contact("last", name="Zab Dy"))
+    book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+    dit = Dit((Directory(CONTEXT, (book,)),), features(tls=False))
+    viewer = Viewer("cn=desk1", (Access("acme", "alice"),))
+    in_a_row = message_of(Substrings("cn", None, (b"b d",), None), base=BASE)
+    assert FastPath(1000).answer(dit, viewer, in_a_row) is None
+    assert (
+        FastPath(1000).answer(dit, viewer, message_of(Substrings("cn", None, (b"zab",), None), base=BASE)) is not None
+    )
+
+
 def test_what_is_kept_has_bounds() -> None:
     """Whoever asks for something else each time gets answers, and we forget the oldest."""
     shortcut = FastPath(1000)
