@@ -126,6 +126,10 @@ class SyncJob:
         """Whether the tenant is configured; accounts of other tenants are not synced."""
         return tenant in self._tenants
 
+    def has_client_of(self, account: Account) -> bool:
+        """Whether an account's grant was given to its tenant's present OAuth client."""
+        return account.client_id == self._tenants[account.tenant].client.client_id
+
     async def refresh_access_token(self, account: Account) -> None:
         """Get a new access token, to see whether Google accepts the tenant's OAuth client.
 

@@ -158,7 +158,7 @@ class SyncScheduler(Service):
             loop.queued.cancel()  # the sync gets a priority slot instead
         if loop.run is not None:
             return
-        if account.requested_sync is not None or interrupted:
+        if account.requested_sync is not None or interrupted or (account.revoked and not self._is_revoked(account)):
             self._start(loop, 0.0)
         elif not loop.timer.running and account.next_sync is not None:
             # A time further ahead was computed by a clock that was wrong.
@@ -224,7 +224,7 @@ class SyncScheduler(Service):
             account = await self._store.run(sync_state.begin, account_id)
             if account is None:
                 return _Outcome(None)
-            if account.revoked:
+            if self._is_revoked(account):
                 return await self._stay_revoked(account)
             wait = self._circuits[account.tenant].wait(self._clock.seconds())
             return await (self._sync(account) if is_requested or not wait else self._postpone(account, wait))
@@ -234,6 +234,11 @@ class SyncScheduler(Service):
     def _wait(self, loop: _Loop, seconds: float) -> None:
         """Set the timer to some seconds from now, not from its start."""
         loop.timer.interval, loop.timer.starttime = seconds, self._clock.seconds()
+
+    def _is_revoked(self, account: Account) -> bool:
+        """Whether an account needs a new consent; not if only a change of the OAuth client had ended it, now undone."""
+        by_client = account.error is not None and account.error.facts.get("by") == "client"
+        return account.revoked and not (by_client and self._job.has_client_of(account))
 
     async def _stay_revoked(self, account: Account) -> _Outcome:
         """Make no call for an account whose consent is revoked, even when a person has requested a sync."""

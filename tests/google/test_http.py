@@ -368,8 +368,7 @@ async def test_endless_body_on_tls(reactor):
     tls = Tls()
     server = RudeServer(HEAD + b"\r\n", endless=b"x" * 65536)
     port = await server.listen(reactor, SSL4ServerEndpoint, sslContextFactory=tls)
-    policy = BrowserLikePolicyForHTTPS(tls.trust)
-    client = HTTPClient(Agent(reactor, policy, pool=HTTPConnectionPool(reactor, persistent=False)))
+    client = http_client(reactor, BrowserLikePolicyForHTTPS(tls.trust))
     with pytest.raises(BadResponse, match="too large"):
         await GoogleHttpClient(client, clock_at(NOW)).get(f"https://127.0.0.1:{port.getHost().port}/", [], "t")
     await server.lost

@@ -82,6 +82,21 @@ def test_after_a_change_of_the_client_each_account_needs_a_new_consent() -> None
     assert stage.calls()[CONNECTIONS] >= 41
 
 
+def test_a_change_of_the_client_that_is_undone_needs_no_consent() -> None:
+    """Somebody had put the wrong file there: the grants still hold for the client that they were given to."""
+    stage = started(ALICE, BOB)
+    before = stage.job._tenants
+    change_client(stage)
+    pass_time(stage, HOUR)
+    assert (stage.account(ALICE).revoked, stage.account(BOB).revoked) == (True, True)
+    stage.job._tenants = before
+    stage.world.add_person(ALICE, person("Bo Neu"))
+    result_of(stage.scheduler.refresh())
+    pass_time(stage, HOUR)
+    assert (error_of(stage, ALICE), error_of(stage, BOB)) == (None, None)
+    assert stage.names() == ["Ada Riese", "Bo Neu"]
+
+
 def test_an_account_of_an_earlier_version_does_not_stop_its_tenant() -> None:
     """Its client is not known: Google's answer is its own trouble, and it tries each hour."""
     stage = started(ALICE, BOB)
