@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was odd about listings that were applied all the same, and the size of their pages."""
+"""What was odd about listings that were applied, their page size, and the OAuth client and domain of accounts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,5 +25,23 @@ def upgrade() -> None:
             sa.String(),
             nullable=True,
             comment="what was odd about the last listings, by warning code, as JSON; null: nothing",
+        ),
+    )
+    op.add_column(
+        "account",
+        sa.Column(
+            "client_id",
+            sa.String(),
+            nullable=True,
+            comment="OAuth client that the grant was given to; null: not known yet",
+        ),
+    )
+    op.add_column(
+        "account",
+        sa.Column(
+            "hd",
+            sa.String(),
+            nullable=True,
+            comment="Workspace domain (id_token claim hd); empty: none; null: not known",
         ),
     )
