@@ -274,12 +274,14 @@ class SyncScheduler(Service):
         is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
         if account.id in self._loops:
             self._loops[account.id].is_client_refused = is_refused
+        if not is_refused:  # nearly always, and the tenant may have thousands of accounts
+            return False
         active = [
             loop
             for loop in self._loops.values()
             if loop.tenant == account.tenant and (loop.timer.running or loop.run is not None)
         ]
-        return is_refused and all(loop.is_client_refused for loop in active)
+        return all(loop.is_client_refused for loop in active)
 
     async def _conclude(self, synced: _Synced) -> _Outcome:
         """Publish the changes of a sync, and record its end."""
