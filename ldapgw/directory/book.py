@@ -18,12 +18,11 @@ from ldapgw.directory.entry import (
     NO_ATTRIBUTES,
     Entry,
     FixedAttributes,
-    ParentEntry,
     container_sort_key,
     special_entry,
     structural_attributes,
 )
-from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory
+from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory, ParentEntry
 from ldapgw.directory.segment import Segment, Segments, empty_segments
 
 # The ou of the book that holds a Workspace directory.
@@ -36,7 +35,7 @@ _CHANGED_PART = 8
 _MAX_CHANGES = 2000
 
 # The entry of a book that is not built yet.
-_BLANK = Entry(b"", NO_ATTRIBUTES, FixedAttributes({}))
+_BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from ldapgw.contact import Sharing
 from ldapgw.directory import index_terms
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.book import Book, Label, assemble_book, assemble_label, book_parent, label_parent
-from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes, ParentEntry, container_sort_key
+from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes, container_sort_key
 from ldapgw.directory.index import Index, RecordReader, RecordWriter
-from ldapgw.directory.inet_org_person import CLASSES
+from ldapgw.directory.inet_org_person import ParentEntry
 from ldapgw.directory.segment import Segment, Segments
 
 # Raised by hand when the same contacts become another file: cached books of another format are built anew.
 # ``tests/sync/test_book_cache.py`` notices when that was forgotten.
-FORMAT = 1
+FORMAT = 2
 
 # Entries that are written in one record, which takes a millisecond.
 _CHUNK = 1000
@@ -50,11 +50,9 @@ class _Container(msgspec.Struct, frozen=True, array_like=True):
 class _Columns(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The records of some entries (`Entry.to_record`), column by column."""
 
-    rdns: list[bytes]
     values: list[bytes]
     texts: list[str]
     sort_keys: list[str]
-    updated: list[float]
 
 
 def write(book: Book, to: RecordWriter) -> None:
@@ -72,7 +70,7 @@ def write(book: Book, to: RecordWriter) -> None:
         for form, numbers in zip((label.segments.contacts, label.segments.numbers), references, strict=True):
             for segment in form:
                 _write_header(to, segment)
-                to.numbers(array("I", (numbers.get(rdn, _DELETED) for rdn, *_ in _records(segment))))
+                to.numbers(array("I", (numbers[entry.uid] if entry else _DELETED for entry in _entries(segment))))
 
 
 def read(source: RecordReader, context: NamingContext, sharing: Sharing) -> Book:
@@ -105,18 +103,24 @@ def _write_header(to: RecordWriter, segment: Segment) -> None:
     (segment.index or Index.build(map(index_terms.entry_terms, segment.entries))).write(to)
 
 
+def _entries(segment: Segment) -> Iterator[Entry | None]:
+    """The entries in their order; None in place of a deleted one."""
+    for entry, deleted in zip(segment.entries, segment.deleted or bytes(len(segment.entries)), strict=True):
+        yield None if deleted else entry
+
+
 def _records(segment: Segment) -> Iterator[EntryRecord]:
     """The entries' records in their order; the record of a deleted entry is empty but for a sort key."""
     sort_key = ""
-    for entry, deleted in zip(segment.entries, segment.deleted or bytes(len(segment.entries)), strict=True):
-        sort_key = sort_key if deleted else entry.sort_key
-        yield (b"", NO_ATTRIBUTES.values, NO_ATTRIBUTES.text, sort_key, 0.0) if deleted else entry.to_record()
+    for entry in _entries(segment):
+        sort_key = entry.sort_key if entry else sort_key
+        yield entry.to_record() if entry else (NO_ATTRIBUTES.values, NO_ATTRIBUTES.text, sort_key)
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """The number of each entry that is not deleted, among all entries of a form, by its RDN."""
-    records = chain.from_iterable(map(_records, form))
-    return {rdn: number for number, (rdn, *_) in enumerate(records) if rdn}
+    """The number of each entry that is not deleted, among all entries of a form, by its uid."""
+    entries = chain.from_iterable(map(_entries, form))
+    return {entry.uid: number for number, entry in enumerate(entries) if entry}
 
 
 def _read_segment(source: RecordReader, parent: ParentEntry) -> Segment:
@@ -124,10 +128,9 @@ def _read_segment(source: RecordReader, parent: ParentEntry) -> Segment:
     entries: list[Entry] = []
     while len(entries) < count:
         columns = source.value(_Columns)
-        records = zip(columns.rdns, columns.values, columns.texts, columns.sort_keys, columns.updated, strict=True)
+        records = zip(columns.values, columns.texts, columns.sort_keys, strict=True)
         entries += [
-            Entry(rdn, PackedAttributes(values, text), parent, shared=CLASSES, updated=updated, sort_key=sort_key)
-            for rdn, values, text, sort_key, updated in records
+            Entry(PackedAttributes(values, text), parent, sort_key=sort_key) for values, text, sort_key in records
         ]
     return Segment(tuple(entries), index, deleted)
 
@@ -163,7 +166,7 @@ def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequenc
     sort_key = ""
     for number in source.numbers("I"):
         if number == _DELETED:
-            entry = Entry(b"", NO_ATTRIBUTES, parent, sort_key=sort_key)
+            entry = Entry(NO_ATTRIBUTES, parent, sort_key=sort_key)
         else:
             entry = form[number].with_parent(parent)
         entries.append(entry)

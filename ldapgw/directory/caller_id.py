@@ -86,7 +86,7 @@ def _caller_id_entry(
         name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
         for name, values in numbers.items()
     }
-    return Entry(octets_of(str(dn)), PackedAttributes.pack(packed), FixedAttributes({}), sort_key=entry.sort_key)
+    return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(str(dn))), sort_key=entry.sort_key)
 
 
 def _matching_values(entry: Entry, kind: AttributeType, tests: Sequence[TextPredicate]) -> dict[str, str]:

@@ -2,9 +2,10 @@
 """Entries: what LDAP returns for a contact, packed into a few strings that are searched and sent without unpacking.
 
 A hundred thousand entries are in memory, so an entry has no object for each attribute.  Its values are one string of
-octets: for each attribute its number and the encoding of its SET.  Its search texts are one string: for each attribute
-a tag and the search text of its values (`ldapgw.directory.normalization`).  Attributes that all contacts share (their
-object classes) are packed once.  Operational attributes (RFC 4512 3.4) are made from the entry's `Parent` on request.
+octets: the time of the last change, and for each attribute its number and the encoding of its SET.  Its search texts
+are one string: for each attribute a tag and the search text of its values (`ldapgw.directory.normalization`).
+Attributes that all contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC
+4512 3.4) are made from the entry's `Parent` on request.
 
 A *sort key* is a text that sorts entries as people sort names, the same at each search.  It holds the name's collation
 key, the name as it is written, and a *tiebreaker* that belongs to the entry for as long as the entry exists; so no two
@@ -19,7 +20,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Protocol, Self
@@ -76,11 +76,11 @@ Attributes = Mapping[str, tuple[bytes, ...]]
 
 
 class Parent(Protocol):
-    """The parent of entries: the end of their DNs, and their operational attributes."""
+    """The parent of entries: their DNs, the attributes that they share, and their operational attributes."""
 
     @property
-    def dn_suffix(self) -> bytes:
-        """The end of its entries' DNs, from the comma on; empty: `Entry.rdn` is the whole DN."""
+    def shared(self) -> PackedAttributes:
+        """Attributes that all its entries have; they come first."""
 
     @property
     def uuid_namespace(self) -> str:
@@ -90,7 +90,10 @@ class Parent(Protocol):
     def precedence(self) -> int:
         """Of two entries for the same person, the entry with the lower precedence is shown."""
 
-    def operational(self, dn: str, updated: float) -> Attributes:
+    def entry_dn(self, uid: bytes) -> bytes:
+        """The DN of one of its entries, in UTF-8."""
+
+    def operational(self, uid: bytes, updated: int) -> Attributes:
         """The operational attributes of one of its entries, by name.
 
         :param updated: seconds since the epoch of the last change; 0 where unknown.
@@ -98,46 +101,22 @@ class Parent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ParentEntry:
-    """The parent entry of contacts: a book or a label.
-
-    :ivar dn: its DN.
-    """
-
-    dn: str
-    uuid_namespace: str
-    precedence: int = 0
-    dn_suffix: bytes = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Encode the suffix once."""
-        object.__setattr__(self, "dn_suffix", f",{self.dn}".encode("utf-8", "replace"))
-
-    def rdn(self, dn: str) -> str:
-        """The RDN of an entry below this one."""
-        return dn.removesuffix("," + self.dn)
-
-    def operational(self, dn: str, updated: float) -> Attributes:
-        """Google reports only the last change, which is given as the time of creation too."""
-        attributes = structural_attributes(
-            dn, "inetOrgPerson", f"{self.uuid_namespace}/{self.rdn(dn)}", subordinates=False
-        )
-        if updated > 0:
-            moment = (f"{datetime.fromtimestamp(updated, UTC):%Y%m%d%H%M%SZ}".encode(),)
-            attributes |= {"createTimestamp": moment, "modifyTimestamp": moment}
-        return attributes
-
-
-@dataclass(frozen=True, slots=True)
 class FixedAttributes:
-    """The parent of a single entry, whose operational attributes are fixed."""
+    """The parent of a single entry, whose DN and operational attributes are fixed."""
 
-    attributes: Attributes
-    dn_suffix: bytes = b""
+    dn: bytes
+    attributes: Attributes = field(default_factory=dict)
     uuid_namespace: str = ""
     precedence: int = 2
 
-    def operational(self, dn: str, updated: float) -> Attributes:  # noqa: ARG002 - as `Parent` has it
+    @property
+    def shared(self) -> PackedAttributes:
+        return NO_ATTRIBUTES
+
+    def entry_dn(self, uid: bytes) -> bytes:  # noqa: ARG002 - as `Parent` has it
+        return self.dn
+
+    def operational(self, uid: bytes, updated: int) -> Attributes:  # noqa: ARG002 - as `Parent` has it
         return self.attributes
 
 
@@ -247,25 +226,30 @@ def attribute_tag(kind: AttributeType) -> str:
     return ATTRIBUTE_TAGS[kind.name]
 
 
+# Octets of the time of the last change, in seconds: up to the year 36,812.
+_TIME: Final = 5
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PackedAttributes:
-    """User attributes packed into a few strings.
+    """User attributes and the time of the last change, packed into a few strings.
 
-    :ivar values: for each attribute its number and the encoding of its SET.
+    :ivar values: the time, and for each attribute its number and the encoding of its SET.
     :ivar text: for each attribute its tag and its search text.
     """
 
-    values: bytes = b""
+    values: bytes = bytes(_TIME)
     text: str = TAG_START
 
     @classmethod
-    def pack(cls, attributes: Mapping[str, PackedAttribute], aliases: str = "") -> Self:
+    def pack(cls, attributes: Mapping[str, PackedAttribute], aliases: str = "", *, updated: float = 0.0) -> Self:
         """Pack attributes.
 
         :param attributes: attributes by name.
         :param aliases: the search text of names that find the entry without being shown.
+        :param updated: seconds since the epoch of the last change; 0 where unknown.
         """
-        values = b"".join(
+        values = max(0, int(updated)).to_bytes(_TIME, "big") + b"".join(
             [bytes((_ATTRIBUTE_NUMBERS[name],)) + octets for name, (octets, _) in attributes.items() if octets]
         )
         cn = attributes.get("cn")
@@ -277,9 +261,14 @@ class PackedAttributes:
             texts.append(ALIAS_TAG + aliases)
         return cls(values, "".join(texts) + TAG_START)
 
+    @property
+    def updated(self) -> int:
+        """Seconds since the epoch of the last change; 0 where unknown."""
+        return int.from_bytes(self.values[:_TIME], "big")
+
     def unpack(self) -> dict[str, bytes]:
         """The encoding of each attribute's SET, by the attribute's name."""
-        values, at, sets = self.values, 0, {}
+        values, at, sets = self.values, _TIME, {}
         while at < len(values):
             name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
             length, at = values[at + 2], at + 3
@@ -306,36 +295,22 @@ class PackedAttributes:
 
 NO_ATTRIBUTES: Final = PackedAttributes()
 
-# An entry without its parent and without shared attributes: RDN, values, text, sort key and last change.
-EntryRecord = tuple[bytes, bytes, str, str, float]
+# An entry without its parent: values, text and sort key.
+EntryRecord = tuple[bytes, str, str]
 
 
 class Entry:
     """One entry of the directory; never changed once it is made.
 
-    :ivar rdn: its DN without the parent's `dn_suffix`.
     :ivar text: the tagged search texts of its own attributes.
-    :ivar parent: the rest of its DN, and its operational attributes.
-    :ivar shared: attributes that it shares with other entries; they come first.
+    :ivar parent: its DN, the attributes that it shares with other entries, and its operational attributes.
     :ivar sort_key: sorts entries as people sort names; empty for a single entry.
     """
 
-    __slots__ = ("_updated", "_values", "parent", "rdn", "shared", "sort_key", "text")
+    __slots__ = ("_values", "parent", "sort_key", "text")
 
-    def __init__(
-        self,
-        rdn: bytes,
-        own: PackedAttributes,
-        parent: Parent,
-        *,
-        shared: PackedAttributes = NO_ATTRIBUTES,
-        updated: float = 0.0,
-        sort_key: str = "",
-    ) -> None:
-        self.rdn = rdn
+    def __init__(self, own: PackedAttributes, parent: Parent, *, sort_key: str = "") -> None:
         self._values = own.values
-        self.shared = shared
-        self._updated = updated
         self.text = own.text
         self.parent = parent
         self.sort_key = sort_key
@@ -345,8 +320,13 @@ class Entry:
         return f"<Entry of {len(self._values)} octets>"
 
     @property
+    def uid(self) -> bytes:
+        """Its uid; empty where it has none."""
+        return next(iter(decoded(PackedAttributes(self._values).unpack().get("uid", b""))), b"")
+
+    @property
     def dn(self) -> str:
-        return (self.rdn + self.parent.dn_suffix).decode()
+        return self.parent.entry_dn(self.uid).decode()
 
     def attribute(self, name: str) -> tuple[bytes, ...]:
         """The values of an attribute by any of its names; none if it is absent or unknown."""
@@ -359,7 +339,7 @@ class Entry:
 
     def operational(self) -> Attributes:
         """The operational attributes by name."""
-        return self.parent.operational(self.dn, self._updated)
+        return self.parent.operational(self.uid, PackedAttributes(self._values).updated)
 
     def search_text(self, kind: AttributeType) -> str | None:
         """The search text of an attribute's values; None if it is absent."""
@@ -371,7 +351,7 @@ class Entry:
                 else None
             )
         own = PackedAttributes(self._values, self.text).search_text(kind)
-        return self.shared.search_text(kind) if own is None else own
+        return self.parent.shared.search_text(kind) if own is None else own
 
     def encode(self, selection: Selection, *, types_only: bool = False) -> bytes:
         """The encoding of the whole SearchResultEntry, which follows the messageID in a message.
@@ -387,27 +367,26 @@ class Entry:
         if types_only:
             selected = [(name, values and _NO_VALUES) for name, values in selected]
         attributes = b"".join([ber.tlv(ber.SEQUENCE, name + values) for name, values in selected])
-        dn = ber.octets(self.rdn + self.parent.dn_suffix)
+        dn = ber.octets(self.parent.entry_dn(self.uid))
         return ber.tlv(SEARCH_RESULT_ENTRY, dn + ber.tlv(ber.SEQUENCE, attributes))
 
     def to_record(self) -> EntryRecord:
         """The record that a book file keeps."""
-        return self.rdn, self._values, self.text, self.sort_key, self._updated
+        return self._values, self.text, self.sort_key
 
     def tagged_texts(self) -> list[str]:
         """The search text of each attribute after the attribute's letter.
 
         The letter is the second character of `attribute_tag`, or `ALIAS_LETTER` for aliases.
         """
-        return self.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
+        return self.parent.shared.text.split(TAG_START)[1:-1] + self.text.split(TAG_START)[1:-1]
 
-    def with_parent(self, parent: ParentEntry) -> Entry:
+    def with_parent(self, parent: Parent) -> Entry:
         """A copy below another entry."""
-        own = PackedAttributes(self._values, self.text)
-        return Entry(self.rdn, own, parent, shared=self.shared, updated=self._updated, sort_key=self.sort_key)
+        return Entry(PackedAttributes(self._values, self.text), parent, sort_key=self.sort_key)
 
     def _sets(self) -> dict[str, bytes]:
-        return self.shared.unpack() | PackedAttributes(self._values).unpack()
+        return self.parent.shared.unpack() | PackedAttributes(self._values).unpack()
 
     def _operational(self, selection: Selection) -> Iterable[tuple[bytes, bytes]]:
         own = self.operational()
@@ -431,7 +410,7 @@ def special_entry(
                 normalization.text_search_text(texts) if leniently else normalization.value_search_text(family, texts)
             )
             packed[kind.name] = encoded_texts(texts), search_text
-    return Entry(octets_of(dn), PackedAttributes.pack(packed), FixedAttributes(operational), sort_key=sort_key)
+    return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(dn), operational), sort_key=sort_key)
 
 
 def octets_of(text: str) -> bytes:

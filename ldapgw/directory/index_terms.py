@@ -133,8 +133,8 @@ def _add_words(words: Mapping[str, set[str]], terms: set[str]) -> None:
 
 def _unusual_uids(entry: Entry) -> list[str]:
     """Uids as they are compared in a DN, if this may differ from the comparison of the attribute's values."""
-    plain = entry.rdn.removeprefix(b"uid=").replace(b"-", b"").replace(b"_", b"").isalnum()
-    return [] if plain else [folded(uid.decode()) for uid in entry.attribute("uid")]
+    uid = entry.uid
+    return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 
 
 def _add_number(line: str, terms: set[str], keys: set[str]) -> None:

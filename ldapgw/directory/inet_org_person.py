@@ -7,6 +7,8 @@ An `EntryFactory` makes the entries of one book, and packs values that many cont
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind
@@ -14,13 +16,14 @@ from ldapgw.directory import normalization
 from ldapgw.directory.access import NamingContext
 from ldapgw.directory.dn import escape
 from ldapgw.directory.entry import (
+    Attributes,
     Entry,
     PackedAttribute,
     PackedAttributes,
-    ParentEntry,
     contact_sort_key,
     encoded_texts,
     octets_of,
+    structural_attributes,
 )
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.numbers import phone_number
@@ -140,6 +143,43 @@ CLASSES = PackedAttributes.pack(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ParentEntry:
+    """The parent entry of contacts: a book or a label.
+
+    :ivar dn: its DN.
+    """
+
+    dn: str
+    uuid_namespace: str
+    precedence: int = 0
+    _dn_suffix: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Encode the end of its entries' DNs once."""
+        object.__setattr__(self, "_dn_suffix", octets_of(f",{self.dn}"))
+
+    @property
+    def shared(self) -> PackedAttributes:
+        return CLASSES
+
+    def entry_dn(self, uid: bytes) -> bytes:
+        return _rdn(uid) + self._dn_suffix
+
+    def operational(self, uid: bytes, updated: int) -> Attributes:
+        """Google reports only the last change, which is given as the time of creation too."""
+        dn, path = self.entry_dn(uid).decode(), f"{self.uuid_namespace}/{_rdn(uid).decode()}"
+        attributes = structural_attributes(dn, "inetOrgPerson", path, subordinates=False)
+        if updated > 0:
+            moment = (f"{datetime.fromtimestamp(updated, UTC):%Y%m%d%H%M%SZ}".encode(),)
+            attributes |= {"createTimestamp": moment, "modifyTimestamp": moment}
+        return attributes
+
+
+def _rdn(uid: bytes) -> bytes:
+    return b"uid=" + (uid if uid.isalnum() else octets_of(escape(uid.decode())))
+
+
 class ContactEntries(NamedTuple):
     """The entries of a contact: its own entry, if there is a name to show, and an entry for each of its numbers."""
 
@@ -190,10 +230,9 @@ class EntryFactory:
         packed |= {name: self._numbers(values) for name, values in numbers.items()}
         uid, cn = texts["uid"][0], texts["cn"][0]
         sort_key = contact_sort_key(cn, f"{self._parent.uuid_namespace}/{uid}")
-        rdn = octets_of(f"uid={escape(uid)}")
         alias_text = normalization.alias_search_text(aliases) if self._context.lenient else ""
-        own = PackedAttributes.pack(packed, alias_text)
-        return Entry(rdn, own, self._parent, shared=CLASSES, updated=updated, sort_key=sort_key)
+        own = PackedAttributes.pack(packed, alias_text, updated=updated)
+        return Entry(own, self._parent, sort_key=sort_key)
 
     def _text(self, name: str, values: tuple[str, ...]) -> PackedAttribute:
         kind = attribute_type(name)

@@ -21,8 +21,8 @@ from typing import Final, NamedTuple
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.access import NamingContext
-from ldapgw.directory.dn import escape, folded
-from ldapgw.directory.entry import Entry, ParentEntry, Selection, octets_of
+from ldapgw.directory.dn import folded
+from ldapgw.directory.entry import Entry, Parent, Selection, octets_of
 from ldapgw.directory.index import Index
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.query_plan import Query
@@ -190,7 +190,7 @@ class Segment:
             deleted[document] = 1
         return Segment(self.entries, self.index, bytes(deleted), self.duplicates, self)
 
-    def with_parent(self, parent: ParentEntry) -> Segment:
+    def with_parent(self, parent: Parent) -> Segment:
         """A copy below another entry, with the same index."""
         return Segment(tuple([entry.with_parent(parent) for entry in self.entries]), self.index, self.deleted)
 
@@ -228,10 +228,8 @@ class Segment:
 
     def document_of_uid(self, uid: str) -> int | None:
         """The document of a uid, letter for letter; None where there is none, or it is deleted."""
-        rdn = octets_of(f"uid={escape(uid)}")
-        return next(
-            (document for document in self._uid_documents(folded(uid)) if self.entries[document].rdn == rdn), None
-        )
+        found, octets = self._uid_documents(folded(uid)), octets_of(uid)
+        return next((document for document in found if self.entries[document].uid == octets), None)
 
     def entry_of_uid(self, uid: str) -> Entry | None:
         """The entry of a uid.
@@ -239,7 +237,7 @@ class Segment:
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
         found = (self.entries[document] for document in self._uid_documents(uid))
-        return next((entry for entry in found if folded(entry.attribute("uid")[0].decode()) == uid), None)
+        return next((entry for entry in found if folded(entry.uid.decode()) == uid), None)
 
     def _uid_documents(self, uid: str) -> Iterator[int]:
         deleted = self.deleted
@@ -366,7 +364,7 @@ class Segments:
         numbers = _updated(self.numbers, deleted_uids, _number_documents, [*number_entries])
         return Segments(contacts, numbers if self.per_number else ())
 
-    def with_parent(self, parent: ParentEntry) -> Segments:
+    def with_parent(self, parent: Parent) -> Segments:
         """A copy below another entry of the tree."""
         return Segments(
             *(tuple(segment.with_parent(parent) for segment in form) for form in (self.contacts, self.numbers))

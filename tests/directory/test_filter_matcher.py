@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind
 from ldapgw.directory import filter_matcher
-from ldapgw.directory.entry import ParentEntry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
-from ldapgw.directory.inet_org_person import EntryFactory
+from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.schema import MATCHING_RULES, MatchingRule
 from ldapgw.directory.special_entries import Features, root_dse, subschema
 from tests.support.filter_text import read_filter

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone
-from ldapgw.directory.entry import Entry, ParentEntry
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
     Equality,
@@ -23,7 +23,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index import EntryTerms, Index, RecordReader, RecordWriter
-from ldapgw.directory.inet_org_person import EntryFactory
+from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.query_plan import ExactKey, Narrowing, TermRange, all_of, any_of, find_documents, first_documents
 from ldapgw.directory.segment import Segment
 from ldapgw.numbers.phone_number import parse

@@ -15,7 +15,15 @@ import pytest
 from ldapgw.ber import integer, tlv
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.entry import Entry, FixedAttributes, PackedAttributes, Selection, encoded_set, select
+from ldapgw.directory.entry import (
+    NO_ATTRIBUTES,
+    Entry,
+    FixedAttributes,
+    PackedAttributes,
+    Selection,
+    encoded_set,
+    select,
+)
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.segment import (
@@ -76,8 +84,8 @@ def test_large_entries_are_in_no_page() -> None:
 @pytest.mark.parametrize("length", range(100, 700))
 def test_a_length_may_be_the_placeholder(length: int) -> None:
     """Whatever the lengths of an entry's parts are, its messageID alone is replaced."""
-    values = PackedAttributes(b"\x00" + encoded_set([b"x" * length]))
-    entry = Entry(b"uid=c0", values, FixedAttributes({}))
+    values = PackedAttributes(NO_ATTRIBUTES.values + b"\x00" + encoded_set([b"x" * length]))
+    entry = Entry(values, FixedAttributes(b"uid=c0"))
     every = select(("*",))
     segment = Segment((entry,))
     for _ in range(3):
@@ -87,9 +95,9 @@ def test_a_length_may_be_the_placeholder(length: int) -> None:
 
 def test_an_entry_that_holds_the_placeholder_is_not_sent() -> None:
     """No contact has a value as long as that; if one had, its search would fail."""
-    values = PackedAttributes(b"\x00" + encoded_set([PLACEHOLDER_ID]))
+    values = PackedAttributes(NO_ATTRIBUTES.values + b"\x00" + encoded_set([PLACEHOLDER_ID]))
     with pytest.raises(ValueError, match="placeholder"):
-        Segment((Entry(b"uid=c0", values, FixedAttributes({})),)).messages((0,), select(("*",)))
+        Segment((Entry(values, FixedAttributes(b"uid=c0")),)).messages((0,), select(("*",)))
 
 
 class Counting(tuple[Entry, ...]):
@@ -157,6 +165,6 @@ def test_what_is_remembered_is_bounded() -> None:
 
 def test_a_page_in_which_every_octet_stands_is_not_kept() -> None:
     """There is none left to stand for the messageID."""
-    values = PackedAttributes(b"\x00" + encoded_set([bytes(range(0x100))]))
-    every = Entry(b"uid=c0", values, FixedAttributes({}))
+    values = PackedAttributes(NO_ATTRIBUTES.values + b"\x00" + encoded_set([bytes(range(0x100))]))
+    every = Entry(values, FixedAttributes(b"uid=c0"))
     assert Segment((every,)).page(0, select(("*",))) == (b"", b"")

@@ -7,8 +7,8 @@ from ldaptor.protocols import pureldap
 from ldaptor.protocols.pureber import BERDecoderContext, berDecodeObject
 
 from ldapgw.contact import Address, Contact, Kind, Phone
-from ldapgw.directory.entry import Entry, ParentEntry, Selection
-from ldapgw.directory.inet_org_person import EntryFactory
+from ldapgw.directory.entry import Entry, Selection
+from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.numbers.phone_number import parse
 from tests.support.phonebook import BOOK, naming_context
 
